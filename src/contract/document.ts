@@ -1,0 +1,82 @@
+// The contract as one document: openrpc.json with everything that it refers to in schemas/ moved into
+// components/schemas. Types, validators and rpc.discover are all made from this, so they cannot differ.
+import { readFileSync, readdirSync } from 'node:fs'
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+export interface Schema {
+  [keyword: string]: Json
+}
+export interface ParamDescriptor {
+  name: string
+  required: boolean
+  schema: Schema
+}
+export interface MethodDescriptor {
+  name: string
+  summary: string
+  params: ParamDescriptor[]
+  result: { name: string; schema: Schema }
+  errors: { $ref: string }[]
+  examples: { name: string; params: { name: string; value: Json }[]; result: { name: string; value: Json } }[]
+}
+export interface OpenrpcDocument {
+  openrpc: string
+  info: { title: string; version: string }
+  methods: MethodDescriptor[]
+  components: { errors: { [name: string]: { code: number; message: string } }; schemas: { [name: string]: Schema } }
+}
+
+const root = new URL('../../', import.meta.url)
+
+function readJson(name: string): Json {
+  return JSON.parse(readFileSync(new URL(name, root), 'utf8')) as Json
+}
+
+/** Rewrites every reference into a schema file to the place of that definition in the bundled document. */
+function rewriteRefs(value: Json): Json {
+  if (Array.isArray(value)) return value.map(rewriteRefs)
+  if (value === null || typeof value !== 'object') return value
+  const copy: { [key: string]: Json } = {}
+  for (const [key, child] of Object.entries(value)) {
+    copy[key] =
+      key === '$ref' && typeof child === 'string' && child.includes('/definitions/')
+        ? `#/components/schemas/${child.slice(child.lastIndexOf('/') + 1)}`
+        : rewriteRefs(child)
+  }
+  return copy
+}
+
+let document: OpenrpcDocument | undefined
+
+/** openrpc.json with its schemas bundled; read once. */
+export function contractDocument(): OpenrpcDocument {
+  if (document !== undefined) return document
+  const schemas: { [name: string]: Schema } = {}
+  for (const file of readdirSync(new URL('schemas/', root)).toSorted()) {
+    const { definitions } = readJson(`schemas/${file}`) as { definitions?: { [name: string]: Json } }
+    for (const [name, schema] of Object.entries(definitions ?? {})) schemas[name] = rewriteRefs(schema) as Schema
+  }
+  const bundled = rewriteRefs(readJson('openrpc.json')) as unknown as OpenrpcDocument
+  document = { ...bundled, components: { ...bundled.components, schemas } }
+  return document
+}
+
+/** The schema of a method's params as one object, params by name. */
+export function paramsSchema(method: MethodDescriptor): Schema {
+  return {
+    type: 'object',
+    properties: Object.fromEntries(method.params.map(param => [param.name, param.schema])),
+    required: method.params.filter(param => param.required).map(param => param.name),
+    additionalProperties: false,
+  }
+}
+
+/** The schema of the configuration, schemas/config.schema.json. */
+export function configSchema(): Schema {
+  return readJson('schemas/config.schema.json') as Schema
+}
+
+/** The version of this program, as the contract states it. */
+export function programVersion(): string {
+  return contractDocument().info.version
+}

@@ -1,0 +1,88 @@
+// Validators compiled by ajv from the contract, and their complaints put into one sentence: where, what was
+// expected, what was found.
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
+import type { Config, Methods } from './types.ts'
+
+const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true } as const
+
+export interface Complaint {
+  /** Path of the offending value, such as trigger.action.bot_id; empty for the whole. */
+  path: string
+  message: string
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+function dotted(pointer: string, last?: string): string {
+  const parts = pointer.split('/').slice(1)
+  if (last !== undefined) parts.push(last)
+  return parts.map(part => part.replaceAll('~1', '/').replaceAll('~0', '~')).join('.')
+}
+
+/** The complaint that says most: ajv lists the deepest first, a oneOf or anyOf about it last. */
+function complaint(errors: ErrorObject[]): Complaint {
+  const error = errors.find(candidate => candidate.keyword !== 'const') ?? errors[0]!
+  const { keyword, params, instancePath, data } = error
+  const found = `found ${shown(data)}`
+  switch (keyword) {
+    case 'required':
+      return { path: dotted(instancePath, params.missingProperty), message: 'is required and missing' }
+    case 'additionalProperties':
+      return { path: dotted(instancePath, params.additionalProperty), message: 'is not known here' }
+    case 'enum':
+      return { path: dotted(instancePath), message: `must be one of ${params.allowedValues.map(shown).join(', ')}; ${found}` }
+    case 'const':
+      return { path: dotted(instancePath), message: `must be ${shown(params.allowedValue)}; ${found}` }
+    case 'discriminator':
+      return { path: dotted(instancePath, params.tag), message: `names no known kind; found ${shown(params.tagValue)}` }
+    default:
+      return { path: dotted(instancePath), message: `${error.message ?? keyword}; ${found}` }
+  }
+}
+
+export type Validator<T> = (value: unknown) => { ok: true; value: T } | ({ ok: false } & Complaint)
+
+function validator<T>(validate: ValidateFunction): Validator<T> {
+  return value => (validate(value) ? { ok: true, value: value as T } : { ok: false, ...complaint(validate.errors ?? []) })
+}
+
+export interface MethodContract<M extends keyof Methods = keyof Methods> {
+  name: M
+  /** Names of the params in their order, for calls by position. */
+  paramNames: string[]
+  validateParams: Validator<Methods[M]['params']>
+  validateResult: Validator<Methods[M]['result']>
+}
+
+/**
+ * Compiles the validators of every method (about 40 ms for all). Result validators, which only tests use, are
+ * compiled when first called.
+ */
+export function compileContract(): Map<string, MethodContract> {
+  const document = contractDocument()
+  const ajv = new Ajv(options)
+  const absolute = (schema: unknown): object =>
+    JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
+  ajv.addSchema({ $id: 'contract', definitions: absolute(document.components.schemas) })
+  const compiled = (method: MethodDescriptor): MethodContract => {
+    let result: Validator<Methods[keyof Methods]['result']> | undefined
+    return {
+      name: method.name as keyof Methods,
+      paramNames: method.params.map(param => param.name),
+      validateParams: validator(ajv.compile(absolute(paramsSchema(method)))),
+      validateResult: value => (result ??= validator(ajv.compile(absolute(method.result.schema))))(value),
+    }
+  }
+  return new Map(document.methods.map(method => [method.name, compiled(method)]))
+}
+
+/** Checks a configuration and fills in the defaults of its schema. */
+export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & Complaint) {
+  const { $schema: _, ...schema } = configSchema()
+  const ajv = new Ajv({ ...options, useDefaults: true })
+  return validator<Config>(ajv.compile(schema))(value)
+}
