@@ -1,0 +1,144 @@
+// Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
+import { hash } from 'node:crypto'
+import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest } from '../store.ts'
+import type { Db } from './open.ts'
+import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
+
+interface First {
+  seq: number
+  id: Buffer
+  decisions: string | null
+  body_sha256: Buffer
+}
+
+function deliveryHash(source_id: string, key: string): number {
+  return hash48(hash('sha256', `${source_id}\n${key}`, 'buffer'))
+}
+
+export interface Accepting {
+  accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[]
+  replay(requests: ReplayRequest[]): string[]
+  openRuns(): number
+  /** Tells the count of open runs of what other writing does to it. */
+  adjustOpenRuns(by: number): void
+  /** After a rollback nothing that was counted holds. */
+  recount(): void
+}
+
+export function accepting(db: Db): Accepting {
+  const known = db.prepare<[number, string, string, number], First>(
+    'SELECT seq, id, decisions, body_sha256 FROM event INDEXED BY event_delivery WHERE delivery_hash = ? AND delivery_key = ? AND source_id = ? AND received_at > ? ORDER BY seq LIMIT 1',
+  )
+  const knownBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
+    'SELECT id FROM event INDEXED BY event_body WHERE body_hash = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ? ORDER BY seq LIMIT 1',
+  )
+  const insertEvent = db.prepare(
+    `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  )
+  const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
+  const insertRun = db.prepare(
+    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at)
+     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)`,
+  )
+  const insertHistory = db.prepare(
+    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, 1, ?, 'create', NULL, 'pending', 0, ?)",
+  )
+  const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
+  const countEvent = db.prepare(
+    'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = events + excluded.events, last_event_at = excluded.last_event_at',
+  )
+  const lastReceived = db.prepare('SELECT received_at FROM event ORDER BY seq DESC LIMIT 1').pluck()
+  const runsOf = db
+    .prepare<[number, number], Buffer>('SELECT id FROM outbox WHERE event_seq = ? UNION ALL SELECT id FROM run_archive WHERE event_seq = ?')
+    .pluck()
+  const hasRun = db.prepare(
+    'SELECT 1 FROM outbox WHERE event_seq = ? AND trigger_id = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND trigger_id = ? LIMIT 1',
+  )
+  const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null }>('SELECT seq, decisions FROM event WHERE id = ?')
+  const setDecisions = db.prepare('UPDATE event SET matched = 1, decisions = ? WHERE seq = ?')
+  const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
+
+  let open = countOpen.get() as number
+  let clock = (lastReceived.get() as number | undefined) ?? 0
+
+  function writeRuns(runs: NewRun[], seq: number, at: number): void {
+    for (const run of runs) {
+      const due = run.not_before <= at ? 1 : 0
+      const { lastInsertRowid } = insertRun.run(
+        idBytes(run.id), seq, run.trigger_id, run.trigger_version, run.bot_id, run.workflow_id, due, run.priority, run.not_before, run.replay ? 1 : 0, at, at,
+      )
+      insertHistory.run(lastInsertRowid, at, run.replay ? 'replay' : null)
+    }
+    open += runs.length
+  }
+
+  function duplicate(first: First, event: NewEvent): AcceptOutcome {
+    const event_id = idText(first.id)
+    if (!first.body_sha256.equals(event.body_sha256)) return { kind: 'key_reused', event_id }
+    countDuplicate.run(first.seq)
+    const run_ids = runsOf.all(first.seq, first.seq).map(idText)
+    return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
+  }
+
+  function acceptOne(event: NewEvent, limits: AcceptLimits, counted: Map<string, number>): AcceptOutcome {
+    const delivery = event.delivery_key === null ? null : deliveryHash(event.source_id, event.delivery_key)
+    if (delivery !== null) {
+      const first = known.get(delivery, event.delivery_key!, event.source_id, event.received_at - limits.dedupe_ms)
+      if (first !== undefined) return duplicate(first, event)
+    }
+    if (open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
+    // The clock may step back; the log does not.
+    clock = Math.max(clock, event.received_at)
+    const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
+    const body = event.signed_body ? hash48(sha256) : null
+    const before = body === null ? undefined : knownBody.get(body, event.source_id, sha256, clock - limits.signed_body_ms)
+    const routed = before === undefined || !event.log_redelivery_only
+    const decisions = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
+    const { lastInsertRowid } = insertEvent.run(
+      idBytes(event.id), event.source_id, event.type, event.subject, event.timestamp, clock, decisions.length > 0 ? 1 : 0,
+      event.delivery_key, delivery, body, before?.id ?? null, event.causation === null ? null : JSON.stringify(event.causation),
+      decisionsText(decisions), event.headers === null ? null : JSON.stringify(event.headers), event.body_format, event.body.byteLength, sha256,
+      Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
+    )
+    const seq = Number(lastInsertRowid)
+    for (const decision of decisions) insertDecision.run(decision.trigger_id, seq)
+    if (routed) writeRuns(event.runs, seq, clock)
+    counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
+    return { kind: 'accepted', event_id: event.id, redelivery_of: before === undefined ? null : idText(before.id), routed }
+  }
+
+  function replayOne(request: ReplayRequest): NewRun[] {
+    const event = eventDecisions.get(idBytes(request.event_id))
+    if (event === undefined) return []
+    const { seq } = event
+    const runs = request.only_missing ? request.runs.filter(run => hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
+    if (runs.length === 0) return []
+    writeRuns(runs, seq, request.at)
+    const decisions = decisionsOf(event.decisions)
+    for (const { trigger_id, trigger_version } of runs) {
+      insertDecision.run(trigger_id, seq)
+      if (!decisions.some(decision => decision.trigger_id === trigger_id)) decisions.push({ trigger_id, trigger_version, outcome: 'replayed' })
+    }
+    setDecisions.run(decisionsText(decisions), seq)
+    return runs
+  }
+
+  return {
+    accept(events, limits) {
+      const counted = new Map<string, number>()
+      const outcomes = events.map(event => acceptOne(event, limits, counted))
+      for (const [source_id, count] of counted) countEvent.run(source_id, count, clock)
+      return outcomes
+    },
+    replay: requests => requests.flatMap(replayOne).map(run => run.id),
+    openRuns: () => open,
+    adjustOpenRuns: by => {
+      open += by
+    },
+    recount: () => {
+      open = countOpen.get() as number
+      clock = (lastReceived.get() as number | undefined) ?? 0
+    },
+  }
+}

@@ -1,0 +1,68 @@
+// Claiming: what is due, in the order of priority, due time and id, for the bots that have room.
+import type { ClaimAnswer, ClaimedRun, ClaimRequest } from '../store.ts'
+import type { Db } from './open.ts'
+import { eventColumns, idText, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
+
+/** Runs of the future that one claim may let fall due. */
+const dueAtOnce = 1000
+
+export interface Claiming {
+  claim(request: ClaimRequest): ClaimAnswer
+  nextDueAt(): number | null
+}
+
+export function claiming(db: Db): Claiming {
+  // outbox_later serves both; outbox_due serves the selection, in its own order.
+  const fallDue = db
+    .prepare<[number, number], string>(
+      `UPDATE outbox SET ready = 1 WHERE seq IN (SELECT seq FROM outbox WHERE state = 'pending' AND ready = 0 AND not_before <= ? ORDER BY not_before LIMIT ?) RETURNING bot_id`,
+    )
+    .pluck()
+  const nextLater = db.prepare("SELECT min(not_before) FROM outbox WHERE state = 'pending' AND ready = 0").pluck()
+  const due = db.prepare<[string, number], RunRow>(
+    `SELECT ${runColumns} FROM outbox WHERE bot_id = ? AND state = 'pending' AND ready = 1 ORDER BY priority DESC, not_before, seq LIMIT ?`,
+  )
+  const lease = db.prepare(
+    `UPDATE outbox SET state = 'running', ready = 1, attempt = attempt + 1, steps = steps + 1, lease_token = ?, lease_until = ?, updated_at = ? WHERE seq = ? AND state = 'pending'`,
+  )
+  const history = db.prepare(
+    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'dispatch', 'pending', 'running', ?, NULL)",
+  )
+  const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
+
+  function take(row: RunRow, request: ClaimRequest): ClaimedRun {
+    lease.run(request.lease_token, request.lease_until, request.now, row.seq)
+    history.run(row.seq, row.steps + 1, request.now, row.attempt + 1)
+    const stored = event.get(row.event_seq)
+    if (stored === undefined) throw new Error(`run ${idText(row.id)} has no event`)
+    const leased: RunRow = { ...row, state: 'running', attempt: row.attempt + 1, lease_token: request.lease_token, updated_at: request.now }
+    return { ...storedRun(leased, idText(stored.id), false), event: storedEvent(stored) }
+  }
+
+  function nextDueAt(): number | null {
+    return nextLater.get() as number | null
+  }
+
+  return {
+    nextDueAt,
+    claim(request) {
+      const became_due = [...new Set(fallDue.all(request.now, dueAtOnce))]
+      const drained: string[] = []
+      const candidates: RunRow[] = []
+      for (const { bot_id, room } of request.bots) {
+        const rows = due.all(bot_id, Math.min(room, request.limit) + 1)
+        if (rows.length <= room && rows.length <= request.limit) drained.push(bot_id)
+        candidates.push(...rows.slice(0, room))
+      }
+      candidates.sort((a, b) => b.priority - a.priority || a.not_before - b.not_before || a.seq - b.seq)
+      const chosen = candidates.slice(0, request.limit)
+      const left = new Set(candidates.slice(request.limit).map(row => row.bot_id))
+      return {
+        runs: chosen.map(row => take(row, request)),
+        drained: drained.filter(bot => !left.has(bot)),
+        became_due,
+        next_due_at: nextDueAt(),
+      }
+    },
+  }
+}

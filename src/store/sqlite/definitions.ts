@@ -1,0 +1,87 @@
+// Sources, triggers and bots: written all or none, each change guarded by the version that the writer saw.
+import type { Statement } from 'better-sqlite3'
+import type { BotInput, SourceInput, TriggerInput } from '../../contract/types.ts'
+import type { DefinitionChange, Definitions, Noun, Stamp, WriteOutcome } from '../store.ts'
+import type { Db } from './open.ts'
+
+interface Row extends Stamp {
+  id: string
+  definition: string
+}
+
+interface NounStatements {
+  all: Statement<[], Row>
+  one: Statement<[string], Stamp>
+  put: Statement
+  remove: Statement
+}
+
+const nouns: readonly Noun[] = ['source', 'trigger', 'bot']
+
+function parsed<T>({ definition, version, created_at, updated_at }: Row): T & Stamp {
+  return { ...(JSON.parse(definition) as T), version, created_at, updated_at }
+}
+
+export interface DefinitionTables {
+  load(): Definitions
+  write(changes: DefinitionChange[]): WriteOutcome
+  triggerVersion(id: string, version: number): TriggerInput | null
+}
+
+export function definitionTables(db: Db): DefinitionTables {
+  const perNoun = Object.fromEntries(
+    nouns.map(noun => [
+      noun,
+      {
+        all: db.prepare<[], Row>(`SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`),
+        one: db.prepare<[string], Stamp>(`SELECT version, created_at, updated_at FROM "${noun}" WHERE id = ?`),
+        put: db.prepare(
+          `INSERT INTO "${noun}" (id, version, definition, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (id) DO UPDATE SET version = excluded.version, definition = excluded.definition, updated_at = excluded.updated_at`,
+        ),
+        remove: db.prepare(`DELETE FROM "${noun}" WHERE id = ?`),
+      },
+    ]),
+  ) as Record<Noun, NounStatements>
+  const putVersion = db.prepare('INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)')
+  const lastVersion = db.prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?').pluck()
+  const getVersion = db.prepare<[string, number], string>('SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?').pluck()
+  const openRunsOf = db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck()
+
+  function put(change: DefinitionChange, present: Stamp | undefined): Stamp {
+    // A trigger that was deleted and comes again goes on counting: a version never means two things.
+    const before = present?.version ?? (change.noun === 'trigger' ? (lastVersion.get(change.id) ?? 0) : 0)
+    const stamp = { version: before + 1, created_at: present?.created_at ?? change.at, updated_at: change.at }
+    const text = JSON.stringify(change.definition)
+    perNoun[change.noun].put.run(change.id, stamp.version, text, stamp.created_at, stamp.updated_at)
+    if (change.noun === 'trigger') putVersion.run(change.id, stamp.version, text, change.at)
+    return stamp
+  }
+
+  return {
+    load: () => ({
+      sources: perNoun.source.all.all().map(row => parsed<SourceInput>(row)),
+      triggers: perNoun.trigger.all.all().map(row => parsed<TriggerInput>(row)),
+      bots: perNoun.bot.all.all().map(row => parsed<BotInput>(row)),
+    }),
+    write(changes) {
+      for (const { noun, id, version, definition } of changes) {
+        const found = perNoun[noun].one.get(id)?.version ?? 0
+        if (version !== undefined && version !== found) return { kind: 'conflict', noun, id, expected: version, found }
+        const open_runs = noun === 'bot' && definition === null ? openRunsOf.get(id)! : 0
+        if (open_runs > 0) return { kind: 'in_use', noun, id, open_runs }
+      }
+      const objects = changes.map(change => {
+        const present = perNoun[change.noun].one.get(change.id)
+        if (change.definition !== null) return put(change, present)
+        perNoun[change.noun].remove.run(change.id)
+        return present ?? null
+      })
+      return { kind: 'written', objects }
+    },
+    triggerVersion(id, version) {
+      const text = getVersion.get(id, version)
+      return text === undefined ? null : (JSON.parse(text) as TriggerInput)
+    },
+  }
+}

@@ -1,0 +1,125 @@
+// Moving runs: one guarded update and one row of history per move, and what ended leaves the outbox.
+import type { MoveOutcome, RunMove, StoredRun } from '../store.ts'
+import type { Db } from './open.ts'
+import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
+
+const openStates = new Set(['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused'])
+const leasedStates = new Set(['assigned', 'running', 'paused'])
+const restingStates = new Set(['failed', 'timed_out'])
+
+export interface Moving {
+  /** Also answers by how much the count of open runs changed. */
+  move(moves: RunMove[]): { outcomes: MoveOutcome[]; openDelta: number }
+  /** Puts back everything that a process which is gone had in hand; answers how many. */
+  recover(now: number): number
+}
+
+export function moving(db: Db): Moving {
+  const live = db.prepare<[Buffer], RunRow>(`SELECT ${runColumns} FROM outbox WHERE id = ?`)
+  const archived = db.prepare<[Buffer], RunRow>(`SELECT ${runColumns} FROM run_archive WHERE id = ?`)
+  const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
+  const update = db.prepare(
+    `UPDATE outbox SET state = :state, ready = :ready, not_before = :not_before, attempt = :attempt, attempt_base = :attempt_base, steps = steps + 1,
+       cancel_requested = :cancel_requested, lease_token = :lease_token, lease_until = :lease_until, error = :error, result = :result, updated_at = :updated_at, finished_at = :finished_at
+     WHERE seq = :seq AND state = :from AND lease_token IS :seen_token`,
+  )
+  const copy = db.prepare(
+    `INSERT INTO run_archive (${runColumns}) VALUES (${runColumns.split(', ').map(name => `:${name}`).join(', ')})`,
+  )
+  const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
+  const history = db.prepare(
+    'INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  )
+  const attempt = db.prepare(
+    'INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  )
+  const leased = db.prepare<[], Buffer>('SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL').pluck()
+
+  function answer(row: RunRow, isArchived: boolean): StoredRun {
+    return storedRun(row, idText(eventId.get(row.event_seq) ?? Buffer.alloc(16)), isArchived)
+  }
+
+  /** The row as it is to be after the move. */
+  function moved(row: RunRow, move: RunMove): RunRow {
+    const keepsLease = leasedStates.has(move.to)
+    const not_before = move.not_before ?? row.not_before
+    const counted = move.uncount_attempt === true ? row.attempt - 1 : row.attempt
+    return {
+      ...row,
+      state: move.to,
+      ready: not_before <= move.at ? 1 : 0,
+      not_before,
+      attempt: counted,
+      attempt_base: move.fresh_attempts === true ? row.attempt : Math.min(row.attempt_base, counted),
+      steps: row.steps + 1,
+      cancel_requested: move.request_cancel === true || (keepsLease && row.cancel_requested === 1) ? 1 : 0,
+      lease_token: keepsLease ? row.lease_token : null,
+      lease_until: keepsLease ? row.lease_until : null,
+      error: move.error === undefined ? row.error : move.error,
+      result: move.result === undefined ? row.result : move.result,
+      updated_at: move.at,
+      finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? move.at : null,
+    }
+  }
+
+  function write(row: RunRow, next: RunRow, move: RunMove): boolean {
+    if (move.archive !== true) {
+      return (
+        update.run({
+          seq: row.seq, from: row.state, seen_token: row.lease_token, state: next.state, ready: next.ready, not_before: next.not_before,
+          attempt: next.attempt, attempt_base: next.attempt_base, cancel_requested: next.cancel_requested, lease_token: next.lease_token,
+          lease_until: next.lease_until, error: next.error, result: next.result, updated_at: next.updated_at, finished_at: next.finished_at,
+        }).changes === 1
+      )
+    }
+    if (remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
+    copy.run({ ...next, cancel_requested: 0 })
+    return true
+  }
+
+  function one(move: RunMove): MoveOutcome {
+    const id = idBytes(move.run_id)
+    const row = live.get(id)
+    if (row === undefined) {
+      const ended = archived.get(id)
+      return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: answer(ended, true) }
+    }
+    const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
+    if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: answer(row, false) }
+    const next = moved(row, move)
+    if (!write(row, next, move)) return { kind: 'refused', run: answer(row, false) }
+    history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
+    if (move.attempt !== undefined) {
+      const { started_at, ended_at, outcome, status, error, output } = move.attempt
+      attempt.run(row.seq, row.attempt, started_at, ended_at, outcome, status, error, output)
+    }
+    return { kind: 'moved', run: answer(next, move.archive === true) }
+  }
+
+  function openDelta(move: RunMove, outcome: MoveOutcome): number {
+    if (outcome.kind !== 'moved') return 0
+    const wasOpen = !restingStates.has(move.from[0]!)
+    const isOpen = move.archive !== true && openStates.has(move.to)
+    return Number(isOpen) - Number(wasOpen)
+  }
+
+  return {
+    move(moves) {
+      const outcomes = moves.map(one)
+      return { outcomes, openDelta: moves.reduce((sum, move, index) => sum + openDelta(move, outcomes[index]!), 0) }
+    },
+    recover(now) {
+      const ids = leased.all()
+      for (const id of ids) {
+        const row = live.get(id)!
+        const cut = { started_at: row.updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: 'the router stopped during this attempt', output: null }
+        const cancelled = row.cancel_requested === 1
+        one({
+          run_id: idText(id), move: cancelled ? 'cancel' : 'recover', from: [row.state], to: cancelled ? 'cancelled' : 'pending', at: now,
+          reason: cut.error, attempt: cut, not_before: now, archive: cancelled,
+        })
+      }
+      return ids.length
+    },
+  }
+}

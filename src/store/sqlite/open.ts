@@ -1,0 +1,121 @@
+// Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
+import Database from 'better-sqlite3'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { ExitError, exitCodes } from '../../errors.ts'
+
+export type Db = Database.Database
+
+/** The first SQLite without the WAL-reset bug, which could lose pages when a checkpoint met a write. */
+const oldestSqlite = [3, 51, 3]
+
+const migrations = new URL('./migrations/', import.meta.url)
+
+export function databasePath(stateDir: string): string {
+  return join(stateDir, 'signalbox.db')
+}
+
+/** SQLite would create its file world-readable; -wal and -shm inherit the mode of a file that is there. */
+function precreate(path: string): void {
+  if (!existsSync(path)) closeSync(openSync(path, 'a', 0o600))
+}
+
+/**
+ * Takes the lock of a state directory for as long as the answered connection is open: an exclusive transaction on
+ * a small database of its own. It outlives a stopped process and is free at once after kill -9.
+ */
+export function takeLock(stateDir: string): Db {
+  const path = join(stateDir, 'router.lock')
+  precreate(path)
+  const lock = new Database(path, { timeout: 0 })
+  try {
+    lock.pragma('journal_mode = MEMORY')
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
+  } catch (error) {
+    lock.close()
+    if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY') !== true) throw error
+    throw new ExitError(exitCodes.alreadyRunning, `another router holds ${path}; stop it, or set SIGNALBOX_STATE_DIR to another directory`)
+  }
+}
+
+/**
+ * better-sqlite3 is built so that every *later* open of a WAL database runs synchronous=NORMAL, which loses
+ * acknowledged commits on power loss (200 commits: 12 fsyncs instead of 212). So FULL is set on every connection.
+ */
+function configure(db: Db): void {
+  db.pragma('busy_timeout = 2000')
+  db.pragma('journal_mode = WAL')
+  db.pragma('synchronous = FULL')
+  db.pragma('foreign_keys = ON')
+  db.pragma('trusted_schema = OFF')
+  // Errors inside automatic checkpoints are reported to nobody; checkpoint.ts runs them and looks.
+  db.pragma('wal_autocheckpoint = 0')
+  db.pragma('journal_size_limit = 16777216')
+  db.pragma('cache_size = -16384')
+}
+
+function assertSqliteVersion(db: Db): void {
+  const found = db.prepare('SELECT sqlite_version()').pluck().get() as string
+  const parts = found.split('.').map(Number)
+  const difference = oldestSqlite.map((part, index) => (parts[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
+  if (difference < 0) throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite.join('.')} or newer is needed, found ${found}`)
+}
+
+function migrate(db: Db, path: string): void {
+  const files = readdirSync(migrations).filter(name => name.endsWith('.sql')).toSorted()
+  const present = db.pragma('user_version', { simple: true }) as number
+  if (present > files.length) {
+    throw new ExitError(
+      exitCodes.configuration,
+      `${path} has schema ${present}, this program knows up to ${files.length}; start the newer program that wrote it`,
+    )
+  }
+  for (const [index, file] of files.entries()) {
+    if (index < present) continue
+    const sql = readFileSync(new URL(file, migrations), 'utf8')
+    db.transaction(() => {
+      db.exec(sql)
+      db.pragma(`user_version = ${index + 1}`)
+    }).immediate()
+  }
+}
+
+/** Opens the database for writing, creating or migrating it. Throws ExitError 65 when it is damaged, 78 when newer. */
+export function openWriter(stateDir: string): Db {
+  const path = databasePath(stateDir)
+  const fresh = !existsSync(path) || statSync(path).size === 0
+  precreate(path)
+  let db: Db | undefined
+  try {
+    db = new Database(path)
+    assertSqliteVersion(db)
+    if (fresh) db.pragma('auto_vacuum = INCREMENTAL')
+    configure(db)
+    migrate(db, path)
+    return db
+  } catch (error) {
+    db?.close()
+    throw damage(error, path)
+  }
+}
+
+export function openReader(stateDir: string): Db {
+  const db = new Database(databasePath(stateDir), { readonly: true })
+  db.pragma('busy_timeout = 2000')
+  db.pragma('query_only = ON')
+  db.pragma('cache_size = -8192')
+  return db
+}
+
+function damage(error: unknown, path: string): unknown {
+  const { code } = error as { code?: string }
+  if (code?.startsWith('SQLITE_CORRUPT') === true || code === 'SQLITE_NOTADB') {
+    return new ExitError(
+      exitCodes.dataDamaged,
+      `${path} is damaged or not a Signalbox database (${code}); nothing was written to it. Move it away, or restore a copy`,
+    )
+  }
+  if (code === 'SQLITE_CANTOPEN') return new ExitError(exitCodes.ioError, `${path} cannot be opened`)
+  return error
+}

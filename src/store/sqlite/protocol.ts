@@ -1,0 +1,44 @@
+// What the router's thread and the two database threads say to each other.
+import type { AcceptLimits, NewEvent, RunMove, RetentionLimits, StartAnswer } from '../store.ts'
+import type { Store } from '../store.ts'
+
+/** An event on its way to the writer: its body stands in the batch's one buffer. */
+export type PackedEvent = Omit<NewEvent, 'body'> & { body_at: number; body_length: number }
+
+export type WriteOp =
+  | { op: 'accept'; events: PackedEvent[]; limits: AcceptLimits }
+  | { op: 'claim'; args: Parameters<Store['claim']> }
+  | { op: 'move'; moves: RunMove[] }
+  | { op: 'replay'; args: Parameters<Store['replay']> }
+  | { op: 'write'; args: Parameters<Store['write']> }
+  | { op: 'retain'; limits: RetentionLimits }
+  | { op: 'ping' }
+
+export interface WriteBatch {
+  ops: WriteOp[]
+  bodies: ArrayBuffer
+}
+
+/** One per operation, in order. */
+export type WriteResult = { ok: true; value: unknown } | { ok: false; full: boolean; message: string }
+
+export type WriterMessage =
+  | { kind: 'started'; answer: StartAnswer }
+  | { kind: 'refused'; exitCode: number; message: string }
+  /** One list for each batch, in the order of the batches. */
+  | { kind: 'results'; groups: WriteResult[][] }
+  /** The storage cannot be trusted any more: the process must end. */
+  | { kind: 'fatal'; code: string; message: string }
+
+export interface ReadRequest {
+  call: number
+  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion'
+  args: unknown[]
+}
+
+export type ReadAnswer = { call: number; ok: true; value: unknown } | { call: number; ok: false; code: string; message: string }
+
+export interface WorkerStart {
+  stateDir: string
+  now: number
+}

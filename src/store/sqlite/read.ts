@@ -1,0 +1,152 @@
+// What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
+import { statSync } from 'node:fs'
+import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts } from '../store.ts'
+import type { Db } from './open.ts'
+import { eventColumns, eventLine, eventLineColumns, idBytes, idText, runColumns, storedEvent, storedRun, type EventLineRow, type EventRow, type RunRow } from './rows.ts'
+
+export interface Reading {
+  event(id: string): StoredEvent | null
+  events(page: EventPage): (EventLine | StoredEvent)[]
+  run(id: string): StoredRun | null
+  runs(page: RunPage): StoredRun[]
+  history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null
+  sourceStats(): { source_id: string; events: number; last_event_at: number }[]
+  counts(): Counts
+  facts(): StoreFacts
+}
+
+type Params = (string | number | Buffer)[]
+
+/** A page of the log as SQL; exported so that a test can show the plan of every shape. */
+export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq: number | null): { sql: string; params: Params } {
+  const { selection, order } = page
+  const where: string[] = []
+  const params: Params = []
+  const add = (condition: string, ...values: Params): void => {
+    where.push(condition)
+    params.push(...values)
+  }
+  // A trigger's events are found through its decisions, in their order, which is the log's.
+  const byTrigger = selection.trigger_id !== undefined
+  const seq = byTrigger ? 'decision.event_seq' : 'event.seq'
+  if (selection.trigger_id !== undefined) add('decision.trigger_id = ?', selection.trigger_id)
+  // The most telling field picks the index; a unary + keeps SQLite from picking another one for the others.
+  const fields = (['subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
+  for (const [index, name] of fields.entries()) add(`${index === 0 && !byTrigger ? '' : '+'}event.${name} = ?`, selection[name]!)
+  if (selection.matched !== undefined) add(`${fields.length === 0 && !byTrigger ? '' : '+'}event.matched = ?`, selection.matched ? 1 : 0)
+  if (page.after !== null) add(`${seq} ${order === 'desc' ? '<' : '>'} ?`, page.after)
+  if (sinceSeq !== null) add(`${seq} >= ?`, sinceSeq)
+  if (untilSeq !== null) add(`${seq} < ?`, untilSeq)
+  const from = byTrigger ? 'decision CROSS JOIN event ON event.seq = decision.event_seq' : 'event'
+  const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
+  const columns = page.whole ? eventColumns : eventLineColumns
+  return { sql: `SELECT ${columns} FROM ${from} ${condition} ORDER BY ${seq} ${order === 'desc' ? 'DESC' : 'ASC'} LIMIT ?`, params: [...params, page.limit] }
+}
+
+/** A page of runs as SQL, over what is live and what has ended. */
+export function runPageSql(page: RunPage, eventSeq: number | null): { sql: string; params: Params } {
+  const common: string[] = []
+  const values: Params = []
+  const add = (condition: string, value: string | number): void => {
+    common.push(condition)
+    values.push(value)
+  }
+  if (eventSeq !== null) add('event_seq = ?', eventSeq)
+  if (page.trigger_id !== undefined) add(`${eventSeq === null ? '' : '+'}trigger_id = ?`, page.trigger_id)
+  if (page.bot_id !== undefined) add(`${eventSeq === null && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
+  if (page.state !== undefined) add(`state = ?`, page.state)
+  if (page.after !== null) add('seq < ?', page.after)
+  const part = (table: string, extra?: string): string => {
+    const conditions = extra === undefined ? common : [...common, extra]
+    return `SELECT ${runColumns}, ${table === 'outbox' ? 0 : 1} AS archived FROM ${table} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}`
+  }
+  const dead = "state IN ('failed', 'timed_out')"
+  const parts = page.dead === true ? [part('outbox', dead)] : page.dead === false ? [part('outbox', `NOT ${dead}`), part('run_archive')] : [part('outbox'), part('run_archive')]
+  return { sql: `${parts.join(' UNION ALL ')} ORDER BY seq DESC LIMIT ?`, params: [...parts.flatMap(() => values), page.limit] }
+}
+
+export function reading(db: Db): Reading {
+  const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
+  const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
+  const eventIdBySeq = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
+  const runById = db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
+    `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
+  )
+  const historyOf = db.prepare<[number], HistoryRow>(
+    'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
+  )
+  const attemptsOf = db.prepare<[number], AttemptRow>('SELECT number, started_at, ended_at, outcome, status, error, output FROM attempt WHERE run_seq = ? ORDER BY number')
+  const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
+  const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')
+
+  /** The first seq that was received at or after a time: halving, since received_at never falls. */
+  function firstSeqAt(time: number): number {
+    const { low, high } = seqBounds.get()!
+    if (low === null || high === null) return 0
+    let from = low
+    let to = high + 1
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2)
+      const row = nextReceived.get(middle)
+      if (row === undefined || row.received_at >= time) to = middle
+      else from = row.seq + 1
+    }
+    return from
+  }
+
+  function run(row: RunRow & { archived: number }): StoredRun {
+    return storedRun(row, idText(eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+  }
+
+  function fileBytes(path: string): number {
+    return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  }
+
+  return {
+    event(id) {
+      const row = eventById.get(idBytes(id))
+      return row === undefined ? null : storedEvent(row)
+    },
+    events(page) {
+      const { since, until } = page.selection
+      const { sql, params } = eventPageSql(page, since === undefined ? null : firstSeqAt(since), until === undefined ? null : firstSeqAt(until))
+      if (page.whole) return db.prepare<Params, EventRow>(sql).all(...params).map(storedEvent)
+      return db.prepare<Params, EventLineRow>(sql).all(...params).map(eventLine)
+    },
+    run(id) {
+      const row = runById.get(idBytes(id), idBytes(id))
+      return row === undefined ? null : run(row)
+    },
+    runs(page) {
+      let seq: number | null = null
+      if (page.event_id !== undefined) {
+        seq = eventSeq.get(idBytes(page.event_id)) ?? -1
+      }
+      const { sql, params } = runPageSql(page, seq)
+      return db.prepare<Params, RunRow & { archived: number }>(sql).all(...params).map(run)
+    },
+    history(run_id) {
+      const row = runById.get(idBytes(run_id), idBytes(run_id))
+      return row === undefined ? null : { history: historyOf.all(row.seq), attempts: attemptsOf.all(row.seq) }
+    },
+    sourceStats: () => db.prepare<[], { source_id: string; events: number; last_event_at: number }>('SELECT source_id, events, last_event_at FROM source_stat').all(),
+    counts() {
+      const states = db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
+      const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
+      const events = db.prepare('SELECT coalesce(sum(events), 0) FROM source_stat').pluck().get() as number
+      return { events, event_bytes: fileBytes(db.name) + fileBytes(`${db.name}-wal`), pending: of('pending'), running: of('assigned', 'running', 'paused'), held: of('held', 'awaiting_approval'), dead: of('failed', 'timed_out') }
+    },
+    facts: () => ({ ...connectionFacts(db), database_bytes: fileBytes(db.name), wal_bytes: fileBytes(`${db.name}-wal`) }),
+  }
+}
+
+/** What a connection says of itself. */
+export function connectionFacts(db: Db): Omit<StoreFacts, 'database_bytes' | 'wal_bytes'> {
+  return {
+    path: db.name,
+    sqlite_version: db.prepare('SELECT sqlite_version()').pluck().get() as string,
+    journal_mode: db.pragma('journal_mode', { simple: true }) as string,
+    synchronous: db.pragma('synchronous', { simple: true }) as number,
+    schema_version: db.pragma('user_version', { simple: true }) as number,
+  }
+}

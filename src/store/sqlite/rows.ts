@@ -1,0 +1,146 @@
+// How records and rows turn into one another.
+import type { Causation, Decision, RunState } from '../../contract/types.ts'
+import type { BodyFormat, EventLine, StoredEvent, StoredRun } from '../store.ts'
+
+export function idBytes(uuid: string): Buffer {
+  return Buffer.from(uuid.replaceAll('-', ''), 'hex')
+}
+
+export function idText(bytes: Buffer): string {
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+/** The first 48 bits of a SHA-256: small enough for a JavaScript number and an index. */
+export function hash48(sha256: Buffer): number {
+  return sha256.readUIntBE(0, 6)
+}
+
+/** Decisions as a column: [trigger, version, outcome], without the names. */
+export function decisionsText(decisions: Decision[]): string | null {
+  if (decisions.length === 0) return null
+  return JSON.stringify(decisions.map(({ trigger_id, trigger_version, outcome }) => [trigger_id, trigger_version, outcome]))
+}
+
+export function decisionsOf(text: string | null): Decision[] {
+  if (text === null) return []
+  const rows = JSON.parse(text) as [string, number, Decision['outcome']][]
+  return rows.map(([trigger_id, trigger_version, outcome]) => ({ trigger_id, trigger_version, outcome }))
+}
+
+export const eventLineColumns =
+  'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
+export const eventColumns = `${eventLineColumns}, event.causation, event.headers, event.delivery_key, event.body_format, event.body_sha256, event.body`
+
+export interface EventLineRow {
+  seq: number
+  id: Buffer
+  source_id: string
+  type: string
+  subject: string | null
+  timestamp: number
+  received_at: number
+  redelivery_of: Buffer | null
+  duplicates: number
+  decisions: string | null
+  body_bytes: number
+}
+
+export interface EventRow extends EventLineRow {
+  causation: string | null
+  headers: string | null
+  delivery_key: string | null
+  body_format: BodyFormat
+  body_sha256: Buffer
+  body: Buffer
+}
+
+export function eventLine(row: EventLineRow): EventLine {
+  return {
+    seq: row.seq,
+    id: idText(row.id),
+    source_id: row.source_id,
+    type: row.type,
+    subject: row.subject,
+    timestamp: row.timestamp,
+    received_at: row.received_at,
+    redelivery_of: row.redelivery_of === null ? null : idText(row.redelivery_of),
+    duplicates: row.duplicates,
+    body_bytes: row.body_bytes,
+    matched_triggers: decisionsOf(row.decisions).map(decision => decision.trigger_id),
+  }
+}
+
+export function storedEvent(row: EventRow): StoredEvent {
+  const { matched_triggers: _, ...line } = eventLine(row)
+  return {
+    ...line,
+    causation: row.causation === null ? null : (JSON.parse(row.causation) as Causation),
+    headers: row.headers === null ? {} : (JSON.parse(row.headers) as Record<string, string>),
+    delivery_key: row.delivery_key,
+    body_format: row.body_format,
+    body_sha256: row.body_sha256,
+    body: row.body,
+    decisions: decisionsOf(row.decisions),
+  }
+}
+
+/** Columns of outbox and run_archive, in the order in which both have them. */
+export const runColumnNames = [
+  'seq', 'id', 'event_seq', 'trigger_id', 'trigger_version', 'bot_id', 'workflow_id', 'state', 'ready', 'priority', 'not_before',
+  'attempt', 'attempt_base', 'steps', 'replay', 'cancel_requested', 'lease_token', 'lease_until', 'error', 'result',
+  'created_at', 'updated_at', 'finished_at',
+] as const
+export const runColumns = runColumnNames.join(', ')
+
+export interface RunRow {
+  seq: number
+  id: Buffer
+  event_seq: number
+  trigger_id: string
+  trigger_version: number
+  bot_id: string
+  workflow_id: string | null
+  state: RunState
+  ready: number
+  priority: number
+  not_before: number
+  attempt: number
+  attempt_base: number
+  steps: number
+  replay: number
+  cancel_requested: number
+  lease_token: string | null
+  lease_until: number | null
+  error: string | null
+  result: string | null
+  created_at: number
+  updated_at: number
+  finished_at: number | null
+}
+
+export function storedRun(row: RunRow, event_id: string, archived: boolean): StoredRun {
+  return {
+    id: idText(row.id),
+    seq: row.seq,
+    event_id,
+    trigger_id: row.trigger_id,
+    trigger_version: row.trigger_version,
+    bot_id: row.bot_id,
+    workflow_id: row.workflow_id,
+    state: row.state,
+    dead: !archived && (row.state === 'failed' || row.state === 'timed_out'),
+    replay: row.replay === 1,
+    priority: row.priority,
+    attempt: row.attempt,
+    attempt_base: row.attempt_base,
+    not_before: row.not_before,
+    cancel_requested: row.cancel_requested === 1,
+    lease_token: row.lease_token,
+    error: row.error,
+    result: row.result,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+    finished_at: row.finished_at,
+  }
+}

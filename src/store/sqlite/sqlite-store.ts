@@ -1,0 +1,184 @@
+// The SQLite store as the router sees it: a writing and a reading thread behind the Store interface.
+//
+// What is called in one turn of the event loop goes to the writer as one batch; the writer commits all batches that
+// have arrived by the time it is free (writer.ts). So load makes the groups, and a lone call waits for nobody.
+//
+// States: stopped -> starting -> running -> (failed | stopping) -> stopped.
+import { Worker } from 'node:worker_threads'
+import { ExitError, Fault } from '../../errors.ts'
+import type { AcceptLimits, AcceptOutcome, ClaimAnswer, MoveOutcome, NewEvent, StartAnswer, Store, StoreFacts, WriteOutcome } from '../store.ts'
+import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
+
+interface Waiting {
+  operation: WriteOp
+  bodies: Uint8Array[]
+  bytes: number
+  resolve: (value: never) => void
+  reject: (error: Error) => void
+}
+
+export interface SqliteStoreOptions {
+  stateDir: string
+  /** The storage failed under a running store; nothing more is answered, and the process should end. */
+  onFatal: (message: string) => void
+}
+
+export class SqliteStore implements Store {
+  readonly #options: SqliteStoreOptions
+  #writer: Worker | undefined
+  #reader: Worker | undefined
+  #waiting: Waiting[] = []
+  readonly #sent: Waiting[][] = []
+  #failure: string | undefined
+  #stopped: Promise<void> | undefined
+  #nextCall = 1
+  readonly #reads = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>()
+
+  constructor(options: SqliteStoreOptions) {
+    this.#options = options
+  }
+
+  async start(now: number): Promise<StartAnswer> {
+    const workerData = { stateDir: this.#options.stateDir, now }
+    const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
+    const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
+    writer.on('message', (message: WriterMessage) => {
+      if (message.kind === 'started') resolve(message.answer)
+      else if (message.kind === 'refused') reject(new ExitError(message.exitCode, message.message))
+      else if (message.kind === 'results') for (const results of message.groups) this.#settle(results)
+      else this.#fail(`${message.code}: ${message.message}`)
+    })
+    writer.on('error', error => {
+      reject(error)
+      this.#fail(`the writing thread ended: ${error.message}`)
+    })
+    try {
+      const answer = await promise
+      this.#writer = writer
+      this.#startReader()
+      return answer
+    } catch (error) {
+      await writer.terminate()
+      throw error
+    }
+  }
+
+  #startReader(): void {
+    this.#reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: { stateDir: this.#options.stateDir, now: 0 } })
+    this.#reader.on('message', (answer: ReadAnswer) => {
+      const waiting = this.#reads.get(answer.call)
+      this.#reads.delete(answer.call)
+      if (answer.ok) waiting?.resolve(answer.value as never)
+      else if (/^SQLITE_(IOERR|CORRUPT)/.test(answer.code)) this.#fail(`${answer.code}: ${answer.message}`)
+      else waiting?.reject(new Error(`${answer.code}: ${answer.message}`))
+    })
+    this.#reader.on('error', error => this.#fail(`the reading thread ended: ${error.message}`))
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopThreads()
+    return this.#stopped
+  }
+
+  async #stopThreads(): Promise<void> {
+    const ended = (worker: Worker): Promise<void> => new Promise(resolve => worker.once('exit', () => resolve()))
+    const { promise, resolve } = Promise.withResolvers<void>()
+    if (this.#writer !== undefined && this.#failure === undefined) void this.ping().then(resolve, () => resolve())
+    else resolve()
+    await promise
+    for (const worker of [this.#reader, this.#writer]) {
+      if (worker === undefined) continue
+      const gone = ended(worker)
+      worker.postMessage('close')
+      await gone
+    }
+    this.#fail('the store is stopped', false)
+  }
+
+  #fail(message: string, fatal = true): void {
+    if (this.#failure !== undefined) return
+    this.#failure = message
+    const error = new Fault('not_ready', 'the storage failed; the router is ending, try again after its restart', { retryAfterS: 5 })
+    for (const waiting of [...this.#sent.flat(), ...this.#waiting, ...this.#reads.values()]) waiting.reject(error)
+    this.#sent.length = 0
+    this.#waiting = []
+    this.#reads.clear()
+    if (fatal) this.#options.onFatal(message)
+  }
+
+  #call<T>(operation: WriteOp, bodies: Uint8Array[] = []): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (this.#failure !== undefined || this.#writer === undefined) {
+      reject(new Fault('not_ready', 'the store is not running; try again shortly', { retryAfterS: 5 }))
+      return promise
+    }
+    const bytes = bodies.reduce((sum, body) => sum + body.byteLength, 0)
+    if (this.#waiting.length === 0) setImmediate(() => this.#send())
+    this.#waiting.push({ operation, bodies, bytes, resolve: resolve as (value: never) => void, reject })
+    return promise
+  }
+
+  #send(): void {
+    const batch = this.#waiting
+    if (batch.length === 0 || this.#failure !== undefined) return
+    this.#waiting = []
+    const bodies = new Uint8Array(new ArrayBuffer(batch.reduce((sum, waiting) => sum + waiting.bytes, 0)))
+    let at = 0
+    for (const { operation, bodies: own } of batch) {
+      for (const [index, body] of own.entries()) {
+        bodies.set(body, at)
+        if (operation.op === 'accept') operation.events[index]!.body_at = at
+        at += body.byteLength
+      }
+    }
+    this.#sent.push(batch)
+    const message: WriteBatch = { ops: batch.map(waiting => waiting.operation), bodies: bodies.buffer }
+    this.#writer!.postMessage(message, [bodies.buffer])
+  }
+
+  /** Results come in the order in which batches were sent. */
+  #settle(results: WriteResult[]): void {
+    for (const [index, { resolve, reject }] of (this.#sent.shift() ?? []).entries()) {
+      const result = results[index]!
+      if (result.ok) resolve(result.value as never)
+      else if (result.full) reject(new Fault('storage_full', `${result.message}; free some space and try again`, { retryAfterS: 60 }))
+      else reject(new Error(result.message))
+    }
+  }
+
+  #read<T>(method: ReadRequest['method'], ...args: unknown[]): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (this.#failure !== undefined || this.#reader === undefined) {
+      reject(new Fault('not_ready', 'the store is not running; try again shortly', { retryAfterS: 5 }))
+      return promise
+    }
+    const call = this.#nextCall++
+    this.#reads.set(call, { resolve: resolve as (value: never) => void, reject })
+    this.#reader.postMessage({ call, method, args } satisfies ReadRequest)
+    return promise
+  }
+
+  accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]> {
+    const packed = events.map(({ body, ...event }): PackedEvent => ({ ...event, body_at: 0, body_length: body.byteLength }))
+    return this.#call({ op: 'accept', events: packed, limits }, events.map(event => event.body))
+  }
+
+  claim = (...args: Parameters<Store['claim']>): Promise<ClaimAnswer> => this.#call({ op: 'claim', args })
+  move = (...args: Parameters<Store['move']>): Promise<MoveOutcome[]> => this.#call({ op: 'move', moves: args[0] })
+  replay = (...args: Parameters<Store['replay']>): Promise<string[]> => this.#call({ op: 'replay', args })
+  write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
+  retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
+  ping = async (): Promise<void> => {
+    await this.#call({ op: 'ping' })
+  }
+  event = (...args: Parameters<Store['event']>): ReturnType<Store['event']> => this.#read('event', ...args)
+  events = (...args: Parameters<Store['events']>): ReturnType<Store['events']> => this.#read('events', ...args)
+  run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
+  runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
+  history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
+  triggerVersion = (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> => this.#read('triggerVersion', ...args)
+  sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
+  counts = (): ReturnType<Store['counts']> => this.#read('counts')
+  /** The settings are those of the writing connection: they decide what a commit is worth. */
+  facts = async (): ReturnType<Store['facts']> => ({ ...(await this.#read<StoreFacts>('facts')), ...(await this.#call<Partial<StoreFacts>>({ op: 'ping' })) })
+}

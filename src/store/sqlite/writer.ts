@@ -1,0 +1,203 @@
+// The writing thread: holds the lock and the one writing connection.
+//
+// Commits are grouped: all batches that have arrived by the time the writer is free share one transaction and so one
+// fsync. No timer holds a lone event back. Only where groups form anyway and commits are slow (a real disk: 1-10 ms an
+// fsync) is there a short wait for more, at most 2 ms or a fifth of a commit: it gains 20-61 % there.
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { ExitError, exitCodes } from '../../errors.ts'
+import type { NewEvent, StartAnswer } from '../store.ts'
+import { accepting } from './accept.ts'
+import { claiming } from './claim.ts'
+import { definitionTables } from './definitions.ts'
+import { moving } from './moves.ts'
+import { openWriter, takeLock, type Db } from './open.ts'
+import type { PackedEvent, WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
+import { connectionFacts } from './read.ts'
+import { checkpointing, retaining } from './upkeep.ts'
+
+const port = parentPort!
+const { stateDir, now } = workerData as WorkerStart
+const idleCheckpointMs = 1000
+/** A larger group would hold everyone behind it for too long. */
+const maxGroupOps = 512
+const maxGroupBytes = 4 * 1024 * 1024
+const gatherAtMostMs = 2
+const gatherShare = 0.2
+const gatherFromMs = 1
+
+function say(message: WriterMessage): void {
+  port.postMessage(message)
+}
+
+function unpacked(event: PackedEvent, bodies: ArrayBuffer): NewEvent {
+  return { ...event, body: new Uint8Array(bodies, event.body_at, event.body_length) }
+}
+
+/** After a failed write or fsync SQLite would go on as if nothing had been; what is on the disk is unknown. */
+function untrustworthy(code: string | undefined): boolean {
+  return code !== undefined && /^SQLITE_(IOERR|CORRUPT|NOTADB|READONLY|CANTOPEN|PROTOCOL)/.test(code)
+}
+
+function failed(error: unknown): WriteResult {
+  const { code, message } = error as { code?: string; message: string }
+  if (untrustworthy(code)) throw error
+  if (code === 'SQLITE_FULL') return { ok: false, full: true, message: 'the disk is full' }
+  return { ok: false, full: false, message: `${code ?? 'bug'}: ${message}` }
+}
+
+/** Runs work; storage that cannot be trusted ends the process, a full disk or a busy file is met again later. */
+function guarded(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    const { code = 'bug', message } = error as { code?: string; message: string }
+    if (code !== 'SQLITE_FULL' && code !== 'SQLITE_BUSY') say({ kind: 'fatal', code, message })
+  }
+}
+
+/** What one operation does inside the transaction of its group. */
+function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer): unknown; rolledBack(): void; start(): StartAnswer } {
+  const accept = accepting(db)
+  const claim = claiming(db)
+  const moves = moving(db)
+  const definitions = definitionTables(db)
+  const retain = retaining(db)
+  const ping = db.prepare('SELECT count(*) FROM meta').pluck()
+  const waiting = db.prepare<[], string>("SELECT DISTINCT bot_id FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND ready = 1").pluck()
+
+  return {
+    perform(operation, bodies) {
+      switch (operation.op) {
+        case 'accept':
+          return accept.accept(operation.events.map(event => unpacked(event, bodies)), operation.limits)
+        case 'claim':
+          return claim.claim(...operation.args)
+        case 'move': {
+          const { outcomes, openDelta } = moves.move(operation.moves)
+          accept.adjustOpenRuns(openDelta)
+          return outcomes
+        }
+        case 'replay':
+          return accept.replay(...operation.args)
+        case 'write':
+          return definitions.write(...operation.args)
+        case 'retain':
+          return retain.retain(operation.limits)
+        case 'ping':
+          ping.get()
+          return connectionFacts(db)
+      }
+    },
+    rolledBack: () => accept.recount(),
+    start() {
+      const recovered = db.transaction(() => moves.recover(now)).immediate()
+      accept.recount()
+      return {
+        definitions: definitions.load(),
+        recovered,
+        open_runs: accept.openRuns(),
+        waiting_bots: waiting.all(),
+        next_due_at: claim.nextDueAt(),
+        facts: { ...connectionFacts(db), database_bytes: 0, wal_bytes: 0 },
+      }
+    },
+  }
+}
+
+function serve(db: Db, lock: Db): void {
+  const work = performing(db)
+  const checkpoint = checkpointing(db)
+  const begin = db.prepare('BEGIN IMMEDIATE')
+  const commit = db.prepare('COMMIT')
+  const rollback = db.prepare('ROLLBACK')
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  let idleTimer: NodeJS.Timeout | undefined
+
+  /** All batches in one transaction; throws when any operation throws, and then nothing was written. */
+  function together(batches: WriteBatch[]): WriteResult[][] {
+    begin.run()
+    try {
+      const groups = batches.map(({ ops, bodies }) => ops.map((operation): WriteResult => ({ ok: true, value: work.perform(operation, bodies) })))
+      commit.run()
+      return groups
+    } catch (error) {
+      if (db.inTransaction) rollback.run()
+      work.rolledBack()
+      throw error
+    }
+  }
+
+  function alone(operation: WriteOp, bodies: ArrayBuffer): WriteResult {
+    try {
+      return together([{ ops: [operation], bodies }])[0]![0]!
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  /** One that cannot be done must not take the others of its group with it: then each goes alone. */
+  function group(batches: WriteBatch[]): WriteResult[][] {
+    try {
+      return together(batches)
+    } catch (error) {
+      failed(error)
+      return batches.map(({ ops, bodies }) => ops.map(operation => alone(operation, bodies)))
+    }
+  }
+
+  let commitMs = 0
+  let lastBatches = 0
+
+  /** The batch that woke us and those that came while the last group was written. */
+  function gathered(first: WriteBatch): { batches: WriteBatch[]; close: boolean } {
+    if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
+    const batches = [first]
+    let ops = first.ops.length
+    let bytes = first.bodies.byteLength
+    while (ops < maxGroupOps && bytes < maxGroupBytes) {
+      const received = receiveMessageOnPort(port) as { message: WriteBatch | 'close' } | undefined
+      if (received === undefined) break
+      if (received.message === 'close') return { batches, close: true }
+      batches.push(received.message)
+      ops += received.message.ops.length
+      bytes += received.message.bodies.byteLength
+    }
+    return { batches, close: false }
+  }
+
+  function write(batches: WriteBatch[]): void {
+    const begun = performance.now()
+    say({ kind: 'results', groups: group(batches) })
+    commitMs += (performance.now() - begun - commitMs) * 0.2
+    lastBatches = batches.length
+    checkpoint.wrote(batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.length * 8192, 0))
+    idleTimer ??= setTimeout(() => {
+      idleTimer = undefined
+      guarded(checkpoint.idle)
+    }, idleCheckpointMs).unref()
+  }
+
+  function close(): void {
+    clearTimeout(idleTimer)
+    guarded(() => db.pragma('wal_checkpoint(TRUNCATE)'))
+    db.close()
+    lock.close()
+    port.close()
+  }
+
+  say({ kind: 'started', answer: work.start() })
+  port.on('message', (batch: WriteBatch | 'close') => {
+    if (batch === 'close') return close()
+    const { batches, close: closing } = gathered(batch)
+    guarded(() => write(batches))
+    if (closing) close()
+  })
+}
+
+try {
+  const lock = takeLock(stateDir)
+  serve(openWriter(stateDir), lock)
+} catch (error) {
+  const exitCode = error instanceof ExitError ? error.exitCode : exitCodes.ioError
+  say({ kind: 'refused', exitCode, message: (error as Error).message })
+}
