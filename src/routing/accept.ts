@@ -1,0 +1,168 @@
+// Accepting events: matched, then written with their decisions and runs in one transaction. The answer is given after
+// the commit, and what it gives is what was committed.
+import { hash } from 'node:crypto'
+import type { Causation, Decision } from '../contract/types.ts'
+import { Fault } from '../errors.ts'
+import type { MakeId } from '../ids.ts'
+import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, Store, StoredEvent } from '../store/store.ts'
+import type { MatchEvent } from './matcher.ts'
+import { payloadOf } from './payload.ts'
+import type { RegisteredTrigger, Registry } from './registry.ts'
+
+/** An event that has been verified and read, on its way into the log. */
+export interface Incoming {
+  source_id: string
+  type: string
+  subject: string | null
+  /** when it happened, in milliseconds; null: now */
+  timestamp: number | null
+  headers: Record<string, string>
+  payload: unknown
+  body: Uint8Array
+  body_format: BodyFormat
+  delivery_key: string | null
+  signed_body: boolean
+  log_redelivery_only: boolean
+  causation: Causation | null
+}
+
+export interface Accepted {
+  event_id: string
+  duplicate: boolean
+  matched_triggers: string[]
+  runs: string[]
+  redelivery_of: string | null
+}
+
+export interface AcceptOptions {
+  store: Store
+  registry: Registry
+  limits: AcceptLimits & { loop_depth: number }
+  now: () => number
+  makeId: MakeId
+  /** Runs were committed for these bots. */
+  onRuns: (bot_ids: string[]) => void
+  log: (event: string, fields: Record<string, unknown>) => void
+  /** Throws a Fault while nothing may be accepted: no room on the disk, or ending. */
+  assertOpen: () => void
+}
+
+/** The lowest priority: replays go after everything that is happening now. */
+const replayPriority = -100
+
+export function eventView(stored: StoredEvent): MatchEvent {
+  const { id, source_id, type, subject, timestamp, headers } = stored
+  return { id, source_id, type, subject, timestamp, headers, payload: payloadOf(stored.body_format, stored.body) }
+}
+
+export class Acceptor {
+  readonly #options: AcceptOptions
+
+  constructor(options: AcceptOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Logs events and owes the runs that they start; all in one transaction, in order. An event whose answer is a Fault
+   * (key_reused, overloaded) is not logged. Throws Fault storage_full, not_ready or shutting_down; then none is.
+   */
+  async accept(incoming: Incoming[]): Promise<(Accepted | Fault)[]> {
+    const { store, limits, onRuns, assertOpen } = this.#options
+    assertOpen()
+    const events = incoming.map(each => this.#decide(each))
+    const outcomes = await store.accept(events, limits)
+    const bots = new Set<string>()
+    const answers = outcomes.map((outcome, index) => this.#answer(outcome, events[index]!, bots))
+    if (bots.size > 0) onRuns([...bots])
+    return answers
+  }
+
+  /** One event; throws every Fault. */
+  async acceptOne(incoming: Incoming): Promise<Accepted> {
+    const [answer] = await this.accept([incoming])
+    if (answer instanceof Fault) throw answer
+    return answer!
+  }
+
+  #decide(incoming: Incoming): NewEvent {
+    const { registry, limits, now, makeId } = this.#options
+    const received_at = now()
+    const id = makeId(received_at)
+    const { payload, headers, ...rest } = incoming
+    const timestamp = incoming.timestamp ?? received_at
+    const view: MatchEvent = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers, payload }
+    const matched = registry.match(view)
+    const looping = (incoming.causation?.depth ?? 0) > limits.loop_depth
+    const outcome = looping ? 'loop_held' : 'routed'
+    const decisions = matched.map(({ trigger }): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
+    return {
+      ...rest,
+      id,
+      timestamp,
+      received_at,
+      headers: Object.keys(headers).length === 0 ? null : headers,
+      body_sha256: hash('sha256', incoming.body, 'buffer'),
+      decisions,
+      runs: looping ? [] : matched.map(each => this.#run(each, received_at, false)),
+    }
+  }
+
+  #run({ trigger }: RegisteredTrigger, at: number, replay: boolean): NewRun {
+    const { action, policy } = trigger
+    return {
+      id: this.#options.makeId(at),
+      trigger_id: trigger.id,
+      trigger_version: trigger.version,
+      bot_id: action.bot_id,
+      workflow_id: action.workflow_id ?? null,
+      priority: replay ? replayPriority : (policy.priority ?? 0),
+      not_before: at,
+      replay,
+    }
+  }
+
+  #answer(outcome: AcceptOutcome, event: NewEvent, bots: Set<string>): Accepted | Fault {
+    const { log } = this.#options
+    const common = { source_id: event.source_id, type: event.type, bytes: event.body.byteLength }
+    switch (outcome.kind) {
+      case 'accepted': {
+        const runs = outcome.routed ? event.runs : []
+        for (const run of runs) bots.add(run.bot_id)
+        const matched_triggers = event.decisions.map(decision => decision.trigger_id)
+        log('event.accepted', { event_id: event.id, ...common, matched_triggers, redelivery_of: outcome.redelivery_of ?? undefined })
+        return { event_id: event.id, duplicate: false, matched_triggers, runs: runs.map(run => run.id), redelivery_of: outcome.redelivery_of }
+      }
+      case 'duplicate':
+        log('event.duplicate', { event_id: outcome.event_id, ...common })
+        return { event_id: outcome.event_id, duplicate: true, matched_triggers: outcome.matched_triggers, runs: outcome.run_ids, redelivery_of: null }
+      case 'key_reused':
+        return new Fault('key_reused', `the delivery id or idempotency key was used before, by event ${outcome.event_id}, with another body; nothing was stored. Send a new event under a new id`, {
+          data: { event_id: outcome.event_id },
+        })
+      case 'backlog':
+        return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs are waiting or running already; nothing was stored, try again later`, {
+          reason: 'E_BACKLOG',
+          retryAfterS: 30,
+        })
+    }
+  }
+
+  /**
+   * What a stored event would start now: the triggers it matches, as runs marked as replays.
+   * trigger_id narrows it to one trigger, which need not be enabled.
+   */
+  plan(event: StoredEvent, trigger_id: string | undefined, only_missing: boolean): ReplayRequest {
+    const { registry, now } = this.#options
+    const at = now()
+    const matched = registry.match(eventView(event)).filter(({ trigger }) => trigger_id === undefined || trigger.id === trigger_id)
+    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true)) }
+  }
+
+  /** Writes planned replays; answers the ids of the runs that were made. */
+  async replay(requests: ReplayRequest[]): Promise<string[]> {
+    this.#options.assertOpen()
+    const written = await this.#options.store.replay(requests)
+    this.#options.onRuns([...new Set(requests.flatMap(request => request.runs.map(run => run.bot_id)))])
+    return written
+  }
+}

@@ -1,0 +1,124 @@
+// Inputs: what a workflow is given, made from a template and the event.
+//
+// A string that is one {{ expression }} becomes the value itself, inside text it becomes text. A plain path is looked up
+// here; anything else is JSONata, evaluated in a thread of its own that is ended when it takes too long.
+import type { Expressions } from './expressions.ts'
+
+/** A template that cannot be rendered: where in it, and why. */
+export class InputsError extends Error {
+  readonly path: string
+
+  constructor(path: string, reason: string) {
+    super(`${path}: ${reason}`)
+    this.name = 'InputsError'
+    this.path = path
+  }
+}
+
+type Part = { kind: 'text'; text: string } | { kind: 'expression'; source: string }
+
+const opening = /\{\{|\}\}/g
+
+/** Text and expressions in turn. Throws InputsError for braces without partner. */
+function parts(text: string, path: string): Part[] {
+  const result: Part[] = []
+  let from = 0
+  for (;;) {
+    const start = text.indexOf('{{', from)
+    if (start < 0) break
+    const end = text.indexOf('}}', start + 2)
+    if (end < 0) throw new InputsError(path, `"{{" without "}}" in ${JSON.stringify(text)}`)
+    if (start > from) result.push({ kind: 'text', text: text.slice(from, start) })
+    const source = text.slice(start + 2, end).trim()
+    if (source === '') throw new InputsError(path, 'an expression was expected between {{ and }}; found nothing')
+    result.push({ kind: 'expression', source })
+    from = end + 2
+  }
+  if (from < text.length) result.push({ kind: 'text', text: text.slice(from) })
+  return result
+}
+
+const plainPath = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/
+const words = new Set(['true', 'false', 'null', 'and', 'or', 'in', 'function'])
+
+function isPlain(source: string): boolean {
+  return plainPath.test(source) && !source.split('.').some(step => words.has(step))
+}
+
+/** The value at a plain path; ok: false where the path meets a list, which JSONata maps over. */
+function lookUp(source: string, scope: unknown): { ok: boolean; value: unknown } {
+  let value = scope
+  for (const step of source.split('.')) {
+    if (Array.isArray(value)) return { ok: false, value: undefined }
+    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+  }
+  return { ok: true, value }
+}
+
+interface Found {
+  path: string
+  source: string
+}
+
+/** Every expression of a template, in the order in which rendering meets them. */
+function expressionsOf(template: unknown, path: string): Found[] {
+  if (typeof template === 'string') {
+    if (!template.match(opening)) return []
+    return parts(template, path).flatMap(part => (part.kind === 'expression' ? [{ path, source: part.source }] : []))
+  }
+  if (Array.isArray(template)) return template.flatMap((item, index) => expressionsOf(item, `${path}[${index}]`))
+  if (typeof template !== 'object' || template === null) return []
+  return Object.entries(template).flatMap(([key, value]) => expressionsOf(value, `${path}.${key}`))
+}
+
+/** Checks a template when it is written. Throws InputsError with the path of what is wrong. */
+export async function checkTemplate(template: unknown, name: string, expressions: Expressions): Promise<void> {
+  for (const { path, source } of expressionsOf(template, name)) {
+    if (isPlain(source)) continue
+    const reason = await expressions.check(source)
+    if (reason !== undefined) throw new InputsError(path, `in {{ ${source} }}: ${reason}`)
+  }
+}
+
+function asText(value: unknown): string {
+  if (value === undefined || value === null) return ''
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+function filled(template: unknown, path: string, next: () => unknown): unknown {
+  if (typeof template === 'string') {
+    if (!template.match(opening)) return template
+    const pieces = parts(template, path)
+    if (pieces.length === 1 && pieces[0]!.kind === 'expression') return next() ?? null
+    return pieces.map(piece => (piece.kind === 'text' ? piece.text : asText(next()))).join('')
+  }
+  if (Array.isArray(template)) return template.map((item, index) => filled(item, `${path}[${index}]`, next))
+  if (typeof template !== 'object' || template === null) return template
+  const entries = Object.entries(template).map(([key, value]) => [key, filled(value, `${path}.${key}`, next)] as const)
+  return Object.fromEntries(entries)
+}
+
+/**
+ * Renders a template over a scope. What is missing in the scope becomes null, inside text nothing.
+ * Throws InputsError with the path of the input that failed and the reason.
+ */
+export async function renderTemplate(template: unknown, name: string, scope: unknown, expressions: Expressions): Promise<unknown> {
+  const found = expressionsOf(template, name)
+  const values: unknown[] = []
+  const hard: { index: number; found: Found }[] = []
+  for (const [index, expression] of found.entries()) {
+    const { ok, value } = isPlain(expression.source) ? lookUp(expression.source, scope) : { ok: false, value: undefined }
+    values.push(value)
+    if (!ok) hard.push({ index, found: expression })
+  }
+  if (hard.length > 0) {
+    const answers = await expressions.evaluate(hard.map(each => each.found.source), scope)
+    for (const [place, answer] of answers.entries()) {
+      const { index, found: expression } = hard[place]!
+      if (!answer.ok) throw new InputsError(expression.path, `in {{ ${expression.source} }}: ${answer.reason}`)
+      values[index] = answer.value
+    }
+  }
+  let at = 0
+  return filled(template, name, () => values[at++])
+}
