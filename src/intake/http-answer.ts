@@ -1,0 +1,46 @@
+// Answers over HTTP: JSON, and failures as application/problem+json (RFC 9457).
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { errorTable, Fault } from '../errors.ts'
+
+export function problem(fault: Fault): Record<string, unknown> {
+  return {
+    type: `urn:signalbox:error:${fault.fault}`,
+    title: errorTable[fault.fault].title,
+    status: fault.status,
+    detail: fault.message,
+    code: fault.reason,
+    ...fault.data,
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown, headers: Record<string, string> = {}, type = 'application/json'): void {
+  if (response.headersSent || response.destroyed) return
+  const body = Buffer.from(JSON.stringify(value))
+  response.writeHead(status, { 'content-type': type, 'content-length': body.length, 'x-content-type-options': 'nosniff', ...headers })
+  response.end(body)
+}
+
+/** Anything thrown: a Fault as it says; all else is a bug, answered without a word of it. */
+export function sendFault(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
+  const fault = error instanceof Fault ? error : new Fault('internal', 'this is a bug in the router; its log has the details')
+  const retry = fault.retryAfterS === undefined ? headers : { 'retry-after': String(fault.retryAfterS), ...headers }
+  sendJson(response, fault.status, problem(fault), retry, 'application/problem+json')
+}
+
+const refusals: Record<string, [number, string]> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'Payload Too Large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+}
+
+/** What the HTTP parser refused, before there is a request. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, title] = refusals[error.code ?? ''] ?? [400, 'Bad Request']
+  const body = JSON.stringify({ type: 'urn:signalbox:error:bad_request', title, status, detail: 'the request is not valid HTTP/1.1, too large or too slow', code: 'E_HTTP' })
+  socket.end(`HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+}

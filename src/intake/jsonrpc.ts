@@ -1,0 +1,156 @@
+// JSON-RPC 2.0 to the letter: what one message says and what is answered. json-rpc-2.0 finds and calls the methods; the
+// envelope is checked before it gets there, because it takes params, ids and batches that the specification does not.
+import { createJSONRPCErrorResponse, JSONRPCServer, type JSONRPCID, type JSONRPCParams, type JSONRPCRequest, type JSONRPCResponse } from 'json-rpc-2.0'
+import { isUtf8 } from 'node:buffer'
+import type { Methods } from '../contract/types.ts'
+import type { MethodContract } from '../contract/validators.ts'
+import { errorTable, Fault, type ErrorName } from '../errors.ts'
+import { exceededLimit, valueText, type JsonLimits } from '../routing/json-text.ts'
+
+export const maxBatch = 50
+
+/** What a handler knows of its call besides its params. */
+export interface Call {
+  /** The JSON text of a param, as the caller wrote it; undefined when it is not there. */
+  text(param: string, ...path: (string | number)[]): Uint8Array | undefined
+}
+
+/** One handler for every method of the contract: one that is missing does not compile. */
+export type Handlers = { [M in keyof Methods]: (params: Methods[M]['params'], call: Call) => Promise<Methods[M]['result']> }
+
+interface ServerCall {
+  text: Buffer
+  path: (string | number)[]
+}
+
+/** Bounds the calls of one connection. */
+export interface Slots {
+  take(): boolean
+  free(): void
+}
+
+function errorResponse(id: JSONRPCID, name: ErrorName, message: string): JSONRPCResponse {
+  return createJSONRPCErrorResponse(id, errorTable[name].code, message)
+}
+
+function isId(value: unknown): value is JSONRPCID {
+  return value === null || typeof value === 'string' || typeof value === 'number'
+}
+
+/** Why a value is no request object, or undefined when it is one. */
+function envelopeFault(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'a request is a JSON object'
+  const { jsonrpc, method, params, id } = value as Record<string, unknown>
+  if (jsonrpc !== '2.0') return 'jsonrpc must be "2.0"'
+  if (typeof method !== 'string') return 'method must be a string'
+  if (params !== undefined && (typeof params !== 'object' || params === null)) return 'params must be an object or an array, or be left out'
+  if (id !== undefined && !isId(id)) return 'id must be a string, a number or null'
+  return undefined
+}
+
+export interface JsonrpcOptions {
+  contract: Map<string, MethodContract>
+  handlers: Handlers
+  limits: JsonLimits
+  logBug: (error: unknown) => void
+}
+
+export class Jsonrpc {
+  readonly #server: JSONRPCServer<ServerCall>
+  readonly #limits: JsonLimits
+
+  constructor({ contract, handlers, limits, logBug }: JsonrpcOptions) {
+    this.#limits = limits
+    this.#server = new JSONRPCServer<ServerCall>({ errorListener: () => undefined })
+    this.#server.mapErrorToJSONRPCErrorResponse = (id, error: unknown) => {
+      if (error instanceof Fault) {
+        const { code, message, reason, data } = error
+        return createJSONRPCErrorResponse(id, code, message, { code: reason, ...data })
+      }
+      logBug(error)
+      return createJSONRPCErrorResponse(id, errorTable.internal.code, 'this is a bug in the router; its log has the details')
+    }
+    for (const method of contract.values()) this.#add(method, handlers)
+  }
+
+  #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
+    const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
+    this.#server.addMethod(name, (given: JSONRPCParams, { text, path }: ServerCall) => {
+      const params = byName(given, paramNames)
+      const checked = validateParams(params)
+      if (!checked.ok) {
+        const where = checked.path === '' ? 'params' : checked.path
+        throw new Fault('invalid_params', `${where} ${checked.message}`, { data: { path: checked.path } })
+      }
+      const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
+      return handler(checked.value, { text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]) })
+    })
+  }
+
+  /**
+   * Answers one message: a request or a batch. The answer is its JSON text, or undefined where nothing is to be answered.
+   * Never throws.
+   */
+  async answer(text: Buffer, slots: Slots): Promise<string | undefined> {
+    const message = this.#parse(text)
+    if ('fault' in message) return JSON.stringify(message.fault)
+    const { value } = message
+    if (!Array.isArray(value)) return this.#one(value, { text, path: [] }, slots)
+    if (value.length === 0) return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
+    if (value.length > maxBatch) {
+      return JSON.stringify(errorResponse(null, 'invalid_request', `a batch holds at most ${maxBatch} requests; found ${value.length}`))
+    }
+    const answers = await Promise.all(value.map((each, index) => this.#one(each, { text, path: [index] }, slots)))
+    const given = answers.filter(answer => answer !== undefined)
+    return given.length === 0 ? undefined : `[${given.join(',')}]`
+  }
+
+  #parse(text: Buffer): { value: unknown } | { fault: JSONRPCResponse } {
+    const exceeded = exceededLimit(text, this.#limits)
+    if (exceeded !== undefined) return { fault: errorResponse(null, 'invalid_request', exceeded) }
+    if (!isUtf8(text)) return { fault: errorResponse(null, 'parse_error', 'the message is not valid UTF-8') }
+    try {
+      return { value: JSON.parse(text.toString('utf8')) as unknown }
+    } catch {
+      return { fault: errorResponse(null, 'parse_error', 'the message is not valid JSON') }
+    }
+  }
+
+  async #one(value: unknown, call: ServerCall, slots: Slots): Promise<string | undefined> {
+    const wrong = envelopeFault(value)
+    if (wrong !== undefined) {
+      const { id } = Object(value) as { id?: unknown }
+      return this.#text(errorResponse(isId(id) ? id : null, 'invalid_request', wrong), call)
+    }
+    const request = value as JSONRPCRequest
+    const isNotification = request.id === undefined
+    if (!slots.take()) {
+      return isNotification ? undefined : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), call)
+    }
+    try {
+      const response = await this.#server.receive(request, call)
+      return response === null || isNotification ? undefined : this.#text(response, call)
+    } finally {
+      slots.free()
+    }
+  }
+
+  /** An id that a double cannot hold is given back as it was written. */
+  #text(response: JSONRPCResponse, { text, path }: ServerCall): string {
+    const { id } = response
+    if (typeof id !== 'number' || Number.isSafeInteger(id)) return JSON.stringify(response)
+    const raw = Buffer.from(valueText(text, [...path, 'id']) ?? 'null').toString('latin1')
+    const { id: _, ...rest } = response
+    return `${JSON.stringify(rest).slice(0, -1)},"id":${raw}}`
+  }
+}
+
+/** Params by name, whichever way they came. */
+function byName(given: JSONRPCParams | undefined, names: string[]): unknown {
+  if (given === undefined) return {}
+  if (!Array.isArray(given)) return given
+  if (given.length > names.length) {
+    throw new Fault('invalid_params', `at most ${names.length} params by position (${names.join(', ')}); found ${given.length}`)
+  }
+  return Object.fromEntries((given as unknown[]).map((value, index) => [names[index]!, value]))
+}

@@ -1,0 +1,84 @@
+// CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
+import { Fault } from '../../errors.ts'
+import { valueText } from '../../routing/json-text.ts'
+import { verifyBearer } from './bearer.ts'
+import { strictUtf8 } from '../../routing/payload.ts'
+import { plainBody, type Delivery, type Provider, type ReadEvent } from './provider.ts'
+
+const structured = 'application/cloudevents+json'
+const batched = 'application/cloudevents-batch+json'
+const required = ['specversion', 'id', 'source', 'type'] as const
+const textAttributes = [...required, 'subject', 'time', 'datacontenttype', 'dataschema'] as const
+
+function invalid(message: string): Fault {
+  return new Fault('bad_request', message, { reason: 'E_CLOUDEVENT' })
+}
+
+/** The event of a set of attributes; extensions come along as ce- headers. */
+function fromAttributes(attributes: ReadonlyMap<string, string>): Omit<ReadEvent, 'payload' | 'body' | 'body_format'> {
+  for (const name of required) {
+    if ((attributes.get(name) ?? '') === '') throw invalid(`the CloudEvents attribute ${name} is required and missing`)
+  }
+  if (attributes.get('specversion') !== '1.0') throw invalid(`specversion must be 1.0; found ${JSON.stringify(attributes.get('specversion')!.slice(0, 20))}`)
+  const time = attributes.get('time')
+  const timestamp = time === undefined ? null : Date.parse(time)
+  if (timestamp !== null && (!Number.isInteger(timestamp) || timestamp < 0)) throw invalid('time must be an RFC 3339 timestamp after 1970')
+  return {
+    type: attributes.get('type')!,
+    subject: attributes.get('subject') ?? null,
+    timestamp,
+    delivery_key: JSON.stringify([attributes.get('source'), attributes.get('id')]),
+    attributes: Object.fromEntries([...attributes].map(([name, value]) => [`ce-${name}`, value])),
+  }
+}
+
+function fromEnvelope(envelope: unknown, body: Uint8Array): ReadEvent {
+  if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) throw invalid('a CloudEvent is a JSON object')
+  const attributes = new Map<string, string>()
+  for (const [name, value] of Object.entries(envelope)) {
+    if (name === 'data' || name === 'data_base64' || value === null) continue
+    if (!/^[a-z0-9]{1,64}$/.test(name)) throw invalid(`attribute names are lower-case letters and digits; found ${JSON.stringify(name.slice(0, 40))}`)
+    const isText = typeof value === 'string'
+    if (!isText && ((textAttributes as readonly string[]).includes(name) || typeof value === 'object')) throw invalid(`the CloudEvents attribute ${name} must be a string`)
+    attributes.set(name, isText ? value : String(value))
+  }
+  const { data, data_base64 } = envelope as { data?: unknown; data_base64?: unknown }
+  return { ...fromAttributes(attributes), payload: data ?? data_base64 ?? null, body, body_format: 'cloudevent' }
+}
+
+function fromHeaders(delivery: Delivery): ReadEvent {
+  const attributes = new Map<string, string>()
+  for (const [name, value] of delivery.headers) {
+    if (!name.startsWith('ce-')) continue
+    try {
+      attributes.set(name.slice(3), decodeURIComponent(value))
+    } catch {
+      throw invalid(`the header ${name} is not percent-encoded as CloudEvents asks`)
+    }
+  }
+  return { ...fromAttributes(attributes), ...plainBody(delivery) }
+}
+
+function readBatch(body: Uint8Array): ReadEvent[] {
+  const list: unknown = JSON.parse(strictUtf8(body))
+  if (!Array.isArray(list)) throw invalid('a batch of CloudEvents is a JSON array')
+  if (list.length > 1000) throw invalid(`a batch holds at most 1000 CloudEvents; found ${list.length}`)
+  return list.map((envelope, index) => fromEnvelope(envelope, valueText(body, [index])!))
+}
+
+export const cloudevents: Provider = {
+  needs_secret: false,
+  token: true,
+  single_headers: ['authorization', 'ce-id', 'ce-source', 'ce-type', 'ce-specversion', 'ce-subject', 'ce-time'],
+  media_types: null,
+  signs_body_only: false,
+  takes_get: false,
+  verify(delivery, secrets) {
+    if (secrets.length > 0) verifyBearer(delivery, secrets)
+  },
+  read(delivery) {
+    if (delivery.media_type === batched) return readBatch(delivery.body)
+    if (delivery.media_type === structured) return [fromEnvelope(JSON.parse(strictUtf8(delivery.body)), delivery.body)]
+    return [fromHeaders(delivery)]
+  },
+}

@@ -1,0 +1,24 @@
+// Forgejo and Gitea. The signature is a bare hex HMAC of the JSON text, also where that travels in a form or a query;
+// the event type is the finer X-*-Event-Type before X-*-Event. Both send each other's headers and GitHub's.
+import { forgeEvent, forgePayload, requiredHeader, textAt, verifyHex, type Provider } from './provider.ts'
+
+function forge(name: 'forgejo' | 'gitea'): Provider {
+  const signature = `x-${name}-signature`
+  const brands = name === 'forgejo' ? ['forgejo', 'gitea'] : ['gitea', 'forgejo']
+  const types = [...brands.map(brand => `x-${brand}-event-type`), ...brands.map(brand => `x-${brand}-event`)]
+  const ids = brands.map(brand => `x-${brand}-delivery`)
+  return {
+    needs_secret: true,
+    token: false,
+    single_headers: [signature, ...types, ...ids],
+    media_types: ['application/json', 'application/x-www-form-urlencoded'],
+    signs_body_only: true,
+    takes_get: true,
+    verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, '', forgePayload(delivery).json, secrets),
+    // Payloads of Actions have no repository of their own, only their run's.
+    read: delivery => forgeEvent(delivery, types, ids, payload => textAt(payload, 'repository', 'full_name') ?? textAt(payload, 'run', 'repository', 'full_name')),
+  }
+}
+
+export const forgejo: Provider = forge('forgejo')
+export const gitea: Provider = forge('gitea')

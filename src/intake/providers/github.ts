@@ -1,0 +1,15 @@
+// GitHub: sha256=<hex HMAC> over the raw body, also when that is a form.
+import { forgeEvent, requiredHeader, textAt, verifyHex, type Provider } from './provider.ts'
+
+const signature = 'x-hub-signature-256'
+
+export const github: Provider = {
+  needs_secret: true,
+  token: false,
+  single_headers: [signature, 'x-github-event', 'x-github-delivery'],
+  media_types: ['application/json', 'application/x-www-form-urlencoded'],
+  signs_body_only: true,
+  takes_get: false,
+  verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, 'sha256=', delivery.body, secrets),
+  read: delivery => forgeEvent(delivery, ['x-github-event'], ['x-github-delivery'], payload => textAt(payload, 'repository', 'full_name')),
+}

@@ -1,0 +1,25 @@
+// GitLab: the secret itself in X-Gitlab-Token, or, with a signing token (whsec_...), Standard Webhooks signatures.
+// Which of the two is decided by the secret alone, so that a delivery cannot choose the weaker one.
+import { deliveryKey, firstHeader, forgeEvent, requiredHeader, textAt, unauthorized, verifyToken, type Provider } from './provider.ts'
+import { standardHeaders, verifyStandard } from './standard.ts'
+
+const ids = ['webhook-id', 'idempotency-key', 'x-gitlab-event-uuid'] as const
+
+export const gitlab: Provider = {
+  needs_secret: true,
+  token: true,
+  single_headers: [...standardHeaders, 'x-gitlab-token', 'x-gitlab-event', 'idempotency-key', 'x-gitlab-event-uuid'],
+  media_types: ['application/json'],
+  signs_body_only: false,
+  takes_get: false,
+  verify(delivery, secrets) {
+    const signing = secrets.filter(secret => secret.toString('latin1', 0, 6) === 'whsec_')
+    if (signing.length > 0) return verifyStandard(delivery, signing)
+    if (!verifyToken(requiredHeader(delivery, 'x-gitlab-token'), secrets)) throw unauthorized('X-Gitlab-Token is not the secret of this source', 'E_TOKEN')
+  },
+  read(delivery) {
+    const events = forgeEvent(delivery, ['x-gitlab-event'], [], payload => textAt(payload, 'project', 'path_with_namespace'))
+    const delivery_key = deliveryKey(firstHeader(delivery, ids) ?? undefined)
+    return events.map(event => ({ ...event, delivery_key }))
+  },
+}

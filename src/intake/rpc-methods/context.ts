@@ -1,0 +1,119 @@
+// What the methods work with, handed in by main, and what several of them share.
+import type { Bot, BotHealth, Config, Endpoint, RouterStatusResult, RpcHealthResult, Run } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import type { Acceptor } from '../../routing/accept.ts'
+import type { Expressions } from '../../routing/expressions.ts'
+import type { Registry } from '../../routing/registry.ts'
+import type { DefinitionChange, Stamp, Store, StoredRun } from '../../store/store.ts'
+
+/** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
+export interface RunControl {
+  cancel(run_id: string, reason: string | undefined): Promise<StoredRun>
+  retry(run_id: string): Promise<StoredRun>
+  discard(run_id: string, reason: string | undefined): Promise<StoredRun>
+  /** Why a run is not with its bot yet; undefined when nothing holds it. */
+  waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined
+  botHealth(bot_id: string): BotHealth
+  botActive(bot_id: string): number
+}
+
+export interface Context {
+  config: Config
+  store: Store
+  registry: Registry
+  acceptor: Acceptor
+  expressions: Expressions
+  runs: RunControl
+  now: () => number
+  /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
+  assertEndpoint: (endpoint: Endpoint) => void
+  /** A bot was written: what waited for it may go. */
+  botChanged: (bot_id: string) => void
+  status: () => Promise<RouterStatusResult>
+  health: () => Promise<RpcHealthResult>
+}
+
+export const defaultLimit = 50
+
+/** Writes definitions, all or none, and makes them count. Throws Fault conflict. */
+export async function writeDefinitions({ store, registry, botChanged }: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
+  const outcome = await store.write(changes)
+  switch (outcome.kind) {
+    case 'conflict': {
+      const { noun, id, expected, found } = outcome
+      const is = found === 0 ? 'does not exist' : `is at version ${found}`
+      throw new Fault('conflict', `${noun} ${id} ${is}, the call expected ${expected === 0 ? 'that it did not exist' : `version ${expected}`}; read it again and repeat the change`, { data: { found } })
+    }
+    case 'in_use':
+      throw new Fault('conflict', `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or disable it`)
+    case 'written':
+      registry.apply(changes, outcome.objects)
+      for (const { noun, id, definition } of changes) if (noun === 'bot' && definition !== null) botChanged(id)
+      return outcome.objects
+  }
+}
+
+export function notFound(noun: string, id: string, list: string): Fault {
+  return new Fault('not_found', `there is no ${noun} ${id}; ${list} shows what there is`)
+}
+
+export function encodeCursor(value: string | number): string {
+  return Buffer.from(String(value)).toString('base64url')
+}
+
+function decoded(cursor: string): string {
+  return Buffer.from(cursor, 'base64url').toString('utf8')
+}
+
+export function decodeSeq(cursor: string | undefined): number | null {
+  if (cursor === undefined) return null
+  const seq = Number(decoded(cursor))
+  if (!Number.isSafeInteger(seq) || seq < 0) throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
+  return seq
+}
+
+/** One page of objects sorted by id. */
+export function pageById<T extends { id: string }>(all: Iterable<T>, limit: number = defaultLimit, cursor?: string): { page: T[]; next_cursor?: string } {
+  const after = cursor === undefined ? '' : decoded(cursor)
+  const rest = [...all].filter(item => item.id > after).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const page = rest.slice(0, limit)
+  return rest.length > limit ? { page, next_cursor: encodeCursor(page.at(-1)!.id) } : { page }
+}
+
+/** A bot with what is known of it now. */
+export function liveBot({ runs }: Context, bot: Bot): Bot {
+  return { ...bot, health: runs.botHealth(bot.id), active: runs.botActive(bot.id) }
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return text
+  }
+}
+
+export function shownRun({ runs }: Context, run: StoredRun): Run {
+  const waiting = run.state === 'pending' ? runs.waitingFor(run) : undefined
+  return {
+    id: run.id,
+    event_id: run.event_id,
+    trigger_id: run.trigger_id,
+    trigger_version: run.trigger_version,
+    bot_id: run.bot_id,
+    workflow_id: run.workflow_id,
+    state: run.state,
+    dead: run.dead,
+    replay: run.replay,
+    priority: run.priority,
+    attempt: run.attempt,
+    not_before: run.not_before,
+    created_at: run.created_at,
+    updated_at: run.updated_at,
+    ...(run.finished_at === null ? {} : { finished_at: run.finished_at }),
+    ...(run.cancel_requested ? { cancel_requested: true } : {}),
+    ...(waiting === undefined ? {} : { waiting_for: waiting.detail }),
+    ...(run.error === null ? {} : { error: run.error }),
+    ...(run.result === null ? {} : { result: asJson(run.result) }),
+  }
+}

@@ -1,0 +1,12 @@
+// router.* and rpc.*
+import { contractDocument } from '../../contract/document.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import type { Context } from './context.ts'
+
+export function routerMethods({ status, health }: Context): Pick<Handlers, 'router.status' | 'rpc.discover' | 'rpc.health'> {
+  return {
+    'router.status': () => status(),
+    'rpc.discover': async () => ({ ...contractDocument() }),
+    'rpc.health': () => health(),
+  }
+}

@@ -1,0 +1,50 @@
+// run.*: looking at runs, and what people may do to them.
+import type { Attempt, Run, RunHistoryEntry } from '../../contract/types.ts'
+import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { decodeSeq, defaultLimit, encodeCursor, notFound, shownRun, type Context } from './context.ts'
+
+function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
+  return {
+    number,
+    started_at,
+    ended_at,
+    outcome,
+    ...(status === null ? {} : { status }),
+    ...(error === null ? {} : { error }),
+    ...(output === null ? {} : { output }),
+  }
+}
+
+function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
+  return reason === null ? row : { ...row, reason }
+}
+
+export function runMethods(context: Context): Pick<Handlers, `run.${string}` & keyof Handlers> {
+  const { store, runs } = context
+
+  async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
+    return { run: shownRun(context, await work) }
+  }
+
+  return {
+    async 'run.get'({ run_id }) {
+      const run = await store.run(run_id)
+      if (run === null) throw notFound('run', run_id, 'run.list')
+      return { run: shownRun(context, run) }
+    },
+    async 'run.list'({ limit = defaultLimit, cursor, ...page }) {
+      const found = await store.runs({ ...page, limit: limit + 1, after: decodeSeq(cursor) })
+      const shown = found.slice(0, limit)
+      return { runs: shown.map(run => shownRun(context, run)), ...(found.length > limit ? { next_cursor: encodeCursor(shown.at(-1)!.seq) } : {}) }
+    },
+    async 'run.history'({ run_id }) {
+      const found = await store.history(run_id)
+      if (found === null) throw notFound('run', run_id, 'run.list')
+      return { history: found.history.map(shownMove), attempts: found.attempts.map(shownAttempt) }
+    },
+    'run.cancel': ({ run_id, reason }) => answer(runs.cancel(run_id, reason)),
+    'run.retry': ({ run_id }) => answer(runs.retry(run_id)),
+    'run.discard': ({ run_id, reason }) => answer(runs.discard(run_id, reason)),
+  }
+}

@@ -1,0 +1,89 @@
+// source.*
+import type { Source, SourceInput } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import { completeSource } from '../../routing/registry.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { providers } from '../providers/all.ts'
+import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
+
+type Stats = Map<string, { events: number; last_event_at: number }>
+
+async function stats({ store }: Context): Promise<Stats> {
+  return new Map((await store.sourceStats()).map(row => [row.source_id, row]))
+}
+
+/** A source with its counts and where its deliveries go. */
+export function shownSource(source: Source, counted: Stats): Source {
+  const row = counted.get(source.id)
+  return {
+    ...source,
+    event_count: row?.events ?? 0,
+    ...(row === undefined ? {} : { last_event_at: row.last_event_at }),
+    ...(source.source_type === 'webhook' ? { webhook_path: `/webhook/${source.id}` } : {}),
+  }
+}
+
+/** Throws Fault invalid_params for what the schema cannot say. */
+export function assertSource(input: SourceInput): void {
+  if (input.source_type !== 'webhook') return
+  const { provider, secrets } = input.config
+  if (providers[provider].needs_secret && secrets === undefined) {
+    throw new Fault('invalid_params', `source.config.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`, {
+      data: { path: 'source.config.secrets' },
+    })
+  }
+  if (provider === 'none' && secrets !== undefined) {
+    throw new Fault('invalid_params', 'source.config.secrets makes no sense with provider "none", which checks nothing; use "bearer"', { data: { path: 'source.config.secrets' } })
+  }
+}
+
+function inputOf({ id, source_type, description, enabled, config }: Source): SourceInput {
+  return { id, source_type, description, enabled, config } as unknown as SourceInput
+}
+
+export function sourceMethods(context: Context): Pick<Handlers, `source.${string}` & keyof Handlers> {
+  const { registry, now } = context
+
+  function found(id: string): Source {
+    const source = registry.sources.get(id)
+    if (source === undefined) throw notFound('source', id, 'source.list')
+    return source
+  }
+
+  async function shown(id: string): Promise<{ source: Source }> {
+    return { source: shownSource(found(id), await stats(context)) }
+  }
+
+  async function setEnabled(id: string, enabled: boolean): Promise<{ source: Source }> {
+    const source = found(id)
+    if (source.enabled !== enabled) {
+      await writeDefinitions(context, [{ noun: 'source', id, definition: { ...inputOf(source), enabled }, version: source.version, at: now() }])
+    }
+    return shown(id)
+  }
+
+  return {
+    async 'source.put'({ source, version }) {
+      assertSource(source)
+      const [stamp] = await writeDefinitions(context, [{ noun: 'source', id: source.id, definition: source, version, at: now() }])
+      return { source: shownSource(completeSource(source, stamp!), await stats(context)) }
+    },
+    'source.get': ({ source_id }) => shown(source_id),
+    async 'source.list'({ source_type, limit, cursor }) {
+      const counted = await stats(context)
+      const all = [...registry.sources.values()].filter(source => source_type === undefined || source.source_type === source_type)
+      const { page, next_cursor } = pageById(all, limit, cursor)
+      return { sources: page.map(source => shownSource(source, counted)), next_cursor }
+    },
+    async 'source.delete'({ source_id, version }) {
+      const source = found(source_id)
+      const users = [...registry.triggers.values()].filter(({ trigger }) => trigger.event_source_id === source_id).map(({ trigger }) => trigger.id)
+      if (users.length > 0) throw new Fault('conflict', `${users.length} triggers listen to source ${source_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the source`)
+      const last = shownSource(source, await stats(context))
+      await writeDefinitions(context, [{ noun: 'source', id: source_id, definition: null, version: version ?? source.version, at: now() }])
+      return { source: last }
+    },
+    'source.enable': ({ source_id }) => setEnabled(source_id, true),
+    'source.disable': ({ source_id }) => setEnabled(source_id, false),
+  }
+}

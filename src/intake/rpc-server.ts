@@ -1,0 +1,197 @@
+// The control socket: HTTP and newline-delimited JSON on one Unix socket, told apart by the first byte. HTTP methods are
+// letters; anything else is taken for JSON. Framing only: jsonrpc.ts says what a message means.
+//
+// States: stopped -> listening -> closing -> stopped.
+import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
+import { contractDocument, programVersion } from '../contract/document.ts'
+import type { Config, RpcHealthResult } from '../contract/types.ts'
+import { Fault } from '../errors.ts'
+import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
+import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody } from './http-request.ts'
+import type { Jsonrpc, Slots } from './jsonrpc.ts'
+import { listenUnix } from './unix-socket.ts'
+
+const maxConnections = 64
+const maxInFlight = 64
+/** What a message may be longer than a body: its envelope. */
+const envelopeBytes = 65_536
+/** A client that does not read its answers is not read from either. */
+const maxUnsentBytes = 1_048_576
+const newline = 0x0a
+
+export interface RpcServerOptions {
+  config: Config
+  jsonrpc: Jsonrpc
+  health: () => Promise<RpcHealthResult>
+}
+
+function slotsOf(limit: number): Slots {
+  let taken = 0
+  return {
+    take: () => taken < limit && ++taken > 0,
+    free: () => {
+      taken--
+    },
+  }
+}
+
+function isLetter(byte: number): boolean {
+  return (byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a)
+}
+
+/** How the Hero services find out what speaks here. */
+function heroService(): Record<string, unknown> {
+  return { service_id: 'signalbox', name: 'signalbox', title: 'Signalbox', description: contractDocument().info.title, version: programVersion(), protocol: 'openrpc', socket: 'rpc' }
+}
+
+export class RpcServer {
+  readonly #options: RpcServerOptions
+  readonly #server: Server
+  readonly #http: HttpServer
+  readonly #budget: BodyBudget
+  readonly #sockets = new Set<Socket>()
+  readonly #maxMessage: number
+  #path: string | undefined
+
+  constructor(options: RpcServerOptions) {
+    this.#options = options
+    this.#maxMessage = options.config.max_body_bytes + envelopeBytes
+    this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
+    this.#http = createHttpServer(httpServerOptions, (request, response) => void this.#serveHttp(request, response))
+    this.#http.on('clientError', refuseConnection)
+    this.#server = createServer({ allowHalfOpen: true }, socket => this.#welcome(socket))
+    this.#server.maxConnections = maxConnections
+  }
+
+  /** Throws ExitError when the socket cannot be bound. */
+  async start(): Promise<string> {
+    this.#path ??= await listenUnix(this.#server, this.#options.config.socket)
+    return this.#path
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return
+    const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
+    // Answers that are on their way get a moment to leave.
+    for (const socket of this.#sockets) socket.destroySoon()
+    this.#http.close()
+    await closed
+  }
+
+  #welcome(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
+    socket.on('error', () => socket.destroy())
+    socket.once('data', (first: Buffer) => {
+      socket.pause()
+      if (isLetter(first[0]!)) {
+        socket.unshift(first)
+        this.#http.emit('connection', socket)
+        socket.resume()
+        return
+      }
+      this.#readLines(socket, first)
+      socket.resume()
+    })
+  }
+
+  /** One JSON text a line; answers leave as they are ready, in whatever order. */
+  #readLines(socket: Socket, first: Buffer): void {
+    const slots = slotsOf(maxInFlight)
+    let rest: Buffer[] = []
+    let restBytes = 0
+    let corked = false
+    const send = (answer: string | undefined): void => {
+      if (answer === undefined || socket.destroyed) return
+      if (!corked) {
+        corked = true
+        socket.cork()
+        setImmediate(() => {
+          corked = false
+          socket.uncork()
+        })
+      }
+      socket.write(`${answer}\n`)
+      if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
+        socket.pause()
+        socket.once('drain', () => socket.resume())
+      }
+    }
+    let pending = 0
+    let ended = false
+    const handle = (line: Buffer): void => {
+      if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return
+      pending++
+      void this.#options.jsonrpc.answer(line, slots).then(answer => {
+        send(answer)
+        if (--pending === 0 && ended) socket.end()
+      })
+    }
+    const tooLong = (): void => {
+      const message = `a message of at most ${this.#maxMessage} bytes is taken`
+      socket.end(`${JSON.stringify({ jsonrpc: '2.0', id: null, error: { code: -32004, message } })}\n`)
+      socket.removeAllListeners('data')
+      socket.resume()
+    }
+    const read = (chunk: Buffer): void => {
+      let from = 0
+      for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, from)) {
+        const part = chunk.subarray(from, at)
+        const line = restBytes === 0 ? part : Buffer.concat([...rest, part])
+        rest = []
+        restBytes = 0
+        from = at + 1
+        if (line.length > this.#maxMessage) return tooLong()
+        handle(line)
+      }
+      if (from < chunk.length) {
+        rest.push(chunk.subarray(from))
+        restBytes += chunk.length - from
+        if (restBytes > this.#maxMessage) tooLong()
+      }
+    }
+    socket.on('data', read)
+    // A last line without its newline is a message too; and a client that is done writing still gets its answers.
+    socket.on('end', () => {
+      ended = true
+      if (restBytes > 0) handle(Buffer.concat(rest))
+      if (pending === 0) socket.end()
+    })
+    read(first)
+  }
+
+  async #serveHttp(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const headers = headersOnce(request, ['content-type', 'content-length'])
+      assertPlainRequest(request, headers)
+      await this.#route(request, response, headers)
+    } catch (error) {
+      const close = request.complete ? undefined : { connection: 'close' }
+      sendFault(response, error, { ...close, ...(error instanceof Fault && error.data?.allow !== undefined ? { allow: String(error.data.allow) } : {}) })
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
+    const path = (request.url ?? '').split('?', 1)[0]
+    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/.well-known/heroservice.json': 'GET' }[path ?? '']
+    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health and /.well-known/heroservice.json are')
+    if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { data: { allow: method } })
+    if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
+    if (path === '/.well-known/heroservice.json') return sendJson(response, 200, heroService())
+    if (path === '/health') {
+      const health = await this.#options.health()
+      return sendJson(response, health.status === 'ok' ? 200 : 503, health)
+    }
+    const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
+    if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
+    const body = await readBody(request, headers, this.#maxMessage, this.#budget)
+    const answer = await this.#options.jsonrpc.answer(body, slotsOf(maxInFlight))
+    if (answer === undefined) {
+      response.writeHead(204)
+      return void response.end()
+    }
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
+    return void response.end(answer)
+  }
+}

@@ -1,0 +1,257 @@
+// The webhook intake: POST /webhook/{source_id}. A delivery is verified, limited, read, and accepted; the answer leaves
+// after the commit, or after answer_timeout_ms with 503.
+//
+// States: stopped -> listening -> closing (answers 503) -> stopped.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Config, Source, WebhookConfig } from '../contract/types.ts'
+import { Fault } from '../errors.ts'
+import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
+import { exceededLimit } from '../routing/json-text.ts'
+import { formPayload } from '../routing/payload.ts'
+import type { Registry } from '../routing/registry.ts'
+import type { ReadSecret } from '../secrets.ts'
+import { problem, refuseConnection, sendFault, sendJson } from './http-answer.ts'
+import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, readBody } from './http-request.ts'
+import { providers } from './providers/all.ts'
+import type { Delivery, Provider, ReadEvent } from './providers/provider.ts'
+import { RateLimiter } from './rate-limit.ts'
+
+const maxConnections = 256
+const maxPathLength = 2048
+const alwaysOnce = ['host', 'content-type', 'content-length', 'transfer-encoding', 'authorization'] as const
+const maxTypeLength = 128
+const maxSubjectLength = 1024
+
+export interface WebhookOptions {
+  config: Config
+  registry: Registry
+  acceptor: Acceptor
+  readSecret: ReadSecret
+  now: () => number
+  log: (event: string, fields: Record<string, unknown>) => void
+  logBug: (error: unknown) => void
+  isClosing: () => boolean
+}
+
+interface Target {
+  source: Source
+  webhook: WebhookConfig
+  provider: Provider
+}
+
+/** Headers that are worth keeping and hold no secret. */
+function storedHeaders(headers: ReadonlyMap<string, string>): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of headers) {
+    const wanted = name.startsWith('x-') || name.startsWith('ce-') || name.startsWith('webhook-') || ['content-type', 'user-agent', 'traceparent', 'tracestate', 'idempotency-key'].includes(name)
+    if (wanted && !/authorization|cookie|token|signature|secret|password|api-?key|claims/.test(name)) kept[name] = value
+  }
+  return kept
+}
+
+export class WebhookServer {
+  readonly #options: WebhookOptions
+  readonly #budget: BodyBudget
+  readonly #rates = new RateLimiter()
+  readonly #failures = new RateLimiter()
+  readonly server: Server
+
+  constructor(options: WebhookOptions) {
+    this.#options = options
+    this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
+    this.server = createServer(httpServerOptions, (request, response) => void this.#serve(request, response))
+    this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
+    this.server.on('clientError', refuseConnection)
+    limitServer(this.server, maxConnections)
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue = false): Promise<void> {
+    const { config, logBug, isClosing } = this.#options
+    const late = setTimeout(() => {
+      sendFault(response, new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', { reason: 'E_TIMEOUT', retryAfterS: 5 }))
+    }, config.answer_timeout_ms)
+    try {
+      if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
+      await this.#route(request, response, expectsContinue)
+    } catch (error) {
+      const fault = error instanceof Fault ? error : undefined
+      if (fault === undefined) logBug(error)
+      else if (fault.fault !== 'not_found') this.#options.log('event.refused', { path: request.url?.slice(0, 200), code: fault.reason, detail: fault.message })
+      // A body that was not read to its end cannot be followed by another request.
+      const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
+      sendFault(response, error, { ...close, ...(fault?.data?.allow === undefined ? {} : { allow: String(fault.data.allow) }) })
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+    const [path = '', query] = splitTarget(request.url ?? '')
+    if (path.length > maxPathLength) throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
+    if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
+    const headers = headersOnce(request, alwaysOnce)
+    assertPlainRequest(request, headers)
+    const target = this.#target(path)
+    headersOnce(request, target.provider.single_headers)
+    if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents') return handshake(headers, response)
+    const query_payload = target.provider.takes_get && request.method === 'GET' ? new URLSearchParams(query ?? '').get('payload') : null
+    if (request.method !== 'POST' && query_payload === null) {
+      throw new Fault('method_not_allowed', `deliveries are sent with POST; found ${request.method}`, { data: { allow: 'POST' } })
+    }
+    if (!target.source.enabled) throw new Fault('disabled', `the source ${target.source.id} is disabled; enable it with source.enable`)
+    this.#assertBodyKind(target, headers, query_payload)
+    const limit = target.webhook.max_body_bytes ?? this.#options.config.max_body_bytes
+    if (expectsContinue && declaredLength(headers) <= limit) response.writeContinue()
+    const body = await readBody(request, headers, limit, this.#budget)
+    const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, now: this.#options.now() }
+    return this.#deliver(target, delivery, request.socket.remoteAddress ?? '', response)
+  }
+
+  #target(path: string): Target {
+    const segment = /^\/webhook\/([^/]+)$/.exec(path)?.[1]
+    if (segment === undefined) throw new Fault('not_found', 'there is nothing here; deliveries go to /webhook/{source_id}')
+    let id: string
+    try {
+      id = decodeURIComponent(segment)
+    } catch {
+      throw new Fault('bad_request', 'the path is not percent-encoded properly', { reason: 'E_PATH' })
+    }
+    const source = this.#options.registry.sources.get(id)
+    if (source?.source_type !== 'webhook') throw new Fault('not_found', 'there is no webhook source of this name')
+    const webhook = source.config as unknown as WebhookConfig
+    return { source, webhook, provider: providers[webhook.provider] }
+  }
+
+  #assertBodyKind({ provider }: Target, headers: ReadonlyMap<string, string>, query_payload: string | null): void {
+    const refuse = (message: string, reason: string): Fault => new Fault('unsupported_media_type', message, { reason })
+    const encoding = headers.get('content-encoding')
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refuse('bodies are taken as they are, not compressed', 'E_ENCODING')
+    if (query_payload !== null) return
+    const [, ...parameters] = (headers.get('content-type') ?? '').split(';')
+    const charset = parameters.map(parameter => parameter.trim().toLowerCase()).find(parameter => parameter.startsWith('charset='))
+    if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset)) throw refuse('only the character set utf-8 is taken', 'E_MEDIA_TYPE')
+    const type = mediaType(headers)
+    if (provider.media_types !== null && !provider.media_types.includes(type)) {
+      throw refuse(`this provider sends ${provider.media_types.join(' or ')}; found ${type === '' ? 'no content type' : JSON.stringify(type)}`, 'E_MEDIA_TYPE')
+    }
+  }
+
+  #secrets({ source, webhook, provider }: Target): Buffer[] {
+    const refs = webhook.secrets ?? []
+    const answers = refs.map(ref => this.#options.readSecret(ref))
+    const values = answers.flatMap(answer => (answer.ok ? [answer.value] : []))
+    const unreadable = answers.find(answer => !answer.ok)
+    if (values.length === 0 && (refs.length > 0 || provider.needs_secret)) {
+      const detail = unreadable === undefined ? 'it names no secret' : unreadable.reason
+      this.#options.log('source.unconfigured', { source_id: source.id, detail })
+      throw new Fault('not_ready', 'the secret of this source cannot be read; the router\'s log says why', { reason: 'E_SOURCE_UNCONFIGURED', retryAfterS: 60 })
+    }
+    return values
+  }
+
+  /** Throws unless the sender is who the source says; too many failures from one address are answered 429. */
+  #verify(target: Target, delivery: Delivery, address: string): void {
+    const { source, provider } = target
+    const secrets = this.#secrets(target)
+    const key = `${source.id} ${address}`
+    const perMinute = this.#options.config.auth_failures_per_minute
+    const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
+    const tooMany = (): Fault => new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', { reason: 'E_RATE', retryAfterS: 60 })
+    // A signature cannot be guessed, a token might be: only for tokens is a right one refused along with the wrong ones.
+    if (provider.token && secrets.length > 0 && !this.#failures.has(key, rate, delivery.now)) throw tooMany()
+    try {
+      provider.verify(delivery, secrets)
+    } catch (error) {
+      if (error instanceof Fault && error.fault === 'unauthorized' && this.#failures.take(key, rate, delivery.now) > 0) throw tooMany()
+      throw asJsonFault(error)
+    }
+  }
+
+  async #deliver(target: Target, delivery: Delivery, address: string, response: ServerResponse): Promise<void> {
+    this.#verify(target, delivery, address)
+    const events = this.#read(target, delivery)
+    this.#assertRate(target, delivery.now)
+    const headers = storedHeaders(delivery.headers)
+    const incoming = events.map(event => incomingEvent(target, event, headers))
+    const answers = await this.#options.acceptor.accept(incoming)
+    if (delivery.media_type === 'application/cloudevents-batch+json') {
+      const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
+      return sendJson(response, 202, { events: list })
+    }
+    const [answer] = answers
+    if (answer instanceof Fault) throw answer
+    return sendJson(response, answer!.duplicate ? 200 : 202, answered(answer!))
+  }
+
+  #read({ provider }: Target, delivery: Delivery): ReadEvent[] {
+    const { config } = this.#options
+    try {
+      const isForm = delivery.media_type === 'application/x-www-form-urlencoded'
+      const json = delivery.query_payload ?? (isForm ? formPayload(delivery.body) : null)
+      const exceeded = exceededLimit(json === null ? delivery.body : Buffer.from(json), config)
+      if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
+      const events = provider.read(delivery)
+      for (const { type, subject } of events) {
+        if ((type?.length ?? 0) > maxTypeLength) throw new Fault('bad_request', `event types have at most ${maxTypeLength} characters`, { reason: 'E_EVENT_TYPE' })
+        if ((subject?.length ?? 0) > maxSubjectLength) throw new Fault('bad_request', `subjects have at most ${maxSubjectLength} characters`, { reason: 'E_SUBJECT' })
+      }
+      return events
+    } catch (error) {
+      throw asJsonFault(error)
+    }
+  }
+
+  #assertRate({ source, webhook }: Target, now: number): void {
+    const own = webhook.rate_limit
+    const perSecond = this.#options.config.rate_limit
+    const rate = own === undefined ? { limit: perSecond, period_ms: 1000, burst: perSecond * 2 } : { ...own, burst: own.burst ?? own.limit }
+    const waitMs = this.#rates.take(source.id, rate, now)
+    if (waitMs > 0) {
+      throw new Fault('rate_limited', `the source ${source.id} takes ${rate.limit} events in ${rate.period_ms} ms; raise its rate_limit if this is meant`, {
+        reason: 'E_RATE',
+        retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
+      })
+    }
+  }
+}
+
+function splitTarget(target: string): [string, string | undefined] {
+  const at = target.indexOf('?')
+  return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)]
+}
+
+function mediaType(headers: ReadonlyMap<string, string>): string {
+  return (headers.get('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase()
+}
+
+/** Anything that parsing threw is the sender's body. */
+function asJsonFault(error: unknown): unknown {
+  if (error instanceof SyntaxError || error instanceof TypeError) return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
+  return error
+}
+
+function incomingEvent({ source, webhook, provider }: Target, event: ReadEvent, headers: Record<string, string>): Incoming {
+  const { attributes, type, ...rest } = event
+  return {
+    ...rest,
+    source_id: source.id,
+    type: type ?? webhook.event_type ?? 'webhook',
+    headers: attributes === undefined ? headers : { ...headers, ...attributes },
+    signed_body: provider.signs_body_only,
+    log_redelivery_only: webhook.on_redelivery === 'log',
+    causation: null,
+  }
+}
+
+function answered({ event_id, duplicate, matched_triggers, runs, redelivery_of }: Accepted): Record<string, unknown> {
+  return { event_id, duplicate, matched_triggers, runs, ...(redelivery_of === null ? {} : { redelivery_of }) }
+}
+
+/** The CloudEvents webhook handshake: the sender asks, the receiver allows. */
+function handshake(headers: ReadonlyMap<string, string>, response: ServerResponse): void {
+  const origin = headers.get('webhook-request-origin')
+  if (origin === undefined) throw new Fault('bad_request', 'the CloudEvents handshake needs a WebHook-Request-Origin header')
+  const rate = headers.get('webhook-request-rate')
+  response.writeHead(200, { allow: 'POST', 'webhook-allowed-origin': origin, ...(rate === undefined ? {} : { 'webhook-allowed-rate': '*' }) })
+  response.end()
+}

@@ -1,0 +1,42 @@
+// Secrets by reference: read when they are needed, never kept in the database, never in a message.
+import { readFileSync, statSync } from 'node:fs'
+import type { SecretRef } from './contract/types.ts'
+
+/** The bytes of a secret, or why it cannot be had (without the value). */
+export type SecretAnswer = { ok: true; value: Buffer } | { ok: false; reason: string }
+export type ReadSecret = (ref: SecretRef) => SecretAnswer
+
+/** How long a secret is used before it is read again, so that a changed file counts without a restart. */
+const freshMs = 2000
+
+function readFile(path: string): SecretAnswer {
+  try {
+    const { mode, size } = statSync(path)
+    if ((mode & 0o077) !== 0) return { ok: false, reason: `${path} can be read by others; chmod 600 it` }
+    if (size > 65_536) return { ok: false, reason: `${path} is larger than 64 KiB` }
+    const text = readFileSync(path)
+    const value = text.at(-1) === 0x0a ? text.subarray(0, text.at(-2) === 0x0d ? -2 : -1) : text
+    return value.length > 0 ? { ok: true, value } : { ok: false, reason: `${path} is empty` }
+  } catch (error) {
+    return { ok: false, reason: `${path} cannot be read (${(error as NodeJS.ErrnoException).code})` }
+  }
+}
+
+/** Answers a reader of secrets over an environment; now is in milliseconds. */
+export function secretReader(env: Record<string, string | undefined>, now: () => number): ReadSecret {
+  const known = new Map<string, { at: number; answer: SecretAnswer }>()
+  return ref => {
+    if (ref.env !== undefined) {
+      const value = env[ref.env]
+      if (value === undefined || value === '') return { ok: false, reason: `the environment variable ${ref.env} is ${value === '' ? 'empty' : 'not set'}` }
+      return { ok: true, value: Buffer.from(value) }
+    }
+    const path = ref.file!
+    const kept = known.get(path)
+    const time = now()
+    if (kept !== undefined && kept.answer.ok && time >= kept.at && time - kept.at < freshMs) return kept.answer
+    const answer = readFile(path)
+    known.set(path, { at: time, answer })
+    return answer
+  }
+}
