@@ -1,0 +1,160 @@
+// One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
+// rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
+import { hash } from 'node:crypto'
+import type { Bot, Endpoint, TriggerInput } from '../contract/types.ts'
+import type { AttemptRow, ClaimedRun, RunMove, StoredEvent } from '../store/store.ts'
+import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
+import { nextAttemptAt, schedule } from './retry-schedule.ts'
+import { move } from './run-state.ts'
+
+const maxOutputKept = 2048
+const maxErrorKept = 1000
+
+export interface AttemptOptions {
+  kinds: { [K in Endpoint['kind']]: BotKind<Extract<Endpoint, { kind: K }>> }
+  bot: (id: string) => Bot | undefined
+  /** a trigger at the version that made the run */
+  trigger: (id: string, version: number) => Promise<TriggerInput | null>
+  render: Render
+  /** the event as filters and templates see it */
+  view: (event: StoredEvent) => EventView
+  defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
+  now: () => number
+  chance: () => number
+}
+
+interface Record {
+  run: ClaimedRun
+  started_at: number
+  view: EventView
+  trigger: TriggerInput
+  bot: Bot
+  inputs: unknown
+  body: string
+}
+
+/** How an attempt ended: what it says of the bot's health, and the move it makes of the run. */
+export interface Attempted {
+  result: DeliveryResult
+  run_move: RunMove
+  /** true: the bot did its part; false: it did not; null: nothing was learnt about it */
+  healthy: boolean | null
+}
+
+class Dead extends Error {
+  readonly status: string
+
+  constructor(status: string, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+function verifyBody({ run }: Record): void {
+  const { body, body_sha256 } = run.event
+  if (!hash('sha256', body, 'buffer').equals(body_sha256)) {
+    throw new Dead('E_BODY_HASH', `the stored body of event ${run.event.id} is damaged: it does not have the hash that it was stored with`)
+  }
+}
+
+async function findParts(record: Record, { trigger, bot }: AttemptOptions): Promise<void> {
+  const { run } = record
+  const [found, owner] = [await trigger(run.trigger_id, run.trigger_version), bot(run.bot_id)]
+  if (found === null) throw new Dead('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
+  if (owner === undefined) throw new Dead('E_BOT', `bot ${run.bot_id} does not exist any more`)
+  record.trigger = found
+  record.bot = owner
+}
+
+async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
+  record.view = view(record.run.event)
+  const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', record.view)
+  if (!rendered.ok) throw new Dead('E_INPUTS', rendered.reason)
+  record.inputs = rendered.value
+}
+
+function runPart({ id, attempt, trigger_id, trigger_version, bot_id, workflow_id, replay }: ClaimedRun): object {
+  return { id, attempt, trigger_id, trigger_version, bot_id, workflow_id, replay }
+}
+
+/** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */
+function payloadText({ run, view }: Record): string {
+  if (run.event.body_format !== 'json') return JSON.stringify(view.payload)
+  return Buffer.from(run.event.body).toString('utf8').replaceAll(/[\r\n]+/g, ' ')
+}
+
+function compose(record: Record): void {
+  const { run, view, inputs, trigger } = record
+  const { payload: _, ...event } = view
+  const { action } = trigger
+  const head = JSON.stringify(event).slice(0, -1)
+  const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
+  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${head},"payload":${payloadText(record)}},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(action.allowed_tools ?? [])}}`
+}
+
+async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+  const { endpoint } = bot
+  const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
+  const delivery: Delivery = {
+    run_id: run.id,
+    event_id: run.event.id,
+    trigger_id: run.trigger_id,
+    workflow_id: run.workflow_id,
+    attempt: run.attempt,
+    body,
+    scope: () => JSON.parse(body) as unknown,
+    timeout_ms: trigger.policy?.timeout_ms ?? endpoint.timeout_ms ?? usual,
+    signal,
+  }
+  return (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery)
+}
+
+function attemptRow(result: DeliveryResult, started_at: number, ended_at: number, outcome: AttemptRow['outcome']): Omit<AttemptRow, 'number'> {
+  if (result.outcome === 'aborted') return { started_at, ended_at, outcome, status: null, error: null, output: null }
+  const error = result.outcome === 'failure' ? result.error.slice(0, maxErrorKept) : null
+  return { started_at, ended_at, outcome, status: result.status, error, output: result.output.slice(-maxOutputKept) }
+}
+
+/** The one place where an outcome becomes a move. */
+function decide({ run, trigger, started_at }: Partial<Record> & Pick<Record, 'run' | 'started_at'>, result: DeliveryResult, cancelled: boolean, options: AttemptOptions): Attempted {
+  const at = options.now()
+  const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
+  const base = { run_id: run.id, lease_token: run.lease_token!, at }
+  if (result.outcome === 'success') {
+    return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }
+  }
+  if (result.outcome === 'aborted') {
+    if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled') } }
+    const reason = 'the router stopped during this attempt'
+    return { result, healthy: null, run_move: { ...base, ...move('recover'), ...row('unknown'), not_before: at, reason } }
+  }
+  const { kind, error, retry_after_ms } = result
+  const policy = trigger?.policy?.retry
+  // What began and failed is not begun again unless the trigger asks for it; a bot that never began is tried again.
+  const began = kind === 'run' || (kind === 'timeout' && options.bot(run.bot_id)?.endpoint.kind === 'command')
+  const again = kind !== 'refused' && (!began || policy !== undefined)
+  const made = run.attempt - run.attempt_base
+  const next = again ? nextAttemptAt(schedule(policy, options.defaults.retry_schedule_ms), made, at, options.chance(), retry_after_ms) : null
+  const healthy = kind === 'run' || kind === 'refused' ? null : false
+  if (next !== null) return { result, healthy, run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error } }
+  const name = kind === 'timeout' ? 'time_out' : 'fail'
+  const outcome = kind === 'timeout' ? 'timeout' : again ? 'retry' : 'permanent'
+  const reason = again ? `${error}; no attempt is left` : error
+  return { result, healthy, run_move: { ...base, ...move(name), ...row(outcome), error, reason } }
+}
+
+/** Makes one attempt. Throws only for bugs; everything else is an outcome. */
+export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancelled: () => boolean, options: AttemptOptions): Promise<Attempted> {
+  const record = { run, started_at: options.now() } as Record
+  try {
+    verifyBody(record)
+    await findParts(record, options)
+    await renderInputs(record, options)
+    compose(record)
+    const result = await deliver(record, options, signal)
+    return decide(record, result, isCancelled(), options)
+  } catch (error) {
+    if (!(error instanceof Dead)) throw error
+    return decide(record, failure('refused', error.message, { status: error.status }), false, options)
+  }
+}

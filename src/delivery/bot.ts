@@ -1,0 +1,59 @@
+// What a kind of bot is: how one run is delivered to it. The kinds are in bots/, one file each.
+import type { Endpoint } from '../contract/types.ts'
+
+/** An event as filters and templates see it. */
+export interface EventView {
+  id: string
+  source_id: string
+  type: string
+  subject: string | null
+  timestamp: number
+  headers: Record<string, string>
+  payload: unknown
+}
+
+/** Renders a template over a scope; name is what its paths begin with in reasons. */
+export type Render = (template: unknown, name: string, scope: unknown) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string }>
+
+/** What is delivered, ready made. */
+export interface Delivery {
+  run_id: string
+  event_id: string
+  trigger_id: string
+  workflow_id: string | null
+  attempt: number
+  /** {run, event, trigger, inputs, allowed_tools} as one line of JSON */
+  body: string
+  /** the same as a value, for templates; made only when asked for */
+  scope: () => unknown
+  timeout_ms: number
+  /** aborted when the run is cancelled or the router ends */
+  signal: AbortSignal
+}
+
+/**
+ * How an attempt ended. unreachable: the bot never had the run. unavailable: it had it and asked for another try, or
+ * broke down. timeout: no answer in time. run: the run began and failed. refused: trying again cannot help.
+ */
+export type DeliveryResult =
+  | { outcome: 'success'; status: string; result: string | null; output: string }
+  | {
+      outcome: 'failure'
+      kind: 'unreachable' | 'unavailable' | 'timeout' | 'run' | 'refused'
+      status: string | null
+      error: string
+      output: string
+      retry_after_ms?: number
+      /** the bot says that it is gone for good */
+      disable_bot?: boolean
+    }
+  | { outcome: 'aborted' }
+
+export interface BotKind<E extends Endpoint = Endpoint> {
+  deliver(endpoint: E, delivery: Delivery): Promise<DeliveryResult>
+  stop(): Promise<void>
+}
+
+export function failure(kind: (DeliveryResult & { outcome: 'failure' })['kind'], error: string, rest: { status?: string; output?: string; retry_after_ms?: number; disable_bot?: boolean } = {}): DeliveryResult {
+  return { outcome: 'failure', kind, error, status: null, output: '', ...rest }
+}

@@ -1,0 +1,103 @@
+// http bots: one POST a run, signed after Standard Webhooks when the bot has a secret; 2xx is success.
+import { createHmac } from 'node:crypto'
+import type { HttpEndpoint } from '../../contract/types.ts'
+import type { ReadSecret } from '../../secrets.ts'
+import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
+import { retryAfterMs } from '../retry-schedule.ts'
+import type { Exchanges, ExchangeAnswer } from './exchange.ts'
+
+export interface HttpBotOptions {
+  exchanges: Exchanges
+  readSecret: ReadSecret
+  now: () => number
+}
+
+/** Status codes that another try may change; every other 4xx, and every 3xx, will be the same again. */
+const worthRetrying = new Set([404, 408, 409, 425, 429])
+
+function signature(secret: Buffer, id: string, timestamp: number, body: string): string {
+  const text = secret.toString('latin1')
+  const key = text.startsWith('whsec_') ? Buffer.from(text.slice(6), 'base64') : secret
+  return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`
+}
+
+function isJson(headers: Record<string, string | string[] | undefined>): boolean {
+  return /^application\/([a-z.+-]+\+)?json/i.test(String(headers['content-type'] ?? ''))
+}
+
+/** What an HTTP answer means for a run. */
+export function httpResult(answer: ExchangeAnswer & { kind: 'answered' }, now: number): DeliveryResult {
+  const { status, headers, body } = answer
+  const told = { status: `HTTP ${status}`, output: body }
+  if (status >= 200 && status < 300) return { outcome: 'success', ...told, result: isJson(headers) ? jsonText(body) : null }
+  if (status === 410) return failure('refused', 'the bot answered 410 Gone and was disabled', { ...told, disable_bot: true })
+  if (status >= 300 && status < 400) return failure('refused', `the bot answered ${status}; redirects are not followed, put the final address into the bot`, told)
+  if (status >= 500 || worthRetrying.has(status)) {
+    const retry_after_ms = retryAfterMs([headers['retry-after']].flat()[0], now)
+    return failure('unavailable', `the bot answered ${status}`, { ...told, ...(retry_after_ms === undefined ? {} : { retry_after_ms }) })
+  }
+  return failure('refused', `the bot answered ${status}`, told)
+}
+
+/** The text if it is JSON; an answer that was cut off is none. */
+export function jsonText(text: string): string | null {
+  try {
+    JSON.parse(text)
+    return text
+  } catch {
+    return null
+  }
+}
+
+/** What a failed exchange means for a run. */
+export function exchangeFailure(answer: ExchangeAnswer & { kind: 'failed' }): DeliveryResult {
+  switch (answer.reason) {
+    case 'aborted':
+      return { outcome: 'aborted' }
+    case 'timeout':
+      return failure('timeout', answer.error)
+    case 'unreachable':
+      return failure('unreachable', answer.error)
+    case 'broken':
+      return failure('unavailable', answer.error)
+    case 'blocked':
+      return failure('refused', answer.error, { status: 'E_EGRESS_BLOCKED' })
+    case 'bad_request':
+      return failure('refused', answer.error)
+  }
+}
+
+export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind<HttpEndpoint> {
+  async function deliver(endpoint: HttpEndpoint, delivery: Delivery): Promise<DeliveryResult> {
+    const url = new URL(endpoint.url)
+    const timestamp = Math.floor(now() / 1000)
+    const headers: Record<string, string> = {
+      'content-type': 'application/json',
+      'accept-encoding': 'identity',
+      'user-agent': 'signalbox',
+      'webhook-id': delivery.run_id,
+      'webhook-timestamp': String(timestamp),
+      // The run is the trace, the attempt its span (W3C Trace Context).
+      traceparent: `00-${delivery.run_id.replaceAll('-', '')}-${delivery.attempt.toString(16).padStart(16, '0')}-01`,
+    }
+    for (const [ref, set] of [
+      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.run_id, timestamp, delivery.body))],
+      [endpoint.bearer, (secret: Buffer) => (headers.authorization = `Bearer ${secret.toString('latin1')}`)],
+    ] as const) {
+      if (ref === undefined) continue
+      const secret = readSecret(ref)
+      if (!secret.ok) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
+      set(secret.value)
+    }
+    const answer = await exchanges.post({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      headers,
+      body: delivery.body,
+      timeout_ms: delivery.timeout_ms,
+      signal: delivery.signal,
+    })
+    return answer.kind === 'answered' ? httpResult(answer, now()) : exchangeFailure(answer)
+  }
+  return { deliver, stop: () => exchanges.stop() }
+}

@@ -1,0 +1,102 @@
+// The helper process that starts commands. A spawn blocks the loop of whoever does it, 1 ms in a small process and 25 ms
+// in one of 500 MB, so the router never spawns. Each command leads a process group of its own, which is ended as a whole;
+// when the router is gone, even by kill -9, the channel closes and every group is killed.
+import { spawn, type ChildProcess } from 'node:child_process'
+
+export interface SpawnOrder {
+  kind: 'spawn'
+  id: string
+  argv: string[]
+  cwd: string | null
+  env: Record<string, string>
+  input: string
+  max_output_bytes: number
+}
+export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number }
+export interface SpawnerReport {
+  id: string
+  /** null where the process did not even start */
+  exit: { code: number | null; signal: string | null } | null
+  error: { code: string; message: string } | null
+  output: string
+}
+
+/** Children of the child may hold its pipes open; its output is waited for no longer than this after its end. */
+const drainMs = 100
+
+const groups = new Map<string, ChildProcess>()
+
+function say(report: SpawnerReport): void {
+  if (process.connected) process.send!(report)
+}
+
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, signal)
+  } catch {
+    // It has ended.
+  }
+}
+
+/** The end of everything that was printed, both streams as they came. */
+function tail(child: ChildProcess, maxBytes: number): () => string {
+  let kept = Buffer.alloc(0)
+  const add = (chunk: Buffer): void => {
+    kept = Buffer.concat([kept, chunk])
+    if (kept.length > maxBytes) kept = kept.subarray(-maxBytes)
+  }
+  child.stdout!.on('data', add)
+  child.stderr!.on('data', add)
+  return () => kept.toString('utf8')
+}
+
+function start(order: SpawnOrder): void {
+  let child: ChildProcess
+  const failed = (error: unknown): void => {
+    const { code = 'error', message } = error as NodeJS.ErrnoException
+    say({ id: order.id, exit: null, error: { code, message }, output: '' })
+  }
+  try {
+    const [program = '', ...args] = order.argv
+    child = spawn(program, args, { cwd: order.cwd ?? undefined, env: order.env, detached: true, stdio: ['pipe', 'pipe', 'pipe'], shell: false })
+  } catch (error) {
+    // Arguments that are too long or hold a NUL throw at once.
+    return failed(error)
+  }
+  groups.set(order.id, child)
+  const output = tail(child, order.max_output_bytes)
+  child.on('error', error => {
+    groups.delete(order.id)
+    if (child.pid === undefined) failed(error)
+  })
+  child.on('exit', (code, signal) => {
+    const report = (): void => {
+      clearTimeout(timer)
+      groups.delete(order.id)
+      child.stdout!.destroy()
+      child.stderr!.destroy()
+      say({ id: order.id, exit: { code, signal }, error: null, output: output() })
+    }
+    const timer = setTimeout(report, drainMs)
+    child.once('close', report)
+  })
+  // A command need not read its input.
+  child.stdin!.on('error', () => undefined)
+  child.stdin!.end(order.input)
+  return undefined
+}
+
+function end(id: string, graceMs: number): void {
+  const child = groups.get(id)
+  if (child === undefined) return
+  signalGroup(child, 'SIGTERM')
+  setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs)
+}
+
+process.on('message', (order: SpawnerOrder) => (order.kind === 'spawn' ? start(order) : end(order.id, order.grace_ms)))
+process.on('disconnect', () => {
+  for (const child of groups.values()) signalGroup(child, 'SIGKILL')
+  process.exit(0)
+})
+// Signals from the terminal are the router's to answer: it ends its commands and then closes the channel.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)

@@ -1,0 +1,83 @@
+// Where bots may live: loopback is open, private ranges only as the configuration lists them, link-local, metadata and
+// special addresses never. Pure; whoever connects asks again with the address that was really reached.
+import { BlockList, isIP, isIPv6 } from 'node:net'
+
+export type Egress = (address: string) => boolean
+
+function list(...blocks: string[]): BlockList {
+  const result = new BlockList()
+  for (const block of blocks) {
+    const [address = '', bits = ''] = block.split('/')
+    result.addSubnet(address, Number(bits), isIPv6(address) ? 'ipv6' : 'ipv4')
+  }
+  return result
+}
+
+// Metadata services hand out credentials: never, whatever the configuration says of the range around them.
+const never = list('169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254/128', '168.63.129.16/32', '100.100.100.200/32')
+// Unspecified, multicast, reserved, documentation, and IPv6 forms that carry an IPv4 address of their own.
+const special = list('0.0.0.0/8', '192.0.0.0/24', '192.0.2.0/24', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3', 'ff00::/8', '2001::/32', '2002::/16', '64:ff9b::/96', '64:ff9b:1::/48', '2001:db8::/32', 'fec0::/10')
+const compatible = list('::/96')
+const loopback = list('127.0.0.0/8', '::1/128')
+const privateRanges = list('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '198.18.0.0/15', 'fc00::/7')
+
+const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/i
+
+/** The IPv4 address inside an IPv4-mapped one, else the address as it is. */
+function plain(address: string): string {
+  const dotted = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  if (dotted !== null) return dotted[1]!
+  const hex = mapped.exec(address)
+  if (hex === null) return address
+  const [high, low] = [Number.parseInt(hex[1]!, 16), Number.parseInt(hex[2]!, 16)]
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.')
+}
+
+/** Blocks of the configuration, such as 10.0.0.0/8 or a single address. Throws RangeError for anything else. */
+function allowed(entries: readonly string[]): BlockList {
+  const result = new BlockList()
+  for (const entry of entries) {
+    const [address = '', bits, ...rest] = entry.split('/')
+    const version = isIP(address)
+    const width = version === 6 ? 128 : 32
+    const prefix = bits === undefined ? width : Number(bits)
+    if (version === 0 || rest.length > 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > width) {
+      throw new RangeError(`egress_allow takes addresses and blocks such as 10.0.0.0/8; found ${JSON.stringify(entry)}`)
+    }
+    result.addSubnet(address, prefix, version === 6 ? 'ipv6' : 'ipv4')
+  }
+  return result
+}
+
+/** Answers whether an address may be connected to. */
+export function egressRule(allow: readonly string[]): Egress {
+  const listed = allowed(allow)
+  return given => {
+    const address = plain(given)
+    const version = isIP(address)
+    if (version === 0) return false
+    const family = version === 6 ? 'ipv6' : 'ipv4'
+    if (never.check(address, family)) return false
+    if (loopback.check(address, family)) return true
+    if (special.check(address, family) || (version === 6 && compatible.check(address, family))) return false
+    return !privateRanges.check(address, family) || listed.check(address, family)
+  }
+}
+
+const refusedNames = /^(metadata\.google\.internal|metadata|instance-data)\.?$/i
+
+/**
+ * Why a bot's URL is refused when it is written, or undefined. WHATWG URL has normalised every numeric spelling of an
+ * address by then; names are checked when they are looked up.
+ */
+export function urlRefusal(text: string, egress: Egress): string | undefined {
+  if (!URL.canParse(text)) return 'is no URL'
+  const url = new URL(text)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `must be http or https; found ${url.protocol}`
+  if (url.username !== '' || url.password !== '') return 'must not hold a user name or password; use bearer or secret'
+  if (url.port === '0') return 'must not name port 0'
+  const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
+  if (host === '' || refusedNames.test(host)) return `names a host that bots cannot live at: ${host}`
+  if (isIP(host) !== 0 && !egress(host)) return `names ${host}, which is not open to bots; private ranges are opened by egress_allow in the configuration`
+  return undefined
+}

@@ -1,0 +1,57 @@
+// The states of a run and every move between them, in one table. Pure: a mover asks here what its move needs and leads
+// to, and the store does it only if the run is still as the mover saw it.
+import type { RunState } from '../contract/types.ts'
+
+export interface Move {
+  from: readonly RunState[]
+  to: RunState
+  /** the run is over and leaves the outbox */
+  archive?: true
+}
+
+export const moves = {
+  // In the outbox, on the way to a bot.
+  hold: { from: ['pending'], to: 'held' },
+  release: { from: ['held'], to: 'pending' },
+  ask: { from: ['pending'], to: 'awaiting_approval' },
+  approve: { from: ['awaiting_approval'], to: 'pending' },
+  deny: { from: ['awaiting_approval'], to: 'held' },
+  // Taken by the router itself, which begins at once, or by a worker, which says so.
+  dispatch: { from: ['pending'], to: 'running' },
+  claim: { from: ['pending'], to: 'assigned' },
+  start: { from: ['assigned'], to: 'running' },
+  pause: { from: ['running'], to: 'paused' },
+  resume: { from: ['paused'], to: 'running' },
+  // Back to the outbox: not begun, to be tried again, or left behind by whoever had it.
+  put_back: { from: ['assigned', 'running'], to: 'pending' },
+  retry_later: { from: ['running'], to: 'pending' },
+  recover: { from: ['assigned', 'running', 'paused'], to: 'pending' },
+  // Ended.
+  complete: { from: ['running'], to: 'completed', archive: true },
+  fail: { from: ['running'], to: 'failed' },
+  time_out: { from: ['assigned', 'running', 'paused'], to: 'timed_out' },
+  cancel: { from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true },
+  acknowledge_cancel: { from: ['assigned', 'running', 'paused'], to: 'cancelled', archive: true },
+  // Asked of whoever has it; the state stays until the answer.
+  request_cancel: { from: ['assigned'], to: 'assigned' },
+  request_cancel_running: { from: ['running'], to: 'running' },
+  request_cancel_paused: { from: ['paused'], to: 'paused' },
+  // Dead runs, by a person.
+  retry: { from: ['failed'], to: 'pending' },
+  retry_timed_out: { from: ['timed_out'], to: 'pending' },
+  discard: { from: ['failed'], to: 'failed', archive: true },
+  discard_timed_out: { from: ['timed_out'], to: 'timed_out', archive: true },
+} as const satisfies Record<string, Move>
+
+export type MoveName = keyof typeof moves
+
+/** The moves that a state allows. */
+export function movesFrom(state: RunState): MoveName[] {
+  return (Object.keys(moves) as MoveName[]).filter(name => (moves[name].from as readonly RunState[]).includes(state))
+}
+
+/** The parts of a store's RunMove that the table decides. */
+export function move(name: MoveName): { move: string; from: readonly RunState[]; to: RunState; archive?: boolean } {
+  const { from, to, archive }: Move = moves[name]
+  return { move: name.replace(/_(running|paused|timed_out)$/, ''), from, to, ...(archive === undefined ? {} : { archive }) }
+}
