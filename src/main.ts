@@ -1,0 +1,330 @@
+// The composition root: the only file that knows everyone. startRouter puts the parts together and starts them in the
+// order in which they need each other; stopping goes the other way.
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, statSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { readConfig, type Environment } from './config.ts'
+import { programVersion } from './contract/document.ts'
+import type { Config, Endpoint, RouterStatusResult, RpcHealthResult } from './contract/types.ts'
+import { compileContract } from './contract/validators.ts'
+import type { AttemptOptions } from './delivery/attempt.ts'
+import { commandBot } from './delivery/bots/command.ts'
+import { Exchanges } from './delivery/bots/exchange.ts'
+import { httpBot } from './delivery/bots/http.ts'
+import { unixRpcBot } from './delivery/bots/unix-rpc.ts'
+import { Dispatcher } from './delivery/dispatcher.ts'
+import { egressRule, urlRefusal, type Egress } from './delivery/egress.ts'
+import { RunController } from './delivery/run-control.ts'
+import { ExitError, exitCodes, Fault } from './errors.ts'
+import { uuidv7Maker } from './ids.ts'
+import { Jsonrpc } from './intake/jsonrpc.ts'
+import { allMethods } from './intake/rpc-methods/all.ts'
+import { liveBot, type Context } from './intake/rpc-methods/context.ts'
+import { RpcServer } from './intake/rpc-server.ts'
+import { listenUnix } from './intake/unix-socket.ts'
+import { WebhookServer } from './intake/webhook-server.ts'
+import { DiskWatch } from './observe/disk.ts'
+import { openLog, type Log } from './observe/log.ts'
+import { Acceptor, eventView } from './routing/accept.ts'
+import { ExpressionThread } from './routing/expressions.ts'
+import { InputsError, renderTemplate } from './routing/inputs.ts'
+import { Registry } from './routing/registry.ts'
+import { secretReader } from './secrets.ts'
+import { SqliteStore } from './store/sqlite/sqlite-store.ts'
+import type { Store } from './store/store.ts'
+
+const oldestNode = [24, 18, 1]
+const retentionEveryMs = 60_000
+const retentionSlice = 200
+const maxTriggerVersions = 1000
+
+export interface Router {
+  config: Config
+  /** path of the control socket */
+  socket: string
+  /** URL of the intake, or its socket path */
+  intake: string
+  /** Ends everything in order; attempts get the grace of the configuration. Safe to call twice. */
+  stop(): Promise<void>
+}
+
+export interface RouterOptions {
+  env: Environment
+  now?: () => number
+  /** The storage failed: the process must end with exit code 74. */
+  onFatal: (message: string) => void
+}
+
+function assertNode(): void {
+  const found = process.versions.node.split('.').map(Number)
+  const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
+  if (difference < 0) throw new ExitError(exitCodes.configuration, `Node ${oldestNode.join('.')} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`)
+}
+
+/** The state directory holds payloads: it is ours alone. */
+function prepareStateDir(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const { mode, uid } = statSync(path)
+  if (uid !== process.getuid!()) throw new ExitError(exitCodes.permissions, `${path} belongs to another user`)
+  if ((mode & 0o077) !== 0) throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
+}
+
+function endpointCheck(egress: Egress): (endpoint: Endpoint) => void {
+  return endpoint => {
+    if (endpoint.kind === 'http') {
+      const refusal = urlRefusal(endpoint.url, egress)
+      if (refusal !== undefined) throw new Fault('egress_blocked', `bot.endpoint.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: 'bot.endpoint.url' } })
+    }
+    if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
+      throw new Fault('invalid_params', 'bot.endpoint.method is required where there is no preset', { data: { path: 'bot.endpoint.method' } })
+    }
+    if (endpoint.kind === 'command' && endpoint.argv.some(argument => argument.includes('{{') || argument.includes('\0'))) {
+      throw new Fault('invalid_params', 'bot.endpoint.argv holds constants only: the event comes on standard input', { data: { path: 'bot.endpoint.argv' } })
+    }
+  }
+}
+
+/** Triggers at past versions, as runs need them; versions never change, so they are kept. */
+function triggerVersions(store: Store): AttemptOptions['trigger'] {
+  const known = new Map<string, Awaited<ReturnType<Store['triggerVersion']>>>()
+  return async (id, version) => {
+    const key = `${id}@${version}`
+    const kept = known.get(key)
+    if (kept !== undefined) return kept
+    const found = await store.triggerVersion(id, version)
+    if (known.size >= maxTriggerVersions) known.clear()
+    known.set(key, found)
+    return found
+  }
+}
+
+interface Parts {
+  config: Config
+  log: Log
+  now: () => number
+  store: Store
+  registry: Registry
+  disk: DiskWatch
+  expressions: ExpressionThread
+  env: Environment
+  egress: Egress
+}
+
+function deliveryParts({ config, log, now, store, registry, expressions, env, egress }: Parts): { dispatcher: Dispatcher; kinds: AttemptOptions['kinds'] } {
+  const exchanges = new Exchanges(egress, config.max_response_bytes)
+  const readSecret = secretReader(env, now)
+  const render: AttemptOptions['render'] = async (template, name, scope) => {
+    try {
+      return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
+    } catch (error) {
+      if (error instanceof InputsError) return { ok: false, reason: error.message }
+      throw error
+    }
+  }
+  const kinds: AttemptOptions['kinds'] = {
+    http: httpBot({ exchanges, readSecret, now }),
+    unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
+    command: commandBot({ env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
+  }
+  const attempt: AttemptOptions = {
+    kinds,
+    bot: id => registry.bots.get(id),
+    trigger: triggerVersions(store),
+    render,
+    view: eventView,
+    defaults: config,
+    now,
+    chance: Math.random,
+  }
+  const disableBot = async (id: string, reason: string): Promise<void> => {
+    const bot = registry.bots.get(id)
+    if (bot === undefined) return
+    const { version, created_at: _c, updated_at: _u, ...definition } = bot
+    const changes = [{ noun: 'bot' as const, id, definition: { ...definition, enabled: false, disabled_reason: reason }, version, at: now() }]
+    const outcome = await store.write(changes)
+    if (outcome.kind === 'written') registry.apply(changes, outcome.objects)
+  }
+  const makeToken = (): string => randomBytes(16).toString('base64url')
+  const dispatcher = new Dispatcher({ store, config, bots: registry.bots, attempt, now, makeToken, disableBot, log: log.event, logBug: log.bug })
+  return { dispatcher, kinds }
+}
+
+function reports(parts: Parts, dispatcher: Dispatcher, context: () => Context, started_at: number, addresses: { socket: string; intake: string }): Pick<Context, 'status' | 'health'> {
+  const { config, now, store, registry, disk } = parts
+  return {
+    async status(): Promise<RouterStatusResult> {
+      const [counts, facts] = await Promise.all([store.counts(), store.facts()])
+      const { sqlite_version, ...storeFacts } = facts
+      const { free_bytes, reserve_bytes } = disk.state
+      return {
+        version: programVersion(),
+        pid: process.pid,
+        node_version: process.versions.node,
+        sqlite_version,
+        started_at,
+        uptime_ms: now() - started_at,
+        state_dir: config.state_dir,
+        socket: addresses.socket,
+        intake_address: addresses.intake,
+        events: { logged: counts.events, bytes: counts.event_bytes },
+        runs: { pending: counts.pending, running: counts.running, held: counts.held, dead: counts.dead },
+        sources: registry.sources.size,
+        triggers: registry.triggers.size,
+        bots: [...registry.bots.values()].map(bot => liveBot(context(), bot)),
+        store: { ...storeFacts, free_bytes, reserve_bytes },
+      }
+    },
+    async health(): Promise<RpcHealthResult> {
+      const begun = performance.now()
+      const store_ok = await store.ping().then(() => true, () => false)
+      const { free_bytes, reserve_bytes, full } = disk.state
+      const checks = [
+        { name: 'store', ok: store_ok, detail: store_ok ? `the writer answered in ${(performance.now() - begun).toFixed(1)} ms` : 'the writer does not answer' },
+        { name: 'disk', ok: !full, detail: `${free_bytes} bytes free, ${reserve_bytes} kept in reserve` },
+        { name: 'dispatcher', ok: true, detail: `${dispatcher.active} runs are with bots` },
+      ]
+      return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }
+    },
+  }
+}
+
+/** Retention, a slice at a time, with room for everyone between slices. */
+function startRetention({ config, store, now, log }: Parts): () => void {
+  let running = false
+  let stopped = false
+  const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms, slice: retentionSlice }
+  const sweep = async (): Promise<void> => {
+    if (running) return
+    running = true
+    let events = 0
+    for (let more = true; more && !stopped; ) {
+      const slice = await store.retain({ ...limits, now: now() })
+      events += slice.events
+      more = slice.more
+    }
+    running = false
+    if (events > 0) log.event('retention.swept', { events })
+  }
+  const timer = setInterval(() => void sweep().catch(log.bug), retentionEveryMs)
+  timer.unref()
+  return () => {
+    stopped = true
+    clearInterval(timer)
+  }
+}
+
+async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
+  if (address.includes('/')) return listenUnix(server, address)
+  const at = address.lastIndexOf(':')
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '')
+  const port = Number(address.slice(at + 1))
+  if (at < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new ExitError(exitCodes.configuration, `intake_address is host:port or a socket path; found ${JSON.stringify(address)}`)
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(port, host, resolve)
+  try {
+    await promise
+  } catch (error) {
+    throw new ExitError(exitCodes.cannotCreateSocket, `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`)
+  }
+  const bound = server.address() as AddressInfo
+  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+}
+
+function egressOf({ egress_allow }: Config): Egress {
+  try {
+    return egressRule(egress_allow)
+  } catch (error) {
+    throw new ExitError(exitCodes.configuration, (error as Error).message)
+  }
+}
+
+/** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
+export async function startRouter(config: Config, { env, now = Date.now, onFatal }: RouterOptions): Promise<Router> {
+  assertNode()
+  const egress = egressOf(config)
+  prepareStateDir(config.state_dir)
+  const started_at = now()
+  const log = openLog(config.log_level)
+  const disk = new DiskWatch(config.state_dir, config.disk_reserve_bytes)
+  const store = new SqliteStore({ stateDir: config.state_dir, onFatal })
+  // The store's threads open the database while this one compiles the contract.
+  const opening = store.start(started_at)
+  opening.catch(() => undefined)
+  const contract = compileContract()
+  const opened = await opening
+  await disk.start()
+  const registry = new Registry(config.bot_max_active)
+  registry.load(opened.definitions)
+  const expressions = new ExpressionThread()
+  const parts: Parts = { config, log, now, store, registry, disk, expressions, env, egress }
+  const { dispatcher, kinds } = deliveryParts(parts)
+  let closing = false
+  const assertOpen = (): void => {
+    if (closing) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
+    if (disk.state.full) throw new Fault('storage_full', `less than ${disk.state.reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
+  }
+  const acceptor = new Acceptor({ store, registry, limits: config, now, makeId: uuidv7Maker(), onRuns: ids => dispatcher.wake(ids), log: log.event, assertOpen })
+  const runs = new RunController({ store, dispatcher, bots: registry.bots, config, now })
+  const addresses = { socket: config.socket, intake: config.intake_address }
+  const context: Context = {
+    config, store, registry, acceptor, expressions, runs, now,
+    assertEndpoint: endpointCheck(egress),
+    botChanged: id => dispatcher.forget(id),
+    ...reports(parts, dispatcher, () => context, started_at, addresses),
+  }
+  const jsonrpc = new Jsonrpc({ contract, handlers: allMethods(context), limits: config, logBug: log.bug })
+  const rpc = new RpcServer({ config, jsonrpc, health: context.health })
+  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret: secretReader(env, now), now, log: log.event, logBug: log.bug, isClosing: () => closing })
+  try {
+    addresses.socket = await rpc.start()
+    addresses.intake = await listenIntake(webhooks, config.intake_address)
+  } catch (error) {
+    await rpc.stop()
+    disk.stop()
+    await store.stop()
+    throw error
+  }
+  const stopRetention = startRetention(parts)
+  dispatcher.start(opened.waiting_bots, opened.next_due_at)
+  log.event('router.ready', { pid: process.pid, socket: addresses.socket, intake: addresses.intake, recovered: opened.recovered, open_runs: opened.open_runs, start_ms: now() - started_at })
+  let stopped: Promise<void> | undefined
+  const stop = async (): Promise<void> => {
+    closing = true
+    stopRetention()
+    await dispatcher.stop(config.shutdown_grace_ms)
+    const closed = new Promise<void>(resolve => webhooks.server.close(() => resolve()))
+    webhooks.server.closeIdleConnections()
+    setTimeout(() => webhooks.server.closeAllConnections(), 1000).unref()
+    await Promise.all([closed, rpc.stop(), ...Object.values(kinds).map(kind => kind.stop()), expressions.stop()])
+    disk.stop()
+    await store.stop()
+    log.event('router.stopped', {})
+    log.flush()
+  }
+  return { config, socket: addresses.socket, intake: addresses.intake, stop: () => (stopped ??= stop()) }
+}
+
+/** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */
+export async function serve(env: Environment, flags: Record<string, unknown>, ready: (router: Router) => void): Promise<never> {
+  const { promise: ended, resolve: end } = Promise.withResolvers<number>()
+  const last = (line: string, code: number): void => {
+    console.error(`signalbox: ${line}`)
+    process.exit(code)
+  }
+  process.on('uncaughtException', error => last(`bug, stopping: ${error.stack}`, exitCodes.internal))
+  process.on('unhandledRejection', error => last(`bug, stopping: ${error instanceof Error ? error.stack : String(error)}`, exitCodes.internal))
+  const router = await startRouter(readConfig(env, flags), { env, onFatal: message => last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError) })
+  let asked = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (asked) process.exit(exitCodes.no)
+      asked = true
+      void router.stop().then(() => end(exitCodes.ok))
+    })
+  }
+  ready(router)
+  process.exit(await ended)
+}

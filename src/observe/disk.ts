@@ -1,0 +1,47 @@
+// Free space, looked at every second: intake ends before the disk is full, because a full disk cannot even be tidied.
+import { statfs } from 'node:fs/promises'
+
+const intervalMs = 1000
+const mebibyte = 1024 * 1024
+
+export interface DiskState {
+  free_bytes: number
+  reserve_bytes: number
+  full: boolean
+}
+
+/** 5 % of the disk, at least 64 MiB, at most 1 GiB. */
+function usualReserve(diskBytes: number): number {
+  return Math.max(64 * mebibyte, Math.min(diskBytes * 0.05, 1024 * mebibyte))
+}
+
+export class DiskWatch {
+  readonly #path: string
+  readonly #reserve: number | undefined
+  #timer: NodeJS.Timeout | undefined
+  state: DiskState = { free_bytes: 0, reserve_bytes: 0, full: false }
+
+  constructor(path: string, reserveBytes: number | undefined) {
+    this.#path = path
+    this.#reserve = reserveBytes
+  }
+
+  async start(): Promise<void> {
+    await this.#look()
+    this.#timer ??= setInterval(() => void this.#look().catch(() => undefined), intervalMs).unref()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  async #look(): Promise<void> {
+    const { bavail, blocks, bsize } = await statfs(this.#path)
+    const free_bytes = bavail * bsize
+    const reserve_bytes = Math.round(this.#reserve ?? usualReserve(blocks * bsize))
+    // Once full, it opens again only at twice the reserve: so that it does not flicker.
+    const full = free_bytes < (this.state.full ? 2 * reserve_bytes : reserve_bytes)
+    this.state = { free_bytes, reserve_bytes, full }
+  }
+}

@@ -1,0 +1,37 @@
+// The log: one JSON record a line on standard error, one line per unit of work (event.accepted, run.attempted).
+import { destination, pino, type Logger } from 'pino'
+
+export interface Log {
+  /** One thing that was done, with everything that an operator asks of it. */
+  event: (event: string, fields: Record<string, unknown>) => void
+  warn: (event: string, fields: Record<string, unknown>) => void
+  /** Something that must not happen; the record has the stack. */
+  bug: (error: unknown) => void
+  flush: () => void
+}
+
+/** Records wait for each other up to so many bytes, or so long. */
+const bufferBytes = 4096
+const flushMs = 200
+
+export function openLog(level: string): Log {
+  const out = destination({ fd: 2, sync: false, minLength: bufferBytes })
+  const logger: Logger = pino({ level, base: null, timestamp: () => `,"time":${Date.now()}`, formatters: { level: label => ({ level: label }) } }, out)
+  const timer = setInterval(() => out.flush(), flushMs)
+  timer.unref()
+  return {
+    event: (event, fields) => logger.info(fields, event),
+    warn: (event, fields) => logger.warn(fields, event),
+    bug: error => {
+      logger.error({ err: error instanceof Error ? { message: error.message, stack: error.stack } : String(error) }, 'bug')
+      out.flush()
+    },
+    flush: () => {
+      try {
+        out.flushSync()
+      } catch {
+        // Standard error is gone; there is nobody to tell.
+      }
+    },
+  }
+}
