@@ -1,31 +1,16 @@
 // Configuration in: flags over environment over file over the defaults of schemas/config.schema.json.
 import { readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { Config } from './contract/types.ts'
 import { validateConfig } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
-
-export type Environment = Record<string, string | undefined>
+import { defaultSocket, defaultStateDir, type Environment } from './paths.ts'
 
 const fromEnvironment: Record<string, keyof Config> = {
   SIGNALBOX_STATE_DIR: 'state_dir',
   SIGNALBOX_SOCKET: 'socket',
   SIGNALBOX_INTAKE_ADDRESS: 'intake_address',
   SIGNALBOX_LOG_LEVEL: 'log_level',
-}
-
-/** Where things are kept unless something says otherwise. */
-export function defaultStateDir(env: Environment): string {
-  if (env.SIGNALBOX_STATE_DIR) return resolve(env.SIGNALBOX_STATE_DIR)
-  return env.XDG_STATE_HOME ? join(env.XDG_STATE_HOME, 'signalbox') : join(env.HOME || homedir(), '.local', 'state', 'signalbox')
-}
-
-/** The control socket that router and command line agree on. */
-export function defaultSocket(env: Environment, stateDir: string): string {
-  if (env.SIGNALBOX_SOCKET) return resolve(env.SIGNALBOX_SOCKET)
-  if (env.PATH_SOCKET) return join(env.PATH_SOCKET, 'signalbox', 'rpc.sock')
-  return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'signalbox', 'rpc.sock') : join(stateDir, 'rpc.sock')
 }
 
 function readFile(path: string): Record<string, unknown> {

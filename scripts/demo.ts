@@ -1,0 +1,103 @@
+// The tutorial: a webhook source, bots and triggers that show one idea each, and the lines that try them.
+import { createHmac, randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { SignalboxClient } from '../src/client/client.ts'
+import type { Router } from '../src/main.ts'
+import { defaultSocket, defaultStateDir } from '../src/paths.ts'
+
+const push = {
+  ref: 'refs/heads/main',
+  repository: { full_name: 'acme/site', html_url: 'http://forge.example/acme/site' },
+  pusher: { login: 'ada' },
+  commits: [{ id: '4a7d1ed414474e4033ac29ccb8653d9b', message: 'Make the front page faster', author: { username: 'ada' } }],
+}
+
+interface DemoFiles {
+  directory: string
+  secret: string
+  secretFile: string
+  pushFile: string
+  body: string
+}
+
+function writeFiles(stateDir: string): DemoFiles {
+  const directory = join(stateDir, 'demo')
+  mkdirSync(join(directory, 'written'), { recursive: true, mode: 0o700 })
+  const secretFile = join(directory, 'forge.secret')
+  if (!existsSync(secretFile)) writeFileSync(secretFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
+  chmodSync(secretFile, 0o600)
+  const pushFile = join(directory, 'push.json')
+  const body = JSON.stringify(push, null, 2)
+  writeFileSync(pushFile, body, { mode: 0o600 })
+  return { directory, secret: readFileSync(secretFile, 'utf8').trim(), secretFile, pushFile, body }
+}
+
+async function register(client: SignalboxClient, { directory, secretFile }: DemoFiles): Promise<void> {
+  const command = (id: string, description: string, script: string): Promise<unknown> =>
+    client.call('bot.put', { bot: { id, description, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory, timeout_ms: 10_000 } } })
+  await command('demo-greeter', 'says hello: a first round trip', 'cat > /dev/null; echo "hello from run $SIGNALBOX_RUN_ID"')
+  await command('demo-echo', 'prints the body that it was given', 'cat')
+  await command('demo-scribe', 'writes what it was given into a file', 'cat > "written/$SIGNALBOX_RUN_ID.json"')
+  const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
+  await client.call('event.register', {
+    source: { id: 'demo-forge', source_type: 'webhook', description: 'a Forgejo that signs its deliveries', config: { provider: 'forgejo', secrets: [{ file: secretFile }] } },
+    triggers: [
+      { id: 'demo-1-hello', description: 'every push: a first round trip', filter: { type: ['push'] }, action: { bot_id: 'demo-greeter', workflow_id: 'hello' } },
+      {
+        id: 'demo-2-inputs',
+        description: 'the payload as inputs',
+        filter: toMain,
+        action: { bot_id: 'demo-echo', workflow_id: 'announce', inputs: { repo: '{{ payload.repository.full_name }}', commits: '{{ $count(payload.commits) }}', text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}' } },
+      },
+      { id: 'demo-3-file', description: 'a bot that writes a file', filter: toMain, action: { bot_id: 'demo-scribe', workflow_id: 'write' } },
+      { id: 'demo-4-release', description: 'does not match a push', filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } }, action: { bot_id: 'demo-scribe', workflow_id: 'publish' } },
+    ],
+  })
+}
+
+function commandPrefix(router: Router): string {
+  const script = relative(process.cwd(), new URL('./signalbox', import.meta.url).pathname)
+  const usual = defaultSocket({ ...process.env, SIGNALBOX_SOCKET: undefined, SIGNALBOX_STATE_DIR: undefined }, defaultStateDir({ ...process.env, SIGNALBOX_STATE_DIR: undefined }))
+  return router.socket === usual ? script : `${script} --socket ${router.socket}`
+}
+
+function printLines(router: Router, { body, secret, pushFile, directory }: DemoFiles): void {
+  const signature = createHmac('sha256', secret).update(body).digest('hex')
+  const signalbox = commandPrefix(router)
+  console.log(`
+The tutorial is registered: source demo-forge, three bots, four triggers. Paste these into another terminal, in the
+directory of the project.
+
+1. Deliver a signed Forgejo push. It answers with the event, the triggers that matched and their runs:
+
+curl -sS -X POST ${router.intake}/webhook/demo-forge -H 'Content-Type: application/json' -H 'X-Forgejo-Event-Type: push' -H "X-Forgejo-Delivery: demo-$(date +%s)" -H 'X-Forgejo-Signature: ${signature}' --data-binary @${pushFile}
+
+2. See the bots' runs, what one of them went through, what another was given as inputs, and what the third wrote:
+
+${signalbox} runs --event last
+${signalbox} runs history last
+${signalbox} test --trigger demo-2-inputs --event last
+ls ${directory}/written
+
+3. One trigger did not start its bot. Ask why:
+
+${signalbox} explain last demo-4-release
+
+4. Hand in an event without any webhook:
+
+${signalbox} emit demo-forge push --payload '{"ref": "refs/heads/next"}'
+`)
+}
+
+/** Registers the tutorial with a running router (again, if it is there) and prints what to try. */
+export async function registerDemo(router: Router): Promise<void> {
+  const files = writeFiles(router.config.state_dir)
+  const client = await SignalboxClient.connect(router.socket)
+  try {
+    await register(client, files)
+  } finally {
+    client.close()
+  }
+  printLines(router, files)
+}

@@ -1,0 +1,34 @@
+// The router in the foreground; with --demo it registers the tutorial and prints the lines to try.
+import { mkdirSync } from 'node:fs'
+import { enableCompileCache } from 'node:module'
+import { join } from 'node:path'
+import { runProgram } from '../src/cli/program.ts'
+import { programVersion } from '../src/contract/document.ts'
+import { ExitError } from '../src/errors.ts'
+import { serve, type Router } from '../src/main.ts'
+import { defaultSocket, defaultStateDir } from '../src/paths.ts'
+import { registerDemo } from './demo.ts'
+
+const demo = process.argv.includes('--demo')
+const argv = ['serve', ...process.argv.slice(2).filter(argument => argument !== '--demo')]
+const stateDir = defaultStateDir(process.env)
+mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+enableCompileCache(join(stateDir, 'compile-cache'))
+
+function welcome(router: Router): void {
+  console.log(`signalbox ${programVersion()} is ready\n  control socket  ${router.socket}\n  intake          ${router.intake}\n  state           ${router.config.state_dir}`)
+  if (!demo) return console.log('  try             scripts/start --demo, or scripts/signalbox --help')
+  registerDemo(router).catch((error: unknown) => {
+    console.error(`signalbox: the demo could not be registered: ${(error as Error).message}`)
+  })
+  return undefined
+}
+
+try {
+  const options = { env: process.env, stateDir, socket: defaultSocket(process.env, stateDir), version: programVersion() }
+  process.exitCode = await runProgram(argv, { ...options, serve: flags => serve(process.env, flags, welcome) })
+} catch (error) {
+  if (!(error instanceof ExitError)) throw error
+  console.error(`signalbox: ${error.message}`)
+  process.exitCode = error.exitCode
+}

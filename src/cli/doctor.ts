@@ -1,0 +1,107 @@
+// signalbox doctor: looks at what usually goes wrong, and says how to mend it.
+import type { Command } from 'commander'
+import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { paint } from './output.ts'
+import { NoError, type Session } from './session.ts'
+
+interface Finding {
+  check: string
+  verdict: 'ok' | 'warn' | 'bad'
+  detail: string
+  mend?: string
+}
+
+const oldestNode = [24, 18, 1]
+const forgejoFiles = ['/etc/forgejo/app.ini', '/etc/gitea/app.ini', '/var/lib/forgejo/custom/conf/app.ini', '/var/lib/gitea/custom/conf/app.ini', '/data/gitea/conf/app.ini']
+
+function nodeVersion(): Finding {
+  const found = process.versions.node.split('.').map(Number)
+  const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
+  const detail = `Node ${process.versions.node}`
+  return difference >= 0 ? { check: 'node', verdict: 'ok', detail } : { check: 'node', verdict: 'bad', detail, mend: `use ${oldestNode.join('.')} or newer; scripts/start brings it` }
+}
+
+function stateDir(path: string): Finding[] {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return [{ check: 'state', verdict: 'warn', detail: `${path} does not exist yet`, mend: 'the router makes it at its first start' }]
+  const open = (found.mode & 0o077) !== 0
+  const mode: Finding = open
+    ? { check: 'state', verdict: 'bad', detail: `${path} has mode ${(found.mode & 0o777).toString(8)}`, mend: `chmod 700 ${path}` }
+    : { check: 'state', verdict: 'ok', detail: `${path} is private` }
+  const { bavail, blocks, bsize } = statfsSync(path)
+  const freeMib = Math.floor((bavail * bsize) / 1_048_576)
+  const reserveMib = Math.floor(Math.max(64, Math.min((blocks * bsize * 0.05) / 1_048_576, 1024)))
+  const space: Finding =
+    freeMib < reserveMib
+      ? { check: 'space', verdict: 'bad', detail: `${freeMib} MiB free, ${reserveMib} MiB are kept in reserve: events are answered 507`, mend: 'free some space, or set disk_reserve_bytes in the configuration' }
+      : { check: 'space', verdict: freeMib < 2 * reserveMib ? 'warn' : 'ok', detail: `${freeMib} MiB free` }
+  return [mode, space]
+}
+
+async function router(session: Session): Promise<Finding[]> {
+  const { socket } = session.environment
+  const found = lstatSync(socket, { throwIfNoEntry: false })
+  if (found === undefined) return [{ check: 'router', verdict: 'bad', detail: `no socket at ${socket}: no router runs, or it uses another path`, mend: 'start it with scripts/start or signalbox serve; SIGNALBOX_SOCKET names another path' }]
+  if (!found.isSocket()) return [{ check: 'router', verdict: 'bad', detail: `${socket} is no socket`, mend: 'move it away' }]
+  const mode = found.mode & 0o777
+  try {
+    const status = await session.call('router.status', {})
+    const findings: Finding[] = [
+      { check: 'router', verdict: 'ok', detail: `version ${status.version}, pid ${status.pid}, intake ${status.intake_address}` },
+      status.store.synchronous === 2 && status.store.journal_mode === 'wal'
+        ? { check: 'store', verdict: 'ok', detail: `SQLite ${status.sqlite_version}, WAL, synchronous=FULL` }
+        : { check: 'store', verdict: 'bad', detail: `journal_mode=${status.store.journal_mode}, synchronous=${status.store.synchronous}`, mend: 'this is a bug: accepted events would not survive a power loss' },
+    ]
+    if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
+    if (status.runs.dead! > 0) findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
+    for (const bot of status.bots) {
+      if (!bot.enabled) findings.push({ check: 'bot', verdict: 'warn', detail: `${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`, mend: 'write it again with signalbox bots put' })
+      else if (bot.health?.state !== 'closed') findings.push({ check: 'bot', verdict: 'warn', detail: `${bot.id} failed ${bot.health?.consecutive_failures} times in a row, its runs wait`, mend: `signalbox runs --bot ${bot.id}` })
+    }
+    return findings
+  } catch (error) {
+    return [{ check: 'router', verdict: 'bad', detail: `${socket} is stale: ${(error as Error).message}`, mend: 'start the router; it replaces a stale socket by itself' }]
+  }
+}
+
+/** The hosts that a Forgejo may send webhooks to, from the [webhook] section of its app.ini. */
+function allowedHosts(ini: string): string | undefined {
+  const section = /^\s*\[webhook\]\s*$([\s\S]*?)(?=^\s*\[|$(?![\s\S]))/m.exec(ini)?.[1] ?? ''
+  return /^\s*ALLOWED_HOST_LIST\s*=\s*(.*?)\s*$/m.exec(section)?.[1]
+}
+
+function forgejo(given: string | undefined): Finding {
+  const check = 'forgejo'
+  const mend = 'in its app.ini set [webhook] ALLOWED_HOST_LIST = external, loopback and restart it'
+  for (const path of given === undefined ? forgejoFiles : [given]) {
+    let ini: string
+    try {
+      ini = readFileSync(path, 'utf8')
+    } catch {
+      continue
+    }
+    const hosts = allowedHosts(ini) ?? ''
+    const open = hosts.split(',').some(entry => ['*', 'loopback', '127.0.0.1', '127.0.0.0/8', 'localhost'].includes(entry.trim().toLowerCase()))
+    if (open) return { check, verdict: 'ok', detail: `${path} lets webhooks go to loopback (ALLOWED_HOST_LIST = ${hosts})` }
+    return { check, verdict: 'bad', detail: `${path} refuses webhooks to this machine: ALLOWED_HOST_LIST is ${hosts === '' ? 'not set, which means external only' : hosts}`, mend }
+  }
+  const looked = given === undefined ? 'no app.ini was found here' : `${given} cannot be read`
+  return { check, verdict: given === undefined ? 'ok' : 'bad', detail: `${looked}; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}` }
+}
+
+export function addDoctor(program: Command, session: () => Session): void {
+  program
+    .command('doctor')
+    .description('look at what usually goes wrong, and how to mend it; exit code 1 when something is wrong')
+    .option('--forgejo-ini <path>', 'app.ini of the Forgejo that sends webhooks')
+    .action(async ({ forgejoIni }: { forgejoIni?: string }) => {
+      const current = session()
+      const findings = [nodeVersion(), ...stateDir(current.environment.stateDir), ...(await router(current)), forgejo(forgejoIni)]
+      const signs = { ok: paint(current.output, 'green', 'ok  '), warn: paint(current.output, 'yellow', 'warn'), bad: paint(current.output, 'red', 'BAD ') }
+      for (const finding of findings) {
+        if (current.output.json) current.output.line(JSON.stringify(finding))
+        else current.output.line(`${signs[finding.verdict]} ${finding.check.padEnd(8)} ${finding.detail}${finding.mend === undefined ? '' : `\n              → ${finding.mend}`}`)
+      }
+      if (findings.some(finding => finding.verdict === 'bad')) throw new NoError('')
+    })
+}

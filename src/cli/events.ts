@@ -1,0 +1,72 @@
+// signalbox events: the log.
+import type { Command } from 'commander'
+import { record, table, time } from './output.ts'
+import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
+
+interface ListOptions {
+  source?: string
+  type?: string
+  subject?: string
+  trigger?: string
+  matched?: boolean
+  unmatched?: boolean
+  since?: number
+  until?: number
+  filter?: string
+  limit: number
+  cursor?: string
+}
+
+export function addEvents(program: Command, session: () => Session): void {
+  const events = program.command('events').description('look at the log')
+  events
+    .command('list', { isDefault: true })
+    .description('events, newest first')
+    .option('--source <id>', 'of one source')
+    .option('--type <type>', 'of one type')
+    .option('--subject <text>', 'about one subject')
+    .option('--trigger <id>', 'that one trigger had a part in')
+    .option('--matched', 'that matched a trigger')
+    .option('--unmatched', 'that matched none')
+    .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
+    .option('--until <time>', 'received before', timeArgument)
+    .option('--filter <json>', 'that match an event pattern; @file for a file')
+    .option('-n, --limit <count>', 'how many', wholeNumber, 20)
+    .option('--cursor <text>', 'go on where an answer ended')
+    .action(async (options: ListOptions) => {
+      const current = session()
+      const { source, trigger, matched, unmatched, filter, ...rest } = options
+      const answer = await current.call('event.query', {
+        ...rest,
+        source_id: source,
+        trigger_id: trigger,
+        ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),
+        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+      })
+      table(
+        current.output,
+        answer.events,
+        [
+          { title: 'EVENT', value: event => event.id },
+          { title: 'RECEIVED', value: event => time(event.received_at) },
+          { title: 'SOURCE', value: event => event.source_id },
+          { title: 'TYPE', value: event => event.type },
+          { title: 'SUBJECT', value: event => event.subject ?? '-' },
+          { title: 'BYTES', value: event => String(event.body_bytes) },
+          { title: 'TRIGGERS', value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')), style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green') },
+        ],
+        'no such events',
+      )
+      if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
+    })
+  events
+    .command('show <event>')
+    .description('one event (or "last") with its payload')
+    .option('--raw', 'the body as it was received, and nothing else')
+    .action(async (given: string, { raw }: { raw?: boolean }) => {
+      const current = session()
+      const event = await current.call('event.get', { event_id: await current.eventId(given), raw })
+      if (raw === true) process.stdout.write(Buffer.from(event.body_base64!, 'base64'))
+      else record(current.output, event)
+    })
+}

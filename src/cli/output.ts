@@ -1,0 +1,77 @@
+// What the commands print: tables for people, one JSON object a line for programs.
+import { styleText } from 'node:util'
+
+type Style = 'green' | 'red' | 'yellow' | 'dim' | 'bold'
+
+export interface Output {
+  json: boolean
+  /** columns are aligned and coloured only on a terminal */
+  terminal: boolean
+  line: (text: string) => void
+}
+
+export function paint(output: Output, style: Style, text: string): string {
+  return output.terminal ? styleText(style, text, { validateStream: false }) : text
+}
+
+/** Control characters of an event must not reach a terminal: they are shown as escapes. */
+export function plain(text: string): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+export function time(ms: number | undefined): string {
+  return ms === undefined ? '-' : new Date(ms).toISOString().replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+}
+
+export function shortened(value: unknown, most = 60): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  return plain(text.length > most ? `${text.slice(0, most - 3)}...` : text)
+}
+
+export interface Column<T> {
+  title: string
+  value: (row: T) => string
+  style?: (row: T) => Style | undefined
+}
+
+/** Rows as a table with a head, or as JSON lines. Nothing found is said in words, not by an empty table. */
+export function table<T>(output: Output, rows: readonly T[], columns: readonly Column<T>[], nothing: string): void {
+  if (output.json) {
+    for (const row of rows) output.line(JSON.stringify(row))
+    return
+  }
+  if (rows.length === 0) return output.line(nothing)
+  const cells = rows.map(row => columns.map(column => plain(column.value(row))))
+  const widths = columns.map(({ title }, index) => Math.max(title.length, ...cells.map(row => row[index]!.length)))
+  const laid = (texts: readonly string[], style: (index: number) => Style | undefined): string =>
+    texts
+      .map((text, index) => {
+        const padded = index === texts.length - 1 ? text : text.padEnd(widths[index]!)
+        const wanted = style(index)
+        return wanted === undefined ? padded : paint(output, wanted, padded)
+      })
+      .join('  ')
+      .trimEnd()
+  output.line(laid(columns.map(column => column.title), () => 'bold'))
+  for (const [place, row] of cells.entries()) output.line(laid(row, index => columns[index]!.style?.(rows[place]!)))
+  return undefined
+}
+
+/** One object: as fields below each other, or as a line of JSON. */
+export function record(output: Output, value: object): void {
+  if (output.json) return output.line(JSON.stringify(value))
+  const entries = Object.entries(value).filter(([, field]) => field !== undefined)
+  const width = Math.max(...entries.map(([name]) => name.length))
+  for (const [name, field] of entries) {
+    const isTime = typeof field === 'number' && (name.endsWith('_at') || name === 'timestamp' || name === 'not_before')
+    const text = isTime ? time(field) : typeof field === 'string' ? plain(field) : JSON.stringify(field, null, 2).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
+    output.line(`${paint(output, 'dim', name.padEnd(width))}  ${text}`)
+  }
+  return undefined
+}
+
+export function stateStyle(state: string): Style | undefined {
+  if (state === 'completed') return 'green'
+  if (state === 'failed' || state === 'timed_out') return 'red'
+  return state === 'cancelled' ? 'dim' : 'yellow'
+}

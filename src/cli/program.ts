@@ -1,0 +1,83 @@
+// The command line: one program of many commands, built on the client. serve is handed in, it is the router itself.
+import { Command, CommanderError } from 'commander'
+import { ConnectionError, RpcError } from '../client/client.ts'
+import { exitCodes } from '../errors.ts'
+import { addBots, addSources, addTriggers } from './definitions.ts'
+import { addDoctor } from './doctor.ts'
+import { addEmit } from './emit.ts'
+import { addEvents } from './events.ts'
+import { addExplain } from './explain.ts'
+import { addRegister } from './register.ts'
+import { addReplay } from './replay.ts'
+import { addRpc } from './rpc.ts'
+import { addRuns } from './runs.ts'
+import { NoError, Session, UsageError, type Environment } from './session.ts'
+import { addTest } from './test.ts'
+
+const serveFlags: [string, string][] = [
+  ['--config <file>', 'configuration file (JSON); schemas/config.schema.json has every key'],
+  ['--state-dir <path>', 'where the database is kept'],
+  ['--intake-address <address>', 'host:port or socket path for webhooks'],
+  ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
+]
+
+export interface ProgramOptions extends Environment {
+  version: string
+  serve: (flags: Record<string, unknown>) => Promise<never>
+}
+
+/** snake_case, as the configuration has its keys. */
+function configKeys(options: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), value]))
+}
+
+export function buildProgram(options: ProgramOptions): { program: Command; close: () => void } {
+  const program = new Command('signalbox')
+  let opened: Session | undefined
+  const session = (): Session => {
+    const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
+    const terminal = process.stdout.isTTY === true && !options.env.NO_COLOR
+    opened ??= new Session({ json: json === true, terminal, line: text => console.log(text) }, { ...options, socket: socket ?? options.socket })
+    return opened
+  }
+  program
+    .description('routes events to bots: every event logged, every decision explained, every matched bot invoked at least once')
+    .version(options.version)
+    .option('--json', 'one JSON object a line, for programs')
+    .option('--socket <path>', 'control socket of the router')
+    .exitOverride()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
+  const serve = program.command('serve').description('run the router')
+  for (const [flag, text] of serveFlags) serve.option(flag, text)
+  serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
+  for (const add of [addEmit, addRegister, addEvents, addExplain, addTest, addRuns, addReplay, addSources, addTriggers, addBots, addDoctor, addRpc]) add(program, session)
+  for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
+  return { program, close: () => opened?.close() }
+}
+
+function hint(error: RpcError): string {
+  return typeof error.data?.code === 'string' ? ` (${error.data.code})` : ''
+}
+
+/** Runs a command line and answers its exit code. Failures are told on standard error, with what to do next. */
+export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<number> {
+  const { program, close } = buildProgram(options)
+  const tell = (text: string, code: number): number => {
+    if (text !== '') console.error(`signalbox: ${text}`)
+    return code
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return exitCodes.ok
+  } catch (error) {
+    // commander has said already what is wrong; asking for help or the version is not.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+    if (error instanceof NoError) return tell(error.message, exitCodes.no)
+    if (error instanceof UsageError) return tell(error.message, exitCodes.usage)
+    if (error instanceof RpcError) return tell(`${error.message}${hint(error)}`, exitCodes.no)
+    if (error instanceof ConnectionError) return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
+    throw error
+  } finally {
+    close()
+  }
+}

@@ -1,0 +1,49 @@
+// signalbox replay: make runs for events of the log.
+import type { Command } from 'commander'
+import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
+
+interface ReplayOptions {
+  source?: string
+  type?: string
+  since?: number
+  until?: number
+  unmatched?: boolean
+  trigger?: string
+  all?: boolean
+  dryRun?: boolean
+  limit?: number
+}
+
+export function addReplay(program: Command, session: () => Session): void {
+  program
+    .command('replay [event]')
+    .description('make the runs that an event, or all that are selected, should start now')
+    .option('--source <id>', 'events of one source')
+    .option('--type <type>', 'events of one type')
+    .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
+    .option('--until <time>', 'received before', timeArgument)
+    .option('--unmatched', 'only events that matched no trigger')
+    .option('--trigger <id>', 'only runs of one trigger')
+    .option('--all', 'also where there is such a run already')
+    .option('--dry-run', 'only say what would be done')
+    .option('-n, --limit <count>', 'events at the most', wholeNumber)
+    .action(async (event_id: string | undefined, options: ReplayOptions) => {
+      const { source, type, since, until, unmatched } = options
+      const query = { source_id: source, type, since, until, ...(unmatched === true ? { matched: false } : {}) }
+      const selects = Object.values(query).some(value => value !== undefined)
+      if ((event_id === undefined) === !selects) throw new UsageError('give an event, or a selection such as --since 2h')
+      const { output } = session()
+      const answer = await session().call('event.replay', {
+        ...(event_id === undefined ? { query } : { event_id }),
+        trigger_id: options.trigger,
+        mode: options.all === true ? 'all' : 'missing',
+        dry_run: options.dryRun === true,
+        limit: options.limit,
+      })
+      if (output.json) return output.line(JSON.stringify(answer))
+      for (const plan of answer.planned) output.line(`${plan.event_id}  ${plan.trigger_id}`)
+      const done = answer.dry_run ? `${answer.planned.length} runs would be made` : `${answer.runs.length} runs were made`
+      output.line(`${answer.events} events looked at, ${done}${answer.more ? '; more events are left, repeat with a later --since or a higher --limit' : ''}`)
+      return undefined
+    })
+}

@@ -1,0 +1,15 @@
+// signalbox rpc: any method, as it is.
+import type { Command } from 'commander'
+import type { Methods } from '../client/client.ts'
+import { jsonArgument, type Session } from './session.ts'
+
+export function addRpc(program: Command, session: () => Session): void {
+  program
+    .command('rpc <method> [params]')
+    .description('call a method of the contract; params as JSON, @file or -')
+    .action(async (method: string, params: string | undefined) => {
+      const current = session()
+      const answer = await current.call(method as keyof Methods, (params === undefined ? {} : jsonArgument(params, 'params')) as never)
+      current.output.line(JSON.stringify(answer, null, current.output.json ? 0 : 2))
+    })
+}

@@ -1,0 +1,102 @@
+// signalbox runs: what is owed, under way, done and dead.
+import type { Command } from 'commander'
+import type { Run } from '../client/client.ts'
+import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
+import { wholeNumber, type Session } from './session.ts'
+
+interface ListOptions {
+  state?: Run['state']
+  trigger?: string
+  bot?: string
+  event?: string
+  dead?: boolean
+  limit: number
+  cursor?: string
+}
+
+function printRuns(output: Output, runs: readonly Run[]): void {
+  table(
+    output,
+    runs,
+    [
+      { title: 'RUN', value: run => run.id },
+      { title: 'STATE', value: run => (run.dead ? `dead (${run.state})` : run.state), style: run => stateStyle(run.state) },
+      { title: 'TRIGGER', value: run => run.trigger_id },
+      { title: 'BOT', value: run => run.bot_id },
+      { title: 'ATTEMPT', value: run => String(run.attempt) },
+      { title: 'CREATED', value: run => time(run.created_at) },
+      { title: 'NOTE', value: run => shortened(run.waiting_for ?? run.error ?? '', 100) },
+    ],
+    'no such runs',
+  )
+}
+
+export function addRuns(program: Command, session: () => Session): void {
+  const runs = program.command('runs').description('look at runs, and act on them')
+  runs
+    .command('list', { isDefault: true })
+    .description('runs, newest first')
+    .option('--state <state>', 'in one state')
+    .option('--trigger <id>', 'of one trigger')
+    .option('--bot <id>', 'of one bot')
+    .option('--event <id>', 'of one event (or "last")')
+    .option('--dead', 'only the dead letters')
+    .option('-n, --limit <count>', 'how many', wholeNumber, 20)
+    .option('--cursor <text>', 'go on where an answer ended')
+    .action(async ({ trigger, bot, event, ...rest }: ListOptions) => {
+      const current = session()
+      const answer = await current.call('run.list', { ...rest, trigger_id: trigger, bot_id: bot, ...(event === undefined ? {} : { event_id: await current.eventId(event) }) })
+      printRuns(current.output, answer.runs)
+      if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
+    })
+  runs
+    .command('show <run>')
+    .description('one run (or "last")')
+    .action(async (run: string) => record(session().output, (await session().call('run.get', { run_id: await session().runId(run) })).run))
+  runs
+    .command('history <run>')
+    .description('every move and attempt of a run (or "last")')
+    .action(async (run: string) => {
+      const { output } = session()
+      const { history, attempts } = await session().call('run.history', { run_id: await session().runId(run) })
+      table(
+        output,
+        history,
+        [
+          { title: 'AT', value: move => time(move.at) },
+          { title: 'MOVE', value: move => move.move },
+          { title: 'STATE', value: move => move.to, style: move => stateStyle(move.to) },
+          { title: 'ATTEMPT', value: move => String(move.attempt) },
+          { title: 'REASON', value: move => shortened(move.reason ?? '', 120) },
+        ],
+        'no moves',
+      )
+      if (!output.json && attempts.length > 0) output.line('')
+      if (attempts.length > 0) {
+        table(
+          output,
+          attempts,
+          [
+            { title: 'ATTEMPT', value: attempt => String(attempt.number) },
+            { title: 'STARTED', value: attempt => time(attempt.started_at) },
+            { title: 'MS', value: attempt => String(attempt.ended_at - attempt.started_at) },
+            { title: 'OUTCOME', value: attempt => attempt.outcome },
+            { title: 'STATUS', value: attempt => attempt.status ?? '-' },
+            { title: 'OUTPUT', value: attempt => shortened(attempt.error ?? attempt.output ?? '', 120) },
+          ],
+          '',
+        )
+      }
+    })
+  const act = (name: 'cancel' | 'retry' | 'discard', description: string): void => {
+    const command = runs.command(`${name} <run>`).description(description)
+    if (name !== 'retry') command.option('-r, --reason <text>', 'why')
+    command.action(async (run_id: string, { reason }: { reason?: string }) => {
+      const { run } = await session().call(`run.${name}`, name === 'retry' ? { run_id } : { run_id, reason })
+      printRuns(session().output, [run])
+    })
+  }
+  act('cancel', 'stop a run')
+  act('retry', 'give a dead run a new set of attempts')
+  act('discard', 'take a dead run off the dead letters')
+}

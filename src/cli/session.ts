@@ -1,0 +1,95 @@
+// What every command has at hand: the router's client, the output, and the ways to read what it is given.
+import { readFileSync } from 'node:fs'
+import { SignalboxClient } from '../client/client.ts'
+import type { Methods } from '../client/client.ts'
+import type { Output } from './output.ts'
+
+/** A command was given something that it cannot use: exit code 64. */
+export class UsageError extends Error {}
+
+/** The command's answer is no: exit code 1. */
+export class NoError extends Error {}
+
+export interface Environment {
+  env: Record<string, string | undefined>
+  stateDir: string
+  socket: string
+}
+
+export class Session {
+  readonly output: Output
+  readonly environment: Environment
+  #client: SignalboxClient | undefined
+
+  constructor(output: Output, environment: Environment) {
+    this.output = output
+    this.environment = environment
+  }
+
+  async call<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+    this.#client ??= await SignalboxClient.connect(this.environment.socket)
+    return this.#client.call(method, params)
+  }
+
+  /** The id of an event; "last" is the newest one of the log. */
+  async eventId(given: string): Promise<string> {
+    if (given !== 'last') return given
+    const { events } = await this.call('event.query', { limit: 1 })
+    if (events.length === 0) throw new UsageError('the log is empty, so there is no last event')
+    return events[0]!.id
+  }
+
+  /** The id of a run; "last" is the newest one. */
+  async runId(given: string): Promise<string> {
+    if (given !== 'last') return given
+    const { runs } = await this.call('run.list', { limit: 1 })
+    if (runs.length === 0) throw new UsageError('there are no runs, so there is no last one')
+    return runs[0]!.id
+  }
+
+  close(): void {
+    this.#client?.close()
+  }
+}
+
+/** The text of an argument: itself, @file, or - for standard input. */
+export function textArgument(argument: string): string {
+  if (argument !== '-' && !argument.startsWith('@')) return argument
+  const path = argument === '-' ? 0 : argument.slice(1)
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new UsageError(`${argument} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+/** JSON from an argument, @file or standard input. */
+export function jsonArgument(argument: string, what: string): unknown {
+  const text = textArgument(argument)
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw new UsageError(`${what} is not valid JSON: ${(error as Error).message}; write @file for a file and - for standard input`)
+  }
+}
+
+/** JSON from a file or standard input. */
+export function jsonFile(path: string, what: string): unknown {
+  return jsonArgument(path === '-' ? '-' : `@${path}`, what)
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`a whole number was expected; found ${JSON.stringify(text)}`)
+  return Number(text)
+}
+
+const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A time: ISO 8601, milliseconds, or how long ago (90s, 15m, 2h, 7d). */
+export function timeArgument(text: string): number {
+  const ago = /^(\d{1,6})([smhd])$/.exec(text)
+  if (ago !== null) return Date.now() - Number(ago[1]) * units[ago[2]!]!
+  const value = /^\d{12,14}$/.test(text) ? Number(text) : Date.parse(text)
+  if (Number.isNaN(value)) throw new UsageError(`a time such as 2h, 7d or 2026-01-31T12:00Z was expected; found ${JSON.stringify(text)}`)
+  return value
+}

@@ -1,0 +1,46 @@
+// signalbox test: try a filter or a trigger on an event before it is let loose.
+import type { Command } from 'commander'
+import type { DraftEvent, DraftTrigger } from '../client/client.ts'
+import { printConditions } from './explain.ts'
+import { paint } from './output.ts'
+import { jsonArgument, NoError, UsageError, type Session } from './session.ts'
+
+interface TestOptions {
+  trigger?: string
+  filter?: string
+  draft?: string
+  event?: string
+  eventFile?: string
+}
+
+export function addTest(program: Command, session: () => Session): void {
+  program
+    .command('test')
+    .description('try a trigger on an event: matched or not, why, and the inputs; exit code 1 when it does not match')
+    .option('-t, --trigger <id>', 'a stored trigger')
+    .option('-f, --filter <json>', 'a filter; @file for a file')
+    .option('-d, --draft <json>', 'a whole trigger; @file for a file')
+    .option('-e, --event <id>', 'a logged event (or "last")')
+    .option('--event-file <path>', 'an event as JSON {"type": ..., "payload": ...}; - for standard input')
+    .action(async ({ trigger, filter, draft, event, eventFile }: TestOptions) => {
+      if ([trigger, filter, draft].filter(each => each !== undefined).length !== 1) throw new UsageError('give one of --trigger, --filter and --draft')
+      if ((event === undefined) === (eventFile === undefined)) throw new UsageError('give one of --event and --event-file')
+      const current = session()
+      const { output } = current
+      const answer = await current.call('trigger.test', {
+        trigger_id: trigger,
+        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+        ...(draft === undefined ? {} : { trigger: jsonArgument(draft, 'the draft') as DraftTrigger }),
+        ...(event === undefined ? {} : { event_id: await current.eventId(event) }),
+        ...(eventFile === undefined ? {} : { event: jsonArgument(eventFile === '-' ? '-' : `@${eventFile}`, 'the event') as DraftEvent }),
+      })
+      if (output.json) output.line(JSON.stringify(answer))
+      else {
+        output.line(`${answer.matched ? paint(output, 'green', '✓ matched') : paint(output, 'red', '✗ did not match')}: ${answer.reason}`)
+        printConditions(output, answer.conditions, '  ')
+        if (answer.inputs !== undefined) output.line(`inputs ${JSON.stringify(answer.inputs, null, 2)}`)
+        if (answer.inputs_error !== undefined) output.line(paint(output, 'red', `the inputs cannot be made: ${answer.inputs_error}`))
+      }
+      if (!answer.matched || answer.inputs_error !== undefined) throw new NoError('')
+    })
+}

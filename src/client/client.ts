@@ -1,0 +1,80 @@
+// The client: every method of the contract, typed, over one connection to the control socket.
+import { JSONRPCClient } from 'json-rpc-2.0'
+import { connect, type Socket } from 'node:net'
+import type { Methods } from '../contract/types.ts'
+
+export type { Methods } from '../contract/types.ts'
+export type * from '../contract/types.ts'
+
+/** An error that the router answered. code is the JSON-RPC code; data.code names it for programs, as E_... */
+export class RpcError extends Error {
+  readonly code: number
+  readonly data: Record<string, unknown> | undefined
+
+  constructor(code: number, message: string, data: Record<string, unknown> | undefined) {
+    super(message)
+    this.name = 'RpcError'
+    this.code = code
+    this.data = data
+  }
+}
+
+/** The router cannot be reached, or went away before it answered: what was asked may or may not have been done. */
+export class ConnectionError extends Error {
+  override readonly name = 'ConnectionError'
+}
+
+const newline = 0x0a
+
+/** One connection; calls may be made at the same time and are answered as they finish. */
+export class SignalboxClient {
+  readonly #socket: Socket
+  readonly #rpc: JSONRPCClient
+  #rest: Buffer[] = []
+
+  private constructor(socket: Socket) {
+    this.#socket = socket
+    this.#rpc = new JSONRPCClient(request => {
+      if (!socket.writable) throw new ConnectionError('the connection to the router is closed')
+      socket.write(`${JSON.stringify(request)}\n`)
+    })
+    socket.on('data', chunk => this.#read(chunk))
+    socket.on('error', () => undefined)
+    socket.on('close', () => this.#rpc.rejectAllPendingRequests('the router closed the connection before it answered'))
+  }
+
+  /** Throws ConnectionError when nothing answers on the socket. */
+  static connect(path: string): Promise<SignalboxClient> {
+    const { promise, resolve, reject } = Promise.withResolvers<SignalboxClient>()
+    const socket = connect(path)
+    socket.once('error', (error: NodeJS.ErrnoException) => reject(new ConnectionError(`no router answers on ${path} (${error.code})`)))
+    socket.once('connect', () => resolve(new SignalboxClient(socket)))
+    return promise
+  }
+
+  #read(chunk: Buffer): void {
+    let from = 0
+    for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, from)) {
+      const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
+      this.#rest = []
+      from = at + 1
+      this.#rpc.receive(JSON.parse(line.toString('utf8')))
+    }
+    if (from < chunk.length) this.#rest.push(chunk.subarray(from))
+  }
+
+  /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
+  async call<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+    try {
+      return (await this.#rpc.request(method, params)) as Methods[M]['result']
+    } catch (error) {
+      const { code, message, data } = error as { code?: number; message: string; data?: Record<string, unknown> }
+      if (code === undefined || code === 0) throw new ConnectionError(message)
+      throw new RpcError(code, message, data)
+    }
+  }
+
+  close(): void {
+    this.#socket.end()
+  }
+}

@@ -1,0 +1,18 @@
+// Where things are unless something says otherwise; the router and its command line must agree on it.
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+export type Environment = Record<string, string | undefined>
+
+/** $SIGNALBOX_STATE_DIR, else $XDG_STATE_HOME/signalbox, else ~/.local/state/signalbox. */
+export function defaultStateDir(env: Environment): string {
+  if (env.SIGNALBOX_STATE_DIR) return resolve(env.SIGNALBOX_STATE_DIR)
+  return env.XDG_STATE_HOME ? join(env.XDG_STATE_HOME, 'signalbox') : join(env.HOME || homedir(), '.local', 'state', 'signalbox')
+}
+
+/** $SIGNALBOX_SOCKET, else below $PATH_SOCKET, else below $XDG_RUNTIME_DIR, else in the state directory. */
+export function defaultSocket(env: Environment, stateDir: string): string {
+  if (env.SIGNALBOX_SOCKET) return resolve(env.SIGNALBOX_SOCKET)
+  if (env.PATH_SOCKET) return join(env.PATH_SOCKET, 'signalbox', 'rpc.sock')
+  return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'signalbox', 'rpc.sock') : join(stateDir, 'rpc.sock')
+}

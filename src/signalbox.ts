@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// The program: signalbox serve is the router, everything else its command line. The router is loaded only to serve.
+import { existsSync } from 'node:fs'
+import { enableCompileCache } from 'node:module'
+import { join } from 'node:path'
+import { defaultSocket, defaultStateDir } from './paths.ts'
+
+const stateDir = defaultStateDir(process.env)
+// Compiled code is kept where only its owner writes: a shared directory could hand us somebody else's.
+if (existsSync(stateDir)) enableCompileCache(join(stateDir, 'compile-cache'))
+const { runProgram } = await import('./cli/program.ts')
+const { ExitError } = await import('./errors.ts')
+const { default: manifest } = await import('../package.json', { with: { type: 'json' } })
+
+async function serve(flags: Record<string, unknown>): Promise<never> {
+  const router = await import('./main.ts')
+  return router.serve(process.env, flags, ({ socket, intake }) => console.log(`signalbox is ready\n  control socket  ${socket}\n  intake          ${intake}`))
+}
+
+try {
+  process.exitCode = await runProgram(process.argv.slice(2), { env: process.env, stateDir, socket: defaultSocket(process.env, stateDir), version: manifest.version, serve })
+} catch (error) {
+  if (!(error instanceof ExitError)) throw error
+  console.error(`signalbox: ${error.message}`)
+  process.exitCode = error.exitCode
+}
