@@ -67,8 +67,9 @@ function decoded(cursor: string): string {
 
 export function decodeSeq(cursor: string | undefined): number | null {
   if (cursor === undefined) return null
-  const seq = Number(decoded(cursor))
-  if (!Number.isSafeInteger(seq) || seq < 0) throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
+  const text = decoded(cursor)
+  const seq = Number(text)
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq)) throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
   return seq
 }
 

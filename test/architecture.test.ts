@@ -1,0 +1,92 @@
+// The shape of the house: who imports whom, how long things may be, and where a few dangerous words may stand.
+import { globSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+
+const files = globSync('src/**/*.ts').toSorted()
+const text = (file: string): string => readFileSync(file, 'utf8')
+
+/** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
+const leaves = ['errors', 'ids', 'paths', 'secrets']
+const allowed: Record<string, string[]> = {
+  contract: [],
+  errors: [],
+  ids: [],
+  paths: [],
+  secrets: ['contract'],
+  config: ['contract', ...leaves],
+  store: ['contract', ...leaves],
+  routing: ['store/store.ts', 'contract', ...leaves],
+  intake: ['routing', 'store/store.ts', 'contract', ...leaves],
+  delivery: ['store/store.ts', 'contract', ...leaves],
+  observe: ['contract', ...leaves],
+  client: ['contract'],
+  cli: ['client', ...leaves],
+  signalbox: ['cli/program.ts', 'main', ...leaves],
+  main: ['*'],
+}
+
+function room(path: string): string {
+  return path.split('/')[0]!.replace(/\.ts$/, '')
+}
+
+/** Paths below src that a file imports. */
+function imports(file: string): string[] {
+  const found = [...text(file).matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map(match => match[1]!)
+  return found.map(path => new URL(path, `file:///${file}`).pathname.slice(1)).flatMap(path => (path.startsWith('src/') ? [path.slice(4)] : []))
+}
+
+/** Every import that the table does not allow. */
+function strangers(read: (file: string) => string[] = imports): string[] {
+  return files.flatMap(file => {
+    const own = room(file.slice(4))
+    const mayImport = allowed[own] ?? []
+    return read(file)
+      .filter(path => room(path) !== own && !mayImport.includes('*') && !mayImport.includes(room(path)) && !mayImport.includes(path))
+      .map(path => `${file} imports ${path}`)
+  })
+}
+
+test('imports go the ways of the design', () => {
+  expect(files.length).toBeGreaterThan(50)
+  expect(files.map(file => room(file.slice(4))).filter(own => allowed[own] === undefined)).toEqual([])
+  expect(strangers()).toEqual([])
+})
+
+test('control: an import from intake to delivery is noticed', () => {
+  const broken = strangers(file => (file === 'src/intake/jsonrpc.ts' ? ['delivery/dispatcher.ts'] : imports(file)))
+  expect(broken).toEqual(['src/intake/jsonrpc.ts imports delivery/dispatcher.ts'])
+})
+
+test('no file is longer than 400 lines', () => {
+  const long = files.filter(file => !file.endsWith('contract/types.ts')).filter(file => text(file).split('\n').length > 400)
+  expect(long).toEqual([])
+})
+
+test.each([
+  ['process.env', /process\.env/, ['src/signalbox.ts', 'src/config.ts', 'src/main.ts']],
+  ['SQL', /\b(SELECT .+ FROM|INSERT (OR \w+ )?INTO|UPDATE \w+ SET|DELETE FROM)\b/, ['src/store/']],
+  ['a shell', /shell: true|execSync|exec\(/, []],
+  ['a child process', /node:child_process/, ['src/delivery/bots/spawner.ts', 'src/delivery/bots/command.ts']],
+  ['chance', /Math\.random/, ['src/main.ts']],
+  ['fetch', /\bfetch\(/, []],
+  ['any', /: any\b|as any\b|<any>/, []],
+] as [string, RegExp, string[]][])('%s stands only where it belongs', (_name, pattern, places) => {
+  const found = files.filter(file => pattern.test(text(file).replaceAll(/\/\/.*|\/\*[\s\S]*?\*\//g, '').replaceAll(/^.*db\.exec\(.*$/gm, '').replaceAll(/\.exec\(/g, '')))
+  expect(found.filter(file => !places.some(place => file.startsWith(place)))).toEqual([])
+})
+
+test('what decides is pure: no clock, no chance, no input or output', () => {
+  const pure = ['src/routing/pattern.ts', 'src/routing/matcher.ts', 'src/routing/explain.ts', 'src/delivery/run-state.ts', 'src/delivery/retry-schedule.ts', 'src/delivery/breaker.ts', ...globSync('src/intake/providers/*.ts')]
+  const impure = pure.filter(file => /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)))
+  expect(impure).toEqual([])
+})
+
+test('the lock file names no host and every package has its hash', () => {
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as { packages: Record<string, { version?: string; integrity?: string; resolved?: string }> }
+  const packages = Object.entries(lock.packages).filter(([name]) => name !== '')
+  expect(packages.filter(([, entry]) => entry.resolved !== undefined)).toEqual([])
+  expect(packages.filter(([, entry]) => entry.integrity === undefined).map(([name]) => name)).toEqual([])
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'devDependencies', Record<string, string>>
+  const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
+  expect(loose).toEqual([])
+})

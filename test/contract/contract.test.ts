@@ -1,0 +1,58 @@
+// The contract is a document that others accept, and every example in it is true.
+import { validateOpenRPCDocument } from '@open-rpc/schema-utils-js'
+import { describe, expect, test } from 'vitest'
+import { contractDocument, type MethodDescriptor } from '../../src/contract/document.ts'
+import { compileContract } from '../../src/contract/validators.ts'
+import { methodNames } from '../../src/contract/types.ts'
+import { errorTable } from '../../src/errors.ts'
+import { exampleRouter } from '../support/example-router.ts'
+import { freshRouter } from '../support/router.ts'
+
+const { methods, components } = contractDocument()
+const contract = compileContract()
+
+test('the document is OpenRPC 1.3.2, whole in itself, and what rpc.discover answers', async () => {
+  const { call } = await freshRouter()
+  const answered = await call('rpc.discover', {})
+  expect(answered).toEqual(JSON.parse(JSON.stringify(contractDocument())))
+  expect(validateOpenRPCDocument(answered as never)).toBe(true)
+  expect(JSON.stringify(answered)).not.toContain('.schema.json')
+  expect(answered.openrpc).toBe('1.3.2')
+})
+
+test('names are unique, and every method has a summary, errors that exist and an example', () => {
+  expect(methods.map(method => method.name)).toEqual([...methodNames])
+  expect(new Set(methodNames).size).toBe(methodNames.length)
+  for (const method of methods) {
+    expect(method.summary.length, method.name).toBeGreaterThan(7)
+    expect(method.examples.length, method.name).toBeGreaterThan(0)
+    for (const { $ref } of method.errors) expect(components.errors[$ref.split('/').pop()!], $ref).toBeDefined()
+    const firstOptional = method.params.findIndex(param => !param.required)
+    expect(firstOptional < 0 || method.params.slice(firstOptional).every(param => !param.required), `${method.name}: required params come first`).toBe(true)
+  }
+})
+
+test('the document and the error table name the same codes', () => {
+  for (const [name, { code }] of Object.entries(components.errors)) expect(errorTable[name as keyof typeof errorTable].code, name).toBe(code)
+})
+
+const generatorWords = ['allOf', '$schema', '$id']
+
+test('it keeps to what client generators can digest', () => {
+  const text = JSON.stringify(contractDocument())
+  for (const word of generatorWords) expect(text).not.toContain(`"${word}"`)
+  for (const [name, schema] of Object.entries(components.schemas)) expect(schema.title, name).toBe(name)
+})
+
+const examples = methods.flatMap(method => method.examples.map((example, index): [string, MethodDescriptor, number] => [`${method.name}: ${example.name}`, method, index]))
+
+describe('every example is true', () => {
+  test.each(examples)('%s', async (_title, method, index) => {
+    const { router, ids } = await exampleRouter()
+    const example = method.examples[index]!
+    const params = Object.fromEntries(example.params.map(({ name, value }) => [name, value]))
+    const answer = await router.call(method.name as 'rpc.health', ids.filled(params) as never)
+    expect(ids.differences(example.result.value, answer)).toEqual([])
+    expect(contract.get(method.name)!.validateResult(answer)).toMatchObject({ ok: true })
+  })
+})
