@@ -26,7 +26,7 @@ import { WebhookServer } from './intake/webhook-server.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog, type Log } from './observe/log.ts'
 import { Acceptor, eventView } from './routing/accept.ts'
-import { ExpressionThread } from './routing/expressions.ts'
+import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
 import { Registry } from './routing/registry.ts'
 import type { Environment } from './paths.ts'
@@ -106,7 +106,7 @@ interface Parts {
   store: Store
   registry: Registry
   disk: DiskWatch
-  expressions: ExpressionThread
+  expressions: ExpressionProcess
   env: Environment
   egress: Egress
 }
@@ -259,7 +259,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   await disk.start()
   const registry = new Registry(config.bot_max_active)
   registry.load(opened.definitions)
-  const expressions = new ExpressionThread()
+  const expressions = new ExpressionProcess()
   const parts: Parts = { config, log, now, store, registry, disk, expressions, env, egress }
   const { dispatcher, kinds } = deliveryParts(parts)
   let closing = false

@@ -1,8 +1,16 @@
-// JSONata in a thread of its own: no expression can hold the router up, because a thread that takes too long is ended
-// and made anew. The thread starts with the first expression that needs it.
-import { Worker } from 'node:worker_threads'
+// JSONata in a process of its own: no expression can hold the router up or take its memory, because a process that takes
+// too long is killed and one that takes too much ends itself. (A thread with a heap limit does not do: when it runs out
+// of memory it takes the whole process along.) The process starts with the first expression that needs it.
+import { fork, type ChildProcess } from 'node:child_process'
 
-export type ExpressionAnswer = { ok: true; value: unknown } | { ok: false; reason: string }
+export type ExpressionAnswer = { ok: true; value?: unknown } | { ok: false; reason: string }
+
+/** One expression to check, or several to evaluate over one scope (as JSON). */
+export interface ExpressionOrder {
+  check?: string
+  sources?: string[]
+  scope?: string
+}
 
 export interface Expressions {
   /** Why an expression cannot be used, or undefined when it can. */
@@ -12,20 +20,39 @@ export interface Expressions {
   stop(): Promise<void>
 }
 
-/** One run's expressions together. */
+/** All expressions of one run together. */
 const timeLimitMs = 250
-/** Loading JSONata in a new thread is not the expression's time. */
-const startLimitMs = 5000
+/** Starting the process is not the expression's time. */
+const startLimitMs = 10_000
+const heapMib = 64
 
 interface Job {
-  message: { check?: string; sources?: string[]; scope?: string }
+  order: ExpressionOrder
   resolve: (answers: ExpressionAnswer[]) => void
 }
 
-export class ExpressionThread implements Expressions {
-  #worker: Worker | undefined
-  #ready: Promise<void> | undefined
-  #queue: Job[] = []
+type Outcome = { kind: 'message'; value: unknown } | { kind: 'exit' } | { kind: 'late' }
+
+/** What comes first: a message, the end of the process, or the time limit. */
+function next(child: ChildProcess, limitMs: number): Promise<Outcome> {
+  const { promise, resolve } = Promise.withResolvers<Outcome>()
+  const onMessage = (value: unknown): void => resolve({ kind: 'message', value })
+  const onExit = (): void => resolve({ kind: 'exit' })
+  const timer = setTimeout(() => resolve({ kind: 'late' }), limitMs)
+  child.once('message', onMessage)
+  child.once('exit', onExit)
+  child.once('error', onExit)
+  return promise.finally(() => {
+    clearTimeout(timer)
+    child.off('message', onMessage)
+    child.off('exit', onExit)
+    child.off('error', onExit)
+  })
+}
+
+export class ExpressionProcess implements Expressions {
+  #child: ChildProcess | undefined
+  readonly #queue: Job[] = []
   #busy = false
 
   async check(source: string): Promise<string | undefined> {
@@ -38,58 +65,52 @@ export class ExpressionThread implements Expressions {
   }
 
   async stop(): Promise<void> {
-    await this.#worker?.terminate()
-    this.#worker = undefined
-    this.#ready = undefined
+    this.#child?.kill('SIGKILL')
+    this.#child = undefined
   }
 
-  #enqueue(message: Job['message']): Promise<ExpressionAnswer[]> {
+  #enqueue(order: ExpressionOrder): Promise<ExpressionAnswer[]> {
     const { promise, resolve } = Promise.withResolvers<ExpressionAnswer[]>()
-    this.#queue.push({ message, resolve })
+    this.#queue.push({ order, resolve })
     if (!this.#busy) void this.#drain()
     return promise
   }
 
   async #drain(): Promise<void> {
     this.#busy = true
-    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) job.resolve(await this.#run(job))
+    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) job.resolve(await this.#run(job.order))
     this.#busy = false
   }
 
-  #start(): Promise<void> {
-    const worker = new Worker(new URL('./expression-worker.ts', import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: 64 } })
-    worker.unref()
-    worker.on('error', () => undefined)
-    this.#worker = worker
-    return new Promise(resolve => worker.once('message', () => resolve()))
+  async #ready(): Promise<ChildProcess | undefined> {
+    if (this.#child?.connected === true) return this.#child
+    const child = fork(new URL('./expression-process.ts', import.meta.url), [], {
+      execArgv: [`--max-old-space-size=${heapMib}`],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      env: {},
+    })
+    child.on('error', () => undefined)
+    const { kind } = await next(child, startLimitMs)
+    if (kind !== 'message') {
+      child.kill('SIGKILL')
+      return undefined
+    }
+    // The router's life does not hang on it.
+    child.unref()
+    child.channel?.unref()
+    this.#child = child
+    return child
   }
 
-  async #run({ message }: Job): Promise<ExpressionAnswer[]> {
-    const failed = (reason: string): ExpressionAnswer[] => (message.sources ?? ['']).map(() => ({ ok: false, reason }))
-    const { promise, resolve } = Promise.withResolvers<ExpressionAnswer[]>()
-    const give = async (limitMs: number, work: Promise<unknown>, reason: string): Promise<boolean> => {
-      const { promise: late, resolve: timeUp } = Promise.withResolvers<boolean>()
-      const timer = setTimeout(() => timeUp(false), limitMs)
-      const inTime = await Promise.race([work.then(() => true), late])
-      clearTimeout(timer)
-      if (inTime) return true
-      await this.stop()
-      resolve(failed(reason))
-      return false
-    }
-    this.#ready ??= this.#start()
-    if (!(await give(startLimitMs, this.#ready, 'the thread for expressions did not start'))) return promise
-    const worker = this.#worker!
-    const ended = (): void => {
-      this.#ready = undefined
-      resolve(failed('it took too much memory'))
-    }
-    worker.once('exit', ended)
-    worker.once('message', resolve)
-    worker.postMessage(message)
-    await give(timeLimitMs, promise, `it took longer than ${timeLimitMs} ms`)
-    worker.off('exit', ended)
-    worker.off('message', resolve)
-    return promise
+  async #run(order: ExpressionOrder): Promise<ExpressionAnswer[]> {
+    const failed = (reason: string): ExpressionAnswer[] => (order.sources ?? ['']).map(() => ({ ok: false, reason }))
+    const child = await this.#ready()
+    if (child === undefined) return failed('the process for expressions did not start')
+    const outcome = next(child, timeLimitMs)
+    child.send(order, () => undefined)
+    const answer = await outcome
+    if (answer.kind === 'message') return answer.value as ExpressionAnswer[]
+    await this.stop()
+    return failed(answer.kind === 'late' ? `it took longer than ${timeLimitMs} ms` : `it took more than ${heapMib} MiB of memory`)
   }
 }

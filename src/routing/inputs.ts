@@ -1,7 +1,7 @@
 // Inputs: what a workflow is given, made from a template and the event.
 //
 // A string that is one {{ expression }} becomes the value itself, inside text it becomes text. A plain path is looked up
-// here; anything else is JSONata, evaluated in a thread of its own that is ended when it takes too long.
+// here; anything else is JSONata, evaluated in a process of its own that is ended when it takes too long.
 import type { Expressions } from './expressions.ts'
 
 /** A template that cannot be rendered: where in it, and why. */

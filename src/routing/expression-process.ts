@@ -1,12 +1,10 @@
-// The thread of expressions.ts: compiles, checks and evaluates JSONata, one message at a time.
-import { parentPort } from 'node:worker_threads'
+// The process of expressions.ts: compiles, checks and evaluates JSONata, one message at a time.
 import jsonata from 'jsonata'
-import type { ExpressionAnswer } from './expressions.ts'
+import type { ExpressionAnswer, ExpressionOrder } from './expressions.ts'
 
 const maxDepth = 100
 const maxResultBytes = 1024 * 1024
 const maxCompiled = 1000
-const port = parentPort!
 const compiled = new Map<string, jsonata.Expression>()
 
 /** What an expression must not hold: a regular expression can take forever, $eval runs text that an event brings. */
@@ -63,10 +61,17 @@ function checked(source: string): ExpressionAnswer {
   }
 }
 
-port.on('message', async ({ check, sources, scope }: { check?: string; sources?: string[]; scope?: string }) => {
-  if (check !== undefined) return port.postMessage([checked(check)])
-  const answers: ExpressionAnswer[] = []
-  for (const source of sources ?? []) answers.push(await evaluated(source, JSON.parse(scope ?? 'null')))
-  return port.postMessage(answers)
+async function answers({ check, sources, scope }: ExpressionOrder): Promise<ExpressionAnswer[]> {
+  if (check !== undefined) return [checked(check)]
+  const all: ExpressionAnswer[] = []
+  for (const source of sources ?? []) all.push(await evaluated(source, JSON.parse(scope ?? 'null')))
+  return all
+}
+
+process.on('message', (order: ExpressionOrder) => {
+  void answers(order).then(found => process.send!(found))
 })
-port.postMessage('ready')
+process.on('disconnect', () => process.exit(0))
+// Signals from the terminal are the router's to answer.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+process.send!('ready')
