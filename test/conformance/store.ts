@@ -1,0 +1,321 @@
+// What every implementation of the Store interface must do. An implementation's test calls this with a way to open one.
+import { createHash } from 'node:crypto'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { ClaimRequest, EventLine, NewEvent, NewRun, RunMove, Store, StoredEvent } from '../../src/store/store.ts'
+import { uuidv7Maker } from '../../src/ids.ts'
+
+/** A store over the same data each time, as a restarted router would open it. */
+export interface StoreUnderTest {
+  open: () => Promise<{ store: Store; start: Awaited<ReturnType<Store['start']>> }>
+}
+
+const makeId = uuidv7Maker()
+const t0 = 1_790_000_000_000
+export const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 1000 }
+
+export function newRun(changes: Partial<NewRun> = {}): NewRun {
+  return { id: makeId(t0), trigger_id: 'deploy', trigger_version: 1, bot_id: 'deployer', workflow_id: null, priority: 0, not_before: t0, replay: false, ...changes }
+}
+
+export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
+  const body = changes.body ?? Buffer.from('{"a":1}')
+  return {
+    id: makeId(t0),
+    source_id: 'forge',
+    type: 'push',
+    subject: 'acme/site',
+    timestamp: t0,
+    received_at: t0,
+    headers: null,
+    causation: null,
+    delivery_key: null,
+    body,
+    body_format: 'json',
+    body_sha256: createHash('sha256').update(body).digest(),
+    signed_body: false,
+    log_redelivery_only: false,
+    decisions: (changes.runs ?? []).map(run => ({ trigger_id: run.trigger_id, trigger_version: run.trigger_version, outcome: 'routed' as const })),
+    runs: [],
+    ...changes,
+  }
+}
+
+const claimAll = (changes: Partial<ClaimRequest> = {}): ClaimRequest => ({ bots: [{ bot_id: 'deployer', room: 100 }], limit: 100, now: t0, lease_token: 'token-1', lease_until: t0 + 60_000, ...changes })
+const completed = (run_id: string, changes: Partial<RunMove> = {}): RunMove => ({ run_id, move: 'complete', from: ['running'], to: 'completed', archive: true, at: t0 + 5, lease_token: 'token-1', ...changes })
+
+export function storeConformance(underTest: () => StoreUnderTest): void {
+  let store: Store
+  const reopen = async (): Promise<Awaited<ReturnType<Store['start']>>> => {
+    const opened = await underTest().open()
+    store = opened.store
+    return opened.start
+  }
+  beforeEach(async () => {
+    await reopen()
+  })
+  const accept = async (...events: NewEvent[]): ReturnType<Store['accept']> => store.accept(events, limits)
+
+  describe('events', () => {
+    test('come back byte for byte, whatever they hold', async () => {
+      const bodies = [Buffer.from([0, 1, 2, 255, 254, 0]), Buffer.from('"\\ud800" \u0000 9007199254740993'), Buffer.alloc(0), Buffer.alloc(300_000, 'x'), Buffer.from('{"a":1,"a":2}')]
+      const events = bodies.map((body, index) => newEvent({ body, headers: { 'x-n': String(index) }, subject: index === 0 ? null : 'ümlaut' }))
+      expect((await accept(...events)).map(outcome => outcome.kind)).toEqual(bodies.map(() => 'accepted'))
+      for (const [index, event] of events.entries()) {
+        const stored = (await store.event(event.id))!
+        expect(Buffer.from(stored.body).equals(bodies[index]!)).toBe(true)
+        expect(stored).toMatchObject({ source_id: 'forge', type: 'push', headers: { 'x-n': String(index) }, subject: event.subject, body_bytes: bodies[index]!.length })
+        expect(Buffer.from(stored.body_sha256)).toEqual(Buffer.from(event.body_sha256))
+      }
+      expect(await store.event(makeId(t0))).toBeNull()
+    })
+
+    test('a known delivery is a duplicate, concurrent or after a restart; with another body it is refused', async () => {
+      const first = newEvent({ delivery_key: 'd1', runs: [newRun()] })
+      const answers = (await Promise.all([accept(first), ...Array.from({ length: 20 }, () => accept(newEvent({ delivery_key: 'd1', runs: [newRun()] })))])).flat()
+      expect(answers.filter(answer => answer.kind === 'accepted')).toHaveLength(1)
+      const known = { kind: 'duplicate', event_id: first.id, matched_triggers: ['deploy'], run_ids: [first.runs[0]!.id] }
+      expect(answers.slice(1)).toEqual(Array.from({ length: 20 }, () => known))
+      await reopen()
+      expect(await accept(newEvent({ delivery_key: 'd1' }))).toEqual([known])
+      expect(await accept(newEvent({ delivery_key: 'd1', body: Buffer.from('other') }))).toEqual([{ kind: 'key_reused', event_id: first.id }])
+      expect(await accept(newEvent({ delivery_key: 'd1', source_id: 'other' }))).toMatchObject([{ kind: 'accepted' }])
+      expect((await store.event(first.id))!.duplicates).toBe(21)
+      expect((await store.counts()).events).toBe(2)
+    })
+
+    test('a delivery is forgotten after its time', async () => {
+      await accept(newEvent({ delivery_key: 'd1' }))
+      expect(await accept(newEvent({ delivery_key: 'd1', received_at: t0 + limits.dedupe_ms - 1 }))).toMatchObject([{ kind: 'duplicate' }])
+      expect(await accept(newEvent({ delivery_key: 'd1', received_at: t0 + limits.dedupe_ms }))).toMatchObject([{ kind: 'accepted' }])
+    })
+
+    test('the same signed body under another delivery id is known as a redelivery, and routed or only logged', async () => {
+      const first = newEvent({ delivery_key: 'd1', signed_body: true, runs: [newRun()] })
+      await accept(first)
+      const again = newEvent({ delivery_key: 'd2', signed_body: true, runs: [newRun()] })
+      expect(await accept(again)).toMatchObject([{ kind: 'accepted', redelivery_of: first.id, routed: true }])
+      const logged = newEvent({ delivery_key: 'd3', signed_body: true, log_redelivery_only: true, runs: [newRun()] })
+      expect(await accept(logged)).toMatchObject([{ kind: 'accepted', redelivery_of: first.id, routed: false }])
+      expect(await store.runs({ event_id: logged.id, limit: 10, after: null })).toEqual([])
+      expect((await store.event(logged.id))!.decisions).toEqual([{ trigger_id: 'deploy', trigger_version: 1, outcome: 'redelivery_logged' }])
+      expect(await accept(newEvent({ delivery_key: 'd4', signed_body: true, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([{ redelivery_of: null }])
+    })
+
+    test('more runs than may be open are refused, and nothing of them is stored', async () => {
+      const tight = { ...limits, max_open_runs: 2 }
+      const event = newEvent({ runs: [newRun(), newRun({ trigger_id: 'b' })] })
+      expect(await store.accept([event, newEvent({ runs: [newRun()] }), newEvent()], tight)).toMatchObject([{ kind: 'accepted' }, { kind: 'backlog' }, { kind: 'accepted' }])
+      await store.claim(claimAll())
+      await store.move([completed(event.runs[0]!.id)])
+      expect(await store.accept([newEvent({ runs: [newRun()] })], tight)).toMatchObject([{ kind: 'accepted' }])
+    })
+
+    test('pages go by key, in both directions, with every selection', async () => {
+      const events = Array.from({ length: 12 }, (_, index) =>
+        newEvent({ type: index % 2 === 0 ? 'push' : 'issues', source_id: index % 3 === 0 ? 'forge' : 'lab', subject: `s${index % 4}`, received_at: t0 + index * 10, runs: index % 4 === 0 ? [newRun()] : [] }),
+      )
+      for (const event of events) await accept(event)
+      const ids = async (selection: Parameters<Store['events']>[0]['selection'], order: 'asc' | 'desc' = 'asc'): Promise<number[]> => {
+        const found: number[] = []
+        for (let after: number | null = null; ; ) {
+          const page = (await store.events({ selection, order, limit: 5, after, whole: found.length % 2 === 0 })) as (EventLine | StoredEvent)[]
+          found.push(...page.map(line => events.findIndex(event => event.id === line.id)))
+          if (page.length < 5) return found
+          after = page.at(-1)!.seq
+        }
+      }
+      const where = (test: (index: number) => boolean): number[] => events.map((_, index) => index).filter(test)
+      expect(await ids({})).toEqual(where(() => true))
+      expect(await ids({}, 'desc')).toEqual(where(() => true).toReversed())
+      expect(await ids({ type: 'push' })).toEqual(where(index => index % 2 === 0))
+      expect(await ids({ source_id: 'forge', type: 'push' })).toEqual(where(index => index % 6 === 0))
+      expect(await ids({ subject: 's1', matched: false })).toEqual(where(index => index % 4 === 1))
+      expect(await ids({ matched: true })).toEqual(where(index => index % 4 === 0))
+      expect(await ids({ trigger_id: 'deploy', type: 'push' }, 'desc')).toEqual(where(index => index % 4 === 0).toReversed())
+      expect(await ids({ since: t0 + 30, until: t0 + 61 })).toEqual([3, 4, 5, 6])
+      expect(await ids({ since: t0 + 31 })).toEqual(where(index => index > 3))
+      expect(await ids({ until: t0 })).toEqual([])
+    })
+
+    test('the log never goes back in time, though the clock may', async () => {
+      await accept(newEvent({ received_at: t0 + 1000 }))
+      const early = newEvent({ received_at: t0 })
+      await accept(early)
+      expect((await store.event(early.id))!.received_at).toBe(t0 + 1000)
+    })
+  })
+
+  describe('definitions', () => {
+    const source = { id: 'forge', source_type: 'service' as const }
+    test('are written all or none, and only by who knows their version', async () => {
+      const put = (version?: number): Promise<unknown> => store.write([{ noun: 'source', id: 'forge', definition: source, version, at: t0 }])
+      expect(await put(0)).toMatchObject({ kind: 'written', objects: [{ version: 1 }] })
+      expect(await put(0)).toMatchObject({ kind: 'conflict', expected: 0, found: 1 })
+      expect(await put(1)).toMatchObject({ kind: 'written', objects: [{ version: 2, created_at: t0 }] })
+      expect(await put()).toMatchObject({ kind: 'written', objects: [{ version: 3 }] })
+      const both = await store.write([
+        { noun: 'bot', id: 'b', definition: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } }, at: t0 },
+        { noun: 'source', id: 'forge', definition: null, version: 2, at: t0 },
+      ])
+      expect(both).toMatchObject({ kind: 'conflict', noun: 'source' })
+      expect((await reopen()).definitions).toMatchObject({ sources: [{ id: 'forge', version: 3 }], bots: [] })
+    })
+
+    test('every version of a trigger stays, also when it is deleted and comes again', async () => {
+      const trigger = (type: string): { id: string; filter: Record<string, unknown>; action: { bot_id: string } } => ({ id: 't', filter: { type: [type] }, action: { bot_id: 'b' } })
+      const change = (definition: ReturnType<typeof trigger> | null): Promise<unknown> => store.write([{ noun: 'trigger', id: 't', definition, at: t0 }])
+      await change(trigger('one'))
+      await change(trigger('two'))
+      await change(null)
+      expect(await change(trigger('three'))).toMatchObject({ objects: [{ version: 3 }] })
+      expect(await store.triggerVersion('t', 1)).toEqual(trigger('one'))
+      expect(await store.triggerVersion('t', 3)).toEqual(trigger('three'))
+      expect(await store.triggerVersion('t', 4)).toBeNull()
+    })
+
+    test('a bot with open runs is not deleted', async () => {
+      await store.write([{ noun: 'bot', id: 'deployer', definition: { id: 'deployer', endpoint: { kind: 'command', argv: ['x'] } }, at: t0 }])
+      await accept(newEvent({ runs: [newRun()] }))
+      expect(await store.write([{ noun: 'bot', id: 'deployer', definition: null, at: t0 }])).toMatchObject({ kind: 'in_use', open_runs: 1 })
+    })
+  })
+
+  describe('runs', () => {
+    test('are claimed by priority, due time and age, within the room of each bot', async () => {
+      const runs = [newRun({ priority: 0 }), newRun({ priority: 5, bot_id: 'other' }), newRun({ priority: 0, not_before: t0 - 10 }), newRun({ priority: 1 }), newRun({ priority: -5 })]
+      await accept(...runs.map(run => newEvent({ runs: [run] })))
+      const answer = await store.claim(claimAll({ bots: [{ bot_id: 'deployer', room: 3 }, { bot_id: 'other', room: 3 }], limit: 3 }))
+      expect(answer.runs.map(run => runs.findIndex(each => each.id === run.id))).toEqual([1, 3, 2])
+      expect(answer.drained).toEqual(['other'])
+      expect(answer.runs[0]).toMatchObject({ state: 'running', attempt: 1, lease_token: 'token-1', event: { type: 'push' } })
+      const rest = await store.claim(claimAll({ lease_token: 'token-2' }))
+      expect(rest.runs.map(run => runs.findIndex(each => each.id === run.id))).toEqual([0, 4])
+      expect(rest.drained).toEqual(['deployer'])
+    })
+
+    test('of the future wait, and never stand before what is due', async () => {
+      const later = newRun({ not_before: t0 + 1000, priority: 100 })
+      const now = newRun()
+      await accept(newEvent({ runs: [later] }), newEvent({ runs: [now] }))
+      const first = await store.claim(claimAll())
+      expect(first).toMatchObject({ runs: [{ id: now.id }], next_due_at: t0 + 1000, became_due: [] })
+      expect(await store.claim(claimAll({ now: t0 + 999 }))).toMatchObject({ runs: [] })
+      expect(await store.claim(claimAll({ now: t0 + 1000 }))).toMatchObject({ runs: [{ id: later.id }], became_due: ['deployer'], next_due_at: null })
+    })
+
+    test('are moved only from the state and under the lease that the mover saw, and every move is history', async () => {
+      const run = newRun()
+      await accept(newEvent({ runs: [run] }))
+      await store.claim(claimAll())
+      expect(await store.move([completed(run.id, { lease_token: 'foreign' })])).toMatchObject([{ kind: 'refused', run: { state: 'running' } }])
+      const attempt = { started_at: t0, ended_at: t0 + 5, outcome: 'success' as const, status: 'HTTP 200', error: null, output: 'ok' }
+      expect(await store.move([completed(run.id, { attempt, result: '{"x":1}' })])).toMatchObject([{ kind: 'moved', run: { state: 'completed', lease_token: null, finished_at: t0 + 5 } }])
+      expect(await store.move([completed(run.id)])).toMatchObject([{ kind: 'refused', run: { state: 'completed' } }])
+      expect(await store.move([completed(makeId(t0))])).toEqual([{ kind: 'not_found' }])
+      expect(await store.run(run.id)).toMatchObject({ state: 'completed', dead: false, result: '{"x":1}', attempt: 1 })
+      expect(await store.history(run.id)).toEqual({
+        history: [
+          { at: t0, move: 'create', from: null, to: 'pending', attempt: 0, reason: null },
+          { at: t0, move: 'dispatch', from: 'pending', to: 'running', attempt: 1, reason: null },
+          { at: t0 + 5, move: 'complete', from: 'running', to: 'completed', attempt: 1, reason: null },
+        ],
+        attempts: [{ number: 1, ...attempt }],
+      })
+      expect(await store.history(makeId(t0))).toBeNull()
+    })
+
+    test('that are put back count no attempt; that are dead can be given new ones or discarded', async () => {
+      const run = newRun()
+      await accept(newEvent({ runs: [run] }))
+      await store.claim(claimAll())
+      await store.move([{ run_id: run.id, move: 'put_back', from: ['running'], to: 'pending', at: t0, uncount_attempt: true }])
+      expect(await store.run(run.id)).toMatchObject({ state: 'pending', attempt: 0 })
+      await store.claim(claimAll())
+      await store.move([{ run_id: run.id, move: 'fail', from: ['running'], to: 'failed', at: t0 + 1, error: 'no' }])
+      expect(await store.runs({ dead: true, limit: 10, after: null })).toMatchObject([{ id: run.id, dead: true, error: 'no', attempt: 1, attempt_base: 0 }])
+      expect(await store.move([{ run_id: run.id, move: 'retry', from: ['failed'], to: 'pending', at: t0 + 2, fresh_attempts: true, not_before: t0 + 2, error: null }])).toMatchObject([{ kind: 'moved', run: { attempt: 1, attempt_base: 1 } }])
+      expect((await store.counts()).dead).toBe(0)
+      await store.claim(claimAll({ now: t0 + 2, lease_token: 'token-2' }))
+      await store.move([{ run_id: run.id, move: 'fail', from: ['running'], to: 'failed', at: t0 + 3, error: 'no' }])
+      expect(await store.move([{ run_id: run.id, move: 'discard', from: ['failed'], to: 'failed', at: t0 + 4, archive: true }])).toMatchObject([{ kind: 'moved', run: { state: 'failed', dead: false } }])
+      expect(await store.runs({ dead: true, limit: 10, after: null })).toEqual([])
+      expect(await store.runs({ dead: false, state: 'failed', limit: 10, after: null })).toMatchObject([{ id: run.id, attempt: 2 }])
+    })
+
+    test('that were in hand when the process ended are owed again, at once', async () => {
+      const [kept, cancelled] = [newRun(), newRun()]
+      await accept(newEvent({ runs: [kept] }), newEvent({ runs: [cancelled] }), newEvent({ runs: [newRun({ not_before: t0 + 9000, bot_id: 'later' })] }))
+      await store.claim(claimAll())
+      await store.move([{ run_id: cancelled.id, move: 'request_cancel', from: ['running'], to: 'running', at: t0, request_cancel: true }])
+      const start = await reopen()
+      expect(start).toMatchObject({ recovered: 2, open_runs: 2, waiting_bots: ['deployer'], next_due_at: t0 + 9000 })
+      expect(await store.run(kept.id)).toMatchObject({ state: 'pending', attempt: 1 })
+      expect(await store.run(cancelled.id)).toMatchObject({ state: 'cancelled' })
+      expect((await store.history(kept.id))!.attempts).toMatchObject([{ number: 1, outcome: 'unknown' }])
+    })
+
+    test('pages go through what is live and what has ended', async () => {
+      const runs = Array.from({ length: 9 }, (_, index) => newRun({ trigger_id: index % 2 === 0 ? 'even' : 'odd', bot_id: index % 3 === 0 ? 'deployer' : 'other' }))
+      const events = runs.map(run => newEvent({ runs: [run] }))
+      await accept(...events)
+      const claimed = await store.claim(claimAll({ bots: [{ bot_id: 'deployer', room: 2 }] }))
+      await store.move(claimed.runs.map(run => completed(run.id)))
+      const ids = async (page: Omit<Parameters<Store['runs']>[0], 'limit' | 'after'>): Promise<number[]> => {
+        const found: number[] = []
+        for (let after: number | null = null; ; ) {
+          const rows = await store.runs({ ...page, limit: 2, after })
+          found.push(...rows.map(row => runs.findIndex(run => run.id === row.id)))
+          if (rows.length < 2) return found
+          after = rows.at(-1)!.seq
+        }
+      }
+      expect(await ids({})).toEqual([8, 7, 6, 5, 4, 3, 2, 1, 0])
+      expect(await ids({ trigger_id: 'even' })).toEqual([8, 6, 4, 2, 0])
+      expect(await ids({ bot_id: 'deployer' })).toEqual([6, 3, 0])
+      expect(await ids({ state: 'completed' })).toEqual([3, 0])
+      expect(await ids({ state: 'pending', trigger_id: 'odd' })).toEqual([7, 5, 1])
+      expect(await ids({ event_id: events[3]!.id })).toEqual([3])
+      expect(await ids({ event_id: makeId(t0) })).toEqual([])
+    })
+
+    test('of replays are written for what is missing, or once more', async () => {
+      const event = newEvent({ runs: [newRun()] })
+      await accept(event)
+      const request = { event_id: event.id, at: t0 + 1, runs: [newRun({ replay: true }), newRun({ trigger_id: 'new', replay: true })] }
+      expect(await store.replay([{ ...request, only_missing: true }])).toEqual([request.runs[1]!.id])
+      expect((await store.event(event.id))!.decisions).toMatchObject([{ trigger_id: 'deploy', outcome: 'routed' }, { trigger_id: 'new', outcome: 'replayed' }])
+      const once_more = { ...request, runs: [newRun({ replay: true })], only_missing: false }
+      expect(await store.replay([once_more])).toEqual([once_more.runs[0]!.id])
+      expect(await store.events({ selection: { trigger_id: 'new' }, order: 'asc', limit: 5, after: null, whole: false })).toHaveLength(1)
+    })
+  })
+
+  test('retention takes what is old and over, in slices, and never what is owed', async () => {
+    const [done, owed, dead] = [newRun(), newRun({ bot_id: 'other' }), newRun({ trigger_id: 'dies' })]
+    const events = [newEvent({ runs: [done], delivery_key: 'k' }), newEvent({ runs: [owed] }), newEvent({ runs: [dead] }), ...Array.from({ length: 5 }, () => newEvent())]
+    const young = newEvent({ received_at: t0 + 5000 })
+    await accept(...events, young)
+    const claimed = await store.claim(claimAll())
+    await store.move(claimed.runs.map(run => (run.id === dead.id ? { ...completed(run.id), move: 'fail', to: 'failed', archive: false } : completed(run.id))))
+    const sweep = async (now: number): Promise<number> => {
+      let taken = 0
+      for (let more = true; more; ) {
+        const slice = await store.retain({ now, event_ms: 1000, dead_ms: 8000, dedupe_ms: 1000, slice: 2 })
+        taken += slice.events
+        more = slice.more
+      }
+      return taken
+    }
+    expect(await sweep(t0 + 500)).toBe(0)
+    expect(await sweep(t0 + 2000)).toBe(6)
+    expect(await store.event(events[0]!.id)).toBeNull()
+    expect(await store.run(done.id)).toBeNull()
+    expect(await store.history(done.id)).toBeNull()
+    expect(await store.event(events[1]!.id)).not.toBeNull()
+    expect(await store.run(dead.id)).toMatchObject({ dead: true })
+    expect(await sweep(t0 + 20_000)).toBe(2)
+    expect(await store.run(dead.id)).toBeNull()
+    expect(await store.event(events[1]!.id)).not.toBeNull()
+    expect(await accept(newEvent({ delivery_key: 'k', received_at: t0 + 20_000 }))).toMatchObject([{ kind: 'accepted' }])
+  })
+}

@@ -1,0 +1,138 @@
+// The SQLite store: the conformance suite, and what only SQLite must do.
+import Database from 'better-sqlite3'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/open.ts'
+import { eventPageSql, runPageSql } from '../../src/store/sqlite/read.ts'
+import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import type { EventPage, RunPage } from '../../src/store/store.ts'
+import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
+
+let directory = ''
+let current: SqliteStore | undefined
+let fatal: string[] = []
+
+async function open(): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
+  await current?.stop()
+  current = new SqliteStore({ stateDir: directory, onFatal: message => fatal.push(message) })
+  return { store: current, start: await current.start(1_790_000_000_000) }
+}
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'sb-'))
+  fatal = []
+})
+afterEach(async () => {
+  await current?.stop()
+  current = undefined
+  rmSync(directory, { recursive: true, force: true })
+  expect(fatal).toEqual([])
+})
+
+describe('conformance', () => storeConformance(() => ({ open })))
+
+test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {
+  await open()
+  const { store } = await open()
+  expect(await store.facts()).toMatchObject({ synchronous: 2, journal_mode: 'wal' })
+  await store.stop()
+  const bare = new Database(databasePath(directory))
+  expect(bare.pragma('synchronous', { simple: true })).toBe(1)
+  bare.close()
+})
+
+test('only one store opens a state directory, also while the first is busy; after it everything is as it was', async () => {
+  const { store } = await open()
+  const second = new SqliteStore({ stateDir: directory, onFatal: () => undefined })
+  await expect(second.start(0)).rejects.toMatchObject({ exitCode: 75 })
+  await store.ping()
+  await store.stop()
+  takeLock(directory).close()
+})
+
+test('files are private, whatever the umask', async () => {
+  await open()
+  for (const name of ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'router.lock']) expect(statSync(join(directory, name)).mode & 0o777, name).toBe(0o600)
+})
+
+test.each([
+  ['a newer schema', (): void => void new Database(databasePath(directory)).pragma('user_version = 99'), 78, 'schema 99'],
+  ['a foreign file', (): void => writeFileSync(databasePath(directory), 'this is not a database, but long enough to be looked at'.repeat(20)), 65, 'damaged or not a Signalbox database'],
+])('%s is refused', async (_name, prepare, exitCode, message) => {
+  openWriter(directory).close()
+  prepare()
+  await expect(open()).rejects.toMatchObject({ exitCode, message: expect.stringContaining(message) as string })
+})
+
+test('one operation that cannot be done does not take its group along', async () => {
+  const { store } = await open()
+  const wrong = newEvent({ runs: [newRun({ priority: 1000 })] })
+  const [bad, good] = await Promise.allSettled([store.accept([wrong], limits), store.accept([newEvent({ runs: [newRun()] })], limits)])
+  expect(bad).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('SQLITE_CONSTRAINT') as string } })
+  expect(good).toMatchObject({ status: 'fulfilled', value: [{ kind: 'accepted' }] })
+  expect(await store.event(wrong.id)).toBeNull()
+  expect(await store.counts()).toMatchObject({ events: 1, pending: 1 })
+})
+
+test('a commit is one fsync for everything that waits', async () => {
+  const trace = join(directory, 'trace')
+  const script = join(directory, 'many.ts')
+  writeFileSync(
+    script,
+    `import { SqliteStore } from '${process.cwd()}/src/store/sqlite/sqlite-store.ts'
+     import { newEvent, limits } from '${process.cwd()}/test/support/new-event.ts'
+     const store = new SqliteStore({ stateDir: '${directory}', onFatal: () => process.exit(74) })
+     await store.start(Date.now())
+     for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 40 }, () => store.accept([newEvent()], limits)))
+     process.exit(0)`,
+  )
+  let hasStrace = true
+  try {
+    execFileSync('strace', ['-V'], { stdio: 'ignore' })
+  } catch {
+    hasStrace = false
+    console.log('SKIPPED: strace is not installed, fsyncs were not counted')
+  }
+  if (!hasStrace) return
+  execFileSync('strace', ['-f', '-e', 'trace=fsync,fdatasync', '-o', trace, process.execPath, script])
+  const syncs = Number(execFileSync('grep', ['-c', 'sync(', trace]).toString())
+  // 5 rounds of at most 2 groups each, and what opening and checkpoints need.
+  expect(syncs).toBeGreaterThanOrEqual(5)
+  expect(syncs).toBeLessThan(60)
+})
+
+describe('lists find their rows by an index, and never sort', () => {
+  const page = (selection: EventPage['selection']): EventPage => ({ selection, order: 'desc', limit: 50, after: 1000, whole: false })
+  test.each([
+    [{}, 'SEARCH event USING INTEGER PRIMARY KEY'],
+    [{ source_id: 'a' }, 'USING INDEX event_source'],
+    [{ type: 'a' }, 'USING INDEX event_type'],
+    [{ subject: 'a' }, 'USING INDEX event_subject'],
+    [{ matched: false }, 'USING INDEX event_matched'],
+    [{ source_id: 'a', type: 'b', matched: true }, 'USING INDEX event_source'],
+    [{ trigger_id: 'a', type: 'b' }, 'SEARCH decision USING PRIMARY KEY'],
+  ])('events %j', (selection, expected) => {
+    const db = openWriter(directory)
+    const { sql, params } = eventPageSql(page(selection), 5, 2000)
+    const plan = db.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...params).map(row => row.detail).join('\n')
+    db.close()
+    expect(plan).toContain(expected)
+    expect(plan).not.toMatch(/TEMP B-TREE|SCAN event/)
+  })
+  test.each([
+    [{}, ['SEARCH outbox USING INTEGER PRIMARY KEY', 'SEARCH run_archive USING INTEGER PRIMARY KEY']],
+    [{ dead: true }, ['USING INDEX outbox_dead']],
+    [{ trigger_id: 'a' }, ['USING INDEX run_archive_trigger']],
+    [{ bot_id: 'a' }, ['USING INDEX run_archive_bot']],
+  ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
+    const db = openWriter(directory)
+    const { sql, params } = runPageSql({ limit: 50, after: 1000, ...selection }, null)
+    const plan = db.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...params).map(row => row.detail).join('\n')
+    db.close()
+    for (const part of expected) expect(plan).toContain(part)
+    expect(plan).not.toContain('TEMP B-TREE')
+  })
+})
