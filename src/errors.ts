@@ -25,6 +25,7 @@ export const errorTable = {
   bad_request: { code: -32600, status: 400, title: 'Bad request' },
   method_not_allowed: { code: -32601, status: 405, title: 'Method not allowed' },
   uri_too_long: { code: -32600, status: 414, title: 'URI too long' },
+  headers_too_large: { code: -32600, status: 431, title: 'Request header fields too large' },
   unsupported_media_type: { code: -32600, status: 415, title: 'Unsupported media type' },
 } as const
 

@@ -38,6 +38,8 @@ const oldestNode = [24, 18, 1]
 const retentionEveryMs = 60_000
 const retentionSlice = 200
 const maxTriggerVersions = 1000
+/** Beyond it checkpoints are not getting through. */
+const longestWalBytes = 64 * 1024 * 1024
 
 export interface Router {
   config: Config
@@ -118,7 +120,7 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, eg
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
     } catch (error) {
-      if (error instanceof InputsError) return { ok: false, reason: error.message }
+      if (error instanceof InputsError) return { ok: false, reason: error.message, transient: error.transient }
       throw error
     }
   }
@@ -136,6 +138,7 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, eg
     defaults: config,
     now,
     chance: Math.random,
+    logBug: log.bug,
   }
   const disableBot = async (id: string, reason: string): Promise<void> => {
     const bot = registry.bots.get(id)
@@ -143,7 +146,8 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, eg
     const { version, created_at: _c, updated_at: _u, ...definition } = bot
     const changes = [{ noun: 'bot' as const, id, definition: { ...definition, enabled: false, disabled_reason: reason }, version, at: now() }]
     const outcome = await store.write(changes)
-    if (outcome.kind === 'written') registry.apply(changes, outcome.objects)
+    if (outcome.kind !== 'written') throw new Error(`bot ${id} changed while it was being disabled`)
+    registry.apply(changes, outcome.objects)
   }
   const makeToken = (): string => randomBytes(16).toString('base64url')
   const dispatcher = new Dispatcher({ store, config, bots: registry.bots, attempt, now, makeToken, disableBot, log: log.event, logBug: log.bug })
@@ -178,10 +182,12 @@ function reports(parts: Parts, dispatcher: Dispatcher, context: () => Context, s
     async health(): Promise<RpcHealthResult> {
       const begun = performance.now()
       const store_ok = await store.ping().then(() => true, () => false)
+      const { wal_bytes } = await store.facts().catch(() => ({ wal_bytes: 0 }))
       const { free_bytes, reserve_bytes, full } = disk.state
       const checks = [
         { name: 'store', ok: store_ok, detail: store_ok ? `the writer answered in ${(performance.now() - begun).toFixed(1)} ms` : 'the writer does not answer' },
         { name: 'disk', ok: !full, detail: `${free_bytes} bytes free, ${reserve_bytes} kept in reserve` },
+        { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
         { name: 'dispatcher', ok: true, detail: `${dispatcher.active} runs are with bots` },
       ]
       return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }
@@ -198,12 +204,15 @@ function startRetention({ config, store, now, log }: Parts): () => void {
     if (running) return
     running = true
     let events = 0
-    for (let more = true; more && !stopped; ) {
-      const slice = await store.retain({ ...limits, now: now() })
-      events += slice.events
-      more = slice.more
+    try {
+      for (let more = true; more && !stopped; ) {
+        const slice = await store.retain({ ...limits, now: now() })
+        events += slice.events
+        more = slice.more
+      }
+    } finally {
+      running = false
     }
-    running = false
     if (events > 0) log.event('retention.swept', { events })
   }
   const timer = setInterval(() => void sweep().catch(log.bug), retentionEveryMs)
@@ -250,7 +259,11 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const started_at = now()
   const log = openLog(config.log_level)
   const disk = new DiskWatch(config.state_dir, config.disk_reserve_bytes)
-  const store = new SqliteStore({ stateDir: config.state_dir, onFatal })
+  const fatal = (message: string): void => {
+    log.flush()
+    onFatal(message)
+  }
+  const store = new SqliteStore({ stateDir: config.state_dir, onFatal: fatal })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
@@ -277,7 +290,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     ...reports(parts, dispatcher, () => context, started_at, addresses),
   }
   const jsonrpc = new Jsonrpc({ contract, handlers: allMethods(context), limits: config, logBug: log.bug })
-  const rpc = new RpcServer({ config, jsonrpc, health: context.health })
+  const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret: secretReader(env, now), now, log: log.event, logBug: log.bug, isClosing: () => closing })
   try {
     addresses.socket = await rpc.start()
@@ -295,7 +308,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const stop = async (): Promise<void> => {
     closing = true
     stopRetention()
-    await dispatcher.stop(config.shutdown_grace_ms)
+    // Commands that are told to end have their own grace within this one.
+    await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
     const closed = new Promise<void>(resolve => webhooks.server.close(() => resolve()))
     webhooks.server.closeIdleConnections()
     setTimeout(() => webhooks.server.closeAllConnections(), 1000).unref()

@@ -6,6 +6,16 @@ import { jsonFile, type Session } from './session.ts'
 
 const most = 500
 
+async function everyPage<T>(read: (cursor: string | undefined) => Promise<{ page: T[]; next_cursor?: string }>): Promise<T[]> {
+  const all: T[] = []
+  for (let cursor: string | undefined; ; ) {
+    const { page, next_cursor } = await read(cursor)
+    all.push(...page)
+    if (next_cursor === undefined) return all
+    cursor = next_cursor
+  }
+}
+
 export function addSources(program: Command, session: () => Session): void {
   const sources = program.command('sources').description('where events come from')
   const show = (source: Source): void => record(session().output, source)
@@ -13,10 +23,13 @@ export function addSources(program: Command, session: () => Session): void {
     .command('list', { isDefault: true })
     .description('all sources')
     .action(async () => {
-      const answer = await session().call('source.list', { limit: most })
+      const all = await everyPage(async cursor => {
+        const { sources: page, next_cursor } = await session().call('source.list', { limit: most, cursor })
+        return { page, next_cursor }
+      })
       table(
         session().output,
-        answer.sources,
+        all,
         [
           { title: 'SOURCE', value: source => source.id },
           { title: 'TYPE', value: source => `${source.source_type}${typeof source.config.provider === 'string' ? `/${source.config.provider}` : ''}` },
@@ -42,10 +55,13 @@ export function addTriggers(program: Command, session: () => Session): void {
     .command('list', { isDefault: true })
     .description('all triggers')
     .action(async () => {
-      const answer = await session().call('trigger.list', { limit: most })
+      const all = await everyPage(async cursor => {
+        const { triggers: page, next_cursor } = await session().call('trigger.list', { limit: most, cursor })
+        return { page, next_cursor }
+      })
       table(
         session().output,
-        answer.triggers,
+        all,
         [
           { title: 'TRIGGER', value: trigger => trigger.id },
           { title: 'SOURCE', value: trigger => trigger.event_source_id ?? 'any' },
@@ -76,10 +92,13 @@ export function addBots(program: Command, session: () => Session): void {
     .command('list', { isDefault: true })
     .description('all bots')
     .action(async () => {
-      const answer = await session().call('bot.list', { limit: most })
+      const all = await everyPage(async cursor => {
+        const { bots: page, next_cursor } = await session().call('bot.list', { limit: most, cursor })
+        return { page, next_cursor }
+      })
       table(
         session().output,
-        answer.bots,
+        all,
         [
           { title: 'BOT', value: bot => bot.id },
           { title: 'KIND', value: bot => bot.endpoint.kind },

@@ -35,7 +35,7 @@ export function printConditions(output: Output, conditions: readonly Condition[]
 
 function printDecision(output: Output, decision: ExplainedDecision): void {
   const title = `${decision.trigger_id} ${paint(output, 'dim', `v${decision.trigger_version}`)}`
-  output.line(`${mark(output, decision.matched)} ${paint(output, 'bold', title)}  ${decision.matched ? 'matched' : 'did not match'}: ${decision.reason}`)
+  output.line(`${mark(output, decision.matched)} ${paint(output, 'bold', title)}  ${decision.matched ? 'matched' : 'did not match'}: ${shortened(decision.reason, 200)}`)
   printConditions(output, decision.conditions, '    ')
   const worth = decision.gates.filter(gate => gate.verdict !== 'pass' || gate.gate === 'outbox')
   for (const gate of worth.filter(each => each.gate !== 'filter')) {

@@ -14,8 +14,9 @@ export function paint(output: Output, style: Style, text: string): string {
   return output.terminal ? styleText(style, text, { validateStream: false }) : text
 }
 
-/** Control characters of an event must not reach a terminal: they are shown as escapes. */
-export function plain(text: string): string {
+/** Control characters of an event must not reach a terminal: they are shown as escapes; line breaks too, unless they are kept. */
+export function plain(text: string, keepLines = false): string {
+  if (keepLines) return text.split('\n').map(line => plain(line)).join('\n')
   return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
@@ -64,7 +65,7 @@ export function record(output: Output, value: object): void {
   const width = Math.max(...entries.map(([name]) => name.length))
   for (const [name, field] of entries) {
     const isTime = typeof field === 'number' && (name.endsWith('_at') || name === 'timestamp' || name === 'not_before')
-    const text = isTime ? time(field) : typeof field === 'string' ? plain(field) : JSON.stringify(field, null, 2).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
+    const text = isTime ? time(field) : typeof field === 'string' ? plain(field) : plain(JSON.stringify(field, null, 2), true).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
     output.line(`${paint(output, 'dim', name.padEnd(width))}  ${text}`)
   }
   return undefined

@@ -11,6 +11,7 @@ import { addRegister } from './register.ts'
 import { addReplay } from './replay.ts'
 import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
+import { plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
 import { addTest } from './test.ts'
 
@@ -63,7 +64,7 @@ function hint(error: RpcError): string {
 export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<number> {
   const { program, close } = buildProgram(options)
   const tell = (text: string, code: number): number => {
-    if (text !== '') console.error(`signalbox: ${text}`)
+    if (text !== '') console.error(`signalbox: ${plain(text, true)}`)
     return code
   }
   try {

@@ -17,7 +17,7 @@ interface ReplayOptions {
 export function addReplay(program: Command, session: () => Session): void {
   program
     .command('replay [event]')
-    .description('make the runs that an event, or all that are selected, should start now')
+    .description('make the runs that an event (or "last"), or all that are selected, should start now')
     .option('--source <id>', 'events of one source')
     .option('--type <type>', 'events of one type')
     .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
@@ -34,7 +34,7 @@ export function addReplay(program: Command, session: () => Session): void {
       if ((event_id === undefined) === !selects) throw new UsageError('give an event, or a selection such as --since 2h')
       const { output } = session()
       const answer = await session().call('event.replay', {
-        ...(event_id === undefined ? { query } : { event_id }),
+        ...(event_id === undefined ? { query } : { event_id: await session().eventId(event_id) }),
         trigger_id: options.trigger,
         mode: options.all === true ? 'all' : 'missing',
         dry_run: options.dryRun === true,

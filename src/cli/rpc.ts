@@ -1,6 +1,7 @@
 // signalbox rpc: any method, as it is.
 import type { Command } from 'commander'
 import type { Methods } from '../client/client.ts'
+import { plain } from './output.ts'
 import { jsonArgument, type Session } from './session.ts'
 
 export function addRpc(program: Command, session: () => Session): void {
@@ -10,6 +11,6 @@ export function addRpc(program: Command, session: () => Session): void {
     .action(async (method: string, params: string | undefined) => {
       const current = session()
       const answer = await current.call(method as keyof Methods, (params === undefined ? {} : jsonArgument(params, 'params')) as never)
-      current.output.line(JSON.stringify(answer, null, current.output.json ? 0 : 2))
+      current.output.line(current.output.json ? JSON.stringify(answer) : plain(JSON.stringify(answer, null, 2), true))
     })
 }

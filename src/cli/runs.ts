@@ -91,7 +91,8 @@ export function addRuns(program: Command, session: () => Session): void {
   const act = (name: 'cancel' | 'retry' | 'discard', description: string): void => {
     const command = runs.command(`${name} <run>`).description(description)
     if (name !== 'retry') command.option('-r, --reason <text>', 'why')
-    command.action(async (run_id: string, { reason }: { reason?: string }) => {
+    command.action(async (given: string, { reason }: { reason?: string }) => {
+      const run_id = await session().runId(given)
       const { run } = await session().call(`run.${name}`, name === 'retry' ? { run_id } : { run_id, reason })
       printRuns(session().output, [run])
     })

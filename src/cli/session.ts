@@ -63,11 +63,19 @@ export function textArgument(argument: string): string {
   }
 }
 
+/** Parsed JSON whose numbers are written again as they stood: 9007199254740993 stays what it is. */
+function exactJson(text: string): unknown {
+  return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) => {
+    const source = context?.source
+    return typeof value === 'number' && source !== undefined && source !== String(value) ? raw.rawJSON(source) : value
+  })
+}
+
 /** JSON from an argument, @file or standard input. */
 export function jsonArgument(argument: string, what: string): unknown {
   const text = textArgument(argument)
   try {
-    return JSON.parse(text) as unknown
+    return exactJson(text)
   } catch (error) {
     throw new UsageError(`${what} is not valid JSON: ${(error as Error).message}; write @file for a file and - for standard input`)
   }
@@ -83,13 +91,16 @@ export function wholeNumber(text: string): number {
   return Number(text)
 }
 
+/** JSON.rawJSON is there since Node 21, but not in the types. */
+const raw = JSON as unknown as { rawJSON: (text: string) => unknown }
+
 const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** A time: ISO 8601, milliseconds, or how long ago (90s, 15m, 2h, 7d). */
 export function timeArgument(text: string): number {
   const ago = /^(\d{1,6})([smhd])$/.exec(text)
   if (ago !== null) return Date.now() - Number(ago[1]) * units[ago[2]!]!
-  const value = /^\d{12,14}$/.test(text) ? Number(text) : Date.parse(text)
+  const value = /^\d{12,14}$/.test(text) ? Number(text) : /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(value)) throw new UsageError(`a time such as 2h, 7d or 2026-01-31T12:00Z was expected; found ${JSON.stringify(text)}`)
   return value
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { DraftEvent, DraftTrigger } from '../client/client.ts'
 import { printConditions } from './explain.ts'
-import { paint } from './output.ts'
+import { paint, plain } from './output.ts'
 import { jsonArgument, NoError, UsageError, type Session } from './session.ts'
 
 interface TestOptions {
@@ -36,10 +36,10 @@ export function addTest(program: Command, session: () => Session): void {
       })
       if (output.json) output.line(JSON.stringify(answer))
       else {
-        output.line(`${answer.matched ? paint(output, 'green', '✓ matched') : paint(output, 'red', '✗ did not match')}: ${answer.reason}`)
+        output.line(`${answer.matched ? paint(output, 'green', '✓ matched') : paint(output, 'red', '✗ did not match')}: ${plain(answer.reason)}`)
         printConditions(output, answer.conditions, '  ')
-        if (answer.inputs !== undefined) output.line(`inputs ${JSON.stringify(answer.inputs, null, 2)}`)
-        if (answer.inputs_error !== undefined) output.line(paint(output, 'red', `the inputs cannot be made: ${answer.inputs_error}`))
+        if (answer.inputs !== undefined) output.line(plain(`inputs ${JSON.stringify(answer.inputs, null, 2)}`, true))
+        if (answer.inputs_error !== undefined) output.line(paint(output, 'red', plain(`the inputs cannot be made: ${answer.inputs_error}`)))
       }
       if (!answer.matched || answer.inputs_error !== undefined) throw new NoError('')
     })

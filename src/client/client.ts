@@ -1,5 +1,5 @@
 // The client: every method of the contract, typed, over one connection to the control socket.
-import { JSONRPCClient } from 'json-rpc-2.0'
+import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0'
 import { connect, type Socket } from 'node:net'
 import type { Methods } from '../contract/types.ts'
 
@@ -31,6 +31,8 @@ export class SignalboxClient {
   readonly #socket: Socket
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
+  /** what the router said of a message that it could not even read */
+  #refusal: RpcError | undefined
 
   private constructor(socket: Socket) {
     this.#socket = socket
@@ -58,9 +60,17 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#rpc.receive(JSON.parse(line.toString('utf8')))
+      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
+  }
+
+  /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
+  #receive(response: JSONRPCResponse): void {
+    if (response.id !== null || response.error === undefined) return this.#rpc.receive(response)
+    const { code, message, data } = response.error
+    this.#refusal = new RpcError(code, message, data as Record<string, unknown> | undefined)
+    return this.#rpc.rejectAllPendingRequests(message)
   }
 
   /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
@@ -68,6 +78,7 @@ export class SignalboxClient {
     try {
       return (await this.#rpc.request(method, params)) as Methods[M]['result']
     } catch (error) {
+      if (this.#refusal !== undefined) throw this.#refusal
       const { code, message, data } = error as { code?: number; message: string; data?: Record<string, unknown> }
       if (code === undefined || code === 0) throw new ConnectionError(message)
       throw new RpcError(code, message, data)

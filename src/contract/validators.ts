@@ -27,7 +27,8 @@ function dotted(pointer: string, last?: string): string {
 function complaint(errors: ErrorObject[]): Complaint {
   const error = errors.find(candidate => candidate.keyword !== 'const') ?? errors[0]!
   const { keyword, params, instancePath, data } = error
-  const found = `found ${shown(data)}`
+  // What stands where a secret's place belongs may be the secret itself.
+  const found = instancePath.includes('/secret') || instancePath.includes('/bearer') ? 'found something else' : `found ${shown(data)}`
   switch (keyword) {
     case 'required':
       return { path: dotted(instancePath, params.missingProperty), message: 'is required and missing' }

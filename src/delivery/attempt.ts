@@ -21,6 +21,7 @@ export interface AttemptOptions {
   defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
   now: () => number
   chance: () => number
+  logBug: (error: unknown) => void
 }
 
 interface Record {
@@ -41,27 +42,30 @@ export interface Attempted {
   healthy: boolean | null
 }
 
-class Dead extends Error {
+/** The run cannot be begun; transient: another try may find it otherwise. */
+class NotBegun extends Error {
   readonly status: string
+  readonly transient: boolean
 
-  constructor(status: string, message: string) {
+  constructor(status: string, message: string, transient = false) {
     super(message)
     this.status = status
+    this.transient = transient
   }
 }
 
 function verifyBody({ run }: Record): void {
   const { body, body_sha256 } = run.event
   if (!hash('sha256', body, 'buffer').equals(body_sha256)) {
-    throw new Dead('E_BODY_HASH', `the stored body of event ${run.event.id} is damaged: it does not have the hash that it was stored with`)
+    throw new NotBegun('E_BODY_HASH', `the stored body of event ${run.event.id} is damaged: it does not have the hash that it was stored with`)
   }
 }
 
 async function findParts(record: Record, { trigger, bot }: AttemptOptions): Promise<void> {
   const { run } = record
   const [found, owner] = [await trigger(run.trigger_id, run.trigger_version), bot(run.bot_id)]
-  if (found === null) throw new Dead('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
-  if (owner === undefined) throw new Dead('E_BOT', `bot ${run.bot_id} does not exist any more`)
+  if (found === null) throw new NotBegun('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
+  if (owner === undefined) throw new NotBegun('E_BOT', `bot ${run.bot_id} does not exist any more`)
   record.trigger = found
   record.bot = owner
 }
@@ -69,7 +73,7 @@ async function findParts(record: Record, { trigger, bot }: AttemptOptions): Prom
 async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
   record.view = view(record.run.event)
   const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', record.view)
-  if (!rendered.ok) throw new Dead('E_INPUTS', rendered.reason)
+  if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)
   record.inputs = rendered.value
 }
 
@@ -128,14 +132,17 @@ function decide({ run, trigger, started_at }: Partial<Record> & Pick<Record, 'ru
     const reason = 'the router stopped during this attempt'
     return { result, healthy: null, run_move: { ...base, ...move('recover'), ...row('unknown'), not_before: at, reason } }
   }
-  const { kind, error, retry_after_ms } = result
+  const { kind, error, retry_after_ms, status } = result
+  // Asked to stop, and stopped one way or the other.
+  if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled'), reason: error } }
   const policy = trigger?.policy?.retry
   // What began and failed is not begun again unless the trigger asks for it; a bot that never began is tried again.
   const began = kind === 'run' || (kind === 'timeout' && options.bot(run.bot_id)?.endpoint.kind === 'command')
   const again = kind !== 'refused' && (!began || policy !== undefined)
   const made = run.attempt - run.attempt_base
   const next = again ? nextAttemptAt(schedule(policy, options.defaults.retry_schedule_ms), made, at, options.chance(), retry_after_ms) : null
-  const healthy = kind === 'run' || kind === 'refused' ? null : false
+  // Who answers is well, whatever the answer; what the router found by itself says nothing of the bot.
+  const healthy = status?.startsWith('E_') === true ? null : kind === 'run' || kind === 'refused'
   if (next !== null) return { result, healthy, run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error } }
   const name = kind === 'timeout' ? 'time_out' : 'fail'
   const outcome = kind === 'timeout' ? 'timeout' : again ? 'retry' : 'permanent'
@@ -143,7 +150,7 @@ function decide({ run, trigger, started_at }: Partial<Record> & Pick<Record, 'ru
   return { result, healthy, run_move: { ...base, ...move(name), ...row(outcome), error, reason } }
 }
 
-/** Makes one attempt. Throws only for bugs; everything else is an outcome. */
+/** Makes one attempt. Never throws: whatever happens is an outcome. */
 export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancelled: () => boolean, options: AttemptOptions): Promise<Attempted> {
   const record = { run, started_at: options.now() } as Record
   try {
@@ -154,7 +161,10 @@ export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancel
     const result = await deliver(record, options, signal)
     return decide(record, result, isCancelled(), options)
   } catch (error) {
-    if (!(error instanceof Dead)) throw error
-    return decide(record, failure('refused', error.message, { status: error.status }), false, options)
+    // A bug, or a store that does not answer, must not strand the run: it is tried again like a bot that is away.
+    const known = error instanceof NotBegun
+    if (!known) options.logBug(error)
+    const result = failure(known && !error.transient ? 'refused' : 'unreachable', known ? error.message : 'the attempt could not be prepared; the router\'s log says why', { status: known ? error.status : 'E_ROUTER' })
+    return decide(record, result, isCancelled(), options)
   }
 }

@@ -13,7 +13,7 @@ export interface EventView {
 }
 
 /** Renders a template over a scope; name is what its paths begin with in reasons. */
-export type Render = (template: unknown, name: string, scope: unknown) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string }>
+export type Render = (template: unknown, name: string, scope: unknown) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string; transient: boolean }>
 
 /** What is delivered, ready made. */
 export interface Delivery {

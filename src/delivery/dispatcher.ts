@@ -4,13 +4,18 @@
 // fell due, a breaker's pause is over, a bot was written. A bot is in #waiting while it may have due runs.
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
 import type { Bot, BotHealth, Config } from '../contract/types.ts'
-import type { ClaimAnswer, ClaimedRun, Store } from '../store/store.ts'
+import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store } from '../store/store.ts'
 import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
+import { move } from './run-state.ts'
 
 /** How much longer than its attempt a lease lasts. */
 const leaseSlackMs = 15_000
 const longestTimerMs = 2 ** 31 - 1
+/** How long a store that failed is left alone before it is asked again. */
+const storePauseMs = 1000
+/** Bots that are failing may together hold this share of all slots: one that hangs must not hold up one that works. */
+const failingShare = 0.5
 
 export interface DispatcherOptions {
   store: Store
@@ -39,7 +44,8 @@ export class Dispatcher {
   readonly #activePerBot = new Map<string, number>()
   readonly #breakers = new Map<string, Breaker>()
   #state: 'stopped' | 'running' | 'draining' = 'stopped'
-  #claiming = false
+  #claiming: Promise<void> | undefined
+  #claimNotBefore = 0
   /** runs of the future may have fallen due, and only a claim tells whose */
   #due = false
   #wakes = 0
@@ -62,6 +68,7 @@ export class Dispatcher {
     if (this.#state !== 'running') return
     this.#state = 'draining'
     clearTimeout(this.#timer)
+    await this.#claiming
     const all = (): Promise<unknown> => Promise.all([...this.#active.values()].map(active => active.ended))
     const { promise: over, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, graceMs)
@@ -141,21 +148,40 @@ export class Dispatcher {
   }
 
   #pump(): void {
-    if (this.#state !== 'running' || this.#claiming) return
-    const limit = this.#options.config.max_active - this.#active.size
-    const bots = [...this.#waiting.keys()].map(bot_id => ({ bot_id, room: this.#room(bot_id) })).filter(({ room }) => room > 0)
+    if (this.#state !== 'running' || this.#claiming !== undefined) return
+    const { config, now, logBug } = this.#options
+    if (now() < this.#claimNotBefore) return this.#wakeAt(this.#claimNotBefore)
+    const limit = config.max_active - this.#active.size
+    const bots = this.#candidates()
     if (limit <= 0 || (bots.length === 0 && !this.#due)) return
-    this.#claiming = true
     this.#due = false
-    void this.#claim(bots, limit)
+    this.#claiming = this.#claim(bots, limit)
       .catch((error: unknown) => {
-        this.#options.logBug(error)
-        this.#wakeAt(this.#options.now() + 1000)
+        logBug(error)
+        this.#due = true
+        this.#claimNotBefore = now() + storePauseMs
       })
-      .finally(() => {
-        this.#claiming = false
+      .then(() => {
+        this.#claiming = undefined
+        this.#pump()
       })
-      .then(() => this.#pump())
+  }
+
+  /** Bots that may have due runs and have room for them. */
+  #candidates(): { bot_id: string; room: number }[] {
+    const { config } = this.#options
+    const failing = (bot_id: string): boolean => (this.#breakers.get(bot_id)?.consecutive_failures ?? 0) > 0
+    let share = Math.max(1, Math.floor(config.max_active * failingShare))
+    for (const [bot_id, active] of this.#activePerBot) if (failing(bot_id)) share -= active
+    const result: { bot_id: string; room: number }[] = []
+    for (const bot_id of this.#waiting.keys()) {
+      const own = this.#room(bot_id)
+      const room = failing(bot_id) ? Math.min(own, share) : own
+      if (room <= 0) continue
+      if (failing(bot_id)) share -= room
+      result.push({ bot_id, room })
+    }
+    return result
   }
 
   async #claim(bots: { bot_id: string; room: number }[], limit: number): Promise<void> {
@@ -164,7 +190,29 @@ export class Dispatcher {
     const at = now()
     const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
     this.#note(answer, asked)
-    for (const run of answer.runs) this.#begin(run)
+    if (this.#state === 'running') for (const run of answer.runs) this.#begin(run)
+    else await this.#putBack(answer.runs)
+  }
+
+  /** Runs that were claimed while the router began to end: they were not begun, so no attempt is counted. */
+  async #putBack(runs: ClaimedRun[]): Promise<void> {
+    const at = this.#options.now()
+    await this.#options.store.move(runs.map(({ id, lease_token }) => ({ run_id: id, lease_token: lease_token!, at, ...move('put_back'), uncount_attempt: true })))
+  }
+
+  /** Writes how an attempt ended, again and again until the store takes it: the lease guards it. */
+  async #settle(run_move: RunMove): Promise<MoveOutcome | undefined> {
+    const { store, logBug } = this.#options
+    for (;;) {
+      try {
+        const [outcome] = await store.move([run_move])
+        return outcome
+      } catch (error) {
+        logBug(error)
+        if (this.#state !== 'running') return undefined
+        await new Promise(resolve => setTimeout(resolve, storePauseMs))
+      }
+    }
   }
 
   #leaseMs(): number {
@@ -187,7 +235,7 @@ export class Dispatcher {
 
   async #attempt(active: Active): Promise<void> {
     const { run, abort } = active
-    const { attempt, log, now, store } = this.#options
+    const { attempt, log, now } = this.#options
     const begun = now()
     let attempted: Attempted
     try {
@@ -197,10 +245,10 @@ export class Dispatcher {
       this.#active.delete(run.id)
       this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) - 1)
     }
-    const settled = store.move([attempted.run_move])
+    const settled = this.#settle(attempted.run_move)
     this.#learn(run.bot_id, attempted)
     this.#pump()
-    const [outcome] = await settled
+    const outcome = await settled
     const { run_move, result } = attempted
     log('run.attempted', {
       run_id: run.id,
@@ -214,22 +262,21 @@ export class Dispatcher {
       duration_ms: now() - begun,
       since_event_ms: now() - run.event.received_at,
     })
-    if (run_move.to === 'pending') this.#wakeAt(run_move.not_before ?? now())
-    this.#pump()
+    const due = run_move.not_before ?? 0
+    if (run_move.to !== 'pending') this.#pump()
+    else if (due <= now()) this.wake([run.bot_id])
+    else this.#wakeAt(due)
   }
 
   #learn(bot_id: string, { healthy, result }: Attempted): void {
-    const { now, config, disableBot, log, logBug } = this.#options
-    const disable = (reason: string): void => {
-      log('bot.disabled', { bot_id, reason })
-      void disableBot(bot_id, reason).catch(logBug)
-    }
+    const { now, config, bots, disableBot, log, logBug } = this.#options
+    const disable = (reason: string): void => void disableBot(bot_id, reason).then(() => log('bot.disabled', { bot_id, reason }), logBug)
     if (result.outcome === 'failure' && result.disable_bot === true) disable(result.error)
     if (healthy === null) return
     const before = this.#breakers.get(bot_id) ?? closedBreaker
     const after = recorded(before, healthy, now(), config.breaker_open_ms)
     this.#breakers.set(bot_id, after)
     if (after.open_until > before.open_until) log('bot.breaker_opened', { bot_id, consecutive_failures: after.consecutive_failures, open_until: after.open_until })
-    if (after.consecutive_failures === disableAfter) disable(`${disableAfter} attempts in a row failed`)
+    if (after.consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) disable(`${disableAfter} attempts in a row failed`)
   }
 }

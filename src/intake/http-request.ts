@@ -21,7 +21,7 @@ export function limitServer(server: Server, connections: number): void {
 /** Headers by lower-case name, in a map that no header name can surprise. Doubled ones of the given names are refused. */
 export function headersOnce(request: IncomingMessage, once: readonly string[]): Map<string, string> {
   const raw = request.rawHeaders
-  if (raw.length / 2 > maxHeaders) throw new Fault('bad_request', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
+  if (raw.length / 2 > maxHeaders) throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
   const headers = new Map<string, string>()
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index]!.toLowerCase()

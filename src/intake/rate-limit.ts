@@ -17,14 +17,18 @@ const maxKeys = 10_000
 export class RateLimiter {
   readonly #buckets = new Map<string, Bucket>()
 
-  /** Takes one token of a key. Answers 0 when there was one, else the milliseconds until there is. */
-  take(key: string, rate: Rate, now: number): number {
+  /**
+   * Takes tokens of a key, one unless said. Answers 0 when there were enough, else the milliseconds until there are. More
+   * than a whole burst is given to a full bucket, which then owes the rest.
+   */
+  take(key: string, rate: Rate, now: number, count = 1): number {
     const bucket = this.#filled(key, rate, now)
-    if (bucket.tokens >= 1) {
-      bucket.tokens--
+    const needed = Math.min(count, rate.burst)
+    if (bucket.tokens >= needed) {
+      bucket.tokens -= count
       return 0
     }
-    return Math.ceil(((1 - bucket.tokens) * rate.period_ms) / rate.limit)
+    return Math.ceil(((needed - bucket.tokens) * rate.period_ms) / rate.limit)
   }
 
   /** Whether a key has a token, without taking it. */
@@ -40,6 +44,9 @@ export class RateLimiter {
       this.#buckets.set(key, bucket)
       return bucket
     }
+    // The key that was used last stands last.
+    this.#buckets.delete(key)
+    this.#buckets.set(key, known)
     // A clock that stepped back gives nothing and takes nothing.
     const elapsed = Math.max(0, now - known.at)
     known.tokens = Math.min(rate.burst, known.tokens + (elapsed * rate.limit) / rate.period_ms)

@@ -24,6 +24,7 @@ export interface RpcServerOptions {
   config: Config
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
+  logBug: (error: unknown) => void
 }
 
 function slotsOf(limit: number): Slots {
@@ -60,6 +61,8 @@ export class RpcServer {
     this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
     this.#http = createHttpServer(httpServerOptions, (request, response) => void this.#serveHttp(request, response))
     this.#http.on('clientError', refuseConnection)
+    // It never listens itself, but only then does Node look for requests that take too long.
+    this.#http.emit('listening')
     this.#server = createServer({ allowHalfOpen: true }, socket => this.#welcome(socket))
     this.#server.maxConnections = maxConnections
   }
@@ -83,7 +86,11 @@ export class RpcServer {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
     socket.on('error', () => socket.destroy())
+    // Who says nothing at all and goes is let go.
+    const leave = (): void => void socket.end()
+    socket.once('end', leave)
     socket.once('data', (first: Buffer) => {
+      socket.off('end', leave)
       socket.pause()
       if (isLetter(first[0]!)) {
         socket.unshift(first)
@@ -128,11 +135,17 @@ export class RpcServer {
         if (--pending === 0 && ended) socket.end()
       })
     }
+    /** Nothing more is read; what was asked before is still answered. */
     const tooLong = (): void => {
       const message = `a message of at most ${this.#maxMessage} bytes is taken`
-      socket.end(`${JSON.stringify({ jsonrpc: '2.0', id: null, error: { code: -32004, message } })}\n`)
+      rest = []
+      restBytes = 0
       socket.removeAllListeners('data')
+      socket.removeAllListeners('end')
       socket.resume()
+      send(JSON.stringify({ jsonrpc: '2.0', id: null, error: { code: -32004, message } }))
+      ended = true
+      if (pending === 0) socket.end()
     }
     const read = (chunk: Buffer): void => {
       let from = 0
@@ -167,6 +180,7 @@ export class RpcServer {
       assertPlainRequest(request, headers)
       await this.#route(request, response, headers)
     } catch (error) {
+      if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
       sendFault(response, error, { ...close, ...(error instanceof Fault && error.data?.allow !== undefined ? { allow: String(error.data.allow) } : {}) })
     }

@@ -3,20 +3,23 @@
 //
 // States: stopped -> listening -> closing (answers 503) -> stopped.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Config, Source, WebhookConfig } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
 import { exceededLimit } from '../routing/json-text.ts'
 import { formPayload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
-import type { ReadSecret } from '../secrets.ts'
+import type { ReadSecret, SecretAnswer } from '../secrets.ts'
 import { problem, refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, readBody } from './http-request.ts'
 import { providers } from './providers/all.ts'
 import type { Delivery, Provider, ReadEvent } from './providers/provider.ts'
+import { isSigningKey } from './providers/standard.ts'
 import { RateLimiter } from './rate-limit.ts'
 
 const maxConnections = 256
+const maxConnectionsPerAddress = 32
 const maxPathLength = 2048
 const alwaysOnce = ['host', 'content-type', 'content-length', 'transfer-encoding', 'authorization'] as const
 const maxTypeLength = 128
@@ -39,12 +42,12 @@ interface Target {
   provider: Provider
 }
 
-/** Headers that are worth keeping and hold no secret. */
+/** Headers that are worth keeping; accept leaves out those that may hold a secret. */
 function storedHeaders(headers: ReadonlyMap<string, string>): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of headers) {
     const wanted = name.startsWith('x-') || name.startsWith('ce-') || name.startsWith('webhook-') || ['content-type', 'user-agent', 'traceparent', 'tracestate', 'idempotency-key'].includes(name)
-    if (wanted && !/authorization|cookie|token|signature|secret|password|api-?key|claims/.test(name)) kept[name] = value
+    if (wanted) kept[name] = value
   }
   return kept
 }
@@ -54,6 +57,7 @@ export class WebhookServer {
   readonly #budget: BodyBudget
   readonly #rates = new RateLimiter()
   readonly #failures = new RateLimiter()
+  readonly #connections = new Map<string, number>()
   readonly server: Server
 
   constructor(options: WebhookOptions) {
@@ -63,12 +67,29 @@ export class WebhookServer {
     this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
     this.server.on('clientError', refuseConnection)
     limitServer(this.server, maxConnections)
+    this.server.on('connection', socket => this.#count(socket))
+  }
+
+  /** One address may not take all connections; senders on this machine share one address and are spared. */
+  #count(socket: Socket): void {
+    const address = socket.remoteAddress ?? ''
+    if (address === '' || /^(::ffff:)?127\.|^::1$/.test(address)) return
+    const open = (this.#connections.get(address) ?? 0) + 1
+    if (open > maxConnectionsPerAddress) return void socket.destroy()
+    this.#connections.set(address, open)
+    socket.once('close', () => {
+      const left = this.#connections.get(address)! - 1
+      if (left > 0) this.#connections.set(address, left)
+      else this.#connections.delete(address)
+    })
+    return undefined
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue = false): Promise<void> {
     const { config, logBug, isClosing } = this.#options
     const late = setTimeout(() => {
-      sendFault(response, new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', { reason: 'E_TIMEOUT', retryAfterS: 5 }))
+      const close = request.complete ? undefined : { connection: 'close' }
+      sendFault(response, new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', { reason: 'E_TIMEOUT', retryAfterS: 5 }), close)
     }, config.answer_timeout_ms)
     try {
       if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
@@ -138,7 +159,7 @@ export class WebhookServer {
 
   #secrets({ source, webhook, provider }: Target): Buffer[] {
     const refs = webhook.secrets ?? []
-    const answers = refs.map(ref => this.#options.readSecret(ref))
+    const answers = refs.map(ref => usable(provider, this.#options.readSecret(ref)))
     const values = answers.flatMap(answer => (answer.ok ? [answer.value] : []))
     const unreadable = answers.find(answer => !answer.ok)
     if (values.length === 0 && (refs.length > 0 || provider.needs_secret)) {
@@ -158,7 +179,8 @@ export class WebhookServer {
     const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
     const tooMany = (): Fault => new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', { reason: 'E_RATE', retryAfterS: 60 })
     // A signature cannot be guessed, a token might be: only for tokens is a right one refused along with the wrong ones.
-    if (provider.token && secrets.length > 0 && !this.#failures.has(key, rate, delivery.now)) throw tooMany()
+    const guessable = provider.token && secrets.length > 0 && !secrets.some(isSigningKey)
+    if (guessable && !this.#failures.has(key, rate, delivery.now)) throw tooMany()
     try {
       provider.verify(delivery, secrets)
     } catch (error) {
@@ -170,11 +192,14 @@ export class WebhookServer {
   async #deliver(target: Target, delivery: Delivery, address: string, response: ServerResponse): Promise<void> {
     this.#verify(target, delivery, address)
     const events = this.#read(target, delivery)
-    this.#assertRate(target, delivery.now)
+    this.#assertRate(target, events.length, delivery.now)
     const headers = storedHeaders(delivery.headers)
     const incoming = events.map(event => incomingEvent(target, event, headers))
     const answers = await this.#options.acceptor.accept(incoming)
-    if (delivery.media_type === 'application/cloudevents-batch+json') {
+    if (target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json') {
+      // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
+      const refused = answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
+      if (refused instanceof Fault) throw refused
       const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
       return sendJson(response, 202, { events: list })
     }
@@ -186,9 +211,7 @@ export class WebhookServer {
   #read({ provider }: Target, delivery: Delivery): ReadEvent[] {
     const { config } = this.#options
     try {
-      const isForm = delivery.media_type === 'application/x-www-form-urlencoded'
-      const json = delivery.query_payload ?? (isForm ? formPayload(delivery.body) : null)
-      const exceeded = exceededLimit(json === null ? delivery.body : Buffer.from(json), config)
+      const exceeded = exceededLimit(jsonOf(delivery), config)
       if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
       const events = provider.read(delivery)
       for (const { type, subject } of events) {
@@ -201,11 +224,11 @@ export class WebhookServer {
     }
   }
 
-  #assertRate({ source, webhook }: Target, now: number): void {
+  #assertRate({ source, webhook }: Target, events: number, now: number): void {
     const own = webhook.rate_limit
     const perSecond = this.#options.config.rate_limit
     const rate = own === undefined ? { limit: perSecond, period_ms: 1000, burst: perSecond * 2 } : { ...own, burst: own.burst ?? own.limit }
-    const waitMs = this.#rates.take(source.id, rate, now)
+    const waitMs = this.#rates.take(source.id, rate, now, events)
     if (waitMs > 0) {
       throw new Fault('rate_limited', `the source ${source.id} takes ${rate.limit} events in ${rate.period_ms} ms; raise its rate_limit if this is meant`, {
         reason: 'E_RATE',
@@ -213,6 +236,19 @@ export class WebhookServer {
       })
     }
   }
+}
+
+/** What of a delivery will be parsed as JSON. */
+function jsonOf({ media_type, query_payload, body }: Delivery): Uint8Array {
+  if (query_payload !== null) return Buffer.from(query_payload)
+  if (media_type === 'application/x-www-form-urlencoded') return Buffer.from(formPayload(body) ?? '')
+  return media_type === '' || media_type === 'application/json' || media_type.endsWith('+json') ? body : new Uint8Array(0)
+}
+
+/** A secret that is there but cannot be a key is as good as none. */
+function usable(provider: Provider, answer: SecretAnswer): SecretAnswer {
+  const reason = answer.ok ? provider.secret_fault?.(answer.value) : undefined
+  return reason === undefined ? answer : { ok: false, reason }
 }
 
 function splitTarget(target: string): [string, string | undefined] {

@@ -5,6 +5,7 @@ import type { Causation, Decision } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, Store, StoredEvent } from '../store/store.ts'
+import { matches } from './explain.ts'
 import type { MatchEvent } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 import type { RegisteredTrigger, Registry } from './registry.ts'
@@ -47,8 +48,20 @@ export interface AcceptOptions {
   assertOpen: () => void
 }
 
+const secretName = /authorization|cookie|token|signature|secret|password|api-?key|claims/
+
 /** The lowest priority: replays go after everything that is happening now. */
 const replayPriority = -100
+
+/** Headers as they are kept: lower-case, and nothing that may be a secret. */
+function withoutSecrets(headers: Record<string, string>): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    const lower = name.toLowerCase()
+    if (!secretName.test(lower)) kept[lower] = value
+  }
+  return kept
+}
 
 export function eventView(stored: StoredEvent): MatchEvent {
   const { id, source_id, type, subject, timestamp, headers } = stored
@@ -88,7 +101,8 @@ export class Acceptor {
     const { registry, limits, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers, ...rest } = incoming
+    const { payload, headers: given, ...rest } = incoming
+    const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
     const view: MatchEvent = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers, payload }
     const matched = registry.match(view)
@@ -109,6 +123,7 @@ export class Acceptor {
 
   #run({ trigger }: RegisteredTrigger, at: number, replay: boolean): NewRun {
     const { action, policy } = trigger
+    const firstWait = Array.isArray(policy.retry) ? policy.retry[0]! : 0
     return {
       id: this.#options.makeId(at),
       trigger_id: trigger.id,
@@ -116,7 +131,7 @@ export class Acceptor {
       bot_id: action.bot_id,
       workflow_id: action.workflow_id ?? null,
       priority: replay ? replayPriority : (policy.priority ?? 0),
-      not_before: at,
+      not_before: at + firstWait,
       replay,
     }
   }
@@ -140,11 +155,12 @@ export class Acceptor {
           data: { event_id: outcome.event_id },
         })
       case 'backlog':
-        return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs are waiting or running already; nothing was stored, try again later`, {
-          reason: 'E_BACKLOG',
-          retryAfterS: 30,
-        })
+        return this.#backlog('nothing was stored')
     }
+  }
+
+  #backlog(what: string): Fault {
+    return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs may wait or run at once, and they do; ${what}, try again later`, { reason: 'E_BACKLOG', retryAfterS: 30 })
   }
 
   /**
@@ -154,14 +170,19 @@ export class Acceptor {
   plan(event: StoredEvent, trigger_id: string | undefined, only_missing: boolean): ReplayRequest {
     const { registry, now } = this.#options
     const at = now()
-    const matched = registry.match(eventView(event)).filter(({ trigger }) => trigger_id === undefined || trigger.id === trigger_id)
+    const view = eventView(event)
+    const only = trigger_id === undefined ? undefined : registry.triggers.get(trigger_id)
+    const listens = only !== undefined && [null, event.source_id].includes(only.trigger.event_source_id)
+    const matched = trigger_id === undefined ? registry.match(view) : listens && matches(only.pattern, view) ? [only] : []
     return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true)) }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */
   async replay(requests: ReplayRequest[]): Promise<string[]> {
     this.#options.assertOpen()
-    const written = await this.#options.store.replay(requests)
+    const { store, limits } = this.#options
+    const written = await store.replay(requests, limits.max_open_runs)
+    if (written === null) throw this.#backlog('no run was made')
     this.#options.onRuns([...new Set(requests.flatMap(request => request.runs.map(run => run.bot_id)))])
     return written
   }

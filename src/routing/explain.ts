@@ -34,13 +34,21 @@ function reasonFor(matched: boolean, failingPaths: string[], fields: number, way
   return `${failingPaths.length} of ${fields} fields ${failingPaths.length === 1 ? 'fails' : 'fail'}${among}: ${failingPaths.join(', ')}`
 }
 
+/** The matcher's own verdict for one filter. */
+export function matches(pattern: CompiledPattern, event: MatchEvent): boolean {
+  return new Matcher([{ source_id: null, pattern, target: true }]).match(event).length > 0
+}
+
 /** Holds a filter against an event, leaf by leaf. The verdict is the matcher's own. */
 export function explainMatch(pattern: CompiledPattern, event: MatchEvent): Explanation {
-  const matched = new Matcher([{ source_id: null, pattern, target: true }]).match(event).length > 0
+  const matched = matches(pattern, event)
   const paths = [...new Set(pattern.branches.flatMap(branch => branch.fields.map(field => field.path)))]
   const values = valuesAt(event, paths)
   const ways = pattern.branches.map((branch, index) => {
-    const all = branch.fields.flatMap(field => conditions(field, values[paths.indexOf(field.path)]!, index))
+    const plain = branch.fields.flatMap(field => conditions(field, values[paths.indexOf(field.path)]!, index))
+    // Below arrays an absence is one in the elements that other fields have fixed; where the way matches it is one.
+    const holds = pattern.branches.length === 1 ? matched : matches({ branches: [branch] }, event)
+    const all = holds ? plain.map(each => (each.field_holds ? each : { ...each, holds: each.operator === 'exists' && each.expected === false, field_holds: true })) : plain
     const failing = [...new Set(all.filter(condition => !condition.field_holds).map(condition => condition.path))]
     return { all, failing, fields: branch.fields.length }
   })

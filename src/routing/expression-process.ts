@@ -64,7 +64,8 @@ function checked(source: string): ExpressionAnswer {
 async function answers({ check, sources, scope }: ExpressionOrder): Promise<ExpressionAnswer[]> {
   if (check !== undefined) return [checked(check)]
   const all: ExpressionAnswer[] = []
-  for (const source of sources ?? []) all.push(await evaluated(source, JSON.parse(scope ?? 'null')))
+  const value: unknown = JSON.parse(scope ?? 'null')
+  for (const source of sources ?? []) all.push(await evaluated(source, value))
   return all
 }
 

@@ -7,11 +7,14 @@ import type { Expressions } from './expressions.ts'
 /** A template that cannot be rendered: where in it, and why. */
 export class InputsError extends Error {
   readonly path: string
+  /** it took too long, or could not be tried at all: another time it may do */
+  readonly transient: boolean
 
-  constructor(path: string, reason: string) {
+  constructor(path: string, reason: string, transient = false) {
     super(`${path}: ${reason}`)
     this.name = 'InputsError'
     this.path = path
+    this.transient = transient
   }
 }
 
@@ -39,10 +42,12 @@ function parts(text: string, path: string): Part[] {
 }
 
 const plainPath = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/
+const headerPath = /^(event\.)?headers\.[a-z0-9-]+$/
 const words = new Set(['true', 'false', 'null', 'and', 'or', 'in', 'function'])
 
 function isPlain(source: string): boolean {
-  return plainPath.test(source) && !source.split('.').some(step => words.has(step))
+  // A header's name may hold hyphens; to JSONata they would be minus signs.
+  return headerPath.test(source) || (plainPath.test(source) && !source.split('.').some(step => words.has(step)))
 }
 
 /** The value at a plain path; ok: false where the path meets a list, which JSONata maps over. */
@@ -115,7 +120,7 @@ export async function renderTemplate(template: unknown, name: string, scope: unk
     const answers = await expressions.evaluate(hard.map(each => each.found.source), scope)
     for (const [place, answer] of answers.entries()) {
       const { index, found: expression } = hard[place]!
-      if (!answer.ok) throw new InputsError(expression.path, `in {{ ${expression.source} }}: ${answer.reason}`)
+      if (!answer.ok) throw new InputsError(expression.path, `in {{ ${expression.source} }}: ${answer.reason}`, answer.transient)
       values[index] = answer.value
     }
   }

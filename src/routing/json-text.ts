@@ -91,6 +91,20 @@ function memberStart(text: Uint8Array, start: number, name: string): number {
   return found
 }
 
+/** The texts of the elements of an array, in one pass. Of a text that is no array: none. */
+export function elementTexts(text: Uint8Array, start = skipSpace(text, 0)): Uint8Array[] {
+  const found: Uint8Array[] = []
+  if (text[start] !== openBracket) return found
+  let at = skipSpace(text, start + 1)
+  while (at < text.length && text[at] !== closeBracket) {
+    const end = valueEnd(text, at)
+    found.push(text.subarray(at, end))
+    at = skipSpace(text, end)
+    if (text[at] === comma) at = skipSpace(text, at + 1)
+  }
+  return found
+}
+
 function elementStart(text: Uint8Array, start: number, index: number): number {
   let at = skipSpace(text, start + 1)
   for (let count = 0; at < text.length && text[at] !== closeBracket; count++) {

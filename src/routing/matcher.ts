@@ -49,7 +49,7 @@ interface TrieNode {
 const root: Element = { parent: null, array: -1, depth: 0 }
 
 /** Beyond so many pairs only elements that contain one another are joined (PATTERNS.md, "Limits"). */
-const maxPairs = 65_536
+const maxPairs = 4096
 
 /** The leaves of an event at the paths of a trie. */
 class Leaves {
@@ -97,7 +97,8 @@ class Leaves {
 }
 
 function fieldHolds(field: Field, value: Scalar): boolean {
-  for (const test of field.tests) if (test.holds(value)) return true
+  if (field.exact.has(value)) return true
+  for (const test of field.others) if (test.holds(value)) return true
   return false
 }
 
@@ -296,13 +297,12 @@ export class Matcher<T> {
   /** Hangs a branch where fewest events find it: the exact field whose values are the least crowded, else any field. */
   #hang(candidate: Candidate<T>): void {
     const needed = candidate.fields.filter(({ field }) => !field.absent)
-    const crowd = ({ field, path }: IndexedField): number =>
-      field.tests.reduce((sum, test) => sum + 1 + (this.#index[path]!.exact.get(test.exact!)?.length ?? 0), 0)
-    const exact = needed.filter(({ field }) => field.tests.every(test => test.exact !== undefined))
+    const crowd = ({ field, path }: IndexedField): number => [...field.exact].reduce<number>((sum, value) => sum + 1 + (this.#index[path]!.exact.get(value)?.length ?? 0), 0)
+    const exact = needed.filter(({ field }) => field.others.length === 0)
     const best = exact.reduce<IndexedField | undefined>((least, next) => (least === undefined || crowd(next) < crowd(least) ? next : least), undefined)
     if (best !== undefined) {
       const table = this.#index[best.path]!.exact
-      for (const value of new Set(best.field.tests.map(test => test.exact!))) {
+      for (const value of best.field.exact) {
         const present = table.get(value)
         if (present === undefined) table.set(value, [candidate])
         else present.push(candidate)

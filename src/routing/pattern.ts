@@ -19,6 +19,9 @@ export interface Field {
   path: string
   /** Any of these may hold. */
   tests: Test[]
+  /** the exact values among them, for one look-up, and the others, each to be tried */
+  exact: ReadonlySet<Scalar>
+  others: readonly Test[]
   /** Whether the absence of the path is one of the alternatives. */
   absent: boolean
 }
@@ -44,7 +47,7 @@ export class PatternError extends Error {
   }
 }
 
-export const patternLimits = { depth: 32, fields: 100, alternatives: 1000, branches: 256, wildcardStars: 16, textLength: 4096 } as const
+export const patternLimits = { depth: 32, fields: 100, alternatives: 1000, operators: 100, branches: 256, wildcardStars: 16, wildcardLength: 512, textLength: 4096 } as const
 
 type Members = Record<string, unknown>
 
@@ -88,6 +91,7 @@ function wildcardPieces(text: string, path: string): string[] {
     else if (text[index + 1] === '*') throw new PatternError(path, `two stars in a row mean no more than one; found ${shown(text)}`)
     else pieces.push('')
   }
+  if (text.length > patternLimits.wildcardLength) throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`)
   if (pieces.length - 1 > patternLimits.wildcardStars) {
     throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardStars} stars; found ${pieces.length - 1}`)
   }
@@ -225,13 +229,14 @@ function cidr(value: unknown, path: string): Test {
   const [address = '', bits = '', ...rest] = text.split('/')
   const family = isIPv4(address) ? 'ipv4' : 'ipv6'
   const most = family === 'ipv4' ? 32 : 128
-  if (isIP(address) === 0 || address.includes('%') || rest.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > most) {
+  if (isIP(address) === 0 || address.includes('%') || rest.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > most) {
     throw new PatternError(path, `"cidr" takes a block such as 10.0.0.0/8 or fd00::/8; found ${shown(value)}`)
   }
   const block = new BlockList()
   block.addSubnet(address, Number(bits), family)
   return textTest('cidr', value, candidate => {
-    if (candidate.length > 45) return false
+    // A zone id is no part of an address.
+    if (candidate.length > 45 || candidate.includes('%')) return false
     const version = isIP(candidate)
     return version !== 0 && block.check(candidate, version === 4 ? 'ipv4' : 'ipv6') && (family === 'ipv4' || version === 6)
   })
@@ -265,7 +270,10 @@ function field(path: string, list: unknown[]): Field {
   if (list.length === 0) throw new PatternError(path, 'at least one alternative was expected; found an empty list')
   if (list.length > patternLimits.alternatives) throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
   const alternatives = list.map(item => alternative(item, path))
-  return { path, tests: alternatives.filter(test => test !== 'absent'), absent: alternatives.includes('absent') }
+  const tests = alternatives.filter(test => test !== 'absent')
+  const others = tests.filter(test => test.exact === undefined)
+  if (others.length > patternLimits.operators) throw new PatternError(path, `at most ${patternLimits.operators} alternatives that are not plain values; found ${others.length}`)
+  return { path, tests, exact: new Set(tests.flatMap(test => (test.exact === undefined ? [] : [test.exact]))), others, absent: alternatives.includes('absent') }
 }
 
 type Conjunction = Map<string, Field>

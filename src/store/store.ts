@@ -286,8 +286,8 @@ export interface Store {
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]>
   claim(request: ClaimRequest): Promise<ClaimAnswer>
   move(moves: RunMove[]): Promise<MoveOutcome[]>
-  /** The ids of the runs that were written. */
-  replay(requests: ReplayRequest[]): Promise<string[]>
+  /** The ids of the runs that were written; null, and nothing written, where more would be open than may be. */
+  replay(requests: ReplayRequest[], max_open_runs: number): Promise<string[] | null>
   /** One slice of deleting what is old; answers whether there is more. */
   retain(limits: RetentionLimits): Promise<{ events: number; more: boolean }>
   event(id: string): Promise<StoredEvent | null>

@@ -282,10 +282,11 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       const event = newEvent({ runs: [newRun()] })
       await accept(event)
       const request = { event_id: event.id, at: t0 + 1, runs: [newRun({ replay: true }), newRun({ trigger_id: 'new', replay: true })] }
-      expect(await store.replay([{ ...request, only_missing: true }])).toEqual([request.runs[1]!.id])
+      expect(await store.replay([{ ...request, only_missing: true }], 100)).toEqual([request.runs[1]!.id])
       expect((await store.event(event.id))!.decisions).toMatchObject([{ trigger_id: 'deploy', outcome: 'routed' }, { trigger_id: 'new', outcome: 'replayed' }])
       const once_more = { ...request, runs: [newRun({ replay: true })], only_missing: false }
-      expect(await store.replay([once_more])).toEqual([once_more.runs[0]!.id])
+      expect(await store.replay([once_more], 100)).toEqual([once_more.runs[0]!.id])
+      expect(await store.replay([once_more], 3)).toBeNull()
       expect(await store.events({ selection: { trigger_id: 'new' }, order: 'asc', limit: 5, after: null, whole: false })).toHaveLength(1)
     })
   })

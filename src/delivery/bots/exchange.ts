@@ -16,7 +16,7 @@ export interface Exchange {
 }
 
 export type ExchangeAnswer =
-  | { kind: 'answered'; status: number; headers: Record<string, string | string[] | undefined>; body: string }
+  | { kind: 'answered'; status: number; headers: Record<string, string | string[] | undefined>; body: string; truncated: boolean }
   | { kind: 'failed'; reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'bad_request'; error: string }
 
 export class EgressBlocked extends Error {}
@@ -107,7 +107,7 @@ export class Exchanges {
     try {
       const { path, headers, body } = exchange
       const answer = await this.#pool(exchange).request({ method: 'POST', path, headers, body, signal: abort.signal })
-      return { kind: 'answered', status: answer.statusCode, headers: answer.headers, body: await this.#read(answer.body) }
+      return { kind: 'answered', status: answer.statusCode, headers: answer.headers, ...(await this.#read(answer.body)) }
     } catch (error) {
       if (timedOut) return { kind: 'failed', reason: 'timeout', error: `no complete answer within ${exchange.timeout_ms} ms` }
       if (exchange.signal.aborted) return { kind: 'failed', reason: 'aborted', error: 'aborted' }
@@ -118,7 +118,7 @@ export class Exchanges {
     }
   }
 
-  async #read(body: AsyncIterable<Buffer> & { destroy(): unknown }): Promise<string> {
+  async #read(body: AsyncIterable<Buffer> & { destroy(): unknown }): Promise<{ body: string; truncated: boolean }> {
     const chunks: Buffer[] = []
     let bytes = 0
     for await (const chunk of body) {
@@ -126,7 +126,7 @@ export class Exchanges {
       bytes += chunk.length
       if (bytes >= this.#maxBytes) break
     }
-    return Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, this.#maxBytes))
+    return { body: Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, this.#maxBytes)), truncated: bytes >= this.#maxBytes }
   }
 
   async stop(): Promise<void> {

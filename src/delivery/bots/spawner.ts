@@ -1,7 +1,9 @@
 // The helper process that starts commands. A spawn blocks the loop of whoever does it, 1 ms in a small process and 25 ms
 // in one of 500 MB, so the router never spawns. Each command leads a process group of its own, which is ended as a whole;
-// when the router is gone, even by kill -9, the channel closes and every group is killed.
+// when the router is gone, even by kill -9, the channel closes and every group is killed. Should this process itself be
+// killed, the kernel kills the commands that it started (setpriv --pdeathsig, where there is such a thing).
 import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
 
 export interface SpawnOrder {
   kind: 'spawn'
@@ -15,6 +17,8 @@ export interface SpawnOrder {
 export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number }
 export interface SpawnerReport {
   id: string
+  /** only that the process has begun; how it ended comes in a report of its own */
+  began?: true
   /** null where the process did not even start */
   exit: { code: number | null; signal: string | null } | null
   error: { code: string; message: string } | null
@@ -25,12 +29,17 @@ export interface SpawnerReport {
 const drainMs = 100
 
 const groups = new Map<string, ChildProcess>()
+/** Leaders that were told to end: what they leave behind is killed when their grace is over, or with this process. */
+const ending = new Set<number>()
+
+const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find(path => existsSync(path))
+const wrapper = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--']
 
 function say(report: SpawnerReport): void {
   if (process.connected) process.send!(report)
 }
 
-function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   try {
     if (pid !== undefined) process.kill(-pid, signal)
   } catch {
@@ -50,6 +59,19 @@ function tail(child: ChildProcess, maxBytes: number): () => string {
   return () => kept.toString('utf8')
 }
 
+/** The wrapper would hide that a program is not there. */
+function assertExecutable(program: string, env: Record<string, string>): void {
+  const places = program.includes('/') ? [program] : (env.PATH ?? '').split(':').map(directory => `${directory}/${program}`)
+  for (const place of places) {
+    try {
+      return accessSync(place, constants.X_OK)
+    } catch {
+      // Not here.
+    }
+  }
+  throw Object.assign(new Error(`${program} is not there or not executable`), { code: 'ENOENT' })
+}
+
 function start(order: SpawnOrder): void {
   let child: ChildProcess
   const failed = (error: unknown): void => {
@@ -57,24 +79,26 @@ function start(order: SpawnOrder): void {
     say({ id: order.id, exit: null, error: { code, message }, output: '' })
   }
   try {
-    const [program = '', ...args] = order.argv
+    assertExecutable(order.argv[0]!, order.env)
+    const [program = '', ...args] = [...wrapper, ...order.argv]
     child = spawn(program, args, { cwd: order.cwd ?? undefined, env: order.env, detached: true, stdio: ['pipe', 'pipe', 'pipe'], shell: false })
   } catch (error) {
     // Arguments that are too long or hold a NUL throw at once.
     return failed(error)
   }
+  if (child.pid === undefined) {
+    child.once('error', failed)
+    return undefined
+  }
   groups.set(order.id, child)
+  say({ id: order.id, began: true, exit: null, error: null, output: '' })
   const output = tail(child, order.max_output_bytes)
-  child.on('error', error => {
-    groups.delete(order.id)
-    if (child.pid === undefined) failed(error)
-  })
+  child.on('error', () => undefined)
   child.on('exit', (code, signal) => {
     const report = (): void => {
       clearTimeout(timer)
       groups.delete(order.id)
-      child.stdout!.destroy()
-      child.stderr!.destroy()
+      for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe!.destroy()
       say({ id: order.id, exit: { code, signal }, error: null, output: output() })
     }
     const timer = setTimeout(report, drainMs)
@@ -89,14 +113,22 @@ function start(order: SpawnOrder): void {
 function end(id: string, graceMs: number): void {
   const child = groups.get(id)
   if (child === undefined) return
-  signalGroup(child, 'SIGTERM')
-  setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs)
+  const { pid } = child
+  ending.add(pid!)
+  signalGroup(pid, 'SIGTERM')
+  setTimeout(() => {
+    ending.delete(pid!)
+    signalGroup(pid, 'SIGKILL')
+  }, graceMs)
+}
+
+function endAll(): void {
+  for (const { pid } of groups.values()) signalGroup(pid, 'SIGKILL')
+  for (const pid of ending) signalGroup(pid, 'SIGKILL')
 }
 
 process.on('message', (order: SpawnerOrder) => (order.kind === 'spawn' ? start(order) : end(order.id, order.grace_ms)))
-process.on('disconnect', () => {
-  for (const child of groups.values()) signalGroup(child, 'SIGKILL')
-  process.exit(0)
-})
+process.on('exit', endAll)
+process.on('disconnect', () => process.exit(0))
 // Signals from the terminal are the router's to answer: it ends its commands and then closes the channel.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)

@@ -31,7 +31,7 @@ function rpcResult(text: string, id: string): DeliveryResult {
   try {
     answer = JSON.parse(text) as Answer & { id?: unknown }
   } catch {
-    return failure('unavailable', 'the answer is not JSON, or longer than what is read', { output: text })
+    return failure('unavailable', 'the answer is not JSON', { output: text })
   }
   if (typeof answer !== 'object' || answer === null || answer.id !== id) return failure('unavailable', 'the answer is no JSON-RPC response to this call', { output: text })
   if (answer.error !== undefined && answer.error !== null) {
@@ -67,7 +67,7 @@ function callByLine(path: string, line: string, delivery: Delivery, maxBytes: nu
     const end = chunk.indexOf(0x0a)
     chunks.push(end < 0 ? chunk : chunk.subarray(0, end))
     bytes += chunk.length
-    if (end >= 0 || bytes >= maxBytes) resolve({ kind: 'answered', status: 200, headers: {}, body: Buffer.concat(chunks).toString('utf8', 0, maxBytes) })
+    if (end >= 0 || bytes >= maxBytes) resolve({ kind: 'answered', status: 200, headers: {}, body: Buffer.concat(chunks).toString('utf8', 0, maxBytes), truncated: end < 0 })
   })
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (delivery.signal.aborted) fail('aborted', 'aborted')
@@ -81,7 +81,7 @@ function callByLine(path: string, line: string, delivery: Delivery, maxBytes: nu
 }
 
 export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpcBotOptions): BotKind<UnixRpcEndpoint> {
-  async function paramsText(endpoint: UnixRpcEndpoint, delivery: Delivery): Promise<{ ok: true; value: string } | { ok: false; reason: string }> {
+  async function paramsText(endpoint: UnixRpcEndpoint, delivery: Delivery): Promise<{ ok: true; value: string } | { ok: false; reason: string; transient: boolean }> {
     const template = endpoint.params ?? (endpoint.preset === undefined ? undefined : presets[endpoint.preset].params)
     if (template === undefined) return { ok: true, value: delivery.body }
     const rendered = await render(template, 'params', delivery.scope())
@@ -90,7 +90,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
 
   async function deliver(endpoint: UnixRpcEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     const params = await paramsText(endpoint, delivery)
-    if (!params.ok) return failure('refused', params.reason, { status: 'E_TEMPLATE' })
+    if (!params.ok) return failure(params.transient ? 'unreachable' : 'refused', params.reason, { status: 'E_TEMPLATE' })
     const method = endpoint.method ?? presets[endpoint.preset!].method
     const call = `{"jsonrpc":"2.0","id":${JSON.stringify(delivery.run_id)},"method":${JSON.stringify(method)},"params":${params.value}}`
     const answer =
@@ -110,6 +110,8 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
       const told = httpResult(answer, now())
       return told.outcome === 'success' ? failure('unavailable', `the bot answered ${answer.status} and no result`) : told
     }
+    // What was cut off may have been a success: it is not done again.
+    if (answer.truncated) return failure('refused', `the answer is longer than the ${maxResponseBytes} bytes that are read; what it says is not known`, { status: 'result', output: answer.body })
     return rpcResult(answer.body, delivery.run_id)
   }
   return { deliver, stop: () => exchanges.stop() }

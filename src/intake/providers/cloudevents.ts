@@ -1,6 +1,6 @@
 // CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
 import { Fault } from '../../errors.ts'
-import { valueText } from '../../routing/json-text.ts'
+import { elementTexts } from '../../routing/json-text.ts'
 import { verifyBearer } from './bearer.ts'
 import { strictUtf8 } from '../../routing/payload.ts'
 import { plainBody, type Delivery, type Provider, type ReadEvent } from './provider.ts'
@@ -63,7 +63,8 @@ function readBatch(body: Uint8Array): ReadEvent[] {
   const list: unknown = JSON.parse(strictUtf8(body))
   if (!Array.isArray(list)) throw invalid('a batch of CloudEvents is a JSON array')
   if (list.length > 1000) throw invalid(`a batch holds at most 1000 CloudEvents; found ${list.length}`)
-  return list.map((envelope, index) => fromEnvelope(envelope, valueText(body, [index])!))
+  const texts = elementTexts(body)
+  return list.map((envelope, index) => fromEnvelope(envelope, texts[index]!))
 }
 
 export const cloudevents: Provider = {

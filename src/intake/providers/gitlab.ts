@@ -1,7 +1,7 @@
 // GitLab: the secret itself in X-Gitlab-Token, or, with a signing token (whsec_...), Standard Webhooks signatures.
 // Which of the two is decided by the secret alone, so that a delivery cannot choose the weaker one.
 import { deliveryKey, firstHeader, forgeEvent, requiredHeader, textAt, unauthorized, verifyToken, type Provider } from './provider.ts'
-import { standardHeaders, verifyStandard } from './standard.ts'
+import { isSigningKey, signingKeyFault, standardHeaders, verifyStandard } from './standard.ts'
 
 const ids = ['webhook-id', 'idempotency-key', 'x-gitlab-event-uuid'] as const
 
@@ -12,8 +12,9 @@ export const gitlab: Provider = {
   media_types: ['application/json'],
   signs_body_only: false,
   takes_get: false,
+  secret_fault: signingKeyFault,
   verify(delivery, secrets) {
-    const signing = secrets.filter(secret => secret.toString('latin1', 0, 6) === 'whsec_')
+    const signing = secrets.filter(isSigningKey)
     if (signing.length > 0) return verifyStandard(delivery, signing)
     if (!verifyToken(requiredHeader(delivery, 'x-gitlab-token'), secrets)) throw unauthorized('X-Gitlab-Token is not the secret of this source', 'E_TOKEN')
   },

@@ -40,6 +40,8 @@ export interface Provider {
   signs_body_only: boolean
   /** GET deliveries carry the payload in the query */
   takes_get: boolean
+  /** Why a secret cannot be used as a key, or undefined when it can. */
+  secret_fault?(secret: Buffer): string | undefined
   /** Throws Fault unauthorized or bad_request. Called with no secrets only when none is needed. */
   verify(delivery: Delivery, secrets: Buffer[]): void
   /** Throws a SyntaxError for a body that is not what it says. */

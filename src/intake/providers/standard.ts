@@ -8,10 +8,24 @@ const mostSignatures = 10
 // A dot would let an id take over a part of the timestamp in what is signed.
 const idForm = /^[A-Za-z0-9_-]{1,128}$/
 
+const leastKeyBytes = 16
+
+/** Whether a secret is a signing key of Standard Webhooks, whsec_ and base64. */
+export function isSigningKey(secret: Buffer): boolean {
+  return secret.toString('latin1', 0, 6) === 'whsec_'
+}
+
 /** whsec_ and base64, or the secret's own bytes. */
 function keyOf(secret: Buffer): Buffer {
-  const text = secret.toString('latin1')
-  return text.startsWith('whsec_') ? Buffer.from(text.slice(6), 'base64') : secret
+  return isSigningKey(secret) ? Buffer.from(secret.toString('latin1', 6), 'base64') : secret
+}
+
+/** Decoding is lenient: rubbish behind whsec_ would be an empty key, which anybody has. */
+export function signingKeyFault(secret: Buffer): string | undefined {
+  if (!isSigningKey(secret)) return undefined
+  const key = keyOf(secret)
+  const canonical = key.toString('base64').replaceAll('=', '') === secret.toString('latin1', 6).replaceAll('=', '')
+  return canonical && key.length >= leastKeyBytes ? undefined : `a secret that begins with whsec_ must go on with the base64 of at least ${leastKeyBytes} bytes`
 }
 
 /** Throws unless webhook-id, webhook-timestamp and webhook-signature fit the body and one of the secrets. */
@@ -48,6 +62,7 @@ export const standard: Provider = {
   media_types: ['application/json'],
   signs_body_only: false,
   takes_get: false,
+  secret_fault: signingKeyFault,
   verify: verifyStandard,
   read(delivery) {
     const body = plainBody(delivery)

@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Event, EventQueryParams, EventSummary, Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { eventView } from '../../routing/accept.ts'
-import { Matcher } from '../../routing/matcher.ts'
+import { matches } from '../../routing/explain.ts'
+import { elementTexts, valueText } from '../../routing/json-text.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange, EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
@@ -14,7 +15,7 @@ import { assertTrigger, compiledFilter } from './trigger.ts'
 
 /** Events that one filtered query looks at; its cursor goes on from there. */
 const maxScanned = 2000
-const scanPage = 200
+const scanPage = 50
 
 function shownEvent(event: StoredEvent, raw: boolean): Event {
   const { seq: _s, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, ...rest } = event
@@ -44,14 +45,14 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.emit' | 'e
 
   /** The events of a page that match a filter, and where to go on. */
   async function filtered(selection: EventSelectionStored, filter: unknown, text: Uint8Array | undefined, limit: number, after: number | null): Promise<{ lines: EventLine[]; next: number | null }> {
-    const matcher = new Matcher([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
+    const pattern = compiledFilter(filter, text, 'filter')
     const lines: EventLine[] = []
     let last = after
     for (let scanned = 0; scanned < maxScanned; scanned += scanPage) {
       const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true })) as StoredEvent[]
       for (const event of page) {
         last = event.seq
-        if (matcher.match(eventView(event)).length > 0) lines.push(lineOf(event))
+        if (matches(pattern, eventView(event))) lines.push(lineOf(event))
         if (lines.length === limit) return { lines, next: last }
       }
       if (page.length < scanPage) return { lines, next: null }
@@ -116,7 +117,8 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.emit' | 'e
         event_source_id: trigger.event_source_id === undefined ? source.id : trigger.event_source_id,
         enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.trigger.enabled ?? true,
       }))
-      for (const [index, trigger] of inputs.entries()) await assertTrigger(context, trigger, call.text('triggers', index, 'filter'), `triggers.${index}`, source.id)
+      const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
+      for (const [index, trigger] of inputs.entries()) await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, source.id)
       const answer = await registered(kept, inputs)
       const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
       const shown = shownSource(answer.source, counted)

@@ -1,7 +1,7 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate; and event.replay.
 import type { EventReplayParams, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { eventView } from '../../routing/accept.ts'
-import { explainMatch } from '../../routing/explain.ts'
+import { explainMatch, matches } from '../../routing/explain.ts'
 import type { MatchEvent } from '../../routing/matcher.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
@@ -9,10 +9,11 @@ import type { ReplayRequest, StoredEvent, StoredRun } from '../../store/store.ts
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, type Context } from './context.ts'
 import { compiledFilter, invalid } from './trigger.ts'
-import { Matcher } from '../../routing/matcher.ts'
 
 const maxExplained = 100
-const replayPage = 100
+const replayPage = 50
+/** Events that one replay looks at for its filter. */
+const maxScanned = 20_000
 const maxReplayed = 1000
 
 export function explainMethods(context: Context): Pick<Handlers, 'event.explain' | 'event.replay'> {
@@ -87,22 +88,25 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
     return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(({ trigger }) => trigger.id)])]
   }
 
-  async function replayed({ event_id, query, limit = maxReplayed }: EventReplayParams, filterText: Uint8Array | undefined): Promise<{ events: StoredEvent[]; more: boolean }> {
-    if (event_id !== undefined) return { events: [await storedEvent(event_id)], more: false }
+  /** Requests for the selected events, each planned as it is read: bodies are not kept. */
+  async function planned({ event_id, query, trigger_id, mode = 'missing', limit = maxReplayed }: EventReplayParams, filterText: Uint8Array | undefined): Promise<{ requests: ReplayRequest[]; more: boolean }> {
+    const plan = (event: StoredEvent): ReplayRequest => acceptor.plan(event, trigger_id, mode === 'missing')
+    if (event_id !== undefined) return { requests: [plan(await storedEvent(event_id))], more: false }
     const { filter, ...selection } = query!
-    const matcher = filter === undefined ? undefined : new Matcher([{ source_id: null, pattern: compiledFilter(filter, filterText, 'query.filter'), target: true }])
-    const events: StoredEvent[] = []
+    const pattern = filter === undefined ? undefined : compiledFilter(filter, filterText, 'query.filter')
+    const requests: ReplayRequest[] = []
     let after: number | null = null
-    for (;;) {
+    for (let scanned = 0; scanned < maxScanned; scanned += replayPage) {
       const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true })) as StoredEvent[]
       for (const event of page) {
         after = event.seq
-        if (matcher !== undefined && matcher.match(eventView(event)).length === 0) continue
-        if (events.length === limit) return { events, more: true }
-        events.push(event)
+        if (pattern !== undefined && !matches(pattern, eventView(event))) continue
+        if (requests.length === limit) return { requests, more: true }
+        requests.push(plan(event))
       }
-      if (page.length < replayPage) return { events, more: false }
+      if (page.length < replayPage) return { requests, more: false }
     }
+    return { requests, more: true }
   }
 
   async function withoutThoseThatRan(request: ReplayRequest): Promise<ReplayRequest> {
@@ -122,14 +126,14 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       return { decisions: decisions.slice(0, maxExplained).map(({ failing: _, ...shown }) => shown) }
     },
     async 'event.replay'(params, call) {
-      const { event_id, query, trigger_id, mode = 'missing', dry_run = false } = params
+      const { event_id, query, trigger_id, dry_run = false } = params
       if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
       if (trigger_id !== undefined && !registry.triggers.has(trigger_id)) throw notFound('trigger', trigger_id, 'trigger.list')
-      const { events, more } = await replayed(params, call.text('query', 'filter'))
-      const requests = await Promise.all(events.map(event => withoutThoseThatRan(acceptor.plan(event, trigger_id, mode === 'missing'))))
-      const planned = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
-      const runs = dry_run || planned.length === 0 ? [] : await acceptor.replay(requests)
-      return { dry_run, events: events.length, planned, runs, more }
+      const { requests: all, more } = await planned(params, call.text('query', 'filter'))
+      const requests = await Promise.all(all.map(withoutThoseThatRan))
+      const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
+      const runs = dry_run || plans.length === 0 ? [] : await acceptor.replay(requests)
+      return { dry_run, events: requests.length, planned: plans, runs, more }
     },
   }
 }

@@ -113,6 +113,10 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
       const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
       const view = await tried(event, event_id)
       const { matched, reason, conditions } = explainMatch(pattern, view)
+      const listens = draft.event_source_id ?? view.source_id
+      if (view.source_id !== '' && listens !== view.source_id) {
+        return { matched: false, reason: `the trigger listens to source ${listens}, the event is of ${view.source_id}; its filter by itself: ${reason}`, conditions }
+      }
       if (!matched || draft.action?.inputs === undefined) return { matched, reason, conditions }
       try {
         await assertInputs(draft.action, 'trigger', expressions)

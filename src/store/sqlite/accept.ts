@@ -17,7 +17,7 @@ function deliveryHash(source_id: string, key: string): number {
 
 export interface Accepting {
   accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[]
-  replay(requests: ReplayRequest[]): string[]
+  replay(requests: ReplayRequest[], max_open_runs: number): string[] | null
   openRuns(): number
   /** Tells the count of open runs of what other writing does to it. */
   adjustOpenRuns(by: number): void
@@ -87,7 +87,7 @@ export function accepting(db: Db): Accepting {
       const first = known.get(delivery, event.delivery_key!, event.source_id, event.received_at - limits.dedupe_ms)
       if (first !== undefined) return duplicate(first, event)
     }
-    if (open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
+    if (event.runs.length > 0 && open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
     // The clock may step back; the log does not.
     clock = Math.max(clock, event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
@@ -131,7 +131,10 @@ export function accepting(db: Db): Accepting {
       for (const [source_id, count] of counted) countEvent.run(source_id, count, clock)
       return outcomes
     },
-    replay: requests => requests.flatMap(replayOne).map(run => run.id),
+    replay(requests, max_open_runs) {
+      const most = requests.reduce((sum, request) => sum + request.runs.length, 0)
+      return open + most > max_open_runs ? null : requests.flatMap(replayOne).map(run => run.id)
+    },
     openRuns: () => open,
     adjustOpenRuns: by => {
       open += by

@@ -1,8 +1,9 @@
 // Claiming: what is due, in the order of priority, due time and id, for the bots that have room.
-import type { ClaimAnswer, ClaimedRun, ClaimRequest } from '../store.ts'
+import type { ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
 import type { Db } from './open.ts'
-import { eventColumns, idText, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
+import { eventColumns, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
 
+const damaged = 'the stored event is missing or damaged'
 /** Runs of the future that one claim may let fall due. */
 const dueAtOnce = 1000
 
@@ -28,15 +29,32 @@ export function claiming(db: Db): Claiming {
   const history = db.prepare(
     "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'dispatch', 'pending', 'running', ?, NULL)",
   )
+  const bury = db.prepare("UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ? WHERE seq = ? AND state = 'pending'")
+  const buryHistory = db.prepare("INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'fail', 'pending', 'failed', ?, ?)")
   const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
 
-  function take(row: RunRow, request: ClaimRequest): ClaimedRun {
+  function readable(row: RunRow): StoredEvent | undefined {
+    try {
+      const stored = event.get(row.event_seq)
+      return stored === undefined ? undefined : storedEvent(stored)
+    } catch (error) {
+      if (error instanceof SyntaxError) return undefined
+      throw error
+    }
+  }
+
+  /** The run leased, or nothing where its event cannot be read: then it is dead, and stands in nobody's way. */
+  function take(row: RunRow, request: ClaimRequest): ClaimedRun[] {
+    const stored = readable(row)
+    if (stored === undefined) {
+      bury.run(damaged, request.now, request.now, row.seq)
+      buryHistory.run(row.seq, row.steps + 1, request.now, row.attempt, damaged)
+      return []
+    }
     lease.run(request.lease_token, request.lease_until, request.now, row.seq)
     history.run(row.seq, row.steps + 1, request.now, row.attempt + 1)
-    const stored = event.get(row.event_seq)
-    if (stored === undefined) throw new Error(`run ${idText(row.id)} has no event`)
     const leased: RunRow = { ...row, state: 'running', attempt: row.attempt + 1, lease_token: request.lease_token, updated_at: request.now }
-    return { ...storedRun(leased, idText(stored.id), false), event: storedEvent(stored) }
+    return [{ ...storedRun(leased, stored.id, false), event: stored }]
   }
 
   function nextDueAt(): number | null {
@@ -58,7 +76,7 @@ export function claiming(db: Db): Claiming {
       const chosen = candidates.slice(0, request.limit)
       const left = new Set(candidates.slice(request.limit).map(row => row.bot_id))
       return {
-        runs: chosen.map(row => take(row, request)),
+        runs: chosen.flatMap(row => take(row, request)),
         drained: drained.filter(bot => !left.has(bot)),
         became_due,
         next_due_at: nextDueAt(),

@@ -77,13 +77,16 @@ export function moving(db: Db): Moving {
     return true
   }
 
-  function one(move: RunMove): MoveOutcome {
-    const id = idBytes(move.run_id)
+  function one(asked: RunMove): MoveOutcome {
+    const id = idBytes(asked.run_id)
     const row = live.get(id)
     if (row === undefined) {
       const ended = archived.get(id)
       return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: answer(ended, true) }
     }
+    // Whoever gives a run back that was to be cancelled meanwhile has thereby ended it.
+    const cancels = asked.to === 'pending' && row.cancel_requested === 1
+    const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: answer(row, false) }
     const next = moved(row, move)
@@ -99,7 +102,7 @@ export function moving(db: Db): Moving {
   function openDelta(move: RunMove, outcome: MoveOutcome): number {
     if (outcome.kind !== 'moved') return 0
     const wasOpen = !restingStates.has(move.from[0]!)
-    const isOpen = move.archive !== true && openStates.has(move.to)
+    const isOpen = openStates.has(outcome.run.state)
     return Number(isOpen) - Number(wasOpen)
   }
 
@@ -113,11 +116,7 @@ export function moving(db: Db): Moving {
       for (const id of ids) {
         const row = live.get(id)!
         const cut = { started_at: row.updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: 'the router stopped during this attempt', output: null }
-        const cancelled = row.cancel_requested === 1
-        one({
-          run_id: idText(id), move: cancelled ? 'cancel' : 'recover', from: [row.state], to: cancelled ? 'cancelled' : 'pending', at: now,
-          reason: cut.error, attempt: cut, not_before: now, archive: cancelled,
-        })
+        one({ run_id: idText(id), move: 'recover', from: [row.state], to: 'pending', at: now, reason: cut.error, attempt: cut, not_before: now })
       }
       return ids.length
     },

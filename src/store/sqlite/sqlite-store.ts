@@ -165,7 +165,7 @@ export class SqliteStore implements Store {
 
   claim = (...args: Parameters<Store['claim']>): Promise<ClaimAnswer> => this.#call({ op: 'claim', args })
   move = (...args: Parameters<Store['move']>): Promise<MoveOutcome[]> => this.#call({ op: 'move', moves: args[0] })
-  replay = (...args: Parameters<Store['replay']>): Promise<string[]> => this.#call({ op: 'replay', args })
+  replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
   write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
   retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
   ping = async (): Promise<void> => {

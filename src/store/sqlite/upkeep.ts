@@ -46,14 +46,15 @@ export interface Retaining {
 export function retaining(db: Db): Retaining {
   const meta = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck()
   const setMeta = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)')
-  const oldest = db.prepare<[number, number, number], { seq: number; decisions: string | null }>(
-    'SELECT seq, decisions FROM event WHERE seq > ? AND received_at < ? ORDER BY seq LIMIT ?',
+  const oldest = db.prepare<[number, number], { seq: number; received_at: number; decisions: string | null }>(
+    'SELECT seq, received_at, decisions FROM event WHERE seq > ? ORDER BY seq LIMIT ?',
   )
   const expireDead = db.prepare<[number, number], { seq: number; id: Buffer }>(
-    "SELECT seq, id FROM outbox INDEXED BY outbox_dead WHERE state IN ('failed', 'timed_out') AND finished_at < ? ORDER BY seq LIMIT ?",
+    "SELECT seq, id FROM outbox INDEXED BY outbox_died WHERE state IN ('failed', 'timed_out') AND finished_at < ? ORDER BY finished_at LIMIT ?",
   )
   const deleteLive = db.prepare('DELETE FROM outbox WHERE seq = ?')
-  const held = db.prepare('SELECT 1 FROM outbox WHERE event_seq = ? LIMIT 1')
+  // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
+  const held = db.prepare('SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ? LIMIT 1')
   const endedRuns = db.prepare<[number], number>('SELECT seq FROM run_archive WHERE event_seq = ?').pluck()
   const deleteEnded = db.prepare('DELETE FROM run_archive WHERE seq = ?')
   const deleteHistory = db.prepare('DELETE FROM run_history WHERE run_seq = ?')
@@ -75,10 +76,13 @@ export function retaining(db: Db): Retaining {
       }
       // An event that is held back by an open run is passed over and met again in the next round.
       const passed = meta.get('retention_passed_seq') ?? 0
-      const rows = oldest.all(passed, limits.now - Math.max(limits.event_ms, limits.dedupe_ms), limits.slice)
+      const before = limits.now - Math.max(limits.event_ms, limits.dedupe_ms)
+      // received_at never falls: the first young one is the end, and nothing behind it is looked at.
+      const looked = oldest.all(passed, limits.slice)
+      const rows = looked.filter(row => row.received_at < before)
       let events = 0
       for (const row of rows) {
-        if (held.get(row.seq) !== undefined) continue
+        if (held.get(row.seq, row.seq, before) !== undefined) continue
         for (const runSeq of endedRuns.all(row.seq)) {
           deleteEnded.run(runSeq)
           deleteRunTrail(runSeq)

@@ -10,7 +10,7 @@ import { accepting } from './accept.ts'
 import { claiming } from './claim.ts'
 import { definitionTables } from './definitions.ts'
 import { moving } from './moves.ts'
-import { openWriter, takeLock, type Db } from './open.ts'
+import { asDamage, databasePath, openWriter, takeLock, type Db } from './open.ts'
 import type { PackedEvent, WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
 import { connectionFacts } from './read.ts'
 import { checkpointing, retaining } from './upkeep.ts'
@@ -197,7 +197,8 @@ function serve(db: Db, lock: Db): void {
 try {
   const lock = takeLock(stateDir)
   serve(openWriter(stateDir), lock)
-} catch (error) {
+} catch (thrown) {
+  const error = asDamage(thrown, databasePath(stateDir))
   const exitCode = error instanceof ExitError ? error.exitCode : exitCodes.ioError
   say({ kind: 'refused', exitCode, message: (error as Error).message })
 }

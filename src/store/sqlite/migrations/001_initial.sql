@@ -105,6 +105,7 @@ CREATE INDEX outbox_due ON outbox (bot_id, priority DESC, not_before, seq) WHERE
 CREATE INDEX outbox_later ON outbox (not_before) WHERE state = 'pending' AND ready = 0;
 CREATE INDEX outbox_leased ON outbox (lease_until) WHERE lease_token IS NOT NULL;
 CREATE INDEX outbox_dead ON outbox (seq) WHERE state IN ('failed', 'timed_out');
+CREATE INDEX outbox_died ON outbox (finished_at) WHERE state IN ('failed', 'timed_out');
 
 CREATE TABLE run_archive (
   seq INTEGER PRIMARY KEY,
