@@ -3,7 +3,7 @@
 // when the router is gone, even by kill -9, the channel closes and every group is killed. Should this process itself be
 // killed, the kernel kills the commands that it started (setpriv --pdeathsig, where there is such a thing).
 import { spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 
 export interface SpawnOrder {
   kind: 'spawn'
@@ -63,11 +63,8 @@ function tail(child: ChildProcess, maxBytes: number): () => string {
 function assertExecutable(program: string, env: Record<string, string>): void {
   const places = program.includes('/') ? [program] : (env.PATH ?? '').split(':').map(directory => `${directory}/${program}`)
   for (const place of places) {
-    try {
-      return accessSync(place, constants.X_OK)
-    } catch {
-      // Not here.
-    }
+    const found = statSync(place, { throwIfNoEntry: false })
+    if (found?.isFile() === true && (found.mode & 0o111) !== 0) return
   }
   throw Object.assign(new Error(`${program} is not there or not executable`), { code: 'ENOENT' })
 }

@@ -1,0 +1,102 @@
+// The command line as people and programs use it: a real process against a real router.
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ended, freshRouter, type TestRouter } from '../support/router.ts'
+
+interface Ran {
+  code: number
+  out: string
+  err: string
+}
+
+function signalbox(router: Pick<TestRouter, 'directory'>, args: string[], env: Record<string, string> = {}): Promise<Ran> {
+  const { promise, resolve } = Promise.withResolvers<Ran>()
+  const options = { env: { PATH: process.env.PATH, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'), ...env } }
+  execFile(process.execPath, ['src/signalbox.ts', ...args], options, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }))
+  return promise
+}
+
+async function configured(): Promise<TestRouter> {
+  const router = await freshRouter()
+  await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  writeFileSync(join(router.directory, 'forge.json'), JSON.stringify({ source: { id: 'forge', source_type: 'service' }, triggers: [{ id: 'main', filter: { payload: { ref: ['main', { prefix: 'release/' }] } }, action: { bot_id: 'b', inputs: { ref: '{{ payload.ref }}' } } }] }))
+  return router
+}
+
+test('from registering to explaining', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  expect(await run('register', join(router.directory, 'forge.json'))).toMatchObject({ code: 0, out: 'created    source forge\ncreated    trigger main\n' })
+  expect((await run('register', join(router.directory, 'forge.json'))).out).toBe('unchanged  source forge\nunchanged  trigger main\n')
+  const hit = await run('emit', 'forge', 'push', '--payload', '{"ref": "main"}', '--key', 'k1')
+  expect(hit.out).toMatch(/^event [0-9a-f-]{36}\n {2}✓ main {2}run [0-9a-f-]{36}\n$/)
+  expect((await run('emit', 'forge', 'push', '--payload', '{"ref": "main"}', '--key', 'k1')).out).toContain('known already')
+  await ended(router, /run ([0-9a-f-]{36})/.exec(hit.out)![1]!)
+  expect((await run('runs')).out).toMatch(/^RUN +STATE +TRIGGER +BOT +ATTEMPT +CREATED +NOTE\n[0-9a-f-]{36} {2}completed {2}main +b +1 +\d{4}-/)
+  expect((await run('runs', 'history', 'last')).out).toContain('complete')
+  const miss = await run('emit', 'forge', 'push', '--payload', '{"ref": "next", "n": 9007199254740993}')
+  expect(miss.out).toContain('no trigger matched')
+  expect((await run('events', 'show', 'last', '--raw')).out).toBe('{"ref":"next","n":9007199254740993}')
+  const why = await run('explain', 'last')
+  expect(why.out).toBe('✗ main v1  did not match: 1 of 1 fields fails: payload.ref\n    ✗ payload.ref any of   found "next"\n        ✗ "main"\n        ✗ prefix "release/"\n')
+  expect((await run('--json', 'explain', 'last')).out.trim().split('\n').map(line => JSON.parse(line) as unknown)).toMatchObject([{ trigger_id: 'main', matched: false }])
+  expect(await run('test', '--trigger', 'main', '--event', 'last')).toMatchObject({ code: 1, out: expect.stringContaining('✗ did not match') as string })
+  const draft = await run('test', '--draft', '{"filter": {"type": ["push"]}, "action": {"bot_id": "b", "inputs": {"x": "{{ type }}"}}}', '--event', 'last')
+  expect(draft).toMatchObject({ code: 0, out: expect.stringContaining('"x": "push"') as string })
+  expect((await run('events', '--unmatched')).out.trim().split('\n')).toHaveLength(2)
+  expect((await run('events', '--filter', '{"payload": {"ref": ["main"]}}')).out).toContain('main')
+  expect((await run('replay', '--since', '1h', '--all', '--dry-run')).out).toContain('2 events looked at, 1 runs would be made')
+  expect((await run('replay', '--since', '1h', '--all')).out).toContain('1 runs were made')
+})
+
+test('lists, definitions and the doctor', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  expect((await run('sources')).out).toContain('there are no sources')
+  await run('register', join(router.directory, 'forge.json'))
+  expect((await run('sources')).out).toMatch(/forge +service +enabled +0 +- +-/)
+  expect((await run('triggers')).out).toMatch(/main +forge +enabled +b/)
+  expect((await run('bots')).out).toMatch(/b +command +enabled +closed +0\/2 +\/bin\/true/)
+  expect((await run('triggers', 'disable', 'main')).out).toMatch(/enabled +false/)
+  writeFileSync(join(router.directory, 'bot.json'), '{"id": "c", "endpoint": {"kind": "http", "url": "http://127.0.0.1:1/"}}')
+  expect((await run('bots', 'put', join(router.directory, 'bot.json'))).code).toBe(0)
+  expect((await run('bots', 'delete', 'c')).code).toBe(0)
+  const ini = join(router.directory, 'app.ini')
+  writeFileSync(ini, '[server]\nALLOWED_HOST_LIST = *\n[webhook]\nDELIVER_TIMEOUT = 5\n')
+  expect(await run('doctor', '--forgejo-ini', ini)).toMatchObject({ code: 1, out: expect.stringContaining('external only') as string })
+  writeFileSync(ini, '[webhook]\nALLOWED_HOST_LIST = external, loopback\n[other]\n')
+  const well = await run('doctor', '--forgejo-ini', ini)
+  expect(well).toMatchObject({ code: 0, out: expect.stringContaining('synchronous=FULL') as string })
+  expect((await run('rpc', 'rpc.health')).out).toContain('"status": "ok"')
+})
+
+test('what goes wrong is said, with what to do, and an exit code', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  expect(await signalbox({ directory: '/nowhere' }, ['runs'])).toMatchObject({ code: 74, err: expect.stringContaining('start a router with scripts/start') as string })
+  expect(await signalbox({ directory: '/nowhere' }, ['doctor'])).toMatchObject({ code: 1, out: expect.stringContaining('no socket at') as string })
+  expect(await run('nonsense')).toMatchObject({ code: 64 })
+  expect(await run('emit', 'forge')).toMatchObject({ code: 64 })
+  expect(await run('emit', 'forge', 'x', '--payload', '{')).toMatchObject({ code: 64, err: expect.stringContaining('not valid JSON') as string })
+  expect(await run('emit', 'forge', 'x', '--payload', '@/no/file')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })
+  expect(await run('emit', 'nowhere', 'x')).toMatchObject({ code: 1, err: 'signalbox: there is no source nowhere; source.list shows what there is (E_NOT_FOUND)\n' })
+  expect(await run('events', '--since', '5')).toMatchObject({ code: 64 })
+  expect(await run('test', '--trigger', 'x')).toMatchObject({ code: 64 })
+  expect(await run('runs', 'cancel', 'x')).toMatchObject({ code: 1 })
+  expect(await run('--version')).toMatchObject({ code: 0, out: '0.1.0\n' })
+  expect(await run('--help')).toMatchObject({ code: 0, out: expect.stringContaining('doctor') as string })
+  expect(await run('serve', '--log-level', 'loud')).toMatchObject({ code: 78, err: expect.stringContaining('log_level must be one of') as string })
+  expect(await run('serve')).toMatchObject({ code: 75, err: expect.stringContaining('another router holds') as string })
+})
+
+test('control characters of events do not reach the terminal', async () => {
+  const router = await configured()
+  await router.call('source.put', { source: { id: 's', source_type: 'service' } })
+  await router.call('event.emit', { source_id: 's', type: 'x', subject: 'a\u001b[31mred\u202e', payload: { text: '\u009b31m\u001b]0;title\u0007\u007f' } })
+  for (const args of [['events'], ['events', 'show', 'last'], ['explain', 'last']]) {
+    const { out } = await signalbox(router, args)
+    expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/)
+  }
+})
