@@ -41,24 +41,50 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
   await command('demo-scribe', 'writes what it was given into a file', 'cat > "written/$SIGNALBOX_RUN_ID.json"')
   const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
   await client.call('event.register', {
-    source: { id: 'demo-forge', source_type: 'webhook', description: 'a Forgejo that signs its deliveries', config: { provider: 'forgejo', secrets: [{ file: secretFile }] } },
+    source: {
+      id: 'demo-forge',
+      source_type: 'webhook',
+      description: 'a Forgejo that signs its deliveries',
+      config: { provider: 'forgejo', secrets: [{ file: secretFile }] },
+    },
     triggers: [
-      { id: 'demo-1-hello', description: 'every push: a first round trip', filter: { type: ['push'] }, action: { bot_id: 'demo-greeter', workflow_id: 'hello' } },
+      {
+        id: 'demo-1-hello',
+        description: 'every push: a first round trip',
+        filter: { type: ['push'] },
+        action: { bot_id: 'demo-greeter', workflow_id: 'hello' },
+      },
       {
         id: 'demo-2-inputs',
         description: 'the payload as inputs',
         filter: toMain,
-        action: { bot_id: 'demo-echo', workflow_id: 'announce', inputs: { repo: '{{ payload.repository.full_name }}', commits: '{{ $count(payload.commits) }}', text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}' } },
+        action: {
+          bot_id: 'demo-echo',
+          workflow_id: 'announce',
+          inputs: {
+            repo: '{{ payload.repository.full_name }}',
+            commits: '{{ $count(payload.commits) }}',
+            text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}',
+          },
+        },
       },
       { id: 'demo-3-file', description: 'a bot that writes a file', filter: toMain, action: { bot_id: 'demo-scribe', workflow_id: 'write' } },
-      { id: 'demo-4-release', description: 'does not match a push', filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } }, action: { bot_id: 'demo-scribe', workflow_id: 'publish' } },
+      {
+        id: 'demo-4-release',
+        description: 'does not match a push',
+        filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
+        action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
+      },
     ],
   })
 }
 
 function commandPrefix(router: Router): string {
   const script = relative(process.cwd(), new URL('./signalbox', import.meta.url).pathname)
-  const usual = defaultSocket({ ...process.env, SIGNALBOX_SOCKET: undefined, SIGNALBOX_STATE_DIR: undefined }, defaultStateDir({ ...process.env, SIGNALBOX_STATE_DIR: undefined }))
+  const usual = defaultSocket(
+    { ...process.env, SIGNALBOX_SOCKET: undefined, SIGNALBOX_STATE_DIR: undefined },
+    defaultStateDir({ ...process.env, SIGNALBOX_STATE_DIR: undefined }),
+  )
   return router.socket === usual ? script : `${script} --socket ${router.socket}`
 }
 

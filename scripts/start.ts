@@ -16,7 +16,9 @@ mkdirSync(stateDir, { recursive: true, mode: 0o700 })
 enableCompileCache(join(stateDir, 'compile-cache'))
 
 function welcome(router: Router): void {
-  console.log(`signalbox ${programVersion()} is ready\n  control socket  ${router.socket}\n  intake          ${router.intake}\n  state           ${router.config.state_dir}`)
+  console.log(
+    `signalbox ${programVersion()} is ready\n  control socket  ${router.socket}\n  intake          ${router.intake}\n  state           ${router.config.state_dir}`,
+  )
   if (!demo) return console.log('  try             scripts/start --demo, or scripts/signalbox --help')
   registerDemo(router).catch((error: unknown) => {
     console.error(`signalbox: the demo could not be registered: ${(error as Error).message}`)

@@ -38,11 +38,11 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') {
     throw new ExitError(exitCodes.configuration, 'NODE_TLS_REJECT_UNAUTHORIZED=0 switches certificate checks off everywhere; unset it')
   }
-  const { config: file = env.SIGNALBOX_CONFIG, ...own } = flags
+  const { config: file = env.SIGNALBOX_CONFIG || undefined, ...own } = flags
   const merged: Record<string, unknown> = typeof file === 'string' ? readFile(file) : {}
   for (const [name, key] of Object.entries(fromEnvironment)) if (env[name]) merged[key] = env[name]
   for (const [key, value] of Object.entries(own)) if (value !== undefined) merged[key] = value
-  const state_dir = resolve(String(merged.state_dir ?? defaultStateDir(env)))
+  const state_dir = typeof merged.state_dir === 'string' ? resolve(merged.state_dir) : defaultStateDir(env)
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok) throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)

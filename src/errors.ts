@@ -36,6 +36,8 @@ export interface FaultOptions {
   reason?: string
   /** Structured detail, answered as JSON-RPC data. */
   data?: Record<string, unknown>
+  /** The HTTP methods that would do, for the Allow header. */
+  allow?: string
   /** Seconds after which trying again may help. */
   retryAfterS?: number
 }
@@ -49,6 +51,7 @@ export class Fault extends Error {
   readonly reason: string
   readonly data: Record<string, unknown> | undefined
   readonly retryAfterS: number | undefined
+  readonly allow: string | undefined
 
   constructor(fault: ErrorName, message: string, options: FaultOptions = {}) {
     super(message)
@@ -57,6 +60,7 @@ export class Fault extends Error {
     this.reason = options.reason ?? `E_${fault.toUpperCase()}`
     this.data = options.data
     this.retryAfterS = options.retryAfterS
+    this.allow = options.allow
   }
 
   get code(): number {

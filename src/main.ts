@@ -4,8 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { readConfig } from './config.ts'
-import { programVersion } from './contract/document.ts'
-import type { Config, Endpoint, RouterStatusResult, RpcHealthResult } from './contract/types.ts'
+import type { Config, Endpoint } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
 import type { AttemptOptions } from './delivery/attempt.ts'
 import { commandBot } from './delivery/bots/command.ts'
@@ -25,21 +24,21 @@ import { listenUnix } from './intake/unix-socket.ts'
 import { WebhookServer } from './intake/webhook-server.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog, type Log } from './observe/log.ts'
+import { routerHealth, routerStatus, type ReportOptions } from './observe/report.ts'
 import { Acceptor, eventView } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
 import { Registry } from './routing/registry.ts'
 import type { Environment } from './paths.ts'
 import { secretReader } from './secrets.ts'
+import { Retention } from './store/retention.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { Store } from './store/store.ts'
 
 const oldestNode = [24, 18, 1]
-const retentionEveryMs = 60_000
-const retentionSlice = 200
+/** How long answers that are on their way may take to leave at the end. */
+const lastAnswersMs = 1000
 const maxTriggerVersions = 1000
-/** Beyond it checkpoints are not getting through. */
-const longestWalBytes = 64 * 1024 * 1024
 
 export interface Router {
   config: Config
@@ -61,7 +60,11 @@ export interface RouterOptions {
 function assertNode(): void {
   const found = process.versions.node.split('.').map(Number)
   const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
-  if (difference < 0) throw new ExitError(exitCodes.configuration, `Node ${oldestNode.join('.')} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`)
+  if (difference < 0)
+    throw new ExitError(
+      exitCodes.configuration,
+      `Node ${oldestNode.join('.')} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`,
+    )
 }
 
 /** The state directory holds payloads: it is ours alone. */
@@ -76,7 +79,8 @@ function endpointCheck(egress: Egress): (endpoint: Endpoint) => void {
   return endpoint => {
     if (endpoint.kind === 'http') {
       const refusal = urlRefusal(endpoint.url, egress)
-      if (refusal !== undefined) throw new Fault('egress_blocked', `bot.endpoint.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: 'bot.endpoint.url' } })
+      if (refusal !== undefined)
+        throw new Fault('egress_blocked', `bot.endpoint.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: 'bot.endpoint.url' } })
     }
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
       throw new Fault('invalid_params', 'bot.endpoint.method is required where there is no preset', { data: { path: 'bot.endpoint.method' } })
@@ -111,6 +115,7 @@ interface Parts {
   expressions: ExpressionProcess
   env: Environment
   egress: Egress
+  contract: ReturnType<typeof compileContract>
 }
 
 function deliveryParts({ config, log, now, store, registry, expressions, env, egress }: Parts): { dispatcher: Dispatcher; kinds: AttemptOptions['kinds'] } {
@@ -154,75 +159,6 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, eg
   return { dispatcher, kinds }
 }
 
-function reports(parts: Parts, dispatcher: Dispatcher, context: () => Context, started_at: number, addresses: { socket: string; intake: string }): Pick<Context, 'status' | 'health'> {
-  const { config, now, store, registry, disk } = parts
-  return {
-    async status(): Promise<RouterStatusResult> {
-      const [counts, facts] = await Promise.all([store.counts(), store.facts()])
-      const { sqlite_version, ...storeFacts } = facts
-      const { free_bytes, reserve_bytes } = disk.state
-      return {
-        version: programVersion(),
-        pid: process.pid,
-        node_version: process.versions.node,
-        sqlite_version,
-        started_at,
-        uptime_ms: now() - started_at,
-        state_dir: config.state_dir,
-        socket: addresses.socket,
-        intake_address: addresses.intake,
-        events: { logged: counts.events, bytes: counts.event_bytes },
-        runs: { pending: counts.pending, running: counts.running, held: counts.held, dead: counts.dead },
-        sources: registry.sources.size,
-        triggers: registry.triggers.size,
-        bots: [...registry.bots.values()].map(bot => liveBot(context(), bot)),
-        store: { ...storeFacts, free_bytes, reserve_bytes },
-      }
-    },
-    async health(): Promise<RpcHealthResult> {
-      const begun = performance.now()
-      const store_ok = await store.ping().then(() => true, () => false)
-      const { wal_bytes } = await store.facts().catch(() => ({ wal_bytes: 0 }))
-      const { free_bytes, reserve_bytes, full } = disk.state
-      const checks = [
-        { name: 'store', ok: store_ok, detail: store_ok ? `the writer answered in ${(performance.now() - begun).toFixed(1)} ms` : 'the writer does not answer' },
-        { name: 'disk', ok: !full, detail: `${free_bytes} bytes free, ${reserve_bytes} kept in reserve` },
-        { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
-        { name: 'dispatcher', ok: true, detail: `${dispatcher.active} runs are with bots` },
-      ]
-      return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }
-    },
-  }
-}
-
-/** Retention, a slice at a time, with room for everyone between slices. */
-function startRetention({ config, store, now, log }: Parts): () => void {
-  let running = false
-  let stopped = false
-  const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms, slice: retentionSlice }
-  const sweep = async (): Promise<void> => {
-    if (running) return
-    running = true
-    let events = 0
-    try {
-      for (let more = true; more && !stopped; ) {
-        const slice = await store.retain({ ...limits, now: now() })
-        events += slice.events
-        more = slice.more
-      }
-    } finally {
-      running = false
-    }
-    if (events > 0) log.event('retention.swept', { events })
-  }
-  const timer = setInterval(() => void sweep().catch(log.bug), retentionEveryMs)
-  timer.unref()
-  return () => {
-    stopped = true
-    clearInterval(timer)
-  }
-}
-
 async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
   if (address.includes('/')) return listenUnix(server, address)
   const at = address.lastIndexOf(':')
@@ -237,7 +173,10 @@ async function listenIntake({ server }: WebhookServer, address: string): Promise
   try {
     await promise
   } catch (error) {
-    throw new ExitError(exitCodes.cannotCreateSocket, `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`)
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`,
+    )
   }
   const bound = server.address() as AddressInfo
   return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
@@ -249,6 +188,67 @@ function egressOf({ egress_allow }: Config): Egress {
   } catch (error) {
     throw new ExitError(exitCodes.configuration, (error as Error).message)
   }
+}
+
+interface Faces {
+  rpc: RpcServer
+  webhooks: WebhookServer
+  addresses: { socket: string; intake: string }
+}
+
+/** Everything that answers: the methods, the control socket, the intake. */
+function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
+  const { config, log, now, store, registry, disk, expressions, egress, env } = parts
+  const addresses = { socket: config.socket, intake: config.intake_address }
+  const report: ReportOptions = {
+    config,
+    now,
+    started_at,
+    store,
+    disk: () => disk.state,
+    active: () => dispatcher.active,
+    sources: registry.sources,
+    triggers: registry.triggers,
+    bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
+    addresses,
+  }
+  const context: Context = {
+    config,
+    store,
+    registry,
+    acceptor,
+    expressions,
+    runs: new RunController({ store, dispatcher, bots: registry.bots, config, now }),
+    now,
+    assertEndpoint: endpointCheck(egress),
+    botChanged: id => dispatcher.forget(id),
+    status: () => routerStatus(report),
+    health: () => routerHealth(report),
+  }
+  const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
+  const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
+  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret: secretReader(env, now), now, log: log.event, logBug: log.bug, isClosing })
+  return { rpc, webhooks, addresses }
+}
+
+async function listen({ rpc, webhooks, addresses }: Faces, { config, disk, store }: Parts): Promise<void> {
+  try {
+    addresses.socket = await rpc.start()
+    addresses.intake = await listenIntake(webhooks, config.intake_address)
+  } catch (error) {
+    await rpc.stop()
+    disk.stop()
+    await store.stop()
+    throw error
+  }
+}
+
+async function closeIntake({ server }: WebhookServer): Promise<void> {
+  const closed = new Promise<void>(resolve => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), lastAnswersMs)
+  await closed
+  clearTimeout(timer)
 }
 
 /** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
@@ -272,54 +272,47 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   await disk.start()
   const registry = new Registry(config.bot_max_active)
   registry.load(opened.definitions)
-  const expressions = new ExpressionProcess()
-  const parts: Parts = { config, log, now, store, registry, disk, expressions, env, egress }
+  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), env, egress, contract }
   const { dispatcher, kinds } = deliveryParts(parts)
   let closing = false
   const assertOpen = (): void => {
     if (closing) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
-    if (disk.state.full) throw new Fault('storage_full', `less than ${disk.state.reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
+    const { full, reserve_bytes } = disk.state
+    if (full)
+      throw new Fault('storage_full', `less than ${reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
   }
-  const acceptor = new Acceptor({ store, registry, limits: config, now, makeId: uuidv7Maker(), onRuns: ids => dispatcher.wake(ids), log: log.event, assertOpen })
-  const runs = new RunController({ store, dispatcher, bots: registry.bots, config, now })
-  const addresses = { socket: config.socket, intake: config.intake_address }
-  const context: Context = {
-    config, store, registry, acceptor, expressions, runs, now,
-    assertEndpoint: endpointCheck(egress),
-    botChanged: id => dispatcher.forget(id),
-    ...reports(parts, dispatcher, () => context, started_at, addresses),
-  }
-  const jsonrpc = new Jsonrpc({ contract, handlers: allMethods(context), limits: config, logBug: log.bug })
-  const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
-  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret: secretReader(env, now), now, log: log.event, logBug: log.bug, isClosing: () => closing })
-  try {
-    addresses.socket = await rpc.start()
-    addresses.intake = await listenIntake(webhooks, config.intake_address)
-  } catch (error) {
-    await rpc.stop()
-    disk.stop()
-    await store.stop()
-    throw error
-  }
-  const stopRetention = startRetention(parts)
+  const acceptor = new Acceptor({
+    store,
+    registry,
+    limits: config,
+    now,
+    makeId: uuidv7Maker(),
+    onRuns: ids => dispatcher.wake(ids),
+    log: log.event,
+    assertOpen,
+  })
+  const served = faces(parts, dispatcher, acceptor, started_at, () => closing)
+  const { rpc, webhooks, addresses } = served
+  await listen(served, parts)
+  const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
+  const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
+  retention.start()
   dispatcher.start(opened.waiting_bots, opened.next_due_at)
-  log.event('router.ready', { pid: process.pid, socket: addresses.socket, intake: addresses.intake, recovered: opened.recovered, open_runs: opened.open_runs, start_ms: now() - started_at })
+  const { recovered, open_runs } = opened
+  log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
     closing = true
-    stopRetention()
+    retention.stop()
     // Commands that are told to end have their own grace within this one.
     await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
-    const closed = new Promise<void>(resolve => webhooks.server.close(() => resolve()))
-    webhooks.server.closeIdleConnections()
-    setTimeout(() => webhooks.server.closeAllConnections(), 1000).unref()
-    await Promise.all([closed, rpc.stop(), ...Object.values(kinds).map(kind => kind.stop()), expressions.stop()])
+    await Promise.all([closeIntake(webhooks), rpc.stop(), ...Object.values(kinds).map(kind => kind.stop()), parts.expressions.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})
     log.flush()
   }
-  return { config, socket: addresses.socket, intake: addresses.intake, stop: () => (stopped ??= stop()) }
+  return { config, ...addresses, stop: () => (stopped ??= stop()) }
 }
 
 /** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */
@@ -331,7 +324,10 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
   }
   process.on('uncaughtException', error => last(`bug, stopping: ${error.stack}`, exitCodes.internal))
   process.on('unhandledRejection', error => last(`bug, stopping: ${error instanceof Error ? error.stack : String(error)}`, exitCodes.internal))
-  const router = await startRouter(readConfig(env, flags), { env, onFatal: message => last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError) })
+  const router = await startRouter(readConfig(env, flags), {
+    env,
+    onFatal: message => last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError),
+  })
   let asked = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

@@ -18,7 +18,13 @@ async function serve(flags: Record<string, unknown>): Promise<never> {
 }
 
 try {
-  process.exitCode = await runProgram(process.argv.slice(2), { env: process.env, stateDir, socket: defaultSocket(process.env, stateDir), version: manifest.version, serve })
+  process.exitCode = await runProgram(process.argv.slice(2), {
+    env: process.env,
+    stateDir,
+    socket: defaultSocket(process.env, stateDir),
+    version: manifest.version,
+    serve,
+  })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error
   console.error(`signalbox: ${error.message}`)

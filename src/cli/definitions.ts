@@ -8,7 +8,7 @@ const most = 500
 
 async function everyPage<T>(read: (cursor: string | undefined) => Promise<{ page: T[]; next_cursor?: string }>): Promise<T[]> {
   const all: T[] = []
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const { page, next_cursor } = await read(cursor)
     all.push(...page)
     if (next_cursor === undefined) return all
@@ -41,11 +41,26 @@ export function addSources(program: Command, session: () => Session): void {
         'there are no sources; write one with: signalbox register file.json',
       )
     })
-  sources.command('show <source>').description('one source').action(async (source_id: string) => show((await session().call('source.get', { source_id })).source))
-  sources.command('put <file>').description('write a source from JSON; - for standard input').action(async (file: string) => show((await session().call('source.put', { source: jsonFile(file, file) as SourceInput })).source))
-  sources.command('delete <source>').description('delete a source').action(async (source_id: string) => show((await session().call('source.delete', { source_id })).source))
-  sources.command('enable <source>').description('let a source take events again').action(async (source_id: string) => show((await session().call('source.enable', { source_id })).source))
-  sources.command('disable <source>').description('refuse its events for now').action(async (source_id: string) => show((await session().call('source.disable', { source_id })).source))
+  sources
+    .command('show <source>')
+    .description('one source')
+    .action(async (source_id: string) => show((await session().call('source.get', { source_id })).source))
+  sources
+    .command('put <file>')
+    .description('write a source from JSON; - for standard input')
+    .action(async (file: string) => show((await session().call('source.put', { source: jsonFile(file, file) as SourceInput })).source))
+  sources
+    .command('delete <source>')
+    .description('delete a source')
+    .action(async (source_id: string) => show((await session().call('source.delete', { source_id })).source))
+  sources
+    .command('enable <source>')
+    .description('let a source take events again')
+    .action(async (source_id: string) => show((await session().call('source.enable', { source_id })).source))
+  sources
+    .command('disable <source>')
+    .description('refuse its events for now')
+    .action(async (source_id: string) => show((await session().call('source.disable', { source_id })).source))
 }
 
 export function addTriggers(program: Command, session: () => Session): void {
@@ -73,11 +88,26 @@ export function addTriggers(program: Command, session: () => Session): void {
         'there are no triggers; write one with: signalbox triggers put file.json',
       )
     })
-  triggers.command('show <trigger>').description('one trigger').action(async (trigger_id: string) => show((await session().call('trigger.get', { trigger_id })).trigger))
-  triggers.command('put <file>').description('write a trigger from JSON; - for standard input').action(async (file: string) => show((await session().call('trigger.put', { trigger: jsonFile(file, file) as TriggerInput })).trigger))
-  triggers.command('delete <trigger>').description('delete a trigger').action(async (trigger_id: string) => show((await session().call('trigger.delete', { trigger_id })).trigger))
-  triggers.command('enable <trigger>').description('let a trigger match again').action(async (trigger_id: string) => show((await session().call('trigger.enable', { trigger_id })).trigger))
-  triggers.command('disable <trigger>').description('let it match nothing for now').action(async (trigger_id: string) => show((await session().call('trigger.disable', { trigger_id })).trigger))
+  triggers
+    .command('show <trigger>')
+    .description('one trigger')
+    .action(async (trigger_id: string) => show((await session().call('trigger.get', { trigger_id })).trigger))
+  triggers
+    .command('put <file>')
+    .description('write a trigger from JSON; - for standard input')
+    .action(async (file: string) => show((await session().call('trigger.put', { trigger: jsonFile(file, file) as TriggerInput })).trigger))
+  triggers
+    .command('delete <trigger>')
+    .description('delete a trigger')
+    .action(async (trigger_id: string) => show((await session().call('trigger.delete', { trigger_id })).trigger))
+  triggers
+    .command('enable <trigger>')
+    .description('let a trigger match again')
+    .action(async (trigger_id: string) => show((await session().call('trigger.enable', { trigger_id })).trigger))
+  triggers
+    .command('disable <trigger>')
+    .description('let it match nothing for now')
+    .action(async (trigger_id: string) => show((await session().call('trigger.disable', { trigger_id })).trigger))
 }
 
 function where({ endpoint }: Bot): string {
@@ -110,7 +140,16 @@ export function addBots(program: Command, session: () => Session): void {
         'there are no bots; write one with: signalbox bots put file.json',
       )
     })
-  bots.command('show <bot>').description('one bot').action(async (bot_id: string) => show((await session().call('bot.get', { bot_id })).bot))
-  bots.command('put <file>').description('write a bot from JSON; - for standard input').action(async (file: string) => show((await session().call('bot.put', { bot: jsonFile(file, file) as BotInput })).bot))
-  bots.command('delete <bot>').description('delete a bot').action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
+  bots
+    .command('show <bot>')
+    .description('one bot')
+    .action(async (bot_id: string) => show((await session().call('bot.get', { bot_id })).bot))
+  bots
+    .command('put <file>')
+    .description('write a bot from JSON; - for standard input')
+    .action(async (file: string) => show((await session().call('bot.put', { bot: jsonFile(file, file) as BotInput })).bot))
+  bots
+    .command('delete <bot>')
+    .description('delete a bot')
+    .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
 }

@@ -12,13 +12,21 @@ interface Finding {
 }
 
 const oldestNode = [24, 18, 1]
-const forgejoFiles = ['/etc/forgejo/app.ini', '/etc/gitea/app.ini', '/var/lib/forgejo/custom/conf/app.ini', '/var/lib/gitea/custom/conf/app.ini', '/data/gitea/conf/app.ini']
+const forgejoFiles = [
+  '/etc/forgejo/app.ini',
+  '/etc/gitea/app.ini',
+  '/var/lib/forgejo/custom/conf/app.ini',
+  '/var/lib/gitea/custom/conf/app.ini',
+  '/data/gitea/conf/app.ini',
+]
 
 function nodeVersion(): Finding {
   const found = process.versions.node.split('.').map(Number)
   const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
   const detail = `Node ${process.versions.node}`
-  return difference >= 0 ? { check: 'node', verdict: 'ok', detail } : { check: 'node', verdict: 'bad', detail, mend: `use ${oldestNode.join('.')} or newer; scripts/start brings it` }
+  return difference >= 0
+    ? { check: 'node', verdict: 'ok', detail }
+    : { check: 'node', verdict: 'bad', detail, mend: `use ${oldestNode.join('.')} or newer; scripts/start brings it` }
 }
 
 function stateDir(path: string): Finding[] {
@@ -33,7 +41,12 @@ function stateDir(path: string): Finding[] {
   const reserveMib = Math.floor(Math.max(64, Math.min((blocks * bsize * 0.05) / 1_048_576, 1024)))
   const space: Finding =
     freeMib < reserveMib
-      ? { check: 'space', verdict: 'bad', detail: `${freeMib} MiB free, ${reserveMib} MiB are kept in reserve: events are answered 507`, mend: 'free some space, or set disk_reserve_bytes in the configuration' }
+      ? {
+          check: 'space',
+          verdict: 'bad',
+          detail: `${freeMib} MiB free, ${reserveMib} MiB are kept in reserve: events are answered 507`,
+          mend: 'free some space, or set disk_reserve_bytes in the configuration',
+        }
       : { check: 'space', verdict: freeMib < 2 * reserveMib ? 'warn' : 'ok', detail: `${freeMib} MiB free` }
   return [mode, space]
 }
@@ -41,7 +54,15 @@ function stateDir(path: string): Finding[] {
 async function router(session: Session): Promise<Finding[]> {
   const { socket } = session.environment
   const found = lstatSync(socket, { throwIfNoEntry: false })
-  if (found === undefined) return [{ check: 'router', verdict: 'bad', detail: `no socket at ${socket}: no router runs, or it uses another path`, mend: 'start it with scripts/start or signalbox serve; SIGNALBOX_SOCKET names another path' }]
+  if (found === undefined)
+    return [
+      {
+        check: 'router',
+        verdict: 'bad',
+        detail: `no socket at ${socket}: no router runs, or it uses another path`,
+        mend: 'start it with scripts/start or signalbox serve; SIGNALBOX_SOCKET names another path',
+      },
+    ]
   if (!found.isSocket()) return [{ check: 'router', verdict: 'bad', detail: `${socket} is no socket`, mend: 'move it away' }]
   const mode = found.mode & 0o777
   try {
@@ -50,17 +71,42 @@ async function router(session: Session): Promise<Finding[]> {
       { check: 'router', verdict: 'ok', detail: `version ${status.version}, pid ${status.pid}, intake ${status.intake_address}` },
       status.store.synchronous === 2 && status.store.journal_mode === 'wal'
         ? { check: 'store', verdict: 'ok', detail: `SQLite ${status.sqlite_version}, WAL, synchronous=FULL` }
-        : { check: 'store', verdict: 'bad', detail: `journal_mode=${status.store.journal_mode}, synchronous=${status.store.synchronous}`, mend: 'this is a bug: accepted events would not survive a power loss' },
+        : {
+            check: 'store',
+            verdict: 'bad',
+            detail: `journal_mode=${status.store.journal_mode}, synchronous=${status.store.synchronous}`,
+            mend: 'this is a bug: accepted events would not survive a power loss',
+          },
     ]
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
-    if (status.runs.dead! > 0) findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
+    if (status.runs.dead > 0)
+      findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
     for (const bot of status.bots) {
-      if (!bot.enabled) findings.push({ check: 'bot', verdict: 'warn', detail: `${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`, mend: 'write it again with signalbox bots put' })
-      else if (bot.health?.state !== 'closed') findings.push({ check: 'bot', verdict: 'warn', detail: `${bot.id} failed ${bot.health?.consecutive_failures} times in a row, its runs wait`, mend: `signalbox runs --bot ${bot.id}` })
+      if (!bot.enabled)
+        findings.push({
+          check: 'bot',
+          verdict: 'warn',
+          detail: `${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`,
+          mend: 'write it again with signalbox bots put',
+        })
+      else if (bot.health?.state !== 'closed')
+        findings.push({
+          check: 'bot',
+          verdict: 'warn',
+          detail: `${bot.id} failed ${bot.health?.consecutive_failures} times in a row, its runs wait`,
+          mend: `signalbox runs --bot ${bot.id}`,
+        })
     }
     return findings
   } catch (error) {
-    return [{ check: 'router', verdict: 'bad', detail: `${socket} is stale: ${(error as Error).message}`, mend: 'start the router; it replaces a stale socket by itself' }]
+    return [
+      {
+        check: 'router',
+        verdict: 'bad',
+        detail: `${socket} is stale: ${(error as Error).message}`,
+        mend: 'start the router; it replaces a stale socket by itself',
+      },
+    ]
   }
 }
 
@@ -83,10 +129,19 @@ function forgejo(given: string | undefined): Finding {
     const hosts = allowedHosts(ini) ?? ''
     const open = hosts.split(',').some(entry => ['*', 'loopback', '127.0.0.1', '127.0.0.0/8', 'localhost'].includes(entry.trim().toLowerCase()))
     if (open) return { check, verdict: 'ok', detail: `${path} lets webhooks go to loopback (ALLOWED_HOST_LIST = ${hosts})` }
-    return { check, verdict: 'bad', detail: `${path} refuses webhooks to this machine: ALLOWED_HOST_LIST is ${hosts === '' ? 'not set, which means external only' : hosts}`, mend }
+    return {
+      check,
+      verdict: 'bad',
+      detail: `${path} refuses webhooks to this machine: ALLOWED_HOST_LIST is ${hosts === '' ? 'not set, which means external only' : hosts}`,
+      mend,
+    }
   }
   const looked = given === undefined ? 'no app.ini was found here' : `${given} cannot be read`
-  return { check, verdict: given === undefined ? 'ok' : 'bad', detail: `${looked}; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}` }
+  return {
+    check,
+    verdict: given === undefined ? 'ok' : 'bad',
+    detail: `${looked}; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}`,
+  }
 }
 
 export function addDoctor(program: Command, session: () => Session): void {
@@ -100,7 +155,10 @@ export function addDoctor(program: Command, session: () => Session): void {
       const signs = { ok: paint(current.output, 'green', 'ok  '), warn: paint(current.output, 'yellow', 'warn'), bad: paint(current.output, 'red', 'BAD ') }
       for (const finding of findings) {
         if (current.output.json) current.output.line(JSON.stringify(finding))
-        else current.output.line(`${signs[finding.verdict]} ${finding.check.padEnd(8)} ${finding.detail}${finding.mend === undefined ? '' : `\n              → ${finding.mend}`}`)
+        else
+          current.output.line(
+            `${signs[finding.verdict]} ${finding.check.padEnd(8)} ${finding.detail}${finding.mend === undefined ? '' : `\n              → ${finding.mend}`}`,
+          )
       }
       if (findings.some(finding => finding.verdict === 'bad')) throw new NoError('')
     })

@@ -18,7 +18,8 @@ export function addEmit(program: Command, session: () => Session): void {
       if (output.json) return output.line(JSON.stringify(answer))
       output.line(`event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`)
       if (answer.matched_triggers.length === 0) output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
-      for (const [index, trigger] of answer.matched_triggers.entries()) output.line(`  ${paint(output, 'green', '✓')} ${trigger}  run ${answer.runs[index] ?? '-'}`)
+      for (const [index, trigger] of answer.matched_triggers.entries())
+        output.line(`  ${paint(output, 'green', '✓')} ${trigger}  run ${answer.runs[index] ?? '-'}`)
       return undefined
     })
 }

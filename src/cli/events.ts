@@ -53,7 +53,11 @@ export function addEvents(program: Command, session: () => Session): void {
           { title: 'TYPE', value: event => event.type },
           { title: 'SUBJECT', value: event => event.subject ?? '-' },
           { title: 'BYTES', value: event => String(event.body_bytes) },
-          { title: 'TRIGGERS', value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')), style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green') },
+          {
+            title: 'TRIGGERS',
+            value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')),
+            style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green'),
+          },
         ],
         'no such events',
       )

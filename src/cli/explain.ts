@@ -9,7 +9,9 @@ function mark(output: Output, holds: boolean): string {
 }
 
 function expectation({ operator, expected }: Condition): string {
-  return operator === 'equals' ? shortened(expected === null || typeof expected !== 'string' ? expected : JSON.stringify(expected)) : `${operator} ${shortened(JSON.stringify(expected))}`
+  return operator === 'equals'
+    ? shortened(expected === null || typeof expected !== 'string' ? expected : JSON.stringify(expected))
+    : `${operator} ${shortened(JSON.stringify(expected))}`
 }
 
 function foundText(found: readonly unknown[]): string {
@@ -27,7 +29,9 @@ export function printConditions(output: Output, conditions: readonly Condition[]
       const field = own.filter(condition => condition.path === path)
       const [first] = field
       const alone = field.length === 1 ? ` ${expectation(first!)}` : ' any of'
-      output.line(`${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!.found))}`)
+      output.line(
+        `${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!.found))}`,
+      )
       if (field.length > 1) for (const condition of field) output.line(`${inner}    ${mark(output, condition.holds)} ${expectation(condition)}`)
     }
   }
@@ -35,7 +39,9 @@ export function printConditions(output: Output, conditions: readonly Condition[]
 
 function printDecision(output: Output, decision: ExplainedDecision): void {
   const title = `${decision.trigger_id} ${paint(output, 'dim', `v${decision.trigger_version}`)}`
-  output.line(`${mark(output, decision.matched)} ${paint(output, 'bold', title)}  ${decision.matched ? 'matched' : 'did not match'}: ${shortened(decision.reason, 200)}`)
+  output.line(
+    `${mark(output, decision.matched)} ${paint(output, 'bold', title)}  ${decision.matched ? 'matched' : 'did not match'}: ${shortened(decision.reason, 200)}`,
+  )
   printConditions(output, decision.conditions, '    ')
   const worth = decision.gates.filter(gate => gate.verdict !== 'pass' || gate.gate === 'outbox')
   for (const gate of worth.filter(each => each.gate !== 'filter')) {

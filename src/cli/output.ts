@@ -16,12 +16,24 @@ export function paint(output: Output, style: Style, text: string): string {
 
 /** Control characters of an event must not reach a terminal: they are shown as escapes; line breaks too, unless they are kept. */
 export function plain(text: string, keepLines = false): string {
-  if (keepLines) return text.split('\n').map(line => plain(line)).join('\n')
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  if (keepLines)
+    return text
+      .split('\n')
+      .map(line => plain(line))
+      .join('\n')
+  return text.replaceAll(
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 export function time(ms: number | undefined): string {
-  return ms === undefined ? '-' : new Date(ms).toISOString().replace('T', ' ').replace(/\.\d+Z$/, 'Z')
+  return ms === undefined
+    ? '-'
+    : new Date(ms)
+        .toISOString()
+        .replace('T', ' ')
+        .replace(/\.\d+Z$/, 'Z')
 }
 
 export function shortened(value: unknown, most = 60): string {
@@ -53,7 +65,12 @@ export function table<T>(output: Output, rows: readonly T[], columns: readonly C
       })
       .join('  ')
       .trimEnd()
-  output.line(laid(columns.map(column => column.title), () => 'bold'))
+  output.line(
+    laid(
+      columns.map(column => column.title),
+      () => 'bold',
+    ),
+  )
   for (const [place, row] of cells.entries()) output.line(laid(row, index => columns[index]!.style?.(rows[place]!)))
   return undefined
 }
@@ -65,7 +82,11 @@ export function record(output: Output, value: object): void {
   const width = Math.max(...entries.map(([name]) => name.length))
   for (const [name, field] of entries) {
     const isTime = typeof field === 'number' && (name.endsWith('_at') || name === 'timestamp' || name === 'not_before')
-    const text = isTime ? time(field) : typeof field === 'string' ? plain(field) : plain(JSON.stringify(field, null, 2), true).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
+    const text = isTime
+      ? time(field)
+      : typeof field === 'string'
+        ? plain(field)
+        : plain(JSON.stringify(field, null, 2), true).replaceAll('\n', `\n${' '.repeat(width + 2)}`)
     output.line(`${paint(output, 'dim', name.padEnd(width))}  ${text}`)
   }
   return undefined

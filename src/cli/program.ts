@@ -37,7 +37,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   let opened: Session | undefined
   const session = (): Session => {
     const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
-    const terminal = process.stdout.isTTY === true && !options.env.NO_COLOR
+    const terminal = process.stdout.isTTY && !options.env.NO_COLOR
     opened ??= new Session({ json: json === true, terminal, line: text => console.log(text) }, { ...options, socket: socket ?? options.socket })
     return opened
   }
@@ -51,7 +51,8 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
-  for (const add of [addEmit, addRegister, addEvents, addExplain, addTest, addRuns, addReplay, addSources, addTriggers, addBots, addDoctor, addRpc]) add(program, session)
+  for (const add of [addEmit, addRegister, addEvents, addExplain, addTest, addRuns, addReplay, addSources, addTriggers, addBots, addDoctor, addRpc])
+    add(program, session)
   for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
   return { program, close: () => opened?.close() }
 }
@@ -76,7 +77,8 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
     if (error instanceof NoError) return tell(error.message, exitCodes.no)
     if (error instanceof UsageError) return tell(error.message, exitCodes.usage)
     if (error instanceof RpcError) return tell(`${error.message}${hint(error)}`, exitCodes.no)
-    if (error instanceof ConnectionError) return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
+    if (error instanceof ConnectionError)
+      return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
     throw error
   } finally {
     close()

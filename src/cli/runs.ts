@@ -45,7 +45,12 @@ export function addRuns(program: Command, session: () => Session): void {
     .option('--cursor <text>', 'go on where an answer ended')
     .action(async ({ trigger, bot, event, ...rest }: ListOptions) => {
       const current = session()
-      const answer = await current.call('run.list', { ...rest, trigger_id: trigger, bot_id: bot, ...(event === undefined ? {} : { event_id: await current.eventId(event) }) })
+      const answer = await current.call('run.list', {
+        ...rest,
+        trigger_id: trigger,
+        bot_id: bot,
+        ...(event === undefined ? {} : { event_id: await current.eventId(event) }),
+      })
       printRuns(current.output, answer.runs)
       if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })
@@ -53,6 +58,11 @@ export function addRuns(program: Command, session: () => Session): void {
     .command('show <run>')
     .description('one run (or "last")')
     .action(async (run: string) => record(session().output, (await session().call('run.get', { run_id: await session().runId(run) })).run))
+  addHistory(runs, session)
+  addActions(runs, session)
+}
+
+function addHistory(runs: Command, session: () => Session): void {
   runs
     .command('history <run>')
     .description('every move and attempt of a run (or "last")')
@@ -88,6 +98,9 @@ export function addRuns(program: Command, session: () => Session): void {
         )
       }
     })
+}
+
+function addActions(runs: Command, session: () => Session): void {
   const act = (name: 'cancel' | 'retry' | 'discard', description: string): void => {
     const command = runs.command(`${name} <run>`).description(description)
     if (name !== 'retry') command.option('-r, --reason <text>', 'why')

@@ -66,8 +66,7 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
 export function compileContract(): Map<string, MethodContract> {
   const document = contractDocument()
   const ajv = new Ajv(options)
-  const absolute = (schema: unknown): object =>
-    JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
+  const absolute = (schema: unknown): object => JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
   ajv.addSchema({ $id: 'contract', definitions: absolute(document.components.schemas) })
   const compiled = (method: MethodDescriptor): MethodContract => {
     let result: Validator<Methods[keyof Methods]['result']> | undefined

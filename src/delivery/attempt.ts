@@ -84,7 +84,9 @@ function runPart({ id, attempt, trigger_id, trigger_version, bot_id, workflow_id
 /** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */
 function payloadText({ run, view }: Record): string {
   if (run.event.body_format !== 'json') return JSON.stringify(view.payload)
-  return Buffer.from(run.event.body).toString('utf8').replaceAll(/[\r\n]+/g, ' ')
+  return Buffer.from(run.event.body)
+    .toString('utf8')
+    .replaceAll(/[\r\n]+/g, ' ')
 }
 
 function compose(record: Record): void {
@@ -120,7 +122,12 @@ function attemptRow(result: DeliveryResult, started_at: number, ended_at: number
 }
 
 /** The one place where an outcome becomes a move. */
-function decide({ run, trigger, started_at }: Partial<Record> & Pick<Record, 'run' | 'started_at'>, result: DeliveryResult, cancelled: boolean, options: AttemptOptions): Attempted {
+function decide(
+  { run, trigger, started_at }: Partial<Record> & Pick<Record, 'run' | 'started_at'>,
+  result: DeliveryResult,
+  cancelled: boolean,
+  options: AttemptOptions,
+): Attempted {
   const at = options.now()
   const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
   const base = { run_id: run.id, lease_token: run.lease_token!, at }
@@ -164,7 +171,11 @@ export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancel
     // A bug, or a store that does not answer, must not strand the run: it is tried again like a bot that is away.
     const known = error instanceof NotBegun
     if (!known) options.logBug(error)
-    const result = failure(known && !error.transient ? 'refused' : 'unreachable', known ? error.message : 'the attempt could not be prepared; the router\'s log says why', { status: known ? error.status : 'E_ROUTER' })
+    const result = failure(
+      known && !error.transient ? 'refused' : 'unreachable',
+      known ? error.message : "the attempt could not be prepared; the router's log says why",
+      { status: known ? error.status : 'E_ROUTER' },
+    )
     return decide(record, result, isCancelled(), options)
   }
 }

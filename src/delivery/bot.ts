@@ -13,7 +13,11 @@ export interface EventView {
 }
 
 /** Renders a template over a scope; name is what its paths begin with in reasons. */
-export type Render = (template: unknown, name: string, scope: unknown) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string; transient: boolean }>
+export type Render = (
+  template: unknown,
+  name: string,
+  scope: unknown,
+) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string; transient: boolean }>
 
 /** What is delivered, ready made. */
 export interface Delivery {
@@ -54,6 +58,10 @@ export interface BotKind<E extends Endpoint = Endpoint> {
   stop(): Promise<void>
 }
 
-export function failure(kind: (DeliveryResult & { outcome: 'failure' })['kind'], error: string, rest: { status?: string; output?: string; retry_after_ms?: number; disable_bot?: boolean } = {}): DeliveryResult {
+export function failure(
+  kind: (DeliveryResult & { outcome: 'failure' })['kind'],
+  error: string,
+  rest: { status?: string; output?: string; retry_after_ms?: number; disable_bot?: boolean } = {},
+): DeliveryResult {
   return { outcome: 'failure', kind, error, status: null, output: '', ...rest }
 }

@@ -197,7 +197,9 @@ export class Dispatcher {
   /** Runs that were claimed while the router began to end: they were not begun, so no attempt is counted. */
   async #putBack(runs: ClaimedRun[]): Promise<void> {
     const at = this.#options.now()
-    await this.#options.store.move(runs.map(({ id, lease_token }) => ({ run_id: id, lease_token: lease_token!, at, ...move('put_back'), uncount_attempt: true })))
+    await this.#options.store.move(
+      runs.map(({ id, lease_token }) => ({ run_id: id, lease_token: lease_token!, at, ...move('put_back'), uncount_attempt: true })),
+    )
   }
 
   /** Writes how an attempt ended, again and again until the store takes it: the lease guards it. */
@@ -276,7 +278,8 @@ export class Dispatcher {
     const before = this.#breakers.get(bot_id) ?? closedBreaker
     const after = recorded(before, healthy, now(), config.breaker_open_ms)
     this.#breakers.set(bot_id, after)
-    if (after.open_until > before.open_until) log('bot.breaker_opened', { bot_id, consecutive_failures: after.consecutive_failures, open_until: after.open_until })
+    if (after.open_until > before.open_until)
+      log('bot.breaker_opened', { bot_id, consecutive_failures: after.consecutive_failures, open_until: after.open_until })
     if (after.consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) disable(`${disableAfter} attempts in a row failed`)
   }
 }

@@ -16,7 +16,24 @@ function list(...blocks: string[]): BlockList {
 // Metadata services hand out credentials: never, whatever the configuration says of the range around them.
 const never = list('169.254.0.0/16', 'fe80::/10', 'fd00:ec2::254/128', '168.63.129.16/32', '100.100.100.200/32')
 // Unspecified, multicast, reserved, documentation, and IPv6 forms that carry an IPv4 address of their own.
-const special = list('0.0.0.0/8', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3', 'ff00::/8', '2001::/32', '2002::/16', '64:ff9b::/96', '64:ff9b:1::/48', '2001:db8::/32', 'fec0::/10', '100::/64', '::ffff:0:0:0/96')
+const special = list(
+  '0.0.0.0/8',
+  '192.0.0.0/24',
+  '192.0.2.0/24',
+  '192.88.99.0/24',
+  '198.51.100.0/24',
+  '203.0.113.0/24',
+  '224.0.0.0/3',
+  'ff00::/8',
+  '2001::/32',
+  '2002::/16',
+  '64:ff9b::/96',
+  '64:ff9b:1::/48',
+  '2001:db8::/32',
+  'fec0::/10',
+  '100::/64',
+  '::ffff:0:0:0/96',
+)
 const compatible = list('::/96')
 const loopback = list('127.0.0.0/8', '::1/128')
 const privateRanges = list('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '198.18.0.0/15', 'fc00::/7')

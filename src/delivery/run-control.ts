@@ -46,12 +46,14 @@ export class RunController {
     const run = await this.#options.store.run(run_id)
     const waits = run === null || !['assigned', 'running', 'paused'].includes(run.state)
     if (!waits) {
-      const asked = await this.#make(run_id, 'cancel', ['request_cancel_running', 'request_cancel', 'request_cancel_paused'], { request_cancel: true, reason: said, error: said }).catch(
-        (error: unknown) => {
-          if (error instanceof Fault && error.fault === 'invalid_state') return undefined
-          throw error
-        },
-      )
+      const asked = await this.#make(run_id, 'cancel', ['request_cancel_running', 'request_cancel', 'request_cancel_paused'], {
+        request_cancel: true,
+        reason: said,
+        error: said,
+      }).catch((error: unknown) => {
+        if (error instanceof Fault && error.fault === 'invalid_state') return undefined
+        throw error
+      })
       if (asked !== undefined) {
         this.#options.dispatcher.cancel(run_id)
         return asked
@@ -61,7 +63,12 @@ export class RunController {
   }
 
   async retry(run_id: string): Promise<StoredRun> {
-    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], { fresh_attempts: true, not_before: this.#options.now(), error: null, reason: 'retried by a person' })
+    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], {
+      fresh_attempts: true,
+      not_before: this.#options.now(),
+      error: null,
+      reason: 'retried by a person',
+    })
     this.#options.dispatcher.wake([run.bot_id])
     return run
   }
@@ -73,13 +80,20 @@ export class RunController {
   waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined {
     const { bots, dispatcher, config, now } = this.#options
     const bot = bots.get(run.bot_id)
-    if (bot?.enabled === false) return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }
+    if (bot?.enabled === false)
+      return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }
     const health = dispatcher.health(run.bot_id)
-    if (health.state !== 'closed') return { gate: 'breaker', detail: `the breaker of bot ${run.bot_id} is ${health.state} after ${health.consecutive_failures} failures in a row, until ${new Date(health.open_until!).toISOString()}` }
+    if (health.state !== 'closed')
+      return {
+        gate: 'breaker',
+        detail: `the breaker of bot ${run.bot_id} is ${health.state} after ${health.consecutive_failures} failures in a row, until ${new Date(health.open_until!).toISOString()}`,
+      }
     if (run.not_before > now()) return { gate: 'outbox', detail: `attempt ${run.attempt + 1} is due at ${new Date(run.not_before).toISOString()}` }
     const active = dispatcher.activeOf(run.bot_id)
-    if (bot !== undefined && active >= bot.max_active) return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs in hand, its limit is ${bot.max_active}` }
-    if (dispatcher.active >= config.max_active) return { gate: 'concurrency', detail: `${dispatcher.active} runs are with bots, the router's limit is ${config.max_active}` }
+    if (bot !== undefined && active >= bot.max_active)
+      return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs in hand, its limit is ${bot.max_active}` }
+    if (dispatcher.active >= config.max_active)
+      return { gate: 'concurrency', detail: `${dispatcher.active} runs are with bots, the router's limit is ${config.max_active}` }
     return undefined
   }
 

@@ -41,6 +41,14 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
     return
   }
   const [status, title] = refusals[error.code ?? ''] ?? [400, 'Bad Request']
-  const body = JSON.stringify({ type: 'urn:signalbox:error:bad_request', title, status, detail: 'the request is not valid HTTP/1.1, too large or too slow', code: 'E_HTTP' })
-  socket.end(`HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  const body = JSON.stringify({
+    type: 'urn:signalbox:error:bad_request',
+    title,
+    status,
+    detail: 'the request is not valid HTTP/1.1, too large or too slow',
+    code: 'E_HTTP',
+  })
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
 }

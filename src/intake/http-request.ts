@@ -21,7 +21,8 @@ export function limitServer(server: Server, connections: number): void {
 /** Headers by lower-case name, in a map that no header name can surprise. Doubled ones of the given names are refused. */
 export function headersOnce(request: IncomingMessage, once: readonly string[]): Map<string, string> {
   const raw = request.rawHeaders
-  if (raw.length / 2 > maxHeaders) throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
+  if (raw.length / 2 > maxHeaders)
+    throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
   const headers = new Map<string, string>()
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index]!.toLowerCase()
@@ -68,7 +69,8 @@ export class BodyBudget {
 
   add(bytes: number): void {
     this.#bytes += bytes
-    if (this.#bytes > this.#limit) throw new Fault('overloaded', 'too many large bodies are coming in at once; try again shortly', { reason: 'E_BODIES', retryAfterS: 5 })
+    if (this.#bytes > this.#limit)
+      throw new Fault('overloaded', 'too many large bodies are coming in at once; try again shortly', { reason: 'E_BODIES', retryAfterS: 5 })
   }
 
   release(bytes: number): void {
@@ -90,7 +92,7 @@ export async function readBody(request: IncomingMessage, headers: ReadonlyMap<st
       chunks.push(chunk)
     } catch (error) {
       request.pause()
-      reject(error as Error)
+      reject(error)
     }
   })
   request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))

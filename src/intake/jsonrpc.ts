@@ -125,7 +125,9 @@ export class Jsonrpc {
     const request = value as JSONRPCRequest
     const isNotification = request.id === undefined
     if (!slots.take()) {
-      return isNotification ? undefined : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), call)
+      return isNotification
+        ? undefined
+        : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), call)
     }
     try {
       const response = await this.#server.receive(request, call)
@@ -146,7 +148,7 @@ export class Jsonrpc {
 }
 
 /** Params by name, whichever way they came. */
-function byName(given: JSONRPCParams | undefined, names: string[]): unknown {
+function byName(given: object | undefined, names: string[]): unknown {
   if (given === undefined) return {}
   if (!Array.isArray(given)) return given
   if (given.length > names.length) {

@@ -43,7 +43,15 @@ function isLetter(byte: number): boolean {
 
 /** How the Hero services find out what speaks here. */
 function heroService(): Record<string, unknown> {
-  return { service_id: 'signalbox', name: 'signalbox', title: 'Signalbox', description: contractDocument().info.title, version: programVersion(), protocol: 'openrpc', socket: 'rpc' }
+  return {
+    service_id: 'signalbox',
+    name: 'signalbox',
+    title: 'Signalbox',
+    description: contractDocument().info.title,
+    version: programVersion(),
+    protocol: 'openrpc',
+    socket: 'rpc',
+  }
 }
 
 export class RpcServer {
@@ -182,7 +190,7 @@ export class RpcServer {
     } catch (error) {
       if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
-      sendFault(response, error, { ...close, ...(error instanceof Fault && error.data?.allow !== undefined ? { allow: String(error.data.allow) } : {}) })
+      sendFault(response, error, { ...close, ...(error instanceof Fault && error.allow !== undefined ? { allow: error.allow } : {}) })
     }
   }
 
@@ -190,7 +198,7 @@ export class RpcServer {
     const path = (request.url ?? '').split('?', 1)[0]
     const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/.well-known/heroservice.json': 'GET' }[path ?? '']
     if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health and /.well-known/heroservice.json are')
-    if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { data: { allow: method } })
+    if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (path === '/.well-known/heroservice.json') return sendJson(response, 200, heroService())
     if (path === '/health') {

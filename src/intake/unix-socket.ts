@@ -32,8 +32,10 @@ function answers(path: string): Promise<boolean> {
 async function clear(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
-  if (!found.isSocket()) throw new ExitError(exitCodes.cannotCreateSocket, `${path} is there and is no socket; move it away or set SIGNALBOX_SOCKET to another path`)
-  if (await answers(path)) throw new ExitError(exitCodes.cannotCreateSocket, `another program listens on ${path}; stop it or set SIGNALBOX_SOCKET to another path`)
+  if (!found.isSocket())
+    throw new ExitError(exitCodes.cannotCreateSocket, `${path} is there and is no socket; move it away or set SIGNALBOX_SOCKET to another path`)
+  if (await answers(path))
+    throw new ExitError(exitCodes.cannotCreateSocket, `another program listens on ${path}; stop it or set SIGNALBOX_SOCKET to another path`)
   unlinkSync(path)
 }
 

@@ -46,7 +46,11 @@ interface Target {
 function storedHeaders(headers: ReadonlyMap<string, string>): Record<string, string> {
   const kept: Record<string, string> = {}
   for (const [name, value] of headers) {
-    const wanted = name.startsWith('x-') || name.startsWith('ce-') || name.startsWith('webhook-') || ['content-type', 'user-agent', 'traceparent', 'tracestate', 'idempotency-key'].includes(name)
+    const wanted =
+      name.startsWith('x-') ||
+      name.startsWith('ce-') ||
+      name.startsWith('webhook-') ||
+      ['content-type', 'user-agent', 'traceparent', 'tracestate', 'idempotency-key'].includes(name)
     if (wanted) kept[name] = value
   }
   return kept
@@ -89,7 +93,14 @@ export class WebhookServer {
     const { config, logBug, isClosing } = this.#options
     const late = setTimeout(() => {
       const close = request.complete ? undefined : { connection: 'close' }
-      sendFault(response, new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', { reason: 'E_TIMEOUT', retryAfterS: 5 }), close)
+      sendFault(
+        response,
+        new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', {
+          reason: 'E_TIMEOUT',
+          retryAfterS: 5,
+        }),
+        close,
+      )
     }, config.answer_timeout_ms)
     try {
       if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
@@ -100,14 +111,14 @@ export class WebhookServer {
       else if (fault.fault !== 'not_found') this.#options.log('event.refused', { path: request.url?.slice(0, 200), code: fault.reason, detail: fault.message })
       // A body that was not read to its end cannot be followed by another request.
       const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
-      sendFault(response, error, { ...close, ...(fault?.data?.allow === undefined ? {} : { allow: String(fault.data.allow) }) })
+      sendFault(response, error, { ...close, ...(fault?.allow === undefined ? {} : { allow: fault.allow }) })
     } finally {
       clearTimeout(late)
     }
   }
 
   async #route(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
-    const [path = '', query] = splitTarget(request.url ?? '')
+    const [path, query] = splitTarget(request.url ?? '')
     if (path.length > maxPathLength) throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
     if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
     const headers = headersOnce(request, alwaysOnce)
@@ -117,7 +128,7 @@ export class WebhookServer {
     if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents') return handshake(headers, response)
     const query_payload = target.provider.takes_get && request.method === 'GET' ? new URLSearchParams(query ?? '').get('payload') : null
     if (request.method !== 'POST' && query_payload === null) {
-      throw new Fault('method_not_allowed', `deliveries are sent with POST; found ${request.method}`, { data: { allow: 'POST' } })
+      throw new Fault('method_not_allowed', `deliveries are sent with POST; found ${request.method}`, { allow: 'POST' })
     }
     if (!target.source.enabled) throw new Fault('disabled', `the source ${target.source.id} is disabled; enable it with source.enable`)
     this.#assertBodyKind(target, headers, query_payload)
@@ -165,7 +176,7 @@ export class WebhookServer {
     if (values.length === 0 && (refs.length > 0 || provider.needs_secret)) {
       const detail = unreadable === undefined ? 'it names no secret' : unreadable.reason
       this.#options.log('source.unconfigured', { source_id: source.id, detail })
-      throw new Fault('not_ready', 'the secret of this source cannot be read; the router\'s log says why', { reason: 'E_SOURCE_UNCONFIGURED', retryAfterS: 60 })
+      throw new Fault('not_ready', "the secret of this source cannot be read; the router's log says why", { reason: 'E_SOURCE_UNCONFIGURED', retryAfterS: 60 })
     }
     return values
   }
@@ -177,7 +188,8 @@ export class WebhookServer {
     const key = `${source.id} ${address}`
     const perMinute = this.#options.config.auth_failures_per_minute
     const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
-    const tooMany = (): Fault => new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', { reason: 'E_RATE', retryAfterS: 60 })
+    const tooMany = (): Fault =>
+      new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', { reason: 'E_RATE', retryAfterS: 60 })
     // A signature cannot be guessed, a token might be: only for tokens is a right one refused along with the wrong ones.
     const guessable = provider.token && secrets.length > 0 && !secrets.some(isSigningKey)
     if (guessable && !this.#failures.has(key, rate, delivery.now)) throw tooMany()
@@ -198,7 +210,8 @@ export class WebhookServer {
     const answers = await this.#options.acceptor.accept(incoming)
     if (target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json') {
       // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
-      const refused = answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
+      const refused =
+        answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
       if (refused instanceof Fault) throw refused
       const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
       return sendJson(response, 202, { events: list })
@@ -215,8 +228,10 @@ export class WebhookServer {
       if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
       const events = provider.read(delivery)
       for (const { type, subject } of events) {
-        if ((type?.length ?? 0) > maxTypeLength) throw new Fault('bad_request', `event types have at most ${maxTypeLength} characters`, { reason: 'E_EVENT_TYPE' })
-        if ((subject?.length ?? 0) > maxSubjectLength) throw new Fault('bad_request', `subjects have at most ${maxSubjectLength} characters`, { reason: 'E_SUBJECT' })
+        if ((type?.length ?? 0) > maxTypeLength)
+          throw new Fault('bad_request', `event types have at most ${maxTypeLength} characters`, { reason: 'E_EVENT_TYPE' })
+        if ((subject?.length ?? 0) > maxSubjectLength)
+          throw new Fault('bad_request', `subjects have at most ${maxSubjectLength} characters`, { reason: 'E_SUBJECT' })
       }
       return events
     } catch (error) {
@@ -262,7 +277,8 @@ function mediaType(headers: ReadonlyMap<string, string>): string {
 
 /** Anything that parsing threw is the sender's body. */
 function asJsonFault(error: unknown): unknown {
-  if (error instanceof SyntaxError || error instanceof TypeError) return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
+  if (error instanceof SyntaxError || error instanceof TypeError)
+    return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
   return error
 }
 

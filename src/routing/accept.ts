@@ -151,16 +151,23 @@ export class Acceptor {
         log('event.duplicate', { event_id: outcome.event_id, ...common })
         return { event_id: outcome.event_id, duplicate: true, matched_triggers: outcome.matched_triggers, runs: outcome.run_ids, redelivery_of: null }
       case 'key_reused':
-        return new Fault('key_reused', `the delivery id or idempotency key was used before, by event ${outcome.event_id}, with another body; nothing was stored. Send a new event under a new id`, {
-          data: { event_id: outcome.event_id },
-        })
+        return new Fault(
+          'key_reused',
+          `the delivery id or idempotency key was used before, by event ${outcome.event_id}, with another body; nothing was stored. Send a new event under a new id`,
+          {
+            data: { event_id: outcome.event_id },
+          },
+        )
       case 'backlog':
         return this.#backlog('nothing was stored')
     }
   }
 
   #backlog(what: string): Fault {
-    return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs may wait or run at once, and they do; ${what}, try again later`, { reason: 'E_BACKLOG', retryAfterS: 30 })
+    return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs may wait or run at once, and they do; ${what}, try again later`, {
+      reason: 'E_BACKLOG',
+      retryAfterS: 30,
+    })
   }
 
   /**

@@ -48,7 +48,9 @@ export function explainMatch(pattern: CompiledPattern, event: MatchEvent): Expla
     const plain = branch.fields.flatMap(field => conditions(field, values[paths.indexOf(field.path)]!, index))
     // Below arrays an absence is one in the elements that other fields have fixed; where the way matches it is one.
     const holds = pattern.branches.length === 1 ? matched : matches({ branches: [branch] }, event)
-    const all = holds ? plain.map(each => (each.field_holds ? each : { ...each, holds: each.operator === 'exists' && each.expected === false, field_holds: true })) : plain
+    const all = holds
+      ? plain.map(each => (each.field_holds ? each : { ...each, holds: each.operator === 'exists' && each.expected === false, field_holds: true }))
+      : plain
     const failing = [...new Set(all.filter(condition => !condition.field_holds).map(condition => condition.path))]
     return { all, failing, fields: branch.fields.length }
   })

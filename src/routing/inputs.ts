@@ -117,7 +117,10 @@ export async function renderTemplate(template: unknown, name: string, scope: unk
     if (!ok) hard.push({ index, found: expression })
   }
   if (hard.length > 0) {
-    const answers = await expressions.evaluate(hard.map(each => each.found.source), scope)
+    const answers = await expressions.evaluate(
+      hard.map(each => each.found.source),
+      scope,
+    )
     for (const [place, answer] of answers.entries()) {
       const { index, found: expression } = hard[place]!
       if (!answer.ok) throw new InputsError(expression.path, `in {{ ${expression.source} }}: ${answer.reason}`, answer.transient)

@@ -297,7 +297,8 @@ export class Matcher<T> {
   /** Hangs a branch where fewest events find it: the exact field whose values are the least crowded, else any field. */
   #hang(candidate: Candidate<T>): void {
     const needed = candidate.fields.filter(({ field }) => !field.absent)
-    const crowd = ({ field, path }: IndexedField): number => [...field.exact].reduce<number>((sum, value) => sum + 1 + (this.#index[path]!.exact.get(value)?.length ?? 0), 0)
+    const crowd = ({ field, path }: IndexedField): number =>
+      [...field.exact].reduce<number>((sum, value) => sum + 1 + (this.#index[path]!.exact.get(value)?.length ?? 0), 0)
     const exact = needed.filter(({ field }) => field.others.length === 0)
     const best = exact.reduce<IndexedField | undefined>((least, next) => (least === undefined || crowd(next) < crowd(least) ? next : least), undefined)
     if (best !== undefined) {

@@ -47,7 +47,16 @@ export class PatternError extends Error {
   }
 }
 
-export const patternLimits = { depth: 32, fields: 100, alternatives: 1000, operators: 100, branches: 256, wildcardStars: 16, wildcardLength: 512, textLength: 4096 } as const
+export const patternLimits = {
+  depth: 32,
+  fields: 100,
+  alternatives: 1000,
+  operators: 100,
+  branches: 256,
+  wildcardStars: 16,
+  wildcardLength: 512,
+  textLength: 4096,
+} as const
 
 type Members = Record<string, unknown>
 
@@ -91,7 +100,8 @@ function wildcardPieces(text: string, path: string): string[] {
     else if (text[index + 1] === '*') throw new PatternError(path, `two stars in a row mean no more than one; found ${shown(text)}`)
     else pieces.push('')
   }
-  if (text.length > patternLimits.wildcardLength) throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`)
+  if (text.length > patternLimits.wildcardLength)
+    throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`)
   if (pieces.length - 1 > patternLimits.wildcardStars) {
     throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardStars} stars; found ${pieces.length - 1}`)
   }
@@ -177,7 +187,8 @@ function anythingBut(value: unknown, path: string): Test {
       const holds = textOperator(inner.key, item, path)
       if (holds === undefined) throw new PatternError(path, `"anything-but" takes prefix, suffix, equals-ignore-case or wildcard; found ${shown(inner.key)}`)
       const empty = item === '' || (isObject(item) && item['equals-ignore-case'] === '')
-      if (empty && (inner.key === 'prefix' || inner.key === 'suffix')) throw new PatternError(path, `"anything-but" with an empty ${inner.key} would exclude every string`)
+      if (empty && (inner.key === 'prefix' || inner.key === 'suffix'))
+        throw new PatternError(path, `"anything-but" with an empty ${inner.key} would exclude every string`)
       return holds
     })
     return result(candidate => typeof candidate !== 'string' || !tests.some(holds => holds(candidate)))
@@ -262,7 +273,10 @@ function alternative(value: unknown, path: string): Test | 'absent' {
       if (typeof argument !== 'boolean') throw new PatternError(path, `"exists" takes true or false; found ${shown(argument)}`)
       return argument ? { operator, expected: argument, holds: () => true } : 'absent'
     default:
-      throw new PatternError(path, `${shown(operator)} is no operator; known are prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists and cidr`)
+      throw new PatternError(
+        path,
+        `${shown(operator)} is no operator; known are prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists and cidr`,
+      )
   }
 }
 
@@ -272,7 +286,8 @@ function field(path: string, list: unknown[]): Field {
   const alternatives = list.map(item => alternative(item, path))
   const tests = alternatives.filter(test => test !== 'absent')
   const others = tests.filter(test => test.exact === undefined)
-  if (others.length > patternLimits.operators) throw new PatternError(path, `at most ${patternLimits.operators} alternatives that are not plain values; found ${others.length}`)
+  if (others.length > patternLimits.operators)
+    throw new PatternError(path, `at most ${patternLimits.operators} alternatives that are not plain values; found ${others.length}`)
   return { path, tests, exact: new Set(tests.flatMap(test => (test.exact === undefined ? [] : [test.exact]))), others, absent: alternatives.includes('absent') }
 }
 
@@ -282,7 +297,11 @@ type Conjunction = Map<string, Field>
 function joined(left: Conjunction, right: Conjunction): Conjunction {
   const both = new Map(left)
   for (const [path, own] of right) {
-    if (both.has(path)) throw new PatternError(path, 'this field stands in the filter twice (nested and dotted keys name the same field, and $or adds to what stands beside it); put its alternatives into one list')
+    if (both.has(path))
+      throw new PatternError(
+        path,
+        'this field stands in the filter twice (nested and dotted keys name the same field, and $or adds to what stands beside it); put its alternatives into one list',
+      )
     both.set(path, own)
   }
   return both

@@ -65,9 +65,7 @@ export class Registry {
   }
 
   #rebuild(): void {
-    const enabled = [...this.triggers.values()]
-      .filter(({ trigger }) => trigger.enabled)
-      .toSorted((a, b) => (a.trigger.id < b.trigger.id ? -1 : 1))
+    const enabled = [...this.triggers.values()].filter(({ trigger }) => trigger.enabled).toSorted((a, b) => (a.trigger.id < b.trigger.id ? -1 : 1))
     this.#matcher = new Matcher(enabled.map(target => ({ source_id: target.trigger.event_source_id, pattern: target.pattern, target })))
   }
 

@@ -13,7 +13,15 @@ interface Ran {
 
 function signalbox(router: Pick<TestRouter, 'directory'>, args: string[], env: Record<string, string> = {}): Promise<Ran> {
   const { promise, resolve } = Promise.withResolvers<Ran>()
-  const options = { env: { PATH: process.env.PATH, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'), ...env } }
+  const options = {
+    env: {
+      PATH: process.env.PATH,
+      HOME: router.directory,
+      SIGNALBOX_STATE_DIR: router.directory,
+      SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'),
+      ...env,
+    },
+  }
   execFile(process.execPath, ['src/signalbox.ts', ...args], options, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }))
   return promise
 }
@@ -21,7 +29,13 @@ function signalbox(router: Pick<TestRouter, 'directory'>, args: string[], env: R
 async function configured(): Promise<TestRouter> {
   const router = await freshRouter()
   await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  writeFileSync(join(router.directory, 'forge.json'), JSON.stringify({ source: { id: 'forge', source_type: 'service' }, triggers: [{ id: 'main', filter: { payload: { ref: ['main', { prefix: 'release/' }] } }, action: { bot_id: 'b', inputs: { ref: '{{ payload.ref }}' } } }] }))
+  writeFileSync(
+    join(router.directory, 'forge.json'),
+    JSON.stringify({
+      source: { id: 'forge', source_type: 'service' },
+      triggers: [{ id: 'main', filter: { payload: { ref: ['main', { prefix: 'release/' }] } }, action: { bot_id: 'b', inputs: { ref: '{{ payload.ref }}' } } }],
+    }),
+  )
   return router
 }
 
@@ -40,8 +54,15 @@ test('from registering to explaining', async () => {
   expect(miss.out).toContain('no trigger matched')
   expect((await run('events', 'show', 'last', '--raw')).out).toBe('{"ref":"next","n":9007199254740993}')
   const why = await run('explain', 'last')
-  expect(why.out).toBe('✗ main v1  did not match: 1 of 1 fields fails: payload.ref\n    ✗ payload.ref any of   found "next"\n        ✗ "main"\n        ✗ prefix "release/"\n')
-  expect((await run('--json', 'explain', 'last')).out.trim().split('\n').map(line => JSON.parse(line) as unknown)).toMatchObject([{ trigger_id: 'main', matched: false }])
+  expect(why.out).toBe(
+    '✗ main v1  did not match: 1 of 1 fields fails: payload.ref\n    ✗ payload.ref any of   found "next"\n        ✗ "main"\n        ✗ prefix "release/"\n',
+  )
+  expect(
+    (await run('--json', 'explain', 'last')).out
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as unknown),
+  ).toMatchObject([{ trigger_id: 'main', matched: false }])
   expect(await run('test', '--trigger', 'main', '--event', 'last')).toMatchObject({ code: 1, out: expect.stringContaining('✗ did not match') as string })
   const draft = await run('test', '--draft', '{"filter": {"type": ["push"]}, "action": {"bot_id": "b", "inputs": {"x": "{{ type }}"}}}', '--event', 'last')
   expect(draft).toMatchObject({ code: 0, out: expect.stringContaining('"x": "push"') as string })
@@ -75,13 +96,19 @@ test('lists, definitions and the doctor', async () => {
 test('what goes wrong is said, with what to do, and an exit code', async () => {
   const router = await configured()
   const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
-  expect(await signalbox({ directory: '/nowhere' }, ['runs'])).toMatchObject({ code: 74, err: expect.stringContaining('start a router with scripts/start') as string })
+  expect(await signalbox({ directory: '/nowhere' }, ['runs'])).toMatchObject({
+    code: 74,
+    err: expect.stringContaining('start a router with scripts/start') as string,
+  })
   expect(await signalbox({ directory: '/nowhere' }, ['doctor'])).toMatchObject({ code: 1, out: expect.stringContaining('no socket at') as string })
   expect(await run('nonsense')).toMatchObject({ code: 64 })
   expect(await run('emit', 'forge')).toMatchObject({ code: 64 })
   expect(await run('emit', 'forge', 'x', '--payload', '{')).toMatchObject({ code: 64, err: expect.stringContaining('not valid JSON') as string })
   expect(await run('emit', 'forge', 'x', '--payload', '@/no/file')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })
-  expect(await run('emit', 'nowhere', 'x')).toMatchObject({ code: 1, err: 'signalbox: there is no source nowhere; source.list shows what there is (E_NOT_FOUND)\n' })
+  expect(await run('emit', 'nowhere', 'x')).toMatchObject({
+    code: 1,
+    err: 'signalbox: there is no source nowhere; source.list shows what there is (E_NOT_FOUND)\n',
+  })
   expect(await run('events', '--since', '5')).toMatchObject({ code: 64 })
   expect(await run('test', '--trigger', 'x')).toMatchObject({ code: 64 })
   expect(await run('runs', 'cancel', 'x')).toMatchObject({ code: 1 })

@@ -1,7 +1,7 @@
 // What every implementation of the Store interface must do. An implementation's test calls this with a way to open one.
 import { createHash } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { ClaimRequest, EventLine, NewEvent, NewRun, RunMove, Store, StoredEvent } from '../../src/store/store.ts'
+import type { ClaimRequest, NewEvent, NewRun, RunMove, Store } from '../../src/store/store.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
 
 /** A store over the same data each time, as a restarted router would open it. */
@@ -14,7 +14,17 @@ const t0 = 1_790_000_000_000
 export const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 1000 }
 
 export function newRun(changes: Partial<NewRun> = {}): NewRun {
-  return { id: makeId(t0), trigger_id: 'deploy', trigger_version: 1, bot_id: 'deployer', workflow_id: null, priority: 0, not_before: t0, replay: false, ...changes }
+  return {
+    id: makeId(t0),
+    trigger_id: 'deploy',
+    trigger_version: 1,
+    bot_id: 'deployer',
+    workflow_id: null,
+    priority: 0,
+    not_before: t0,
+    replay: false,
+    ...changes,
+  }
 }
 
 export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
@@ -40,8 +50,24 @@ export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
   }
 }
 
-const claimAll = (changes: Partial<ClaimRequest> = {}): ClaimRequest => ({ bots: [{ bot_id: 'deployer', room: 100 }], limit: 100, now: t0, lease_token: 'token-1', lease_until: t0 + 60_000, ...changes })
-const completed = (run_id: string, changes: Partial<RunMove> = {}): RunMove => ({ run_id, move: 'complete', from: ['running'], to: 'completed', archive: true, at: t0 + 5, lease_token: 'token-1', ...changes })
+const claimAll = (changes: Partial<ClaimRequest> = {}): ClaimRequest => ({
+  bots: [{ bot_id: 'deployer', room: 100 }],
+  limit: 100,
+  now: t0,
+  lease_token: 'token-1',
+  lease_until: t0 + 60_000,
+  ...changes,
+})
+const completed = (run_id: string, changes: Partial<RunMove> = {}): RunMove => ({
+  run_id,
+  move: 'complete',
+  from: ['running'],
+  to: 'completed',
+  archive: true,
+  at: t0 + 5,
+  lease_token: 'token-1',
+  ...changes,
+})
 
 export function storeConformance(underTest: () => StoreUnderTest): void {
   let store: Store
@@ -57,13 +83,25 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
 
   describe('events', () => {
     test('come back byte for byte, whatever they hold', async () => {
-      const bodies = [Buffer.from([0, 1, 2, 255, 254, 0]), Buffer.from('"\\ud800" \u0000 9007199254740993'), Buffer.alloc(0), Buffer.alloc(300_000, 'x'), Buffer.from('{"a":1,"a":2}')]
+      const bodies = [
+        Buffer.from([0, 1, 2, 255, 254, 0]),
+        Buffer.from('"\\ud800" \u0000 9007199254740993'),
+        Buffer.alloc(0),
+        Buffer.alloc(300_000, 'x'),
+        Buffer.from('{"a":1,"a":2}'),
+      ]
       const events = bodies.map((body, index) => newEvent({ body, headers: { 'x-n': String(index) }, subject: index === 0 ? null : 'ümlaut' }))
       expect((await accept(...events)).map(outcome => outcome.kind)).toEqual(bodies.map(() => 'accepted'))
       for (const [index, event] of events.entries()) {
         const stored = (await store.event(event.id))!
         expect(Buffer.from(stored.body).equals(bodies[index]!)).toBe(true)
-        expect(stored).toMatchObject({ source_id: 'forge', type: 'push', headers: { 'x-n': String(index) }, subject: event.subject, body_bytes: bodies[index]!.length })
+        expect(stored).toMatchObject({
+          source_id: 'forge',
+          type: 'push',
+          headers: { 'x-n': String(index) },
+          subject: event.subject,
+          body_bytes: bodies[index]!.length,
+        })
         expect(Buffer.from(stored.body_sha256)).toEqual(Buffer.from(event.body_sha256))
       }
       expect(await store.event(makeId(t0))).toBeNull()
@@ -71,7 +109,9 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
 
     test('a known delivery is a duplicate, concurrent or after a restart; with another body it is refused', async () => {
       const first = newEvent({ delivery_key: 'd1', runs: [newRun()] })
-      const answers = (await Promise.all([accept(first), ...Array.from({ length: 20 }, () => accept(newEvent({ delivery_key: 'd1', runs: [newRun()] })))])).flat()
+      const answers = (
+        await Promise.all([accept(first), ...Array.from({ length: 20 }, () => accept(newEvent({ delivery_key: 'd1', runs: [newRun()] })))])
+      ).flat()
       expect(answers.filter(answer => answer.kind === 'accepted')).toHaveLength(1)
       const known = { kind: 'duplicate', event_id: first.id, matched_triggers: ['deploy'], run_ids: [first.runs[0]!.id] }
       expect(answers.slice(1)).toEqual(Array.from({ length: 20 }, () => known))
@@ -98,13 +138,19 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       expect(await accept(logged)).toMatchObject([{ kind: 'accepted', redelivery_of: first.id, routed: false }])
       expect(await store.runs({ event_id: logged.id, limit: 10, after: null })).toEqual([])
       expect((await store.event(logged.id))!.decisions).toEqual([{ trigger_id: 'deploy', trigger_version: 1, outcome: 'redelivery_logged' }])
-      expect(await accept(newEvent({ delivery_key: 'd4', signed_body: true, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([{ redelivery_of: null }])
+      expect(await accept(newEvent({ delivery_key: 'd4', signed_body: true, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([
+        { redelivery_of: null },
+      ])
     })
 
     test('more runs than may be open are refused, and nothing of them is stored', async () => {
       const tight = { ...limits, max_open_runs: 2 }
       const event = newEvent({ runs: [newRun(), newRun({ trigger_id: 'b' })] })
-      expect(await store.accept([event, newEvent({ runs: [newRun()] }), newEvent()], tight)).toMatchObject([{ kind: 'accepted' }, { kind: 'backlog' }, { kind: 'accepted' }])
+      expect(await store.accept([event, newEvent({ runs: [newRun()] }), newEvent()], tight)).toMatchObject([
+        { kind: 'accepted' },
+        { kind: 'backlog' },
+        { kind: 'accepted' },
+      ])
       await store.claim(claimAll())
       await store.move([completed(event.runs[0]!.id)])
       expect(await store.accept([newEvent({ runs: [newRun()] })], tight)).toMatchObject([{ kind: 'accepted' }])
@@ -112,13 +158,19 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
 
     test('pages go by key, in both directions, with every selection', async () => {
       const events = Array.from({ length: 12 }, (_, index) =>
-        newEvent({ type: index % 2 === 0 ? 'push' : 'issues', source_id: index % 3 === 0 ? 'forge' : 'lab', subject: `s${index % 4}`, received_at: t0 + index * 10, runs: index % 4 === 0 ? [newRun()] : [] }),
+        newEvent({
+          type: index % 2 === 0 ? 'push' : 'issues',
+          source_id: index % 3 === 0 ? 'forge' : 'lab',
+          subject: `s${index % 4}`,
+          received_at: t0 + index * 10,
+          runs: index % 4 === 0 ? [newRun()] : [],
+        }),
       )
       for (const event of events) await accept(event)
       const ids = async (selection: Parameters<Store['events']>[0]['selection'], order: 'asc' | 'desc' = 'asc'): Promise<number[]> => {
         const found: number[] = []
-        for (let after: number | null = null; ; ) {
-          const page = (await store.events({ selection, order, limit: 5, after, whole: found.length % 2 === 0 })) as (EventLine | StoredEvent)[]
+        for (let after: number | null = null; ;) {
+          const page = await store.events({ selection, order, limit: 5, after, whole: found.length % 2 === 0 })
           found.push(...page.map(line => events.findIndex(event => event.id === line.id)))
           if (page.length < 5) return found
           after = page.at(-1)!.seq
@@ -162,7 +214,11 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('every version of a trigger stays, also when it is deleted and comes again', async () => {
-      const trigger = (type: string): { id: string; filter: Record<string, unknown>; action: { bot_id: string } } => ({ id: 't', filter: { type: [type] }, action: { bot_id: 'b' } })
+      const trigger = (type: string): { id: string; filter: Record<string, unknown>; action: { bot_id: string } } => ({
+        id: 't',
+        filter: { type: [type] },
+        action: { bot_id: 'b' },
+      })
       const change = (definition: ReturnType<typeof trigger> | null): Promise<unknown> => store.write([{ noun: 'trigger', id: 't', definition, at: t0 }])
       await change(trigger('one'))
       await change(trigger('two'))
@@ -182,9 +238,23 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
 
   describe('runs', () => {
     test('are claimed by priority, due time and age, within the room of each bot', async () => {
-      const runs = [newRun({ priority: 0 }), newRun({ priority: 5, bot_id: 'other' }), newRun({ priority: 0, not_before: t0 - 10 }), newRun({ priority: 1 }), newRun({ priority: -5 })]
+      const runs = [
+        newRun({ priority: 0 }),
+        newRun({ priority: 5, bot_id: 'other' }),
+        newRun({ priority: 0, not_before: t0 - 10 }),
+        newRun({ priority: 1 }),
+        newRun({ priority: -5 }),
+      ]
       await accept(...runs.map(run => newEvent({ runs: [run] })))
-      const answer = await store.claim(claimAll({ bots: [{ bot_id: 'deployer', room: 3 }, { bot_id: 'other', room: 3 }], limit: 3 }))
+      const answer = await store.claim(
+        claimAll({
+          bots: [
+            { bot_id: 'deployer', room: 3 },
+            { bot_id: 'other', room: 3 },
+          ],
+          limit: 3,
+        }),
+      )
       expect(answer.runs.map(run => runs.findIndex(each => each.id === run.id))).toEqual([1, 3, 2])
       expect(answer.drained).toEqual(['other'])
       expect(answer.runs[0]).toMatchObject({ state: 'running', attempt: 1, lease_token: 'token-1', event: { type: 'push' } })
@@ -209,7 +279,9 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       await store.claim(claimAll())
       expect(await store.move([completed(run.id, { lease_token: 'foreign' })])).toMatchObject([{ kind: 'refused', run: { state: 'running' } }])
       const attempt = { started_at: t0, ended_at: t0 + 5, outcome: 'success' as const, status: 'HTTP 200', error: null, output: 'ok' }
-      expect(await store.move([completed(run.id, { attempt, result: '{"x":1}' })])).toMatchObject([{ kind: 'moved', run: { state: 'completed', lease_token: null, finished_at: t0 + 5 } }])
+      expect(await store.move([completed(run.id, { attempt, result: '{"x":1}' })])).toMatchObject([
+        { kind: 'moved', run: { state: 'completed', lease_token: null, finished_at: t0 + 5 } },
+      ])
       expect(await store.move([completed(run.id)])).toMatchObject([{ kind: 'refused', run: { state: 'completed' } }])
       expect(await store.move([completed(makeId(t0))])).toEqual([{ kind: 'not_found' }])
       expect(await store.run(run.id)).toMatchObject({ state: 'completed', dead: false, result: '{"x":1}', attempt: 1 })
@@ -233,11 +305,17 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       await store.claim(claimAll())
       await store.move([{ run_id: run.id, move: 'fail', from: ['running'], to: 'failed', at: t0 + 1, error: 'no' }])
       expect(await store.runs({ dead: true, limit: 10, after: null })).toMatchObject([{ id: run.id, dead: true, error: 'no', attempt: 1, attempt_base: 0 }])
-      expect(await store.move([{ run_id: run.id, move: 'retry', from: ['failed'], to: 'pending', at: t0 + 2, fresh_attempts: true, not_before: t0 + 2, error: null }])).toMatchObject([{ kind: 'moved', run: { attempt: 1, attempt_base: 1 } }])
+      expect(
+        await store.move([
+          { run_id: run.id, move: 'retry', from: ['failed'], to: 'pending', at: t0 + 2, fresh_attempts: true, not_before: t0 + 2, error: null },
+        ]),
+      ).toMatchObject([{ kind: 'moved', run: { attempt: 1, attempt_base: 1 } }])
       expect((await store.counts()).dead).toBe(0)
       await store.claim(claimAll({ now: t0 + 2, lease_token: 'token-2' }))
       await store.move([{ run_id: run.id, move: 'fail', from: ['running'], to: 'failed', at: t0 + 3, error: 'no' }])
-      expect(await store.move([{ run_id: run.id, move: 'discard', from: ['failed'], to: 'failed', at: t0 + 4, archive: true }])).toMatchObject([{ kind: 'moved', run: { state: 'failed', dead: false } }])
+      expect(await store.move([{ run_id: run.id, move: 'discard', from: ['failed'], to: 'failed', at: t0 + 4, archive: true }])).toMatchObject([
+        { kind: 'moved', run: { state: 'failed', dead: false } },
+      ])
       expect(await store.runs({ dead: true, limit: 10, after: null })).toEqual([])
       expect(await store.runs({ dead: false, state: 'failed', limit: 10, after: null })).toMatchObject([{ id: run.id, attempt: 2 }])
     })
@@ -255,14 +333,16 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('pages go through what is live and what has ended', async () => {
-      const runs = Array.from({ length: 9 }, (_, index) => newRun({ trigger_id: index % 2 === 0 ? 'even' : 'odd', bot_id: index % 3 === 0 ? 'deployer' : 'other' }))
+      const runs = Array.from({ length: 9 }, (_, index) =>
+        newRun({ trigger_id: index % 2 === 0 ? 'even' : 'odd', bot_id: index % 3 === 0 ? 'deployer' : 'other' }),
+      )
       const events = runs.map(run => newEvent({ runs: [run] }))
       await accept(...events)
       const claimed = await store.claim(claimAll({ bots: [{ bot_id: 'deployer', room: 2 }] }))
       await store.move(claimed.runs.map(run => completed(run.id)))
       const ids = async (page: Omit<Parameters<Store['runs']>[0], 'limit' | 'after'>): Promise<number[]> => {
         const found: number[] = []
-        for (let after: number | null = null; ; ) {
+        for (let after: number | null = null; ;) {
           const rows = await store.runs({ ...page, limit: 2, after })
           found.push(...rows.map(row => runs.findIndex(run => run.id === row.id)))
           if (rows.length < 2) return found
@@ -283,7 +363,10 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       await accept(event)
       const request = { event_id: event.id, at: t0 + 1, runs: [newRun({ replay: true }), newRun({ trigger_id: 'new', replay: true })] }
       expect(await store.replay([{ ...request, only_missing: true }], 100)).toEqual([request.runs[1]!.id])
-      expect((await store.event(event.id))!.decisions).toMatchObject([{ trigger_id: 'deploy', outcome: 'routed' }, { trigger_id: 'new', outcome: 'replayed' }])
+      expect((await store.event(event.id))!.decisions).toMatchObject([
+        { trigger_id: 'deploy', outcome: 'routed' },
+        { trigger_id: 'new', outcome: 'replayed' },
+      ])
       const once_more = { ...request, runs: [newRun({ replay: true })], only_missing: false }
       expect(await store.replay([once_more], 100)).toEqual([once_more.runs[0]!.id])
       expect(await store.replay([once_more], 3)).toBeNull()
@@ -293,14 +376,19 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
 
   test('retention takes what is old and over, in slices, and never what is owed', async () => {
     const [done, owed, dead] = [newRun(), newRun({ bot_id: 'other' }), newRun({ trigger_id: 'dies' })]
-    const events = [newEvent({ runs: [done], delivery_key: 'k' }), newEvent({ runs: [owed] }), newEvent({ runs: [dead] }), ...Array.from({ length: 5 }, () => newEvent())]
+    const events = [
+      newEvent({ runs: [done], delivery_key: 'k' }),
+      newEvent({ runs: [owed] }),
+      newEvent({ runs: [dead] }),
+      ...Array.from({ length: 5 }, () => newEvent()),
+    ]
     const young = newEvent({ received_at: t0 + 5000 })
     await accept(...events, young)
     const claimed = await store.claim(claimAll())
     await store.move(claimed.runs.map(run => (run.id === dead.id ? { ...completed(run.id), move: 'fail', to: 'failed', archive: false } : completed(run.id))))
     const sweep = async (now: number): Promise<number> => {
       let taken = 0
-      for (let more = true; more; ) {
+      for (let more = true; more;) {
         const slice = await store.retain({ now, event_ms: 1000, dead_ms: 8000, dedupe_ms: 1000, slice: 2 })
         taken += slice.events
         more = slice.more

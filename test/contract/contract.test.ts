@@ -44,7 +44,9 @@ test('it keeps to what client generators can digest', () => {
   for (const [name, schema] of Object.entries(components.schemas)) expect(schema.title, name).toBe(name)
 })
 
-const examples = methods.flatMap(method => method.examples.map((example, index): [string, MethodDescriptor, number] => [`${method.name}: ${example.name}`, method, index]))
+const examples = methods.flatMap(method =>
+  method.examples.map((example, index): [string, MethodDescriptor, number] => [`${method.name}: ${example.name}`, method, index]),
+)
 
 describe('every example is true', () => {
   test.each(examples)('%s', async (_title, method, index) => {

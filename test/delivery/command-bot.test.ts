@@ -4,11 +4,16 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
-async function withCommand(argv: string[], options: { policy?: Record<string, unknown>; bot?: Record<string, unknown>; env?: Record<string, string> } = {}): Promise<{ router: TestRouter; emit: (payload?: unknown) => Promise<string> }> {
+async function withCommand(
+  argv: string[],
+  options: { policy?: Record<string, unknown>; bot?: Record<string, unknown>; env?: Record<string, string> } = {},
+): Promise<{ router: TestRouter; emit: (payload?: unknown) => Promise<string> }> {
   const router = await freshRouter({}, options.env ?? {})
   await router.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'command', argv, cwd: router.directory, ...options.bot } } })
   await router.call('source.put', { source: { id: 's', source_type: 'service' } })
-  await router.call('trigger.put', { trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', workflow_id: 'w' }, policy: options.policy ?? {} } })
+  await router.call('trigger.put', {
+    trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', workflow_id: 'w' }, policy: options.policy ?? {} },
+  })
   return { router, emit: async (payload = {}) => (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
 }
 
@@ -25,13 +30,29 @@ function alive(pid: number): boolean {
 }
 
 test('the body comes on standard input, and the environment is made from nothing', async () => {
-  const { router, emit } = await withCommand(sh('cat > got.json; env | sort'), { bot: { env: ['WANTED', 'NOT_SET'] }, env: { WANTED: 'yes', SECRET: 'no', LD_PRELOAD: '', NODE_OPTIONS: '', LANG: 'C.UTF-8' } })
+  const { router, emit } = await withCommand(sh('cat > got.json; env | sort'), {
+    bot: { env: ['WANTED', 'NOT_SET'] },
+    env: { WANTED: 'yes', SECRET: 'no', LD_PRELOAD: '', NODE_OPTIONS: '', LANG: 'C.UTF-8' },
+  })
   const run_id = await emit({ evil: '$(touch pwned) `touch pwned` ; touch pwned', LD_PRELOAD: '/tmp/x.so', text: 'ä\u0000\n' })
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed' })
   const body = JSON.parse(readFileSync(join(router.directory, 'got.json'), 'utf8')) as Record<string, unknown>
   expect(body).toMatchObject({ run: { id: run_id, attempt: 1 }, event: { payload: { text: 'ä\u0000\n' } }, inputs: {}, allowed_tools: [] })
-  const names = (await output(router, run_id)).trim().split('\n').map(line => line.split('=')[0])
-  expect(names.filter(name => !['PWD', 'OLDPWD', 'SHLVL', '_'].includes(name!))).toEqual(['HOME', 'LANG', 'PATH', 'SIGNALBOX_ATTEMPT', 'SIGNALBOX_EVENT_ID', 'SIGNALBOX_RUN_ID', 'SIGNALBOX_TRIGGER_ID', 'SIGNALBOX_WORKFLOW_ID', 'WANTED'])
+  const names = (await output(router, run_id))
+    .trim()
+    .split('\n')
+    .map(line => line.split('=')[0])
+  expect(names.filter(name => !['PWD', 'OLDPWD', 'SHLVL', '_'].includes(name!))).toEqual([
+    'HOME',
+    'LANG',
+    'PATH',
+    'SIGNALBOX_ATTEMPT',
+    'SIGNALBOX_EVENT_ID',
+    'SIGNALBOX_RUN_ID',
+    'SIGNALBOX_TRIGGER_ID',
+    'SIGNALBOX_WORKFLOW_ID',
+    'WANTED',
+  ])
   expect(existsSync(join(router.directory, 'pwned'))).toBe(false)
 })
 
@@ -116,7 +137,9 @@ describe('nothing of it stays', () => {
   })
 
   test('twenty children of one command', async () => {
-    const { router, emit } = await withCommand(sh('for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & echo $! >> pids; done; wait'), { policy: { timeout_ms: 500 } })
+    const { router, emit } = await withCommand(sh('for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & echo $! >> pids; done; wait'), {
+      policy: { timeout_ms: 500 },
+    })
     const run_id = await emit()
     const group = await pids(router, 20)
     await ended(router, run_id)

@@ -8,11 +8,29 @@ import { ended, freshRouter, until, type TestRouter } from '../support/router.ts
 
 type Policy = { retry?: 'none' | 'default' | number[]; timeout_ms?: number }
 
-async function withBot(url: string, policy: Policy = { retry: 'none' }, bot: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<{ router: TestRouter; emit: (payload?: unknown) => Promise<string> }> {
+async function withBot(
+  url: string,
+  policy: Policy = { retry: 'none' },
+  bot: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<{ router: TestRouter; emit: (payload?: unknown) => Promise<string> }> {
   const router = await freshRouter({ delivery_timeout_ms: 2000, breaker_open_ms: 200 }, env)
-  await router.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'http', url, ...(bot.endpoint as object) }, ...(bot.max_active === undefined ? {} : { max_active: bot.max_active as number }) } })
+  await router.call('bot.put', {
+    bot: {
+      id: 'bot',
+      endpoint: { kind: 'http', url, ...(bot.endpoint as object) },
+      ...(bot.max_active === undefined ? {} : { max_active: bot.max_active as number }),
+    },
+  })
   await router.call('source.put', { source: { id: 's', source_type: 'service' } })
-  await router.call('trigger.put', { trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', workflow_id: 'w', inputs: { n: '{{ payload.n }}' }, allowed_tools: ['git'] }, policy } })
+  await router.call('trigger.put', {
+    trigger: {
+      id: 't',
+      filter: { source_id: ['s'] },
+      action: { bot_id: 'bot', workflow_id: 'w', inputs: { n: '{{ payload.n }}' }, allowed_tools: ['git'] },
+      policy,
+    },
+  })
   return { router, emit: async (payload = { n: 1 }) => (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
 }
 
@@ -23,25 +41,44 @@ test('one body, one id on every attempt, a signature that verifies', async () =>
     response.setHeader('content-type', 'application/json')
     response.end('{"done": [1]}')
   })
-  const { router, emit } = await withBot(bot.url, { retry: [0, 0, 0] }, { endpoint: { secret: { env: 'KEY' }, bearer: { env: 'TOKEN' } } }, { KEY: secret, TOKEN: 'tok' })
+  const { router, emit } = await withBot(
+    bot.url,
+    { retry: [0, 0, 0] },
+    { endpoint: { secret: { env: 'KEY' }, bearer: { env: 'TOKEN' } } },
+    { KEY: secret, TOKEN: 'tok' },
+  )
   const run_id = await emit({ n: 9007199254740991, text: 'a\nb' })
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed', attempt: 3, result: { done: [1] } })
   expect(bot.received.map(request => request.headers['webhook-id'])).toEqual([run_id, run_id, run_id])
   for (const [index, { headers, body }] of bot.received.entries()) {
-    const expected = createHmac('sha256', Buffer.from(secret.slice(6), 'base64')).update(`${run_id}.${headers['webhook-timestamp'] as string}.${body}`).digest('base64')
+    const expected = createHmac('sha256', Buffer.from(secret.slice(6), 'base64'))
+      .update(`${run_id}.${headers['webhook-timestamp'] as string}.${body}`)
+      .digest('base64')
     expect(headers['webhook-signature']).toBe(`v1,${expected}`)
     expect(headers).toMatchObject({ authorization: 'Bearer tok', 'content-type': 'application/json', 'accept-encoding': 'identity' })
     expect(headers.traceparent).toBe(`00-${run_id.replaceAll('-', '')}-000000000000000${index + 1}-01`)
     expect(JSON.parse(body)).toEqual({
       run: { id: run_id, attempt: index + 1, trigger_id: 't', trigger_version: 1, bot_id: 'bot', workflow_id: 'w', replay: false },
-      event: { id: expect.any(String) as string, source_id: 's', type: 'x', subject: null, timestamp: expect.any(Number) as number, headers: {}, payload: { n: 9007199254740991, text: 'a\nb' } },
+      event: {
+        id: expect.any(String) as string,
+        source_id: 's',
+        type: 'x',
+        subject: null,
+        timestamp: expect.any(Number) as number,
+        headers: {},
+        payload: { n: 9007199254740991, text: 'a\nb' },
+      },
       trigger: { id: 't', version: 1, event_source_id: null },
       inputs: { n: 9007199254740991 },
       allowed_tools: ['git'],
     })
   }
   const { attempts, history } = await router.call('run.history', { run_id })
-  expect(attempts.map(attempt => [attempt.number, attempt.outcome, attempt.status])).toEqual([[1, 'retry', 'HTTP 503'], [2, 'retry', 'HTTP 503'], [3, 'success', 'HTTP 200']])
+  expect(attempts.map(attempt => [attempt.number, attempt.outcome, attempt.status])).toEqual([
+    [1, 'retry', 'HTTP 503'],
+    [2, 'retry', 'HTTP 503'],
+    [3, 'success', 'HTTP 200'],
+  ])
   expect(history.map(move => move.move)).toEqual(['create', 'dispatch', 'retry_later', 'dispatch', 'retry_later', 'dispatch', 'complete'])
 })
 
@@ -56,11 +93,31 @@ test('numbers and doubled keys reach the bot as they were received', async () =>
 
 describe('what an answer does', () => {
   test.each([
-    [200, 'completed', 'success'], [201, 'completed', 'success'], [202, 'completed', 'success'], [204, 'completed', 'success'],
-    [301, 'failed', 'permanent'], [302, 'failed', 'permanent'], [304, 'failed', 'permanent'], [307, 'failed', 'permanent'],
-    [400, 'failed', 'permanent'], [401, 'failed', 'permanent'], [403, 'failed', 'permanent'], [405, 'failed', 'permanent'], [410, 'failed', 'permanent'], [422, 'failed', 'permanent'],
-    [404, 'pending', 'retry'], [408, 'pending', 'retry'], [409, 'pending', 'retry'], [425, 'pending', 'retry'], [429, 'pending', 'retry'],
-    [500, 'pending', 'retry'], [501, 'pending', 'retry'], [502, 'pending', 'retry'], [503, 'pending', 'retry'], [504, 'pending', 'retry'], [599, 'pending', 'retry'],
+    [200, 'completed', 'success'],
+    [201, 'completed', 'success'],
+    [202, 'completed', 'success'],
+    [204, 'completed', 'success'],
+    [301, 'failed', 'permanent'],
+    [302, 'failed', 'permanent'],
+    [304, 'failed', 'permanent'],
+    [307, 'failed', 'permanent'],
+    [400, 'failed', 'permanent'],
+    [401, 'failed', 'permanent'],
+    [403, 'failed', 'permanent'],
+    [405, 'failed', 'permanent'],
+    [410, 'failed', 'permanent'],
+    [422, 'failed', 'permanent'],
+    [404, 'pending', 'retry'],
+    [408, 'pending', 'retry'],
+    [409, 'pending', 'retry'],
+    [425, 'pending', 'retry'],
+    [429, 'pending', 'retry'],
+    [500, 'pending', 'retry'],
+    [501, 'pending', 'retry'],
+    [502, 'pending', 'retry'],
+    [503, 'pending', 'retry'],
+    [504, 'pending', 'retry'],
+    [599, 'pending', 'retry'],
   ])('%i: %s', async (status, state, outcome) => {
     const bot = await botServer((_request, response) => {
       response.writeHead(status, { location: 'http://169.254.169.254/' })
@@ -97,7 +154,12 @@ describe('bots that misbehave', () => {
   async function rawBot(onConnect: (write: (text: string) => void, end: () => void) => void): Promise<string> {
     const server = createServer(socket => {
       socket.on('error', () => undefined)
-      socket.once('data', () => onConnect(text => void socket.write(text), () => void socket.destroy()))
+      socket.once('data', () =>
+        onConnect(
+          text => void socket.write(text),
+          () => void socket.destroy(),
+        ),
+      )
     })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void server.close())
@@ -153,7 +215,9 @@ test('a bot has no more runs than it may, priorities go first, and another bot d
   const { router, emit } = await withBot(slow.url, {}, { max_active: 2 })
   await router.call('bot.put', { bot: { id: 'quick', endpoint: { kind: 'http', url: quick.url } } })
   await router.call('trigger.put', { trigger: { id: 'q', filter: { type: ['quick'] }, action: { bot_id: 'quick' } } })
-  await router.call('trigger.put', { trigger: { id: 'urgent', filter: { type: ['urgent'] }, action: { bot_id: 'bot', inputs: { n: 99 } }, policy: { priority: 10 } } })
+  await router.call('trigger.put', {
+    trigger: { id: 'urgent', filter: { type: ['urgent'] }, action: { bot_id: 'bot', inputs: { n: 99 } }, policy: { priority: 10 } },
+  })
   const runs = [await emit({ n: 1 }), await emit({ n: 2 })]
   await slow.nth(2)
   runs.push(await emit({ n: 3 }), await emit({ n: 4 }))
@@ -168,7 +232,7 @@ test('a bot has no more runs than it may, priorities go first, and another bot d
     open[count]!()
   }
   await Promise.all(runs.map(run => ended(router, run)))
-  expect(order.slice(0, 2).toSorted()).toEqual([1, 2])
+  expect(order.slice(0, 2).toSorted((a, b) => a - b)).toEqual([1, 2])
   expect(order[2]).toBe(99)
 })
 
@@ -183,7 +247,12 @@ describe('cancel, retry, discard', () => {
     expect((await router.call('run.cancel', { run_id: running })).run).toMatchObject({ state: 'running', cancel_requested: true })
     expect(await ended(router, running)).toMatchObject({ state: 'cancelled' })
     await until(async () => aborted)
-    expect((await router.call('run.history', { run_id: running })).history.map(move => move.move)).toEqual(['create', 'dispatch', 'request_cancel', 'acknowledge_cancel'])
+    expect((await router.call('run.history', { run_id: running })).history.map(move => move.move)).toEqual([
+      'create',
+      'dispatch',
+      'request_cancel',
+      'acknowledge_cancel',
+    ])
     await expect(router.call('run.cancel', { run_id: running })).rejects.toMatchObject({ code: -32013 })
   })
 
@@ -193,10 +262,12 @@ describe('cancel, retry, discard', () => {
     const run_id = await emit()
     await ended(router, run_id)
     await router.call('run.retry', { run_id })
-    expect(await until(async () => {
-      const { run } = await router.call('run.get', { run_id })
-      return run.state === 'completed' && run
-    })).toMatchObject({ attempt: 2 })
+    expect(
+      await until(async () => {
+        const { run } = await router.call('run.get', { run_id })
+        return run.state === 'completed' && run
+      }),
+    ).toMatchObject({ attempt: 2 })
     expect(bot.received.map(request => request.headers['webhook-id'])).toEqual([run_id, run_id])
   })
 })
@@ -204,7 +275,9 @@ describe('cancel, retry, discard', () => {
 test('inputs that cannot be made end the run, with the path and the reason', async () => {
   const bot = await botServer()
   const { router } = await withBot(bot.url)
-  await router.call('trigger.put', { trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', inputs: { deep: { n: '{{ $number(payload.text) }}' } } } } })
+  await router.call('trigger.put', {
+    trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', inputs: { deep: { n: '{{ $number(payload.text) }}' } } } },
+  })
   const { runs } = await router.call('event.emit', { source_id: 's', type: 'x', payload: { text: 'no number' } })
   const run = await ended(router, runs[0]!)
   expect(run).toMatchObject({ state: 'failed', dead: true })

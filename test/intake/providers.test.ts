@@ -30,7 +30,13 @@ function verdict(provider: Provider, given: Delivery, secrets: Buffer[]): string
 describe('17 real deliveries', () => {
   test.each(index.deliveries)('$file as it is, and with one bit flipped', async ({ file, event, signature }) => {
     const body = readFileSync(`${folder}/${file}`)
-    const sent = { 'content-type': 'application/json', 'x-gitea-event': event, 'x-gitea-event-type': event, 'x-gitea-delivery': file, 'x-gitea-signature': signature }
+    const sent = {
+      'content-type': 'application/json',
+      'x-gitea-event': event,
+      'x-gitea-event-type': event,
+      'x-gitea-delivery': file,
+      'x-gitea-signature': signature,
+    }
     const { call, post, router } = await freshRouter({}, { SECRET: index.secret })
     await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'gitea', secrets: [{ env: 'SECRET' }] } } })
     const answer = await post('forge', body, sent)
@@ -52,7 +58,9 @@ describe('17 real deliveries', () => {
     expect(asForm.status).toBe(202)
     expect(await call('event.get', { event_id: asForm.body.event_id as string })).toMatchObject({ payload: stored.payload, subject: stored.subject })
     if (body.length < 4000) {
-      const get = await fetch(`${router.intake}/webhook/forge?payload=${encodeURIComponent(body.toString('utf8'))}`, { headers: { ...sent, 'x-gitea-delivery': `${file}-get` } })
+      const get = await fetch(`${router.intake}/webhook/forge?payload=${encodeURIComponent(body.toString('utf8'))}`, {
+        headers: { ...sent, 'x-gitea-delivery': `${file}-get` },
+      })
       expect(get.status).toBe(202)
     }
   })
@@ -70,7 +78,20 @@ describe('signatures in strict form', () => {
     expect(verdict(providers.github, delivery(body, { 'x-hub-signature-256': `sha256=${vector}` }), [secret])).toBe('E_SIGNATURE')
   })
 
-  const wrong = ['', 'sha256=', hex.toUpperCase(), `${hex}00`, hex.slice(0, 63), `${hex.slice(0, 63)}g`, ` ${hex}`, `${hex} `, `${hex}, ${hex}`, `sha256=${hex}`, `sha1=${hex.slice(0, 40)}`, '0'.repeat(64)]
+  const wrong = [
+    '',
+    'sha256=',
+    hex.toUpperCase(),
+    `${hex}00`,
+    hex.slice(0, 63),
+    `${hex.slice(0, 63)}g`,
+    ` ${hex}`,
+    `${hex} `,
+    `${hex}, ${hex}`,
+    `sha256=${hex}`,
+    `sha1=${hex.slice(0, 40)}`,
+    '0'.repeat(64),
+  ]
   test.each(wrong)('forgejo refuses %j', header => {
     expect(verdict(providers.forgejo, delivery(body, { 'x-forgejo-signature': header }), [secret])).toBe('E_SIGNATURE')
   })
@@ -95,7 +116,8 @@ describe('Standard Webhooks', () => {
   const key = Buffer.from('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw')
   const good = 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
   const sent = { 'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek', 'webhook-timestamp': '1614265330', 'webhook-signature': good }
-  const check = (headers: Record<string, string>, changes: Partial<Delivery> = {}): string => verdict(providers.standard, delivery(body, { ...sent, ...headers }, changes), [key])
+  const check = (headers: Record<string, string>, changes: Partial<Delivery> = {}): string =>
+    verdict(providers.standard, delivery(body, { ...sent, ...headers }, changes), [key])
 
   test('the vector, alone, among others, and beside a second secret', () => {
     expect(check({})).toBe('ok')
@@ -131,7 +153,9 @@ describe('tokens', () => {
     expect(verdict(providers.gitlab, delivery('{}', { 'x-gitlab-token': key }), [Buffer.from(key)])).toBe('E_SIGNATURE')
     const signed = { 'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek', 'webhook-timestamp': '1614265330', 'webhook-signature': good }
     expect(verdict(providers.gitlab, delivery('{"test": 2432232314}', signed), [Buffer.from(key)])).toBe('ok')
-    const read = providers.gitlab.read(delivery('{"project": {"path_with_namespace": "acme/site"}}', { 'x-gitlab-event': 'Push Hook', 'x-gitlab-event-uuid': 'u1', 'idempotency-key': 'k1' }))
+    const read = providers.gitlab.read(
+      delivery('{"project": {"path_with_namespace": "acme/site"}}', { 'x-gitlab-event': 'Push Hook', 'x-gitlab-event-uuid': 'u1', 'idempotency-key': 'k1' }),
+    )
     expect(read).toMatchObject([{ type: 'Push Hook', subject: 'acme/site', delivery_key: 'k1' }])
   })
   test('bearer', () => {
@@ -158,23 +182,48 @@ describe('event types of Forgejo', () => {
 })
 
 describe('CloudEvents', () => {
-  const envelope = { specversion: '1.0', id: '1', source: '/s', type: 'com.example', subject: 'sub', time: '2026-01-01T00:00:00Z', correlation: 'c', data: { a: 1 } }
+  const envelope = {
+    specversion: '1.0',
+    id: '1',
+    source: '/s',
+    type: 'com.example',
+    subject: 'sub',
+    time: '2026-01-01T00:00:00Z',
+    correlation: 'c',
+    data: { a: 1 },
+  }
   test('structured, batched and binary', async () => {
     const { call, post, router } = await freshRouter()
     await call('source.put', { source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } } })
     const structured = await post('ce', JSON.stringify(envelope), { 'content-type': 'application/cloudevents+json; charset=utf-8' })
     expect(structured.status).toBe(202)
     expect(await call('event.get', { event_id: structured.body.event_id as string })).toMatchObject({
-      type: 'com.example', subject: 'sub', timestamp: Date.UTC(2026, 0, 1), payload: { a: 1 }, headers: { 'ce-correlation': 'c', 'ce-source': '/s' },
+      type: 'com.example',
+      subject: 'sub',
+      timestamp: Date.UTC(2026, 0, 1),
+      payload: { a: 1 },
+      headers: { 'ce-correlation': 'c', 'ce-source': '/s' },
     })
     expect((await post('ce', JSON.stringify(envelope), { 'content-type': 'application/cloudevents+json' })).status).toBe(200)
-    const batch = await post('ce', JSON.stringify([envelope, { ...envelope, id: '2', data: undefined, data_base64: 'AAA=' }]), { 'content-type': 'application/cloudevents-batch+json' })
+    const batch = await post('ce', JSON.stringify([envelope, { ...envelope, id: '2', data: undefined, data_base64: 'AAA=' }]), {
+      'content-type': 'application/cloudevents-batch+json',
+    })
     expect(batch).toMatchObject({ status: 202, body: { events: [{ duplicate: true }, { duplicate: false }] } })
     const second = (batch.body.events as { event_id: string }[])[1]!
     expect(await call('event.get', { event_id: second.event_id })).toMatchObject({ payload: 'AAA=' })
-    const binary = await post('ce', 'plain text', { 'content-type': 'text/plain', 'ce-specversion': '1.0', 'ce-id': '3', 'ce-source': '/s', 'ce-type': 't', 'ce-subject': 'caf%C3%A9' })
+    const binary = await post('ce', 'plain text', {
+      'content-type': 'text/plain',
+      'ce-specversion': '1.0',
+      'ce-id': '3',
+      'ce-source': '/s',
+      'ce-type': 't',
+      'ce-subject': 'caf%C3%A9',
+    })
     expect(await call('event.get', { event_id: binary.body.event_id as string })).toMatchObject({ type: 't', subject: 'café', payload: 'plain text' })
-    const hello = await fetch(`${router.intake}/webhook/ce`, { method: 'OPTIONS', headers: { 'webhook-request-origin': 'events.example', 'webhook-request-rate': '100' } })
+    const hello = await fetch(`${router.intake}/webhook/ce`, {
+      method: 'OPTIONS',
+      headers: { 'webhook-request-origin': 'events.example', 'webhook-request-rate': '100' },
+    })
     expect([hello.status, hello.headers.get('webhook-allowed-origin'), hello.headers.get('webhook-allowed-rate')]).toEqual([200, 'events.example', '*'])
   })
   test.each([

@@ -26,13 +26,27 @@ function opened(path: string): Socket {
   return socket
 }
 
-function http(socketPath: string, method: string, path: string, body?: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
+function http(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string; headers: Record<string, unknown> }>()
-  const sent = request({ socketPath, method, path, headers: { ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' }), ...headers } }, answer => {
-    let text = ''
-    answer.on('data', chunk => (text += String(chunk)))
-    answer.on('end', () => resolve({ status: answer.statusCode!, body: text, headers: answer.headers }))
-  })
+  const sent = request(
+    {
+      socketPath,
+      method,
+      path,
+      headers: { ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' }), ...headers },
+    },
+    answer => {
+      let text = ''
+      answer.on('data', chunk => (text += String(chunk)))
+      answer.on('end', () => resolve({ status: answer.statusCode!, body: text, headers: answer.headers }))
+    },
+  )
   sent.on('error', reject)
   sent.end(body)
   return promise
@@ -60,13 +74,16 @@ describe('HTTP', () => {
     ['GET', '/index.html', undefined, {}, 404, 'E_NOT_FOUND'],
     ['POST', '/webhook/x', '{}', {}, 404, 'E_NOT_FOUND'],
     ['POST', '/rpc', `"${'x'.repeat(2_000_000)}"`, {}, 413, 'E_TOO_LARGE'],
-  ] as [string, string, string | undefined, Record<string, string>, number, string][])('%s %s %.30s is %i', async (method, path, body, headers, status, part) => {
-    const { router } = await freshRouter()
-    const answer = await http(router.socket, method, path, body, headers)
-    expect(answer.status).toBe(status)
-    expect(answer.body).toContain(part)
-    expect(answer.body).not.toContain('<html')
-  })
+  ] as [string, string, string | undefined, Record<string, string>, number, string][])(
+    '%s %s %.30s is %i',
+    async (method, path, body, headers, status, part) => {
+      const { router } = await freshRouter()
+      const answer = await http(router.socket, method, path, body, headers)
+      expect(answer.status).toBe(status)
+      expect(answer.body).toContain(part)
+      expect(answer.body).not.toContain('<html')
+    },
+  )
 })
 
 describe('lines', () => {
@@ -75,8 +92,11 @@ describe('lines', () => {
     const socket = opened(router.socket)
     const answers = all(socket)
     socket.end(`${ping(1)}\r\n\n${ping(2)}\n${ping(3)}`)
-    const lines = (await answers).trim().split('\n').map(line => (JSON.parse(line) as { id: number }).id)
-    expect(lines.toSorted()).toEqual([1, 2, 3])
+    const lines = (await answers)
+      .trim()
+      .split('\n')
+      .map(line => (JSON.parse(line) as { id: number }).id)
+    expect(lines.toSorted((a, b) => a - b)).toEqual([1, 2, 3])
   })
 
   test('one byte at a time', async () => {
@@ -100,7 +120,10 @@ describe('lines', () => {
       const socket = opened(router.socket)
       const answers = all(socket)
       socket.end(`${ping(1)}\n${huge}${end}`)
-      const lines = (await answers).trim().split('\n').map(line => JSON.parse(line) as { id: number | null; error?: { code: number } })
+      const lines = (await answers)
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line) as { id: number | null; error?: { code: number } })
       expect(lines.find(line => line.id === 1)).toMatchObject({ result: { events: [] } })
       expect(lines.find(line => line.id === null)).toMatchObject({ error: { code: -32004 } })
     }
@@ -112,8 +135,15 @@ describe('lines', () => {
     await call('source.put', { source: { id: 's', source_type: 'service' } })
     const socket = opened(router.socket)
     const answers = all(socket)
-    socket.end(Array.from({ length: 100 }, (_, id) => `{"jsonrpc":"2.0","id":${id},"method":"event.emit","params":{"source_id":"s","type":"x","payload":${id}}}\n`).join(''))
-    const lines = (await answers).trim().split('\n').map(line => JSON.parse(line) as { result?: unknown; error?: { code: number } })
+    socket.end(
+      Array.from({ length: 100 }, (_, id) => `{"jsonrpc":"2.0","id":${id},"method":"event.emit","params":{"source_id":"s","type":"x","payload":${id}}}\n`).join(
+        '',
+      ),
+    )
+    const lines = (await answers)
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as { result?: unknown; error?: { code: number } })
     expect(lines).toHaveLength(100)
     const refused = lines.filter(line => line.error?.code === -32005).length
     expect(refused).toBe(36)
@@ -127,17 +157,24 @@ describe('lines', () => {
       await new Promise(resolve => socket.once('connect', resolve))
       socket.destroy()
     }
-    const kept = await Promise.all(Array.from({ length: 63 }, async () => {
-      const socket = opened(router.socket)
-      await new Promise(resolve => socket.once('connect', resolve))
-      return socket
-    }))
+    const kept = await Promise.all(
+      Array.from({ length: 63 }, async () => {
+        const socket = opened(router.socket)
+        await new Promise(resolve => socket.once('connect', resolve))
+        return socket
+      }),
+    )
     expect(await all(opened(router.socket))).toBe('')
     kept[0]!.write(`${ping('kept')}\n`)
     expect(await new Promise(resolve => kept[0]!.once('data', data => resolve(data.toString())))).toContain('kept')
     kept[1]!.end()
     await new Promise(resolve => kept[1]!.once('close', resolve))
-    const client = await until(() => SignalboxClient.connect(router.socket).then(async each => ((await each.call('event.query', {}).catch(() => undefined)) === undefined ? undefined : each), () => undefined))
+    const client = await until(() =>
+      SignalboxClient.connect(router.socket).then(
+        async each => ((await each.call('event.query', {}).catch(() => undefined)) === undefined ? undefined : each),
+        () => undefined,
+      ),
+    )
     client.close()
   })
 
@@ -154,13 +191,19 @@ describe('lines', () => {
     const { client } = await freshRouter()
     let deep: unknown = 1
     for (let depth = 0; depth < 70; depth++) deep = [deep]
-    await expect(client.call('event.emit', { source_id: 's', type: 'x', payload: deep })).rejects.toMatchObject({ code: -32600, message: 'JSON nests deeper than 64' })
+    await expect(client.call('event.emit', { source_id: 's', type: 'x', payload: deep })).rejects.toMatchObject({
+      code: -32600,
+      message: 'JSON nests deeper than 64',
+    })
   })
 })
 
 describe('where it is bound', () => {
   const start = (directory: string, flags: Record<string, unknown>): ReturnType<typeof startRouter> =>
-    startRouter(readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), ...quiet, ...flags }), { env: { HOME: directory }, onFatal: () => undefined })
+    startRouter(readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), ...quiet, ...flags }), {
+      env: { HOME: directory },
+      onFatal: () => undefined,
+    })
 
   test('private from its first moment, whatever the umask', async () => {
     const directory = freshDirectory()
@@ -189,7 +232,7 @@ describe('where it is bound', () => {
 
   test.each([
     ['a regular file', (path: string): void => writeFileSync(path, 'keep me'), 73],
-    ['a directory', (path: string): void => void mkdirSync(path), 73],
+    ['a directory', (path: string): void => mkdirSync(path), 73],
     ['a symlink', (path: string): void => symlinkSync('/nowhere', path), 73],
     ['a directory that others write', (path: string): void => chmodSync(join(path, '..'), 0o777), 77],
   ])('%s is refused, and left as it is', async (_name, prepare, exitCode) => {
@@ -235,7 +278,10 @@ describe('where it is bound', () => {
     [{ nonsense: 1 }, 'nonsense is not known here'],
   ])('a wrong configuration is refused with its key: %j', async (flags, message) => {
     const directory = freshDirectory()
-    await expect((async () => start(directory, { socket: join(directory, 's'), ...flags }))()).rejects.toMatchObject({ exitCode: 78, message: expect.stringContaining(message) as string })
+    await expect((async () => start(directory, { socket: join(directory, 's'), ...flags }))()).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.stringContaining(message) as string,
+    })
   })
 
   test('a configuration file, wrong and right', async () => {
@@ -245,7 +291,11 @@ describe('where it is bound', () => {
     writeFileSync(file, '{ not json')
     expect(() => readConfig({ SIGNALBOX_CONFIG: file }, {})).toThrow('is not valid JSON')
     writeFileSync(file, '{"max_active": 3, "state_dir": "/a"}')
-    expect(readConfig({ SIGNALBOX_CONFIG: file, SIGNALBOX_STATE_DIR: '/b' }, { log_level: 'warn' })).toMatchObject({ max_active: 3, state_dir: '/b', log_level: 'warn' })
+    expect(readConfig({ SIGNALBOX_CONFIG: file, SIGNALBOX_STATE_DIR: '/b' }, { log_level: 'warn' })).toMatchObject({
+      max_active: 3,
+      state_dir: '/b',
+      log_level: 'warn',
+    })
     expect(() => readConfig({ NODE_TLS_REJECT_UNAUTHORIZED: '0' }, {})).toThrow('certificate')
     expect(readFileSync(file, 'utf8')).toContain('3')
   })

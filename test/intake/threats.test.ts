@@ -12,7 +12,8 @@ const hook = '/webhook/forge'
 
 async function threatRouter(flags: Record<string, unknown> = {}): Promise<TestRouter> {
   const router = await freshRouter({ max_body_bytes: 65_536, ...flags }, { SECRET: secret, EMPTY: '', TOKEN: 'tok' })
-  const source = (id: string, config: Record<string, unknown>): Promise<unknown> => router.call('source.put', { source: { id, source_type: 'webhook', config } as never })
+  const source = (id: string, config: Record<string, unknown>): Promise<unknown> =>
+    router.call('source.put', { source: { id, source_type: 'webhook', config } as never })
   await source('forge', { provider: 'forgejo', secrets: [{ env: 'SECRET' }] })
   await source('hub', { provider: 'github', secrets: [{ env: 'SECRET' }] })
   await source('std', { provider: 'standard', secrets: [{ env: 'SECRET' }] })
@@ -45,9 +46,20 @@ const rows: Row[] = [
   ['T3 the delivery id twice', signed('{}', ['X-Forgejo-Delivery: a', 'X-Forgejo-Delivery: b']), 400, 'E_HEADER_DUPLICATE'],
   ['T3 two hosts', signed('{}', ['Host: a', 'Host: b']), 400, null],
   ['T5 another brand signs well', post(hook, '{}', [`X-Gitea-Signature: ${sign('{}')}`, `X-Hub-Signature-256: sha256=${sign('{}')}`]), 401, 'E_SIGNATURE'],
-  ['T9 an id that shifts', post('/webhook/std', '{}', ['webhook-id: a.b', `webhook-timestamp: ${Math.floor(Date.now() / 1000)}`, 'webhook-signature: v1,x']), 400, 'E_DELIVERY_ID'],
+  [
+    'T9 an id that shifts',
+    post('/webhook/std', '{}', ['webhook-id: a.b', `webhook-timestamp: ${Math.floor(Date.now() / 1000)}`, 'webhook-signature: v1,x']),
+    400,
+    'E_DELIVERY_ID',
+  ],
   ['T12 too large by its length', post(hook, '', ['Content-Length: 70000']), 413, 'E_TOO_LARGE', true],
-  ['T12 too large by chunks', [post(hook, '', ['Transfer-Encoding: chunked']), ...Array.from({ length: 20 }, () => Buffer.from(`1000\r\n${'x'.repeat(4096)}\r\n`))], 413, 'E_TOO_LARGE', true],
+  [
+    'T12 too large by chunks',
+    [post(hook, '', ['Transfer-Encoding: chunked']), ...Array.from({ length: 20 }, () => Buffer.from(`1000\r\n${'x'.repeat(4096)}\r\n`))],
+    413,
+    'E_TOO_LARGE',
+    true,
+  ],
   ['T12 too large, asking first', post(hook, '', ['Content-Length: 70000', 'Expect: 100-continue']), 413, 'E_TOO_LARGE', true],
   ['T14 length and chunked', post(hook, '0\r\n\r\n', ['Content-Length: 5', 'Transfer-Encoding: chunked']), 400, 'E_HTTP', true],
   ['T14 two lengths', post(hook, '{}', ['Content-Length: 2', 'Content-Length: 2']), 400, 'E_HTTP', true],
@@ -61,7 +73,15 @@ const rows: Row[] = [
   ['T15 an absolute target', post(`http://x${hook}`, '{}'), 400, 'E_HTTP'],
   ['T15 HTTP/1.0 without a host', Buffer.from(`POST ${hook} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}`), 400, 'E_HTTP'],
   ['T15 an upgrade', signed('{}', ['Connection: upgrade', 'Upgrade: websocket']), 400, 'E_HTTP'],
-  ['T16 more than 100 headers', signed('{}', Array.from({ length: 110 }, (_, index) => `X-${index}: 1`)), 431, 'E_HEADERS'],
+  [
+    'T16 more than 100 headers',
+    signed(
+      '{}',
+      Array.from({ length: 110 }, (_, index) => `X-${index}: 1`),
+    ),
+    431,
+    'E_HEADERS',
+  ],
   ['T16 more than 16 KiB of headers', signed('{}', [`X-A: ${'x'.repeat(17_000)}`]), 431, 'E_HTTP', true],
   ['T16 a header named __proto__', signed('{}', ['__proto__: x']), 202, null],
   ...['gzip', 'br', 'deflate', 'x-unknown'].map((encoding): Row => [`T17 ${encoding}`, signed('{}', [`Content-Encoding: ${encoding}`]), 415, 'E_ENCODING']),
@@ -109,7 +129,13 @@ describe('one request, one exact answer', () => {
     const before = await router.call('event.query', { limit: 1 })
     const answer = await raw(router.router.intake, ...[request].flat())
     expect([answer.status, answer.body]).toEqual([status, expect.any(String)])
-    if (code !== null) expect(JSON.parse(answer.body)).toMatchObject({ status, code, type: expect.stringContaining('urn:signalbox:error:') as string, detail: expect.any(String) as string })
+    if (code !== null)
+      expect(JSON.parse(answer.body)).toMatchObject({
+        status,
+        code,
+        type: expect.stringContaining('urn:signalbox:error:') as string,
+        detail: expect.any(String) as string,
+      })
     if (code !== null) expect(answer.headers).toContain('application/problem+json')
     if (close === true) expect(answer.closed).toBe(true)
     if (status === 405) expect(answer.headers).toContain('allow: post')
@@ -132,7 +158,10 @@ test('T4 a source whose secret cannot be read answers 503, whatever is sent', as
   for (const ref of [{ env: 'UNSET' }, { env: 'EMPTY' }, { file }]) {
     await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [ref] } } })
     const forged = createHmac('sha256', '').update('{}').digest('hex')
-    expect(await raw(router.intake, post(hook, '{}', [`X-Forgejo-Signature: ${forged}`]))).toMatchObject({ status: 503, body: expect.stringContaining('E_SOURCE_UNCONFIGURED') as string })
+    expect(await raw(router.intake, post(hook, '{}', [`X-Forgejo-Signature: ${forged}`]))).toMatchObject({
+      status: 503,
+      body: expect.stringContaining('E_SOURCE_UNCONFIGURED') as string,
+    })
   }
   writeFileSync(file, `${secret}\n`)
   chmodSync(file, 0o644)
@@ -156,7 +185,10 @@ test('T7 the same delivery is one event, concurrently too, and under another bod
   expect(answers.filter(answer => answer.status === 202)).toHaveLength(1)
   expect(answers.filter(answer => answer.status === 200 && answer.body.duplicate === true)).toHaveLength(49)
   expect(new Set(answers.map(answer => answer.body.event_id)).size).toBe(1)
-  expect(await send('forge', '{"a": 2}', { 'x-forgejo-signature': sign('{"a": 2}'), 'x-forgejo-delivery': 'd1' })).toMatchObject({ status: 422, body: { code: 'E_KEY_REUSED' } })
+  expect(await send('forge', '{"a": 2}', { 'x-forgejo-signature': sign('{"a": 2}'), 'x-forgejo-delivery': 'd1' })).toMatchObject({
+    status: 422,
+    body: { code: 'E_KEY_REUSED' },
+  })
   expect((await call('event.query', {})).events).toMatchObject([{ duplicates: 49 }])
 })
 
@@ -164,14 +196,22 @@ test('T8 a signed body under a fresh delivery id is known as a redelivery', asyn
   const { call, post: send } = await threatRouter()
   const headers = { 'x-forgejo-signature': sign('{"a": 1}') }
   const first = await send('forge', '{"a": 1}', { ...headers, 'x-forgejo-delivery': 'd1' })
-  expect(await send('forge', '{"a": 1}', { ...headers, 'x-forgejo-delivery': 'd2', 'x-forgejo-event-type': 'other' })).toMatchObject({ status: 202, body: { redelivery_of: first.body.event_id } })
+  expect(await send('forge', '{"a": 1}', { ...headers, 'x-forgejo-delivery': 'd2', 'x-forgejo-event-type': 'other' })).toMatchObject({
+    status: 202,
+    body: { redelivery_of: first.body.event_id },
+  })
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('trigger.put', { trigger: { id: 't', filter: { source_id: ['forge'] }, action: { bot_id: 'b' } } })
-  await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }], on_redelivery: 'log' } } })
+  await call('source.put', {
+    source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }], on_redelivery: 'log' } },
+  })
   const logged = await send('forge', '{"a": 1}', { ...headers, 'x-forgejo-delivery': 'd3' })
   expect(logged).toMatchObject({ status: 202, body: { redelivery_of: first.body.event_id, runs: [] } })
   const { decisions } = await call('event.explain', { event_id: logged.body.event_id as string, trigger_id: 't' })
-  expect(decisions[0]).toMatchObject({ matched: true, gates: expect.arrayContaining([expect.objectContaining({ gate: 'redelivery', verdict: 'stop' })]) as unknown })
+  expect(decisions[0]).toMatchObject({
+    matched: true,
+    gates: expect.arrayContaining([expect.objectContaining({ gate: 'redelivery', verdict: 'stop' })]) as unknown,
+  })
 })
 
 test('T11 guessing is slowed down: wrong tokens refuse right ones too, wrong signatures only themselves', async () => {
@@ -187,7 +227,9 @@ test('T11 guessing is slowed down: wrong tokens refuse right ones too, wrong sig
 
 test('a source takes no more than its rate', async () => {
   const { call, post: send } = await threatRouter()
-  await call('source.put', { source: { id: 'open', source_type: 'webhook', config: { provider: 'none', rate_limit: { limit: 1, period_ms: 60_000, burst: 3 } } } })
+  await call('source.put', {
+    source: { id: 'open', source_type: 'webhook', config: { provider: 'none', rate_limit: { limit: 1, period_ms: 60_000, burst: 3 } } },
+  })
   const statuses = []
   for (let count = 0; count < 5; count++) statuses.push((await send('open', '{}')).status)
   expect(statuses).toEqual([202, 202, 202, 429, 429])

@@ -30,7 +30,10 @@ test.each([
   ['{{ payload.constructor }}', null],
   ['no braces', 'no braces'],
   [5, 5],
-  [{ a: ['{{ payload.n }}', { b: '{{ type }}' }], c: null }, { a: [3, { b: 'push' }], c: null }],
+  [
+    { a: ['{{ payload.n }}', { b: '{{ type }}' }], c: null },
+    { a: [3, { b: 'push' }], c: null },
+  ],
 ] as [unknown, unknown][])('%j', async (template, expected) => {
   expect(await render(template)).toEqual(expected)
 })
@@ -65,7 +68,15 @@ test.each([
 
 test('a plain path gives what JSONata gives', async () => {
   const key = fc.constantFrom('a', 'b', 'c')
-  const value = fc.letrec(tie => ({ value: fc.oneof({ maxDepth: 4 }, fc.integer(), fc.string(), fc.array(tie('value'), { maxLength: 3 }), fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true })) })).value
+  const value = fc.letrec(tie => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.integer(),
+      fc.string(),
+      fc.array(tie('value'), { maxLength: 3 }),
+      fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true }),
+    ),
+  })).value
   await fc.assert(
     fc.asyncProperty(fc.array(key, { minLength: 1, maxLength: 4 }), fc.dictionary(key, value, { noNullPrototype: true }), async (path, scope) => {
       const source = path.join('.')

@@ -9,7 +9,9 @@ const limits = { json_depth: 64, json_tokens: 200_000 }
 function spaced(value: unknown, spaces: string): string {
   if (Array.isArray(value)) return `[${spaces}${value.map(each => spaced(each, spaces)).join(`${spaces},`)}${spaces}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  return `{${spaces}${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}${spaces}:${spaces}${spaced(each, spaces)}`).join(`,${spaces}`)}${spaces}}`
+  return `{${spaces}${Object.entries(value)
+    .map(([key, each]) => `${JSON.stringify(key)}${spaces}:${spaces}${spaced(each, spaces)}`)
+    .join(`,${spaces}`)}${spaces}}`
 }
 
 test('the text at a path parses to the value at the path', () => {

@@ -13,8 +13,12 @@ function matches(pattern: unknown, event: unknown): boolean {
 
 const text = readFileSync('src/routing/PATTERNS.md', 'utf8')
 const blocks = [...text.matchAll(/```pattern\n([\s\S]*?)```/g)].map(match => match[1]!.trim().split('\n'))
-const examples = blocks.flatMap(([pattern, ...events]) => events.map(line => [line.startsWith('✓') ? 'matches' : 'does not match', pattern!, line.slice(2)] as const))
-const refused = [...text.matchAll(/```refused\n([\s\S]*?)```/g)].flatMap(match => match[1]!.trim().split('\n')).map(line => /^(.*?})\s{1,}([a-z].*)$/.exec(line)!.slice(1) as [string, string])
+const examples = blocks.flatMap(([pattern, ...events]) =>
+  events.map(line => [line.startsWith('✓') ? 'matches' : 'does not match', pattern!, line.slice(2)] as const),
+)
+const refused = [...text.matchAll(/```refused\n([\s\S]*?)```/g)]
+  .flatMap(match => match[1]!.trim().split('\n'))
+  .map(line => /^(.*?})\s{1,}([a-z].*)$/.exec(line)!.slice(1) as [string, string])
 
 describe('PATTERNS.md', () => {
   test('has examples', () => {
@@ -41,7 +45,10 @@ const eventValue = fc.letrec(tie => ({
 })).value
 const eventOf = fc.dictionary(key, eventValue, { maxKeys: 4, noNullPrototype: true })
 
-const affixArgument = fc.oneof(word, word.map(each => ({ 'equals-ignore-case': each })))
+const affixArgument = fc.oneof(
+  word,
+  word.map(each => ({ 'equals-ignore-case': each })),
+)
 const textTests = fc.oneof(
   affixArgument.map(prefix => ({ prefix })),
   affixArgument.map(suffix => ({ suffix })),
@@ -69,12 +76,24 @@ const patternOf = fc.letrec<{ pattern: Record<string, unknown> }>(tie => ({
 // Objects in arrays, with so few values that consistency decides.
 const bit = fc.constantFrom(0, 1)
 const inner = fc.letrec(tie => ({
-  object: fc.record({ b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')), c: fc.oneof(bit, tie('list')), d: bit, z: bit }, { requiredKeys: [], noNullPrototype: true }),
+  object: fc.record(
+    { b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')), c: fc.oneof(bit, tie('list')), d: bit, z: bit },
+    { requiredKeys: [], noNullPrototype: true },
+  ),
   list: fc.oneof({ maxDepth: 3 }, bit, fc.array(tie('object'), { minLength: 1, maxLength: 3 })),
 })).list
 const nestedEvent = fc.record({ a: inner, q: inner }, { requiredKeys: ['a'], noNullPrototype: true })
 const path = fc.constantFrom('a.b', 'a.c', 'a.d', 'a.z', 'a.b.b', 'a.b.c', 'a.b.d', 'a.c.b', 'a.c.d', 'a', 'q.b', 'q.c', 'q.d', 'q.b.d')
-const nestedTest = fc.constantFrom<unknown[]>([0], [1], [0, 1], [{ exists: false }], [{ exists: true }], [{ exists: false }, 1], [{ 'anything-but': 0 }], [{ numeric: ['>', 0] }])
+const nestedTest = fc.constantFrom<unknown[]>(
+  [0],
+  [1],
+  [0, 1],
+  [{ exists: false }],
+  [{ exists: true }],
+  [{ exists: false }, 1],
+  [{ 'anything-but': 0 }],
+  [{ numeric: ['>', 0] }],
+)
 const nestedPattern = fc.dictionary(path, nestedTest, { minKeys: 1, maxKeys: 4, noNullPrototype: true })
 const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 

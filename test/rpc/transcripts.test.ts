@@ -59,7 +59,10 @@ test.each(globSync('test/rpc/*.io').toSorted())('%s', async file => {
   const nextLine = lineReader(socket)
   for (const { line, request, answer } of exchanges(file)) {
     const text = request.toString('utf8')
-    const sent = Buffer.from(text).equals(request) && text.trimStart().startsWith('{') && /7000-8000/.test(text) ? Buffer.from(JSON.stringify(ids.filled(JSON.parse(text)))) : request
+    const sent =
+      Buffer.from(text).equals(request) && text.trimStart().startsWith('{') && /7000-8000/.test(text)
+        ? Buffer.from(JSON.stringify(ids.filled(JSON.parse(text))))
+        : request
     socket.write(Buffer.concat([sent, Buffer.from('\n')]))
     if (answer === undefined) socket.write(`${sentinel}\n`)
     const came = await nextLine()

@@ -55,12 +55,18 @@ test('only one store opens a state directory, also while the first is busy; afte
 
 test('files are private, whatever the umask', async () => {
   await open()
-  for (const name of ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'router.lock']) expect(statSync(join(directory, name)).mode & 0o777, name).toBe(0o600)
+  for (const name of ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'router.lock'])
+    expect(statSync(join(directory, name)).mode & 0o777, name).toBe(0o600)
 })
 
 test.each([
   ['a newer schema', (): void => void new Database(databasePath(directory)).pragma('user_version = 99'), 78, 'schema 99'],
-  ['a foreign file', (): void => writeFileSync(databasePath(directory), 'this is not a database, but long enough to be looked at'.repeat(20)), 65, 'damaged or not a Signalbox database'],
+  [
+    'a foreign file',
+    (): void => writeFileSync(databasePath(directory), 'this is not a database, but long enough to be looked at'.repeat(20)),
+    65,
+    'damaged or not a Signalbox database',
+  ],
 ])('%s is refused', async (_name, prepare, exitCode, message) => {
   openWriter(directory).close()
   prepare()
@@ -117,7 +123,11 @@ describe('lists find their rows by an index, and never sort', () => {
   ])('events %j', (selection, expected) => {
     const db = openWriter(directory)
     const { sql, params } = eventPageSql(page(selection), 5, 2000)
-    const plan = db.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...params).map(row => row.detail).join('\n')
+    const plan = db
+      .prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
+      .all(...params)
+      .map(row => row.detail)
+      .join('\n')
     db.close()
     expect(plan).toContain(expected)
     expect(plan).not.toMatch(/TEMP B-TREE|SCAN event/)
@@ -130,7 +140,11 @@ describe('lists find their rows by an index, and never sort', () => {
   ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
     const db = openWriter(directory)
     const { sql, params } = runPageSql({ limit: 50, after: 1000, ...selection }, null)
-    const plan = db.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...params).map(row => row.detail).join('\n')
+    const plan = db
+      .prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
+      .all(...params)
+      .map(row => row.detail)
+      .join('\n')
     db.close()
     for (const part of expected) expect(plan).toContain(part)
     expect(plan).not.toContain('TEMP B-TREE')

@@ -13,7 +13,8 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('bot.put', { bot: { id: 'sleeper', endpoint: command('exit 0'), enabled: false } })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
   await call('source.put', { source: { id: 'spare', source_type: 'manual' } })
-  const on = (id: string, type: string, bot_id: string): Promise<unknown> => call('trigger.put', { trigger: { id, event_source_id: 'forge', filter: { type: [type] }, action: { bot_id } } })
+  const on = (id: string, type: string, bot_id: string): Promise<unknown> =>
+    call('trigger.put', { trigger: { id, event_source_id: 'forge', filter: { type: [type] }, action: { bot_id } } })
   await on('always-fails', 'fail', 'failer')
   await on('later', 'later', 'sleeper')
   await call('trigger.put', {
@@ -29,6 +30,13 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const later = await call('event.emit', { source_id: 'forge', type: 'later', payload: {} })
   await Promise.all([ended(router, push.runs[0]!), ended(router, fail.runs[0]!)])
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
-  const ids = new Bindings({ [id('e1')]: push.event_id, [id('a1')]: push.runs[0]!, [id('e2')]: fail.event_id, [id('a2')]: fail.runs[0]!, [id('e3')]: later.event_id, [id('a9')]: later.runs[0]! })
+  const ids = new Bindings({
+    [id('e1')]: push.event_id,
+    [id('a1')]: push.runs[0]!,
+    [id('e2')]: fail.event_id,
+    [id('a2')]: fail.runs[0]!,
+    [id('e3')]: later.event_id,
+    [id('a9')]: later.runs[0]!,
+  })
   return { router, ids }
 }

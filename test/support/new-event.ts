@@ -10,7 +10,21 @@ export function newEvent(): NewEvent {
   const body = randomBytes(4096)
   const now = Date.now()
   return {
-    id: makeId(now), source_id: 'forge', type: 'push', subject: null, timestamp: now, received_at: now, headers: null, causation: null, delivery_key: randomBytes(8).toString('hex'),
-    body, body_format: 'binary', body_sha256: createHash('sha256').update(body).digest(), signed_body: false, log_redelivery_only: false, decisions: [], runs: [],
+    id: makeId(now),
+    source_id: 'forge',
+    type: 'push',
+    subject: null,
+    timestamp: now,
+    received_at: now,
+    headers: null,
+    causation: null,
+    delivery_key: randomBytes(8).toString('hex'),
+    body,
+    body_format: 'binary',
+    body_sha256: createHash('sha256').update(body).digest(),
+    signed_body: false,
+    log_redelivery_only: false,
+    decisions: [],
+    runs: [],
   }
 }

@@ -131,5 +131,11 @@ function holds(fields: Field[], leaves: Leaf[], fixed: Map<number, number>): boo
 /** Whether an event matches a pattern that was accepted. */
 export function referenceMatches(pattern: Record<string, Json>, event: Json): boolean {
   const leaves = leavesOf(event)
-  return waysOf(pattern, []).some(way => holds(way.toSorted(([a], [b]) => (a < b ? -1 : 1)), leaves, new Map()))
+  return waysOf(pattern, []).some(way =>
+    holds(
+      way.toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      leaves,
+      new Map(),
+    ),
+  )
 }

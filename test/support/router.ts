@@ -13,7 +13,11 @@ export interface TestRouter {
   directory: string
   call: <M extends keyof Methods>(method: M, params: Methods[M]['params']) => Promise<Methods[M]['result']>
   /** delivers to the intake */
-  post: (source: string, body: string | Uint8Array, headers?: Record<string, string>) => Promise<{ status: number; body: Record<string, unknown>; headers: Headers }>
+  post: (
+    source: string,
+    body: string | Uint8Array,
+    headers?: Record<string, string>,
+  ) => Promise<{ status: number; body: Record<string, unknown>; headers: Headers }>
 }
 
 /** A directory that only this test uses. Its path is short, so that sockets fit. */
@@ -23,7 +27,14 @@ export function freshDirectory(): string {
   return directory
 }
 
-export const quiet = { intake_address: '127.0.0.1:0', log_level: 'silent', disk_reserve_bytes: 0, rate_limit: 1_000_000, kill_grace_ms: 200, shutdown_grace_ms: 2000 }
+export const quiet = {
+  intake_address: '127.0.0.1:0',
+  log_level: 'silent',
+  disk_reserve_bytes: 0,
+  rate_limit: 1_000_000,
+  kill_grace_ms: 200,
+  shutdown_grace_ms: 2000,
+}
 
 export async function freshRouter(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
   const directory = freshDirectory()
@@ -43,7 +54,11 @@ export async function freshRouter(flags: Record<string, unknown> = {}, env: Reco
     directory,
     call: (method, params) => client.call(method, params),
     async post(source, body, headers = {}) {
-      const answer = await fetch(`${router.intake}/webhook/${source}`, { method: 'POST', body: body as never, headers: { 'content-type': 'application/json', ...headers } })
+      const answer = await fetch(`${router.intake}/webhook/${source}`, {
+        method: 'POST',
+        body: body as never,
+        headers: { 'content-type': 'application/json', ...headers },
+      })
       return { status: answer.status, body: (await answer.json()) as Record<string, unknown>, headers: answer.headers }
     },
   }

@@ -4,7 +4,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import type { CommandEndpoint } from '../../contract/types.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
 import { jsonText } from './http.ts'
-import type { SpawnerOrder, SpawnerReport } from './spawner.ts'
+import type { SpawnerOrder, SpawnerReport, SpawnOrder } from './spawner.ts'
 
 export interface CommandBotOptions {
   /** the router's environment, of which a child sees only what its bot names */
@@ -49,29 +49,30 @@ function resultOf({ exit, error, output }: SpawnerReport, timedOut: boolean, del
   return failure('run', signal === null ? `exit code ${code}` : `ended by ${signal}`, { status, output })
 }
 
-export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptions): BotKind<CommandEndpoint> {
-  let helper: ChildProcess | undefined
-  const waiting = new Map<string, { resolve: (report: SpawnerReport) => void; began: boolean }>()
+function lost(id: string, began: boolean): SpawnerReport {
+  const error = began
+    ? { code: 'E_LOST', message: 'the helper process ended while the command ran; what became of it is not known' }
+    : { code: 'E_SPAWNER', message: 'the helper process that starts commands is not there' }
+  return { id, exit: null, error, output: '' }
+}
 
-  function lost(id: string, began: boolean): SpawnerReport {
-    const error = began
-      ? { code: 'E_LOST', message: 'the helper process ended while the command ran; what became of it is not known' }
-      : { code: 'E_SPAWNER', message: 'the helper process that starts commands is not there' }
-    return { id, exit: null, error, output: '' }
-  }
+/** The helper process as the router sees it; started with the first command, and anew when it is gone. */
+class Helper {
+  #child: ChildProcess | undefined
+  readonly #waiting = new Map<string, { resolve: (report: SpawnerReport) => void; began: boolean }>()
 
-  function ready(): ChildProcess | undefined {
-    if (helper?.connected === true) return helper
+  #ready(): ChildProcess | undefined {
+    if (this.#child?.connected === true) return this.#child
     const child = fork(new URL('./spawner.ts', import.meta.url), [], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: {} })
     const gone = (): void => {
-      if (helper === child) helper = undefined
-      for (const [id, { resolve, began }] of waiting) resolve(lost(id, began))
+      if (this.#child === child) this.#child = undefined
+      for (const [id, { resolve, began }] of this.#waiting) resolve(lost(id, began))
     }
     child.on('error', gone)
     child.on('exit', gone)
     if (child.pid === undefined) return undefined
     child.on('message', (report: SpawnerReport) => {
-      const own = waiting.get(report.id)
+      const own = this.#waiting.get(report.id)
       if (own === undefined) return
       if (report.began === true) own.began = true
       else own.resolve(report)
@@ -79,46 +80,68 @@ export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptio
     // The router's life does not hang on its helper.
     child.unref()
     child.channel?.unref()
-    helper = child
+    this.#child = child
     return child
   }
 
-  async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
-    const { promise, resolve } = Promise.withResolvers<SpawnerReport>()
-    const id = `${delivery.run_id} ${delivery.attempt}`
-    if (delivery.signal.aborted) return { outcome: 'aborted' }
-    const child = ready()
-    if (child === undefined) return resultOf(lost(id, false), false, delivery)
-    const send = (order: SpawnerOrder): void => void child.send(order, error => {
-      if (error !== null) resolve(lost(id, waiting.get(id)?.began ?? false))
+  #send(child: ChildProcess, order: SpawnerOrder): void {
+    child.send(order, error => {
+      const own = this.#waiting.get(order.id)
+      if (error !== null) own?.resolve(lost(order.id, own.began))
     })
-    let timedOut = false
-    const end = (): void => send({ kind: 'end', id, grace_ms: killGraceMs })
-    const timer = setTimeout(() => {
-      timedOut = true
-      end()
-    }, delivery.timeout_ms)
-    waiting.set(id, { resolve, began: false })
-    delivery.signal.addEventListener('abort', end, { once: true })
-    send({ kind: 'spawn', id, argv: endpoint.argv, cwd: endpoint.cwd ?? null, env: environment(endpoint, delivery, env), input: delivery.body, max_output_bytes: maxOutputBytes })
-    try {
-      return resultOf(await promise, timedOut, delivery)
-    } finally {
-      clearTimeout(timer)
-      waiting.delete(id)
-      delivery.signal.removeEventListener('abort', end)
-    }
   }
 
-  async function stop(): Promise<void> {
-    const child = helper
-    helper = undefined
+  /** Runs a command; the report tells how it ended. end is given a function that ends it early. */
+  async run(order: SpawnOrder, killGraceMs: number, end: (ending: () => void) => void): Promise<SpawnerReport> {
+    const child = this.#ready()
+    if (child === undefined) return lost(order.id, false)
+    const { promise, resolve } = Promise.withResolvers<SpawnerReport>()
+    this.#waiting.set(order.id, { resolve, began: false })
+    this.#send(child, order)
+    end(() => this.#send(child, { kind: 'end', id: order.id, grace_ms: killGraceMs }))
+    return promise.finally(() => this.#waiting.delete(order.id))
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
     if (child === undefined || !child.connected) return
     const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
     child.ref()
     child.disconnect()
     await gone
   }
+}
 
-  return { deliver, stop }
+export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptions): BotKind<CommandEndpoint> {
+  const helper = new Helper()
+
+  async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
+    if (delivery.signal.aborted) return { outcome: 'aborted' }
+    const order: SpawnOrder = {
+      kind: 'spawn',
+      id: `${delivery.run_id} ${delivery.attempt}`,
+      argv: endpoint.argv,
+      cwd: endpoint.cwd ?? null,
+      env: environment(endpoint, delivery, env),
+      input: delivery.body,
+      max_output_bytes: maxOutputBytes,
+    }
+    let timedOut = false
+    let timer: NodeJS.Timeout | undefined
+    let onAbort: (() => void) | undefined
+    const report = await helper.run(order, killGraceMs, ending => {
+      timer = setTimeout(() => {
+        timedOut = true
+        ending()
+      }, delivery.timeout_ms)
+      onAbort = ending
+      delivery.signal.addEventListener('abort', ending, { once: true })
+    })
+    clearTimeout(timer)
+    if (onAbort !== undefined) delivery.signal.removeEventListener('abort', onAbort)
+    return resultOf(report, timedOut, delivery)
+  }
+
+  return { deliver, stop: () => helper.stop() }
 }

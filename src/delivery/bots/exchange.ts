@@ -56,7 +56,17 @@ function checkedConnector(egress: Egress): buildConnector.connector {
   }
 }
 
-const unreachableCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'ENOTSOCK', 'UND_ERR_CONNECT_TIMEOUT'])
+const unreachableCodes = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EACCES',
+  'ENOTSOCK',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
 
 function failed(error: unknown): ExchangeAnswer {
   const { code, message } = error as { code?: string; message: string }

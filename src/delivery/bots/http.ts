@@ -31,7 +31,8 @@ export function httpResult(answer: ExchangeAnswer & { kind: 'answered' }, now: n
   const told = { status: `HTTP ${status}`, output: body }
   if (status >= 200 && status < 300) return { outcome: 'success', ...told, result: isJson(headers) ? jsonText(body) : null }
   if (status === 410) return failure('refused', 'the bot answered 410 Gone and was disabled', { ...told, disable_bot: true })
-  if (status >= 300 && status < 400) return failure('refused', `the bot answered ${status}; redirects are not followed, put the final address into the bot`, told)
+  if (status >= 300 && status < 400)
+    return failure('refused', `the bot answered ${status}; redirects are not followed, put the final address into the bot`, told)
   if (status >= 500 || worthRetrying.has(status)) {
     const retry_after_ms = retryAfterMs([headers['retry-after']].flat()[0], now)
     return failure('unavailable', `the bot answered ${status}`, { ...told, ...(retry_after_ms === undefined ? {} : { retry_after_ms }) })

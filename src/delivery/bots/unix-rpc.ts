@@ -10,7 +10,10 @@ import { exchangeFailure, httpResult } from './http.ts'
  * as its models name them, and can be replaced by the bot's own.
  */
 const presets: Record<NonNullable<UnixRpcEndpoint['preset']>, { method: string; params: Record<string, unknown> }> = {
-  hero_proc: { method: 'job.create', params: { context_name: 'core', action: '{{ run.workflow_id }}', inputs: '{{ inputs }}', tags: ['signalbox', '{{ run.id }}'] } },
+  hero_proc: {
+    method: 'job.create',
+    params: { context_name: 'core', action: '{{ run.workflow_id }}', inputs: '{{ inputs }}', tags: ['signalbox', '{{ run.id }}'] },
+  },
   hero_logic: { method: 'play_start', params: { workflow_sid: '{{ run.workflow_id }}', input_data: '{{ inputs }}' } },
   hero_logic_resume: {
     method: 'play_resume',
@@ -33,7 +36,8 @@ function rpcResult(text: string, id: string): DeliveryResult {
   } catch {
     return failure('unavailable', 'the answer is not JSON', { output: text })
   }
-  if (typeof answer !== 'object' || answer === null || answer.id !== id) return failure('unavailable', 'the answer is no JSON-RPC response to this call', { output: text })
+  if (typeof answer !== 'object' || answer === null || answer.id !== id)
+    return failure('unavailable', 'the answer is no JSON-RPC response to this call', { output: text })
   if (answer.error !== undefined && answer.error !== null) {
     const code = Number(answer.error.code)
     const kind = worthRetrying.has(code) ? 'unavailable' : 'refused'
@@ -67,7 +71,8 @@ function callByLine(path: string, line: string, delivery: Delivery, maxBytes: nu
     const end = chunk.indexOf(0x0a)
     chunks.push(end < 0 ? chunk : chunk.subarray(0, end))
     bytes += chunk.length
-    if (end >= 0 || bytes >= maxBytes) resolve({ kind: 'answered', status: 200, headers: {}, body: Buffer.concat(chunks).toString('utf8', 0, maxBytes), truncated: end < 0 })
+    if (end >= 0 || bytes >= maxBytes)
+      resolve({ kind: 'answered', status: 200, headers: {}, body: Buffer.concat(chunks).toString('utf8', 0, maxBytes), truncated: end < 0 })
   })
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (delivery.signal.aborted) fail('aborted', 'aborted')
@@ -81,7 +86,10 @@ function callByLine(path: string, line: string, delivery: Delivery, maxBytes: nu
 }
 
 export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpcBotOptions): BotKind<UnixRpcEndpoint> {
-  async function paramsText(endpoint: UnixRpcEndpoint, delivery: Delivery): Promise<{ ok: true; value: string } | { ok: false; reason: string; transient: boolean }> {
+  async function paramsText(
+    endpoint: UnixRpcEndpoint,
+    delivery: Delivery,
+  ): Promise<{ ok: true; value: string } | { ok: false; reason: string; transient: boolean }> {
     const template = endpoint.params ?? (endpoint.preset === undefined ? undefined : presets[endpoint.preset].params)
     if (template === undefined) return { ok: true, value: delivery.body }
     const rendered = await render(template, 'params', delivery.scope())
@@ -111,7 +119,11 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
       return told.outcome === 'success' ? failure('unavailable', `the bot answered ${answer.status} and no result`) : told
     }
     // What was cut off may have been a success: it is not done again.
-    if (answer.truncated) return failure('refused', `the answer is longer than the ${maxResponseBytes} bytes that are read; what it says is not known`, { status: 'result', output: answer.body })
+    if (answer.truncated)
+      return failure('refused', `the answer is longer than the ${maxResponseBytes} bytes that are read; what it says is not known`, {
+        status: 'result',
+        output: answer.body,
+      })
     return rpcResult(answer.body, delivery.run_id)
   }
   return { deliver, stop: () => exchanges.stop() }

@@ -39,7 +39,8 @@ function fromEnvelope(envelope: unknown, body: Uint8Array): ReadEvent {
     if (name === 'data' || name === 'data_base64' || value === null) continue
     if (!/^[a-z0-9]{1,64}$/.test(name)) throw invalid(`attribute names are lower-case letters and digits; found ${JSON.stringify(name.slice(0, 40))}`)
     const isText = typeof value === 'string'
-    if (!isText && ((textAttributes as readonly string[]).includes(name) || typeof value === 'object')) throw invalid(`the CloudEvents attribute ${name} must be a string`)
+    if (!isText && ((textAttributes as readonly string[]).includes(name) || typeof value === 'object'))
+      throw invalid(`the CloudEvents attribute ${name} must be a string`)
     attributes.set(name, isText ? value : String(value))
   }
   const { data, data_base64 } = envelope as { data?: unknown; data_base64?: unknown }

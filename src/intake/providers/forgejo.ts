@@ -16,7 +16,8 @@ function forge(name: 'forgejo' | 'gitea'): Provider {
     takes_get: true,
     verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, '', forgePayload(delivery).json, secrets),
     // Payloads of Actions have no repository of their own, only their run's.
-    read: delivery => forgeEvent(delivery, types, ids, payload => textAt(payload, 'repository', 'full_name') ?? textAt(payload, 'run', 'repository', 'full_name')),
+    read: delivery =>
+      forgeEvent(delivery, types, ids, payload => textAt(payload, 'repository', 'full_name') ?? textAt(payload, 'run', 'repository', 'full_name')),
   }
 }
 

@@ -55,7 +55,8 @@ export function unauthorized(message: string, reason = 'E_SIGNATURE'): Fault {
 /** A header that must be there. */
 export function requiredHeader(delivery: Delivery, name: string): string {
   const value = delivery.headers.get(name)
-  if (value === undefined) throw unauthorized(`the header ${name} was expected and is missing; is the provider of this source right, and is a secret set on the sender's side?`)
+  if (value === undefined)
+    throw unauthorized(`the header ${name} was expected and is missing; is the provider of this source right, and is a secret set on the sender's side?`)
   return value
 }
 
@@ -66,7 +67,10 @@ export function requiredHeader(delivery: Delivery, name: string): string {
 export function verifyHex(header: string, name: string, prefix: string, signed: Uint8Array, secrets: Buffer[]): void {
   const digits = header.startsWith(prefix) ? header.slice(prefix.length) : ''
   const given = /^[0-9a-f]{64}$/.test(digits) ? Buffer.from(digits, 'hex') : undefined
-  if (given === undefined) throw unauthorized(`the header ${name} is not ${prefix}<64 lower-case hex digits>${header === prefix ? ': it is empty; set the secret on the sender\'s side' : ''}`)
+  if (given === undefined)
+    throw unauthorized(
+      `the header ${name} is not ${prefix}<64 lower-case hex digits>${header === prefix ? ": it is empty; set the secret on the sender's side" : ''}`,
+    )
   const fits = secrets.map(secret => timingSafeEqual(createHmac('sha256', secret).update(signed).digest(), given))
   if (!fits.includes(true)) throw unauthorized(`the signature in ${name} does not fit the body and the secret of this source`)
 }
@@ -97,7 +101,8 @@ export function firstHeader(delivery: Delivery, names: readonly string[]): strin
 /** The text of a member along a path of objects; null where there is none. */
 export function textAt(payload: unknown, ...path: string[]): string | null {
   let value = payload
-  for (const step of path) value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+  for (const step of path)
+    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
   return typeof value === 'string' && value !== '' ? value : null
 }
 
@@ -114,7 +119,12 @@ export function forgePayload(delivery: Delivery): { json: Uint8Array; body: Uint
 }
 
 /** The event of a forge: type from headers, subject the repository. */
-export function forgeEvent(delivery: Delivery, typeHeaders: readonly string[], idHeaders: readonly string[], subject: (payload: unknown) => string | null): ReadEvent[] {
+export function forgeEvent(
+  delivery: Delivery,
+  typeHeaders: readonly string[],
+  idHeaders: readonly string[],
+  subject: (payload: unknown) => string | null,
+): ReadEvent[] {
   const { body, body_format } = forgePayload(delivery)
   const payload = payloadOf(body_format, body)
   return [
@@ -134,7 +144,12 @@ export function forgeEvent(delivery: Delivery, typeHeaders: readonly string[], i
 export function plainBody(delivery: Delivery): Pick<ReadEvent, 'payload' | 'body' | 'body_format'> {
   const { body, media_type } = delivery
   const body_format: BodyFormat =
-    body.byteLength === 0 ? 'none' : media_type === 'application/json' || media_type.endsWith('+json') || media_type === '' ? 'json' : media_type.startsWith('text/') ? 'text' : 'binary'
+    body.byteLength === 0
+      ? 'none'
+      : media_type === 'application/json' || media_type.endsWith('+json') || media_type === ''
+        ? 'json'
+        : media_type.startsWith('text/')
+          ? 'text'
+          : 'binary'
   return { payload: payloadOf(body_format, body), body, body_format }
 }
-

@@ -2,8 +2,10 @@
 import type { Handlers } from '../jsonrpc.ts'
 import { botMethods } from './bot.ts'
 import type { Context } from './context.ts'
+import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
+import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { sourceMethods } from './source.ts'
@@ -11,8 +13,10 @@ import { triggerMethods } from './trigger.ts'
 
 export function allMethods(context: Context): Handlers {
   return {
+    ...emitMethods(context),
     ...eventMethods(context),
     ...explainMethods(context),
+    ...replayMethods(context),
     ...sourceMethods(context),
     ...triggerMethods(context),
     ...botMethods(context),

@@ -29,7 +29,11 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     async 'bot.delete'({ bot_id, version }) {
       const bot = found(bot_id)
       const users = [...registry.triggers.values()].filter(({ trigger }) => trigger.action.bot_id === bot_id).map(({ trigger }) => trigger.id)
-      if (users.length > 0) throw new Fault('conflict', `${users.length} triggers start bot ${bot_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the bot`)
+      if (users.length > 0)
+        throw new Fault(
+          'conflict',
+          `${users.length} triggers start bot ${bot_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the bot`,
+        )
       const last = liveBot(context, bot)
       await writeDefinitions(context, [{ noun: 'bot', id: bot_id, definition: null, version: version ?? bot.version, at: now() }])
       return { bot: last }

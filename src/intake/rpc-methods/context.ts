@@ -4,7 +4,7 @@ import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
-import type { DefinitionChange, Stamp, Store, StoredRun } from '../../store/store.ts'
+import type { DefinitionChange, Stamp, Store, StoredEvent, StoredRun } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
@@ -42,10 +42,17 @@ export async function writeDefinitions({ store, registry, botChanged }: Context,
     case 'conflict': {
       const { noun, id, expected, found } = outcome
       const is = found === 0 ? 'does not exist' : `is at version ${found}`
-      throw new Fault('conflict', `${noun} ${id} ${is}, the call expected ${expected === 0 ? 'that it did not exist' : `version ${expected}`}; read it again and repeat the change`, { data: { found } })
+      throw new Fault(
+        'conflict',
+        `${noun} ${id} ${is}, the call expected ${expected === 0 ? 'that it did not exist' : `version ${expected}`}; read it again and repeat the change`,
+        { data: { found } },
+      )
     }
     case 'in_use':
-      throw new Fault('conflict', `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or disable it`)
+      throw new Fault(
+        'conflict',
+        `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or disable it`,
+      )
     case 'written':
       registry.apply(changes, outcome.objects)
       for (const { noun, id, definition } of changes) if (noun === 'bot' && definition !== null) botChanged(id)
@@ -55,6 +62,13 @@ export async function writeDefinitions({ store, registry, botChanged }: Context,
 
 export function notFound(noun: string, id: string, list: string): Fault {
   return new Fault('not_found', `there is no ${noun} ${id}; ${list} shows what there is`)
+}
+
+/** Throws Fault not_found. */
+export async function storedEvent({ store }: Pick<Context, 'store'>, event_id: string): Promise<StoredEvent> {
+  const event = await store.event(event_id)
+  if (event === null) throw notFound('event', event_id, 'event.query')
+  return event
 }
 
 export function encodeCursor(value: string | number): string {
@@ -69,7 +83,8 @@ export function decodeSeq(cursor: string | undefined): number | null {
   if (cursor === undefined) return null
   const text = decoded(cursor)
   const seq = Number(text)
-  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq)) throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq))
+    throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
   return seq
 }
 

@@ -28,12 +28,18 @@ export function assertSource(input: SourceInput): void {
   if (input.source_type !== 'webhook') return
   const { provider, secrets } = input.config
   if (providers[provider].needs_secret && secrets === undefined) {
-    throw new Fault('invalid_params', `source.config.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`, {
-      data: { path: 'source.config.secrets' },
-    })
+    throw new Fault(
+      'invalid_params',
+      `source.config.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`,
+      {
+        data: { path: 'source.config.secrets' },
+      },
+    )
   }
   if (provider === 'none' && secrets !== undefined) {
-    throw new Fault('invalid_params', 'source.config.secrets makes no sense with provider "none", which checks nothing; use "bearer"', { data: { path: 'source.config.secrets' } })
+    throw new Fault('invalid_params', 'source.config.secrets makes no sense with provider "none", which checks nothing; use "bearer"', {
+      data: { path: 'source.config.secrets' },
+    })
   }
 }
 
@@ -78,7 +84,11 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
     async 'source.delete'({ source_id, version }) {
       const source = found(source_id)
       const users = [...registry.triggers.values()].filter(({ trigger }) => trigger.event_source_id === source_id).map(({ trigger }) => trigger.id)
-      if (users.length > 0) throw new Fault('conflict', `${users.length} triggers listen to source ${source_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the source`)
+      if (users.length > 0)
+        throw new Fault(
+          'conflict',
+          `${users.length} triggers listen to source ${source_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the source`,
+        )
       const last = shownSource(source, await stats(context))
       await writeDefinitions(context, [{ noun: 'source', id: source_id, definition: null, version: version ?? source.version, at: now() }])
       return { source: last }

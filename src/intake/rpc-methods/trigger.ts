@@ -8,7 +8,7 @@ import type { MatchEvent } from '../../routing/matcher.ts'
 import { compilePattern, inexactNumber, PatternError, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { notFound, pageById, storedEvent, writeDefinitions, type Context } from './context.ts'
 
 export function invalid(path: string, message: string): Fault {
   return new Fault('invalid_params', `${path} ${message}`, { data: { path } })
@@ -58,8 +58,14 @@ function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: Trig
   return input
 }
 
+async function tried(context: Context, event: DraftEvent | undefined, event_id: string | undefined): Promise<MatchEvent> {
+  if ((event === undefined) === (event_id === undefined)) throw invalid('event', 'or event_id is needed, and not both')
+  if (event !== undefined) return draftView(event, context.now())
+  return eventView(await storedEvent(context, event_id!))
+}
+
 export function triggerMethods(context: Context): Pick<Handlers, `trigger.${string}` & keyof Handlers> {
-  const { registry, store, expressions, now } = context
+  const { registry, expressions, now } = context
 
   function found(id: string): Trigger {
     const registered = registry.triggers.get(id)
@@ -75,14 +81,6 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
     return { trigger: found(id) }
   }
 
-  async function tried(event: DraftEvent | undefined, event_id: string | undefined): Promise<MatchEvent> {
-    if ((event === undefined) === (event_id === undefined)) throw invalid('event', 'or event_id is needed, and not both')
-    if (event !== undefined) return draftView(event, now())
-    const stored = await store.event(event_id!)
-    if (stored === null) throw notFound('event', event_id!, 'event.query')
-    return eventView(stored)
-  }
-
   return {
     async 'trigger.put'({ trigger, version }, call) {
       await assertTrigger(context, trigger, call.text('trigger', 'filter'), 'trigger')
@@ -93,7 +91,8 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const all = [...registry.triggers.values()].map(({ trigger }) => trigger)
       const wanted = all.filter(
-        ({ event_source_id: source, action }) => (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
+        ({ event_source_id: source, action }) =>
+          (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )
       const { page, next_cursor } = pageById(wanted, limit, cursor)
       return { triggers: page, next_cursor }
@@ -111,11 +110,15 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
       const draft: DraftTrigger = trigger ?? (trigger_id === undefined ? { filter: filter! } : found(trigger_id))
       const at = trigger === undefined ? 'filter' : 'trigger.filter'
       const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
-      const view = await tried(event, event_id)
+      const view = await tried(context, event, event_id)
       const { matched, reason, conditions } = explainMatch(pattern, view)
       const listens = draft.event_source_id ?? view.source_id
       if (view.source_id !== '' && listens !== view.source_id) {
-        return { matched: false, reason: `the trigger listens to source ${listens}, the event is of ${view.source_id}; its filter by itself: ${reason}`, conditions }
+        return {
+          matched: false,
+          reason: `the trigger listens to source ${listens}, the event is of ${view.source_id}; its filter by itself: ${reason}`,
+          conditions,
+        }
       }
       if (!matched || draft.action?.inputs === undefined) return { matched, reason, conditions }
       try {

@@ -15,17 +15,7 @@ function deliveryHash(source_id: string, key: string): number {
   return hash48(hash('sha256', `${source_id}\n${key}`, 'buffer'))
 }
 
-export interface Accepting {
-  accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[]
-  replay(requests: ReplayRequest[], max_open_runs: number): string[] | null
-  openRuns(): number
-  /** Tells the count of open runs of what other writing does to it. */
-  adjustOpenRuns(by: number): void
-  /** After a rollback nothing that was counted holds. */
-  recount(): void
-}
-
-export function accepting(db: Db): Accepting {
+function statements(db: Db) {
   const known = db.prepare<[number, string, string, number], First>(
     'SELECT seq, id, decisions, body_sha256 FROM event INDEXED BY event_delivery WHERE delivery_hash = ? AND delivery_key = ? AND source_id = ? AND received_at > ? ORDER BY seq LIMIT 1',
   )
@@ -58,90 +48,146 @@ export function accepting(db: Db): Accepting {
   const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null }>('SELECT seq, decisions FROM event WHERE id = ?')
   const setDecisions = db.prepare('UPDATE event SET matched = 1, decisions = ? WHERE seq = ?')
   const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
+  return {
+    known,
+    knownBody,
+    insertEvent,
+    insertDecision,
+    insertRun,
+    insertHistory,
+    countDuplicate,
+    countEvent,
+    lastReceived,
+    runsOf,
+    hasRun,
+    eventDecisions,
+    setDecisions,
+    countOpen,
+  }
+}
 
-  let open = countOpen.get() as number
-  let clock = (lastReceived.get() as number | undefined) ?? 0
+export class Accepting {
+  readonly #sql: ReturnType<typeof statements>
+  #open = 0
+  #clock = 0
 
-  function writeRuns(runs: NewRun[], seq: number, at: number): void {
-    for (const run of runs) {
-      const due = run.not_before <= at ? 1 : 0
-      const { lastInsertRowid } = insertRun.run(
-        idBytes(run.id), seq, run.trigger_id, run.trigger_version, run.bot_id, run.workflow_id, due, run.priority, run.not_before, run.replay ? 1 : 0, at, at,
-      )
-      insertHistory.run(lastInsertRowid, at, run.replay ? 'replay' : null)
-    }
-    open += runs.length
+  constructor(db: Db) {
+    this.#sql = statements(db)
+    this.recount()
   }
 
-  function duplicate(first: First, event: NewEvent): AcceptOutcome {
+  /** Counts anew; after a rollback nothing that was counted holds. */
+  recount(): void {
+    this.#open = this.#sql.countOpen.get() as number
+    this.#clock = (this.#sql.lastReceived.get() as number | undefined) ?? 0
+  }
+
+  get openRuns(): number {
+    return this.#open
+  }
+
+  /** Tells the count of open runs what other writing does to it. */
+  adjustOpenRuns(by: number): void {
+    this.#open += by
+  }
+
+  accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[] {
+    const counted = new Map<string, number>()
+    const outcomes = events.map(event => this.#acceptOne(event, limits, counted))
+    for (const [source_id, count] of counted) this.#sql.countEvent.run(source_id, count, this.#clock)
+    return outcomes
+  }
+
+  /** The ids of the runs that were written; null, and nothing written, where too many would be open. */
+  replay(requests: ReplayRequest[], max_open_runs: number): string[] | null {
+    const most = requests.reduce((sum, request) => sum + request.runs.length, 0)
+    return this.#open + most > max_open_runs ? null : requests.flatMap(request => this.#replayOne(request)).map(run => run.id)
+  }
+
+  #writeRuns(runs: NewRun[], seq: number, at: number): void {
+    for (const run of runs) {
+      const due = run.not_before <= at ? 1 : 0
+      const { lastInsertRowid } = this.#sql.insertRun.run(
+        idBytes(run.id),
+        seq,
+        run.trigger_id,
+        run.trigger_version,
+        run.bot_id,
+        run.workflow_id,
+        due,
+        run.priority,
+        run.not_before,
+        run.replay ? 1 : 0,
+        at,
+        at,
+      )
+      this.#sql.insertHistory.run(lastInsertRowid, at, run.replay ? 'replay' : null)
+    }
+    this.#open += runs.length
+  }
+
+  #duplicate(first: First, event: NewEvent): AcceptOutcome {
     const event_id = idText(first.id)
     if (!first.body_sha256.equals(event.body_sha256)) return { kind: 'key_reused', event_id }
-    countDuplicate.run(first.seq)
-    const run_ids = runsOf.all(first.seq, first.seq).map(idText)
+    this.#sql.countDuplicate.run(first.seq)
+    const run_ids = this.#sql.runsOf.all(first.seq, first.seq).map(idText)
     return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
   }
 
-  function acceptOne(event: NewEvent, limits: AcceptLimits, counted: Map<string, number>): AcceptOutcome {
+  #acceptOne(event: NewEvent, limits: AcceptLimits, counted: Map<string, number>): AcceptOutcome {
     const delivery = event.delivery_key === null ? null : deliveryHash(event.source_id, event.delivery_key)
     if (delivery !== null) {
-      const first = known.get(delivery, event.delivery_key!, event.source_id, event.received_at - limits.dedupe_ms)
-      if (first !== undefined) return duplicate(first, event)
+      const first = this.#sql.known.get(delivery, event.delivery_key!, event.source_id, event.received_at - limits.dedupe_ms)
+      if (first !== undefined) return this.#duplicate(first, event)
     }
-    if (event.runs.length > 0 && open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
-    // The clock may step back; the log does not.
-    clock = Math.max(clock, event.received_at)
+    if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
+    // The this.#clock may step back; the log does not.
+    this.#clock = Math.max(this.#clock, event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
     const body = event.signed_body ? hash48(sha256) : null
-    const before = body === null ? undefined : knownBody.get(body, event.source_id, sha256, clock - limits.signed_body_ms)
+    const before = body === null ? undefined : this.#sql.knownBody.get(body, event.source_id, sha256, this.#clock - limits.signed_body_ms)
     const routed = before === undefined || !event.log_redelivery_only
     const decisions = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
-    const { lastInsertRowid } = insertEvent.run(
-      idBytes(event.id), event.source_id, event.type, event.subject, event.timestamp, clock, decisions.length > 0 ? 1 : 0,
-      event.delivery_key, delivery, body, before?.id ?? null, event.causation === null ? null : JSON.stringify(event.causation),
-      decisionsText(decisions), event.headers === null ? null : JSON.stringify(event.headers), event.body_format, event.body.byteLength, sha256,
+    const { lastInsertRowid } = this.#sql.insertEvent.run(
+      idBytes(event.id),
+      event.source_id,
+      event.type,
+      event.subject,
+      event.timestamp,
+      this.#clock,
+      decisions.length > 0 ? 1 : 0,
+      event.delivery_key,
+      delivery,
+      body,
+      before?.id ?? null,
+      event.causation === null ? null : JSON.stringify(event.causation),
+      decisionsText(decisions),
+      event.headers === null ? null : JSON.stringify(event.headers),
+      event.body_format,
+      event.body.byteLength,
+      sha256,
       Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
     )
     const seq = Number(lastInsertRowid)
-    for (const decision of decisions) insertDecision.run(decision.trigger_id, seq)
-    if (routed) writeRuns(event.runs, seq, clock)
+    for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
+    if (routed) this.#writeRuns(event.runs, seq, this.#clock)
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
     return { kind: 'accepted', event_id: event.id, redelivery_of: before === undefined ? null : idText(before.id), routed }
   }
 
-  function replayOne(request: ReplayRequest): NewRun[] {
-    const event = eventDecisions.get(idBytes(request.event_id))
+  #replayOne(request: ReplayRequest): NewRun[] {
+    const event = this.#sql.eventDecisions.get(idBytes(request.event_id))
     if (event === undefined) return []
     const { seq } = event
-    const runs = request.only_missing ? request.runs.filter(run => hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
+    const runs = request.only_missing ? request.runs.filter(run => this.#sql.hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
     if (runs.length === 0) return []
-    writeRuns(runs, seq, request.at)
+    this.#writeRuns(runs, seq, request.at)
     const decisions = decisionsOf(event.decisions)
     for (const { trigger_id, trigger_version } of runs) {
-      insertDecision.run(trigger_id, seq)
+      this.#sql.insertDecision.run(trigger_id, seq)
       if (!decisions.some(decision => decision.trigger_id === trigger_id)) decisions.push({ trigger_id, trigger_version, outcome: 'replayed' })
     }
-    setDecisions.run(decisionsText(decisions), seq)
+    this.#sql.setDecisions.run(decisionsText(decisions), seq)
     return runs
-  }
-
-  return {
-    accept(events, limits) {
-      const counted = new Map<string, number>()
-      const outcomes = events.map(event => acceptOne(event, limits, counted))
-      for (const [source_id, count] of counted) countEvent.run(source_id, count, clock)
-      return outcomes
-    },
-    replay(requests, max_open_runs) {
-      const most = requests.reduce((sum, request) => sum + request.runs.length, 0)
-      return open + most > max_open_runs ? null : requests.flatMap(replayOne).map(run => run.id)
-    },
-    openRuns: () => open,
-    adjustOpenRuns: by => {
-      open += by
-    },
-    recount: () => {
-      open = countOpen.get() as number
-      clock = (lastReceived.get() as number | undefined) ?? 0
-    },
   }
 }

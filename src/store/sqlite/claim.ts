@@ -29,8 +29,12 @@ export function claiming(db: Db): Claiming {
   const history = db.prepare(
     "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'dispatch', 'pending', 'running', ?, NULL)",
   )
-  const bury = db.prepare("UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ? WHERE seq = ? AND state = 'pending'")
-  const buryHistory = db.prepare("INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'fail', 'pending', 'failed', ?, ?)")
+  const bury = db.prepare(
+    "UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ? WHERE seq = ? AND state = 'pending'",
+  )
+  const buryHistory = db.prepare(
+    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'fail', 'pending', 'failed', ?, ?)",
+  )
   const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
 
   function readable(row: RunRow): StoredEvent | undefined {

@@ -18,8 +18,9 @@ interface NounStatements {
 
 const nouns: readonly Noun[] = ['source', 'trigger', 'bot']
 
-function parsed<T>({ definition, version, created_at, updated_at }: Row): T & Stamp {
-  return { ...(JSON.parse(definition) as T), version, created_at, updated_at }
+/** A row as a definition with its stamp; the contract checked its shape when it was written. */
+function parsed({ definition, version, created_at, updated_at }: Row): object & Stamp {
+  return { ...(JSON.parse(definition) as object), version, created_at, updated_at }
 }
 
 export interface DefinitionTables {
@@ -60,9 +61,9 @@ export function definitionTables(db: Db): DefinitionTables {
 
   return {
     load: () => ({
-      sources: perNoun.source.all.all().map(row => parsed<SourceInput>(row)),
-      triggers: perNoun.trigger.all.all().map(row => parsed<TriggerInput>(row)),
-      bots: perNoun.bot.all.all().map(row => parsed<BotInput>(row)),
+      sources: perNoun.source.all.all().map(parsed) as (SourceInput & Stamp)[],
+      triggers: perNoun.trigger.all.all().map(parsed) as (TriggerInput & Stamp)[],
+      bots: perNoun.bot.all.all().map(parsed) as (BotInput & Stamp)[],
     }),
     write(changes) {
       for (const { noun, id, version, definition } of changes) {

@@ -7,14 +7,38 @@ const openStates = new Set(['pending', 'awaiting_approval', 'held', 'assigned', 
 const leasedStates = new Set(['assigned', 'running', 'paused'])
 const restingStates = new Set(['failed', 'timed_out'])
 
-export interface Moving {
-  /** Also answers by how much the count of open runs changed. */
-  move(moves: RunMove[]): { outcomes: MoveOutcome[]; openDelta: number }
-  /** Puts back everything that a process which is gone had in hand; answers how many. */
-  recover(now: number): number
+/** The row as it is to be after the move. */
+function moved(row: RunRow, move: RunMove): RunRow {
+  const keepsLease = leasedStates.has(move.to)
+  const not_before = move.not_before ?? row.not_before
+  const counted = move.uncount_attempt === true ? row.attempt - 1 : row.attempt
+  return {
+    ...row,
+    state: move.to,
+    ready: not_before <= move.at ? 1 : 0,
+    not_before,
+    attempt: counted,
+    attempt_base: move.fresh_attempts === true ? row.attempt : Math.min(row.attempt_base, counted),
+    steps: row.steps + 1,
+    cancel_requested: move.request_cancel === true || (keepsLease && row.cancel_requested === 1) ? 1 : 0,
+    lease_token: keepsLease ? row.lease_token : null,
+    lease_until: keepsLease ? row.lease_until : null,
+    error: move.error === undefined ? row.error : move.error,
+    result: move.result === undefined ? row.result : move.result,
+    updated_at: move.at,
+    finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? move.at : null,
+  }
 }
 
-export function moving(db: Db): Moving {
+/** What a move does to the count of open runs. */
+function openDelta(move: RunMove, outcome: MoveOutcome): number {
+  if (outcome.kind !== 'moved') return 0
+  const wasOpen = !restingStates.has(move.from[0]!)
+  const isOpen = openStates.has(outcome.run.state)
+  return Number(isOpen) - Number(wasOpen)
+}
+
+function statements(db: Db) {
   const live = db.prepare<[Buffer], RunRow>(`SELECT ${runColumns} FROM outbox WHERE id = ?`)
   const archived = db.prepare<[Buffer], RunRow>(`SELECT ${runColumns} FROM run_archive WHERE id = ?`)
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
@@ -24,101 +48,93 @@ export function moving(db: Db): Moving {
      WHERE seq = :seq AND state = :from AND lease_token IS :seen_token`,
   )
   const copy = db.prepare(
-    `INSERT INTO run_archive (${runColumns}) VALUES (${runColumns.split(', ').map(name => `:${name}`).join(', ')})`,
+    `INSERT INTO run_archive (${runColumns}) VALUES (${runColumns
+      .split(', ')
+      .map(name => `:${name}`)
+      .join(', ')})`,
   )
   const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
-  const history = db.prepare(
-    'INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-  )
-  const attempt = db.prepare(
-    'INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-  )
+  const history = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const attempt = db.prepare('INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const leased = db.prepare<[], Buffer>('SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL').pluck()
+  return { live, archived, eventId, update, copy, remove, history, attempt, leased }
+}
 
-  function answer(row: RunRow, isArchived: boolean): StoredRun {
-    return storedRun(row, idText(eventId.get(row.event_seq) ?? Buffer.alloc(16)), isArchived)
+export class Moving {
+  readonly #sql: ReturnType<typeof statements>
+
+  constructor(db: Db) {
+    this.#sql = statements(db)
   }
 
-  /** The row as it is to be after the move. */
-  function moved(row: RunRow, move: RunMove): RunRow {
-    const keepsLease = leasedStates.has(move.to)
-    const not_before = move.not_before ?? row.not_before
-    const counted = move.uncount_attempt === true ? row.attempt - 1 : row.attempt
-    return {
-      ...row,
-      state: move.to,
-      ready: not_before <= move.at ? 1 : 0,
-      not_before,
-      attempt: counted,
-      attempt_base: move.fresh_attempts === true ? row.attempt : Math.min(row.attempt_base, counted),
-      steps: row.steps + 1,
-      cancel_requested: move.request_cancel === true || (keepsLease && row.cancel_requested === 1) ? 1 : 0,
-      lease_token: keepsLease ? row.lease_token : null,
-      lease_until: keepsLease ? row.lease_until : null,
-      error: move.error === undefined ? row.error : move.error,
-      result: move.result === undefined ? row.result : move.result,
-      updated_at: move.at,
-      finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? move.at : null,
+  /** Makes moves, each for itself; also answers by how much the count of open runs changed. */
+  move(moves: RunMove[]): { outcomes: MoveOutcome[]; openDelta: number } {
+    const outcomes = moves.map(each => this.#one(each))
+    return { outcomes, openDelta: moves.reduce((sum, each, index) => sum + openDelta(each, outcomes[index]!), 0) }
+  }
+
+  /** Puts back everything that a process which is gone had in hand; answers how many. */
+  recover(now: number): number {
+    const ids = this.#sql.leased.all()
+    const reason = 'the router stopped during this attempt'
+    for (const id of ids) {
+      const { state, updated_at } = this.#sql.live.get(id)!
+      const attempt = { started_at: updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: reason, output: null }
+      this.#one({ run_id: idText(id), move: 'recover', from: [state], to: 'pending', at: now, reason, attempt, not_before: now })
     }
+    return ids.length
   }
 
-  function write(row: RunRow, next: RunRow, move: RunMove): boolean {
+  #answer(row: RunRow, isArchived: boolean): StoredRun {
+    return storedRun(row, idText(this.#sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), isArchived)
+  }
+
+  #write(row: RunRow, next: RunRow, move: RunMove): boolean {
     if (move.archive !== true) {
       return (
-        update.run({
-          seq: row.seq, from: row.state, seen_token: row.lease_token, state: next.state, ready: next.ready, not_before: next.not_before,
-          attempt: next.attempt, attempt_base: next.attempt_base, cancel_requested: next.cancel_requested, lease_token: next.lease_token,
-          lease_until: next.lease_until, error: next.error, result: next.result, updated_at: next.updated_at, finished_at: next.finished_at,
+        this.#sql.update.run({
+          seq: row.seq,
+          from: row.state,
+          seen_token: row.lease_token,
+          state: next.state,
+          ready: next.ready,
+          not_before: next.not_before,
+          attempt: next.attempt,
+          attempt_base: next.attempt_base,
+          cancel_requested: next.cancel_requested,
+          lease_token: next.lease_token,
+          lease_until: next.lease_until,
+          error: next.error,
+          result: next.result,
+          updated_at: next.updated_at,
+          finished_at: next.finished_at,
         }).changes === 1
       )
     }
-    if (remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
-    copy.run({ ...next, cancel_requested: 0 })
+    if (this.#sql.remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
+    this.#sql.copy.run({ ...next, cancel_requested: 0 })
     return true
   }
 
-  function one(asked: RunMove): MoveOutcome {
+  #one(asked: RunMove): MoveOutcome {
     const id = idBytes(asked.run_id)
-    const row = live.get(id)
+    const row = this.#sql.live.get(id)
     if (row === undefined) {
-      const ended = archived.get(id)
-      return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: answer(ended, true) }
+      const ended = this.#sql.archived.get(id)
+      return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: this.#answer(ended, true) }
     }
     // Whoever gives a run back that was to be cancelled meanwhile has thereby ended it.
     const cancels = asked.to === 'pending' && row.cancel_requested === 1
     const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
-    if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: answer(row, false) }
+    if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
-    if (!write(row, next, move)) return { kind: 'refused', run: answer(row, false) }
-    history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
+    if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
+    this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
-      attempt.run(row.seq, row.attempt, started_at, ended_at, outcome, status, error, output)
+      this.#sql.attempt.run(row.seq, row.attempt, started_at, ended_at, outcome, status, error, output)
     }
-    return { kind: 'moved', run: answer(next, move.archive === true) }
-  }
-
-  function openDelta(move: RunMove, outcome: MoveOutcome): number {
-    if (outcome.kind !== 'moved') return 0
-    const wasOpen = !restingStates.has(move.from[0]!)
-    const isOpen = openStates.has(outcome.run.state)
-    return Number(isOpen) - Number(wasOpen)
-  }
-
-  return {
-    move(moves) {
-      const outcomes = moves.map(one)
-      return { outcomes, openDelta: moves.reduce((sum, move, index) => sum + openDelta(move, outcomes[index]!), 0) }
-    },
-    recover(now) {
-      const ids = leased.all()
-      for (const id of ids) {
-        const row = live.get(id)!
-        const cut = { started_at: row.updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: 'the router stopped during this attempt', output: null }
-        one({ run_id: idText(id), move: 'recover', from: [row.state], to: 'pending', at: now, reason: cut.error, attempt: cut, not_before: now })
-      }
-      return ids.length
-    },
+    return { kind: 'moved', run: this.#answer(next, move.archive === true) }
   }
 }

@@ -65,7 +65,9 @@ function assertSqliteVersion(db: Db): void {
 }
 
 function migrate(db: Db, path: string): void {
-  const files = readdirSync(migrations).filter(name => name.endsWith('.sql')).toSorted()
+  const files = readdirSync(migrations)
+    .filter(name => name.endsWith('.sql'))
+    .toSorted()
   const present = db.pragma('user_version', { simple: true }) as number
   if (present > files.length) {
     throw new ExitError(
@@ -119,7 +121,10 @@ function quickCheck(db: Db, path: string): void {
 }
 
 function damaged(path: string, detail: string | undefined): ExitError {
-  return new ExitError(exitCodes.dataDamaged, `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. Move it away, or restore a copy`)
+  return new ExitError(
+    exitCodes.dataDamaged,
+    `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. Move it away, or restore a copy`,
+  )
 }
 
 /** What an error of SQLite says of the file, as an exit code. */

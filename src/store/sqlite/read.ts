@@ -2,18 +2,19 @@
 import { statSync } from 'node:fs'
 import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts } from '../store.ts'
 import type { Db } from './open.ts'
-import { eventColumns, eventLine, eventLineColumns, idBytes, idText, runColumns, storedEvent, storedRun, type EventLineRow, type EventRow, type RunRow } from './rows.ts'
-
-export interface Reading {
-  event(id: string): StoredEvent | null
-  events(page: EventPage): (EventLine | StoredEvent)[]
-  run(id: string): StoredRun | null
-  runs(page: RunPage): StoredRun[]
-  history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null
-  sourceStats(): { source_id: string; events: number; last_event_at: number }[]
-  counts(): Counts
-  facts(): StoreFacts
-}
+import {
+  eventColumns,
+  eventLine,
+  eventLineColumns,
+  idBytes,
+  idText,
+  runColumns,
+  storedEvent,
+  storedRun,
+  type EventLineRow,
+  type EventRow,
+  type RunRow,
+} from './rows.ts'
 
 type Params = (string | number | Buffer)[]
 
@@ -62,11 +63,16 @@ export function runPageSql(page: RunPage, eventSeq: number | null): { sql: strin
     return `SELECT ${runColumns}, ${table === 'outbox' ? 0 : 1} AS archived FROM ${table} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}`
   }
   const dead = "state IN ('failed', 'timed_out')"
-  const parts = page.dead === true ? [part('outbox', dead)] : page.dead === false ? [part('outbox', `NOT ${dead}`), part('run_archive')] : [part('outbox'), part('run_archive')]
+  const parts =
+    page.dead === true
+      ? [part('outbox', dead)]
+      : page.dead === false
+        ? [part('outbox', `NOT ${dead}`), part('run_archive')]
+        : [part('outbox'), part('run_archive')]
   return { sql: `${parts.join(' UNION ALL ')} ORDER BY seq DESC LIMIT ?`, params: [...parts.flatMap(() => values), page.limit] }
 }
 
-export function reading(db: Db): Reading {
+function statements(db: Db) {
   const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
   const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
   const eventIdBySeq = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
@@ -76,68 +82,101 @@ export function reading(db: Db): Reading {
   const historyOf = db.prepare<[number], HistoryRow>(
     'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
   )
-  const attemptsOf = db.prepare<[number], AttemptRow>('SELECT number, started_at, ended_at, outcome, status, error, output FROM attempt WHERE run_seq = ? ORDER BY number')
+  const attemptsOf = db.prepare<[number], AttemptRow>(
+    'SELECT number, started_at, ended_at, outcome, status, error, output FROM attempt WHERE run_seq = ? ORDER BY number',
+  )
   const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
   const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')
+  return { eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+export class Reading {
+  readonly #db: Db
+  readonly #sql: ReturnType<typeof statements>
+
+  constructor(db: Db) {
+    this.#db = db
+    this.#sql = statements(db)
+  }
 
   /** The first seq that was received at or after a time: halving, since received_at never falls. */
-  function firstSeqAt(time: number): number {
-    const { low, high } = seqBounds.get()!
+  #firstSeqAt(time: number): number {
+    const { low, high } = this.#sql.seqBounds.get()!
     if (low === null || high === null) return 0
     let from = low
     let to = high + 1
     while (from < to) {
       const middle = Math.floor((from + to) / 2)
-      const row = nextReceived.get(middle)
+      const row = this.#sql.nextReceived.get(middle)
       if (row === undefined || row.received_at >= time) to = middle
       else from = row.seq + 1
     }
     return from
   }
 
-  function run(row: RunRow & { archived: number }): StoredRun {
-    return storedRun(row, idText(eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+  #shown(row: RunRow & { archived: number }): StoredRun {
+    return storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
   }
 
-  function fileBytes(path: string): number {
-    return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  event(id: string): StoredEvent | null {
+    const row = this.#sql.eventById.get(idBytes(id))
+    return row === undefined ? null : storedEvent(row)
   }
 
-  return {
-    event(id) {
-      const row = eventById.get(idBytes(id))
-      return row === undefined ? null : storedEvent(row)
-    },
-    events(page) {
-      const { since, until } = page.selection
-      const { sql, params } = eventPageSql(page, since === undefined ? null : firstSeqAt(since), until === undefined ? null : firstSeqAt(until))
-      if (page.whole) return db.prepare<Params, EventRow>(sql).all(...params).map(storedEvent)
-      return db.prepare<Params, EventLineRow>(sql).all(...params).map(eventLine)
-    },
-    run(id) {
-      const row = runById.get(idBytes(id), idBytes(id))
-      return row === undefined ? null : run(row)
-    },
-    runs(page) {
-      let seq: number | null = null
-      if (page.event_id !== undefined) {
-        seq = eventSeq.get(idBytes(page.event_id)) ?? -1
-      }
-      const { sql, params } = runPageSql(page, seq)
-      return db.prepare<Params, RunRow & { archived: number }>(sql).all(...params).map(run)
-    },
-    history(run_id) {
-      const row = runById.get(idBytes(run_id), idBytes(run_id))
-      return row === undefined ? null : { history: historyOf.all(row.seq), attempts: attemptsOf.all(row.seq) }
-    },
-    sourceStats: () => db.prepare<[], { source_id: string; events: number; last_event_at: number }>('SELECT source_id, events, last_event_at FROM source_stat').all(),
-    counts() {
-      const states = db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
-      const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
-      const events = db.prepare('SELECT coalesce(sum(events), 0) FROM source_stat').pluck().get() as number
-      return { events, event_bytes: fileBytes(db.name) + fileBytes(`${db.name}-wal`), pending: of('pending'), running: of('assigned', 'running', 'paused'), held: of('held', 'awaiting_approval'), dead: of('failed', 'timed_out') }
-    },
-    facts: () => ({ ...connectionFacts(db), database_bytes: fileBytes(db.name), wal_bytes: fileBytes(`${db.name}-wal`) }),
+  events(page: EventPage): (EventLine | StoredEvent)[] {
+    const { since, until } = page.selection
+    const { sql, params } = eventPageSql(page, since === undefined ? null : this.#firstSeqAt(since), until === undefined ? null : this.#firstSeqAt(until))
+    if (!page.whole)
+      return this.#db
+        .prepare<Params, EventLineRow>(sql)
+        .all(...params)
+        .map(eventLine)
+    return this.#db
+      .prepare<Params, EventRow>(sql)
+      .all(...params)
+      .map(storedEvent)
+  }
+
+  run(id: string): StoredRun | null {
+    const row = this.#sql.runById.get(idBytes(id), idBytes(id))
+    return row === undefined ? null : this.#shown(row)
+  }
+
+  runs(page: RunPage): StoredRun[] {
+    const seq = page.event_id === undefined ? null : (this.#sql.eventSeq.get(idBytes(page.event_id)) ?? -1)
+    const { sql, params } = runPageSql(page, seq)
+    const rows = this.#db.prepare<Params, RunRow & { archived: number }>(sql).all(...params)
+    return rows.map(row => this.#shown(row))
+  }
+
+  history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {
+    const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
+    return row === undefined ? null : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
+  }
+
+  sourceStats(): { source_id: string; events: number; last_event_at: number }[] {
+    return this.#db.prepare<[], { source_id: string; events: number; last_event_at: number }>('SELECT source_id, events, last_event_at FROM source_stat').all()
+  }
+
+  counts(): Counts {
+    const states = this.#db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
+    const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
+    return {
+      events: this.#db.prepare('SELECT coalesce(sum(events), 0) FROM source_stat').pluck().get() as number,
+      event_bytes: fileBytes(this.#db.name) + fileBytes(`${this.#db.name}-wal`),
+      pending: of('pending'),
+      running: of('assigned', 'running', 'paused'),
+      held: of('held', 'awaiting_approval'),
+      dead: of('failed', 'timed_out'),
+    }
+  }
+
+  facts(): StoreFacts {
+    return { ...connectionFacts(this.#db), database_bytes: fileBytes(this.#db.name), wal_bytes: fileBytes(`${this.#db.name}-wal`) }
   }
 }
 

@@ -3,16 +3,22 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { definitionTables } from './definitions.ts'
 import { openReader } from './open.ts'
 import type { ReadAnswer, ReadRequest, WorkerStart } from './protocol.ts'
-import { reading } from './read.ts'
+import { Reading } from './read.ts'
 
 const port = parentPort!
 const db = openReader((workerData as WorkerStart).stateDir)
 const definitions = definitionTables(db)
-const methods: Record<ReadRequest['method'], (...args: never[]) => unknown> = { ...reading(db), triggerVersion: definitions.triggerVersion }
+const reading = new Reading(db)
 
-function answered({ call, method, args }: ReadRequest): ReadAnswer {
+function read({ method, args }: ReadRequest): unknown {
+  if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
+  return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)
+}
+
+function answered(request: ReadRequest): ReadAnswer {
+  const { call } = request
   try {
-    return { call, ok: true, value: methods[method](...(args as never[])) }
+    return { call, ok: true, value: read(request) }
   } catch (error) {
     const { code = 'bug', message } = error as { code?: string; message: string }
     return { call, ok: false, code, message }

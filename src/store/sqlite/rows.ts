@@ -87,9 +87,29 @@ export function storedEvent(row: EventRow): StoredEvent {
 
 /** Columns of outbox and run_archive, in the order in which both have them. */
 export const runColumnNames = [
-  'seq', 'id', 'event_seq', 'trigger_id', 'trigger_version', 'bot_id', 'workflow_id', 'state', 'ready', 'priority', 'not_before',
-  'attempt', 'attempt_base', 'steps', 'replay', 'cancel_requested', 'lease_token', 'lease_until', 'error', 'result',
-  'created_at', 'updated_at', 'finished_at',
+  'seq',
+  'id',
+  'event_seq',
+  'trigger_id',
+  'trigger_version',
+  'bot_id',
+  'workflow_id',
+  'state',
+  'ready',
+  'priority',
+  'not_before',
+  'attempt',
+  'attempt_base',
+  'steps',
+  'replay',
+  'cancel_requested',
+  'lease_token',
+  'lease_until',
+  'error',
+  'result',
+  'created_at',
+  'updated_at',
+  'finished_at',
 ] as const
 export const runColumns = runColumnNames.join(', ')
 

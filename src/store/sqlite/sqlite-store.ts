@@ -114,7 +114,7 @@ export class SqliteStore implements Store {
     }
     const bytes = bodies.reduce((sum, body) => sum + body.byteLength, 0)
     if (this.#waiting.length === 0) setImmediate(() => this.#send())
-    this.#waiting.push({ operation, bodies, bytes, resolve: resolve as (value: never) => void, reject })
+    this.#waiting.push({ operation, bodies, bytes, resolve: resolve, reject })
     return promise
   }
 
@@ -153,14 +153,17 @@ export class SqliteStore implements Store {
       return promise
     }
     const call = this.#nextCall++
-    this.#reads.set(call, { resolve: resolve as (value: never) => void, reject })
+    this.#reads.set(call, { resolve: resolve, reject })
     this.#reader.postMessage({ call, method, args } satisfies ReadRequest)
     return promise
   }
 
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]> {
     const packed = events.map(({ body, ...event }): PackedEvent => ({ ...event, body_at: 0, body_length: body.byteLength }))
-    return this.#call({ op: 'accept', events: packed, limits }, events.map(event => event.body))
+    return this.#call(
+      { op: 'accept', events: packed, limits },
+      events.map(event => event.body),
+    )
   }
 
   claim = (...args: Parameters<Store['claim']>): Promise<ClaimAnswer> => this.#call({ op: 'claim', args })

@@ -6,10 +6,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { ExitError, exitCodes } from '../../errors.ts'
 import type { NewEvent, StartAnswer } from '../store.ts'
-import { accepting } from './accept.ts'
+import { Accepting } from './accept.ts'
 import { claiming } from './claim.ts'
 import { definitionTables } from './definitions.ts'
-import { moving } from './moves.ts'
+import { Moving } from './moves.ts'
 import { asDamage, databasePath, openWriter, takeLock, type Db } from './open.ts'
 import type { PackedEvent, WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
 import { connectionFacts } from './read.ts'
@@ -57,9 +57,9 @@ function guarded(work: () => void): void {
 
 /** What one operation does inside the transaction of its group. */
 function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer): unknown; rolledBack(): void; start(): StartAnswer } {
-  const accept = accepting(db)
+  const accept = new Accepting(db)
   const claim = claiming(db)
-  const moves = moving(db)
+  const moves = new Moving(db)
   const definitions = definitionTables(db)
   const retain = retaining(db)
   const ping = db.prepare('SELECT count(*) FROM meta').pluck()
@@ -69,7 +69,10 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
     perform(operation, bodies) {
       switch (operation.op) {
         case 'accept':
-          return accept.accept(operation.events.map(event => unpacked(event, bodies)), operation.limits)
+          return accept.accept(
+            operation.events.map(event => unpacked(event, bodies)),
+            operation.limits,
+          )
         case 'claim':
           return claim.claim(...operation.args)
         case 'move': {
@@ -95,7 +98,7 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
       return {
         definitions: definitions.load(),
         recovered,
-        open_runs: accept.openRuns(),
+        open_runs: accept.openRuns,
         waiting_bots: waiting.all(),
         next_due_at: claim.nextDueAt(),
         facts: { ...connectionFacts(db), database_bytes: 0, wal_bytes: 0 },
@@ -104,76 +107,89 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
   }
 }
 
-function serve(db: Db, lock: Db): void {
-  const work = performing(db)
-  const checkpoint = checkpointing(db)
-  const begin = db.prepare('BEGIN IMMEDIATE')
-  const commit = db.prepare('COMMIT')
-  const rollback = db.prepare('ROLLBACK')
-  const nothing = new Int32Array(new SharedArrayBuffer(4))
-  let idleTimer: NodeJS.Timeout | undefined
+/** Groups of batches as transactions. */
+class Groups {
+  readonly #db: Db
+  readonly #work: ReturnType<typeof performing>
+  readonly #begin
+  readonly #commit
+  readonly #rollback
+
+  constructor(db: Db, work: ReturnType<typeof performing>) {
+    this.#db = db
+    this.#work = work
+    this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#commit = db.prepare('COMMIT')
+    this.#rollback = db.prepare('ROLLBACK')
+  }
 
   /** All batches in one transaction; throws when any operation throws, and then nothing was written. */
-  function together(batches: WriteBatch[]): WriteResult[][] {
-    begin.run()
+  #together(batches: WriteBatch[]): WriteResult[][] {
+    this.#begin.run()
     try {
-      const groups = batches.map(({ ops, bodies }) => ops.map((operation): WriteResult => ({ ok: true, value: work.perform(operation, bodies) })))
-      commit.run()
+      const groups = batches.map(({ ops, bodies }) => ops.map((operation): WriteResult => ({ ok: true, value: this.#work.perform(operation, bodies) })))
+      this.#commit.run()
       return groups
     } catch (error) {
-      if (db.inTransaction) rollback.run()
-      work.rolledBack()
+      if (this.#db.inTransaction) this.#rollback.run()
+      this.#work.rolledBack()
       throw error
     }
   }
 
-  function alone(operation: WriteOp, bodies: ArrayBuffer): WriteResult {
+  #alone(operation: WriteOp, bodies: ArrayBuffer): WriteResult {
     try {
-      return together([{ ops: [operation], bodies }])[0]![0]!
+      return this.#together([{ ops: [operation], bodies }])[0]![0]!
     } catch (error) {
       return failed(error)
     }
   }
 
   /** One that cannot be done must not take the others of its group with it: then each goes alone. */
-  function group(batches: WriteBatch[]): WriteResult[][] {
+  write(batches: WriteBatch[]): WriteResult[][] {
     try {
-      return together(batches)
+      return this.#together(batches)
     } catch (error) {
       failed(error)
-      return batches.map(({ ops, bodies }) => ops.map(operation => alone(operation, bodies)))
+      return batches.map(({ ops, bodies }) => ops.map(operation => this.#alone(operation, bodies)))
     }
   }
+}
 
+/** The batch that woke us and those that came while the last group was written. */
+function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean } {
+  const batches = [first]
+  let ops = first.ops.length
+  let bytes = first.bodies.byteLength
+  while (ops < maxGroupOps && bytes < maxGroupBytes) {
+    const received = receiveMessageOnPort(port)
+    if (received === undefined) break
+    if (received.message === 'close') return { batches, closing: true }
+    batches.push(received.message)
+    ops += received.message.ops.length
+    bytes += received.message.bodies.byteLength
+  }
+  return { batches, closing: false }
+}
+
+function serve(db: Db, lock: Db): void {
+  const work = performing(db)
+  const groups = new Groups(db, work)
+  const checkpoint = checkpointing(db)
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  let idleTimer: NodeJS.Timeout | undefined
   let commitMs = 0
   let lastBatches = 0
 
-  /** The batch that woke us and those that came while the last group was written. */
-  function gathered(first: WriteBatch): { batches: WriteBatch[]; close: boolean } {
-    if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
-    const batches = [first]
-    let ops = first.ops.length
-    let bytes = first.bodies.byteLength
-    while (ops < maxGroupOps && bytes < maxGroupBytes) {
-      const received = receiveMessageOnPort(port) as { message: WriteBatch | 'close' } | undefined
-      if (received === undefined) break
-      if (received.message === 'close') return { batches, close: true }
-      batches.push(received.message)
-      ops += received.message.ops.length
-      bytes += received.message.bodies.byteLength
-    }
-    return { batches, close: false }
-  }
-
   function write(batches: WriteBatch[]): void {
     const begun = performance.now()
-    say({ kind: 'results', groups: group(batches) })
+    say({ kind: 'results', groups: groups.write(batches) })
     commitMs += (performance.now() - begun - commitMs) * 0.2
     lastBatches = batches.length
     checkpoint.wrote(batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.length * 8192, 0))
     idleTimer ??= setTimeout(() => {
       idleTimer = undefined
-      guarded(checkpoint.idle)
+      guarded(() => checkpoint.idle())
     }, idleCheckpointMs).unref()
   }
 
@@ -188,9 +204,11 @@ function serve(db: Db, lock: Db): void {
   say({ kind: 'started', answer: work.start() })
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
-    const { batches, close: closing } = gathered(batch)
+    if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
+    const { batches, closing } = gathered(batch)
     guarded(() => write(batches))
     if (closing) close()
+    return undefined
   })
 }
 

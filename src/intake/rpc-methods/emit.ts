@@ -1,0 +1,79 @@
+// event.emit and event.register: what services call.
+import { isDeepStrictEqual } from 'node:util'
+import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import { elementTexts, valueText } from '../../routing/json-text.ts'
+import { completeSource, completeTrigger } from '../../routing/registry.ts'
+import type { DefinitionChange } from '../../store/store.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { notFound, writeDefinitions, type Context } from './context.ts'
+import { assertSource, shownSource } from './source.ts'
+import { assertTrigger } from './trigger.ts'
+
+async function registered(
+  context: Context,
+  input: SourceInput,
+  inputs: TriggerInput[],
+): Promise<{ source: Source; triggers: Trigger[]; changes: { created: string[]; updated: string[]; unchanged: string[] } }> {
+  const { registry, now } = context
+  const changes: DefinitionChange[] = []
+  const report = { created: [] as string[], updated: [] as string[], unchanged: [] as string[] }
+  const at = now()
+  const stampless = { version: 0, created_at: 0, updated_at: 0 }
+  const consider = (noun: 'source' | 'trigger', definition: SourceInput | TriggerInput, complete: object, present: { version: number } | undefined): void => {
+    const same = present !== undefined && isDeepStrictEqual({ ...complete, ...stampless }, { ...present, ...stampless })
+    report[present === undefined ? 'created' : same ? 'unchanged' : 'updated'].push(`${noun} ${definition.id}`)
+    if (!same) changes.push({ noun, id: definition.id, definition, at })
+  }
+  consider('source', input, completeSource(input, stampless), registry.sources.get(input.id))
+  for (const trigger of inputs) consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id)?.trigger)
+  await writeDefinitions(context, changes)
+  return { source: registry.sources.get(input.id)!, triggers: inputs.map(({ id }) => registry.triggers.get(id)!.trigger), changes: report }
+}
+
+export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
+  const { registry, store, acceptor } = context
+
+  return {
+    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation }, call) {
+      const source = registry.sources.get(source_id)
+      if (source === undefined) throw notFound('source', source_id, 'source.list')
+      if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)
+      const body = call.text('payload')!
+      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne({
+        source_id,
+        type,
+        subject: subject ?? null,
+        timestamp: time ?? null,
+        headers: headers ?? {},
+        payload,
+        body,
+        body_format: 'json',
+        delivery_key: idempotency_key ?? null,
+        signed_body: false,
+        log_redelivery_only: false,
+        causation: causation ?? null,
+      })
+      return { event_id, duplicate, matched_triggers, runs }
+    },
+    async 'event.register'({ source, triggers = [] }, call) {
+      assertSource(source)
+      const twice = triggers.find((trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index)
+      if (twice !== undefined) throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
+      // What says nothing of being enabled stays as it is: registering again at every start must not undo a disable.
+      const kept = { ...source, enabled: source.enabled ?? registry.sources.get(source.id)?.enabled ?? true }
+      const inputs = triggers.map(trigger => ({
+        ...trigger,
+        event_source_id: trigger.event_source_id === undefined ? source.id : trigger.event_source_id,
+        enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.trigger.enabled ?? true,
+      }))
+      const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
+      for (const [index, trigger] of inputs.entries())
+        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, source.id)
+      const answer = await registered(context, kept, inputs)
+      const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
+      const shown = shownSource(answer.source, counted)
+      return { ...answer, source: shown, ...(shown.webhook_path === undefined ? {} : { webhook_path: shown.webhook_path }) }
+    },
+  }
+}

@@ -1,0 +1,59 @@
+// event.replay: new runs for events of the log.
+import type { EventReplayParams } from '../../contract/types.ts'
+import { eventView } from '../../routing/accept.ts'
+import { matches } from '../../routing/explain.ts'
+import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { notFound, storedEvent, type Context } from './context.ts'
+import { compiledFilter, invalid } from './trigger.ts'
+
+const replayPage = 50
+/** Events that one replay looks at for its filter. */
+const maxScanned = 20_000
+const maxReplayed = 1000
+
+/** Requests for the selected events, each planned as it is read: bodies are not kept. */
+async function planned(
+  { store, acceptor }: Context,
+  { event_id, query, trigger_id, mode = 'missing', limit = maxReplayed }: EventReplayParams,
+  filterText: Uint8Array | undefined,
+): Promise<{ requests: ReplayRequest[]; more: boolean }> {
+  const plan = (event: StoredEvent): ReplayRequest => acceptor.plan(event, trigger_id, mode === 'missing')
+  if (event_id !== undefined) return { requests: [plan(await storedEvent({ store }, event_id))], more: false }
+  const { filter, ...selection } = query!
+  const pattern = filter === undefined ? undefined : compiledFilter(filter, filterText, 'query.filter')
+  const requests: ReplayRequest[] = []
+  let after: number | null = null
+  for (let scanned = 0; scanned < maxScanned; scanned += replayPage) {
+    const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true })) as StoredEvent[]
+    for (const event of page) {
+      after = event.seq
+      if (pattern !== undefined && !matches(pattern, eventView(event))) continue
+      if (requests.length === limit) return { requests, more: true }
+      requests.push(plan(event))
+    }
+    if (page.length < replayPage) return { requests, more: false }
+  }
+  return { requests, more: true }
+}
+
+async function withoutThoseThatRan({ store }: Context, request: ReplayRequest): Promise<ReplayRequest> {
+  if (!request.only_missing || request.runs.length === 0) return request
+  const present = new Set((await store.runs({ event_id: request.event_id, limit: 1000, after: null })).map(run => run.trigger_id))
+  return { ...request, runs: request.runs.filter(run => !present.has(run.trigger_id)) }
+}
+
+export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> {
+  return {
+    async 'event.replay'(params, call) {
+      const { event_id, query, trigger_id, dry_run = false } = params
+      if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
+      if (trigger_id !== undefined && !context.registry.triggers.has(trigger_id)) throw notFound('trigger', trigger_id, 'trigger.list')
+      const { requests: all, more } = await planned(context, params, call.text('query', 'filter'))
+      const requests = await Promise.all(all.map(request => withoutThoseThatRan(context, request)))
+      const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
+      const runs = dry_run || plans.length === 0 ? [] : await context.acceptor.replay(requests)
+      return { dry_run, events: requests.length, planned: plans, runs, more }
+    },
+  }
+}

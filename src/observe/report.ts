@@ -1,0 +1,62 @@
+// What the router says of itself: router.status and rpc.health.
+import { programVersion } from '../contract/document.ts'
+import type { Bot, Config, RouterStatusResult, RpcHealthResult } from '../contract/types.ts'
+import type { Store } from '../store/store.ts'
+import type { DiskState } from './disk.ts'
+
+/** Beyond it checkpoints are not getting through. */
+const longestWalBytes = 64 * 1024 * 1024
+
+export interface ReportOptions {
+  config: Config
+  now: () => number
+  started_at: number
+  store: Store
+  disk: () => DiskState
+  /** runs that are with bots now */
+  active: () => number
+  sources: ReadonlyMap<string, unknown>
+  triggers: ReadonlyMap<string, unknown>
+  /** all bots, with their health */
+  bots: () => Bot[]
+  addresses: { socket: string; intake: string }
+}
+
+export async function routerStatus({ config, now, started_at, store, disk, sources, triggers, bots, addresses }: ReportOptions): Promise<RouterStatusResult> {
+  const [counts, facts] = await Promise.all([store.counts(), store.facts()])
+  const { sqlite_version, ...storeFacts } = facts
+  const { free_bytes, reserve_bytes } = disk()
+  return {
+    version: programVersion(),
+    pid: process.pid,
+    node_version: process.versions.node,
+    sqlite_version,
+    started_at,
+    uptime_ms: now() - started_at,
+    state_dir: config.state_dir,
+    socket: addresses.socket,
+    intake_address: addresses.intake,
+    events: { logged: counts.events, bytes: counts.event_bytes },
+    runs: { pending: counts.pending, running: counts.running, held: counts.held, dead: counts.dead },
+    sources: sources.size,
+    triggers: triggers.size,
+    bots: bots(),
+    store: { ...storeFacts, free_bytes, reserve_bytes },
+  }
+}
+
+/** Asks the parts that matter for a real answer each. */
+export async function routerHealth({ now, started_at, store, disk, active }: ReportOptions): Promise<RpcHealthResult> {
+  const begun = performance.now()
+  const facts = await store.facts().catch(() => undefined)
+  const tookMs = (performance.now() - begun).toFixed(1)
+  const wal_bytes = facts?.wal_bytes ?? 0
+  const { free_bytes, reserve_bytes, full } = disk()
+  const checks = [
+    { name: 'store', ok: facts !== undefined, detail: facts === undefined ? 'the store does not answer' : `writer and reader answered in ${tookMs} ms` },
+    { name: 'disk', ok: !full, detail: `${free_bytes} bytes free, ${reserve_bytes} kept in reserve` },
+    { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
+    { name: 'dispatcher', ok: true, detail: `${active()} runs are with bots` },
+  ]
+  return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }
+}
