@@ -166,7 +166,7 @@ async function check(books: Storm, client: SignalboxClient): Promise<{ wrong: st
 function quiet(client: SignalboxClient): Promise<unknown> {
   return until(async () => {
     const { runs } = await client.call('router.status', {})
-    return runs.pending! + runs.running! === 0
+    return runs.pending + runs.running === 0
   })
 }
 

@@ -12,9 +12,9 @@ const note = entry => {
   writeSync(ledger, `${JSON.stringify(entry)}\n`)
   fsyncSync(ledger)
 }
-let stopping = false
-process.stdin.on('data', () => (stopping = true))
-process.stdin.on('end', () => (stopping = true))
+const stopping = new AbortController()
+process.stdin.on('data', () => stopping.abort())
+process.stdin.on('end', () => stopping.abort())
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 const agent = new Agent({ keepAlive: true })
 
@@ -59,7 +59,7 @@ function sendLine(id, body) {
 const send = target.startsWith('http') ? sendHttp : sendLine
 let next = 0
 async function sender(lane) {
-  while (!stopping) {
+  while (!stopping.signal.aborted) {
     const id = `${prefix}-${lane}-${next++}`
     const body = JSON.stringify({ id, ref: 'refs/heads/main', text: 'x'.repeat(200 + ((next * 37) % 3000)) })
     note({ id, sha256: createHash('sha256').update(body).digest('hex') })

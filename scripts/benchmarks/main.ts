@@ -1,0 +1,14 @@
+// scripts/bench [accept|deliver|match]: all of them unless named. Bounded, on loopback and temporary directories.
+import { benchAccept } from './accept.ts'
+import { benchDeliver } from './deliver.ts'
+import { benchMatch } from './match.ts'
+
+const benches: Record<string, () => Promise<void>> = { accept: benchAccept, deliver: benchDeliver, match: benchMatch }
+const named = process.argv.slice(2)
+const wrong = named.find(name => benches[name] === undefined)
+if (wrong !== undefined) {
+  console.error(`bench: ${wrong} is none of ${Object.keys(benches).join(', ')}`)
+  process.exit(64)
+}
+for (const name of named.length > 0 ? named : Object.keys(benches)) await benches[name]!()
+process.exit(0)
