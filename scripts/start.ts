@@ -13,7 +13,8 @@ const demo = process.argv.includes('--demo')
 const argv = ['serve', ...process.argv.slice(2).filter(argument => argument !== '--demo')]
 const stateDir = defaultStateDir(process.env)
 mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-enableCompileCache(join(stateDir, 'compile-cache'))
+process.env.NODE_COMPILE_CACHE ??= join(stateDir, 'compile-cache')
+enableCompileCache(process.env.NODE_COMPILE_CACHE)
 
 function welcome(router: Router): void {
   console.log(

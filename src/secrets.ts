@@ -25,11 +25,17 @@ function readFile(path: string): SecretAnswer {
 /** Answers a reader of secrets over an environment; now is in milliseconds. */
 export function secretReader(env: Record<string, string | undefined>, now: () => number): ReadSecret {
   const known = new Map<string, { at: number; answer: SecretAnswer }>()
+  const environment = new Map<string, { text: string; answer: SecretAnswer }>()
   return ref => {
     if (ref.env !== undefined) {
       const value = env[ref.env]
       if (value === undefined || value === '') return { ok: false, reason: `the environment variable ${ref.env} is ${value === '' ? 'empty' : 'not set'}` }
-      return { ok: true, value: Buffer.from(value) }
+      // The same bytes each time, so that what is derived from them can be kept.
+      const held = environment.get(ref.env)
+      if (held?.text === value) return held.answer
+      const answer: SecretAnswer = { ok: true, value: Buffer.from(value) }
+      environment.set(ref.env, { text: value, answer })
+      return answer
     }
     const path = ref.file!
     const kept = known.get(path)

@@ -6,8 +6,12 @@ import { join } from 'node:path'
 import { defaultSocket, defaultStateDir } from './paths.ts'
 
 const stateDir = defaultStateDir(process.env)
-// Compiled code is kept where only its owner writes: a shared directory could hand us somebody else's.
-if (existsSync(stateDir)) enableCompileCache(join(stateDir, 'compile-cache'))
+// Compiled code is kept where only its owner writes: a shared directory could hand us somebody else's. The variable is
+// for the router's threads: with code from the cache none of them loads the type stripper, 45 MiB less in all.
+if (existsSync(stateDir)) {
+  process.env.NODE_COMPILE_CACHE ??= join(stateDir, 'compile-cache')
+  enableCompileCache(process.env.NODE_COMPILE_CACHE)
+}
 const { runProgram } = await import('./cli/program.ts')
 const { ExitError } = await import('./errors.ts')
 const { default: manifest } = await import('../package.json', { with: { type: 'json' } })

@@ -2,7 +2,7 @@
 // grouped commits of a bare table, and G, the store's own append of an event with one run.
 import Database from 'better-sqlite3'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { Pool } from 'undici'
@@ -105,6 +105,7 @@ export interface BenchRouter {
   socket: string
   directory: string
   pid: number
+  env: Record<string, string>
   start_ms: number
   client: SignalboxClient
 }
@@ -117,10 +118,10 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
     SIGNALBOX_SOCKET: socket,
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
     SIGNALBOX_LOG_LEVEL: 'warn',
+    NODE_COMPILE_CACHE: join(directory, 'compiled'),
     BENCH_SECRET: secret,
     SIGNALBOX_CONFIG: join(directory, 'config.json'),
   }
-  const { writeFileSync } = await import('node:fs')
   writeFileSync(env.SIGNALBOX_CONFIG, JSON.stringify({ max_open_runs: 100_000_000, disk_reserve_bytes: 0 }))
   const { child, ms: start_ms } = await startProcess(['src/signalbox.ts', 'serve'], env)
   const client = await SignalboxClient.connect(socket)
@@ -133,20 +134,37 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
   }))
   await client.call('event.register', { source: { id: 'forge', source_type: 'webhook', config }, triggers: filters })
   const status = await client.call('router.status', {})
-  return { url: status.intake_address, socket, directory, pid: child.pid!, start_ms, client }
+  return { url: status.intake_address, socket, directory, pid: child.pid!, env, start_ms, client }
 }
 
-function httpAccept(url: string, connections: number): { send: (index: number) => Promise<void>; close: () => Promise<void> } {
+/** A delivery ready to be sent: what it costs to make is not the intake's. */
+function signedPush(index: number): { body: string; headers: Record<string, string> } {
+  const body = payload(index)
+  const headers = {
+    'content-type': 'application/json',
+    'x-forgejo-event-type': 'push',
+    'x-forgejo-delivery': randomBytes(16).toString('hex'),
+    'x-forgejo-signature': createHmac('sha256', secret).update(body).digest('hex'),
+  }
+  return { body, headers }
+}
+
+interface Sender {
+  prepare: (total: number) => void
+  send: (index: number) => Promise<void>
+  close: () => Promise<void>
+}
+
+function httpAccept(url: string, connections: number): Sender {
   const pool = new Pool(url, { connections, pipelining: 1 })
+  const prepared: { body: string; headers: Record<string, string> }[] = []
   return {
+    prepare(total) {
+      prepared.length = 0
+      for (let index = 0; index < total; index++) prepared.push(signedPush(index))
+    },
     async send(index) {
-      const body = payload(index)
-      const headers = {
-        'content-type': 'application/json',
-        'x-forgejo-event-type': 'push',
-        'x-forgejo-delivery': randomBytes(16).toString('hex'),
-        'x-forgejo-signature': createHmac('sha256', secret).update(body).digest('hex'),
-      }
+      const { body, headers } = prepared[index]!
       const answer = await pool.request({ method: 'POST', path: '/webhook/forge', headers, body })
       await answer.body.dump()
       // A duplicate would be cheaper: unique ids, and 202 or nothing.
@@ -194,19 +212,25 @@ class Line {
   }
 }
 
-async function lineAccept(socketPath: string, connections: number): Promise<{ send: (index: number) => Promise<void>; close: () => Promise<void> }> {
+async function lineAccept(socketPath: string, connections: number): Promise<Sender> {
   const lines: Line[] = []
   for (let count = 0; count < connections; count++) {
     const socket = connect(socketPath)
     await new Promise<void>(resolve => socket.once('connect', resolve))
     lines.push(new Line(socket))
   }
-  let next = 0
+  const prepared: string[] = []
   return {
+    prepare(total) {
+      prepared.length = 0
+      for (let index = 0; index < total; index++) {
+        const key = randomBytes(16).toString('hex')
+        prepared.push(`{"source_id":"forge","type":"push","subject":"acme/site","idempotency_key":"${key}","payload":${payload(index)}}`)
+      }
+    },
     send(index) {
       const line = lines.reduce((least, each) => (each.inFlight < least.inFlight ? each : least))
-      const key = randomBytes(16).toString('hex')
-      return line.send(next++, `{"source_id":"forge","type":"push","subject":"acme/site","idempotency_key":"${key}","payload":${payload(index)}}`)
+      return line.send(index, prepared[index]!)
     },
     async close() {
       for (const line of lines) line.close()
@@ -214,92 +238,96 @@ async function lineAccept(socketPath: string, connections: number): Promise<{ se
   }
 }
 
-export async function benchAccept(): Promise<void> {
-  const floorDirectory = freshDirectory()
-  const fsync = fsyncMs(floorDirectory)
+type Row = (what: string, inFlight: number, measured: Measured, cpu?: string) => void
+
+/** Several rounds of one load, each with deliveries of its own made before. */
+async function measured(sender: Sender, total: number, inFlight: number, pid: number): Promise<{ measured: Measured; cpu: string }> {
+  let cpu = 0
+  const median_round = await medianOf(rounds, async () => {
+    sender.prepare(total)
+    const before = processCost(pid).cpu_s
+    const round = await load(total, inFlight, index => sender.send(index))
+    cpu += processCost(pid).cpu_s - before
+    return round
+  })
+  await sender.close()
+  return { measured: median_round, cpu: `${((cpu * 1e6) / (total * rounds)).toFixed(0)} us` }
+}
+
+async function floors(row: Row): Promise<void> {
   const bare = await startProcess(['scripts/benchmarks/bare-http.ts'])
-  const rows: string[][] = []
-  const row = (what: string, inFlight: number, measured: Measured, floor: number, floorName: string, cpu = '-'): void => {
-    rows.push([
-      what,
-      String(inFlight),
-      String(measured.per_second),
-      ms(measured.p50_ms),
-      ms(measured.p99_ms),
-      ratio(measured.per_second, floor),
-      floorName,
-      cpu,
-    ])
-  }
-  const append = await medianOf(rounds, () => storeAppend(freshDirectory(), 12_000, 64))
-  const G = append.per_second
-  row('G: store append, event + run', 64, append, G, 'G')
-  for (const group of [1, 64])
-    rows.push([
-      `bare grouped commits, ${group} a transaction`,
-      '1',
-      String(median(Array.from({ length: rounds }, () => bareCommits(floorDirectory, group)))),
-      '-',
-      '-',
-      '-',
-      '-',
-      '-',
-    ])
   const pool = new Pool(`http://127.0.0.1:${bare.line}`, { connections: 64 })
-  const bareHttp = await medianOf(rounds, () =>
-    load(20_000, 64, async index => {
-      const answer = await pool.request({ method: 'POST', path: '/', body: payload(index) })
+  const bodies = Array.from({ length: 12_000 }, (_, index) => payload(index))
+  const answered = await medianOf(rounds, () =>
+    load(bodies.length, 64, async index => {
+      const answer = await pool.request({ method: 'POST', path: '/', body: bodies[index]! })
       await answer.body.dump()
     }),
   )
   await pool.close()
-  row('bare node:http answering 202', 64, bareHttp, G, 'G')
-  const router = await benchRouter(100)
-  const idle = processCost(router.pid).rss_mib
+  row('bare node:http answering 202', 64, answered)
+  bare.child.kill('SIGKILL')
+}
+
+async function intakes(router: BenchRouter, row: Row): Promise<void> {
+  const size = (inFlight: number): number => (inFlight === 1 ? 2000 : 12_000)
   for (const inFlight of [1, 16, 64, 256]) {
-    const total = inFlight === 1 ? 2000 : 12_000
-    const { send, close } = httpAccept(router.url, inFlight)
-    const before = processCost(router.pid)
-    const measured = await medianOf(rounds, () => load(total, inFlight, send))
-    const cpu = ((processCost(router.pid).cpu_s - before.cpu_s) * 1e6) / (total * rounds)
-    await close()
-    row('HTTP, signed, 100 triggers', inFlight, measured, G, 'G', `${cpu.toFixed(0)} us`)
+    const { measured: result, cpu } = await measured(httpAccept(router.url, inFlight), size(inFlight), inFlight, router.pid)
+    row('HTTP, signed, 100 triggers', inFlight, result, cpu)
   }
-  for (const [connections, inFlight] of [
+  const depths = [
     [1, 1],
     [1, 16],
     [1, 64],
     [2, 128],
     [4, 256],
-  ] as const) {
-    const total = inFlight === 1 ? 2000 : 12_000
-    const { send, close } = await lineAccept(router.socket, connections)
-    const before = processCost(router.pid)
-    const measured = await medianOf(rounds, () => load(total, inFlight, send))
-    const cpu = ((processCost(router.pid).cpu_s - before.cpu_s) * 1e6) / (total * rounds)
-    await close()
-    row('JSON-RPC lines, pipelined', inFlight, measured, G, 'G', `${cpu.toFixed(0)} us`)
+  ] as const
+  for (const [connections, inFlight] of depths) {
+    const { measured: result, cpu } = await measured(await lineAccept(router.socket, connections), size(inFlight), inFlight, router.pid)
+    row('JSON-RPC lines, pipelined, 100 triggers', inFlight, result, cpu)
   }
+}
+
+export async function benchAccept(): Promise<void> {
+  const floorDirectory = freshDirectory()
+  const fsync = fsyncMs(floorDirectory)
+  const append = await medianOf(rounds, () => storeAppend(freshDirectory(), 12_000, 64))
+  const rows: string[][] = []
+  const row: Row = (what, inFlight, { per_second, p50_ms, p99_ms }, cpu = '-') => {
+    rows.push([what, String(inFlight), String(per_second), ms(p50_ms), ms(p99_ms), ratio(per_second, append.per_second), cpu])
+  }
+  row('G: store append, event + run', 64, append)
+  for (const group of [1, 64]) {
+    const rate = median(Array.from({ length: rounds }, () => bareCommits(floorDirectory, group)))
+    rows.push([`bare commits, ${group} a transaction`, '1', String(rate), '-', '-', ratio(rate, append.per_second), '-'])
+  }
+  await floors(row)
+  const router = await benchRouter(100)
+  const idle = processCost(router.pid).rss_mib
+  await intakes(router, row)
   const loaded = processCost(router.pid).rss_mib
-  table('Durable accepts, 4 KB bodies, fsync before every answer', ['what', 'in flight', '/s', 'p50 ms', 'p99 ms', 'ratio', 'to', 'CPU/event'], rows)
+  table('Durable accepts, 4 KB bodies, fsync before every answer', ['what', 'in flight', '/s', 'p50 ms', 'p99 ms', 'to G', 'CPU/event'], rows)
   const { events } = await router.client.call('router.status', {})
-  await router.client.call('rpc.health', {})
-  const bytes =
-    statSync(join(router.directory, 'signalbox.db')).size + (statSync(join(router.directory, 'signalbox.db-wal'), { throwIfNoEntry: false })?.size ?? 0)
+  const overhead = Math.round(events.bytes / events.logged)
+  const again = await startProcess(['src/signalbox.ts', 'serve'], {
+    ...router.env,
+    SIGNALBOX_STATE_DIR: `${router.directory}/again`,
+    SIGNALBOX_SOCKET: `${router.directory}/again.sock`,
+  })
   table(
     'Beside it',
     ['what', 'value'],
     [
       ['fsync p50 (F)', `${ms(fsync.p50)} ms`],
-      ['start of the process to listening', `${router.start_ms.toFixed(0)} ms`],
-      ['resident memory idle', `${idle.toFixed(0)} MiB`],
+      ['start of the process to listening, first (nothing compiled yet)', `${router.start_ms.toFixed(0)} ms`],
+      ['start of the process to listening, later', `${again.ms.toFixed(0)} ms`],
+      ['resident memory idle, first', `${idle.toFixed(0)} MiB`],
+      ['resident memory idle, later', `${processCost(again.child.pid!).rss_mib.toFixed(0)} MiB`],
       ['resident memory after the load', `${loaded.toFixed(0)} MiB`],
-      [
-        'database bytes per event of 4,096 (with one pending run, WAL included)',
-        `${Math.round(bytes / events.logged)} (+${Math.round(bytes / events.logged) - bodyBytes})`,
-      ],
+      ['database bytes per event of 4,096 (one pending run, WAL included)', `${overhead} (+${overhead - bodyBytes})`],
     ],
   )
   router.client.close()
   process.kill(router.pid, 'SIGKILL')
+  again.child.kill('SIGKILL')
 }

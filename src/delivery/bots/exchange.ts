@@ -2,7 +2,7 @@
 // on the whole time and one on what is read.
 import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
-import { buildConnector, Pool } from 'undici'
+import type { buildConnector, Pool } from 'undici'
 import type { Egress } from '../egress.ts'
 
 export interface Exchange {
@@ -18,6 +18,14 @@ export interface Exchange {
 export type ExchangeAnswer =
   | { kind: 'answered'; status: number; headers: Record<string, string | string[] | undefined>; body: string; truncated: boolean }
   | { kind: 'failed'; reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'bad_request'; error: string }
+
+type Undici = typeof import('undici')
+let undici: Promise<Undici> | undefined
+
+/** undici is loaded with the first exchange: 20 MiB and 50 ms that a router without such bots does not spend. */
+function loaded(): Promise<Undici> {
+  return (undici ??= import('undici'))
+}
 
 export class EgressBlocked extends Error {}
 
@@ -40,7 +48,7 @@ function checkedLookup(egress: Egress): LookupFunction {
 }
 
 /** Connects only where the rule allows: literal addresses before, names when looked up, and what was reached at last. */
-function checkedConnector(egress: Egress): buildConnector.connector {
+function checkedConnector({ buildConnector }: Undici, egress: Egress): buildConnector.connector {
   const connect = buildConnector({ timeout: connectTimeoutMs, lookup: checkedLookup(egress), minVersion: 'TLSv1.2', allowH2: false })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
@@ -88,7 +96,7 @@ export class Exchanges {
     this.#maxBytes = maxBytes
   }
 
-  #pool({ origin, socket_path }: Exchange): Pool {
+  #pool(undici: Undici, { origin, socket_path }: Exchange): Pool {
     const key = socket_path ?? origin
     const known = this.#pools.get(key)
     if (known !== undefined) return known
@@ -97,8 +105,15 @@ export class Exchanges {
       this.#pools.delete(oldest)
       void pool.close()
     }
-    const connect = socket_path === undefined ? checkedConnector(this.#egress) : { socketPath: socket_path, timeout: connectTimeoutMs }
-    const pool = new Pool(origin, { connect, connections: connectionsPerPool, pipelining: 1, keepAliveTimeout: idleMs, headersTimeout: 0, bodyTimeout: 0 })
+    const connect = socket_path === undefined ? checkedConnector(undici, this.#egress) : { socketPath: socket_path, timeout: connectTimeoutMs }
+    const pool = new undici.Pool(origin, {
+      connect,
+      connections: connectionsPerPool,
+      pipelining: 1,
+      keepAliveTimeout: idleMs,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    })
     this.#pools.set(key, pool)
     return pool
   }
@@ -116,7 +131,7 @@ export class Exchanges {
     if (exchange.signal.aborted) cancel()
     try {
       const { path, headers, body } = exchange
-      const answer = await this.#pool(exchange).request({ method: 'POST', path, headers, body, signal: abort.signal })
+      const answer = await this.#pool(await loaded(), exchange).request({ method: 'POST', path, headers, body, signal: abort.signal })
       return { kind: 'answered', status: answer.statusCode, headers: answer.headers, ...(await this.#read(answer.body)) }
     } catch (error) {
       if (timedOut) return { kind: 'failed', reason: 'timeout', error: `no complete answer within ${exchange.timeout_ms} ms` }

@@ -1,5 +1,5 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
-import { hash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { Fault } from '../../errors.ts'
 import { formPayload, payloadOf } from '../../routing/payload.ts'
 import type { BodyFormat } from '../../store/store.ts'
@@ -60,6 +60,17 @@ export function requiredHeader(delivery: Delivery, name: string): string {
   return value
 }
 
+const keys = new WeakMap<Buffer, KeyObject>()
+
+/** A secret as a key; made once for each, which is a third of what an HMAC over 4 KB costs otherwise. */
+export function hmacKey(secret: Buffer): KeyObject {
+  const known = keys.get(secret)
+  if (known !== undefined) return known
+  const key = createSecretKey(secret)
+  keys.set(secret, key)
+  return key
+}
+
 /**
  * A hex HMAC-SHA256 in strict form (64 lower-case digits behind the prefix), compared in constant time. Decoders are
  * lenient, so the text is checked before; an empty one, which Forgejo sends when it has no secret, fails like any other.
@@ -71,7 +82,7 @@ export function verifyHex(header: string, name: string, prefix: string, signed: 
     throw unauthorized(
       `the header ${name} is not ${prefix}<64 lower-case hex digits>${header === prefix ? ": it is empty; set the secret on the sender's side" : ''}`,
     )
-  const fits = secrets.map(secret => timingSafeEqual(createHmac('sha256', secret).update(signed).digest(), given))
+  const fits = secrets.map(secret => timingSafeEqual(createHmac('sha256', hmacKey(secret)).update(signed).digest(), given))
   if (!fits.includes(true)) throw unauthorized(`the signature in ${name} does not fit the body and the secret of this source`)
 }
 

@@ -1,6 +1,7 @@
 // Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
 import { hash } from 'node:crypto'
 import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest } from '../store.ts'
+import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
 import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
 
@@ -17,10 +18,10 @@ function deliveryHash(source_id: string, key: string): number {
 
 function statements(db: Db) {
   const known = db.prepare<[number, string, string, number], First>(
-    'SELECT seq, id, decisions, body_sha256 FROM event INDEXED BY event_delivery WHERE delivery_hash = ? AND delivery_key = ? AND source_id = ? AND received_at > ? ORDER BY seq LIMIT 1',
+    'SELECT seq, id, decisions, body_sha256 FROM event WHERE seq = ? AND delivery_key = ? AND source_id = ? AND received_at > ?',
   )
   const knownBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
-    'SELECT id FROM event INDEXED BY event_body WHERE body_hash = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ? ORDER BY seq LIMIT 1',
+    'SELECT id FROM event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
   )
   const insertEvent = db.prepare(
     `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body)
@@ -68,18 +69,33 @@ function statements(db: Db) {
 
 export class Accepting {
   readonly #sql: ReturnType<typeof statements>
+  readonly #deliveries: HashIndex
+  readonly #bodies: HashIndex
   #open = 0
   #clock = 0
 
   constructor(db: Db) {
     this.#sql = statements(db)
-    this.recount()
+    this.#deliveries = new HashIndex(db, 'delivery_index', 'delivery_hash')
+    this.#bodies = new HashIndex(db, 'body_index', 'body_hash')
+    this.#count()
   }
 
-  /** Counts anew; after a rollback nothing that was counted holds. */
-  recount(): void {
+  #count(): void {
     this.#open = this.#sql.countOpen.get() as number
     this.#clock = (this.#sql.lastReceived.get() as number | undefined) ?? 0
+  }
+
+  /** After a rollback nothing that was counted or remembered holds. */
+  rolledBack(): void {
+    this.#count()
+    this.#deliveries.reload()
+    this.#bodies.reload()
+  }
+
+  /** Runs that wait or run, counted anew. */
+  recount(): void {
+    this.#count()
   }
 
   get openRuns(): number {
@@ -134,10 +150,26 @@ export class Accepting {
     return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
   }
 
+  #knownDelivery(hash: number, { delivery_key, source_id, received_at }: NewEvent, { dedupe_ms }: AcceptLimits): First | undefined {
+    for (const seq of this.#deliveries.find(hash)) {
+      const first = this.#sql.known.get(seq, delivery_key!, source_id, received_at - dedupe_ms)
+      if (first !== undefined) return first
+    }
+    return undefined
+  }
+
+  #knownBody(hash: number, sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
+    for (const seq of this.#bodies.find(hash)) {
+      const before = this.#sql.knownBody.get(seq, source_id, sha256, this.#clock - signed_body_ms)
+      if (before !== undefined) return before
+    }
+    return undefined
+  }
+
   #acceptOne(event: NewEvent, limits: AcceptLimits, counted: Map<string, number>): AcceptOutcome {
     const delivery = event.delivery_key === null ? null : deliveryHash(event.source_id, event.delivery_key)
     if (delivery !== null) {
-      const first = this.#sql.known.get(delivery, event.delivery_key!, event.source_id, event.received_at - limits.dedupe_ms)
+      const first = this.#knownDelivery(delivery, event, limits)
       if (first !== undefined) return this.#duplicate(first, event)
     }
     if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
@@ -145,7 +177,7 @@ export class Accepting {
     this.#clock = Math.max(this.#clock, event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
     const body = event.signed_body ? hash48(sha256) : null
-    const before = body === null ? undefined : this.#sql.knownBody.get(body, event.source_id, sha256, this.#clock - limits.signed_body_ms)
+    const before = body === null ? undefined : this.#knownBody(body, sha256, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
     const decisions = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
     const { lastInsertRowid } = this.#sql.insertEvent.run(
@@ -169,6 +201,8 @@ export class Accepting {
       Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
     )
     const seq = Number(lastInsertRowid)
+    if (delivery !== null) this.#deliveries.add(delivery, seq)
+    if (body !== null) this.#bodies.add(body, seq)
     for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
     if (routed) this.#writeRuns(event.runs, seq, this.#clock)
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)

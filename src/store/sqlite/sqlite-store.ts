@@ -55,7 +55,6 @@ export class SqliteStore implements Store {
     try {
       const answer = await promise
       this.#writer = writer
-      this.#startReader()
       return answer
     } catch (error) {
       await writer.terminate()
@@ -63,16 +62,20 @@ export class SqliteStore implements Store {
     }
   }
 
-  #startReader(): void {
-    this.#reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: { stateDir: this.#options.stateDir, now: 0 } })
-    this.#reader.on('message', (answer: ReadAnswer) => {
+  /** The reading thread, started with the first question. */
+  #readingThread(): Worker {
+    if (this.#reader !== undefined) return this.#reader
+    const reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: { stateDir: this.#options.stateDir, now: 0 } })
+    reader.on('message', (answer: ReadAnswer) => {
       const waiting = this.#reads.get(answer.call)
       this.#reads.delete(answer.call)
       if (answer.ok) waiting?.resolve(answer.value as never)
       else if (/^SQLITE_(IOERR|CORRUPT)/.test(answer.code)) this.#fail(`${answer.code}: ${answer.message}`)
       else waiting?.reject(new Error(`${answer.code}: ${answer.message}`))
     })
-    this.#reader.on('error', error => this.#fail(`the reading thread ended: ${error.message}`))
+    reader.on('error', error => this.#fail(`the reading thread ended: ${error.message}`))
+    this.#reader = reader
+    return reader
   }
 
   stop(): Promise<void> {
@@ -148,13 +151,13 @@ export class SqliteStore implements Store {
 
   #read<T>(method: ReadRequest['method'], ...args: unknown[]): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    if (this.#failure !== undefined || this.#reader === undefined) {
+    if (this.#failure !== undefined || this.#writer === undefined) {
       reject(new Fault('not_ready', 'the store is not running; try again shortly', { retryAfterS: 5 }))
       return promise
     }
     const call = this.#nextCall++
     this.#reads.set(call, { resolve: resolve, reject })
-    this.#reader.postMessage({ call, method, args } satisfies ReadRequest)
+    this.#readingThread().postMessage({ call, method, args } satisfies ReadRequest)
     return promise
   }
 

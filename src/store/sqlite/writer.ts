@@ -91,7 +91,7 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
           return connectionFacts(db)
       }
     },
-    rolledBack: () => accept.recount(),
+    rolledBack: () => accept.rolledBack(),
     start() {
       const recovered = db.transaction(() => moves.recover(now)).immediate()
       accept.recount()

@@ -39,8 +39,7 @@ CREATE TABLE event (
   matched INTEGER NOT NULL CHECK (matched IN (0, 1)),
   duplicates INTEGER NOT NULL DEFAULT 0,
   delivery_key TEXT,
-  -- The first 48 bits of a hash of source and delivery key, and of a signed body. An index over them is a fifth
-  -- of one over the texts, and the random pages that it dirties are most of what a group of events writes.
+  -- The first 48 bits of a hash of source and delivery key, and of a signed body.
   delivery_hash INTEGER,
   body_hash INTEGER,
   redelivery_of BLOB,
@@ -57,10 +56,11 @@ CREATE INDEX event_source ON event (source_id, seq);
 CREATE INDEX event_type ON event (type, seq);
 CREATE INDEX event_subject ON event (subject, seq) WHERE subject IS NOT NULL;
 CREATE INDEX event_matched ON event (matched, seq);
--- Finds a delivery that came before; the writer looks before it writes, and it is the only one.
-CREATE INDEX event_delivery ON event (delivery_hash) WHERE delivery_hash IS NOT NULL;
--- Finds the same signed body under another delivery id.
-CREATE INDEX event_body ON event (body_hash) WHERE body_hash IS NOT NULL;
+
+-- Find a delivery that came before, and the same signed body under another delivery id. hash-index.ts fills them, sorted
+-- and late; the writer looks before it writes, and it is the only one.
+CREATE TABLE delivery_index (hash INTEGER NOT NULL, event_seq INTEGER NOT NULL, PRIMARY KEY (hash, event_seq)) STRICT, WITHOUT ROWID;
+CREATE TABLE body_index (hash INTEGER NOT NULL, event_seq INTEGER NOT NULL, PRIMARY KEY (hash, event_seq)) STRICT, WITHOUT ROWID;
 
 -- The events that a trigger had a part in; what was decided stands in event.decisions.
 CREATE TABLE decision (
