@@ -19,7 +19,7 @@ export function limitServer(server: Server, connections: number): void {
 }
 
 /** Headers by lower-case name, in a map that no header name can surprise. Doubled ones of the given names are refused. */
-export function headersOnce(request: IncomingMessage, once: readonly string[]): Map<string, string> {
+export function headersOnce(request: IncomingMessage, once: ReadonlySet<string>): Map<string, string> {
   const raw = request.rawHeaders
   if (raw.length / 2 > maxHeaders)
     throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
@@ -28,25 +28,31 @@ export function headersOnce(request: IncomingMessage, once: readonly string[]): 
     const name = raw[index]!.toLowerCase()
     const present = headers.get(name)
     if (present === undefined) headers.set(name, raw[index + 1]!)
-    else if (once.includes(name)) throw new Fault('bad_request', `the header ${name} came twice`, { reason: 'E_HEADER_DUPLICATE' })
+    else if (once.has(name)) throw new Fault('bad_request', `the header ${name} came twice`, { reason: 'E_HEADER_DUPLICATE' })
     else headers.set(name, `${present}, ${raw[index + 1]!}`)
   }
   return headers
 }
 
-/** What HTTP allows and this server does not: other framings, proxies' targets, requests without a host. */
+/** The path and the query of a request; targets for proxies (http://...) are refused. */
+export function targetOf(request: IncomingMessage): [path: string, query: string | undefined] {
+  const target = request.url ?? ''
+  if (!target.startsWith('/')) throw new Fault('bad_request', 'the request target must begin with /', { reason: 'E_HTTP' })
+  const at = target.indexOf('?')
+  return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)]
+}
+
+/** What HTTP allows and this server does not: other framings, requests without a host, upgrades. */
 export function assertPlainRequest(request: IncomingMessage, headers: ReadonlyMap<string, string>): void {
   const encoding = headers.get('transfer-encoding')
   const wrong =
     encoding !== undefined && encoding.toLowerCase() !== 'chunked'
       ? 'only chunked transfer encoding is taken'
-      : request.url?.startsWith('/') !== true
-        ? 'the request target must begin with /'
-        : headers.get('host') === undefined
-          ? 'a Host header is required'
-          : headers.has('upgrade')
-            ? 'there is nothing to upgrade to'
-            : undefined
+      : headers.get('host') === undefined
+        ? 'a Host header is required'
+        : headers.has('upgrade')
+          ? 'there is nothing to upgrade to'
+          : undefined
   if (wrong !== undefined) throw new Fault('bad_request', wrong, { reason: 'E_HTTP' })
 }
 

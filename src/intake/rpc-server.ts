@@ -8,7 +8,7 @@ import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
-import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody } from './http-request.ts'
+import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
 import type { Jsonrpc, Slots } from './jsonrpc.ts'
 import { listenUnix } from './unix-socket.ts'
 
@@ -19,6 +19,7 @@ const envelopeBytes = 65_536
 /** A client that does not read its answers is not read from either. */
 const maxUnsentBytes = 1_048_576
 const newline = 0x0a
+const onceHeaders = new Set(['content-type', 'content-length'])
 
 export interface RpcServerOptions {
   config: Config
@@ -184,7 +185,7 @@ export class RpcServer {
 
   async #serveHttp(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const headers = headersOnce(request, ['content-type', 'content-length'])
+      const headers = headersOnce(request, onceHeaders)
       assertPlainRequest(request, headers)
       await this.#route(request, response, headers)
     } catch (error) {
@@ -195,8 +196,8 @@ export class RpcServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
-    const path = (request.url ?? '').split('?', 1)[0]
-    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/.well-known/heroservice.json': 'GET' }[path ?? '']
+    const [path] = targetOf(request)
+    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/.well-known/heroservice.json': 'GET' }[path]
     if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health and /.well-known/heroservice.json are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())

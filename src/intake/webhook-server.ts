@@ -12,7 +12,7 @@ import { formPayload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret, SecretAnswer } from '../secrets.ts'
 import { problem, refuseConnection, sendFault, sendJson } from './http-answer.ts'
-import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, readBody } from './http-request.ts'
+import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, readBody, targetOf } from './http-request.ts'
 import { providers } from './providers/all.ts'
 import type { Delivery, Provider, ReadEvent } from './providers/provider.ts'
 import { isSigningKey } from './providers/standard.ts'
@@ -22,6 +22,8 @@ const maxConnections = 256
 const maxConnectionsPerAddress = 32
 const maxPathLength = 2048
 const alwaysOnce = ['host', 'content-type', 'content-length', 'transfer-encoding', 'authorization'] as const
+/** Headers that may come but once, by provider. */
+const singleHeaders = new Map(Object.values(providers).map(provider => [provider, new Set([...alwaysOnce, ...provider.single_headers])]))
 const maxTypeLength = 128
 const maxSubjectLength = 1024
 
@@ -118,13 +120,12 @@ export class WebhookServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
-    const [path, query] = splitTarget(request.url ?? '')
+    const [path, query] = targetOf(request)
     if (path.length > maxPathLength) throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
     if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
-    const headers = headersOnce(request, alwaysOnce)
-    assertPlainRequest(request, headers)
     const target = this.#target(path)
-    headersOnce(request, target.provider.single_headers)
+    const headers = headersOnce(request, singleHeaders.get(target.provider)!)
+    assertPlainRequest(request, headers)
     if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents') return handshake(headers, response)
     const query_payload = target.provider.takes_get && request.method === 'GET' ? new URLSearchParams(query ?? '').get('payload') : null
     if (request.method !== 'POST' && query_payload === null) {
@@ -264,11 +265,6 @@ function jsonOf({ media_type, query_payload, body }: Delivery): Uint8Array {
 function usable(provider: Provider, answer: SecretAnswer): SecretAnswer {
   const reason = answer.ok ? provider.secret_fault?.(answer.value) : undefined
   return reason === undefined ? answer : { ok: false, reason }
-}
-
-function splitTarget(target: string): [string, string | undefined] {
-  const at = target.indexOf('?')
-  return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)]
 }
 
 function mediaType(headers: ReadonlyMap<string, string>): string {

@@ -1,7 +1,9 @@
 // http bots: what is sent, and what each answer does to the run.
+import Database from 'better-sqlite3'
 import { createHmac } from 'node:crypto'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { botServer } from '../support/bot-server.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
@@ -295,4 +297,20 @@ test('a run keeps the trigger version that made it', async () => {
   expect(JSON.parse(bot.received[1]!.body)).toMatchObject({ inputs: { n: 7 }, trigger: { version: 1 } })
   const { decisions } = await router.call('event.explain', { event_id: (await router.call('run.get', { run_id })).run.event_id, trigger_id: 't' })
   expect(decisions).toMatchObject([{ trigger_version: 1, matched: true }])
+})
+
+test('a stored body that is damaged is not delivered; other events are', async () => {
+  const bot = await botServer()
+  const { router, emit } = await withBot(bot.url)
+  await router.call('bot.put', { bot: { id: 'bot', enabled: false, endpoint: { kind: 'http', url: bot.url } } })
+  const [damaged, whole] = [await emit({ n: 1 }), await emit({ n: 2 })]
+  await router.router.stop()
+  const db = new Database(join(router.directory, 'signalbox.db'))
+  db.prepare("UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '1', '3') AS BLOB) WHERE CAST(body AS TEXT) LIKE '%1%'").run()
+  db.close()
+  const again = await freshRouter({ state_dir: router.directory })
+  await again.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'http', url: bot.url } } })
+  expect(await ended(again, whole)).toMatchObject({ state: 'completed' })
+  expect(await ended(again, damaged)).toMatchObject({ state: 'failed', dead: true, error: expect.stringContaining('is damaged') as string })
+  expect(bot.received).toHaveLength(1)
 })

@@ -271,3 +271,54 @@ test('an answer comes in time even when the commit does not', async () => {
   const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => send('open', JSON.stringify({ index, text: 'x'.repeat(50_000) }))))
   expect(answers.every(answer => answer.status === 202 || (answer.status === 503 && answer.body.code === 'E_TIMEOUT'))).toBe(true)
 })
+
+test('T4 a signing key that is none is as good as no secret', async () => {
+  const router = await freshRouter({}, { KEY: 'whsec_', SHORT: 'whsec_AAAA', RUBBISH: 'whsec_!!!' })
+  for (const env of ['KEY', 'SHORT', 'RUBBISH']) {
+    await router.call('source.put', { source: { id: 's', source_type: 'webhook', config: { provider: 'standard', secrets: [{ env }] } } })
+    const timestamp = String(Math.floor(Date.now() / 1000))
+    const forged = createHmac('sha256', '').update(`msg_1.${timestamp}.{}`).digest('base64')
+    expect(await router.post('s', '{}', { 'webhook-id': 'msg_1', 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${forged}` })).toMatchObject({
+      status: 503,
+      body: { code: 'E_SOURCE_UNCONFIGURED' },
+    })
+  }
+})
+
+test('a batch of CloudEvents is never answered 202 with nothing stored, and costs its rate', async () => {
+  const router = await freshRouter({ max_open_runs: 2 })
+  const { call } = router
+  await call('bot.put', { bot: { id: 'b', enabled: false, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await call('source.put', {
+    source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents', rate_limit: { limit: 10, period_ms: 60_000, burst: 10 } } },
+  })
+  await call('trigger.put', { trigger: { id: 't', filter: { source_id: ['ce'] }, action: { bot_id: 'b' } } })
+  const send = (count: number, from: number): ReturnType<TestRouter['post']> =>
+    router.post(
+      'ce',
+      JSON.stringify(Array.from({ length: count }, (_, index) => ({ specversion: '1.0', id: String(from + index), source: '/s', type: 't' }))),
+      { 'content-type': 'application/cloudevents-batch+json' },
+    )
+  expect(await send(3, 0)).toMatchObject({ status: 503, body: { code: 'E_BACKLOG' } })
+  for (const run of (await call('run.list', {})).runs) await call('run.cancel', { run_id: run.id })
+  const again = await send(3, 0)
+  expect(again.status).toBe(202)
+  expect((again.body.events as { duplicate: boolean }[]).map(event => event.duplicate)).toEqual([true, true, false])
+  expect((await send(10, 10)).status).toBe(429)
+})
+
+test('text and binary bodies are not held to the limits of JSON, and headers keep no secret', async () => {
+  const { call, post: send } = await threatRouter()
+  for (const [type, body] of [
+    ['text/plain', '{'.repeat(500)],
+    ['text/csv', ','.repeat(60_000)],
+    ['application/octet-stream', Buffer.alloc(2000, '[')],
+  ] as const) {
+    expect((await send('open', body, { 'content-type': type, 'x-token': 'hush', 'x-kept': 'yes' })).status).toBe(202)
+  }
+  const { events } = await call('event.query', {})
+  for (const { id } of events) expect((await call('event.get', { event_id: id })).headers).not.toHaveProperty('x-token')
+  await call('source.put', { source: { id: 's', source_type: 'service' } })
+  const { event_id } = await call('event.emit', { source_id: 's', type: 'x', payload: 1, headers: { Authorization: 'Bearer hush', 'X-Kept': 'yes' } })
+  expect((await call('event.get', { event_id })).headers).toEqual({ 'x-kept': 'yes' })
+})

@@ -1,5 +1,6 @@
 // The SQLite store: the conformance suite, and what only SQLite must do.
 import Database from 'better-sqlite3'
+import { hash } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/open.ts'
 import { eventPageSql, runPageSql } from '../../src/store/sqlite/read.ts'
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
-import type { EventPage, RunPage } from '../../src/store/store.ts'
+import type { EventPage, NewEvent, RunPage } from '../../src/store/store.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
 let directory = ''
@@ -149,4 +150,41 @@ describe('lists find their rows by an index, and never sort', () => {
     for (const part of expected) expect(plan).toContain(part)
     expect(plan).not.toContain('TEMP B-TREE')
   })
+})
+
+test('a delivery is known wherever its hash stands: in memory, moved to the index, across restarts, after a rollback', async () => {
+  let { store } = await open()
+  const count = 44_000
+  const body = Buffer.from('1')
+  const body_sha256 = hash('sha256', body, 'buffer')
+  const push = (index: number): NewEvent => ({ ...newEvent({ body, body_sha256 }), delivery_key: `d${index}`, signed_body: index % 7 === 0 })
+  for (let at = 0; at < count; at += 2000) {
+    await store.accept(
+      Array.from({ length: 2000 }, (_, index) => push(at + index)),
+      limits,
+    )
+    if (at === 20_000 || at === 34_000) ({ store } = await open())
+    if (at === 30_000) await store.accept([{ ...push(count), type: null as never }], limits).catch(() => undefined)
+  }
+  const known = async (): Promise<number> => {
+    const outcomes = await store.accept(
+      Array.from({ length: 440 }, (_, index) => push(index * 100)),
+      limits,
+    )
+    return outcomes.filter(outcome => outcome.kind === 'duplicate').length
+  }
+  expect(await known()).toBe(440)
+  ;({ store } = await open())
+  expect(await known()).toBe(440)
+  expect(await store.accept([push(count)], limits)).toMatchObject([{ kind: 'accepted' }])
+  const db = new Database(databasePath(directory), { readonly: true })
+  const [moved, first] = [
+    db.prepare('SELECT count(*) FROM delivery_index').pluck().get(),
+    db.prepare("SELECT value FROM meta WHERE key = 'delivery_index_seq'").pluck().get(),
+  ]
+  db.close()
+  // One whole round of slices has gone to the table, and not everything: both places were looked at.
+  expect(moved).toBeGreaterThan(10_000)
+  expect(moved).toBeLessThan(count)
+  expect(first).toBeGreaterThan(0)
 })

@@ -93,6 +93,12 @@ export class Accepting {
     this.#bodies.reload()
   }
 
+  /** At a start, within a transaction. */
+  catchUp(): void {
+    this.#deliveries.catchUp()
+    this.#bodies.catchUp()
+  }
+
   /** Runs that wait or run, counted anew. */
   recount(): void {
     this.#count()

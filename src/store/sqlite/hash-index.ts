@@ -17,6 +17,8 @@ export class HashIndex {
   /** per slice: hash -> seqs */
   readonly #recent: Map<number, number[]>[] = Array.from({ length: slices }, () => new Map())
   #added = 0
+  /** hashes that the last reading found outside of the table */
+  #behind = 0
   #nextSlice = 0
   #lastSeq = 0
   /** once this round of slices is through, everything up to here is in the table */
@@ -37,12 +39,19 @@ export class HashIndex {
   /** Reads again what is not in the table yet; after a rollback, what memory holds may never have been. */
   reload(): void {
     for (const map of this.#recent) map.clear()
-    this.#added = 0
     this.#nextSlice = 0
     const indexed = this.#sql.meta.get(this.#metaKey) ?? 0
     this.#lastSeq = indexed
     for (const { seq, hash } of this.#sql.behind.iterate(indexed)) this.#remember(hash, seq)
     this.#roundSeq = this.#lastSeq
+    this.#behind = this.#added
+    this.#added = 0
+  }
+
+  /** At a start, within a transaction: a router that is restarted often must not have ever more behind its index. */
+  catchUp(): void {
+    if (this.#behind < slices * eventsPerSlice) return
+    for (let count = 0; count < slices; count++) this.#moveSlice()
   }
 
   #remember(hash: number, seq: number): void {

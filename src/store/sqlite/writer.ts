@@ -93,7 +93,11 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
     },
     rolledBack: () => accept.rolledBack(),
     start() {
-      const recovered = db.transaction(() => moves.recover(now)).immediate()
+      const putBack = (): number => {
+        accept.catchUp()
+        return moves.recover(now)
+      }
+      const recovered = db.transaction(putBack).immediate()
       accept.recount()
       return {
         definitions: definitions.load(),
