@@ -39,6 +39,7 @@ export class HashIndex {
   /** Reads again what is not in the table yet; after a rollback, what memory holds may never have been. */
   reload(): void {
     for (const map of this.#recent) map.clear()
+    this.#added = 0
     this.#nextSlice = 0
     const indexed = this.#sql.meta.get(this.#metaKey) ?? 0
     this.#lastSeq = indexed
