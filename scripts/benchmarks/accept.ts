@@ -1,6 +1,7 @@
 // Durable accepts: over HTTP and over the socket, beside the floors measured in the same run: bare node:http, one fsync,
 // grouped commits of a bare table, and G, the store's own append of an event with one run.
 import Database from 'better-sqlite3'
+import type { ChildProcess } from 'node:child_process'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
@@ -105,6 +106,7 @@ export interface BenchRouter {
   socket: string
   directory: string
   pid: number
+  child: ChildProcess
   env: Record<string, string>
   start_ms: number
   client: SignalboxClient
@@ -123,7 +125,7 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
     SIGNALBOX_CONFIG: join(directory, 'config.json'),
   }
   writeFileSync(env.SIGNALBOX_CONFIG, JSON.stringify({ max_open_runs: 100_000_000, disk_reserve_bytes: 0 }))
-  const { child, ms: start_ms } = await startProcess(['src/signalbox.ts', 'serve'], env)
+  const { child, ms: start_ms } = await startProcess(['scripts/signalbox', 'serve'], env)
   const client = await SignalboxClient.connect(socket)
   await client.call('bot.put', { bot: { id: 'off', enabled: false, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   const config = { provider: 'forgejo' as const, secrets: [{ env: 'BENCH_SECRET' }], rate_limit: { limit: 1_000_000, period_ms: 1000 } }
@@ -134,7 +136,7 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
   }))
   await client.call('event.register', { source: { id: 'forge', source_type: 'webhook', config }, triggers: filters })
   const status = await client.call('router.status', {})
-  return { url: status.intake_address, socket, directory, pid: child.pid!, env, start_ms, client }
+  return { url: status.intake_address, socket, directory, pid: child.pid!, child, env, start_ms, client }
 }
 
 /** A delivery ready to be sent: what it costs to make is not the intake's. */
@@ -309,7 +311,11 @@ export async function benchAccept(): Promise<void> {
   table('Durable accepts, 4 KB bodies, fsync before every answer', ['what', 'in flight', '/s', 'p50 ms', 'p99 ms', 'to G', 'CPU/event'], rows)
   const { events } = await router.client.call('router.status', {})
   const overhead = Math.round(events.bytes / events.logged)
-  const again = await startProcess(['src/signalbox.ts', 'serve'], {
+  const ended = new Promise(resolve => router.child.once('exit', resolve))
+  router.client.close()
+  router.child.kill('SIGTERM')
+  await ended
+  const again = await startProcess(['scripts/signalbox', 'serve'], {
     ...router.env,
     SIGNALBOX_STATE_DIR: `${router.directory}/again`,
     SIGNALBOX_SOCKET: `${router.directory}/again.sock`,
@@ -327,7 +333,5 @@ export async function benchAccept(): Promise<void> {
       ['database bytes per event of 4,096 (one pending run, WAL included)', `${overhead} (+${overhead - bodyBytes})`],
     ],
   )
-  router.client.close()
-  process.kill(router.pid, 'SIGKILL')
   again.child.kill('SIGKILL')
 }

@@ -59,10 +59,11 @@ export function freshDirectory(): string {
   return directory
 }
 
-/** Starts a script of ours as a process of its own; ready with its first line. */
+/** Starts a program of ours as a process of its own, a script with the Node that runs this; ready with its first line. */
 export async function startProcess(args: string[], env: Record<string, string> = {}): Promise<{ child: ChildProcess; line: string; ms: number }> {
   const begun = performance.now()
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env } })
+  const [program = '', rest] = args[0]!.endsWith('.ts') ? [process.execPath, args] : [args[0], args.slice(1)]
+  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env } })
   cleaners.push(() => child.kill('SIGKILL'))
   const line = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).once('line', resolve)

@@ -15,15 +15,18 @@ const closeBrace = 0x7d
 const openBracket = 0x5b
 const closeBracket = 0x5d
 
-/** Index behind the string that begins at a quote. */
+/** Index behind the string that begins at a quote. Quotes are looked for natively: bodies are mostly strings. */
 function stringEnd(text: Uint8Array, start: number, end: number): number {
   let at = start + 1
-  while (at < end) {
-    const byte = text[at]!
-    if (byte === quote) return at + 1
-    at += byte === backslash ? 2 : 1
+  for (;;) {
+    const found = text.indexOf(quote, at)
+    if (found < 0 || found >= end) return end
+    let before = found - 1
+    while (text[before] === backslash) before--
+    // An even number of backslashes before it leaves the quote a quote.
+    if ((found - before) % 2 === 1) return found + 1
+    at = found + 1
   }
-  return end
 }
 
 /**
