@@ -95,9 +95,10 @@ function printLines(router: Router, { body, secret, pushFile, directory }: DemoF
 The tutorial is registered: source demo-forge, three bots, four triggers. Paste these into another terminal, in the
 directory of the project.
 
-1. Deliver a signed Forgejo push. It answers with the event, the triggers that matched and their runs:
+1. Deliver a signed Forgejo push. It answers with the event, the triggers that matched and their runs (pasted again, it is
+a new delivery of the same signed body, which the answer calls redelivery_of):
 
-curl -sS -X POST ${router.intake}/webhook/demo-forge -H 'Content-Type: application/json' -H 'X-Forgejo-Event-Type: push' -H "X-Forgejo-Delivery: demo-$(date +%s)" -H 'X-Forgejo-Signature: ${signature}' --data-binary @${pushFile}
+curl -sS -w '\\n' -X POST ${router.intake}/webhook/demo-forge -H 'Content-Type: application/json' -H 'X-Forgejo-Event-Type: push' -H "X-Forgejo-Delivery: demo-$(date +%s)" -H 'X-Forgejo-Signature: ${signature}' --data-binary @${pushFile}
 
 2. See the bots' runs, what one of them went through, what another was given as inputs, and what the third wrote:
 

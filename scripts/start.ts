@@ -1,5 +1,5 @@
 // The router in the foreground; with --demo it registers the tutorial and prints the lines to try.
-import { mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { runProgram } from '../src/cli/program.ts'
@@ -12,9 +12,10 @@ import { registerDemo } from './demo.ts'
 const demo = process.argv.includes('--demo')
 const argv = ['serve', ...process.argv.slice(2).filter(argument => argument !== '--demo')]
 const stateDir = defaultStateDir(process.env)
-mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-process.env.NODE_COMPILE_CACHE ??= join(stateDir, 'compile-cache')
-enableCompileCache(process.env.NODE_COMPILE_CACHE)
+if (existsSync(stateDir)) {
+  process.env.NODE_COMPILE_CACHE ??= join(stateDir, 'compile-cache')
+  enableCompileCache(process.env.NODE_COMPILE_CACHE)
+}
 
 function welcome(router: Router): void {
   console.log(

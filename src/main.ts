@@ -1,7 +1,7 @@
 // The composition root: the only file that knows everyone. startRouter puts the parts together and starts them in the
 // order in which they need each other; stopping goes the other way.
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { readConfig } from './config.ts'
 import type { Config, Endpoint } from './contract/types.ts'
@@ -21,7 +21,7 @@ import { allMethods } from './intake/rpc-methods/all.ts'
 import { liveBot, type Context } from './intake/rpc-methods/context.ts'
 import { RpcServer } from './intake/rpc-server.ts'
 import { listenUnix } from './intake/unix-socket.ts'
-import { WebhookServer } from './intake/webhook-server.ts'
+import { sourceWarnings, WebhookServer } from './intake/webhook-server.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog, type Log } from './observe/log.ts'
 import { routerHealth, routerStatus, type ReportOptions } from './observe/report.ts'
@@ -29,7 +29,7 @@ import { Acceptor, eventView } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
 import { Registry } from './routing/registry.ts'
-import type { Environment } from './paths.ts'
+import { makeDirectory, type Environment } from './paths.ts'
 import { secretReader } from './secrets.ts'
 import { Retention } from './store/retention.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
@@ -69,7 +69,14 @@ function assertNode(): void {
 
 /** The state directory holds payloads: it is ours alone. */
 function prepareStateDir(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  try {
+    makeDirectory(path)
+  } catch (error) {
+    throw new ExitError(
+      exitCodes.permissions,
+      `the state directory ${path} cannot be made (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_STATE_DIR to one that can`,
+    )
+  }
   const { mode, uid } = statSync(path)
   if (uid !== process.getuid!()) throw new ExitError(exitCodes.permissions, `${path} belongs to another user`)
   if ((mode & 0o077) !== 0) throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
@@ -200,6 +207,7 @@ interface Faces {
 function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
   const { config, log, now, store, registry, disk, expressions, egress, env } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
+  const readSecret = secretReader(env, now)
   const report: ReportOptions = {
     config,
     now,
@@ -211,6 +219,7 @@ function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
+    warnings: () => sourceWarnings(registry, readSecret),
   }
   const context: Context = {
     config,
@@ -227,7 +236,7 @@ function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
   const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
-  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret: secretReader(env, now), now, log: log.event, logBug: log.bug, isClosing })
+  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, now, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
   return { rpc, webhooks, addresses }
 }
 
@@ -333,6 +342,7 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
     process.on(signal, () => {
       if (asked) process.exit(exitCodes.no)
       asked = true
+      console.log(`signalbox is stopping; what bots have in hand may end within ${router.config.shutdown_grace_ms / 1000} s, a second signal ends it at once`)
       void router.stop().then(() => end(exitCodes.ok))
     })
   }

@@ -1,8 +1,25 @@
 // Where things are unless something says otherwise; the router and its command line must agree on it.
+import { mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 export type Environment = Record<string, string | undefined>
+
+/**
+ * Makes a directory of mode 0700 with its parents, one by one: making them all in one call never ends below /proc.
+ * Throws what the system says (EACCES, ENOTDIR, ENOENT).
+ */
+export function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    makeDirectory(dirname(path))
+    mkdirSync(path, { mode: 0o700 })
+  }
+}
 
 /** $SIGNALBOX_STATE_DIR, else $XDG_STATE_HOME/signalbox, else ~/.local/state/signalbox. */
 export function defaultStateDir(env: Environment): string {

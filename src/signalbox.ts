@@ -18,7 +18,9 @@ const { default: manifest } = await import('../package.json', { with: { type: 'j
 
 async function serve(flags: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
-  return router.serve(process.env, flags, ({ socket, intake }) => console.log(`signalbox is ready\n  control socket  ${socket}\n  intake          ${intake}`))
+  return router.serve(process.env, flags, ({ socket, intake }) =>
+    console.log(`signalbox ${manifest.version} is ready\n  control socket  ${socket}\n  intake          ${intake}`),
+  )
 }
 
 try {

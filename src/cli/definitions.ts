@@ -110,6 +110,11 @@ export function addTriggers(program: Command, session: () => Session): void {
     .action(async (trigger_id: string) => show((await session().call('trigger.disable', { trigger_id })).trigger))
 }
 
+function health({ health: known }: Bot): string {
+  if (known === undefined || known.state === 'closed') return known?.consecutive_failures ? `failing (${known.consecutive_failures})` : 'ok'
+  return known.state === 'open' ? `failed ${known.consecutive_failures} times, runs wait` : 'failed, trying one'
+}
+
 function where({ endpoint }: Bot): string {
   if (endpoint.kind === 'http') return endpoint.url
   return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
@@ -133,7 +138,7 @@ export function addBots(program: Command, session: () => Session): void {
           { title: 'BOT', value: bot => bot.id },
           { title: 'KIND', value: bot => bot.endpoint.kind },
           { title: 'STATE', value: bot => (bot.enabled ? 'enabled' : 'disabled'), style: bot => (bot.enabled ? 'green' : 'yellow') },
-          { title: 'BREAKER', value: bot => bot.health?.state ?? '-', style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
+          { title: 'HEALTH', value: bot => health(bot), style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
           { title: 'ACTIVE', value: bot => `${bot.active ?? 0}/${bot.max_active}` },
           { title: 'AT', value: bot => shortened(where(bot), 80) },
         ],
@@ -152,4 +157,17 @@ export function addBots(program: Command, session: () => Session): void {
     .command('delete <bot>')
     .description('delete a bot')
     .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
+  const setEnabled = async (bot_id: string, enabled: boolean): Promise<void> => {
+    const { bot } = await session().call('bot.get', { bot_id })
+    const { version, created_at: _c, updated_at: _u, health: _h, active: _a, disabled_reason: _d, ...input } = bot
+    show((await session().call('bot.put', { bot: { ...input, enabled }, version })).bot)
+  }
+  bots
+    .command('enable <bot>')
+    .description('let a bot have runs again')
+    .action((bot_id: string) => setEnabled(bot_id, true))
+  bots
+    .command('disable <bot>')
+    .description('let its runs wait')
+    .action((bot_id: string) => setEnabled(bot_id, false))
 }

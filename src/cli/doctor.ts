@@ -6,7 +6,7 @@ import { NoError, type Session } from './session.ts'
 
 interface Finding {
   check: string
-  verdict: 'ok' | 'warn' | 'bad'
+  verdict: 'ok' | 'info' | 'warn' | 'bad'
   detail: string
   mend?: string
 }
@@ -59,7 +59,7 @@ async function router(session: Session): Promise<Finding[]> {
       {
         check: 'router',
         verdict: 'bad',
-        detail: `no socket at ${socket}: no router runs, or it uses another path`,
+        detail: `no socket at ${socket}: no router runs, or its socket is elsewhere (its path depends on SIGNALBOX_SOCKET, PATH_SOCKET and XDG_RUNTIME_DIR, which may differ where the router runs)`,
         mend: 'start it with scripts/start or signalbox serve; SIGNALBOX_SOCKET names another path',
       },
     ]
@@ -81,6 +81,7 @@ async function router(session: Session): Promise<Finding[]> {
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
     if (status.runs.dead > 0)
       findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
+    for (const warning of status.warnings) findings.push({ check: 'source', verdict: warning.includes('cannot') ? 'bad' : 'warn', detail: warning })
     for (const bot of status.bots) {
       if (!bot.enabled)
         findings.push({
@@ -139,7 +140,7 @@ function forgejo(given: string | undefined): Finding {
   const looked = given === undefined ? 'no app.ini was found here' : `${given} cannot be read`
   return {
     check,
-    verdict: given === undefined ? 'ok' : 'bad',
+    verdict: given === undefined ? 'info' : 'bad',
     detail: `${looked}; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}`,
   }
 }
@@ -152,7 +153,12 @@ export function addDoctor(program: Command, session: () => Session): void {
     .action(async ({ forgejoIni }: { forgejoIni?: string }) => {
       const current = session()
       const findings = [nodeVersion(), ...stateDir(current.environment.stateDir), ...(await router(current)), forgejo(forgejoIni)]
-      const signs = { ok: paint(current.output, 'green', 'ok  '), warn: paint(current.output, 'yellow', 'warn'), bad: paint(current.output, 'red', 'BAD ') }
+      const signs = {
+        ok: paint(current.output, 'green', 'ok  '),
+        info: paint(current.output, 'dim', 'info'),
+        warn: paint(current.output, 'yellow', 'warn'),
+        bad: paint(current.output, 'red', 'BAD '),
+      }
       for (const finding of findings) {
         if (current.output.json) current.output.line(JSON.stringify(finding))
         else

@@ -18,7 +18,10 @@ interface ListOptions {
 }
 
 export function addEvents(program: Command, session: () => Session): void {
-  const events = program.command('events').description('look at the log')
+  const events = program
+    .command('events')
+    .description('look at the log')
+    .addHelpText('after', '\nsignalbox events is signalbox events list; its options: signalbox events list --help')
   events
     .command('list', { isDefault: true })
     .description('events, newest first')

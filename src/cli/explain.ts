@@ -37,11 +37,20 @@ export function printConditions(output: Output, conditions: readonly Condition[]
   }
 }
 
+/** What stopped a run though the filter matched. */
+function stopper({ matched, gates }: ExplainedDecision): string | undefined {
+  return matched ? gates.find(gate => gate.verdict === 'stop')?.detail : undefined
+}
+
 function printDecision(output: Output, decision: ExplainedDecision): void {
+  const stopped = stopper(decision)
   const title = `${decision.trigger_id} ${paint(output, 'dim', `v${decision.trigger_version}`)}`
-  output.line(
-    `${mark(output, decision.matched)} ${paint(output, 'bold', title)}  ${decision.matched ? 'matched' : 'did not match'}: ${shortened(decision.reason, 200)}`,
-  )
+  const verdict =
+    stopped === undefined
+      ? `${decision.matched ? 'matched' : 'did not match'}: ${shortened(decision.reason, 200)}`
+      : `would match, but ${shortened(stopped, 200)}`
+  const sign = stopped === undefined ? mark(output, decision.matched) : paint(output, 'red', '■')
+  output.line(`${sign} ${paint(output, 'bold', title)}  ${verdict}`)
   printConditions(output, decision.conditions, '    ')
   const worth = decision.gates.filter(gate => gate.verdict !== 'pass' || gate.gate === 'outbox')
   for (const gate of worth.filter(each => each.gate !== 'filter')) {

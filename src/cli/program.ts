@@ -57,6 +57,14 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   return { program, close: () => opened?.close() }
 }
 
+/** What the router says of its methods, as commands. */
+function asCommands(text: string): string {
+  return text
+    .replaceAll(/\bevent\.query\b/g, 'signalbox events')
+    .replaceAll(/\bevent\.replay\b/g, 'signalbox replay')
+    .replaceAll(/\b(source|trigger|bot|run)\.(put|list|enable|disable|cancel|retry|discard)\b/g, 'signalbox $1s $2')
+}
+
 function hint(error: RpcError): string {
   return typeof error.data?.code === 'string' ? ` (${error.data.code})` : ''
 }
@@ -64,7 +72,11 @@ function hint(error: RpcError): string {
 /** Runs a command line and answers its exit code. Failures are told on standard error, with what to do next. */
 export async function runProgram(argv: readonly string[], options: ProgramOptions): Promise<number> {
   const { program, close } = buildProgram(options)
-  const tell = (text: string, code: number): number => {
+  const tell = (text: string, code: number, error?: RpcError): number => {
+    if (text !== '' && program.opts<{ json?: boolean }>().json === true) {
+      console.error(JSON.stringify({ error: { message: text, ...(error === undefined ? {} : { code: error.code, data: error.data }) } }))
+      return code
+    }
     if (text !== '') console.error(`signalbox: ${plain(text, true)}`)
     return code
   }
@@ -76,7 +88,7 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
     if (error instanceof NoError) return tell(error.message, exitCodes.no)
     if (error instanceof UsageError) return tell(error.message, exitCodes.usage)
-    if (error instanceof RpcError) return tell(`${error.message}${hint(error)}`, exitCodes.no)
+    if (error instanceof RpcError) return tell(`${asCommands(error.message)}${hint(error)}`, exitCodes.no, error)
     if (error instanceof ConnectionError)
       return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
     throw error

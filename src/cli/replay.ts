@@ -42,8 +42,13 @@ export function addReplay(program: Command, session: () => Session): void {
       })
       if (output.json) return output.line(JSON.stringify(answer))
       for (const plan of answer.planned) output.line(`${plan.event_id}  ${plan.trigger_id}`)
-      const done = answer.dry_run ? `${answer.planned.length} runs would be made` : `${answer.runs.length} runs were made`
-      output.line(`${answer.events} events looked at, ${done}${answer.more ? '; more events are left, repeat with a later --since or a higher --limit' : ''}`)
+      const count = (number: number, noun: string): string => `${number} ${noun}${number === 1 ? '' : 's'}`
+      const runs = answer.dry_run ? answer.planned.length : answer.runs.length
+      const none = runs === 0 && options.all !== true ? ' (none that is missing; --all makes them once more)' : ''
+      const left = answer.more ? '; more events are left, repeat with a later --since or a higher --limit' : ''
+      output.line(
+        `${count(answer.events, 'event')} looked at, ${count(runs, 'run')} ${answer.dry_run ? 'would be' : runs === 1 ? 'was' : 'were'} made${none}${left}`,
+      )
       return undefined
     })
 }

@@ -5,7 +5,7 @@ import { record, shortened, stateStyle, table, time, type Output } from './outpu
 import { wholeNumber, type Session } from './session.ts'
 
 interface ListOptions {
-  state?: Run['state']
+  state?: Run['state'] | 'dead'
   trigger?: string
   bot?: string
   event?: string
@@ -32,7 +32,10 @@ function printRuns(output: Output, runs: readonly Run[]): void {
 }
 
 export function addRuns(program: Command, session: () => Session): void {
-  const runs = program.command('runs').description('look at runs, and act on them')
+  const runs = program
+    .command('runs')
+    .description('look at runs, and act on them')
+    .addHelpText('after', '\nsignalbox runs is signalbox runs list; its options: signalbox runs list --help')
   runs
     .command('list', { isDefault: true })
     .description('runs, newest first')
@@ -43,10 +46,13 @@ export function addRuns(program: Command, session: () => Session): void {
     .option('--dead', 'only the dead letters')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
     .option('--cursor <text>', 'go on where an answer ended')
-    .action(async ({ trigger, bot, event, ...rest }: ListOptions) => {
+    .action(async ({ trigger, bot, event, state, ...rest }: ListOptions) => {
       const current = session()
+      // The table shows dead runs as a state of their own, so they may be asked for like one.
+      const wanted = state === 'dead' ? { dead: true } : { state }
       const answer = await current.call('run.list', {
         ...rest,
+        ...wanted,
         trigger_id: trigger,
         bot_id: bot,
         ...(event === undefined ? {} : { event_id: await current.eventId(event) }),
@@ -92,7 +98,10 @@ function addHistory(runs: Command, session: () => Session): void {
             { title: 'MS', value: attempt => String(attempt.ended_at - attempt.started_at) },
             { title: 'OUTCOME', value: attempt => attempt.outcome },
             { title: 'STATUS', value: attempt => attempt.status ?? '-' },
-            { title: 'OUTPUT', value: attempt => shortened(attempt.error ?? attempt.output ?? '', 120) },
+            {
+              title: 'OUTPUT',
+              value: attempt => shortened([attempt.error, attempt.output?.trim()].filter(text => text !== undefined && text !== '').join(': '), 160),
+            },
           ],
           '',
         )

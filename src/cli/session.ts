@@ -33,7 +33,7 @@ export class Session {
 
   /** The id of an event; "last" is the newest one of the log. */
   async eventId(given: string): Promise<string> {
-    if (given !== 'last') return given
+    if (given !== 'last') return idOf(given, 'an event')
     const { events } = await this.call('event.query', { limit: 1 })
     if (events.length === 0) throw new UsageError('the log is empty, so there is no last event')
     return events[0]!.id
@@ -41,7 +41,7 @@ export class Session {
 
   /** The id of a run; "last" is the newest one. */
   async runId(given: string): Promise<string> {
-    if (given !== 'last') return given
+    if (given !== 'last') return idOf(given, 'a run')
     const { runs } = await this.call('run.list', { limit: 1 })
     if (runs.length === 0) throw new UsageError('there are no runs, so there is no last one')
     return runs[0]!.id
@@ -52,6 +52,11 @@ export class Session {
   }
 }
 
+function idOf(given: string, what: string): string {
+  if (!/^[0-9a-f-]{36}$/.test(given)) throw new UsageError(`the id of ${what} was expected, or last; found ${JSON.stringify(given)}`)
+  return given
+}
+
 /** The text of an argument: itself, @file, or - for standard input. */
 export function textArgument(argument: string): string {
   if (argument !== '-' && !argument.startsWith('@')) return argument
@@ -59,7 +64,7 @@ export function textArgument(argument: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new UsageError(`${argument} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    throw new UsageError(`${argument === '-' ? 'standard input' : argument.slice(1)} cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 
@@ -77,7 +82,9 @@ export function jsonArgument(argument: string, what: string): unknown {
   try {
     return exactJson(text)
   } catch (error) {
-    throw new UsageError(`${what} is not valid JSON: ${(error as Error).message}; write @file for a file and - for standard input`)
+    throw new UsageError(
+      `${what} is not valid JSON: ${(error as Error).message}${/^[@-]/.test(argument) ? '' : '; write @file for a file and - for standard input'}`,
+    )
   }
 }
 

@@ -1314,6 +1314,10 @@ sources: number
 triggers: number
 bots: Bot[]
 store: StoreStatus
+/**
+ * What stands in the way of events or runs, in words.
+ */
+warnings: string[]
 }
 export interface EventCounts {
 logged: number

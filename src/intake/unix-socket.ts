@@ -1,15 +1,23 @@
 // Binding a Unix socket where nobody else is: private from its first moment, and never over a living one.
-import { chmodSync, lstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, statSync, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { ExitError, exitCodes } from '../errors.ts'
+import { makeDirectory } from '../paths.ts'
 
 /** libuv binds up to 108 bytes without the closing zero that others expect; beyond, older versions cut off silently. */
 const maxPathBytes = 107
 
 function assertDirectory(path: string): void {
   const directory = dirname(path)
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  try {
+    makeDirectory(directory)
+  } catch (error) {
+    throw new ExitError(
+      exitCodes.permissions,
+      `the directory ${directory} cannot be made (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_SOCKET to a path in one that can`,
+    )
+  }
   const { uid, mode } = statSync(directory)
   const others = (mode & 0o022) !== 0
   if (uid !== process.getuid!() || others) {

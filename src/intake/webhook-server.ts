@@ -34,6 +34,7 @@ export interface WebhookOptions {
   readSecret: ReadSecret
   now: () => number
   log: (event: string, fields: Record<string, unknown>) => void
+  warn: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
   isClosing: () => boolean
 }
@@ -176,7 +177,7 @@ export class WebhookServer {
     const unreadable = answers.find(answer => !answer.ok)
     if (values.length === 0 && (refs.length > 0 || provider.needs_secret)) {
       const detail = unreadable === undefined ? 'it names no secret' : unreadable.reason
-      this.#options.log('source.unconfigured', { source_id: source.id, detail })
+      this.#options.warn('source.unconfigured', { source_id: source.id, detail })
       throw new Fault('not_ready', "the secret of this source cannot be read; the router's log says why", { reason: 'E_SOURCE_UNCONFIGURED', retryAfterS: 60 })
     }
     return values
@@ -252,6 +253,19 @@ export class WebhookServer {
       })
     }
   }
+}
+
+/** Sources that can take nothing as they are: disabled, or with a secret that cannot be read. */
+export function sourceWarnings({ sources }: Registry, readSecret: ReadSecret): string[] {
+  return [...sources.values()].flatMap(source => {
+    if (!source.enabled) return [`source ${source.id} is disabled: its events are refused`]
+    if (source.source_type !== 'webhook') return []
+    const { provider, secrets = [] } = source.config as unknown as WebhookConfig
+    return secrets.flatMap(ref => {
+      const answer = usable(providers[provider], readSecret(ref))
+      return answer.ok ? [] : [`source ${source.id} cannot use its secret, so its deliveries are refused: ${answer.reason}`]
+    })
+  })
 }
 
 /** What of a delivery will be parsed as JSON. */

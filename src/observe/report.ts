@@ -20,9 +20,22 @@ export interface ReportOptions {
   /** all bots, with their health */
   bots: () => Bot[]
   addresses: { socket: string; intake: string }
+  /** what stands in the way of events or runs, in words */
+  warnings: () => string[]
 }
 
-export async function routerStatus({ config, now, started_at, store, disk, sources, triggers, bots, addresses }: ReportOptions): Promise<RouterStatusResult> {
+export async function routerStatus({
+  config,
+  now,
+  started_at,
+  store,
+  disk,
+  sources,
+  triggers,
+  bots,
+  addresses,
+  warnings,
+}: ReportOptions): Promise<RouterStatusResult> {
   const [counts, facts] = await Promise.all([store.counts(), store.facts()])
   const { sqlite_version, ...storeFacts } = facts
   const { free_bytes, reserve_bytes } = disk()
@@ -42,6 +55,7 @@ export async function routerStatus({ config, now, started_at, store, disk, sourc
     triggers: triggers.size,
     bots: bots(),
     store: { ...storeFacts, free_bytes, reserve_bytes },
+    warnings: warnings(),
   }
 }
 

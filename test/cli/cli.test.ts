@@ -68,8 +68,12 @@ test('from registering to explaining', async () => {
   expect(draft).toMatchObject({ code: 0, out: expect.stringContaining('"x": "push"') as string })
   expect((await run('events', '--unmatched')).out.trim().split('\n')).toHaveLength(2)
   expect((await run('events', '--filter', '{"payload": {"ref": ["main"]}}')).out).toContain('main')
-  expect((await run('replay', '--since', '1h', '--all', '--dry-run')).out).toContain('2 events looked at, 1 runs would be made')
-  expect((await run('replay', '--since', '1h', '--all')).out).toContain('1 runs were made')
+  expect((await run('replay', '--since', '1h', '--all', '--dry-run')).out).toContain('2 events looked at, 1 run would be made')
+  expect((await run('replay', '--since', '1h', '--all')).out).toContain('2 events looked at, 1 run was made')
+  expect((await run('replay', 'last')).out).toContain('0 runs were made (none that is missing; --all makes them once more)')
+  await run('triggers', 'disable', 'main')
+  await run('emit', 'forge', 'push', '--payload', '{"ref": "main"}')
+  expect((await run('explain', 'last')).out).toContain('■ main v2  would match, but the trigger is disabled')
 })
 
 test('lists, definitions and the doctor', async () => {
@@ -79,7 +83,7 @@ test('lists, definitions and the doctor', async () => {
   await run('register', join(router.directory, 'forge.json'))
   expect((await run('sources')).out).toMatch(/forge +service +enabled +0 +- +-/)
   expect((await run('triggers')).out).toMatch(/main +forge +enabled +b/)
-  expect((await run('bots')).out).toMatch(/b +command +enabled +closed +0\/2 +\/bin\/true/)
+  expect((await run('bots')).out).toMatch(/b +command +enabled +ok +0\/2 +\/bin\/true/)
   expect((await run('triggers', 'disable', 'main')).out).toMatch(/enabled +false/)
   writeFileSync(join(router.directory, 'bot.json'), '{"id": "c", "endpoint": {"kind": "http", "url": "http://127.0.0.1:1/"}}')
   expect((await run('bots', 'put', join(router.directory, 'bot.json'))).code).toBe(0)
@@ -90,6 +94,11 @@ test('lists, definitions and the doctor', async () => {
   writeFileSync(ini, '[webhook]\nALLOWED_HOST_LIST = external, loopback\n[other]\n')
   const well = await run('doctor', '--forgejo-ini', ini)
   expect(well).toMatchObject({ code: 0, out: expect.stringContaining('synchronous=FULL') as string })
+  expect((await run('bots', 'disable', 'b')).out).toMatch(/enabled +false/)
+  expect((await run('bots', 'enable', 'b')).out).toMatch(/enabled +true/)
+  await router.call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ file: '/no/secret' }] } } })
+  expect(await run('doctor')).toMatchObject({ code: 1, out: expect.stringContaining('/no/secret cannot be read (ENOENT)') as string })
+  await expect(router.call('source.put', { source: { id: 'hook', source_type: 'manual' } })).rejects.toMatchObject({ code: -32009 })
   expect((await run('rpc', 'rpc.health')).out).toContain('"status": "ok"')
 })
 
@@ -107,11 +116,17 @@ test('what goes wrong is said, with what to do, and an exit code', async () => {
   expect(await run('emit', 'forge', 'x', '--payload', '@/no/file')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })
   expect(await run('emit', 'nowhere', 'x')).toMatchObject({
     code: 1,
-    err: 'signalbox: there is no source nowhere; source.list shows what there is (E_NOT_FOUND)\n',
+    err: 'signalbox: there is no source nowhere; signalbox sources list shows what there is (E_NOT_FOUND)\n',
   })
   expect(await run('events', '--since', '5')).toMatchObject({ code: 64 })
   expect(await run('test', '--trigger', 'x')).toMatchObject({ code: 64 })
-  expect(await run('runs', 'cancel', 'x')).toMatchObject({ code: 1 })
+  expect(await run('runs', 'cancel', 'x')).toMatchObject({ code: 64, err: 'signalbox: the id of a run was expected, or last; found "x"\n' })
+  const told = await run('--json', 'sources', 'show', 'nowhere')
+  expect(told.code).toBe(1)
+  expect(JSON.parse(told.err)).toMatchObject({ error: { code: -32002, data: { code: 'E_NOT_FOUND' } } })
+  for (const state of ['/proc/nope', '/dev/null/x', join(router.directory, 'forge.json', 'x')]) {
+    expect(await run('serve', '--state-dir', state)).toMatchObject({ code: 77, err: expect.stringContaining('cannot be made') as string })
+  }
   expect(await run('--version')).toMatchObject({ code: 0, out: '0.1.0\n' })
   expect(await run('--help')).toMatchObject({ code: 0, out: expect.stringContaining('doctor') as string })
   expect(await run('serve', '--log-level', 'loud')).toMatchObject({ code: 78, err: expect.stringContaining('log_level must be one of') as string })

@@ -57,7 +57,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       return { event_id, duplicate, matched_triggers, runs }
     },
     async 'event.register'({ source, triggers = [] }, call) {
-      assertSource(source)
+      assertSource(source, registry.sources.get(source.id))
       const twice = triggers.find((trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index)
       if (twice !== undefined) throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
       // What says nothing of being enabled stays as it is: registering again at every start must not undo a disable.

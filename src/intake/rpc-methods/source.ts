@@ -24,7 +24,13 @@ export function shownSource(source: Source, counted: Stats): Source {
 }
 
 /** Throws Fault invalid_params for what the schema cannot say. */
-export function assertSource(input: SourceInput): void {
+export function assertSource(input: SourceInput, present: Source | undefined): void {
+  if (present !== undefined && present.source_type !== input.source_type) {
+    throw new Fault(
+      'conflict',
+      `source ${input.id} is of type ${present.source_type}, which does not change to ${input.source_type}; delete it first, or use another id`,
+    )
+  }
   if (input.source_type !== 'webhook') return
   const { provider, secrets } = input.config
   if (providers[provider].needs_secret && secrets === undefined) {
@@ -70,7 +76,7 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
 
   return {
     async 'source.put'({ source, version }) {
-      assertSource(source)
+      assertSource(source, registry.sources.get(source.id))
       const [stamp] = await writeDefinitions(context, [{ noun: 'source', id: source.id, definition: source, version, at: now() }])
       return { source: shownSource(completeSource(source, stamp!), await stats(context)) }
     },
