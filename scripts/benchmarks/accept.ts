@@ -267,7 +267,8 @@ async function floors(row: Row): Promise<void> {
     }),
   )
   await pool.close()
-  row('bare node:http answering 202', 64, answered)
+  const cpu = (processCost(bare.child.pid!).cpu_s * 1e6) / (bodies.length * rounds)
+  row('bare node:http answering 202', 64, answered, `${cpu.toFixed(0)} us`)
   bare.child.kill('SIGKILL')
 }
 

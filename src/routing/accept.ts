@@ -41,7 +41,7 @@ export interface AcceptOptions {
   limits: AcceptLimits & { loop_depth: number }
   now: () => number
   makeId: MakeId
-  /** Runs were committed for these bots. */
+  /** Runs for these bots are on their way into the store. */
   onRuns: (bot_ids: string[]) => void
   log: (event: string, fields: Record<string, unknown>) => void
   /** Throws a Fault while nothing may be accepted: no room on the disk, or ending. */
@@ -83,11 +83,13 @@ export class Acceptor {
     const { store, limits, onRuns, assertOpen } = this.#options
     assertOpen()
     const events = incoming.map(each => this.#decide(each))
-    const outcomes = await store.accept(events, limits)
-    const bots = new Set<string>()
-    const answers = outcomes.map((outcome, index) => this.#answer(outcome, events[index]!, bots))
+    const accepting = store.accept(events, limits)
+    // Told before the commit: the claim that follows is behind the accept in the store's order, and when nobody is in
+    // between both share one transaction, which takes a commit off the way from event to bot.
+    const bots = new Set(events.flatMap(event => event.runs.map(run => run.bot_id)))
     if (bots.size > 0) onRuns([...bots])
-    return answers
+    const outcomes = await accepting
+    return outcomes.map((outcome, index) => this.#answer(outcome, events[index]!))
   }
 
   /** One event; throws every Fault. */
@@ -136,13 +138,12 @@ export class Acceptor {
     }
   }
 
-  #answer(outcome: AcceptOutcome, event: NewEvent, bots: Set<string>): Accepted | Fault {
+  #answer(outcome: AcceptOutcome, event: NewEvent): Accepted | Fault {
     const { log } = this.#options
     const common = { source_id: event.source_id, type: event.type, bytes: event.body.byteLength }
     switch (outcome.kind) {
       case 'accepted': {
         const runs = outcome.routed ? event.runs : []
-        for (const run of runs) bots.add(run.bot_id)
         const matched_triggers = event.decisions.map(decision => decision.trigger_id)
         log('event.accepted', { event_id: event.id, ...common, matched_triggers, redelivery_of: outcome.redelivery_of ?? undefined })
         return { event_id: event.id, duplicate: false, matched_triggers, runs: runs.map(run => run.id), redelivery_of: outcome.redelivery_of }
