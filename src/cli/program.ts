@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { ConnectionError, RpcError } from '../client/client.ts'
 import { exitCodes } from '../errors.ts'
-import { addBots, addSources, addTriggers } from './definitions.ts'
+import { addBots } from './bots.ts'
 import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
@@ -13,7 +13,9 @@ import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
+import { addSources } from './sources.ts'
 import { addTest } from './test.ts'
+import { addTriggers } from './triggers.ts'
 
 const serveFlags: [string, string][] = [
   ['--config <file>', 'configuration file (JSON); schemas/config.schema.json has every key'],

@@ -111,3 +111,17 @@ export function timeArgument(text: string): number {
   if (Number.isNaN(value)) throw new UsageError(`a time such as 2h, 7d or 2026-01-31T12:00Z was expected; found ${JSON.stringify(text)}`)
   return value
 }
+
+/** The longest page that the router answers. */
+export const mostAtOnce = 500
+
+/** All pages of a list, one after the other. */
+export async function everyPage<T>(read: (cursor: string | undefined) => Promise<{ page: T[]; next_cursor?: string }>): Promise<T[]> {
+  const all: T[] = []
+  for (let cursor: string | undefined; ;) {
+    const { page, next_cursor } = await read(cursor)
+    all.push(...page)
+    if (next_cursor === undefined) return all
+    cursor = next_cursor
+  }
+}

@@ -7,6 +7,8 @@ import { request } from 'node:http'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { readConfig } from '../../src/config.ts'
+import { compileContract } from '../../src/contract/validators.ts'
+import { Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
 import { startRouter } from '../../src/main.ts'
 import { freshDirectory, freshRouter, quiet, until } from '../support/router.ts'
 
@@ -299,4 +301,42 @@ describe('where it is bound', () => {
     expect(() => readConfig({ NODE_TLS_REJECT_UNAUTHORIZED: '0' }, {})).toThrow('certificate')
     expect(readFileSync(file, 'utf8')).toContain('3')
   })
+})
+
+test('what a handler throws does not leave the router; its log has it', async () => {
+  const bugs: unknown[] = []
+  const broken = new Proxy({}, { get: () => async () => Promise.reject(new Error('a password in a message')) }) as Handlers
+  const jsonrpc = new Jsonrpc({
+    contract: compileContract(),
+    handlers: broken,
+    limits: { json_depth: 64, json_tokens: 1000 },
+    logBug: error => bugs.push(error),
+  })
+  const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), { take: () => true, free: () => undefined })
+  expect(JSON.parse(answer!)).toEqual({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'this is a bug in the router; its log has the details' } })
+  expect(bugs).toMatchObject([{ message: 'a password in a message' }])
+})
+
+test('of many routers that start at once on one state directory, one runs and the others say so', async () => {
+  const directory = freshDirectory()
+  const env = {
+    PATH: process.env.PATH,
+    SIGNALBOX_STATE_DIR: join(directory, 'state'),
+    SIGNALBOX_SOCKET: join(directory, 's'),
+    SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
+    SIGNALBOX_LOG_LEVEL: 'silent',
+  }
+  const started = Array.from({ length: 8 }, () => spawn(process.execPath, ['src/signalbox.ts', 'serve'], { env, stdio: ['ignore', 'pipe', 'ignore'] }))
+  onTestFinished(() => started.forEach(each => each.kill('SIGKILL')))
+  const outcomes = await Promise.all(
+    started.map(
+      each =>
+        new Promise<string>(resolve => {
+          each.stdout.once('data', () => resolve('ready'))
+          each.once('exit', code => resolve(`exit ${code}`))
+        }),
+    ),
+  )
+  expect(outcomes.toSorted((a, b) => (a < b ? -1 : 1))).toEqual([...Array.from({ length: 7 }, () => 'exit 75'), 'ready'])
+  expect((await http(join(directory, 's'), 'GET', '/health')).status).toBe(200)
 })

@@ -1,10 +1,12 @@
 // Every webhook provider, by the name that a source's config.provider has.
 import type { WebhookConfig } from '../../contract/types.ts'
-import { bearer, none } from './bearer.ts'
+import { bearer } from './bearer.ts'
 import { cloudevents } from './cloudevents.ts'
-import { forgejo, gitea } from './forgejo.ts'
+import { forgejo } from './forgejo.ts'
+import { gitea } from './gitea.ts'
 import { github } from './github.ts'
 import { gitlab } from './gitlab.ts'
+import { none } from './none.ts'
 import type { Provider } from './provider.ts'
 import { standard } from './standard.ts'
 

@@ -2,7 +2,8 @@
 // the event type is the finer X-*-Event-Type before X-*-Event. Both send each other's headers and GitHub's.
 import { forgeEvent, forgePayload, requiredHeader, textAt, verifyHex, type Provider } from './provider.ts'
 
-function forge(name: 'forgejo' | 'gitea'): Provider {
+/** The rules of a forge, by the brand of the headers that it signs with. */
+export function forge(name: 'forgejo' | 'gitea'): Provider {
   const signature = `x-${name}-signature`
   const brands = name === 'forgejo' ? ['forgejo', 'gitea'] : ['gitea', 'forgejo']
   const types = [...brands.map(brand => `x-${brand}-event-type`), ...brands.map(brand => `x-${brand}-event`)]
@@ -22,4 +23,3 @@ function forge(name: 'forgejo' | 'gitea'): Provider {
 }
 
 export const forgejo: Provider = forge('forgejo')
-export const gitea: Provider = forge('gitea')

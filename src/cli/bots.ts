@@ -1,0 +1,67 @@
+// signalbox bots: who executes runs.
+import type { Command } from 'commander'
+import type { Bot, BotInput } from '../client/client.ts'
+import { record, shortened, table } from './output.ts'
+import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
+
+function health({ health: known }: Bot): string {
+  if (known === undefined || known.state === 'closed') return known?.consecutive_failures ? `failing (${known.consecutive_failures})` : 'ok'
+  return known.state === 'open' ? `failed ${known.consecutive_failures} times, runs wait` : 'failed, trying one'
+}
+
+function where({ endpoint }: Bot): string {
+  if (endpoint.kind === 'http') return endpoint.url
+  return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
+}
+
+export function addBots(program: Command, session: () => Session): void {
+  const bots = program.command('bots').description('who executes runs')
+  const show = (bot: Bot): void => record(session().output, bot)
+  bots
+    .command('list', { isDefault: true })
+    .description('all bots')
+    .action(async () => {
+      const all = await everyPage(async cursor => {
+        const { bots: page, next_cursor } = await session().call('bot.list', { limit: mostAtOnce, cursor })
+        return { page, next_cursor }
+      })
+      table(
+        session().output,
+        all,
+        [
+          { title: 'BOT', value: bot => bot.id },
+          { title: 'KIND', value: bot => bot.endpoint.kind },
+          { title: 'STATE', value: bot => (bot.enabled ? 'enabled' : 'disabled'), style: bot => (bot.enabled ? 'green' : 'yellow') },
+          { title: 'HEALTH', value: bot => health(bot), style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
+          { title: 'ACTIVE', value: bot => `${bot.active ?? 0}/${bot.max_active}` },
+          { title: 'AT', value: bot => shortened(where(bot), 80) },
+        ],
+        'there are no bots; write one with: signalbox bots put file.json',
+      )
+    })
+  bots
+    .command('show <bot>')
+    .description('one bot')
+    .action(async (bot_id: string) => show((await session().call('bot.get', { bot_id })).bot))
+  bots
+    .command('put <file>')
+    .description('write a bot from JSON; - for standard input')
+    .action(async (file: string) => show((await session().call('bot.put', { bot: jsonFile(file, file) as BotInput })).bot))
+  bots
+    .command('delete <bot>')
+    .description('delete a bot')
+    .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
+  const setEnabled = async (bot_id: string, enabled: boolean): Promise<void> => {
+    const { bot } = await session().call('bot.get', { bot_id })
+    const { version, created_at: _c, updated_at: _u, health: _h, active: _a, disabled_reason: _d, ...input } = bot
+    show((await session().call('bot.put', { bot: { ...input, enabled }, version })).bot)
+  }
+  bots
+    .command('enable <bot>')
+    .description('let a bot have runs again')
+    .action((bot_id: string) => setEnabled(bot_id, true))
+  bots
+    .command('disable <bot>')
+    .description('let its runs wait')
+    .action((bot_id: string) => setEnabled(bot_id, false))
+}

@@ -1,0 +1,52 @@
+// signalbox sources: where events come from.
+import type { Command } from 'commander'
+import type { Source, SourceInput } from '../client/client.ts'
+import { record, table, time } from './output.ts'
+import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
+
+export function addSources(program: Command, session: () => Session): void {
+  const sources = program.command('sources').description('where events come from')
+  const show = (source: Source): void => record(session().output, source)
+  sources
+    .command('list', { isDefault: true })
+    .description('all sources')
+    .action(async () => {
+      const all = await everyPage(async cursor => {
+        const { sources: page, next_cursor } = await session().call('source.list', { limit: mostAtOnce, cursor })
+        return { page, next_cursor }
+      })
+      table(
+        session().output,
+        all,
+        [
+          { title: 'SOURCE', value: source => source.id },
+          { title: 'TYPE', value: source => `${source.source_type}${typeof source.config.provider === 'string' ? `/${source.config.provider}` : ''}` },
+          { title: 'STATE', value: source => (source.enabled ? 'enabled' : 'disabled'), style: source => (source.enabled ? 'green' : 'yellow') },
+          { title: 'EVENTS', value: source => String(source.event_count ?? 0) },
+          { title: 'LAST EVENT', value: source => time(source.last_event_at) },
+          { title: 'PATH', value: source => source.webhook_path ?? '-' },
+        ],
+        'there are no sources; write one with: signalbox register file.json',
+      )
+    })
+  sources
+    .command('show <source>')
+    .description('one source')
+    .action(async (source_id: string) => show((await session().call('source.get', { source_id })).source))
+  sources
+    .command('put <file>')
+    .description('write a source from JSON; - for standard input')
+    .action(async (file: string) => show((await session().call('source.put', { source: jsonFile(file, file) as SourceInput })).source))
+  sources
+    .command('delete <source>')
+    .description('delete a source')
+    .action(async (source_id: string) => show((await session().call('source.delete', { source_id })).source))
+  sources
+    .command('enable <source>')
+    .description('let a source take events again')
+    .action(async (source_id: string) => show((await session().call('source.enable', { source_id })).source))
+  sources
+    .command('disable <source>')
+    .description('refuse its events for now')
+    .action(async (source_id: string) => show((await session().call('source.disable', { source_id })).source))
+}
