@@ -68,6 +68,8 @@ test.each([
   ['a shell', /shell: true|execSync|exec\(/, []],
   ['a child process', /node:child_process/, ['src/delivery/bots/spawner.ts', 'src/delivery/bots/command.ts', 'src/routing/expressions.ts']],
   ['chance', /Math\.random/, ['src/main.ts']],
+  // Secrets are compared in constant time: no comparison of a token, a secret, a signature or a digest with its like.
+  ['a comparison of secrets', /\b(secret|token|signature|digest|expected|given)(\.\w+)? ?[!=]== ?(secret|token|signature|digest|expected|given)\b/, []],
   ['fetch', /\bfetch\(/, []],
   ['any', /: any\b|as any\b|<any>/, []],
 ] as [string, RegExp, string[]][])('%s stands only where it belongs', (_name, pattern, places) => {

@@ -322,3 +322,12 @@ test('text and binary bodies are not held to the limits of JSON, and headers kee
   const { event_id } = await call('event.emit', { source_id: 's', type: 'x', payload: 1, headers: { Authorization: 'Bearer hush', 'X-Kept': 'yes' } })
   expect((await call('event.get', { event_id })).headers).toEqual({ 'x-kept': 'yes' })
 })
+
+test('T13 who is slow with headers is answered 408, with a body 503, and both are closed; others are served meanwhile', async () => {
+  const { router, post: send } = await threatRouter({ answer_timeout_ms: 500 })
+  const silent = Array.from({ length: 50 }, () => raw(router.intake, Buffer.from(`POST ${hook} HTTP/1.1\r\nHost: x\r\n`)))
+  const slow = await raw(router.intake, post(hook, '', ['Content-Length: 10']), Buffer.from('{'))
+  expect(slow).toMatchObject({ status: 503, closed: true })
+  expect((await send('open', '{}')).status).toBe(202)
+  for (const answer of await Promise.all(silent)) expect(answer).toMatchObject({ status: 408, closed: true })
+})
