@@ -22,6 +22,7 @@ import { liveBot, type Context } from './intake/rpc-methods/context.ts'
 import { RpcServer } from './intake/rpc-server.ts'
 import { listenUnix } from './intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from './intake/webhook-server.ts'
+import { isOlder, oldestNode } from './machine.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog, type Log } from './observe/log.ts'
 import { routerHealth, routerStatus, type ReportOptions } from './observe/report.ts'
@@ -30,12 +31,11 @@ import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
 import { Registry } from './routing/registry.ts'
 import { makeDirectory, type Environment } from './paths.ts'
-import { secretReader } from './secrets.ts'
+import { secretReader, type ReadSecret } from './secrets.ts'
 import { Retention } from './store/retention.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { Store } from './store/store.ts'
 
-const oldestNode = [24, 18, 1]
 /** How long answers that are on their way may take to leave at the end. */
 const lastAnswersMs = 1000
 const maxTriggerVersions = 1000
@@ -58,13 +58,8 @@ export interface RouterOptions {
 }
 
 function assertNode(): void {
-  const found = process.versions.node.split('.').map(Number)
-  const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
-  if (difference < 0)
-    throw new ExitError(
-      exitCodes.configuration,
-      `Node ${oldestNode.join('.')} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`,
-    )
+  if (isOlder(process.versions.node, oldestNode))
+    throw new ExitError(exitCodes.configuration, `Node ${oldestNode} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`)
 }
 
 /** The state directory holds payloads: it is ours alone. */
@@ -121,13 +116,16 @@ interface Parts {
   disk: DiskWatch
   expressions: ExpressionProcess
   env: Environment
+  readSecret: ReadSecret
   egress: Egress
   contract: ReturnType<typeof compileContract>
 }
 
-function deliveryParts({ config, log, now, store, registry, expressions, env, egress }: Parts): { dispatcher: Dispatcher; kinds: AttemptOptions['kinds'] } {
+function deliveryParts({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): {
+  dispatcher: Dispatcher
+  kinds: AttemptOptions['kinds']
+} {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
-  const readSecret = secretReader(env, now)
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -205,9 +203,8 @@ interface Faces {
 
 /** Everything that answers: the methods, the control socket, the intake. */
 function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
-  const { config, log, now, store, registry, disk, expressions, egress, env } = parts
+  const { config, log, now, store, registry, disk, expressions, egress, readSecret } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
-  const readSecret = secretReader(env, now)
   const report: ReportOptions = {
     config,
     now,
@@ -281,7 +278,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   await disk.start()
   const registry = new Registry(config.bot_max_active)
   registry.load(opened.definitions)
-  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), env, egress, contract }
+  const readSecret = secretReader(env, now)
+  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), env, readSecret, egress, contract }
   const { dispatcher, kinds } = deliveryParts(parts)
   let closing = false
   const assertOpen = (): void => {

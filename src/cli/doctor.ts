@@ -1,6 +1,7 @@
 // signalbox doctor: looks at what usually goes wrong, and says how to mend it.
 import type { Command } from 'commander'
 import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { isOlder, oldestNode, usualReserve } from '../machine.ts'
 import { paint } from './output.ts'
 import { NoError, type Session } from './session.ts'
 
@@ -11,7 +12,6 @@ interface Finding {
   mend?: string
 }
 
-const oldestNode = [24, 18, 1]
 const forgejoFiles = [
   '/etc/forgejo/app.ini',
   '/etc/gitea/app.ini',
@@ -21,12 +21,10 @@ const forgejoFiles = [
 ]
 
 function nodeVersion(): Finding {
-  const found = process.versions.node.split('.').map(Number)
-  const difference = oldestNode.map((part, index) => (found[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
   const detail = `Node ${process.versions.node}`
-  return difference >= 0
-    ? { check: 'node', verdict: 'ok', detail }
-    : { check: 'node', verdict: 'bad', detail, mend: `use ${oldestNode.join('.')} or newer; scripts/start brings it` }
+  return isOlder(process.versions.node, oldestNode)
+    ? { check: 'node', verdict: 'bad', detail, mend: `use ${oldestNode} or newer; scripts/start brings it` }
+    : { check: 'node', verdict: 'ok', detail }
 }
 
 function stateDir(path: string): Finding[] {
@@ -38,7 +36,7 @@ function stateDir(path: string): Finding[] {
     : { check: 'state', verdict: 'ok', detail: `${path} is private` }
   const { bavail, blocks, bsize } = statfsSync(path)
   const freeMib = Math.floor((bavail * bsize) / 1_048_576)
-  const reserveMib = Math.floor(Math.max(64, Math.min((blocks * bsize * 0.05) / 1_048_576, 1024)))
+  const reserveMib = Math.floor(usualReserve(blocks * bsize) / 1_048_576)
   const space: Finding =
     freeMib < reserveMib
       ? {

@@ -1,18 +1,13 @@
 // Free space, looked at every second: intake ends before the disk is full, because a full disk cannot even be tidied.
 import { statfs } from 'node:fs/promises'
+import { usualReserve } from '../machine.ts'
 
 const intervalMs = 1000
-const mebibyte = 1024 * 1024
 
 export interface DiskState {
   free_bytes: number
   reserve_bytes: number
   full: boolean
-}
-
-/** 5 % of the disk, at least 64 MiB, at most 1 GiB. */
-function usualReserve(diskBytes: number): number {
-  return Math.max(64 * mebibyte, Math.min(diskBytes * 0.05, 1024 * mebibyte))
 }
 
 export class DiskWatch {

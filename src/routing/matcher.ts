@@ -221,14 +221,17 @@ function branchHolds(fields: IndexedField[], leaves: Leaves): boolean {
       if (!field.absent) return false
       continue
     }
-    let holds = field.absent
+    let holds = false
+    let inside = false
     for (const leaf of present) {
-      if (leaf.element !== root) inArrays = true
-      if (!holds && fieldHolds(field, leaf.value)) holds = true
+      inside ||= leaf.element !== root
+      holds ||= fieldHolds(field, leaf.value)
     }
-    if (!holds) return false
+    // What stands outside of arrays is absent in no element of any.
+    if (!holds && !(field.absent && inside)) return false
+    inArrays ||= inside
   }
-  if (!inArrays) return fields.every(({ field, path }) => leaves.at[path] === undefined || leaves.at[path].some(leaf => fieldHolds(field, leaf.value)))
+  if (!inArrays) return true
   let bindings = unbound
   for (const field of fields) {
     bindings = bindingsAfter(field, leaves.at[field.path], bindings)
@@ -273,7 +276,6 @@ export class Matcher<T> {
   /** branches whose every field may be absent */
   readonly #always: Candidate<T>[] = []
   #matches = 0
-  readonly size: number
 
   constructor(triggers: Iterable<MatchTrigger<T>>) {
     let order = 0
@@ -281,7 +283,6 @@ export class Matcher<T> {
       for (const branch of trigger.pattern.branches) this.#hang({ trigger, order, fields: indexed(branch, path => this.#path(path)), seen: 0 })
       order++
     }
-    this.size = order
   }
 
   #path(path: string): number {

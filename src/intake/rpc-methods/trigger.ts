@@ -26,7 +26,7 @@ export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at
   }
 }
 
-/** Everything about a trigger that its schema cannot say. knownSources: also those that are about to be written. */
+/** Everything about a trigger that its schema cannot say. aboutToBe: a source that is written with it. */
 export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, aboutToBe?: string): Promise<void> {
   const { registry, expressions } = context
   compiledFilter(trigger.filter, text, `${at}.filter`)

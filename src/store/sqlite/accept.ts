@@ -78,17 +78,18 @@ export class Accepting {
     this.#sql = statements(db)
     this.#deliveries = new HashIndex(db, 'delivery_index', 'delivery_hash')
     this.#bodies = new HashIndex(db, 'body_index', 'body_hash')
-    this.#count()
+    this.recount()
   }
 
-  #count(): void {
+  /** Runs that wait or run, and the last time of receipt, read anew. */
+  recount(): void {
     this.#open = this.#sql.countOpen.get() as number
     this.#clock = (this.#sql.lastReceived.get() as number | undefined) ?? 0
   }
 
   /** After a rollback nothing that was counted or remembered holds. */
   rolledBack(): void {
-    this.#count()
+    this.recount()
     this.#deliveries.reload()
     this.#bodies.reload()
   }
@@ -97,11 +98,6 @@ export class Accepting {
   catchUp(): void {
     this.#deliveries.catchUp()
     this.#bodies.catchUp()
-  }
-
-  /** Runs that wait or run, counted anew. */
-  recount(): void {
-    this.#count()
   }
 
   get openRuns(): number {

@@ -3,11 +3,12 @@ import Database from 'better-sqlite3'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
+import { isOlder } from '../../machine.ts'
 
 export type Db = Database.Database
 
 /** The first SQLite without the WAL-reset bug, which could lose pages when a checkpoint met a write. */
-const oldestSqlite = [3, 51, 3]
+const oldestSqlite = '3.51.3'
 
 const quickCheckBytes = 64 * 1024 * 1024
 
@@ -59,9 +60,7 @@ function configure(db: Db): void {
 
 function assertSqliteVersion(db: Db): void {
   const found = db.prepare('SELECT sqlite_version()').pluck().get() as string
-  const parts = found.split('.').map(Number)
-  const difference = oldestSqlite.map((part, index) => (parts[index] ?? 0) - part).find(sign => sign !== 0) ?? 0
-  if (difference < 0) throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite.join('.')} or newer is needed, found ${found}`)
+  if (isOlder(found, oldestSqlite)) throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite} or newer is needed, found ${found}`)
 }
 
 function migrate(db: Db, path: string): void {
