@@ -17,6 +17,7 @@ import { RunController } from './delivery/run-control.ts'
 import { ExitError, exitCodes, Fault } from './errors.ts'
 import { uuidv7Maker } from './ids.ts'
 import { Jsonrpc } from './intake/jsonrpc.ts'
+import { subject_paths } from './intake/providers/all.ts'
 import { allMethods } from './intake/rpc-methods/all.ts'
 import { liveBot, type Context } from './intake/rpc-methods/context.ts'
 import { RpcServer } from './intake/rpc-server.ts'
@@ -26,9 +27,10 @@ import { isOlder, oldestNode } from './machine.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog, type Log } from './observe/log.ts'
 import { routerHealth, routerStatus, type ReportOptions } from './observe/report.ts'
-import { Acceptor, eventView } from './routing/accept.ts'
+import { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
+import { eventView } from './routing/log-filter.ts'
 import { Registry } from './routing/registry.ts'
 import { makeDirectory, type Environment } from './paths.ts'
 import { secretReader, type ReadSecret } from './secrets.ts'
@@ -276,7 +278,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const contract = compileContract()
   const opened = await opening
   await disk.start()
-  const registry = new Registry(config.bot_max_active)
+  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
   registry.load(opened.definitions)
   const readSecret = secretReader(env, now)
   const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), env, readSecret, egress, contract }

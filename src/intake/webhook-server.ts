@@ -7,8 +7,7 @@ import type { Socket } from 'node:net'
 import type { Config, Source, WebhookConfig } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
-import { exceededLimit } from '../routing/json-text.ts'
-import { formPayload } from '../routing/payload.ts'
+import { invalidJson } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret, SecretAnswer } from '../secrets.ts'
 import { problem, refuseConnection, sendFault, sendJson } from './http-answer.ts'
@@ -24,8 +23,6 @@ const maxPathLength = 2048
 const alwaysOnce = ['host', 'content-type', 'content-length', 'transfer-encoding', 'authorization'] as const
 /** Headers that may come but once, by provider. */
 const singleHeaders = new Map(Object.values(providers).map(provider => [provider, new Set([...alwaysOnce, ...provider.single_headers])]))
-const maxTypeLength = 128
-const maxSubjectLength = 1024
 
 export interface WebhookOptions {
   config: Config
@@ -137,7 +134,7 @@ export class WebhookServer {
     const limit = target.webhook.max_body_bytes ?? this.#options.config.max_body_bytes
     if (expectsContinue && declaredLength(headers) <= limit) response.writeContinue()
     const body = await readBody(request, headers, limit, this.#budget)
-    const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, now: this.#options.now() }
+    const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, limits: this.#options.config, now: this.#options.now() }
     return this.#deliver(target, delivery, request.socket.remoteAddress ?? '', response)
   }
 
@@ -224,18 +221,8 @@ export class WebhookServer {
   }
 
   #read({ provider }: Target, delivery: Delivery): ReadEvent[] {
-    const { config } = this.#options
     try {
-      const exceeded = exceededLimit(jsonOf(delivery), config)
-      if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
-      const events = provider.read(delivery)
-      for (const { type, subject } of events) {
-        if ((type?.length ?? 0) > maxTypeLength)
-          throw new Fault('bad_request', `event types have at most ${maxTypeLength} characters`, { reason: 'E_EVENT_TYPE' })
-        if ((subject?.length ?? 0) > maxSubjectLength)
-          throw new Fault('bad_request', `subjects have at most ${maxSubjectLength} characters`, { reason: 'E_SUBJECT' })
-      }
-      return events
+      return provider.read(delivery)
     } catch (error) {
       throw asJsonFault(error)
     }
@@ -268,13 +255,6 @@ export function sourceWarnings({ sources }: Registry, readSecret: ReadSecret): s
   })
 }
 
-/** What of a delivery will be parsed as JSON. */
-function jsonOf({ media_type, query_payload, body }: Delivery): Uint8Array {
-  if (query_payload !== null) return Buffer.from(query_payload)
-  if (media_type === 'application/x-www-form-urlencoded') return Buffer.from(formPayload(body) ?? '')
-  return media_type === '' || media_type === 'application/json' || media_type.endsWith('+json') ? body : new Uint8Array(0)
-}
-
 /** A secret that is there but cannot be a key is as good as none. */
 function usable(provider: Provider, answer: SecretAnswer): SecretAnswer {
   const reason = answer.ok ? provider.secret_fault?.(answer.value) : undefined
@@ -287,9 +267,7 @@ function mediaType(headers: ReadonlyMap<string, string>): string {
 
 /** Anything that parsing threw is the sender's body. */
 function asJsonFault(error: unknown): unknown {
-  if (error instanceof SyntaxError || error instanceof TypeError)
-    return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
-  return error
+  return error instanceof SyntaxError || error instanceof TypeError ? invalidJson() : error
 }
 
 function incomingEvent({ source, webhook, provider }: Target, event: ReadEvent, headers: Record<string, string>): Incoming {

@@ -1,14 +1,13 @@
 // Accepting events: matched, then written with their decisions and runs in one transaction. The answer is given after
 // the commit, and what it gives is what was committed.
 import { hash } from 'node:crypto'
-import type { Causation, Decision } from '../contract/types.ts'
+import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, Store, StoredEvent } from '../store/store.ts'
-import { matches } from './explain.ts'
-import type { MatchEvent } from './matcher.ts'
-import { payloadOf } from './payload.ts'
-import type { RegisteredTrigger, Registry } from './registry.ts'
+import { attributesOf, type LogFilter } from './log-filter.ts'
+import { storedPayload, type Payload } from './payload.ts'
+import type { Registry } from './registry.ts'
 
 /** An event that has been verified and read, on its way into the log. */
 export interface Incoming {
@@ -18,7 +17,9 @@ export interface Incoming {
   /** when it happened, in milliseconds; null: now */
   timestamp: number | null
   headers: Record<string, string>
-  payload: unknown
+  payload: Payload
+  /** where in the payload the subject may stand, where it is not known yet */
+  subject_paths?: readonly string[]
   body: Uint8Array
   body_format: BodyFormat
   delivery_key: string | null
@@ -50,8 +51,15 @@ export interface AcceptOptions {
 
 const secretName = /authorization|cookie|token|signature|secret|password|api-?key|claims/
 
+const maxTypeLength = 128
+const maxSubjectLength = 1024
+
 /** The lowest priority: replays go after everything that is happening now. */
 const replayPriority = -100
+
+function assertLength(reason: string, what: string, text: string | null, most: number): void {
+  if ((text?.length ?? 0) > most) throw new Fault('bad_request', `${what} have at most ${most} characters`, { reason })
+}
 
 /** Headers as they are kept: lower-case, and nothing that may be a secret. */
 function withoutSecrets(headers: Record<string, string>): Record<string, string> {
@@ -61,11 +69,6 @@ function withoutSecrets(headers: Record<string, string>): Record<string, string>
     if (!secretName.test(lower)) kept[lower] = value
   }
   return kept
-}
-
-export function eventView(stored: StoredEvent): MatchEvent {
-  const { id, source_id, type, subject, timestamp, headers } = stored
-  return { id, source_id, type, subject, timestamp, headers, payload: payloadOf(stored.body_format, stored.body) }
 }
 
 export class Acceptor {
@@ -103,17 +106,20 @@ export class Acceptor {
     const { registry, limits, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, ...rest } = incoming
+    const { payload, headers: given, subject_paths, ...rest } = incoming
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
-    const view: MatchEvent = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers, payload }
-    const matched = registry.match(view)
+    const attributes = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers }
+    const { matched, subject } = registry.match(attributes, payload, subject_paths)
+    assertLength('E_SUBJECT', 'subjects', subject, maxSubjectLength)
+    assertLength('E_EVENT_TYPE', 'event types', incoming.type, maxTypeLength)
     const looping = (incoming.causation?.depth ?? 0) > limits.loop_depth
     const outcome = looping ? 'loop_held' : 'routed'
-    const decisions = matched.map(({ trigger }): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
+    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
     return {
       ...rest,
       id,
+      subject,
       timestamp,
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
@@ -123,7 +129,7 @@ export class Acceptor {
     }
   }
 
-  #run({ trigger }: RegisteredTrigger, at: number, replay: boolean): NewRun {
+  #run(trigger: Trigger, at: number, replay: boolean): NewRun {
     const { action, policy } = trigger
     const firstWait = Array.isArray(policy.retry) ? policy.retry[0]! : 0
     return {
@@ -173,15 +179,12 @@ export class Acceptor {
 
   /**
    * What a stored event would start now: the triggers it matches, as runs marked as replays.
-   * trigger_id narrows it to one trigger, which need not be enabled.
+   * only narrows it to one trigger, which need not be enabled.
    */
-  plan(event: StoredEvent, trigger_id: string | undefined, only_missing: boolean): ReplayRequest {
+  plan(event: StoredEvent, only: LogFilter<Trigger> | undefined, only_missing: boolean): ReplayRequest {
     const { registry, now } = this.#options
     const at = now()
-    const view = eventView(event)
-    const only = trigger_id === undefined ? undefined : registry.triggers.get(trigger_id)
-    const listens = only !== undefined && [null, event.source_id].includes(only.trigger.event_source_id)
-    const matched = trigger_id === undefined ? registry.match(view) : listens && matches(only.pattern, view) ? [only] : []
+    const matched = only === undefined ? registry.match(attributesOf(event), storedPayload(event)).matched : only.match(event)
     return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true)) }
   }
 

@@ -1,64 +1,146 @@
-// Why a filter did or did not match an event: every leaf with its path, operator, what was expected and found.
-import type { Condition } from '../contract/types.ts'
-import { Matcher, valuesAt, type MatchEvent } from './matcher.ts'
-import type { CompiledPattern, Field, Scalar } from './pattern.ts'
+// Why a filter did or did not match an event: every leaf with its path, operator, what was expected and found. What a
+// condition or a branch is worth is decided by the very functions that the matcher calls.
+import type { Condition as ExplainedCondition } from '../contract/types.ts'
+import { consistent, leafHolds, type Met } from './array-consistency.ts'
+import { holds, type Scalar } from './conditions.ts'
+import { Gathering, PathSlot, type Leaf } from './leaves.ts'
+import type { MatchEvent } from './matcher.ts'
+import { nearestPath } from './nearest-path.ts'
+import { PathNode } from './path-trie.ts'
+import type { Branch, CompiledPattern, Field } from './pattern.ts'
+import { walk } from './walk.ts'
+
+const shownValues = 10
+
+/** One event laid out for filters: its leaves at all paths that they mention, gathered in one walk. */
+export class Sheet {
+  readonly #event: MatchEvent
+  readonly #slots = new Map<string, PathSlot>()
+
+  constructor(event: MatchEvent, patterns: Iterable<CompiledPattern>) {
+    this.#event = event
+    const top = new PathNode<PathSlot>('')
+    for (const { branches } of patterns) for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
+    const gathering = new Gathering<PathSlot>()
+    gathering.begin()
+    walk(event, top, gathering)
+  }
+
+  #mention(path: string, top: PathNode<PathSlot>): void {
+    if (this.#slots.has(path)) return
+    let node = top
+    for (const step of path.split('.')) node = node.grown(step)
+    node.slot = new PathSlot(path)
+    this.#slots.set(path, node.slot)
+  }
+
+  first(path: string): Leaf | null {
+    return this.#slots.get(path)!.first
+  }
+
+  values(path: string): Scalar[] {
+    const values: Scalar[] = []
+    for (let leaf = this.first(path); leaf !== null; leaf = leaf.next) values.push(leaf.value as Scalar)
+    return values
+  }
+
+  /** A path of the event that may have been meant. */
+  hint(path: string): string | undefined {
+    return nearestPath(path, this.#event)
+  }
+
+  branchMatches({ fields }: Branch): boolean {
+    return consistent(fields.map((field): Met => ({ field, first: this.first(field.path) })))
+  }
+}
+
+function holdsAlone(field: Field, sheet: Sheet): boolean {
+  let leaf = sheet.first(field.path)
+  if (leaf === null) return field.absent
+  for (; leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf)) return true
+  return false
+}
+
+/** One way to match, held against an event. */
+interface Way {
+  branch: Branch
+  matched: boolean
+  /** paths of the fields that fail by themselves */
+  failing: string[]
+}
+
+function wayOn(branch: Branch, sheet: Sheet): Way {
+  const matched = sheet.branchMatches(branch)
+  // Below arrays an absence is one in the elements that other fields have fixed; where the way matches it is one.
+  const failing = matched ? [] : branch.fields.filter(field => !holdsAlone(field, sheet)).map(field => field.path)
+  return { branch, matched, failing }
+}
+
+export interface Verdict {
+  matched: boolean
+  /** paths of the fields that fail, on the way that comes nearest; none when matched */
+  failing: string[]
+  /**
+   * How far the event is from matching: the fewest fields that fail on any way, 0 when it matches; a half where each
+   * holds by itself, but not in the same array element.
+   */
+  distance: number
+}
+
+function verdictOf(ways: readonly Way[]): Verdict & { nearest: Way } {
+  const matched = ways.some(way => way.matched)
+  const nearest = ways.find(way => way.matched) ?? ways.reduce((best, way) => (way.failing.length < best.failing.length ? way : best))
+  return { matched, failing: nearest.failing, distance: matched ? 0 : Math.max(nearest.failing.length, 0.5), nearest }
+}
+
+/** Whether a filter matches an event and, if not, how far it is from it. */
+export function verdictOn({ branches }: CompiledPattern, sheet: Sheet): Verdict {
+  const { nearest: _, ...verdict } = verdictOf(branches.map(branch => wayOn(branch, sheet)))
+  return verdict
+}
+
+function conditions(field: Field, sheet: Sheet, way: Way, branch: number): ExplainedCondition[] {
+  const found = sheet.values(field.path)
+  const field_holds = way.matched || !way.failing.includes(field.path)
+  const common = { path: field.path, found: found.slice(0, shownValues), field_holds, branch }
+  const hint = found.length > 0 || field.absent ? undefined : sheet.hint(field.path)
+  const result = field.conditions.map(({ operator, expected, test }) => ({
+    ...common,
+    operator,
+    expected,
+    holds: found.some(value => holds(test, value)),
+    ...(hint === undefined ? {} : { hint }),
+  }))
+  if (field.absent)
+    result.push({ ...common, operator: 'exists', expected: false, holds: found.length === 0 || (!result.some(each => each.holds) && way.matched) })
+  return result
+}
+
+function reasonFor({ matched, failing, nearest }: Verdict & { nearest: Way }, ways: number): string {
+  if (matched) return 'every condition holds'
+  if (failing.length === 0) return 'every condition holds by itself, but not all in the same array element'
+  const among = ways > 1 ? ` on the nearest of ${ways} ways through $or` : ''
+  return `${failing.length} of ${nearest.branch.fields.length} fields ${failing.length === 1 ? 'fails' : 'fail'}${among}: ${failing.join(', ')}`
+}
 
 export interface Explanation {
   matched: boolean
   /** the verdict in one sentence */
   reason: string
-  conditions: Condition[]
-  /** fields that fail, on the way that comes nearest; 0 when matched */
-  failing: number
+  conditions: ExplainedCondition[]
 }
 
-const shownValues = 10
-
-function conditions(field: Field, found: Scalar[], branch: number): Condition[] {
-  const field_holds = (field.absent && found.length === 0) || found.some(value => field.tests.some(test => test.holds(value)))
-  const common = { path: field.path, found: found.slice(0, shownValues), field_holds, branch }
-  const result = field.tests.map(test => ({
-    ...common,
-    operator: test.operator,
-    expected: test.expected,
-    holds: found.some(value => test.holds(value)),
-  }))
-  if (field.absent) result.push({ ...common, operator: 'exists', expected: false, holds: found.length === 0 })
-  return result
-}
-
-function reasonFor(matched: boolean, failingPaths: string[], fields: number, ways: number): string {
-  if (matched) return 'every condition holds'
-  if (failingPaths.length === 0) return 'every condition holds by itself, but not all in the same array element'
-  const among = ways > 1 ? ` on the nearest of ${ways} ways through $or` : ''
-  return `${failingPaths.length} of ${fields} fields ${failingPaths.length === 1 ? 'fails' : 'fail'}${among}: ${failingPaths.join(', ')}`
-}
-
-/** The matcher's own verdict for one filter. */
-export function matches(pattern: CompiledPattern, event: MatchEvent): boolean {
-  return new Matcher([{ source_id: null, pattern, target: true }]).match(event).length > 0
-}
-
-/** Holds a filter against an event, leaf by leaf. The verdict is the matcher's own. */
-export function explainMatch(pattern: CompiledPattern, event: MatchEvent): Explanation {
-  const matched = matches(pattern, event)
-  const paths = [...new Set(pattern.branches.flatMap(branch => branch.fields.map(field => field.path)))]
-  const values = valuesAt(event, paths)
-  const ways = pattern.branches.map((branch, index) => {
-    const plain = branch.fields.flatMap(field => conditions(field, values[paths.indexOf(field.path)]!, index))
-    // Below arrays an absence is one in the elements that other fields have fixed; where the way matches it is one.
-    const holds = pattern.branches.length === 1 ? matched : matches({ branches: [branch] }, event)
-    const all = holds
-      ? plain.map(each => (each.field_holds ? each : { ...each, holds: each.operator === 'exists' && each.expected === false, field_holds: true }))
-      : plain
-    const failing = [...new Set(all.filter(condition => !condition.field_holds).map(condition => condition.path))]
-    return { all, failing, fields: branch.fields.length }
-  })
-  const nearest = ways.reduce((best, way) => (way.failing.length < best.failing.length ? way : best))
+/** Holds a filter against an event, leaf by leaf. */
+export function explainOn(pattern: CompiledPattern, sheet: Sheet): Explanation {
+  const ways = pattern.branches.map(branch => wayOn(branch, sheet))
+  const verdict = verdictOf(ways)
   return {
-    matched,
-    reason: reasonFor(matched, nearest.failing, nearest.fields, ways.length),
-    conditions: ways.flatMap(way => way.all),
-    failing: matched ? 0 : Math.max(nearest.failing.length, 0.5),
+    matched: verdict.matched,
+    reason: reasonFor(verdict, ways.length),
+    conditions: ways.flatMap((way, index) => way.branch.fields.flatMap(field => conditions(field, sheet, way, index))),
   }
+}
+
+export function explainMatch(pattern: CompiledPattern, event: MatchEvent): Explanation {
+  return explainOn(pattern, new Sheet(event, [pattern]))
 }

@@ -1,20 +1,38 @@
-// The matcher: all enabled triggers in one immutable index.
+// The matcher: all enabled triggers in one index, so that an event costs its own fields and what comes near to matching
+// it, not the number of triggers.
 //
-// An event is walked once, along a trie of the paths that triggers mention; what no trigger mentions is not looked at.
-// Each way to match (branch) hangs on one of its fields: on a field of exact values, in a hash table per path, or, when
-// it has none, in the list of its rarest path; so only branches that can still match are evaluated.
-// Array elements: every element of an array is a node with its parent element; two values agree unless they stand in
-// different elements of the same array.
-import type { Branch, CompiledPattern, Field, Scalar } from './pattern.ts'
+// Each way to match (branch) has one of its fields as its way in: the one that fewest events are likely to satisfy.
+// It hangs on that field, and the field stands in the indexes of its path (slots.ts): exact values in a hash table,
+// beginnings and endings in tries, ranges in an interval tree, wildcards in an automaton. An event is read along the
+// trie of the paths that are mentioned (scan.ts, or walk.ts where it is parsed already); its values lead to fields,
+// fields to branches, and only these are decided, all their fields, in array-consistent elements. Fields are shared by
+// all branches that say the same, and decided once for an event.
+//
+// put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
+// wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
+import { consistent, type Met } from './array-consistency.ts'
+import type { Condition } from './conditions.ts'
+import type { JsonLimits } from './json-text.ts'
+import { Gathering, root } from './leaves.ts'
+import { PathNode } from './path-trie.ts'
+import type { Branch, CompiledPattern, Field } from './pattern.ts'
+import { Scanner } from './scan.ts'
+import { Slot, type Led, type SharedField } from './slots.ts'
+import { walk } from './walk.ts'
+import { searched } from './wildcards.ts'
 
-/** What is matched: the event as filters see it. */
-export interface MatchEvent {
+/** An event as filters see it, but for its payload. */
+export interface Attributes {
   id: string
   source_id: string
   type: string
   subject: string | null
   timestamp: number
   headers: Record<string, string>
+}
+
+/** What is matched: the event as filters see it. */
+export interface MatchEvent extends Attributes {
   payload: unknown
 }
 
@@ -26,331 +44,295 @@ export interface MatchTrigger<T> {
   target: T
 }
 
-/** An element of an array in the event; the root element is the event itself. */
-interface Element {
-  parent: Element | null
-  /** counts the arrays of the event */
-  array: number
-  /** steps of the path at which the array stands */
-  depth: number
+/** Limits of all triggers together: with them no event of 10 KB costs more than 5 ms (scripts/bench match, "hostile"). */
+export const indexLimits = {
+  /** fields of all ways through all filters */
+  fields: 1_000_000,
+  /** texts between the stars of all wildcards */
+  searched: 50_000,
+} as const
+
+interface Entry<T> {
+  branches: Hung<T>[]
+  /** what it adds to the totals that are limited */
+  fields: number
+  searched: number
+  /** the last event that it matched */
+  matched: number
 }
 
-interface Leaf {
-  value: Scalar
-  element: Element
+/** A way to match, as it hangs in the index. */
+interface Hung<T> {
+  entry: Entry<T>
+  target: T
+  /** whether its trigger has no other way */
+  alone: boolean
+  /** sorted by path */
+  fields: Known<T>[]
+  way: Known<T>
+  /** its place among those that hang on its way in */
+  place: number
 }
 
-interface TrieNode {
-  children: Map<string, TrieNode> | undefined
-  /** index of the path that ends here; -1: none does */
-  path: number
-}
+type Known<T> = SharedField<Hung<T>>
 
-const root: Element = { parent: null, array: -1, depth: 0 }
-
-/** Beyond so many pairs only elements that contain one another are joined (PATTERNS.md, "Limits"). */
-const maxPairs = 4096
-
-/** The leaves of an event at the paths of a trie. */
-class Leaves {
-  readonly at: (Leaf[] | undefined)[]
-  #arrays = 0
-
-  constructor(paths: number) {
-    this.at = Array.from({ length: paths })
+/** How likely a value is to satisfy a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
+function likelihood<B>({ test }: Condition, { slot, uses }: SharedField<B>): number {
+  const share = uses / (slot.uses + 16)
+  switch (test.kind) {
+    case 'equals':
+      return Math.max(uses, slot.crowd(test.value)) / (slot.uses + 16)
+    case 'equals_ignore_case':
+      return 0.01 + share
+    case 'prefix':
+    case 'suffix':
+      return (test.text.length < 3 ? 0.5 : 0.02) + share
+    case 'wildcard':
+      return (Math.max(...test.pieces.map(piece => piece.length)) < 3 ? 0.5 : 0.03) + share
+    case 'range':
+      return (test.low === test.high ? 0.001 : test.low === -Infinity || test.high === Infinity ? 0.5 : 0.2) + share
+    case 'cidr':
+      return 0.05 + share
+    case 'exists':
+    case 'anything_but':
+    case 'anything_but_texts':
+      return 1
   }
-
-  #add(path: number, value: Scalar, element: Element): void {
-    const present = this.at[path]
-    if (present === undefined) this.at[path] = [{ value, element }]
-    else present.push({ value, element })
-  }
-
-  collect(value: unknown, node: TrieNode, element: Element, depth: number): void {
-    if (Array.isArray(value)) {
-      const array = this.#arrays++
-      for (const item of value as unknown[]) {
-        // A plain value in an array stands in no element: conditions on it are free of array consistency.
-        if (typeof item === 'object' && item !== null) this.collect(item, node, { parent: element, array, depth }, depth)
-        else if (node.path >= 0) this.#add(node.path, item as Scalar, element)
-      }
-    } else if (typeof value === 'object' && value !== null) {
-      if (node.children !== undefined) this.#members(value as Record<string, unknown>, node, element, depth)
-    } else if (node.path >= 0) this.#add(node.path, value as Scalar, element)
-  }
-
-  #members(object: Record<string, unknown>, node: TrieNode, element: Element, depth: number): void {
-    for (const key of Object.keys(object)) {
-      const child = node.children!.get(key)
-      if (child !== undefined) this.collect(object[key], child, element, depth + 1)
-      else if (key.includes('.')) this.#dotted(object[key], key, node, element, depth)
-    }
-  }
-
-  /** A dotted key and nesting are the same path. */
-  #dotted(value: unknown, key: string, node: TrieNode, element: Element, depth: number): void {
-    let at: TrieNode | undefined = node
-    const steps = key.split('.')
-    for (const step of steps) at = at?.children?.get(step)
-    if (at !== undefined) this.collect(value, at, element, depth + steps.length)
-  }
-}
-
-function fieldHolds(field: Field, value: Scalar): boolean {
-  if (field.exact.has(value)) return true
-  for (const test of field.others) if (test.holds(value)) return true
-  return false
-}
-
-/** The element, or the one around it, whose array stands among the first steps of a path. */
-function trimmed(element: Element, steps: number): Element {
-  let at = element
-  while (at.parent !== null && at.depth > steps) at = at.parent
-  return at
-}
-
-function contains(outer: Element, inner: Element): boolean {
-  for (let at: Element | null = inner; at !== null; at = at.parent) if (at === outer) return true
-  return false
-}
-
-/** Whether two elements may hold at once: they are not different elements of one array. */
-function agree(left: Element, right: Element): boolean {
-  for (let outer: Element | null = left; outer !== null && outer.parent !== null; outer = outer.parent) {
-    for (let at: Element | null = right; at !== null && at.parent !== null; at = at.parent) {
-      if (at.array === outer.array) return at === outer
-    }
-  }
-  return true
-}
-
-/** Steps that two paths share at the front. */
-function sharedSteps(left: string, right: string): number {
-  const [a, b] = [left.split('.'), right.split('.')]
-  let count = 0
-  while (count < a.length && count < b.length && a[count] === b[count]) count++
-  return count
-}
-
-interface IndexedField {
-  field: Field
-  path: number
-  /** how many steps of this path a later field shares: elements deeper than that bind nobody any more */
-  binds: number
-}
-
-function indexed(branch: Branch, pathIndex: (path: string) => number): IndexedField[] {
-  return branch.fields.map((field, index) => ({
-    field,
-    path: pathIndex(field.path),
-    binds: branch.fields.slice(index + 1).reduce((most, later) => Math.max(most, sharedSteps(field.path, later.path)), 0),
-  }))
-}
-
-/** Element sets that are still possible; each set is elements that agree with one another. */
-type Bindings = Element[][]
-
-const unbound: Bindings = [[]]
-
-function bind(binding: Element[], element: Element, steps: number): Element[] {
-  const kept = [...binding, element].map(each => trimmed(each, steps)).filter(each => each.parent !== null)
-  return kept.filter((each, index) => !kept.some((other, place) => place !== index && (other === each ? place < index : contains(each, other))))
-}
-
-/**
- * Answers whether any of the leaves agrees with a binding. For one element that takes its depth, not the number of
- * leaves: leaves in it agree, and so do those around it that are in none of the arrays which it is in.
- */
-function presence(leaves: Leaf[]): (binding: Element[]) => boolean {
-  const inElement = new Map<Element, number>()
-  const inArray = new Map<number, number>()
-  for (const leaf of leaves) {
-    for (let at: Element | null = leaf.element; at !== null; at = at.parent) {
-      inElement.set(at, (inElement.get(at) ?? 0) + 1)
-      inArray.set(at.array, (inArray.get(at.array) ?? 0) + 1)
-    }
-  }
-  return binding => {
-    if (binding.length > 1) return leaves.some(leaf => binding.every(element => agree(element, leaf.element)))
-    const element = binding[0] ?? root
-    if (inElement.has(element)) return true
-    for (let at = element; at.parent !== null; at = at.parent) {
-      if ((inElement.get(at.parent) ?? 0) > (inArray.get(at.array) ?? 0)) return true
-    }
-    return false
-  }
-}
-
-function bindingsAfter({ field, binds }: IndexedField, leaves: Leaf[] | undefined, before: Bindings): Bindings {
-  const after: Bindings = []
-  const seen = new Map<Element | undefined, true>()
-  const add = (binding: Element[]): void => {
-    if (binding.length <= 1) {
-      if (seen.has(binding[0])) return
-      seen.set(binding[0], true)
-    }
-    after.push(binding)
-  }
-  const held = leaves?.filter(leaf => fieldHolds(field, leaf.value)) ?? []
-  const single = held.length * before.length > maxPairs ? new Map(before.map(binding => [binding[0] ?? root, binding])) : undefined
-  for (const leaf of held) {
-    if (single !== undefined) {
-      for (let at: Element | null = leaf.element; at !== null; at = at.parent) {
-        const binding = single.get(at)
-        if (binding !== undefined) add(bind(binding, leaf.element, binds))
-      }
-      continue
-    }
-    for (const binding of before) if (binding.every(element => agree(element, leaf.element))) add(bind(binding, leaf.element, binds))
-  }
-  if (field.absent) {
-    const present = presence(leaves ?? [])
-    for (const binding of before) {
-      if (!present(binding)) add(binding.map(element => trimmed(element, binds)).filter(element => element.parent !== null))
-    }
-  }
-  return after
-}
-
-function branchHolds(fields: IndexedField[], leaves: Leaves): boolean {
-  // Cheap first: every field must hold somewhere, and outside of arrays that is all there is to it.
-  let inArrays = false
-  for (const { field, path } of fields) {
-    const present = leaves.at[path]
-    if (present === undefined) {
-      if (!field.absent) return false
-      continue
-    }
-    let holds = false
-    let inside = false
-    for (const leaf of present) {
-      inside ||= leaf.element !== root
-      holds ||= fieldHolds(field, leaf.value)
-    }
-    // What stands outside of arrays is absent in no element of any.
-    if (!holds && !(field.absent && inside)) return false
-    inArrays ||= inside
-  }
-  if (!inArrays) return true
-  let bindings = unbound
-  for (const field of fields) {
-    bindings = bindingsAfter(field, leaves.at[field.path], bindings)
-    if (bindings.length === 0) return false
-  }
-  return true
-}
-
-interface Candidate<T> {
-  trigger: MatchTrigger<T>
-  order: number
-  fields: IndexedField[]
-  /** the last match that looked at it: several values of one event may lead here */
-  seen: number
-}
-
-interface PathIndex<T> {
-  exact: Map<Scalar, Candidate<T>[]>
-  /** branches that need something at this path, but no exact value */
-  any: Candidate<T>[]
-}
-
-function newNode(): TrieNode {
-  return { children: undefined, path: -1 }
-}
-
-function grow(trie: TrieNode, path: string): TrieNode {
-  let node = trie
-  for (const step of path.split('.')) {
-    node.children ??= new Map()
-    const child = node.children.get(step) ?? newNode()
-    node.children.set(step, child)
-    node = child
-  }
-  return node
 }
 
 export class Matcher<T> {
-  readonly #trie = newNode()
-  readonly #paths = new Map<string, number>()
-  readonly #index: PathIndex<T>[] = []
-  /** branches whose every field may be absent */
-  readonly #always: Candidate<T>[] = []
-  #matches = 0
+  readonly #root = new PathNode<Slot<Hung<T>>>('')
+  readonly #slots = new Map<string, Slot<Hung<T>>>()
+  readonly #entries = new Map<string, Entry<T>>()
+  /** slots with ways in that hold where nothing is */
+  readonly #absent = new Set<Slot<Hung<T>>>()
+  readonly #gathering = new Gathering<Slot<Hung<T>>>()
+  readonly #scanner: Scanner<Slot<Hung<T>>>
+  #candidates: Known<T>[] = []
+  #fieldCount = 0
+  #searchedCount = 0
 
-  constructor(triggers: Iterable<MatchTrigger<T>>) {
-    let order = 0
-    for (const trigger of triggers) {
-      for (const branch of trigger.pattern.branches) this.#hang({ trigger, order, fields: indexed(branch, path => this.#path(path)), seen: 0 })
-      order++
-    }
+  /** also: paths whose texts textAt answers, whether a trigger mentions them or not. */
+  constructor(triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [], limits: JsonLimits = unlimited, also: readonly string[] = []) {
+    this.#scanner = new Scanner(limits)
+    for (const path of also) this.#slot(path).keep()
+    const entries: Entry<T>[] = []
+    for (const [id, trigger] of triggers) entries.push(this.#enter(id, trigger))
+    // Ways in are chosen when all fields are known, so that what is popular is known too.
+    for (const entry of entries) for (const branch of entry.branches) this.#hang(branch)
   }
 
-  #path(path: string): number {
-    const known = this.#paths.get(path)
-    if (known !== undefined) return known
-    const node = grow(this.#trie, path)
-    node.path = this.#index.length
-    this.#paths.set(path, node.path)
-    this.#index.push({ exact: new Map(), any: [] })
-    return node.path
+  /** What a pattern would exceed together with all others, in words, or undefined; instead: the id of one that goes. */
+  exceeded(pattern: CompiledPattern, instead?: string): string | undefined {
+    const before = this.#entries.get(instead ?? '')
+    const fields = this.#fieldCount + fieldsOf(pattern) - (before?.fields ?? 0)
+    if (fields > indexLimits.fields)
+      return `the filters of all triggers have at most ${indexLimits.fields} fields, every way through $or counted; this would make them ${fields}`
+    const texts = this.#searchedCount + searchedOf(pattern) - (before?.searched ?? 0)
+    return texts > indexLimits.searched
+      ? `the wildcards of all triggers have at most ${indexLimits.searched} texts between stars; this would make them ${texts}`
+      : undefined
   }
 
-  /** Hangs a branch where fewest events find it: the exact field whose values are the least crowded, else any field. */
-  #hang(candidate: Candidate<T>): void {
-    const needed = candidate.fields.filter(({ field }) => !field.absent)
-    const crowd = ({ field, path }: IndexedField): number =>
-      [...field.exact].reduce<number>((sum, value) => sum + 1 + (this.#index[path]!.exact.get(value)?.length ?? 0), 0)
-    const exact = needed.filter(({ field }) => field.others.length === 0)
-    const best = exact.reduce<IndexedField | undefined>((least, next) => (least === undefined || crowd(next) < crowd(least) ? next : least), undefined)
-    if (best !== undefined) {
-      const table = this.#index[best.path]!.exact
-      for (const value of best.field.exact) {
-        const present = table.get(value)
-        if (present === undefined) table.set(value, [candidate])
-        else present.push(candidate)
+  put(id: string, trigger: MatchTrigger<T>): void {
+    this.delete(id)
+    for (const branch of this.#enter(id, trigger).branches) this.#hang(branch)
+  }
+
+  delete(id: string): void {
+    const entry = this.#entries.get(id)
+    if (entry === undefined) return
+    this.#entries.delete(id)
+    this.#fieldCount -= entry.fields
+    this.#searchedCount -= entry.searched
+    for (const branch of entry.branches) {
+      this.#unhang(branch)
+      for (const shared of branch.fields) {
+        shared.slot.release(shared)
+        if (shared.slot.uses === 0) this.#drop(shared.slot)
       }
-      return
     }
-    const first = needed.at(-1)
-    if (first === undefined) this.#always.push(candidate)
-    else this.#index[first.path]!.any.push(candidate)
   }
 
-  /** The targets of all triggers that match, in the order in which the triggers were given. */
+  #enter(id: string, { target, source_id, pattern }: MatchTrigger<T>): Entry<T> {
+    const entry: Entry<T> = { branches: [], fields: fieldsOf(pattern), searched: searchedOf(pattern), matched: 0 }
+    entry.branches = pattern.branches.map(branch => {
+      const fields = fieldsWithSource(branch, source_id).map(field => this.#slot(field.path).share(field))
+      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1 }
+    })
+    this.#entries.set(id, entry)
+    this.#fieldCount += entry.fields
+    this.#searchedCount += entry.searched
+    return entry
+  }
+
+  #slot(path: string): Slot<Hung<T>> {
+    const present = this.#slots.get(path)
+    if (present !== undefined) return present
+    const slot = new Slot<Hung<T>>(path)
+    let node = this.#root
+    for (const step of path.split('.')) node = node.grown(step)
+    node.slot = slot
+    this.#slots.set(path, slot)
+    return slot
+  }
+
+  #drop({ path }: Slot<Hung<T>>): void {
+    this.#slots.delete(path)
+    const steps = path.split('.')
+    let node = this.#root
+    for (const step of steps) node = node.children!.get(step)!
+    node.slot = null
+    this.#root.prune(steps)
+  }
+
+  #hang(branch: Hung<T>): void {
+    let [way] = branch.fields
+    let least = Infinity
+    for (const shared of branch.fields) {
+      const { conditions, absent } = shared.field
+      const cost = conditions.reduce((sum, condition) => sum + likelihood(condition, shared), absent ? 2 : 0)
+      if (cost < least) [way, least] = [shared, cost]
+    }
+    branch.way = way!
+    branch.place = way!.hung.length
+    way!.slot.hang(branch, way!)
+    if (way!.field.absent) this.#absent.add(way!.slot)
+  }
+
+  #unhang({ way, place }: Hung<T>): void {
+    const last = way.hung.pop()!
+    if (place < way.hung.length) {
+      way.hung[place] = last
+      last.place = place
+    }
+    if (way.hung.length > 0) return
+    way.slot.unindex(way)
+    if (way.slot.absent?.size === 0) this.#absent.delete(way.slot)
+  }
+
+  /** The targets of all triggers that match an event, in no order. */
   match(event: MatchEvent): T[] {
-    const leaves = new Leaves(this.#index.length)
-    leaves.collect(event, this.#trie, root, 0)
-    const found = new Map<number, T>()
-    const match = ++this.#matches
-    const consider = (candidates: Candidate<T>[]): void => {
-      for (const candidate of candidates) {
-        if (candidate.seen === match) continue
-        candidate.seen = match
-        const { trigger, order, fields } = candidate
-        if ((trigger.source_id !== null && trigger.source_id !== event.source_id) || found.has(order)) continue
-        if (branchHolds(fields, leaves)) found.set(order, trigger.target)
+    this.#gathering.begin()
+    walk(event, this.#root, this.#gathering)
+    return this.#matched()
+  }
+
+  /** The same for a payload as JSON text; undefined where it has to be parsed first. */
+  matchJson(attributes: Attributes, payload: Uint8Array): T[] | undefined {
+    return this.read(payload) ? this.matchRead(attributes) : undefined
+  }
+
+  /**
+   * Reads the JSON text of a payload without parsing it, for textAt and matchRead. Answers false where it has to be
+   * parsed first: it is no JSON, exceeds the limits, or is out of the ordinary.
+   */
+  read(payload: Uint8Array): boolean {
+    this.#gathering.begin()
+    return this.#scanner.scan(payload, this.#root.children?.get('payload') ?? nowhere, this.#gathering, 1)
+  }
+
+  /** The text at one of the paths that are always gathered, of what was read last; null where there is none. */
+  textAt(path: string): string | null {
+    const leaf = this.#gathering.first(this.#slots.get(path)!)
+    return leaf === null || leaf.element !== root || typeof leaf.value !== 'string' || leaf.value === '' ? null : leaf.value
+  }
+
+  /** The targets of all triggers that match an event whose payload was read last. */
+  matchRead(attributes: Attributes): T[] {
+    for (const name of attributeNames) {
+      const node = this.#root.children?.get(name)
+      if (node !== undefined) walk(attributes[name], node, this.#gathering, undefined, 1)
+    }
+    return this.#matched()
+  }
+
+  #matched(): T[] {
+    const { event, touched } = this.#gathering
+    this.#candidates = []
+    for (const slot of touched) {
+      if (slot.any !== undefined) for (const shared of slot.any) this.#led.maybe(shared)
+      for (let leaf = slot.first; leaf !== null; leaf = leaf.next) slot.visit(leaf.value, this.#led)
+    }
+    for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#led.maybe(shared)
+    const found: T[] = []
+    for (const way of this.#candidates) {
+      if (!this.#holds(way, event)) continue
+      for (const branch of way.hung) {
+        if (!branch.alone && branch.entry.matched === event) continue
+        if (!this.#branchHolds(branch, event)) continue
+        found.push(branch.target)
+        if (!branch.alone) branch.entry.matched = event
       }
     }
-    consider(this.#always)
-    for (const [path, present] of leaves.at.entries()) {
-      if (present === undefined) continue
-      const { exact, any } = this.#index[path]!
-      consider(any)
-      if (exact.size === 0) continue
-      for (const { value } of present) {
-        const candidates = exact.get(value)
-        if (candidates !== undefined) consider(candidates)
-      }
+    return found
+  }
+
+  readonly #led: Led<Hung<T>> = {
+    sure: shared => {
+      const { event } = this.#gathering
+      shared.decided = event
+      shared.holds = true
+      if (shared.led === event) return
+      shared.led = event
+      this.#candidates.push(shared)
+    },
+    maybe: shared => {
+      const { event } = this.#gathering
+      if (shared.led === event) return
+      shared.led = event
+      this.#candidates.push(shared)
+    },
+  }
+
+  #branchHolds({ fields }: Hung<T>, event: number): boolean {
+    let inArrays = 0
+    for (const shared of fields) {
+      if (!this.#holds(shared, event)) return false
+      const { slot, field } = shared
+      if (slot.in_arrays && slot.event === event) inArrays += field.absent ? 2 : 1
     }
-    return [...found].toSorted(([a], [b]) => a - b).map(([, target]) => target)
+    // One field below arrays finds its element by itself; an absence has to be looked at.
+    return inArrays < 2 || consistent(fields.map(({ field, slot }): Met => ({ field, first: this.#gathering.first(slot) })))
+  }
+
+  /** Whether a field holds for any value at its path, decided once for an event. */
+  #holds(shared: SharedField<Hung<T>>, event: number): boolean {
+    if (shared.decided === event) return shared.holds
+    const { slot, field } = shared
+    const there = slot.event === event
+    // What stands outside of arrays is absent in no element of any.
+    let holds = field.absent && (!there || slot.in_arrays)
+    if (there) for (let leaf = slot.first; leaf !== null && !holds; leaf = leaf.next) holds = shared.holdsFor(leaf)
+    shared.decided = event
+    shared.holds = holds
+    return holds
   }
 }
 
-/** The values of an event at some paths, each named once: for explanations, which look as the matcher looks. */
-export function valuesAt(event: MatchEvent, paths: readonly string[]): Scalar[][] {
-  const trie = newNode()
-  for (const [index, path] of paths.entries()) grow(trie, path).path = index
-  const leaves = new Leaves(paths.length)
-  leaves.collect(event, trie, root, 0)
-  return paths.map((_, index) => leaves.at[index]?.map(leaf => leaf.value) ?? [])
+const attributeNames = ['id', 'source_id', 'type', 'subject', 'timestamp', 'headers'] as const
+const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
+const nowhere = new PathNode<never>('payload')
+
+function fieldsOf({ branches }: CompiledPattern): number {
+  return branches.reduce((sum, { fields }) => sum + fields.length, 0)
+}
+
+function searchedOf({ branches }: CompiledPattern): number {
+  let count = 0
+  for (const { fields } of branches)
+    for (const { conditions } of fields) for (const { test } of conditions) if (test.kind === 'wildcard') count += searched(test.pieces).length
+  return count
+}
+
+/** The fields of a branch, and the source that its trigger listens to as one of them. */
+function fieldsWithSource({ fields }: Branch, source_id: string | null): readonly Field[] {
+  if (source_id === null) return fields
+  const own: Field = {
+    path: 'source_id',
+    conditions: [{ operator: 'equals', expected: source_id, test: { kind: 'equals', value: source_id } }],
+    absent: false,
+    exact: undefined,
+  }
+  return [...fields, own].toSorted((a, b) => (a.path < b.path ? -1 : 1))
 }

@@ -1,11 +1,77 @@
 // The payload of an event, read out of its body as it was received.
+import { Fault } from '../errors.ts'
 import type { BodyFormat } from '../store/store.ts'
+import { exceededLimit, type JsonLimits } from './json-text.ts'
 
+const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** UTF-8 bytes as text; throws on bytes that are none, and keeps a byte order mark, which JSON refuses. */
 export function strictUtf8(body: Uint8Array): string {
   return strictText.decode(body)
+}
+
+/** The payload of an event that comes in: parsed only where somebody asks for its value. */
+export class Payload {
+  readonly #limits: JsonLimits | undefined
+  #json: Uint8Array | undefined
+  #value: unknown
+
+  private constructor(json: Uint8Array | undefined, limits: JsonLimits | undefined, value: unknown) {
+    this.#json = json
+    this.#limits = limits
+    this.#value = value
+  }
+
+  static ofJson(json: Uint8Array, limits: JsonLimits): Payload {
+    return new Payload(json, limits, undefined)
+  }
+
+  static of(value: unknown): Payload {
+    return new Payload(undefined, undefined, value)
+  }
+
+  /** The JSON text, unless it has been parsed. */
+  get json(): Uint8Array | undefined {
+    return this.#json
+  }
+
+  /** Throws Fault bad_request for what is no JSON in UTF-8, or exceeds the limits. */
+  get value(): unknown {
+    if (this.#json !== undefined) {
+      const exceeded = exceededLimit(this.#json, this.#limits!)
+      if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
+      this.#value = parsed(this.#json)
+      this.#json = undefined
+    }
+    return this.#value
+  }
+}
+
+function parsed(json: Uint8Array): unknown {
+  try {
+    return JSON.parse(strictUtf8(json)) as unknown
+  } catch {
+    throw invalidJson()
+  }
+}
+
+/** For a body that cannot be read as what it says it is. */
+export function invalidJson(): Fault {
+  return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
+}
+
+/** The payload of a stored event, whose limits were held when it came. */
+export function storedPayload({ body_format, body }: { body_format: BodyFormat; body: Uint8Array }): Payload {
+  return body_format === 'json' ? Payload.ofJson(body, unlimited) : Payload.of(payloadOf(body_format, body))
+}
+
+/** The text of a member along a path of objects; null where there is none, or an empty one. */
+export function textAt(payload: unknown, path: string): string | null {
+  let value = payload
+  for (const step of path.split('.'))
+    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+  return typeof value === 'string' && value !== '' ? value : null
 }
 
 /** Throws a SyntaxError or TypeError when the body is not of its format. */

@@ -1,14 +1,11 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
-// triggers. The store is the truth; this follows each write after its commit, and the matcher is swapped as a whole.
+// triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
 import type { Bot, BotInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import type { DefinitionChange, Definitions, Noun, Stamp } from '../store/store.ts'
-import { Matcher, type MatchEvent } from './matcher.ts'
+import type { JsonLimits } from './json-text.ts'
+import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { compilePattern, type CompiledPattern } from './pattern.ts'
-
-export interface RegisteredTrigger {
-  trigger: Trigger
-  pattern: CompiledPattern
-}
+import { textAt, type Payload } from './payload.ts'
 
 /** A source with what was left out filled in. */
 export function completeSource(input: SourceInput, stamp: Stamp): Source {
@@ -26,53 +23,104 @@ export function completeBot(input: BotInput, stamp: Stamp, defaultMaxActive: num
   return { ...rest, max_active, enabled, ...stamp }
 }
 
+export interface RegistryOptions {
+  bot_max_active: number
+  limits: JsonLimits
+  /** where in payloads subjects may stand, by dotted path */
+  subject_paths: readonly string[]
+}
+
 export class Registry {
   readonly sources = new Map<string, Source>()
-  readonly triggers = new Map<string, RegisteredTrigger>()
+  readonly triggers = new Map<string, Trigger>()
   readonly bots = new Map<string, Bot>()
-  readonly #defaultMaxActive: number
-  #matcher: Matcher<RegisteredTrigger> = new Matcher([])
+  readonly #options: RegistryOptions
+  #matcher: Matcher<Trigger>
 
-  constructor(defaultMaxActive: number) {
-    this.#defaultMaxActive = defaultMaxActive
+  constructor(options: RegistryOptions) {
+    this.#options = options
+    this.#matcher = this.#newMatcher([])
+  }
+
+  #newMatcher(triggers: Trigger[]): Matcher<Trigger> {
+    const { limits, subject_paths } = this.#options
+    return new Matcher(
+      triggers.map(trigger => [trigger.id, matchable(trigger)]),
+      limits,
+      subject_paths.map(path => `payload.${path}`),
+    )
   }
 
   load({ sources, triggers, bots }: Definitions): void {
     for (const source of sources) this.sources.set(source.id, completeSource(source, stampOf(source)))
-    for (const bot of bots) this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#defaultMaxActive))
-    for (const trigger of triggers) this.#setTrigger(withoutStamp(trigger), stampOf(trigger))
-    this.#rebuild()
+    for (const bot of bots) this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#options.bot_max_active))
+    for (const trigger of triggers) {
+      this.triggers.set(trigger.id, completeTrigger(withoutStamp(trigger), stampOf(trigger)))
+    }
+    this.#matcher = this.#newMatcher([...this.triggers.values()].filter(trigger => trigger.enabled))
   }
 
   /** Follows changes that are committed; stamps in the order of the changes. */
   apply(changes: DefinitionChange[], stamps: (Stamp | null)[]): void {
     for (const [index, { noun, id, definition }] of changes.entries()) {
       const stamp = stamps[index]
-      if (definition === null || stamp == null) this.#table(noun).delete(id)
+      if (definition === null || stamp == null) this.#delete(noun, id)
       else if (noun === 'source') this.sources.set(id, completeSource(definition as SourceInput, stamp))
-      else if (noun === 'bot') this.bots.set(id, completeBot(definition as BotInput, stamp, this.#defaultMaxActive))
+      else if (noun === 'bot') this.bots.set(id, completeBot(definition as BotInput, stamp, this.#options.bot_max_active))
       else this.#setTrigger(definition as TriggerInput, stamp)
     }
-    if (changes.some(change => change.noun === 'trigger')) this.#rebuild()
   }
 
   #table(noun: Noun): Map<string, unknown> {
     return { source: this.sources, trigger: this.triggers, bot: this.bots }[noun]
   }
 
+  #delete(noun: Noun, id: string): void {
+    this.#table(noun).delete(id)
+    if (noun === 'trigger') this.#matcher.delete(id)
+  }
+
   #setTrigger(input: TriggerInput, stamp: Stamp): void {
-    this.triggers.set(input.id, { trigger: completeTrigger(input, stamp), pattern: compilePattern(input.filter) })
+    const trigger = completeTrigger(input, stamp)
+    this.triggers.set(input.id, trigger)
+    if (trigger.enabled) this.#matcher.put(input.id, matchable(trigger))
+    else this.#matcher.delete(input.id)
   }
 
-  #rebuild(): void {
-    const enabled = [...this.triggers.values()].filter(({ trigger }) => trigger.enabled).toSorted((a, b) => (a.trigger.id < b.trigger.id ? -1 : 1))
-    this.#matcher = new Matcher(enabled.map(target => ({ source_id: target.trigger.event_source_id, pattern: target.pattern, target })))
+  /** Why a filter cannot join the others, in words, or undefined; id: the trigger that it would be of. */
+  exceeded(id: string, pattern: CompiledPattern): string | undefined {
+    return this.#matcher.exceeded(pattern, id)
   }
 
-  /** The enabled triggers whose filter an event matches, by id. */
-  match(event: MatchEvent): RegisteredTrigger[] {
-    return this.#matcher.match(event)
+  /**
+   * The enabled triggers whose filter an event matches, by id. With subject paths, the subject is the first text that
+   * stands at one of them. Throws SyntaxError for a payload that is no JSON.
+   */
+  match(event: Attributes, payload: Payload, subject_paths: readonly string[] = []): { matched: Trigger[]; subject: string | null } {
+    const { json } = payload
+    if (json === undefined || !this.#matcher.read(json)) {
+      const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => textAt(payload.value, path))
+      return { matched: byId(this.#matcher.match({ ...event, subject, payload: payload.value })), subject }
+    }
+    const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => this.#matcher.textAt(`payload.${path}`))
+    return { matched: byId(this.#matcher.matchRead({ ...event, subject })), subject }
   }
+}
+
+function firstText(paths: readonly string[], at: (path: string) => string | null): string | null {
+  for (const path of paths) {
+    const text = at(path)
+    if (text !== null) return text
+  }
+  return null
+}
+
+function matchable(target: Trigger): MatchTrigger<Trigger> {
+  return { source_id: target.event_source_id, pattern: compilePattern(target.filter), target }
+}
+
+function byId(found: Trigger[]): Trigger[] {
+  return found.length < 2 ? found : found.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
 function stampOf({ version, created_at, updated_at }: Stamp): Stamp {

@@ -11,9 +11,10 @@ const folder = 'test/fixtures/gitea-webhooks'
 const index = JSON.parse(readFileSync(`${folder}/index.json`, 'utf8')) as { secret: string; deliveries: { file: string; event: string; signature: string }[] }
 const secret = Buffer.from(index.secret)
 const now = 1_614_265_330_000
+const limits = { json_depth: 64, json_tokens: 100_000 }
 
 function delivery(body: Uint8Array | string, headers: Record<string, string>, changes: Partial<Delivery> = {}): Delivery {
-  return { headers: new Map(Object.entries(headers)), body: Buffer.from(body), media_type: 'application/json', query_payload: null, now, ...changes }
+  return { headers: new Map(Object.entries(headers)), body: Buffer.from(body), media_type: 'application/json', query_payload: null, limits, now, ...changes }
 }
 
 /** ok, or the reason of the refusal. */
@@ -156,7 +157,7 @@ describe('tokens', () => {
     const read = providers.gitlab.read(
       delivery('{"project": {"path_with_namespace": "acme/site"}}', { 'x-gitlab-event': 'Push Hook', 'x-gitlab-event-uuid': 'u1', 'idempotency-key': 'k1' }),
     )
-    expect(read).toMatchObject([{ type: 'Push Hook', subject: 'acme/site', delivery_key: 'k1' }])
+    expect(read).toMatchObject([{ type: 'Push Hook', subject_paths: ['project.path_with_namespace'], delivery_key: 'k1' }])
   })
   test('bearer', () => {
     const check = (authorization: string): string => verdict(providers.bearer, delivery('{}', { authorization }), [Buffer.from('abc')])
@@ -176,8 +177,13 @@ describe('event types of Forgejo', () => {
   ] as [Record<string, string>, string | null][])('%j is %s', (headers, type) => {
     expect(providers.forgejo.read(delivery('{}', headers))[0]!.type).toBe(type)
   })
-  test('payloads of Actions have their repository in the run', () => {
-    expect(providers.forgejo.read(delivery('{"run": {"repository": {"full_name": "a/b"}}}', {}))[0]!.subject).toBe('a/b')
+  test('payloads of Actions have their repository in the run', async () => {
+    const { call, post } = await freshRouter({}, { SECRET: 's' })
+    await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }] } } })
+    const body = '{"run": {"repository": {"full_name": "a/b"}}}'
+    const signature = createHmac('sha256', 's').update(body).digest('hex')
+    const { event_id } = (await post('forge', body, { 'content-type': 'application/json', 'x-forgejo-signature': signature })).body
+    expect((await call('event.get', { event_id: event_id as string })).subject).toBe('a/b')
   })
 })
 

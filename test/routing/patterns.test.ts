@@ -4,11 +4,14 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { explainMatch } from '../../src/routing/explain.ts'
 import { Matcher, type MatchEvent } from '../../src/routing/matcher.ts'
-import { compilePattern, folded, inexactNumber, PatternError } from '../../src/routing/pattern.ts'
+import { folded } from '../../src/routing/conditions.ts'
+import { PatternError } from '../../src/routing/pattern-limits.ts'
+import { compilePattern, inexactNumber } from '../../src/routing/pattern.ts'
+import { alternatives, anyPair, eventOf, nestedEvent, nestedPattern, pairs, patternOf, patternsOf } from '../support/pattern-pairs.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 
 function matches(pattern: unknown, event: unknown): boolean {
-  return new Matcher([{ source_id: null, pattern: compilePattern(pattern), target: true }]).match(event as MatchEvent).length > 0
+  return new Matcher([['one', { source_id: null, pattern: compilePattern(pattern), target: true }]]).match(event as MatchEvent).length > 0
 }
 
 const text = readFileSync('src/routing/PATTERNS.md', 'utf8')
@@ -34,71 +37,6 @@ describe('PATTERNS.md', () => {
     expect(() => compilePattern(JSON.parse(pattern))).toThrow(reason)
   })
 })
-
-// Few keys and values, so that patterns and events meet.
-const key = fc.constantFrom('a', 'b', 'c', 'a.b', 'z', '', 'b-c')
-const word = fc.constantFrom('', 'x', 'xy', 'xyx', 'X', 'ß', 'ẞ', 'K', 'k', '😀', 'a*b', 'a\\b', '1', '10.0.0.1', '10.9.9.9')
-const number = fc.constantFrom(0, -0, 1, 1.5, -3, 1e21, 5)
-const scalar = fc.oneof(word, number, fc.boolean(), fc.constant(null))
-const eventValue = fc.letrec(tie => ({
-  value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 3 }), fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true })),
-})).value
-const eventOf = fc.dictionary(key, eventValue, { maxKeys: 4, noNullPrototype: true })
-
-const affixArgument = fc.oneof(
-  word,
-  word.map(each => ({ 'equals-ignore-case': each })),
-)
-const textTests = fc.oneof(
-  affixArgument.map(prefix => ({ prefix })),
-  affixArgument.map(suffix => ({ suffix })),
-  word.map(each => ({ 'equals-ignore-case': each })),
-  fc.constantFrom('*', 'x*', '*x', 'x*x', '*y*', '', 'a\\*b', 'a\\\\b', '*ß', 'x*y*x').map(wildcard => ({ wildcard })),
-)
-const excluding = fc.oneof(fc.array(word, { minLength: 1, maxLength: 3 }), fc.array(number, { minLength: 1, maxLength: 3 }), word, number, textTests)
-const alternative = fc.oneof(
-  { weight: 4, arbitrary: scalar },
-  textTests,
-  excluding.map(each => ({ 'anything-but': each })),
-  fc.constantFrom(['=', 1], ['<', 1], ['>=', 0], ['>', 0, '<=', 1.5], ['>', -5, '<', 0]).map(numeric => ({ numeric })),
-  fc.boolean().map(exists => ({ exists })),
-  fc.constantFrom('10.0.0.0/8', '10.0.0.1/32', '0.0.0.0/0').map(cidr => ({ cidr })),
-)
-const patternOf = fc.letrec<{ pattern: Record<string, unknown> }>(tie => ({
-  pattern: fc.oneof(
-    { maxDepth: 3, withCrossShrink: true },
-    fc.dictionary(key, fc.array(alternative, { minLength: 1, maxLength: 3 }), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
-    fc.dictionary(key, fc.oneof(fc.array(alternative, { minLength: 1, maxLength: 2 }), tie('pattern')), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
-    fc.tuple(key, fc.array(tie('pattern'), { minLength: 2, maxLength: 3 })).map(([, $or]) => ({ $or })),
-  ),
-})).pattern
-
-// Objects in arrays, with so few values that consistency decides.
-const bit = fc.constantFrom(0, 1)
-const inner = fc.letrec(tie => ({
-  object: fc.record(
-    { b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')), c: fc.oneof(bit, tie('list')), d: bit, z: bit },
-    { requiredKeys: [], noNullPrototype: true },
-  ),
-  list: fc.oneof({ maxDepth: 3 }, bit, fc.array(tie('object'), { minLength: 1, maxLength: 3 })),
-})).list
-const nestedEvent = fc.record({ a: inner, q: inner }, { requiredKeys: ['a'], noNullPrototype: true })
-const path = fc.constantFrom('a.b', 'a.c', 'a.d', 'a.z', 'a.b.b', 'a.b.c', 'a.b.d', 'a.c.b', 'a.c.d', 'a', 'q.b', 'q.c', 'q.d', 'q.b.d')
-const nestedTest = fc.constantFrom<unknown[]>(
-  [0],
-  [1],
-  [0, 1],
-  [{ exists: false }],
-  [{ exists: true }],
-  [{ exists: false }, 1],
-  [{ 'anything-but': 0 }],
-  [{ numeric: ['>', 0] }],
-)
-const nestedPattern = fc.dictionary(path, nestedTest, { minKeys: 1, maxKeys: 4, noNullPrototype: true })
-const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
-
-/** SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
-const pairs = Number(process.env.SIGNALBOX_PAIRS ?? 20_000)
 
 function compiled(pattern: unknown): ReturnType<typeof compilePattern> | undefined {
   try {
@@ -130,12 +68,27 @@ describe('the matcher and the judge agree', () => {
     expect(judged / pairs).toBeGreaterThan(0.7)
   })
 
+  test.each(Object.entries(alternatives))('on %s alone', (_operator, one) => {
+    fc.assert(
+      fc.property(patternsOf(one as fc.Arbitrary<unknown>), eventOf, (pattern, event) => {
+        const known = compiled(pattern)
+        if (known === undefined) return
+        const wanted = referenceMatches(pattern, event)
+        expect(matches(pattern, event)).toBe(wanted)
+        expect(explainMatch(known, event as never).matched).toBe(wanted)
+      }),
+      { numRuns: pairs / 10 },
+    )
+  })
+
   test('with many triggers at once, each is found exactly when it would be alone', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(patternOf, nestedPattern), { minLength: 2, maxLength: 12 }), fc.oneof(eventOf, nestedEvent), (patterns, event) => {
         const known = patterns.filter(pattern => compiled(pattern) !== undefined)
-        const matcher = new Matcher(known.map((pattern, target) => ({ source_id: null, pattern: compilePattern(pattern), target })))
-        expect(matcher.match(event as never)).toEqual(known.flatMap((pattern, index) => (referenceMatches(pattern, event) ? [index] : [])))
+        const matcher = new Matcher(known.map((pattern, target) => [String(target), { source_id: null, pattern: compilePattern(pattern), target }]))
+        expect(matcher.match(event as never).toSorted((a, b) => a - b)).toEqual(
+          known.flatMap((pattern, index) => (referenceMatches(pattern, event) ? [index] : [])),
+        )
       }),
       { numRuns: pairs / 10 },
     )

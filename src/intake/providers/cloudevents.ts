@@ -2,7 +2,7 @@
 import { Fault } from '../../errors.ts'
 import { elementTexts } from '../../routing/json-text.ts'
 import { verifyBearer } from './bearer.ts'
-import { strictUtf8 } from '../../routing/payload.ts'
+import { Payload } from '../../routing/payload.ts'
 import { plainBody, type Delivery, type Provider, type ReadEvent } from './provider.ts'
 
 const structured = 'application/cloudevents+json'
@@ -44,7 +44,7 @@ function fromEnvelope(envelope: unknown, body: Uint8Array): ReadEvent {
     attributes.set(name, isText ? value : String(value))
   }
   const { data, data_base64 } = envelope as { data?: unknown; data_base64?: unknown }
-  return { ...fromAttributes(attributes), payload: data ?? data_base64 ?? null, body, body_format: 'cloudevent' }
+  return { ...fromAttributes(attributes), payload: Payload.of(data ?? data_base64 ?? null), body, body_format: 'cloudevent' }
 }
 
 function fromHeaders(delivery: Delivery): ReadEvent {
@@ -60,8 +60,8 @@ function fromHeaders(delivery: Delivery): ReadEvent {
   return { ...fromAttributes(attributes), ...plainBody(delivery) }
 }
 
-function readBatch(body: Uint8Array): ReadEvent[] {
-  const list: unknown = JSON.parse(strictUtf8(body))
+function readBatch({ body, limits }: Delivery): ReadEvent[] {
+  const list = Payload.ofJson(body, limits).value
   if (!Array.isArray(list)) throw invalid('a batch of CloudEvents is a JSON array')
   if (list.length > 1000) throw invalid(`a batch holds at most 1000 CloudEvents; found ${list.length}`)
   const texts = elementTexts(body)
@@ -74,13 +74,14 @@ export const cloudevents: Provider = {
   single_headers: ['authorization', 'ce-id', 'ce-source', 'ce-type', 'ce-specversion', 'ce-subject', 'ce-time'],
   media_types: null,
   signs_body_only: false,
+  subject_paths: [],
   takes_get: false,
   verify(delivery, secrets) {
     if (secrets.length > 0) verifyBearer(delivery, secrets)
   },
   read(delivery) {
-    if (delivery.media_type === batched) return readBatch(delivery.body)
-    if (delivery.media_type === structured) return [fromEnvelope(JSON.parse(strictUtf8(delivery.body)), delivery.body)]
+    if (delivery.media_type === batched) return readBatch(delivery)
+    if (delivery.media_type === structured) return [fromEnvelope(Payload.ofJson(delivery.body, delivery.limits).value, delivery.body)]
     return [fromHeaders(delivery)]
   },
 }

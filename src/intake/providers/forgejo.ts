@@ -1,6 +1,9 @@
 // Forgejo and Gitea. The signature is a bare hex HMAC of the JSON text, also where that travels in a form or a query;
 // the event type is the finer X-*-Event-Type before X-*-Event. Both send each other's headers and GitHub's.
-import { forgeEvent, forgePayload, requiredHeader, textAt, verifyHex, type Provider } from './provider.ts'
+import { forgeEvent, forgePayload, requiredHeader, verifyHex, type Provider } from './provider.ts'
+
+/** Payloads of Actions have no repository of their own, only their run's. */
+const subject_paths = ['repository.full_name', 'run.repository.full_name'] as const
 
 /** The rules of a forge, by the brand of the headers that it signs with. */
 export function forge(name: 'forgejo' | 'gitea'): Provider {
@@ -16,9 +19,8 @@ export function forge(name: 'forgejo' | 'gitea'): Provider {
     signs_body_only: true,
     takes_get: true,
     verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, '', forgePayload(delivery).json, secrets),
-    // Payloads of Actions have no repository of their own, only their run's.
-    read: delivery =>
-      forgeEvent(delivery, types, ids, payload => textAt(payload, 'repository', 'full_name') ?? textAt(payload, 'run', 'repository', 'full_name')),
+    subject_paths,
+    read: delivery => forgeEvent(delivery, types, ids, subject_paths),
   }
 }
 

@@ -1,6 +1,7 @@
 // GitHub: sha256=<hex HMAC> over the raw body, also when that is a form.
-import { forgeEvent, requiredHeader, textAt, verifyHex, type Provider } from './provider.ts'
+import { forgeEvent, requiredHeader, verifyHex, type Provider } from './provider.ts'
 
+const subject_paths = ['repository.full_name'] as const
 const signature = 'x-hub-signature-256'
 
 export const github: Provider = {
@@ -11,5 +12,6 @@ export const github: Provider = {
   signs_body_only: true,
   takes_get: false,
   verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, 'sha256=', delivery.body, secrets),
-  read: delivery => forgeEvent(delivery, ['x-github-event'], ['x-github-delivery'], payload => textAt(payload, 'repository', 'full_name')),
+  subject_paths,
+  read: delivery => forgeEvent(delivery, ['x-github-event'], ['x-github-delivery'], subject_paths),
 }

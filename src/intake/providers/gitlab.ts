@@ -1,8 +1,9 @@
 // GitLab: the secret itself in X-Gitlab-Token, or, with a signing token (whsec_...), Standard Webhooks signatures.
 // Which of the two is decided by the secret alone, so that a delivery cannot choose the weaker one.
-import { deliveryKey, firstHeader, forgeEvent, requiredHeader, textAt, unauthorized, verifyToken, type Provider } from './provider.ts'
+import { deliveryKey, firstHeader, forgeEvent, requiredHeader, unauthorized, verifyToken, type Provider } from './provider.ts'
 import { isSigningKey, signingKeyFault, standardHeaders, verifyStandard } from './standard.ts'
 
+const subject_paths = ['project.path_with_namespace'] as const
 const ids = ['webhook-id', 'idempotency-key', 'x-gitlab-event-uuid'] as const
 
 export const gitlab: Provider = {
@@ -18,8 +19,9 @@ export const gitlab: Provider = {
     if (signing.length > 0) return verifyStandard(delivery, signing)
     if (!verifyToken(requiredHeader(delivery, 'x-gitlab-token'), secrets)) throw unauthorized('X-Gitlab-Token is not the secret of this source', 'E_TOKEN')
   },
+  subject_paths,
   read(delivery) {
-    const events = forgeEvent(delivery, ['x-gitlab-event'], [], payload => textAt(payload, 'project', 'path_with_namespace'))
+    const events = forgeEvent(delivery, ['x-gitlab-event'], [], subject_paths)
     const delivery_key = deliveryKey(firstHeader(delivery, ids) ?? undefined)
     return events.map(event => ({ ...event, delivery_key }))
   },

@@ -7,6 +7,7 @@ export const none: Provider = {
   single_headers: ['idempotency-key', 'webhook-id', 'x-event-type'],
   media_types: null,
   signs_body_only: false,
+  subject_paths: [],
   takes_get: false,
   verify: () => undefined,
   read: delivery => [

@@ -1,7 +1,8 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { Fault } from '../../errors.ts'
-import { formPayload, payloadOf } from '../../routing/payload.ts'
+import type { JsonLimits } from '../../routing/json-text.ts'
+import { formPayload, Payload, payloadOf } from '../../routing/payload.ts'
 import type { BodyFormat } from '../../store/store.ts'
 
 export interface Delivery {
@@ -12,6 +13,8 @@ export interface Delivery {
   media_type: string
   /** the payload query parameter of a GET delivery */
   query_payload: string | null
+  /** of what is parsed */
+  limits: JsonLimits
   now: number
 }
 
@@ -21,7 +24,9 @@ export interface ReadEvent {
   subject: string | null
   timestamp: number | null
   delivery_key: string | null
-  payload: unknown
+  payload: Payload
+  /** where in the payload its subject may stand; subject is null then */
+  subject_paths?: readonly string[]
   body: Uint8Array
   body_format: BodyFormat
   /** header-like attributes that come inside the body */
@@ -38,6 +43,8 @@ export interface Provider {
   media_types: readonly string[] | null
   /** its signature covers the body but not the delivery id */
   signs_body_only: boolean
+  /** where subjects may stand in its payloads, by dotted path */
+  subject_paths: readonly string[]
   /** GET deliveries carry the payload in the query */
   takes_get: boolean
   /** Why a secret cannot be used as a key, or undefined when it can. */
@@ -109,14 +116,6 @@ export function firstHeader(delivery: Delivery, names: readonly string[]): strin
   return null
 }
 
-/** The text of a member along a path of objects; null where there is none. */
-export function textAt(payload: unknown, ...path: string[]): string | null {
-  let value = payload
-  for (const step of path)
-    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
-  return typeof value === 'string' && value !== '' ? value : null
-}
-
 /** What a forge signs: the JSON text, be it the body, a form field or a query parameter. */
 export function forgePayload(delivery: Delivery): { json: Uint8Array; body: Uint8Array; body_format: BodyFormat } {
   if (delivery.query_payload !== null) {
@@ -130,21 +129,16 @@ export function forgePayload(delivery: Delivery): { json: Uint8Array; body: Uint
 }
 
 /** The event of a forge: type from headers, subject the repository. */
-export function forgeEvent(
-  delivery: Delivery,
-  typeHeaders: readonly string[],
-  idHeaders: readonly string[],
-  subject: (payload: unknown) => string | null,
-): ReadEvent[] {
-  const { body, body_format } = forgePayload(delivery)
-  const payload = payloadOf(body_format, body)
+export function forgeEvent(delivery: Delivery, typeHeaders: readonly string[], idHeaders: readonly string[], subject_paths: readonly string[]): ReadEvent[] {
+  const { json, body, body_format } = forgePayload(delivery)
   return [
     {
       type: firstHeader(delivery, typeHeaders),
-      subject: subject(payload),
+      subject: null,
+      subject_paths,
       timestamp: null,
       delivery_key: deliveryKey(firstHeader(delivery, idHeaders) ?? undefined),
-      payload,
+      payload: Payload.ofJson(json, delivery.limits),
       body,
       body_format,
     },
@@ -162,5 +156,5 @@ export function plainBody(delivery: Delivery): Pick<ReadEvent, 'payload' | 'body
         : media_type.startsWith('text/')
           ? 'text'
           : 'binary'
-  return { payload: payloadOf(body_format, body), body, body_format }
+  return { payload: body_format === 'json' ? Payload.ofJson(body, delivery.limits) : Payload.of(payloadOf(body_format, body)), body, body_format }
 }

@@ -1,7 +1,8 @@
 // Standard Webhooks 1.0.0: v1 signatures, base64 HMAC-SHA256 over id.timestamp.body, good for 5 minutes.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { Fault } from '../../errors.ts'
-import { plainBody, requiredHeader, textAt, unauthorized, type Delivery, type Provider } from './provider.ts'
+import { textAt } from '../../routing/payload.ts'
+import { plainBody, requiredHeader, unauthorized, type Delivery, type Provider } from './provider.ts'
 
 const toleranceS = 300
 const mostSignatures = 10
@@ -61,12 +62,13 @@ export const standard: Provider = {
   single_headers: standardHeaders,
   media_types: ['application/json'],
   signs_body_only: false,
+  subject_paths: [],
   takes_get: false,
   secret_fault: signingKeyFault,
   verify: verifyStandard,
   read(delivery) {
     const body = plainBody(delivery)
     const timestamp = Number(delivery.headers.get('webhook-timestamp')) * 1000
-    return [{ ...body, type: textAt(body.payload, 'type'), subject: null, timestamp, delivery_key: delivery.headers.get('webhook-id') ?? null }]
+    return [{ ...body, type: textAt(body.payload.value, 'type'), subject: null, timestamp, delivery_key: delivery.headers.get('webhook-id') ?? null }]
   },
 }

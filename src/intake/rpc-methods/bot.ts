@@ -28,7 +28,7 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     },
     async 'bot.delete'({ bot_id, version }) {
       const bot = found(bot_id)
-      const users = [...registry.triggers.values()].filter(({ trigger }) => trigger.action.bot_id === bot_id).map(({ trigger }) => trigger.id)
+      const users = [...registry.triggers.values()].filter(trigger => trigger.action.bot_id === bot_id).map(trigger => trigger.id)
       if (users.length > 0)
         throw new Fault(
           'conflict',

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { elementTexts, valueText } from '../../routing/json-text.ts'
+import { Payload } from '../../routing/payload.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
@@ -26,9 +27,9 @@ async function registered(
     if (!same) changes.push({ noun, id: definition.id, definition, at })
   }
   consider('source', input, completeSource(input, stampless), registry.sources.get(input.id))
-  for (const trigger of inputs) consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id)?.trigger)
+  for (const trigger of inputs) consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id))
   await writeDefinitions(context, changes)
-  return { source: registry.sources.get(input.id)!, triggers: inputs.map(({ id }) => registry.triggers.get(id)!.trigger), changes: report }
+  return { source: registry.sources.get(input.id)!, triggers: inputs.map(({ id }) => registry.triggers.get(id)!), changes: report }
 }
 
 export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
@@ -46,7 +47,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         subject: subject ?? null,
         timestamp: time ?? null,
         headers: headers ?? {},
-        payload,
+        payload: Payload.of(payload),
         body,
         body_format: 'json',
         delivery_key: idempotency_key ?? null,
@@ -65,7 +66,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       const inputs = triggers.map(trigger => ({
         ...trigger,
         event_source_id: trigger.event_source_id === undefined ? source.id : trigger.event_source_id,
-        enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.trigger.enabled ?? true,
+        enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.enabled ?? true,
       }))
       const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
       for (const [index, trigger] of inputs.entries())

@@ -1,7 +1,6 @@
 // event.get and event.query: the log.
 import type { Event, EventQueryParams, EventSummary } from '../../contract/types.ts'
-import { eventView } from '../../routing/accept.ts'
-import { matches } from '../../routing/explain.ts'
+import { LogFilter } from '../../routing/log-filter.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
@@ -44,14 +43,14 @@ async function filtered(
   limit: number,
   after: number | null,
 ): Promise<{ lines: EventLine[]; next: number | null }> {
-  const pattern = compiledFilter(filter, text, 'filter')
+  const wanted = new LogFilter([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
   const lines: EventLine[] = []
   let last = after
   for (let scanned = 0; scanned < maxScanned; scanned += scanPage) {
     const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true })) as StoredEvent[]
     for (const event of page) {
       last = event.seq
-      if (matches(pattern, eventView(event))) lines.push(lineOf(event))
+      if (wanted.match(event).length > 0) lines.push(lineOf(event))
       if (lines.length === limit) return { lines, next: last }
     }
     if (page.length < scanPage) return { lines, next: null }

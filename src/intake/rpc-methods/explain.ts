@@ -1,9 +1,8 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
 import type { ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
-import { eventView } from '../../routing/accept.ts'
-import { explainMatch } from '../../routing/explain.ts'
-import type { MatchEvent } from '../../routing/matcher.ts'
-import { compilePattern } from '../../routing/pattern.ts'
+import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
+import { eventView } from '../../routing/log-filter.ts'
+import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
@@ -13,7 +12,7 @@ const maxExplained = 100
 
 /** The trigger as it decided about the event, or as it is now. */
 async function deciding({ registry, store }: Context, event: StoredEvent, trigger_id: string): Promise<Trigger> {
-  const present = registry.triggers.get(trigger_id)?.trigger
+  const present = registry.triggers.get(trigger_id)
   const version = event.decisions.find(decision => decision.trigger_id === trigger_id)?.trigger_version
   if (present !== undefined && (version === undefined || version === present.version)) return present
   const then = version === undefined ? null : await store.triggerVersion(trigger_id, version)
@@ -66,8 +65,13 @@ function gates(context: Context, event: StoredEvent, trigger: Trigger, matched: 
   return result
 }
 
-function decision(context: Context, event: StoredEvent, view: MatchEvent, trigger: Trigger, runs: StoredRun[]): ExplainedDecision & { failing: number } {
-  const { matched, reason, conditions, failing } = explainMatch(compilePattern(trigger.filter), view)
+interface Deciding {
+  trigger: Trigger
+  pattern: CompiledPattern
+}
+
+function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger, pattern }: Deciding, runs: StoredRun[]): ExplainedDecision {
+  const { matched, reason, conditions } = explainOn(pattern, sheet)
   const own = runs.filter(run => run.trigger_id === trigger.id)
   return {
     trigger_id: trigger.id,
@@ -77,27 +81,30 @@ function decision(context: Context, event: StoredEvent, view: MatchEvent, trigge
     conditions,
     gates: gates(context, event, trigger, matched, reason, own),
     run_ids: own.map(run => run.id),
-    failing,
   }
 }
 
 function candidates({ registry }: Context, event: StoredEvent): string[] {
-  const listening = [...registry.triggers.values()].filter(({ trigger }) => trigger.event_source_id === null || trigger.event_source_id === event.source_id)
-  return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(({ trigger }) => trigger.id)])]
+  const listening = [...registry.triggers.values()].filter(trigger => trigger.event_source_id === null || trigger.event_source_id === event.source_id)
+  return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(trigger => trigger.id)])]
 }
 
 export function explainMethods(context: Context): Pick<Handlers, 'event.explain'> {
   return {
     async 'event.explain'({ event_id, trigger_id }) {
       const event = await storedEvent(context, event_id)
-      const view = eventView(event)
       const runs = await context.store.runs({ event_id, limit: 500, after: null })
       const ids = trigger_id === undefined ? candidates(context, event) : [trigger_id]
       const triggers = await Promise.all(ids.map(id => deciding(context, event, id)))
-      const decisions = triggers
-        .map(trigger => decision(context, event, view, trigger, runs))
-        .toSorted((a, b) => a.failing - b.failing || (a.trigger_id < b.trigger_id ? -1 : 1))
-      return { decisions: decisions.slice(0, maxExplained).map(({ failing: _, ...shown }) => shown) }
+      const all = triggers.map((trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
+      const sheet = new Sheet(
+        eventView(event),
+        all.map(each => each.pattern),
+      )
+      const nearest = all
+        .map(each => ({ ...each, distance: verdictOn(each.pattern, sheet).distance }))
+        .toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
+      return { decisions: nearest.slice(0, maxExplained).map(each => decision(context, event, sheet, each, runs)) }
     },
   }
 }

@@ -1,7 +1,7 @@
 // event.replay: new runs for events of the log.
 import type { EventReplayParams } from '../../contract/types.ts'
-import { eventView } from '../../routing/accept.ts'
-import { matches } from '../../routing/explain.ts'
+import { LogFilter } from '../../routing/log-filter.ts'
+import { compilePattern } from '../../routing/pattern.ts'
 import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, storedEvent, type Context } from './context.ts'
@@ -14,21 +14,24 @@ const maxReplayed = 1000
 
 /** Requests for the selected events, each planned as it is read: bodies are not kept. */
 async function planned(
-  { store, acceptor }: Context,
+  { store, acceptor, registry }: Context,
   { event_id, query, trigger_id, mode = 'missing', limit = maxReplayed }: EventReplayParams,
   filterText: Uint8Array | undefined,
 ): Promise<{ requests: ReplayRequest[]; more: boolean }> {
-  const plan = (event: StoredEvent): ReplayRequest => acceptor.plan(event, trigger_id, mode === 'missing')
+  const target = trigger_id === undefined ? undefined : registry.triggers.get(trigger_id)!
+  const only = target === undefined ? undefined : new LogFilter([{ source_id: target.event_source_id, pattern: compilePattern(target.filter), target }])
+  const plan = (event: StoredEvent): ReplayRequest => acceptor.plan(event, only, mode === 'missing')
   if (event_id !== undefined) return { requests: [plan(await storedEvent({ store }, event_id))], more: false }
   const { filter, ...selection } = query!
-  const pattern = filter === undefined ? undefined : compiledFilter(filter, filterText, 'query.filter')
+  const wanted =
+    filter === undefined ? undefined : new LogFilter([{ source_id: null, pattern: compiledFilter(filter, filterText, 'query.filter'), target: true }])
   const requests: ReplayRequest[] = []
   let after: number | null = null
   for (let scanned = 0; scanned < maxScanned; scanned += replayPage) {
     const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true })) as StoredEvent[]
     for (const event of page) {
       after = event.seq
-      if (pattern !== undefined && !matches(pattern, eventView(event))) continue
+      if (wanted?.match(event).length === 0) continue
       if (requests.length === limit) return { requests, more: true }
       requests.push(plan(event))
     }

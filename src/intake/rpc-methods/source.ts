@@ -89,7 +89,7 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
     },
     async 'source.delete'({ source_id, version }) {
       const source = found(source_id)
-      const users = [...registry.triggers.values()].filter(({ trigger }) => trigger.event_source_id === source_id).map(({ trigger }) => trigger.id)
+      const users = [...registry.triggers.values()].filter(trigger => trigger.event_source_id === source_id).map(trigger => trigger.id)
       if (users.length > 0)
         throw new Fault(
           'conflict',

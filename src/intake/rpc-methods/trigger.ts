@@ -1,11 +1,12 @@
 // trigger.*, and the checks that a trigger passes before it is written.
 import type { Action, DraftEvent, DraftTrigger, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { eventView } from '../../routing/accept.ts'
 import { explainMatch } from '../../routing/explain.ts'
 import { checkTemplate, InputsError, renderTemplate } from '../../routing/inputs.ts'
+import { eventView } from '../../routing/log-filter.ts'
 import type { MatchEvent } from '../../routing/matcher.ts'
-import { compilePattern, inexactNumber, PatternError, type CompiledPattern } from '../../routing/pattern.ts'
+import { PatternError } from '../../routing/pattern-limits.ts'
+import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, pageById, storedEvent, writeDefinitions, type Context } from './context.ts'
@@ -29,7 +30,8 @@ export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at
 /** Everything about a trigger that its schema cannot say. aboutToBe: a source that is written with it. */
 export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, aboutToBe?: string): Promise<void> {
   const { registry, expressions } = context
-  compiledFilter(trigger.filter, text, `${at}.filter`)
+  const exceeded = registry.exceeded(trigger.id, compiledFilter(trigger.filter, text, `${at}.filter`))
+  if (exceeded !== undefined) throw invalid(`${at}.filter`, `is refused: ${exceeded}`)
   const source = trigger.event_source_id ?? null
   if (source !== null && source !== aboutToBe && !registry.sources.has(source)) {
     throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)
@@ -68,9 +70,9 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
   const { registry, expressions, now } = context
 
   function found(id: string): Trigger {
-    const registered = registry.triggers.get(id)
-    if (registered === undefined) throw notFound('trigger', id, 'trigger.list')
-    return registered.trigger
+    const trigger = registry.triggers.get(id)
+    if (trigger === undefined) throw notFound('trigger', id, 'trigger.list')
+    return trigger
   }
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
@@ -89,8 +91,7 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
     },
     'trigger.get': async ({ trigger_id }) => ({ trigger: found(trigger_id) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
-      const all = [...registry.triggers.values()].map(({ trigger }) => trigger)
-      const wanted = all.filter(
+      const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
           (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )

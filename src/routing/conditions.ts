@@ -1,0 +1,343 @@
+// The conditions of the pattern language: what one alternative of a field asks of one value. Pure.
+//
+// A condition is data, not a closure: the matcher's indexes read it, explanations show it, and 100,000 triggers hold
+// some 200,000 of them.
+import { isIPv6 } from 'node:net'
+import { PatternError, patternLimits } from './pattern-limits.ts'
+
+export type Scalar = string | number | boolean | null
+
+/** An operator over texts, alone or inside anything-but. */
+export type TextTest =
+  /** ignoring case, text is folded */
+  | { kind: 'prefix' | 'suffix'; text: string; ignore_case: boolean }
+  /** text is folded */
+  | { kind: 'equals_ignore_case'; text: string }
+  /** the literal texts between the stars; the first and the last stand at the ends */
+  | { kind: 'wildcard'; pieces: readonly string[] }
+
+/** What only texts pass. */
+export type OnlyText = TextTest | { kind: 'cidr'; block: Block }
+
+export type Test =
+  | OnlyText
+  | { kind: 'equals'; value: Scalar }
+  | { kind: 'anything_but'; excluded: readonly Scalar[] | ReadonlySet<Scalar> }
+  | { kind: 'anything_but_texts'; tests: readonly TextTest[] }
+  /** both ends included: the doubles next to open ends */
+  | { kind: 'range'; low: number; high: number }
+  | { kind: 'exists' }
+
+/** One alternative of a field. */
+export interface Condition {
+  /** The operator's name, as explanations show it. */
+  operator: string
+  /** What the filter asks for, as it was written. */
+  expected: unknown
+  test: Test
+}
+
+/** A block of addresses, both ends included. Those of v4 are doubles: they stand in nearly every pattern that has any. */
+export type Block = { version: 4; low: number; high: number } | { version: 6; low: bigint; high: bigint }
+
+export type Members = Record<string, unknown>
+
+export function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}
+
+/** Longer lists of values are sets: a set takes more room, a list more time. */
+export const fewValues = 8
+
+const ascii = /^[\0-\x7f]*$/
+
+/**
+ * Unicode simple case folding, code point by code point, so that a text keeps its length in UTF-16 units.
+ * The dotless i folds to itself: only Turkish rules make it an i.
+ */
+export function folded(text: string): string {
+  if (ascii.test(text)) return text.toLowerCase()
+  let result = ''
+  for (const character of text) {
+    const upper = character.toUpperCase()
+    const base = character !== 'ı' && upper.length === character.length ? upper : character
+    const lower = base.toLowerCase()
+    result += lower.length === base.length ? lower : base
+  }
+  return result
+}
+
+/** Whether a text fits: first and last piece at the ends, the others leftmost first between them. */
+export function wildcardHolds(pieces: readonly string[], text: string): boolean {
+  const first = pieces[0]!
+  const last = pieces.at(-1)!
+  if (pieces.length === 1) return text === first
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
+  const end = text.length - last.length
+  let at = first.length
+  for (let index = 1; index < pieces.length - 1; index++) {
+    const found = text.indexOf(pieces[index]!, at)
+    if (found < 0 || found + pieces[index]!.length > end) return false
+    at = found + pieces[index]!.length
+  }
+  return true
+}
+
+const [zero, nine, point] = [0x30, 0x39, 0x2e]
+
+/** A v4 address as a number, or -1: four decimal parts up to 255, without leading zeros. */
+function v4Number(text: string): number {
+  if (text.length > 15 || text.length < 7) return -1
+  let value = 0
+  let part = -1
+  let parts = 0
+  for (let index = 0; index <= text.length; index++) {
+    const unit = index === text.length ? point : text.charCodeAt(index)
+    if (unit === point) {
+      if (part < 0 || ++parts > 4) return -1
+      value = value * 256 + part
+      part = -1
+    } else if (unit < zero || unit > nine || part === 0) return -1
+    else part = (part < 0 ? 0 : part * 10) + unit - zero
+    if (part > 255) return -1
+  }
+  return parts === 4 ? value : -1
+}
+
+/** A v6 address that net.isIPv6 knows. */
+function v6Value(text: string): bigint {
+  const quad = /\d+\.\d+\.\d+\.\d+$/.exec(text)?.[0] ?? ''
+  const v4 = BigInt(quad === '' ? 0 : v4Number(quad))
+  const plain = quad === '' ? text : `${text.slice(0, -quad.length)}${(v4 >> 16n).toString(16)}:${(v4 & 0xffffn).toString(16)}`
+  const [front = '', back = ''] = plain.split('::')
+  const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
+  const [left, right] = [groups(front), groups(back)]
+  const all = [...left, ...Array.from({ length: 8 - left.length - right.length }, () => '0'), ...right]
+  return all.reduce((sum, group) => (sum << 16n) | BigInt(`0x${group}`), 0n)
+}
+
+const mappedPrefix = 0xffffn
+
+/**
+ * A text as an address; a v6 address that carries one of v4 (::ffff:10.0.0.1) is that one too. A zone id makes it none.
+ */
+export function addressOf(text: string): { v4: number; v6: bigint | undefined } {
+  const v4 = v4Number(text)
+  if (v4 >= 0 || !text.includes(':') || text.length > 45 || text.includes('%') || !isIPv6(text)) return { v4, v6: undefined }
+  const v6 = v6Value(text)
+  return { v4: v6 >> 32n === mappedPrefix ? Number(v6 & 0xffff_ffffn) : -1, v6 }
+}
+
+function inBlock(block: Block, text: string): boolean {
+  const { v4, v6 } = addressOf(text)
+  return block.version === 4 ? v4 >= block.low && v4 <= block.high : v6 !== undefined && v6 >= block.low && v6 <= block.high
+}
+
+function textHolds(test: TextTest, text: string): boolean {
+  switch (test.kind) {
+    case 'prefix':
+      return test.ignore_case ? folded(text.slice(0, test.text.length)) === test.text : text.startsWith(test.text)
+    case 'suffix':
+      return test.ignore_case ? folded(text.slice(Math.max(0, text.length - test.text.length))) === test.text : text.endsWith(test.text)
+    case 'equals_ignore_case':
+      return text.length === test.text.length && folded(text) === test.text
+    case 'wildcard':
+      return wildcardHolds(test.pieces, text)
+  }
+}
+
+/** Whether a value passes: the one place where operators are decided, for the matcher and for explanations. */
+export function holds(test: Test, value: Scalar): boolean {
+  switch (test.kind) {
+    case 'equals':
+      return test.value === value
+    case 'exists':
+      return true
+    case 'anything_but':
+      return !(test.excluded instanceof Set ? test.excluded.has(value) : (test.excluded as readonly Scalar[]).includes(value))
+    case 'anything_but_texts':
+      return typeof value !== 'string' || !test.tests.some(each => textHolds(each, value))
+    case 'range':
+      return typeof value === 'number' && value >= test.low && value <= test.high
+    case 'cidr':
+      return typeof value === 'string' && inBlock(test.block, value)
+    case 'prefix':
+    case 'suffix':
+    case 'equals_ignore_case':
+    case 'wildcard':
+      return typeof value === 'string' && textHolds(test, value)
+  }
+}
+
+function onlyMember(value: Members, path: string): { key: string; value: unknown } {
+  const keys = Object.keys(value)
+  if (keys.length !== 1) throw new PatternError(path, `one operator was expected here; found ${keys.length === 0 ? 'none' : keys.map(shown).join(', ')}`)
+  return { key: keys[0]!, value: value[keys[0]!] }
+}
+
+function requiredText(value: unknown, operator: string, path: string): string {
+  if (typeof value !== 'string') throw new PatternError(path, `"${operator}" takes a string; found ${shown(value)}`)
+  if (value.length > patternLimits.textLength) throw new PatternError(path, `"${operator}" takes at most ${patternLimits.textLength} characters`)
+  return value
+}
+
+/** Wildcard pieces: the literal texts between the stars. */
+function wildcardPieces(text: string, path: string): string[] {
+  const pieces = ['']
+  for (let index = 0; index < text.length; index++) {
+    const character = text[index]!
+    if (character === '\\') {
+      const next = text[++index]
+      if (next !== '*' && next !== '\\') {
+        throw new PatternError(path, `in a wildcard a backslash stands only before * or \\; found ${shown(text)}`)
+      }
+      pieces[pieces.length - 1] += next
+    } else if (character !== '*') pieces[pieces.length - 1] += character
+    else if (text[index + 1] === '*') throw new PatternError(path, `two stars in a row mean no more than one; found ${shown(text)}`)
+    else pieces.push('')
+  }
+  if (text.length > patternLimits.wildcardLength)
+    throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`)
+  if (pieces.length - 1 > patternLimits.wildcardStars) {
+    throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardStars} stars; found ${pieces.length - 1}`)
+  }
+  return pieces
+}
+
+/** prefix and suffix, plain or {"equals-ignore-case": text}. */
+function affix(kind: 'prefix' | 'suffix', value: unknown, path: string): TextTest {
+  if (!isObject(value)) return { kind, text: requiredText(value, kind, path), ignore_case: false }
+  const inner = onlyMember(value, path)
+  if (inner.key !== 'equals-ignore-case') throw new PatternError(path, `inside "${kind}" only "equals-ignore-case" is known; found ${shown(inner.key)}`)
+  return { kind, text: folded(requiredText(inner.value, inner.key, path)), ignore_case: true }
+}
+
+function textTest(operator: string, value: unknown, path: string): TextTest | undefined {
+  switch (operator) {
+    case 'prefix':
+    case 'suffix':
+      return affix(operator, value, path)
+    case 'equals-ignore-case':
+      return { kind: 'equals_ignore_case', text: folded(requiredText(value, operator, path)) }
+    case 'wildcard':
+      return { kind: 'wildcard', pieces: wildcardPieces(requiredText(value, operator, path), path) }
+    default:
+      return undefined
+  }
+}
+
+function anythingBut(value: unknown, path: string): Test {
+  if (isObject(value)) {
+    const inner = onlyMember(value, path)
+    const list = Array.isArray(inner.value) ? inner.value : [inner.value]
+    if (list.length === 0) throw new PatternError(path, `"anything-but" with "${inner.key}" takes a text or a list of texts; found an empty list`)
+    if (list.length > patternLimits.operators)
+      throw new PatternError(path, `"anything-but" with "${inner.key}" takes at most ${patternLimits.operators} texts; found ${list.length}`)
+    const tests = list.map(item => {
+      const test = textTest(inner.key, item, path)
+      if (test === undefined) throw new PatternError(path, `"anything-but" takes prefix, suffix, equals-ignore-case or wildcard; found ${shown(inner.key)}`)
+      if ((test.kind === 'prefix' || test.kind === 'suffix') && test.text === '')
+        throw new PatternError(path, `"anything-but" with an empty ${inner.key} would exclude every string`)
+      return test
+    })
+    return { kind: 'anything_but_texts', tests }
+  }
+  const list = Array.isArray(value) ? value : [value]
+  const kinds = new Set(list.map(item => typeof item))
+  if (list.length === 0 || kinds.size > 1 || !(kinds.has('string') || kinds.has('number'))) {
+    throw new PatternError(path, `"anything-but" takes strings or numbers, not both and not none; found ${shown(value)}`)
+  }
+  if (list.length > patternLimits.alternatives)
+    throw new PatternError(path, `"anything-but" takes at most ${patternLimits.alternatives} values; found ${list.length}`)
+  return { kind: 'anything_but', excluded: list.length > fewValues ? new Set(list as Scalar[]) : (list as Scalar[]) }
+}
+
+const bitsOfDouble = new BigInt64Array(1)
+const double = new Float64Array(bitsOfDouble.buffer)
+
+/** The next double in a direction. Infinite ones stay. */
+function nextDouble(value: number, up: boolean): number {
+  if (!Number.isFinite(value)) return value
+  double[0] = value === 0 ? 0 : value
+  if (value === 0) {
+    bitsOfDouble[0] = 1n
+    return up ? double[0] : -double[0]
+  }
+  bitsOfDouble[0]! += value > 0 === up ? 1n : -1n
+  return double[0]
+}
+
+type Sign = '=' | '<' | '<=' | '>' | '>='
+
+function isSign(value: unknown): value is Sign {
+  return typeof value === 'string' && ['=', '<', '<=', '>', '>='].includes(value)
+}
+
+function numeric(value: unknown, path: string): Test {
+  const wrong = (): PatternError =>
+    new PatternError(path, `"numeric" takes one comparison such as [">", 5] or a range such as [">=", 0, "<", 10]; found ${shown(value)}`)
+  if (!Array.isArray(value) || (value.length !== 2 && value.length !== 4)) throw wrong()
+  let low = -Infinity
+  let high = Infinity
+  const sides = new Set<string>()
+  for (let index = 0; index < value.length; index += 2) {
+    const sign: unknown = value[index]
+    const bound: unknown = value[index + 1]
+    if (!isSign(sign) || typeof bound !== 'number' || !Number.isFinite(bound) || (sign === '=' && value.length > 2)) throw wrong()
+    sides.add(sign[0]!)
+    if (sign !== '<' && sign !== '<=') low = sign === '>' ? nextDouble(bound, true) : bound
+    if (sign !== '>' && sign !== '>=') high = sign === '<' ? nextDouble(bound, false) : bound
+  }
+  if (sides.size * 2 !== value.length) throw wrong()
+  if (low > high) throw new PatternError(path, `no number lies in the range ${shown(value)}`)
+  return { kind: 'range', low, high }
+}
+
+function cidr(value: unknown, path: string): Test {
+  const text = requiredText(value, 'cidr', path)
+  const [address = '', bits = '', ...rest] = text.split('/')
+  const v4 = v4Number(address)
+  const most = v4 >= 0 ? 32 : 128
+  if ((v4 < 0 && !isIPv6(address)) || address.includes('%') || rest.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > most) {
+    throw new PatternError(path, `"cidr" takes a block such as 10.0.0.0/8 or fd00::/8; found ${shown(value)}`)
+  }
+  if (v4 >= 0) {
+    const size = 2 ** (32 - Number(bits))
+    const low = Math.floor(v4 / size) * size
+    return { kind: 'cidr', block: { version: 4, low, high: low + size - 1 } }
+  }
+  const host = BigInt(128 - Number(bits))
+  const low = (v6Value(address) >> host) << host
+  return { kind: 'cidr', block: { version: 6, low, high: low + (1n << host) - 1n } }
+}
+
+/** One alternative of a field; exists:false is none, but the field's own property. Throws PatternError. */
+export function condition(value: unknown, path: string): Condition | 'absent' {
+  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+    return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
+  if (!isObject(value)) throw new PatternError(path, `a value or an operator was expected in the list; found ${shown(value)}`)
+  const { key: operator, value: expected } = onlyMember(value, path)
+  const text = textTest(operator, expected, path)
+  if (text !== undefined) return { operator, expected, test: text }
+  switch (operator) {
+    case 'anything-but':
+      return { operator, expected, test: anythingBut(expected, path) }
+    case 'numeric':
+      return { operator, expected, test: numeric(expected, path) }
+    case 'cidr':
+      return { operator, expected, test: cidr(expected, path) }
+    case 'exists':
+      if (typeof expected !== 'boolean') throw new PatternError(path, `"exists" takes true or false; found ${shown(expected)}`)
+      return expected ? { operator, expected, test: { kind: 'exists' } } : 'absent'
+    default:
+      throw new PatternError(
+        path,
+        `${shown(operator)} is no operator; known are prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists and cidr`,
+      )
+  }
+}

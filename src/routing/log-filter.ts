@@ -1,0 +1,29 @@
+// Filters held against the log: stored events, whose bodies are read without being parsed where that is possible.
+import type { StoredEvent } from '../store/store.ts'
+import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
+import { payloadOf } from './payload.ts'
+
+type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp' | 'headers' | 'body_format' | 'body'>
+
+export function attributesOf({ id, source_id, type, subject, timestamp, headers }: Omit<Logged, 'body' | 'body_format'>): Attributes {
+  return { id, source_id, type, subject, timestamp, headers }
+}
+
+/** A stored event as filters see it. */
+export function eventView(stored: Logged): MatchEvent {
+  return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body) }
+}
+
+export class LogFilter<T> {
+  readonly #matcher: Matcher<T>
+
+  constructor(triggers: readonly MatchTrigger<T>[]) {
+    this.#matcher = new Matcher(triggers.map((trigger, index) => [String(index), trigger]))
+  }
+
+  /** The targets of the triggers that match a stored event, in no order. */
+  match(stored: Logged): T[] {
+    const read = stored.body_format === 'json' ? this.#matcher.matchJson(attributesOf(stored), stored.body) : undefined
+    return read ?? this.#matcher.match(eventView(stored))
+  }
+}

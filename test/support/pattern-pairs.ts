@@ -1,0 +1,76 @@
+// Made-up patterns and events that meet often enough to prove something.
+import fc from 'fast-check'
+
+// Few keys and values, so that patterns and events meet.
+const key = fc.constantFrom('a', 'b', 'c', 'a.b', 'z', '', 'b-c')
+const word = fc.constantFrom('', 'x', 'xy', 'xyx', 'X', 'ß', 'ẞ', 'K', 'k', '😀', 'a*b', 'a\\b', '1', '10.0.0.1', '10.9.9.9')
+const number = fc.constantFrom(0, -0, 1, 1.5, -3, 1e21, 5)
+const scalar = fc.oneof(word, number, fc.boolean(), fc.constant(null))
+const eventValue = fc.letrec(tie => ({
+  value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 3 }), fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true })),
+})).value
+export const eventOf = fc.dictionary(key, eventValue, { maxKeys: 4, noNullPrototype: true })
+
+const affixArgument = fc.oneof(
+  word,
+  word.map(each => ({ 'equals-ignore-case': each })),
+)
+const textTests = fc.oneof(
+  affixArgument.map(prefix => ({ prefix })),
+  affixArgument.map(suffix => ({ suffix })),
+  word.map(each => ({ 'equals-ignore-case': each })),
+  fc.constantFrom('*', 'x*', '*x', 'x*x', '*y*', '', 'a\\*b', 'a\\\\b', '*ß', 'x*y*x', '*x*', '*y*x*', '*xy*x*', '*x*x*').map(wildcard => ({ wildcard })),
+)
+const excluding = fc.oneof(fc.array(word, { minLength: 1, maxLength: 3 }), fc.array(number, { minLength: 1, maxLength: 3 }), word, number, textTests)
+/** What may stand in the list of a field, by operator. */
+export const alternatives = {
+  equals: scalar,
+  'operators over texts': textTests,
+  'anything-but': excluding.map(each => ({ 'anything-but': each })),
+  numeric: fc.constantFrom(['=', 1], ['<', 1], ['>=', 0], ['>', 0, '<=', 1.5], ['>', -5, '<', 0]).map(numeric => ({ numeric })),
+  exists: fc.boolean().map(exists => ({ exists })),
+  cidr: fc.constantFrom('10.0.0.0/8', '10.0.0.1/32', '0.0.0.0/0').map(cidr => ({ cidr })),
+} as const
+const { equals, ...operators } = alternatives
+const alternative = fc.oneof({ weight: 4, arbitrary: equals }, ...(Object.values(operators) as fc.Arbitrary<unknown>[]))
+
+/** Patterns of one operator. */
+export function patternsOf(one: fc.Arbitrary<unknown>): fc.Arbitrary<Record<string, unknown>> {
+  return fc.dictionary(key, fc.array(one, { minLength: 1, maxLength: 2 }), { minKeys: 1, maxKeys: 2, noNullPrototype: true })
+}
+
+export const patternOf = fc.letrec<{ pattern: Record<string, unknown> }>(tie => ({
+  pattern: fc.oneof(
+    { maxDepth: 3, withCrossShrink: true },
+    fc.dictionary(key, fc.array(alternative, { minLength: 1, maxLength: 3 }), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
+    fc.dictionary(key, fc.oneof(fc.array(alternative, { minLength: 1, maxLength: 2 }), tie('pattern')), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
+    fc.tuple(key, fc.array(tie('pattern'), { minLength: 2, maxLength: 3 })).map(([, $or]) => ({ $or })),
+  ),
+})).pattern
+
+// Objects in arrays, with so few values that consistency decides.
+const bit = fc.constantFrom(0, 1)
+const inner = fc.letrec(tie => ({
+  object: fc.record(
+    { b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')), c: fc.oneof(bit, tie('list')), d: bit, z: bit },
+    { requiredKeys: [], noNullPrototype: true },
+  ),
+  list: fc.oneof({ maxDepth: 3 }, bit, fc.array(tie('object'), { minLength: 1, maxLength: 3 })),
+})).list
+export const nestedEvent = fc.record({ a: inner, q: inner }, { requiredKeys: ['a'], noNullPrototype: true })
+const path = fc.constantFrom('a.b', 'a.c', 'a.d', 'a.z', 'a.b.b', 'a.b.c', 'a.b.d', 'a.c.b', 'a.c.d', 'a', 'q.b', 'q.c', 'q.d', 'q.b.d')
+const nestedTest = fc.constantFrom<unknown[]>(
+  [0],
+  [1],
+  [0, 1],
+  [{ exists: false }],
+  [{ exists: true }],
+  [{ exists: false }, 1],
+  [{ 'anything-but': 0 }],
+  [{ numeric: ['>', 0] }],
+)
+export const nestedPattern = fc.dictionary(path, nestedTest, { minKeys: 1, maxKeys: 4, noNullPrototype: true })
+export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
+
+/** How many pairs a property is tried on: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
+export const pairs = Number(process.env.SIGNALBOX_PAIRS ?? 20_000)
