@@ -3,6 +3,7 @@
 import { Matcher, type Attributes, type MatchTrigger } from '../../src/routing/matcher.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 import { Forge } from './forge-events.ts'
+import { benchHostile } from './match-hostile.ts'
 import { median, table } from './measure.ts'
 
 interface Sample {
@@ -171,4 +172,5 @@ export async function benchMatch(): Promise<void> {
   const { median_ms, worst_ms } = change(set('mixed', 100_000), events)
   console.log(`fall from simple 100 to 100000: ${(fall * 100).toFixed(0)} %`)
   console.log(`change of one trigger among 100000 mixed, with the next match: ${median_ms.toFixed(2)} ms, worst of 400 ${worst_ms.toFixed(1)} ms`)
+  benchHostile()
 }

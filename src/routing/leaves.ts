@@ -31,11 +31,25 @@ export class PathSlot {
   event = 0
   first: Leaf | null = null
   last: Leaf | null = null
+  count = 0
+  /** its different values, and for which event they have been put together */
+  different: ReadonlySet<LeafValue> = new Set()
+  different_of = 0
   /** whether one of them stands in an element of an array */
   in_arrays = false
 
   constructor(path: string) {
     this.path = path
+  }
+
+  /** Each value once, put together once for an event. */
+  values(): ReadonlySet<LeafValue> {
+    if (this.different_of === this.event) return this.different
+    const values = new Set<LeafValue>()
+    for (let leaf = this.first; leaf !== null; leaf = leaf.next) values.add(leaf.value)
+    this.different = values
+    this.different_of = this.event
+    return values
   }
 }
 
@@ -58,10 +72,12 @@ export class Gathering<S extends PathSlot> {
     if (slot.event !== this.event) {
       slot.event = this.event
       slot.first = leaf
+      slot.count = 1
       slot.in_arrays = element !== root
       this.touched.push(slot)
     } else {
       slot.last!.next = leaf
+      slot.count++
       if (element !== root) slot.in_arrays = true
     }
     slot.last = leaf

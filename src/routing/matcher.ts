@@ -11,7 +11,8 @@
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
 import { consistent, type Met } from './array-consistency.ts'
-import type { Condition } from './conditions.ts'
+import { indexLimits, isOpen, searchedTexts, Tally } from './burden.ts'
+import type { Condition, Scalar } from './conditions.ts'
 import type { JsonLimits } from './json-text.ts'
 import { Gathering, root } from './leaves.ts'
 import { PathNode } from './path-trie.ts'
@@ -19,7 +20,6 @@ import type { Branch, CompiledPattern, Field } from './pattern.ts'
 import { Scanner } from './scan.ts'
 import { Slot, type Led, type SharedField } from './slots.ts'
 import { walk } from './walk.ts'
-import { searched } from './wildcards.ts'
 
 /** An event as filters see it, but for its payload. */
 export interface Attributes {
@@ -44,14 +44,6 @@ export interface MatchTrigger<T> {
   target: T
 }
 
-/** Limits of all triggers together: with them no event of 10 KB costs more than 5 ms (scripts/bench match, "hostile"). */
-export const indexLimits = {
-  /** fields of all ways through all filters */
-  fields: 1_000_000,
-  /** texts between the stars of all wildcards */
-  searched: 50_000,
-} as const
-
 interface Entry<T> {
   branches: Hung<T>[]
   /** what it adds to the totals that are limited */
@@ -72,16 +64,18 @@ interface Hung<T> {
   way: Known<T>
   /** its place among those that hang on its way in */
   place: number
+  /** whether its way in is counted as open */
+  open: boolean
 }
 
 type Known<T> = SharedField<Hung<T>>
 
-/** How likely a value is to satisfy a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
-function likelihood<B>({ test }: Condition, { slot, uses }: SharedField<B>): number {
-  const share = uses / (slot.uses + 16)
+/** How likely an event is to pass a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
+function likelihood({ test }: Condition, uses: number, all: number, crowd: (value: Scalar) => number): number {
+  const share = uses / (all + 16)
   switch (test.kind) {
     case 'equals':
-      return Math.max(uses, slot.crowd(test.value)) / (slot.uses + 16)
+      return Math.max(uses, crowd(test.value)) / (all + 16)
     case 'equals_ignore_case':
       return 0.01 + share
     case 'prefix':
@@ -109,8 +103,11 @@ export class Matcher<T> {
   readonly #gathering = new Gathering<Slot<Hung<T>>>()
   readonly #scanner: Scanner<Slot<Hung<T>>>
   #candidates: Known<T>[] = []
-  #fieldCount = 0
-  #searchedCount = 0
+  // What is limited (burden.ts).
+  #fields = 0
+  #searched = 0
+  #open = 0
+  readonly #openFields = new Tally<Known<T>>()
 
   /** also: paths whose texts textAt answers, whether a trigger mentions them or not. */
   constructor(triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [], limits: JsonLimits = unlimited, also: readonly string[] = []) {
@@ -125,13 +122,42 @@ export class Matcher<T> {
   /** What a pattern would exceed together with all others, in words, or undefined; instead: the id of one that goes. */
   exceeded(pattern: CompiledPattern, instead?: string): string | undefined {
     const before = this.#entries.get(instead ?? '')
-    const fields = this.#fieldCount + fieldsOf(pattern) - (before?.fields ?? 0)
-    if (fields > indexLimits.fields)
-      return `the filters of all triggers have at most ${indexLimits.fields} fields, every way through $or counted; this would make them ${fields}`
-    const texts = this.#searchedCount + searchedOf(pattern) - (before?.searched ?? 0)
-    return texts > indexLimits.searched
-      ? `the wildcards of all triggers have at most ${indexLimits.searched} texts between stars; this would make them ${texts}`
-      : undefined
+    const over = (limit: number, count: number, what: string): string | undefined =>
+      count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${count}` : undefined
+    const texts = pattern.branches.flatMap(branch => branch.fields.map(field => ({ field, searched: searchedTexts(field.conditions) })))
+    const lengths = texts.map(({ field: { path }, searched }) => ({
+      path,
+      count: this.#slots.get(path)?.lengthsWith(searched) ?? new Set(searched.map(text => text.length)).size,
+    }))
+    const longest = lengths.find(({ count }) => count > indexLimits.lengths)
+    const open = pattern.branches.filter(branch => this.#wouldBeOpen(this.#wayOf(branch)))
+    const fresh = new Set(open.flatMap(({ fields }) => fields).flatMap(field => (this.#isOpen(field) ? [] : [field])))
+    return (
+      over(indexLimits.fields, this.#fields + fieldsOf(pattern) - (before?.fields ?? 0), 'fields, every way through $or counted') ??
+      over(indexLimits.searched, this.#searched + searchedOf(pattern) - (before?.searched ?? 0), 'texts between the stars of wildcards') ??
+      over(
+        indexLimits.open,
+        this.#open + open.length - (before?.branches.filter(branch => branch.open).length ?? 0),
+        'ways to match that no exact value, no longer beginning or ending narrows down',
+      ) ??
+      over(
+        indexLimits.open_fields,
+        this.#openFields.size + fresh.size,
+        'different fields in filters that no exact value, no longer beginning or ending narrows down',
+      ) ??
+      (longest === undefined
+        ? undefined
+        : `the wildcards at ${longest.path} may search for texts of ${indexLimits.lengths} different lengths; this would make them ${longest.count}`)
+    )
+  }
+
+  #wouldBeOpen(way: Field): boolean {
+    return isOpen(way) || (this.#slots.get(way.path)?.shared(way)?.hung.length ?? 0) >= indexLimits.crowd
+  }
+
+  #isOpen(field: Field): boolean {
+    const shared = this.#slots.get(field.path)?.shared(field)
+    return shared !== undefined && this.#openFields.has(shared)
   }
 
   put(id: string, trigger: MatchTrigger<T>): void {
@@ -143,8 +169,8 @@ export class Matcher<T> {
     const entry = this.#entries.get(id)
     if (entry === undefined) return
     this.#entries.delete(id)
-    this.#fieldCount -= entry.fields
-    this.#searchedCount -= entry.searched
+    this.#fields -= entry.fields
+    this.#searched -= entry.searched
     for (const branch of entry.branches) {
       this.#unhang(branch)
       for (const shared of branch.fields) {
@@ -158,11 +184,11 @@ export class Matcher<T> {
     const entry: Entry<T> = { branches: [], fields: fieldsOf(pattern), searched: searchedOf(pattern), matched: 0 }
     entry.branches = pattern.branches.map(branch => {
       const fields = fieldsWithSource(branch, source_id).map(field => this.#slot(field.path).share(field))
-      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1 }
+      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1, open: false }
     })
     this.#entries.set(id, entry)
-    this.#fieldCount += entry.fields
-    this.#searchedCount += entry.searched
+    this.#fields += entry.fields
+    this.#searched += entry.searched
     return entry
   }
 
@@ -186,29 +212,53 @@ export class Matcher<T> {
     this.#root.prune(steps)
   }
 
-  #hang(branch: Hung<T>): void {
-    let [way] = branch.fields
+  /** The field of a branch that fewest events are likely to pass. */
+  #wayOf({ fields }: Branch): Field {
+    let [way] = fields
     let least = Infinity
-    for (const shared of branch.fields) {
-      const { conditions, absent } = shared.field
-      const cost = conditions.reduce((sum, condition) => sum + likelihood(condition, shared), absent ? 2 : 0)
-      if (cost < least) [way, least] = [shared, cost]
+    for (const field of fields) {
+      const slot = this.#slots.get(field.path)
+      const uses = slot?.shared(field)?.uses ?? 0
+      const crowd = (value: Scalar): number => slot?.crowd(value) ?? 0
+      const cost = field.conditions.reduce((sum, condition) => sum + likelihood(condition, uses, slot?.uses ?? 0, crowd), field.absent ? 2 : 0)
+      if (cost < least) [way, least] = [field, cost]
     }
-    branch.way = way!
-    branch.place = way!.hung.length
-    way!.slot.hang(branch, way!)
-    if (way!.field.absent) this.#absent.add(way!.slot)
+    return way!
   }
 
-  #unhang({ way, place }: Hung<T>): void {
+  #hang(branch: Hung<T>): void {
+    const field = this.#wayOf({ fields: branch.fields.map(shared => shared.field) })
+    const way = branch.fields.find(shared => shared.field === field)!
+    branch.way = way
+    branch.place = way.hung.length
+    way.slot.hang(branch, way)
+    if (field.absent) this.#absent.add(way.slot)
+    if (isOpen(field) || way.hung.length > indexLimits.crowd) this.#setOpen(branch, true)
+    if (way.hung.length === indexLimits.crowd + 1) for (const each of way.hung) this.#setOpen(each, true)
+  }
+
+  #unhang(branch: Hung<T>): void {
+    const { way, place } = branch
     const last = way.hung.pop()!
     if (place < way.hung.length) {
       way.hung[place] = last
       last.place = place
     }
+    this.#setOpen(branch, false)
+    if (way.hung.length === indexLimits.crowd && !isOpen(way.field)) for (const each of way.hung) this.#setOpen(each, false)
     if (way.hung.length > 0) return
     way.slot.unindex(way)
     if (way.slot.absent?.size === 0) this.#absent.delete(way.slot)
+  }
+
+  #setOpen(branch: Hung<T>, open: boolean): void {
+    if (branch.open === open) return
+    branch.open = open
+    this.#open += open ? 1 : -1
+    for (const shared of branch.fields) {
+      if (open) this.#openFields.add(shared)
+      else this.#openFields.remove(shared)
+    }
   }
 
   /** The targets of all triggers that match an event, in no order. */
@@ -252,7 +302,8 @@ export class Matcher<T> {
     this.#candidates = []
     for (const slot of touched) {
       if (slot.any !== undefined) for (const shared of slot.any) this.#led.maybe(shared)
-      for (let leaf = slot.first; leaf !== null; leaf = leaf.next) slot.visit(leaf.value, this.#led)
+      if (slot.count > fewLeaves) for (const value of slot.values()) slot.visit(value, this.#led)
+      else for (let leaf = slot.first; leaf !== null; leaf = leaf.next) slot.visit(leaf.value, this.#led)
     }
     for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#led.maybe(shared)
     const found: T[] = []
@@ -303,12 +354,17 @@ export class Matcher<T> {
     const there = slot.event === event
     // What stands outside of arrays is absent in no element of any.
     let holds = field.absent && (!there || slot.in_arrays)
-    if (there) for (let leaf = slot.first; leaf !== null && !holds; leaf = leaf.next) holds = shared.holdsFor(leaf)
+    if (there && slot.count > fewLeaves) {
+      for (const value of slot.values()) if ((holds ||= shared.holdsFor(value))) break
+    } else if (there) for (let leaf = slot.first; leaf !== null && !holds; leaf = leaf.next) holds = shared.holdsFor(leaf.value)
     shared.decided = event
     shared.holds = holds
     return holds
   }
 }
+
+/** Of more leaves at one path, those with the same value are decided once: a hostile event repeats one a thousand times. */
+const fewLeaves = 16
 
 const attributeNames = ['id', 'source_id', 'type', 'subject', 'timestamp', 'headers'] as const
 const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
@@ -320,8 +376,7 @@ function fieldsOf({ branches }: CompiledPattern): number {
 
 function searchedOf({ branches }: CompiledPattern): number {
   let count = 0
-  for (const { fields } of branches)
-    for (const { conditions } of fields) for (const { test } of conditions) if (test.kind === 'wildcard') count += searched(test.pieces).length
+  for (const { fields } of branches) for (const { conditions } of fields) count += searchedTexts(conditions).length
   return count
 }
 

@@ -3,9 +3,10 @@
 //
 // A field stands in the indexes while a branch has it as its way in (matcher.ts); all its alternatives do then. Fields
 // of one exact value are found by that value, in the very table that keeps them.
+import { searchedTexts, Tally } from './burden.ts'
 import { CharTrie } from './char-trie.ts'
 import { addressOf, folded, holds, type OnlyText, type Scalar, type Test } from './conditions.ts'
-import { PathSlot, unmentioned, type Leaf, type LeafValue } from './leaves.ts'
+import { PathSlot, unmentioned, type LeafValue } from './leaves.ts'
 import { hashText } from './path-trie.ts'
 import { fieldHolds, type Field } from './pattern.ts'
 import { Ranges } from './ranges.ts'
@@ -38,7 +39,7 @@ export class SharedField<B> {
     this.any_text = field.conditions.some(({ test }) => test.kind === 'exists' || test.kind === 'anything_but')
   }
 
-  holdsFor({ value }: Leaf): boolean {
+  holdsFor(value: LeafValue): boolean {
     if (value === unmentioned) return this.any_text
     return this.test === undefined ? fieldHolds(this.field, value) : holds(this.test, value)
   }
@@ -235,6 +236,8 @@ export class Slot<B> extends PathSlot {
   /** conditions that have to see texts */
   #reading = 0
   readonly #mentions = new Mentions()
+  /** of the texts that wildcards search for */
+  readonly #lengths = new Tally<number>()
   /** ways in: exact values of fields that ask for more than one */
   readonly #exact = new Table<Scalar, B>()
   #ranges: Ranges<SharedField<B>> | undefined
@@ -248,14 +251,24 @@ export class Slot<B> extends PathSlot {
     return this.#reading > 0 || this.#mentions.has(hash)
   }
 
+  /** The shared field that asks what a field asks, where there is one. */
+  shared(field: Field): SharedField<B> | undefined {
+    const single = singleValue(field)
+    return single === undefined ? this.#others.get(keyOf(field)) : this.#singles.get(single)
+  }
+
+  /** How many different lengths the texts that wildcards search for would have with some more. */
+  lengthsWith(texts: readonly string[]): number {
+    return this.#lengths.size + new Set(texts.map(text => text.length).filter(length => !this.#lengths.has(length))).size
+  }
+
   /** The one shared field that asks what a field asks, one use more. */
   share(field: Field): SharedField<B> {
-    const single = singleValue(field)
-    const key = single === undefined ? keyOf(field) : ''
-    let shared = single === undefined ? this.#others.get(key) : this.#singles.get(single)
+    let shared = this.shared(field)
     if (shared === undefined) {
       shared = new SharedField(field, this)
-      if (single === undefined) this.#others.set(key, shared)
+      const single = singleValue(field)
+      if (single === undefined) this.#others.set(keyOf(field), shared)
       else this.#singles.set(single, shared)
       this.#learn(field)
     }
@@ -279,10 +292,12 @@ export class Slot<B> extends PathSlot {
     if (single === undefined) this.#others.delete(keyOf(field))
     else this.#singles.delete(single)
     for (const { test } of field.conditions) if (readsText(test)) this.#reading--
+    for (const text of searchedTexts(field.conditions)) this.#lengths.remove(text.length)
   }
 
   #learn(field: Field): void {
     for (const { test } of field.conditions) if (readsText(test)) this.#reading++
+    for (const text of searchedTexts(field.conditions)) this.#lengths.add(text.length)
     for (const text of mentionedTexts(field)) {
       if (this.#mentions.grows()) {
         for (const { field: known } of [...this.#singles.values(), ...this.#others.values()])

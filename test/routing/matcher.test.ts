@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { folded, wildcardHolds } from '../../src/routing/conditions.ts'
-import { indexLimits, Matcher, type Attributes } from '../../src/routing/matcher.ts'
+import { indexLimits } from '../../src/routing/burden.ts'
+import { Matcher, type Attributes } from '../../src/routing/matcher.ts'
 import { PatternError } from '../../src/routing/pattern-limits.ts'
 import { compilePattern, type CompiledPattern } from '../../src/routing/pattern.ts'
 import { Ranges } from '../../src/routing/ranges.ts'
@@ -236,19 +237,49 @@ describe('after any history', () => {
     expect(found(5, 6)).toEqual([5])
   })
 
-  test('what all triggers together may ask for is limited', () => {
+  // Each set is put until it is refused; how many are taken is what the limit says.
+  test.each([
+    [
+      'texts between stars',
+      (): unknown => [{ wildcard: `${'*a'.repeat(15)}*` }],
+      indexLimits.searched / 15,
+      /20000 texts between the stars of wildcards; this would make them 20010/,
+    ],
+    [
+      'lengths of such texts',
+      (index: number): unknown => [{ wildcard: `*${'a'.repeat(index + 1)}*` }],
+      indexLimits.lengths,
+      /payload.a may search for texts of 64 different lengths; this would make them 65/,
+    ],
+    [
+      'fields that nothing narrows down',
+      (index: number): unknown => [{ 'anything-but': index }],
+      indexLimits.open_fields,
+      /20000 different fields .*; this would make them 20001/,
+    ],
+    ['ways that nothing narrows down', (): unknown => [{ exists: true }], indexLimits.open, /100000 ways to match .*; this would make them 100001/],
+    ['a crowd', (): unknown => ['x'], indexLimits.open, /100000 ways to match .*; this would make them 100001/],
+  ] as [string, (index: number) => unknown, number, RegExp][])('all triggers together have limits: %s', (_what, list, taken, refusal) => {
     const matcher = new Matcher<number>()
-    const many = (texts: number): CompiledPattern => compilePattern({ payload: { a: [{ wildcard: `${'*a'.repeat(texts)}*` }] } })
+    const pattern = (index: number): CompiledPattern => compilePattern({ payload: { a: list(index) } })
     let count = 0
-    while (matcher.exceeded(many(15)) === undefined && count < 10_000) {
-      matcher.put(String(count), { source_id: null, pattern: many(15), target: count })
+    while (matcher.exceeded(pattern(count)) === undefined && count < 200_000) {
+      matcher.put(String(count), { source_id: null, pattern: pattern(count), target: count })
       count++
     }
-    expect(count).toBe(Math.floor(indexLimits.searched / 15))
-    expect(matcher.exceeded(many(15))).toMatch(/50000 texts between stars; this would make them 50010/)
-    expect(matcher.exceeded(many(15), '0')).toBeUndefined()
+    expect(count).toBe(Math.floor(taken))
+    expect(matcher.exceeded(pattern(count))).toMatch(refusal)
+    expect(matcher.exceeded(pattern(0), '0')).toBeUndefined()
     matcher.delete('0')
-    expect(matcher.exceeded(many(15))).toBeUndefined()
+    expect(matcher.exceeded(pattern(0))).toBeUndefined()
+  })
+
+  test('a trigger that is changed again and again leaves the counts as they were', () => {
+    const matcher = new Matcher<number>()
+    const crowd = compilePattern({ payload: { a: ['x'], b: [{ exists: true }] } })
+    for (let index = 0; index <= indexLimits.crowd; index++) matcher.put(String(index), { source_id: null, pattern: crowd, target: index })
+    for (let round = 0; round < indexLimits.open; round++) matcher.put('0', { source_id: null, pattern: crowd, target: 0 })
+    expect(matcher.exceeded(crowd)).toBeUndefined()
   })
 })
 
