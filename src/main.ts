@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { statSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config, Endpoint } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
@@ -117,6 +118,7 @@ interface Parts {
   registry: Registry
   disk: DiskWatch
   expressions: ExpressionProcess
+  backtests: Backtests
   env: Environment
   readSecret: ReadSecret
   egress: Egress
@@ -205,7 +207,7 @@ interface Faces {
 
 /** Everything that answers: the methods, the control socket, the intake. */
 function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
-  const { config, log, now, store, registry, disk, expressions, egress, readSecret } = parts
+  const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -227,6 +229,7 @@ function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started
     acceptor,
     expressions,
     runs: new RunController({ store, dispatcher, bots: registry.bots, config, now }),
+    backtest: (...args) => backtests.run(...args),
     now,
     assertEndpoint: endpointCheck(egress),
     botChanged: id => dispatcher.forget(id),
@@ -281,7 +284,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
   registry.load(opened.definitions)
   const readSecret = secretReader(env, now)
-  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), env, readSecret, egress, contract }
+  const backtests = new Backtests(config.state_dir)
+  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), backtests, env, readSecret, egress, contract }
   const { dispatcher, kinds } = deliveryParts(parts)
   let closing = false
   const assertOpen = (): void => {
@@ -315,7 +319,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     retention.stop()
     // Commands that are told to end have their own grace within this one.
     await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
-    await Promise.all([closeIntake(webhooks), rpc.stop(), ...Object.values(kinds).map(kind => kind.stop()), parts.expressions.stop()])
+    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), ...Object.values(kinds).map(kind => kind.stop()), parts.expressions.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})

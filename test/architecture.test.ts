@@ -16,6 +16,7 @@ const allowed: Record<string, string[]> = {
   secrets: ['contract'],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],
+  backtest: ['routing', 'store', 'contract', ...leaves],
   routing: ['store/store.ts', 'contract', ...leaves],
   intake: ['routing', 'store/store.ts', 'contract', ...leaves],
   delivery: ['store/store.ts', 'contract', ...leaves],

@@ -1,6 +1,7 @@
 // signalbox events: the log.
 import type { Command } from 'commander'
-import { record, table, time } from './output.ts'
+import type { EventSummary } from '../client/client.ts'
+import { record, shortened, table, time } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
 
 interface ListOptions {
@@ -13,6 +14,7 @@ interface ListOptions {
   since?: number
   until?: number
   filter?: string
+  near?: string
   limit: number
   cursor?: string
 }
@@ -34,6 +36,7 @@ export function addEvents(program: Command, session: () => Session): void {
     .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
     .option('--until <time>', 'received before', timeArgument)
     .option('--filter <json>', 'that match an event pattern; @file for a file')
+    .option('--near <trigger>', 'near misses of a trigger: that fail by one field')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
     .option('--cursor <text>', 'go on where an answer ended')
     .action(async (options: ListOptions) => {
@@ -61,6 +64,11 @@ export function addEvents(program: Command, session: () => Session): void {
             value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')),
             style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green'),
           },
+          ...(options.near === undefined
+            ? []
+            : [
+                { title: 'FAILS', value: (event: EventSummary): string => event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements' },
+              ]),
         ],
         'no such events',
       )

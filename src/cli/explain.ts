@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Condition, ExplainedDecision } from '../client/client.ts'
 import { paint, shortened, type Output } from './output.ts'
-import type { Session } from './session.ts'
+import { UsageError, wholeNumber, type Session } from './session.ts'
 
 function mark(output: Output, holds: boolean): string {
   return holds ? paint(output, 'green', '✓') : paint(output, 'red', '✗')
@@ -14,8 +14,9 @@ function expectation({ operator, expected }: Condition): string {
     : `${operator} ${shortened(JSON.stringify(expected))}`
 }
 
-function foundText(found: readonly unknown[]): string {
-  return found.length === 0 ? 'nothing there' : `found ${found.map(value => shortened(JSON.stringify(value), 50)).join(', ')}`
+function foundText({ found, hint }: Condition): string {
+  if (found.length === 0) return hint === undefined ? 'nothing there' : `nothing there; did you mean ${shortened(hint)}?`
+  return `found ${found.map(value => shortened(JSON.stringify(value), 50)).join(', ')}`
 }
 
 /** The conditions of a filter as a tree: a line per field, and one per alternative where a field has several. */
@@ -29,9 +30,7 @@ export function printConditions(output: Output, conditions: readonly Condition[]
       const field = own.filter(condition => condition.path === path)
       const [first] = field
       const alone = field.length === 1 ? ` ${expectation(first!)}` : ' any of'
-      output.line(
-        `${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!.found))}`,
-      )
+      output.line(`${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!))}`)
       if (field.length > 1) for (const condition of field) output.line(`${inner}    ${mark(output, condition.holds)} ${expectation(condition)}`)
     }
   }
@@ -63,10 +62,12 @@ export function addExplain(program: Command, session: () => Session): void {
   program
     .command('explain <event> [trigger]')
     .description('why an event (or "last") did or did not start something; without a trigger all of its source, nearest miss first')
-    .action(async (event: string, trigger_id: string | undefined) => {
+    .option('--at-version <number>', 'the trigger as it was at a version', wholeNumber)
+    .action(async (event: string, trigger_id: string | undefined, { atVersion }: { atVersion?: number }) => {
+      if (atVersion !== undefined && trigger_id === undefined) throw new UsageError('--at-version is of one trigger')
       const current = session()
       const { output } = current
-      const { decisions } = await current.call('event.explain', { event_id: await current.eventId(event), trigger_id })
+      const { decisions } = await current.call('event.explain', { event_id: await current.eventId(event), trigger_id, trigger_version: atVersion })
       if (output.json) for (const decision of decisions) output.line(JSON.stringify(decision))
       else if (decisions.length === 0) output.line('no trigger listens to the source of this event; signalbox triggers shows all')
       else for (const decision of decisions) printDecision(output, decision)

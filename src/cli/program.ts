@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { ConnectionError, RpcError } from '../client/client.ts'
 import { exitCodes } from '../errors.ts'
+import { addBacktest } from './backtest.ts'
 import { addBots } from './bots.ts'
 import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
@@ -53,7 +54,21 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
-  for (const add of [addEmit, addRegister, addEvents, addExplain, addTest, addRuns, addReplay, addSources, addTriggers, addBots, addDoctor, addRpc])
+  for (const add of [
+    addEmit,
+    addRegister,
+    addEvents,
+    addExplain,
+    addTest,
+    addBacktest,
+    addRuns,
+    addReplay,
+    addSources,
+    addTriggers,
+    addBots,
+    addDoctor,
+    addRpc,
+  ])
     add(program, session)
   for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
   return { program, close: () => opened?.close() }
@@ -64,6 +79,7 @@ function asCommands(text: string): string {
   return text
     .replaceAll(/\bevent\.query\b/g, 'signalbox events')
     .replaceAll(/\bevent\.replay\b/g, 'signalbox replay')
+    .replaceAll(/\btrigger\.versions\b/g, 'signalbox triggers versions')
     .replaceAll(/\b(source|trigger|bot|run)\.(put|list|enable|disable|cancel|retry|discard)\b/g, 'signalbox $1s $2')
 }
 

@@ -1,7 +1,7 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readFileSync } from 'node:fs'
 import { SignalboxClient } from '../client/client.ts'
-import type { Methods } from '../client/client.ts'
+import type { CallOptions, Methods } from '../client/client.ts'
 import type { Output } from './output.ts'
 
 /** A command was given something that it cannot use: exit code 64. */
@@ -26,9 +26,9 @@ export class Session {
     this.environment = environment
   }
 
-  async call<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']> {
     this.#client ??= await SignalboxClient.connect(this.environment.socket)
-    return this.#client.call(method, params)
+    return this.#client.call(method, params, options)
   }
 
   /** The id of an event; "last" is the newest one of the log. */

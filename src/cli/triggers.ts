@@ -1,12 +1,11 @@
 // signalbox triggers: when to start what.
 import type { Command } from 'commander'
-import type { Trigger, TriggerInput } from '../client/client.ts'
-import { record, shortened, table } from './output.ts'
-import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
+import type { Trigger, TriggerInput, TriggerPutParams } from '../client/client.ts'
+import { printReport } from './backtest.ts'
+import { record, shortened, table, time } from './output.ts'
+import { everyPage, jsonFile, mostAtOnce, wholeNumber, type Session } from './session.ts'
 
-export function addTriggers(program: Command, session: () => Session): void {
-  const triggers = program.command('triggers').description('when to start what')
-  const show = (trigger: Trigger): void => record(session().output, trigger)
+function addList(triggers: Command, session: () => Session): void {
   triggers
     .command('list', { isDefault: true })
     .description('all triggers')
@@ -29,6 +28,51 @@ export function addTriggers(program: Command, session: () => Session): void {
         'there are no triggers; write one with: signalbox triggers put file.json',
       )
     })
+}
+
+function addVersions(triggers: Command, session: () => Session): void {
+  triggers
+    .command('versions <trigger>')
+    .description('every version that a trigger had, newest first')
+    .action(async (trigger_id: string) => {
+      const all = await everyPage(async cursor => {
+        const { versions, next_cursor } = await session().call('trigger.versions', { trigger_id, limit: mostAtOnce, cursor })
+        return { page: versions, next_cursor }
+      })
+      table(
+        session().output,
+        all,
+        [
+          {
+            title: 'VERSION',
+            value: version => `${version.version}${version.present ? ' (present)' : ''}`,
+            style: version => (version.present ? 'green' : undefined),
+          },
+          { title: 'WRITTEN', value: version => time(version.created_at) },
+          { title: 'STATE', value: version => (version.trigger.enabled === false ? 'disabled' : 'enabled') },
+          { title: 'FILTER', value: version => shortened(version.trigger.filter, 100) },
+        ],
+        'there are no versions',
+      )
+    })
+}
+
+export function addTriggers(program: Command, session: () => Session): void {
+  const triggers = program.command('triggers').description('when to start what')
+  const show = (trigger: Trigger): void => record(session().output, trigger)
+  const put = async (params: TriggerPutParams): Promise<void> => {
+    const { trigger, backtest } = await session().call('trigger.put', params)
+    const { output } = session()
+    if (backtest === undefined) show(trigger)
+    else if (output.json) output.line(JSON.stringify({ trigger, backtest }))
+    else {
+      output.line(
+        `nothing was written; ${backtest.difference === undefined ? 'there is no such trigger yet' : `${trigger.id} would be version ${trigger.version}`}; the last 7 days:`,
+      )
+      printReport(output, backtest)
+    }
+  }
+  addList(triggers, session)
   triggers
     .command('show <trigger>')
     .description('one trigger')
@@ -36,7 +80,16 @@ export function addTriggers(program: Command, session: () => Session): void {
   triggers
     .command('put <file>')
     .description('write a trigger from JSON; - for standard input')
-    .action(async (file: string) => show((await session().call('trigger.put', { trigger: jsonFile(file, file) as TriggerInput })).trigger))
+    .option('--dry-run', 'write nothing: say what it would have done to the events of the last 7 days')
+    .action((file: string, { dryRun }: { dryRun?: boolean }) => put({ trigger: jsonFile(file, file) as TriggerInput, dry_run: dryRun === true }))
+  addVersions(triggers, session)
+  triggers
+    .command('rollback <trigger> <version>')
+    .description('write what a version was, as a new version')
+    .option('--dry-run', 'write nothing: say what it would have done to the events of the last 7 days')
+    .action((trigger_id: string, version: string, { dryRun }: { dryRun?: boolean }) =>
+      put({ trigger_id, from_version: wholeNumber(version), dry_run: dryRun === true }),
+    )
   triggers
     .command('delete <trigger>')
     .description('delete a trigger')

@@ -26,11 +26,25 @@ export class ConnectionError extends Error {
 
 const newline = 0x0a
 
+interface ProgressNotice {
+  method: 'rpc.progress'
+  params: { id: string; progress: Record<string, unknown> }
+}
+
+export interface CallOptions {
+  /** Cancels the call: those that can be stopped answer with what they have by then. */
+  signal?: AbortSignal
+  /** Called as the router says how far a call is that was made with progress. */
+  onProgress?: (progress: Record<string, unknown>) => void
+}
+
 /** One connection; calls may be made at the same time and are answered as they finish. */
 export class SignalboxClient {
   readonly #socket: Socket
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
+  readonly #progress = new Map<string, (progress: Record<string, unknown>) => void>()
+  #nextCall = 1
   /** what the router said of a message that it could not even read */
   #refusal: RpcError | undefined
 
@@ -60,13 +74,14 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse)
+      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse | ProgressNotice)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
   }
 
   /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
-  #receive(response: JSONRPCResponse): void {
+  #receive(response: JSONRPCResponse | ProgressNotice): void {
+    if ('method' in response) return this.#progress.get(response.params.id)?.(response.params.progress)
     if (response.id !== null || response.error === undefined) return this.#rpc.receive(response)
     const { code, message, data } = response.error
     this.#refusal = new RpcError(code, message, data as Record<string, unknown> | undefined)
@@ -74,9 +89,25 @@ export class SignalboxClient {
   }
 
   /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
-  async call<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options: CallOptions = {}): Promise<Methods[M]['result']> {
+    const id = `call-${this.#nextCall++}`
+    const { signal, onProgress } = options
+    const cancel = (): void => void this.call('rpc.cancel', { id }).catch(() => undefined)
+    if (onProgress !== undefined) this.#progress.set(id, onProgress)
+    signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return (await this.#rpc.request(method, params)) as Methods[M]['result']
+      return await this.#answered(method, params, id)
+    } finally {
+      this.#progress.delete(id)
+      signal?.removeEventListener('abort', cancel)
+    }
+  }
+
+  async #answered<M extends keyof Methods>(method: M, params: Methods[M]['params'], id: string): Promise<Methods[M]['result']> {
+    try {
+      const { result, error } = await this.#rpc.requestAdvanced({ jsonrpc: '2.0', id, method, params })
+      if (error !== undefined) throw error
+      return result as Methods[M]['result']
     } catch (error) {
       if (this.#refusal !== undefined) throw this.#refusal
       const { code, message, data } = error as { code?: number; message: string; data?: Record<string, unknown> }

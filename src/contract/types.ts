@@ -85,10 +85,15 @@ export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
 export type SourceTypeFilter = ("webhook" | "service" | "osis_change" | "manual")
+export type TriggerDryRun = boolean
+export type BacktestLimit = number
+export type BacktestSamples = number
+export type BacktestProgress = boolean
 export type BotKindFilter = ("http" | "unix_rpc" | "command")
 export type DeadFilter = boolean
 export type Reason = string
 export type Reason1 = string
+export type RequestId = (string | number)
 
 export interface Contract {
 
@@ -320,6 +325,10 @@ duplicates: number
 redelivery_of?: Uuid
 body_bytes: number
 matched_triggers: Id[]
+/**
+ * Of a near miss: the path that fails; none where only the array elements do not fit.
+ */
+failing?: string[]
 }
 /**
  * Which stored events. since and until bound the time of receipt: since is part of the range, until is not.
@@ -390,6 +399,10 @@ field_holds: boolean
  * Which way through $or; 0 where there is none.
  */
 branch: number
+/**
+ * Where the event has nothing at the path: the path of it that may have been meant.
+ */
+hint?: string
 }
 /**
  * A stage that an event passes on its way to a run, and a run on its way to its bot.
@@ -677,6 +690,124 @@ created_at: TimeMs
 updated_at: TimeMs
 }
 /**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerVersion".
+ */
+export interface TriggerVersion {
+version: Version
+created_at: TimeMs
+/**
+ * Whether it is the one that counts now.
+ */
+present: boolean
+trigger: TriggerInput
+}
+/**
+ * An event that a backtest came by.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestSample".
+ */
+export interface BacktestSample {
+event_id: Uuid
+type: string
+subject: (string | null)
+received_at: TimeMs
+/**
+ * What the workflow would be given, where the draft has inputs.
+ */
+inputs?: {
+[k: string]: unknown
+}
+/**
+ * Why the inputs could not be made.
+ */
+inputs_error?: string
+/**
+ * Of an event that does not match: the paths that fail, on the nearest way.
+ */
+failing?: string[]
+}
+/**
+ * The draft against the stored trigger of its id.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestDifference".
+ */
+export interface BacktestDifference {
+live_version: Version
+/**
+ * Events that the draft matches and the live version does not.
+ */
+added: number
+/**
+ * Events that the live version matches and the draft does not.
+ */
+removed: number
+added_samples: BacktestSample[]
+removed_samples: BacktestSample[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestTypeCount".
+ */
+export interface BacktestTypeCount {
+type: string
+scanned: number
+matched: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestDayCount".
+ */
+export interface BacktestDayCount {
+/**
+ * Of receipt, in UTC: 2026-01-31.
+ */
+day: string
+scanned: number
+matched: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestSamplesBothWays".
+ */
+export interface BacktestSamplesBothWays {
+matched: BacktestSample[]
+unmatched: BacktestSample[]
+}
+/**
+ * What a draft would have matched.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BacktestReport".
+ */
+export interface BacktestReport {
+/**
+ * Events that were looked at: those of the draft's source, and of the live version's.
+ */
+scanned: number
+matched: number
+/**
+ * At most 100 types; what comes after is counted as "other types".
+ */
+by_type: BacktestTypeCount[]
+by_day: BacktestDayCount[]
+samples: BacktestSamplesBothWays
+difference?: BacktestDifference
+since: TimeMs
+until: TimeMs
+/**
+ * Whether limit left older events out.
+ */
+more: boolean
+/**
+ * Whether it was stopped before its end; the counts are of what was looked at by then.
+ */
+stopped: boolean
+took_ms: number
+}
+/**
  * The router's configuration: flags win over environment variables, those over the configuration file, that over these defaults.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -864,6 +995,7 @@ matched?: Matched
 since?: TimeMs
 until?: TimeMs
 filter?: Filter
+near?: Id
 limit?: Limit
 cursor?: Cursor
 }
@@ -882,6 +1014,7 @@ next_cursor?: Cursor
 export interface EventExplainParams {
 event_id: Uuid
 trigger_id?: Id
+trigger_version?: Version
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1017,8 +1150,11 @@ source: Source
  * via the `definition` "TriggerPutParams".
  */
 export interface TriggerPutParams {
-trigger: TriggerInput
+trigger?: TriggerInput
 version?: Version
+trigger_id?: Id
+from_version?: Version
+dry_run?: TriggerDryRun
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1026,6 +1162,7 @@ version?: Version
  */
 export interface TriggerPutResult {
 trigger: Trigger
+backtest?: BacktestReport
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1131,6 +1268,38 @@ inputs?: {
  * Why the inputs could not be made.
  */
 inputs_error?: string
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerBacktestParams".
+ */
+export interface TriggerBacktestParams {
+filter?: Filter
+trigger?: DraftTrigger
+trigger_id?: Id
+version?: Version
+since?: TimeMs
+until?: TimeMs
+limit?: BacktestLimit
+samples?: BacktestSamples
+progress?: BacktestProgress
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerVersionsParams".
+ */
+export interface TriggerVersionsParams {
+trigger_id: Id
+limit?: Limit
+cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerVersionsResult".
+ */
+export interface TriggerVersionsResult {
+versions: TriggerVersion[]
+next_cursor?: Cursor
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1380,6 +1549,23 @@ name: string
 ok: boolean
 detail: string
 }
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RpcCancelParams".
+ */
+export interface RpcCancelParams {
+id: RequestId
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RpcCancelResult".
+ */
+export interface RpcCancelResult {
+/**
+ * Whether there was such a call.
+ */
+cancelled: boolean
+}
 
 /** Every method of the contract: what it takes and what it answers. */
 export interface Methods {
@@ -1402,6 +1588,8 @@ export interface Methods {
   'trigger.enable': { params: TriggerEnableParams; result: TriggerEnableResult }
   'trigger.disable': { params: TriggerDisableParams; result: TriggerDisableResult }
   'trigger.test': { params: TriggerTestParams; result: TriggerTestResult }
+  'trigger.backtest': { params: TriggerBacktestParams; result: BacktestReport }
+  'trigger.versions': { params: TriggerVersionsParams; result: TriggerVersionsResult }
   'bot.put': { params: BotPutParams; result: BotPutResult }
   'bot.get': { params: BotGetParams; result: BotGetResult }
   'bot.list': { params: BotListParams; result: BotListResult }
@@ -1415,6 +1603,7 @@ export interface Methods {
   'router.status': { params: RouterStatusParams; result: RouterStatusResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
+  'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'router.status', 'rpc.discover', 'rpc.health'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

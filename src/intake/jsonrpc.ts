@@ -13,20 +13,66 @@ export const maxBatch = 50
 export interface Call {
   /** The JSON text of a param, as the caller wrote it; undefined when it is not there. */
   text(param: string, ...path: (string | number)[]): Uint8Array | undefined
+  /** Aborted when the caller cancels the call or goes away. Only calls that ask for it can be cancelled. */
+  signal(): AbortSignal
+  /** Tells the caller how far it is, where the connection can carry that. */
+  progress(progress: Record<string, unknown>): void
+  /** Cancels another call of the same connection; answers whether there is one. */
+  cancel(id: string | number): boolean
 }
 
 /** One handler for every method of the contract: one that is missing does not compile. */
 export type Handlers = { [M in keyof Methods]: (params: Methods[M]['params'], call: Call) => Promise<Methods[M]['result']> }
 
-interface ServerCall {
+/** Where in a message a request stands. */
+interface Place {
   text: Buffer
   path: (string | number)[]
 }
 
-/** Bounds the calls of one connection. */
-export interface Slots {
-  take(): boolean
-  free(): void
+interface ServerCall extends Place {
+  id: JSONRPCID
+  caller: Caller
+}
+
+/** One connection: how many of its calls are on their way, and those that can be cancelled. */
+export class Caller {
+  readonly #most: number
+  /** tells it something that it did not ask for; absent where the connection carries answers only */
+  readonly notify: ((text: string) => void) | undefined
+  readonly #cancellable = new Map<JSONRPCID, AbortController>()
+  #taken = 0
+
+  constructor(most: number, notify?: (text: string) => void) {
+    this.#most = most
+    this.notify = notify
+  }
+
+  take(): boolean {
+    return this.#taken < this.#most && ++this.#taken > 0
+  }
+
+  free(id: JSONRPCID): void {
+    this.#taken--
+    this.#cancellable.delete(id)
+  }
+
+  signal(id: JSONRPCID): AbortSignal {
+    const controller = this.#cancellable.get(id) ?? new AbortController()
+    this.#cancellable.set(id, controller)
+    return controller.signal
+  }
+
+  cancel(id: JSONRPCID): boolean {
+    const controller = this.#cancellable.get(id)
+    controller?.abort()
+    return controller !== undefined
+  }
+
+  /** The connection is gone: nobody waits for what is on its way. */
+  close(): void {
+    for (const controller of this.#cancellable.values()) controller.abort()
+  }
 }
 
 function errorResponse(id: JSONRPCID, name: ErrorName, message: string): JSONRPCResponse {
@@ -75,7 +121,7 @@ export class Jsonrpc {
 
   #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    this.#server.addMethod(name, (given: JSONRPCParams, { text, path }: ServerCall) => {
+    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, id, caller }: ServerCall) => {
       const params = byName(given, paramNames)
       const checked = validateParams(params)
       if (!checked.ok) {
@@ -83,7 +129,12 @@ export class Jsonrpc {
         throw new Fault('invalid_params', `${where} ${checked.message}`, { data: { path: checked.path } })
       }
       const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
-      return handler(checked.value, { text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]) })
+      return handler(checked.value, {
+        text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
+        signal: () => caller.signal(id),
+        progress: progress => caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } })),
+        cancel: other => caller.cancel(other),
+      })
     })
   }
 
@@ -91,16 +142,16 @@ export class Jsonrpc {
    * Answers one message: a request or a batch. The answer is its JSON text, or undefined where nothing is to be answered.
    * Never throws.
    */
-  async answer(text: Buffer, slots: Slots): Promise<string | undefined> {
+  async answer(text: Buffer, caller: Caller): Promise<string | undefined> {
     const message = this.#parse(text)
     if ('fault' in message) return JSON.stringify(message.fault)
     const { value } = message
-    if (!Array.isArray(value)) return this.#one(value, { text, path: [] }, slots)
+    if (!Array.isArray(value)) return this.#one(value, { text, path: [] }, caller)
     if (value.length === 0) return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
     if (value.length > maxBatch) {
       return JSON.stringify(errorResponse(null, 'invalid_request', `a batch holds at most ${maxBatch} requests; found ${value.length}`))
     }
-    const answers = await Promise.all(value.map((each, index) => this.#one(each, { text, path: [index] }, slots)))
+    const answers = await Promise.all(value.map((each, index) => this.#one(each, { text, path: [index] }, caller)))
     const given = answers.filter(answer => answer !== undefined)
     return given.length === 0 ? undefined : `[${given.join(',')}]`
   }
@@ -116,29 +167,29 @@ export class Jsonrpc {
     }
   }
 
-  async #one(value: unknown, call: ServerCall, slots: Slots): Promise<string | undefined> {
+  async #one(value: unknown, place: Place, caller: Caller): Promise<string | undefined> {
     const wrong = envelopeFault(value)
     if (wrong !== undefined) {
       const { id } = Object(value) as { id?: unknown }
-      return this.#text(errorResponse(isId(id) ? id : null, 'invalid_request', wrong), call)
+      return this.#text(errorResponse(isId(id) ? id : null, 'invalid_request', wrong), place)
     }
     const request = value as JSONRPCRequest
     const isNotification = request.id === undefined
-    if (!slots.take()) {
+    if (!caller.take()) {
       return isNotification
         ? undefined
-        : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), call)
+        : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
     try {
-      const response = await this.#server.receive(request, call)
-      return response === null || isNotification ? undefined : this.#text(response, call)
+      const response = await this.#server.receive(request, { ...place, id: request.id ?? null, caller })
+      return response === null || isNotification ? undefined : this.#text(response, place)
     } finally {
-      slots.free()
+      caller.free(request.id ?? null)
     }
   }
 
   /** An id that a double cannot hold is given back as it was written. */
-  #text(response: JSONRPCResponse, { text, path }: ServerCall): string {
+  #text(response: JSONRPCResponse, { text, path }: Place): string {
     const { id } = response
     if (typeof id !== 'number' || Number.isSafeInteger(id)) return JSON.stringify(response)
     const raw = Buffer.from(valueText(text, [...path, 'id']) ?? 'null').toString('latin1')

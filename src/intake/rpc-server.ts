@@ -9,7 +9,7 @@ import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
-import type { Jsonrpc, Slots } from './jsonrpc.ts'
+import { Caller, type Jsonrpc } from './jsonrpc.ts'
 import { listenUnix } from './unix-socket.ts'
 
 const maxConnections = 64
@@ -26,16 +26,6 @@ export interface RpcServerOptions {
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
   logBug: (error: unknown) => void
-}
-
-function slotsOf(limit: number): Slots {
-  let taken = 0
-  return {
-    take: () => taken < limit && ++taken > 0,
-    free: () => {
-      taken--
-    },
-  }
 }
 
 function isLetter(byte: number): boolean {
@@ -114,7 +104,6 @@ export class RpcServer {
 
   /** One JSON text a line; answers leave as they are ready, in whatever order. */
   #readLines(socket: Socket, first: Buffer): void {
-    const slots = slotsOf(maxInFlight)
     let rest: Buffer[] = []
     let restBytes = 0
     let corked = false
@@ -136,10 +125,13 @@ export class RpcServer {
     }
     let pending = 0
     let ended = false
+    // Who does not read hears no more of how far his calls are.
+    const caller = new Caller(maxInFlight, text => (socket.writableLength < maxUnsentBytes ? send(text) : undefined))
+    socket.once('close', () => caller.close())
     const handle = (line: Buffer): void => {
       if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return
       pending++
-      void this.#options.jsonrpc.answer(line, slots).then(answer => {
+      void this.#options.jsonrpc.answer(line, caller).then(answer => {
         send(answer)
         if (--pending === 0 && ended) socket.end()
       })
@@ -209,7 +201,9 @@ export class RpcServer {
     const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
     if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
     const body = await readBody(request, headers, this.#maxMessage, this.#budget)
-    const answer = await this.#options.jsonrpc.answer(body, slotsOf(maxInFlight))
+    const caller = new Caller(maxInFlight)
+    response.once('close', () => caller.close())
+    const answer = await this.#options.jsonrpc.answer(body, caller)
     if (answer === undefined) {
       response.writeHead(204)
       return void response.end()

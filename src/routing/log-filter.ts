@@ -3,7 +3,7 @@ import type { StoredEvent } from '../store/store.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
-type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp' | 'headers' | 'body_format' | 'body'>
+export type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp' | 'headers' | 'body_format' | 'body'>
 
 export function attributesOf({ id, source_id, type, subject, timestamp, headers }: Omit<Logged, 'body' | 'body_format'>): Attributes {
   return { id, source_id, type, subject, timestamp, headers }

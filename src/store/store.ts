@@ -297,6 +297,8 @@ export interface Store {
   history(run_id: string): Promise<{ history: HistoryRow[]; attempts: AttemptRow[] } | null>
   /** A trigger as it was at a version; null when that version never was. */
   triggerVersion(trigger_id: string, version: number): Promise<TriggerInput | null>
+  /** The versions that a trigger had, newest first, below a version where one is given. */
+  triggerVersions(trigger_id: string, before: number | null, limit: number): Promise<{ version: number; created_at: number; definition: TriggerInput }[]>
   sourceStats(): Promise<{ source_id: string; events: number; last_event_at: number }[]>
   counts(): Promise<Counts>
   facts(): Promise<StoreFacts>

@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { readConfig } from '../../src/config.ts'
 import { compileContract } from '../../src/contract/validators.ts'
-import { Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
+import { Caller, Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
 import { startRouter } from '../../src/main.ts'
 import { freshDirectory, freshRouter, quiet, until } from '../support/router.ts'
 
@@ -312,7 +312,7 @@ test('what a handler throws does not leave the router; its log has it', async ()
     limits: { json_depth: 64, json_tokens: 1000 },
     logBug: error => bugs.push(error),
   })
-  const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), { take: () => true, free: () => undefined })
+  const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), new Caller(1))
   expect(JSON.parse(answer!)).toEqual({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'this is a bug in the router; its log has the details' } })
   expect(bugs).toMatchObject([{ message: 'a password in a message' }])
 })

@@ -1,5 +1,6 @@
 // Every method of the contract.
 import type { Handlers } from '../jsonrpc.ts'
+import { backtestMethods } from './backtest.ts'
 import { botMethods } from './bot.ts'
 import type { Context } from './context.ts'
 import { emitMethods } from './emit.ts'
@@ -9,6 +10,7 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { sourceMethods } from './source.ts'
+import { triggerTestMethods } from './trigger-test.ts'
 import { triggerMethods } from './trigger.ts'
 
 export function allMethods(context: Context): Handlers {
@@ -19,6 +21,8 @@ export function allMethods(context: Context): Handlers {
     ...replayMethods(context),
     ...sourceMethods(context),
     ...triggerMethods(context),
+    ...triggerTestMethods(context),
+    ...backtestMethods(context),
     ...botMethods(context),
     ...runMethods(context),
     ...routerMethods(context),

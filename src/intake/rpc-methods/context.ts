@@ -1,7 +1,8 @@
 // What the methods work with, handed in by main, and what several of them share.
-import type { Bot, BotHealth, Config, Endpoint, RouterStatusResult, RpcHealthResult, Run } from '../../contract/types.ts'
+import type { Bot, BotHealth, Config, Endpoint, RouterStatusResult, RpcHealthResult, Run, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
+import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
 import type { DefinitionChange, Stamp, Store, StoredEvent, StoredRun } from '../../store/store.ts'
@@ -17,6 +18,14 @@ export interface RunControl {
   botActive(bot_id: string): number
 }
 
+/** Holds filters against the log, newest events first, beside everything else. Throws Fault overloaded and not_ready. */
+export type RunBacktest = (
+  job: BacktestJob,
+  range: { since: number; until: number; limit: number },
+  signal: AbortSignal,
+  onProgress: ((progress: object) => void) | undefined,
+) => Promise<BacktestCounts & { more: boolean; stopped: boolean }>
+
 export interface Context {
   config: Config
   store: Store
@@ -24,6 +33,7 @@ export interface Context {
   acceptor: Acceptor
   expressions: Expressions
   runs: RunControl
+  backtest: RunBacktest
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint) => void
@@ -62,6 +72,20 @@ export async function writeDefinitions({ store, registry, botChanged }: Context,
 
 export function notFound(noun: string, id: string, list: string): Fault {
   return new Fault('not_found', `there is no ${noun} ${id}; ${list} shows what there is`)
+}
+
+/** A trigger as it is now. Throws Fault not_found. */
+export function storedTrigger({ registry }: Pick<Context, 'registry'>, trigger_id: string): Trigger {
+  const trigger = registry.triggers.get(trigger_id)
+  if (trigger === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  return trigger
+}
+
+/** A trigger as it was at a version. Throws Fault not_found. */
+export async function triggerAt({ store }: Pick<Context, 'store'>, trigger_id: string, version: number): Promise<TriggerInput> {
+  const found = await store.triggerVersion(trigger_id, version)
+  if (found === null) throw new Fault('not_found', `there is no version ${version} of a trigger ${trigger_id}; trigger.versions shows what there is`)
+  return found
 }
 
 /** Throws Fault not_found. */

@@ -9,7 +9,7 @@ import type { DefinitionChange } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, writeDefinitions, type Context } from './context.ts'
 import { assertSource, shownSource } from './source.ts'
-import { assertTrigger } from './trigger.ts'
+import { assertTrigger } from './trigger-checks.ts'
 
 async function registered(
   context: Context,

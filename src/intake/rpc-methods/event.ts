@@ -1,11 +1,13 @@
 // event.get and event.query: the log.
-import type { Event, EventQueryParams, EventSummary } from '../../contract/types.ts'
-import { LogFilter } from '../../routing/log-filter.ts'
+import type { Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
+import { Sheet, verdictOn } from '../../routing/explain.ts'
+import { eventView, LogFilter } from '../../routing/log-filter.ts'
+import { compilePattern } from '../../routing/pattern.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { decodeSeq, defaultLimit, encodeCursor, storedEvent, type Context } from './context.ts'
-import { compiledFilter } from './trigger.ts'
+import { decodeSeq, defaultLimit, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
+import { compiledFilter } from './trigger-checks.ts'
 
 /** Events that one filtered query looks at; its cursor goes on from there. */
 const maxScanned = 2000
@@ -26,7 +28,9 @@ function shownEvent(event: StoredEvent, raw: boolean): Event {
   }
 }
 
-function shownLine({ seq: _, redelivery_of, ...line }: EventLine): EventSummary {
+type ShownLine = EventLine & { failing?: string[] }
+
+function shownLine({ seq: _, redelivery_of, ...line }: ShownLine): EventSummary {
   return redelivery_of === null ? line : { ...line, redelivery_of }
 }
 
@@ -34,23 +38,39 @@ function lineOf({ headers: _h, causation: _c, body: _b, body_sha256: _s, body_fo
   return { ...rest, matched_triggers: decisions.map(decision => decision.trigger_id) }
 }
 
-/** The events of a page that match a filter, and where to go on. */
-async function filtered(
+/** Answers what an event adds to its line when it is wanted, undefined when it is not. */
+type Wanted = (event: StoredEvent) => { failing?: string[] } | undefined
+
+function matching(filter: unknown, text: Uint8Array | undefined): Wanted {
+  const wanted = new LogFilter([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
+  return event => (wanted.match(event).length > 0 ? {} : undefined)
+}
+
+/** Events that miss a trigger's filter by one field, or by the array elements alone. */
+function missing(trigger: Trigger): Wanted {
+  const pattern = compilePattern(trigger.filter)
+  return event => {
+    const { distance, failing } = verdictOn(pattern, new Sheet(eventView(event), [pattern]))
+    return distance > 0 && distance <= 1 ? { failing } : undefined
+  }
+}
+
+/** The events of a page that all want, and where to go on. */
+async function scanned(
   { store }: Context,
   selection: EventSelectionStored,
-  filter: unknown,
-  text: Uint8Array | undefined,
+  all: Wanted[],
   limit: number,
   after: number | null,
-): Promise<{ lines: EventLine[]; next: number | null }> {
-  const wanted = new LogFilter([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
-  const lines: EventLine[] = []
+): Promise<{ lines: ShownLine[]; next: number | null }> {
+  const lines: ShownLine[] = []
   let last = after
-  for (let scanned = 0; scanned < maxScanned; scanned += scanPage) {
+  for (let count = 0; count < maxScanned; count += scanPage) {
     const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true })) as StoredEvent[]
     for (const event of page) {
       last = event.seq
-      if (wanted.match(event).length > 0) lines.push(lineOf(event))
+      const found = all.map(wants => wants(event))
+      if (found.every(each => each !== undefined)) lines.push(Object.assign(lineOf(event), ...found) as ShownLine)
       if (lines.length === limit) return { lines, next: last }
     }
     if (page.length < scanPage) return { lines, next: null }
@@ -60,11 +80,15 @@ async function filtered(
 
 async function lines(
   context: Context,
-  { limit = defaultLimit, cursor, filter, ...selection }: EventQueryParams,
+  { limit = defaultLimit, cursor, filter, near, ...given }: EventQueryParams,
   filterText: Uint8Array | undefined,
-): Promise<{ lines: EventLine[]; next: number | null }> {
+): Promise<{ lines: ShownLine[]; next: number | null }> {
   const after = decodeSeq(cursor)
-  if (filter !== undefined) return filtered(context, selection, filter, filterText, limit, after)
+  const trigger = near === undefined ? undefined : storedTrigger(context, near)
+  const source_id = given.source_id ?? trigger?.event_source_id ?? undefined
+  const selection: EventSelectionStored = { ...given, ...(source_id === undefined ? {} : { source_id }) }
+  const all = [...(filter === undefined ? [] : [matching(filter, filterText)]), ...(trigger === undefined ? [] : [missing(trigger)])]
+  if (all.length > 0) return scanned(context, selection, all, limit, after)
   const found = (await context.store.events({ selection, order: 'desc', limit: limit + 1, after, whole: false })) as EventLine[]
   const page = found.slice(0, limit)
   return { lines: page, next: found.length > limit ? page.at(-1)!.seq : null }

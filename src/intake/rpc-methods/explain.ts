@@ -6,18 +6,18 @@ import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, storedEvent, type Context } from './context.ts'
+import { notFound, storedEvent, triggerAt, type Context } from './context.ts'
+import { invalid } from './trigger-checks.ts'
 
 const maxExplained = 100
 
-/** The trigger as it decided about the event, or as it is now. */
-async function deciding({ registry, store }: Context, event: StoredEvent, trigger_id: string): Promise<Trigger> {
-  const present = registry.triggers.get(trigger_id)
-  const version = event.decisions.find(decision => decision.trigger_id === trigger_id)?.trigger_version
+/** The trigger at the version that is asked for, as it decided about the event, or as it is now. */
+async function deciding(context: Context, event: StoredEvent, trigger_id: string, asked?: number): Promise<Trigger> {
+  const present = context.registry.triggers.get(trigger_id)
+  const version = asked ?? event.decisions.find(decision => decision.trigger_id === trigger_id)?.trigger_version
   if (present !== undefined && (version === undefined || version === present.version)) return present
-  const then = version === undefined ? null : await store.triggerVersion(trigger_id, version)
-  if (then === null) throw notFound('trigger', trigger_id, 'trigger.list')
-  return completeTrigger(then, { version: version!, created_at: 0, updated_at: 0 })
+  if (version === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  return completeTrigger(await triggerAt(context, trigger_id, version), { version, created_at: 0, updated_at: 0 })
 }
 
 function runGates({ runs }: Context, run: StoredRun): Gate[] {
@@ -91,11 +91,12 @@ function candidates({ registry }: Context, event: StoredEvent): string[] {
 
 export function explainMethods(context: Context): Pick<Handlers, 'event.explain'> {
   return {
-    async 'event.explain'({ event_id, trigger_id }) {
+    async 'event.explain'({ event_id, trigger_id, trigger_version }) {
+      if (trigger_version !== undefined && trigger_id === undefined) throw invalid('trigger_version', 'needs a trigger_id')
       const event = await storedEvent(context, event_id)
       const runs = await context.store.runs({ event_id, limit: 500, after: null })
       const ids = trigger_id === undefined ? candidates(context, event) : [trigger_id]
-      const triggers = await Promise.all(ids.map(id => deciding(context, event, id)))
+      const triggers = await Promise.all(ids.map(id => deciding(context, event, id, trigger_version)))
       const all = triggers.map((trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
       const sheet = new Sheet(
         eventView(event),

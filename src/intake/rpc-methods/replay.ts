@@ -4,8 +4,8 @@ import { LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, storedEvent, type Context } from './context.ts'
-import { compiledFilter, invalid } from './trigger.ts'
+import { storedEvent, storedTrigger, type Context } from './context.ts'
+import { compiledFilter, invalid } from './trigger-checks.ts'
 
 const replayPage = 50
 /** Events that one replay looks at for its filter. */
@@ -18,7 +18,7 @@ async function planned(
   { event_id, query, trigger_id, mode = 'missing', limit = maxReplayed }: EventReplayParams,
   filterText: Uint8Array | undefined,
 ): Promise<{ requests: ReplayRequest[]; more: boolean }> {
-  const target = trigger_id === undefined ? undefined : registry.triggers.get(trigger_id)!
+  const target = trigger_id === undefined ? undefined : storedTrigger({ registry }, trigger_id)
   const only = target === undefined ? undefined : new LogFilter([{ source_id: target.event_source_id, pattern: compilePattern(target.filter), target }])
   const plan = (event: StoredEvent): ReplayRequest => acceptor.plan(event, only, mode === 'missing')
   if (event_id !== undefined) return { requests: [plan(await storedEvent({ store }, event_id))], more: false }
@@ -51,7 +51,6 @@ export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> 
     async 'event.replay'(params, call) {
       const { event_id, query, trigger_id, dry_run = false } = params
       if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
-      if (trigger_id !== undefined && !context.registry.triggers.has(trigger_id)) throw notFound('trigger', trigger_id, 'trigger.list')
       const { requests: all, more } = await planned(context, params, call.text('query', 'filter'))
       const requests = await Promise.all(all.map(request => withoutThoseThatRan(context, request)))
       const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))

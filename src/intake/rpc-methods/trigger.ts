@@ -1,95 +1,68 @@
-// trigger.*, and the checks that a trigger passes before it is written.
-import type { Action, DraftEvent, DraftTrigger, Trigger, TriggerInput } from '../../contract/types.ts'
+// trigger.*, but for trigger.test and trigger.backtest.
+import type { BacktestReport, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { explainMatch } from '../../routing/explain.ts'
-import { checkTemplate, InputsError, renderTemplate } from '../../routing/inputs.ts'
-import { eventView } from '../../routing/log-filter.ts'
-import type { MatchEvent } from '../../routing/matcher.ts'
-import { PatternError } from '../../routing/pattern-limits.ts'
-import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
-import type { Handlers } from '../jsonrpc.ts'
-import { notFound, pageById, storedEvent, writeDefinitions, type Context } from './context.ts'
+import type { Call, Handlers } from '../jsonrpc.ts'
+import { backtested } from './backtest.ts'
+import { decodeSeq, defaultLimit, encodeCursor, notFound, pageById, storedTrigger, triggerAt, writeDefinitions, type Context } from './context.ts'
+import { assertTrigger, invalid } from './trigger-checks.ts'
 
-export function invalid(path: string, message: string): Fault {
-  return new Fault('invalid_params', `${path} ${message}`, { data: { path } })
-}
-
-/** Compiles a filter; text is its JSON as written, for numbers that parsing would change. */
-export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at: string): CompiledPattern {
-  const inexact = text === undefined ? undefined : inexactNumber(Buffer.from(text).toString('utf8'))
-  if (inexact !== undefined) throw invalid(at, `holds the number ${inexact}, which a double cannot hold exactly; compare it as a string`)
-  try {
-    return compilePattern(filter)
-  } catch (error) {
-    if (error instanceof PatternError) throw invalid(error.path === '' ? at : `${at}.${error.path}`, `is refused: ${error.message}`)
-    throw error
-  }
-}
-
-/** Everything about a trigger that its schema cannot say. aboutToBe: a source that is written with it. */
-export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, aboutToBe?: string): Promise<void> {
-  const { registry, expressions } = context
-  const exceeded = registry.exceeded(trigger.id, compiledFilter(trigger.filter, text, `${at}.filter`))
-  if (exceeded !== undefined) throw invalid(`${at}.filter`, `is refused: ${exceeded}`)
-  const source = trigger.event_source_id ?? null
-  if (source !== null && source !== aboutToBe && !registry.sources.has(source)) {
-    throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)
-  }
-  if (!registry.bots.has(trigger.action.bot_id)) {
-    throw invalid(`${at}.action.bot_id`, `names the bot ${trigger.action.bot_id}, which does not exist; write it first with bot.put`)
-  }
-  await assertInputs(trigger.action, at, expressions)
-}
-
-async function assertInputs(action: Action, at: string, expressions: Context['expressions']): Promise<void> {
-  try {
-    await checkTemplate(action.inputs ?? {}, `${at}.action.inputs`, expressions)
-  } catch (error) {
-    if (error instanceof InputsError) throw new Fault('invalid_params', error.message, { data: { path: error.path } })
-    throw error
-  }
-}
-
-function draftView(draft: DraftEvent, now: number): MatchEvent {
-  const { id = '', source_id = '', type = '', subject = null, timestamp = now, headers = {}, payload = null } = draft
-  return { id, source_id, type, subject, timestamp, headers, payload }
-}
+/** How far back trigger.put looks with dry_run. */
+const dryRunMs = 7 * 86_400_000
+const dryRunSamples = 5
 
 function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: Trigger): TriggerInput {
   return input
 }
 
-async function tried(context: Context, event: DraftEvent | undefined, event_id: string | undefined): Promise<MatchEvent> {
-  if ((event === undefined) === (event_id === undefined)) throw invalid('event', 'or event_id is needed, and not both')
-  if (event !== undefined) return draftView(event, context.now())
-  return eventView(await storedEvent(context, event_id!))
-}
-
-export function triggerMethods(context: Context): Pick<Handlers, `trigger.${string}` & keyof Handlers> {
-  const { registry, expressions, now } = context
-
-  function found(id: string): Trigger {
-    const trigger = registry.triggers.get(id)
-    if (trigger === undefined) throw notFound('trigger', id, 'trigger.list')
-    return trigger
-  }
+export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, 'trigger.backtest' | 'trigger.test'> {
+  const { registry, store, now } = context
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
-    const trigger = found(id)
+    const trigger = storedTrigger(context, id)
     if (trigger.enabled !== enabled) {
       await writeDefinitions(context, [{ noun: 'trigger', id, definition: { ...inputOf(trigger), enabled }, version: trigger.version, at: now() }])
     }
-    return { trigger: found(id) }
+    return { trigger: storedTrigger(context, id) }
+  }
+
+  /** What a put says to write. */
+  async function written(trigger: TriggerInput | undefined, trigger_id: string | undefined, from_version: number | undefined): Promise<TriggerInput> {
+    if ((trigger === undefined) === (trigger_id === undefined)) throw invalid('trigger', 'or trigger_id with from_version is needed, and not both')
+    if ((trigger_id === undefined) !== (from_version === undefined)) throw invalid('from_version', 'and trigger_id go together')
+    return trigger ?? triggerAt(context, trigger_id!, from_version!)
+  }
+
+  /** What a put would have done to the events of the last days. */
+  async function tried(definition: TriggerInput, version: number | undefined, call: Call): Promise<{ trigger: Trigger; backtest: BacktestReport }> {
+    const live = registry.triggers.get(definition.id)
+    const found = live?.version ?? 0
+    if (version !== undefined && version !== found)
+      throw new Fault('conflict', `trigger ${definition.id} is at version ${found}, the call expected ${version}`, { data: { found } })
+    const at = now()
+    const trigger = completeTrigger(definition, { version: found + 1, created_at: live?.created_at ?? at, updated_at: at })
+    const draft = { source_id: trigger.event_source_id, filter: trigger.filter, action: trigger.action }
+    const range = { since: at - dryRunMs, until: at + 1, limit: Number.MAX_SAFE_INTEGER, samples: dryRunSamples, progress: false }
+    return { trigger, backtest: await backtested(context, { draft, live, ...range }, call) }
   }
 
   return {
-    async 'trigger.put'({ trigger, version }, call) {
-      await assertTrigger(context, trigger, call.text('trigger', 'filter'), 'trigger')
-      const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id: trigger.id, definition: trigger, version, at: now() }])
-      return { trigger: completeTrigger(trigger, stamp!) }
+    async 'trigger.put'({ trigger, version, trigger_id, from_version, dry_run = false }, call) {
+      const definition = await written(trigger, trigger_id, from_version)
+      const { id } = definition
+      await assertTrigger(context, definition, trigger === undefined ? undefined : call.text('trigger', 'filter'), 'trigger')
+      if (dry_run) return tried(definition, version, call)
+      const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
+      return { trigger: completeTrigger(definition, stamp!) }
     },
-    'trigger.get': async ({ trigger_id }) => ({ trigger: found(trigger_id) }),
+    async 'trigger.versions'({ trigger_id, limit = defaultLimit, cursor }) {
+      const found = await store.triggerVersions(trigger_id, decodeSeq(cursor), limit + 1)
+      const present = registry.triggers.get(trigger_id)?.version
+      if (found.length === 0 && cursor === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+      const versions = found.slice(0, limit).map(({ definition, ...each }) => ({ ...each, present: each.version === present, trigger: definition }))
+      return { versions, ...(found.length > limit ? { next_cursor: encodeCursor(versions.at(-1)!.version) } : {}) }
+    },
+    'trigger.get': async ({ trigger_id }) => ({ trigger: storedTrigger(context, trigger_id) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
@@ -99,37 +72,11 @@ export function triggerMethods(context: Context): Pick<Handlers, `trigger.${stri
       return { triggers: page, next_cursor }
     },
     async 'trigger.delete'({ trigger_id, version }) {
-      const trigger = found(trigger_id)
+      const trigger = storedTrigger(context, trigger_id)
       await writeDefinitions(context, [{ noun: 'trigger', id: trigger_id, definition: null, version: version ?? trigger.version, at: now() }])
       return { trigger }
     },
     'trigger.enable': ({ trigger_id }) => setEnabled(trigger_id, true),
     'trigger.disable': ({ trigger_id }) => setEnabled(trigger_id, false),
-    async 'trigger.test'({ filter, trigger, trigger_id, event, event_id }, call) {
-      const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
-      if (given.length !== 1) throw invalid('filter', `or trigger or trigger_id is needed, and one of them only; found ${given.length}`)
-      const draft: DraftTrigger = trigger ?? (trigger_id === undefined ? { filter: filter! } : found(trigger_id))
-      const at = trigger === undefined ? 'filter' : 'trigger.filter'
-      const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
-      const view = await tried(context, event, event_id)
-      const { matched, reason, conditions } = explainMatch(pattern, view)
-      const listens = draft.event_source_id ?? view.source_id
-      if (view.source_id !== '' && listens !== view.source_id) {
-        return {
-          matched: false,
-          reason: `the trigger listens to source ${listens}, the event is of ${view.source_id}; its filter by itself: ${reason}`,
-          conditions,
-        }
-      }
-      if (!matched || draft.action?.inputs === undefined) return { matched, reason, conditions }
-      try {
-        await assertInputs(draft.action, 'trigger', expressions)
-        const inputs = (await renderTemplate(draft.action.inputs, 'inputs', view, expressions)) as Record<string, unknown>
-        return { matched, reason, conditions, inputs }
-      } catch (error) {
-        if (error instanceof InputsError || error instanceof Fault) return { matched, reason, conditions, inputs_error: error.message }
-        throw error
-      }
-    },
   }
 }

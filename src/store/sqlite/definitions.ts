@@ -27,6 +27,7 @@ export interface DefinitionTables {
   load(): Definitions
   write(changes: DefinitionChange[]): WriteOutcome
   triggerVersion(id: string, version: number): TriggerInput | null
+  triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput }[]
 }
 
 export function definitionTables(db: Db): DefinitionTables {
@@ -47,6 +48,9 @@ export function definitionTables(db: Db): DefinitionTables {
   const putVersion = db.prepare('INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)')
   const lastVersion = db.prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?').pluck()
   const getVersion = db.prepare<[string, number], string>('SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?').pluck()
+  const versionsOf = db.prepare<[string, number, number], { version: number; created_at: number; definition: string }>(
+    'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
+  )
   const openRunsOf = db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck()
 
   function put(change: DefinitionChange, present: Stamp | undefined): Stamp {
@@ -84,5 +88,7 @@ export function definitionTables(db: Db): DefinitionTables {
       const text = getVersion.get(id, version)
       return text === undefined ? null : (JSON.parse(text) as TriggerInput)
     },
+    triggerVersions: (id, before, limit) =>
+      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: JSON.parse(row.definition) as TriggerInput })),
   }
 }

@@ -32,7 +32,7 @@ export type WriterMessage =
 
 export interface ReadRequest {
   call: number
-  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion'
+  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion' | 'triggerVersions'
   args: unknown[]
 }
 

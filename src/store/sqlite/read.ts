@@ -104,7 +104,7 @@ export class Reading {
   }
 
   /** The first seq that was received at or after a time: halving, since received_at never falls. */
-  #firstSeqAt(time: number): number {
+  firstSeqAt(time: number): number {
     const { low, high } = this.#sql.seqBounds.get()!
     if (low === null || high === null) return 0
     let from = low
@@ -129,7 +129,7 @@ export class Reading {
 
   events(page: EventPage): (EventLine | StoredEvent)[] {
     const { since, until } = page.selection
-    const { sql, params } = eventPageSql(page, since === undefined ? null : this.#firstSeqAt(since), until === undefined ? null : this.#firstSeqAt(until))
+    const { sql, params } = eventPageSql(page, since === undefined ? null : this.firstSeqAt(since), until === undefined ? null : this.firstSeqAt(until))
     if (!page.whole)
       return this.#db
         .prepare<Params, EventLineRow>(sql)

@@ -12,6 +12,7 @@ const reading = new Reading(db)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
+  if (method === 'triggerVersions') return definitions.triggerVersions(...(args as [string, number | null, number]))
   return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)
 }
 

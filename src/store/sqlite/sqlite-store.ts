@@ -183,6 +183,7 @@ export class SqliteStore implements Store {
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
   triggerVersion = (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> => this.#read('triggerVersion', ...args)
+  triggerVersions = (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> => this.#read('triggerVersions', ...args)
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
   counts = (): ReturnType<Store['counts']> => this.#read('counts')
   /** The settings are those of the writing connection: they decide what a commit is worth. */
