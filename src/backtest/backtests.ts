@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { Fault } from '../errors.ts'
 import type { BacktestCounts, BacktestJob } from '../routing/backtest.ts'
-import type { BacktestMessage, BacktestProgress, BacktestStart } from './worker.ts'
+import type { BacktestMessage, BacktestProgress, BacktestStart } from './run.ts'
 
 const maxRunning = 2
 

@@ -49,7 +49,7 @@ async function withoutThoseThatRan({ store }: Context, request: ReplayRequest): 
 export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> {
   return {
     async 'event.replay'(params, call) {
-      const { event_id, query, trigger_id, dry_run = false } = params
+      const { event_id, query, dry_run = false } = params
       if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
       const { requests: all, more } = await planned(context, params, call.text('query', 'filter'))
       const requests = await Promise.all(all.map(request => withoutThoseThatRan(context, request)))

@@ -1,5 +1,5 @@
-// The log read from end to end, on a connection of its own: newest first, in pages, so that no statement stays open for
-// long (an open one keeps the WAL from being checkpointed).
+// The log read from end to end, on a connection of its own: newest first, in small pages that are read whole, so that no
+// statement stays open while anything is done with them (an open one keeps the WAL from being checkpointed).
 import type { BodyFormat } from '../store.ts'
 import { openReader, type Db } from './open.ts'
 import { Reading } from './read.ts'
@@ -60,9 +60,8 @@ export class LogReader {
   }
 
   /** Lines with their bodies: cheaper than one after the other where most are needed. */
-  *whole(before: number, from: number, limit: number): Generator<{ line: LogLine; body: LogBody }> {
-    // One row at a time: bodies may have a mebibyte each.
-    for (const row of this.#whole.iterate(before, from, limit)) yield { line: lineOf(row.slice(0, 7) as LineRow), body: bodyOf(row.slice(7) as BodyRow) }
+  whole(before: number, from: number, limit: number): { line: LogLine; body: LogBody }[] {
+    return this.#whole.all(before, from, limit).map(row => ({ line: lineOf(row.slice(0, 7) as LineRow), body: bodyOf(row.slice(7) as BodyRow) }))
   }
 
   /** null when it has been deleted since its line was read. */

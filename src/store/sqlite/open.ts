@@ -10,6 +10,8 @@ export type Db = Database.Database
 /** The first SQLite without the WAL-reset bug, which could lose pages when a checkpoint met a write. */
 const oldestSqlite = '3.51.3'
 
+export const busyTimeoutMs = 2000
+
 const quickCheckBytes = 64 * 1024 * 1024
 
 const migrations = new URL('./migrations/', import.meta.url)
@@ -47,7 +49,7 @@ export function takeLock(stateDir: string): Db {
  * acknowledged commits on power loss (200 commits: 12 fsyncs instead of 212). So FULL is set on every connection.
  */
 function configure(db: Db): void {
-  db.pragma('busy_timeout = 2000')
+  db.pragma(`busy_timeout = ${busyTimeoutMs}`)
   db.pragma('journal_mode = WAL')
   db.pragma('synchronous = FULL')
   db.pragma('foreign_keys = ON')
@@ -106,7 +108,7 @@ export function openWriter(stateDir: string): Db {
 
 export function openReader(stateDir: string): Db {
   const db = new Database(databasePath(stateDir), { readonly: true })
-  db.pragma('busy_timeout = 2000')
+  db.pragma(`busy_timeout = ${busyTimeoutMs}`)
   db.pragma('query_only = ON')
   db.pragma('cache_size = -8192')
   return db

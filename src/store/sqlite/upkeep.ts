@@ -1,7 +1,7 @@
 // Checkpoints, run by ourselves because SQLite tells nobody when an automatic one fails, and retention in slices.
 import { statSync } from 'node:fs'
 import type { RetentionLimits } from '../store.ts'
-import type { Db } from './open.ts'
+import { busyTimeoutMs, type Db } from './open.ts'
 import { decisionsOf } from './rows.ts'
 
 /**
@@ -10,6 +10,12 @@ import { decisionsOf } from './rows.ts'
  */
 const passiveAtBytes = 4_000_000
 const truncateAtBytes = 16_777_216
+/**
+ * How long a checkpoint waits for readers that hold an old snapshot. A reader that is short of a processor (a backtest
+ * steps back behind everything else) may hold one for long: up to the second size it is left alone, and tried again 4 MB later.
+ */
+const shortWaitMs = 5
+const longWaitAtBytes = 4 * truncateAtBytes
 
 export interface Checkpointing {
   /** After a commit that wrote about so many bytes. */
@@ -26,6 +32,12 @@ export function checkpointing(db: Db): Checkpointing {
     db.pragma(`wal_checkpoint(${mode})`)
   }
 
+  function truncate(waitMs: number): void {
+    db.pragma(`busy_timeout = ${waitMs}`)
+    run('TRUNCATE')
+    db.pragma(`busy_timeout = ${busyTimeoutMs}`)
+  }
+
   return {
     wrote(bytes) {
       bytesSince += bytes
@@ -33,7 +45,8 @@ export function checkpointing(db: Db): Checkpointing {
       // A reader that holds an old snapshot keeps the WAL from being used again: then it grows, and only
       // TRUNCATE, which waits for the reader, brings it back.
       const walBytes = statSync(`${db.name}-wal`, { throwIfNoEntry: false })?.size ?? 0
-      run(walBytes > truncateAtBytes ? 'TRUNCATE' : 'PASSIVE')
+      if (walBytes <= truncateAtBytes) run('PASSIVE')
+      else truncate(walBytes < longWaitAtBytes ? shortWaitMs : busyTimeoutMs)
     },
     idle() {
       if (bytesSince > 0) run('PASSIVE')
