@@ -1,14 +1,14 @@
 // Why a filter did or did not match an event: every leaf with its path, operator, what was expected and found. What a
 // condition or a branch is worth is decided by the very functions that the matcher calls.
 import type { Condition as ExplainedCondition } from '../contract/types.ts'
-import { consistent, leafHolds, type Met } from './array-consistency.ts'
+import { consistent, leafHolds, type Met } from './index/array-consistency.ts'
 import { holds, type Scalar } from './conditions.ts'
-import { Gathering, PathSlot, type Leaf } from './leaves.ts'
+import { Gathering, PathSlot, type Leaf } from './index/leaves.ts'
 import type { MatchEvent } from './matcher.ts'
 import { nearestPath } from './nearest-path.ts'
-import { PathNode } from './path-trie.ts'
+import { PathNode } from './index/path-trie.ts'
 import type { Branch, CompiledPattern, Field } from './pattern.ts'
-import { walk } from './walk.ts'
+import { walk } from './index/walk.ts'
 
 const shownValues = 10
 

@@ -10,16 +10,16 @@
 //
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
-import { consistent, type Met } from './array-consistency.ts'
-import { indexLimits, isOpen, searchedTexts, Tally } from './burden.ts'
+import { consistent, type Met } from './index/array-consistency.ts'
+import { indexLimits, isOpen, searchedTexts, Tally } from './index/burden.ts'
 import type { Condition, Scalar } from './conditions.ts'
 import type { JsonLimits } from './json-text.ts'
-import { Gathering, root } from './leaves.ts'
-import { PathNode } from './path-trie.ts'
+import { Gathering, root } from './index/leaves.ts'
+import { PathNode } from './index/path-trie.ts'
 import type { Branch, CompiledPattern, Field } from './pattern.ts'
-import { Scanner } from './scan.ts'
-import { Slot, type Led, type SharedField } from './slots.ts'
-import { walk } from './walk.ts'
+import { Scanner } from './index/scan.ts'
+import { Slot, type Led, type SharedField } from './index/slots.ts'
+import { walk } from './index/walk.ts'
 
 /** An event as filters see it, but for its payload. */
 export interface Attributes {

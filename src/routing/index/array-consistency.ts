@@ -3,7 +3,7 @@
 // Fields are taken in the order of their paths. What is kept from one to the next are the sets of elements that are
 // still possible (bindings); two values agree unless they stand in different elements of the same array.
 import { root, unmentioned, type Element, type Leaf } from './leaves.ts'
-import { fieldHolds, type Field } from './pattern.ts'
+import { fieldHolds, type Field } from '../pattern.ts'
 
 /** Beyond so many pairs only elements that contain one another are joined (PATTERNS.md, "Limits"). */
 const maxPairs = 4096

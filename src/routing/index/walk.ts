@@ -1,5 +1,5 @@
 // The leaves of an event that has been parsed. What the scanner of bytes (scan.ts) finds is the same.
-import type { Scalar } from './conditions.ts'
+import type { Scalar } from '../conditions.ts'
 import { root, type Element, type Gathering, type PathSlot } from './leaves.ts'
 import type { PathNode } from './path-trie.ts'
 

@@ -5,10 +5,10 @@
 // of one exact value are found by that value, in the very table that keeps them.
 import { searchedTexts, Tally } from './burden.ts'
 import { CharTrie } from './char-trie.ts'
-import { addressOf, folded, holds, type OnlyText, type Scalar, type Test } from './conditions.ts'
+import { addressOf, folded, holds, type OnlyText, type Scalar, type Test } from '../conditions.ts'
 import { PathSlot, unmentioned, type LeafValue } from './leaves.ts'
 import { hashText } from './path-trie.ts'
-import { fieldHolds, type Field } from './pattern.ts'
+import { fieldHolds, type Field } from '../pattern.ts'
 import { Ranges } from './ranges.ts'
 import { searched, Wildcards } from './wildcards.ts'
 

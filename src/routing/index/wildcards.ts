@@ -7,7 +7,7 @@
 //
 // New wildcards are tried one by one until there are enough of them to build the automaton anew, which the next text does.
 import { CharTrie } from './char-trie.ts'
-import { wildcardHolds } from './conditions.ts'
+import { wildcardHolds } from '../conditions.ts'
 
 interface Wildcard<T> {
   pieces: readonly string[]

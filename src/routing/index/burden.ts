@@ -4,8 +4,8 @@
 // A range, a text that is searched for, anything-but, exists can all hold for the same event, and so can what a crowd
 // asks for. Branches behind such open ways are counted, and the different fields that they have: deciding one of these
 // costs up to 200 ns when nothing of it is in the cache, passing a branch 25.
-import type { Condition, Test } from './conditions.ts'
-import type { Field } from './pattern.ts'
+import type { Condition, Test } from '../conditions.ts'
+import type { Field } from '../pattern.ts'
 import { searched } from './wildcards.ts'
 
 /** Limits of all triggers together: with them an event of 10 KB with one value at each path costs at most 5 ms ("hostile" in scripts/bench match). */

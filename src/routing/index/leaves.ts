@@ -1,5 +1,5 @@
 // The leaves of an event: the plain values at its paths, each with the array element that it stands in.
-import type { Scalar } from './conditions.ts'
+import type { Scalar } from '../conditions.ts'
 
 /** An element of an array in the event; the root element is the event itself. */
 export interface Element {
