@@ -142,3 +142,51 @@ test('control characters of events do not reach the terminal', async () => {
     expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/)
   }
 })
+
+test('trying: backtest, dry run, versions, near misses, hints', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  await run('register', join(router.directory, 'forge.json'))
+  for (const ref of ['main', 'release/1', 'next', 'next'])
+    await router.call('event.emit', { source_id: 'forge', type: 'push', payload: { ref, repository: { name: 'x' } } })
+  const draft = join(router.directory, 'draft.json')
+  writeFileSync(
+    draft,
+    JSON.stringify({
+      id: 'main',
+      event_source_id: 'forge',
+      filter: { payload: { ref: ['next'] } },
+      action: { bot_id: 'b', inputs: { is: '{{ payload.ref }}' } },
+    }),
+  )
+  const report = await run('backtest', '--draft', `@${draft}`, '--since', '1h')
+  expect(report).toMatchObject({ code: 0, err: '' })
+  expect(report.out).toMatch(/^2 of 4 events matched \(50.0 %/)
+  expect(report.out).toContain('against the live version 1: +2 −2')
+  expect(report.out).toMatch(/TYPE +MATCHED +OF\npush +2 +4\n/)
+  expect(report.out).toMatch(/DAY +MATCHED +OF\n\d{4}-\d\d-\d\d +2 +4\n/)
+  expect(report.out).toContain('inputs {"is":"next"}')
+  expect(report.out).toMatch(/the draft loses\n {2}[0-9a-f-]{36} .* push .*✗ payload.ref\n/)
+  expect(JSON.parse((await run('--json', 'backtest', 'main', '--samples', '0')).out)).toMatchObject({
+    scanned: 4,
+    matched: 2,
+    samples: { matched: [], unmatched: [] },
+  })
+  expect((await run('backtest', '--filter', '{"type": ["none"]}')).out).toMatch(/^0 of 4 events matched/)
+  expect(await run('backtest')).toMatchObject({ code: 64 })
+  expect(await run('backtest', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('no trigger nobody') as string })
+  const dry = await run('triggers', 'put', draft, '--dry-run')
+  expect(dry.out).toContain('nothing was written; main would be version 2; the last 7 days:\n2 of 4 events matched')
+  expect((await run('triggers', 'show', 'main')).out).toMatch(/version +1\n/)
+  await run('triggers', 'put', draft)
+  expect((await run('triggers', 'versions', 'main')).out).toMatch(/VERSION +WRITTEN +STATE +FILTER\n2 \(present\) .*enabled .*next.*\n1 .*prefix/)
+  expect((await run('explain', 'last', 'main')).out).toContain('■ main v2  would match, but the trigger was not there')
+  expect((await run('explain', 'last', 'main', '--at-version', '1')).out).toContain('✗ main v1  did not match')
+  expect(await run('explain', 'last', '--at-version', '1')).toMatchObject({ code: 64 })
+  expect((await run('events', '--near', 'main')).out).toMatch(/FAILS\n(.*payload.ref\n){2}$/)
+  expect((await run('triggers', 'rollback', 'main', '1', '--dry-run')).out).toContain('+2 −2')
+  expect((await run('triggers', 'rollback', 'main', '1')).out).toMatch(/version +3\n/)
+  expect((await run('test', '--filter', '{"payload": {"repo": {"name": ["x"]}}}', '--event', 'last')).out).toContain(
+    '✗ payload.repo.name "x"   nothing there; did you mean payload.repository.name?',
+  )
+})
