@@ -35,7 +35,10 @@ export class Backtests {
     const workerData: BacktestStart = { stateDir: this.#stateDir, job, ...range, stop }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData })
     this.#running.add(worker)
-    const onAbort = (): void => void Atomics.store(stop, 0, 1)
+    const onAbort = (): void => {
+      Atomics.store(stop, 0, 1)
+      Atomics.notify(stop, 0)
+    }
     if (signal?.aborted === true) onAbort()
     signal?.addEventListener('abort', onAbort)
     const { promise, resolve, reject } = Promise.withResolvers<BacktestOutcome>()

@@ -28,6 +28,7 @@ const progressMs = 200
 
 /** How long a stretch of work is before it is looked at: shorter ones are not measured well. */
 const stretchMs = 5
+const longestRestMs = 100
 /** Of a stretch, how much the thread must have had a processor for to count as undisturbed. */
 const undisturbed = 0.65
 
@@ -44,13 +45,14 @@ function resting(stop: Int32Array<SharedArrayBuffer>): () => void {
     const took = performance.now() - begun
     if (took < stretchMs) return
     const { user, system } = process.threadCpuUsage(cpu)
-    if ((user + system) / 1000 < took * undisturbed) Atomics.wait(stop, 0, 0, took)
+    if ((user + system) / 1000 < took * undisturbed) Atomics.wait(stop, 0, 0, Math.min(took, longestRestMs))
     begun = performance.now()
     cpu = process.threadCpuUsage()
   }
 }
 
-type Read = { line: LogLine; body: LogBody | null }
+/** body: null where its line refutes it, undefined where it has been deleted since its line was read. */
+type Read = { line: LogLine; body: LogBody | null | undefined }
 
 /** A page of the log: with all bodies where the last page needed most of them, else with those that are needed. */
 function* page(reader: LogReader, backtest: Backtest, before: number, from: number, whole: boolean): Generator<Read> {
@@ -59,7 +61,7 @@ function* page(reader: LogReader, backtest: Backtest, before: number, from: numb
     return
   }
   for (const line of reader.lines(before, from, linePage)) {
-    yield { line, body: backtest.concerns(line.source_id) && backtest.needsBody(line) ? reader.body(line.seq) : null }
+    yield { line, body: backtest.concerns(line.source_id) && backtest.needsBody(line) ? (reader.body(line.seq) ?? undefined) : null }
   }
 }
 
@@ -73,7 +75,10 @@ export function run({ stateDir, job, since, until, limit, stop }: BacktestStart,
   let whole = false
   let told = -Infinity
   const rest = resting(stop)
-  const done = (more: boolean): void => tell({ kind: 'done', counts: backtest.counts(), more, stopped: Atomics.load(stop, 0) !== 0 })
+  const done = (more: boolean, stopped: boolean): void => {
+    reader.close()
+    tell({ kind: 'done', counts: backtest.counts(), more, stopped })
+  }
   for (;;) {
     if (performance.now() - told > progressMs) {
       told = performance.now()
@@ -84,14 +89,15 @@ export function run({ stateDir, job, since, until, limit, stop }: BacktestStart,
     for (const { line, body } of page(reader, backtest, before, from, whole)) {
       seen++
       before = line.seq
-      if (!backtest.concerns(line.source_id)) continue
-      if (backtest.scanned === limit) return done(true)
+      if (!backtest.concerns(line.source_id) || body === undefined) continue
+      if (backtest.scanned === limit) return done(true, false)
+      if (Atomics.load(stop, 0) !== 0) return done(true, true)
       const wanted = body !== null && (!whole || backtest.needsBody(line))
       if (wanted) needed++
       backtest.take(line, wanted ? { ...line, ...body } : null)
     }
     whole = needed * 2 > seen
-    if (seen === 0 || Atomics.load(stop, 0) !== 0) return done(seen > 0)
+    if (seen === 0) return done(false, false)
     rest()
   }
 }

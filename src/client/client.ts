@@ -96,7 +96,9 @@ export class SignalboxClient {
     if (onProgress !== undefined) this.#progress.set(id, onProgress)
     signal?.addEventListener('abort', cancel, { once: true })
     try {
-      return await this.#answered(method, params, id)
+      const answered = this.#answered(method, params, id)
+      if (signal?.aborted === true) cancel()
+      return await answered
     } finally {
       this.#progress.delete(id)
       signal?.removeEventListener('abort', cancel)

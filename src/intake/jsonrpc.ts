@@ -31,47 +31,66 @@ interface Place {
 }
 
 interface ServerCall extends Place {
-  id: JSONRPCID
   caller: Caller
+  running: Running
 }
 
-/** One connection: how many of its calls are on their way, and those that can be cancelled. */
+/** A call on its way. It can be cancelled from its begin on; a signal is made for those that ask for one. */
+class Running {
+  readonly id: JSONRPCID
+  #cancelled = false
+  #controller: AbortController | undefined
+
+  constructor(id: JSONRPCID) {
+    this.id = id
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#cancelled) this.#controller.abort()
+    return this.#controller.signal
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+    this.#controller?.abort()
+  }
+}
+
+/** One connection: its calls that are on their way, and how many they may be. */
 export class Caller {
   readonly #most: number
   /** tells it something that it did not ask for; absent where the connection carries answers only */
   readonly notify: ((text: string) => void) | undefined
-  readonly #cancellable = new Map<JSONRPCID, AbortController>()
-  #taken = 0
+  readonly #running = new Set<Running>()
 
   constructor(most: number, notify?: (text: string) => void) {
     this.#most = most
     this.notify = notify
   }
 
-  take(): boolean {
-    return this.#taken < this.#most && ++this.#taken > 0
+  /** undefined where too many are on their way. id: null for a notification. */
+  begin(id: JSONRPCID): Running | undefined {
+    if (this.#running.size >= this.#most) return undefined
+    const running = new Running(id)
+    this.#running.add(running)
+    return running
   }
 
-  free(id: JSONRPCID): void {
-    this.#taken--
-    this.#cancellable.delete(id)
+  end(running: Running): void {
+    this.#running.delete(running)
   }
 
-  signal(id: JSONRPCID): AbortSignal {
-    const controller = this.#cancellable.get(id) ?? new AbortController()
-    this.#cancellable.set(id, controller)
-    return controller.signal
-  }
-
-  cancel(id: JSONRPCID): boolean {
-    const controller = this.#cancellable.get(id)
-    controller?.abort()
-    return controller !== undefined
+  /** Answers whether there is a call of this id besides the one that asks. */
+  cancel(id: JSONRPCID, asking: Running): boolean {
+    const found = [...this.#running].filter(running => running.id === id && running !== asking)
+    for (const running of found) running.cancel()
+    return found.length > 0
   }
 
   /** The connection is gone: nobody waits for what is on its way. */
   close(): void {
-    for (const controller of this.#cancellable.values()) controller.abort()
+    for (const running of this.#running) running.cancel()
   }
 }
 
@@ -121,7 +140,7 @@ export class Jsonrpc {
 
   #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, id, caller }: ServerCall) => {
+    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, caller, running }: ServerCall) => {
       const params = byName(given, paramNames)
       const checked = validateParams(params)
       if (!checked.ok) {
@@ -131,9 +150,12 @@ export class Jsonrpc {
       const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
       return handler(checked.value, {
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
-        signal: () => caller.signal(id),
-        progress: progress => caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } })),
-        cancel: other => caller.cancel(other),
+        signal: () => running.signal,
+        progress: progress => {
+          const { id } = running
+          if (id !== null) caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
+        },
+        cancel: other => caller.cancel(other, running),
       })
     })
   }
@@ -175,16 +197,17 @@ export class Jsonrpc {
     }
     const request = value as JSONRPCRequest
     const isNotification = request.id === undefined
-    if (!caller.take()) {
+    const running = caller.begin(request.id ?? null)
+    if (running === undefined) {
       return isNotification
         ? undefined
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
     try {
-      const response = await this.#server.receive(request, { ...place, id: request.id ?? null, caller })
+      const response = await this.#server.receive(request, { ...place, caller, running })
       return response === null || isNotification ? undefined : this.#text(response, place)
     } finally {
-      caller.free(request.id ?? null)
+      caller.end(running)
     }
   }
 

@@ -125,8 +125,14 @@ export class Backtest {
     const list = this.#samples[kind]
     if (list.length >= this.#job.samples) return
     const misses = (kind === 'unmatched' || kind === 'removed') && event !== null
-    const failing = misses ? { failing: verdictOn(this.#draft, new Sheet(eventView(event), [this.#draft])).failing } : {}
+    const failing = misses ? { failing: [...this.#otherSource(event), ...verdictOn(this.#draft, new Sheet(eventView(event), [this.#draft])).failing] } : {}
     list.push({ event_id: id, type, subject, received_at, ...failing })
+  }
+
+  /** The path of the source, where the draft listens to another. */
+  #otherSource({ source_id }: Logged): string[] {
+    const { draft } = this.#job
+    return draft.source_id === null || draft.source_id === source_id ? [] : ['source_id']
   }
 
   counts(): BacktestCounts {

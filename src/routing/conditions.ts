@@ -55,6 +55,12 @@ export function shown(value: unknown): string {
 export const fewValues = 8
 
 const ascii = /^[\0-\x7f]*$/
+/** Alike by simple folding, though neither is the other's upper or lower case. */
+const foldedByHand = new Map([
+  ['\u1fd3', '\u0390'],
+  ['\u1fe3', '\u03b0'],
+  ['\ufb05', '\ufb06'],
+])
 
 /**
  * Unicode simple case folding, code point by code point, so that a text keeps its length in UTF-16 units.
@@ -64,12 +70,29 @@ export function folded(text: string): string {
   if (ascii.test(text)) return text.toLowerCase()
   let result = ''
   for (const character of text) {
+    const byHand = foldedByHand.get(character)
+    if (byHand !== undefined) {
+      result += byHand
+      continue
+    }
     const upper = character.toUpperCase()
     const base = character !== 'ı' && upper.length === character.length ? upper : character
     const lower = base.toLowerCase()
     result += lower.length === base.length ? lower : base
   }
   return result
+}
+
+let lastText = ''
+let lastFolded = ''
+
+/** The same; a value that many conditions look at one after the other is folded once. */
+function foldedOnce(text: string): string {
+  if (text !== lastText) {
+    lastFolded = folded(text)
+    lastText = text
+  }
+  return lastFolded
 }
 
 /** Whether a text fits: first and last piece at the ends, the others leftmost first between them. */
@@ -138,21 +161,28 @@ function inBlock(block: Block, text: string): boolean {
   return block.version === 4 ? v4 >= block.low && v4 <= block.high : v6 !== undefined && v6 >= block.low && v6 <= block.high
 }
 
-function textHolds(test: TextTest, text: string): boolean {
+export type WildcardTest = Extract<TextTest, { kind: 'wildcard' }>
+
+/** Whether a text fits a wildcard; the matcher tries all of a path at once and knows. */
+export type Fits = (test: WildcardTest, text: string) => boolean
+
+const fitsAlone: Fits = ({ pieces }, text) => wildcardHolds(pieces, text)
+
+function textHolds(test: TextTest, text: string, fits: Fits): boolean {
   switch (test.kind) {
     case 'prefix':
-      return test.ignore_case ? folded(text.slice(0, test.text.length)) === test.text : text.startsWith(test.text)
+      return (test.ignore_case ? foldedOnce(text) : text).startsWith(test.text)
     case 'suffix':
-      return test.ignore_case ? folded(text.slice(Math.max(0, text.length - test.text.length))) === test.text : text.endsWith(test.text)
+      return (test.ignore_case ? foldedOnce(text) : text).endsWith(test.text)
     case 'equals_ignore_case':
-      return text.length === test.text.length && folded(text) === test.text
+      return text.length === test.text.length && foldedOnce(text) === test.text
     case 'wildcard':
-      return wildcardHolds(test.pieces, text)
+      return fits(test, text)
   }
 }
 
 /** Whether a value passes: the one place where operators are decided, for the matcher and for explanations. */
-export function holds(test: Test, value: Scalar): boolean {
+export function holds(test: Test, value: Scalar, fits: Fits = fitsAlone): boolean {
   switch (test.kind) {
     case 'equals':
       return test.value === value
@@ -161,7 +191,7 @@ export function holds(test: Test, value: Scalar): boolean {
     case 'anything_but':
       return !(test.excluded instanceof Set ? test.excluded.has(value) : (test.excluded as readonly Scalar[]).includes(value))
     case 'anything_but_texts':
-      return typeof value !== 'string' || !test.tests.some(each => textHolds(each, value))
+      return typeof value !== 'string' || !test.tests.some(each => textHolds(each, value, fits))
     case 'range':
       return typeof value === 'number' && value >= test.low && value <= test.high
     case 'cidr':
@@ -170,7 +200,7 @@ export function holds(test: Test, value: Scalar): boolean {
     case 'suffix':
     case 'equals_ignore_case':
     case 'wildcard':
-      return typeof value === 'string' && textHolds(test, value)
+      return typeof value === 'string' && textHolds(test, value, fits)
   }
 }
 
@@ -182,6 +212,7 @@ function onlyMember(value: Members, path: string): { key: string; value: unknown
 
 function requiredText(value: unknown, operator: string, path: string): string {
   if (typeof value !== 'string') throw new PatternError(path, `"${operator}" takes a string; found ${shown(value)}`)
+  if (!value.isWellFormed()) throw new PatternError(path, `"${operator}" takes whole characters; found half of a surrogate pair in ${shown(value)}`)
   if (value.length > patternLimits.textLength) throw new PatternError(path, `"${operator}" takes at most ${patternLimits.textLength} characters`)
   return value
 }

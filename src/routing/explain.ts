@@ -5,17 +5,21 @@ import { consistent, leafHolds, type Met } from './index/array-consistency.ts'
 import { holds, type Scalar } from './conditions.ts'
 import { Gathering, PathSlot, type Leaf } from './index/leaves.ts'
 import type { MatchEvent } from './matcher.ts'
-import { nearestPath } from './nearest-path.ts'
+import { nearestPath, pathsOf, type EventPath } from './nearest-path.ts'
 import { PathNode } from './index/path-trie.ts'
 import type { Branch, CompiledPattern, Field } from './pattern.ts'
 import { walk } from './index/walk.ts'
 
 const shownValues = 10
+/** Paths for which one that was meant is looked for: a filter that has more that lead nowhere is of another event. */
+const maxHints = 20
 
 /** One event laid out for filters: its leaves at all paths that they mention, gathered in one walk. */
 export class Sheet {
   readonly #event: MatchEvent
   readonly #slots = new Map<string, PathSlot>()
+  #paths: EventPath[] | undefined
+  readonly #hints = new Map<string, string | undefined>()
 
   constructor(event: MatchEvent, patterns: Iterable<CompiledPattern>) {
     this.#event = event
@@ -38,6 +42,11 @@ export class Sheet {
     return this.#slots.get(path)!.first
   }
 
+  mayBeAbsent(path: string): boolean {
+    const { first, in_arrays } = this.#slots.get(path)!
+    return first === null || in_arrays
+  }
+
   values(path: string): Scalar[] {
     const values: Scalar[] = []
     for (let leaf = this.first(path); leaf !== null; leaf = leaf.next) values.push(leaf.value as Scalar)
@@ -46,7 +55,11 @@ export class Sheet {
 
   /** A path of the event that may have been meant. */
   hint(path: string): string | undefined {
-    return nearestPath(path, this.#event)
+    if (this.#hints.has(path) || this.#hints.size >= maxHints) return this.#hints.get(path)
+    this.#paths ??= pathsOf(this.#event)
+    const hint = nearestPath(path, this.#paths)
+    this.#hints.set(path, hint)
+    return hint
   }
 
   branchMatches({ fields }: Branch): boolean {
@@ -55,9 +68,9 @@ export class Sheet {
 }
 
 function holdsAlone(field: Field, sheet: Sheet): boolean {
-  let leaf = sheet.first(field.path)
-  if (leaf === null) return field.absent
-  for (; leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf)) return true
+  // Below arrays there may be an element without it; what stands outside of arrays is absent in none.
+  if (field.absent && sheet.mayBeAbsent(field.path)) return true
+  for (let leaf = sheet.first(field.path); leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf)) return true
   return false
 }
 
@@ -111,8 +124,7 @@ function conditions(field: Field, sheet: Sheet, way: Way, branch: number): Expla
     holds: found.some(value => holds(test, value)),
     ...(hint === undefined ? {} : { hint }),
   }))
-  if (field.absent)
-    result.push({ ...common, operator: 'exists', expected: false, holds: found.length === 0 || (!result.some(each => each.holds) && way.matched) })
+  if (field.absent) result.push({ ...common, operator: 'exists', expected: false, holds: field_holds && !result.some(each => each.holds) })
   return result
 }
 

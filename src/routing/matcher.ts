@@ -11,14 +11,16 @@
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
 import { consistent, type Met } from './index/array-consistency.ts'
-import { indexLimits, isOpen, searchedTexts, Tally } from './index/burden.ts'
-import type { Condition, Scalar } from './conditions.ts'
+import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, searchedTexts, Tally, weightOf } from './index/burden.ts'
+import type { Scalar } from './conditions.ts'
 import type { JsonLimits } from './json-text.ts'
 import { Gathering, root } from './index/leaves.ts'
 import { PathNode } from './index/path-trie.ts'
 import type { Branch, CompiledPattern, Field } from './pattern.ts'
 import { Scanner } from './index/scan.ts'
-import { Slot, type Led, type SharedField } from './index/slots.ts'
+import { likelihood } from './index/likelihood.ts'
+import { Slot, type SharedField } from './index/slots.ts'
+import type { Led } from './index/text-index.ts'
 import { walk } from './index/walk.ts'
 
 /** An event as filters see it, but for its payload. */
@@ -64,35 +66,10 @@ interface Hung<T> {
   way: Known<T>
   /** its place among those that hang on its way in */
   place: number
-  /** whether its way in is counted as open */
-  open: boolean
+  weight: number
 }
 
 type Known<T> = SharedField<Hung<T>>
-
-/** How likely an event is to pass a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
-function likelihood({ test }: Condition, uses: number, all: number, crowd: (value: Scalar) => number): number {
-  const share = uses / (all + 16)
-  switch (test.kind) {
-    case 'equals':
-      return Math.max(uses, crowd(test.value)) / (all + 16)
-    case 'equals_ignore_case':
-      return 0.01 + share
-    case 'prefix':
-    case 'suffix':
-      return (test.text.length < 3 ? 0.5 : 0.02) + share
-    case 'wildcard':
-      return (Math.max(...test.pieces.map(piece => piece.length)) < 3 ? 0.5 : 0.03) + share
-    case 'range':
-      return (test.low === test.high ? 0.001 : test.low === -Infinity || test.high === Infinity ? 0.5 : 0.2) + share
-    case 'cidr':
-      return 0.05 + share
-    case 'exists':
-    case 'anything_but':
-    case 'anything_but_texts':
-      return 1
-  }
-}
 
 export class Matcher<T> {
   readonly #root = new PathNode<Slot<Hung<T>>>('')
@@ -107,7 +84,8 @@ export class Matcher<T> {
   #fields = 0
   #searched = 0
   #open = 0
-  readonly #openFields = new Tally<Known<T>>()
+  #reach = 0
+  readonly #openFields = new Tally<Known<T>>(shared => weightOf(shared.field))
 
   /** also: paths whose texts textAt answers, whether a trigger mentions them or not. */
   constructor(triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [], limits: JsonLimits = unlimited, also: readonly string[] = []) {
@@ -119,45 +97,63 @@ export class Matcher<T> {
     for (const entry of entries) for (const branch of entry.branches) this.#hang(branch)
   }
 
-  /** What a pattern would exceed together with all others, in words, or undefined; instead: the id of one that goes. */
-  exceeded(pattern: CompiledPattern, instead?: string): string | undefined {
-    const before = this.#entries.get(instead ?? '')
+  /** What a pattern would exceed together with all that are there, in words, or undefined. */
+  exceeded(pattern: CompiledPattern): string | undefined {
     const over = (limit: number, count: number, what: string): string | undefined =>
-      count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${count}` : undefined
-    const texts = pattern.branches.flatMap(branch => branch.fields.map(field => ({ field, searched: searchedTexts(field.conditions) })))
-    const lengths = texts.map(({ field: { path }, searched }) => ({
-      path,
-      count: this.#slots.get(path)?.lengthsWith(searched) ?? new Set(searched.map(text => text.length)).size,
-    }))
-    const longest = lengths.find(({ count }) => count > indexLimits.lengths)
-    const open = pattern.branches.filter(branch => this.#wouldBeOpen(this.#wayOf(branch)))
-    const fresh = new Set(open.flatMap(({ fields }) => fields).flatMap(field => (this.#isOpen(field) ? [] : [field])))
+      count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${Math.ceil(count)}` : undefined
+    const ways = pattern.branches.map(branch => ({ branch, way: this.#wayOf(branch) }))
+    const open = ways.filter(({ way }) => this.#isOpen(way)).map(({ branch }) => branch)
+    const narrow = ways.filter(({ way }) => !this.#isOpen(way))
+    const fresh = new Set(open.flatMap(({ fields }) => fields).filter(field => !this.#isCounted(field)))
+    const conditions = this.#openFields.weight + [...fresh].reduce((sum, field) => sum + weightOf(field), 0)
     return (
-      over(indexLimits.fields, this.#fields + fieldsOf(pattern) - (before?.fields ?? 0), 'fields, every way through $or counted') ??
-      over(indexLimits.searched, this.#searched + searchedOf(pattern) - (before?.searched ?? 0), 'texts between the stars of wildcards') ??
-      over(
-        indexLimits.open,
-        this.#open + open.length - (before?.branches.filter(branch => branch.open).length ?? 0),
-        'ways to match that no exact value, no longer beginning or ending narrows down',
-      ) ??
-      over(
-        indexLimits.open_fields,
-        this.#openFields.size + fresh.size,
-        'different fields in filters that no exact value, no longer beginning or ending narrows down',
-      ) ??
-      (longest === undefined
-        ? undefined
-        : `the wildcards at ${longest.path} may search for texts of ${indexLimits.lengths} different lengths; this would make them ${longest.count}`)
+      over(indexLimits.fields, this.#fields + fieldsOf(pattern), 'fields, every way through $or counted') ??
+      over(indexLimits.searched, this.#searched + searchedOf(pattern), 'texts between the stars of wildcards') ??
+      over(indexLimits.open, this.#open + open.length, 'ways to match that no exact value, no longer beginning or ending narrows down') ??
+      over(indexLimits.open_conditions, conditions, 'different conditions in filters that no exact value, no longer beginning or ending narrows down') ??
+      over(indexLimits.reach, this.#reachWith(narrow), 'conditions behind single values, the most for each path added up') ??
+      this.#tooManyLengths(pattern)
     )
   }
 
-  #wouldBeOpen(way: Field): boolean {
-    return isOpen(way) || (this.#slots.get(way.path)?.shared(way)?.hung.length ?? 0) >= indexLimits.crowd
+  /** Whether a way in is open, or would be. */
+  #isOpen(way: Field): boolean {
+    const shared = this.#shared(way)
+    if (shared !== undefined && shared.hung.length > 0) return shared.open
+    return this.#slots.get(way.path)?.isOpen(way) ?? (way.absent || way.conditions.some(({ test }) => isOpenTest(test)))
   }
 
-  #isOpen(field: Field): boolean {
-    const shared = this.#slots.get(field.path)?.shared(field)
+  #shared(field: Field): Known<T> | undefined {
+    return this.#slots.get(field.path)?.shared(field)
+  }
+
+  #isCounted(field: Field): boolean {
+    const shared = this.#shared(field)
     return shared !== undefined && this.#openFields.has(shared)
+  }
+
+  /** What one event could reach by values with some ways more; worked out anew where it seems too much. */
+  #reachWith(ways: readonly { branch: Branch; way: Field }[]): number {
+    const more = (): number =>
+      ways.reduce(
+        (sum, { branch, way }) => sum + Math.max(0, (this.#shared(way)?.weight ?? 0) + branchWeight(branch) - (this.#slots.get(way.path)?.reach ?? 0)),
+        0,
+      )
+    if (this.#reach + more() <= indexLimits.reach) return this.#reach + more()
+    this.#reach = 0
+    for (const slot of this.#slots.values()) this.#reach += slot.reach = slot.heaviest()
+    return this.#reach + more()
+  }
+
+  #tooManyLengths({ branches }: CompiledPattern): string | undefined {
+    const texts = new Map<string, string[]>()
+    for (const { fields } of branches) for (const { path, conditions } of fields) texts.set(path, [...(texts.get(path) ?? []), ...searchedTexts(conditions)])
+    for (const [path, searched] of texts) {
+      const count = this.#slots.get(path)?.lengthsWith(searched) ?? new Set(searched.map(text => text.length)).size
+      if (count > indexLimits.lengths)
+        return `the wildcards at ${path} may search for texts of ${indexLimits.lengths} different lengths; this would make them ${count}`
+    }
+    return undefined
   }
 
   put(id: string, trigger: MatchTrigger<T>): void {
@@ -184,7 +180,7 @@ export class Matcher<T> {
     const entry: Entry<T> = { branches: [], fields: fieldsOf(pattern), searched: searchedOf(pattern), matched: 0 }
     entry.branches = pattern.branches.map(branch => {
       const fields = fieldsWithSource(branch, source_id).map(field => this.#slot(field.path).share(field))
-      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1, open: false }
+      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1, weight: branchWeight(branch) }
     })
     this.#entries.set(id, entry)
     this.#fields += entry.fields
@@ -203,7 +199,8 @@ export class Matcher<T> {
     return slot
   }
 
-  #drop({ path }: Slot<Hung<T>>): void {
+  #drop({ path, reach }: Slot<Hung<T>>): void {
+    this.#reach -= reach
     this.#slots.delete(path)
     const steps = path.split('.')
     let node = this.#root
@@ -229,12 +226,20 @@ export class Matcher<T> {
   #hang(branch: Hung<T>): void {
     const field = this.#wayOf({ fields: branch.fields.map(shared => shared.field) })
     const way = branch.fields.find(shared => shared.field === field)!
+    const { slot } = way
+    if (way.hung.length === 0) way.open = slot.isOpen(field)
     branch.way = way
     branch.place = way.hung.length
-    way.slot.hang(branch, way)
-    if (field.absent) this.#absent.add(way.slot)
-    if (isOpen(field) || way.hung.length > indexLimits.crowd) this.#setOpen(branch, true)
-    if (way.hung.length === indexLimits.crowd + 1) for (const each of way.hung) this.#setOpen(each, true)
+    slot.hang(branch, way)
+    if (field.absent) this.#absent.add(slot)
+    way.weight += branch.weight
+    if (way.open) {
+      this.#open++
+      for (const shared of branch.fields) this.#openFields.add(shared)
+    } else if (way.weight > slot.reach) {
+      this.#reach += way.weight - slot.reach
+      slot.reach = way.weight
+    }
   }
 
   #unhang(branch: Hung<T>): void {
@@ -244,21 +249,14 @@ export class Matcher<T> {
       way.hung[place] = last
       last.place = place
     }
-    this.#setOpen(branch, false)
-    if (way.hung.length === indexLimits.crowd && !isOpen(way.field)) for (const each of way.hung) this.#setOpen(each, false)
+    way.weight -= branch.weight
+    if (way.open) {
+      this.#open--
+      for (const shared of branch.fields) this.#openFields.remove(shared)
+    }
     if (way.hung.length > 0) return
     way.slot.unindex(way)
     if (way.slot.absent?.size === 0) this.#absent.delete(way.slot)
-  }
-
-  #setOpen(branch: Hung<T>, open: boolean): void {
-    if (branch.open === open) return
-    branch.open = open
-    this.#open += open ? 1 : -1
-    for (const shared of branch.fields) {
-      if (open) this.#openFields.add(shared)
-      else this.#openFields.remove(shared)
-    }
   }
 
   /** The targets of all triggers that match an event, in no order. */
@@ -266,6 +264,13 @@ export class Matcher<T> {
     this.#gathering.begin()
     walk(event, this.#root, this.#gathering)
     return this.#matched()
+  }
+
+  /** Reads a payload that has been parsed, for textAt and matchRead. */
+  readValue(payload: unknown): void {
+    this.#gathering.begin()
+    const node = this.#root.children?.get('payload')
+    if (node !== undefined) walk(payload, node, this.#gathering, undefined, 1)
   }
 
   /** The same for a payload as JSON text; undefined where it has to be parsed first. */
@@ -282,10 +287,11 @@ export class Matcher<T> {
     return this.#scanner.scan(payload, this.#root.children?.get('payload') ?? nowhere, this.#gathering, 1)
   }
 
-  /** The text at one of the paths that are always gathered, of what was read last; null where there is none. */
+  /** The first text at one of the paths that are always gathered, of what was read last, in no element of an array; null where there is none. */
   textAt(path: string): string | null {
-    const leaf = this.#gathering.first(this.#slots.get(path)!)
-    return leaf === null || leaf.element !== root || typeof leaf.value !== 'string' || leaf.value === '' ? null : leaf.value
+    for (let leaf = this.#gathering.first(this.#slots.get(path)!); leaf !== null; leaf = leaf.next)
+      if (leaf.element === root && typeof leaf.value === 'string' && leaf.value !== '') return leaf.value
+    return null
   }
 
   /** The targets of all triggers that match an event whose payload was read last. */
@@ -316,10 +322,11 @@ export class Matcher<T> {
         if (!branch.alone) branch.entry.matched = event
       }
     }
+    this.#gathering.end()
     return found
   }
 
-  readonly #led: Led<Hung<T>> = {
+  readonly #led: Led<Known<T>> = {
     sure: shared => {
       const { event } = this.#gathering
       shared.decided = event
@@ -369,16 +376,6 @@ const fewLeaves = 16
 const attributeNames = ['id', 'source_id', 'type', 'subject', 'timestamp', 'headers'] as const
 const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
 const nowhere = new PathNode<never>('payload')
-
-function fieldsOf({ branches }: CompiledPattern): number {
-  return branches.reduce((sum, { fields }) => sum + fields.length, 0)
-}
-
-function searchedOf({ branches }: CompiledPattern): number {
-  let count = 0
-  for (const { fields } of branches) for (const { conditions } of fields) count += searchedTexts(conditions).length
-  return count
-}
 
 /** The fields of a branch, and the source that its trigger listens to as one of them. */
 function fieldsWithSource({ fields }: Branch, source_id: string | null): readonly Field[] {

@@ -1,5 +1,5 @@
 // Filters compiled: the event pattern language of PATTERNS.md, read once when a trigger is written. Pure.
-import { condition, fewValues, holds, isObject, shown, type Condition, type Members, type Scalar } from './conditions.ts'
+import { condition, fewValues, holds, isObject, shown, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
 import { PatternError, patternLimits } from './pattern-limits.ts'
 
 export interface Field {
@@ -24,24 +24,37 @@ export interface CompiledPattern {
 }
 
 /** Whether one value is enough for a field. */
-export function fieldHolds(field: Field, value: Scalar): boolean {
+export function fieldHolds(field: Field, value: Scalar, fits?: Fits): boolean {
   if (field.exact?.has(value) === true) return true
   for (const { test } of field.conditions) {
-    if (test.kind === 'equals' ? field.exact === undefined && test.value === value : holds(test, value)) return true
+    if (test.kind === 'equals' ? field.exact === undefined && test.value === value : holds(test, value, fits)) return true
   }
   return false
+}
+
+/** A test as text: two that ask the same are the same. JSON has no sets, bigints and infinities. */
+function testText(test: Condition['test']): string {
+  return JSON.stringify(test, (_key, value: unknown) => {
+    if (value instanceof Set) return [...value]
+    return typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? String(value) : value
+  })
+}
+
+/** What is said twice counts once: indexes would put it in twice, and take it out twice. */
+function withoutDoubles(conditions: readonly Condition[]): readonly Condition[] {
+  return conditions.length < 2 ? conditions : [...new Map(conditions.map(each => [testText(each.test), each])).values()]
 }
 
 function field(path: string, list: unknown[]): Field {
   if (list.length === 0) throw new PatternError(path, 'at least one alternative was expected; found an empty list')
   if (list.length > patternLimits.alternatives) throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
   const alternatives = list.map(item => condition(item, path))
-  const conditions = alternatives.filter(each => each !== 'absent')
+  const conditions = withoutDoubles(alternatives.filter(each => each !== 'absent'))
   const values = conditions.flatMap(({ test }) => (test.kind === 'equals' ? [test.value] : []))
   const operators = conditions.length - values.length
   if (operators > patternLimits.operators)
     throw new PatternError(path, `at most ${patternLimits.operators} alternatives that are not plain values; found ${operators}`)
-  return { path, conditions, absent: conditions.length < alternatives.length, exact: values.length > fewValues ? new Set(values) : undefined }
+  return { path, conditions, absent: alternatives.includes('absent'), exact: values.length > fewValues ? new Set(values) : undefined }
 }
 
 type Conjunction = Map<string, Field>
@@ -49,6 +62,8 @@ type Conjunction = Map<string, Field>
 /** Both together; a path that stands in both is refused, as one of them would silently win elsewhere. */
 function joined(left: Conjunction, right: Conjunction): Conjunction {
   const both = new Map(left)
+  if (left.size + right.size > patternLimits.fields)
+    throw new PatternError('', `a filter has at most ${patternLimits.fields} fields; found ${left.size + right.size} on one way through it`)
   for (const [path, own] of right) {
     if (both.has(path))
       throw new PatternError(
@@ -65,13 +80,19 @@ function disjunction(value: unknown, path: string, depth: number): Conjunction[]
   if (!Array.isArray(value) || value.length < 2 || !value.every(isObject)) {
     throw new PatternError(at, `"$or" takes a list of at least two patterns; found ${shown(value)}`)
   }
+  if (value.length > patternLimits.branches) throw tooManyWays(at)
   return value.flatMap(pattern => conjunctions(pattern, path, depth))
+}
+
+function tooManyWays(at: string): PatternError {
+  return new PatternError(at, `$or multiplies out to more than ${patternLimits.branches} ways; split the trigger`)
 }
 
 /** A pattern as the list of conjunctions of which any may hold. */
 function conjunctions(pattern: Members, path: string, depth: number): Conjunction[] {
   const keys = Object.keys(pattern)
   if (keys.length === 0) throw new PatternError(path, 'at least one field was expected; found an empty pattern')
+  if (keys.length > patternLimits.fields) throw new PatternError(path, `a filter has at most ${patternLimits.fields} fields; found ${keys.length}`)
   if (depth > patternLimits.depth) throw new PatternError(path, `patterns nest at most ${patternLimits.depth} deep`)
   let result: Conjunction[] = [new Map()]
   for (const key of keys) {
@@ -82,8 +103,8 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
     else if (Array.isArray(value)) parts = [new Map([[at, field(at, value)]])]
     else if (isObject(value)) parts = conjunctions(value, at, depth + 1)
     else throw new PatternError(at, `a list of alternatives was expected; found ${shown(value)} (write [${shown(value)}])`)
+    if (result.length * parts.length > patternLimits.branches) throw tooManyWays(at)
     result = result.flatMap(left => parts.map(right => joined(left, right)))
-    if (result.length > patternLimits.branches) throw new PatternError(at, `$or multiplies out to more than ${patternLimits.branches} ways; split the trigger`)
   }
   return result
 }
@@ -94,11 +115,7 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
  */
 export function compilePattern(filter: unknown): CompiledPattern {
   if (!isObject(filter)) throw new PatternError('', `a filter is an object that mirrors the event; found ${shown(filter)}`)
-  const branches = conjunctions(filter, '', 0).map(conjunction => {
-    if (conjunction.size > patternLimits.fields) throw new PatternError('', `a filter has at most ${patternLimits.fields} fields; found ${conjunction.size}`)
-    return { fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)) }
-  })
-  return { branches }
+  return { branches: conjunctions(filter, '', 0).map(conjunction => ({ fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)) })) }
 }
 
 const sourced = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/

@@ -4,8 +4,8 @@ import type { Bot, BotInput, Source, SourceInput, Trigger, TriggerInput } from '
 import type { DefinitionChange, Definitions, Noun, Stamp } from '../store/store.ts'
 import type { JsonLimits } from './json-text.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
-import { compilePattern, type CompiledPattern } from './pattern.ts'
-import { textAt, type Payload } from './payload.ts'
+import { compilePattern } from './pattern.ts'
+import type { Payload } from './payload.ts'
 
 /** A source with what was left out filled in. */
 export function completeSource(input: SourceInput, stamp: Stamp): Source {
@@ -87,21 +87,41 @@ export class Registry {
     else this.#matcher.delete(input.id)
   }
 
-  /** Why a filter cannot join the others, in words, or undefined; id: the trigger that it would be of. */
-  exceeded(id: string, pattern: CompiledPattern): string | undefined {
-    return this.#matcher.exceeded(pattern, id)
+  /**
+   * Why changes of triggers cannot be made together, in words with the trigger's id, or undefined. They are made in the
+   * matcher one after the other, as they would be, and taken back.
+   */
+  exceeded(changes: readonly DefinitionChange[]): { id: string; reason: string } | undefined {
+    const done: string[] = []
+    try {
+      for (const { noun, id, definition } of changes) {
+        if (noun !== 'trigger') continue
+        done.push(id)
+        this.#matcher.delete(id)
+        if (definition === null || (definition as TriggerInput).enabled === false) continue
+        const trigger = completeTrigger(definition as TriggerInput, { version: 0, created_at: 0, updated_at: 0 })
+        const { pattern, ...rest } = matchable(trigger)
+        const reason = this.#matcher.exceeded(pattern)
+        if (reason !== undefined) return { id, reason }
+        this.#matcher.put(id, { pattern, ...rest })
+      }
+      return undefined
+    } finally {
+      for (const id of done.toReversed()) {
+        const present = this.triggers.get(id)
+        if (present?.enabled === true) this.#matcher.put(id, matchable(present))
+        else this.#matcher.delete(id)
+      }
+    }
   }
 
   /**
    * The enabled triggers whose filter an event matches, by id. With subject paths, the subject is the first text that
-   * stands at one of them. Throws SyntaxError for a payload that is no JSON.
+   * stands at one of them. Throws Fault bad_request for a payload that is no JSON.
    */
   match(event: Attributes, payload: Payload, subject_paths: readonly string[] = []): { matched: Trigger[]; subject: string | null } {
     const { json } = payload
-    if (json === undefined || !this.#matcher.read(json)) {
-      const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => textAt(payload.value, path))
-      return { matched: byId(this.#matcher.match({ ...event, subject, payload: payload.value })), subject }
-    }
+    if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.value)
     const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => this.#matcher.textAt(`payload.${path}`))
     return { matched: byId(this.#matcher.matchRead({ ...event, subject })), subject }
   }

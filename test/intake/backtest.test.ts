@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { SignalboxClient, type DraftTrigger, type TriggerInput } from '../../src/client/client.ts'
-import { nearestPath } from '../../src/routing/nearest-path.ts'
+import { nearestPath, pathsOf } from '../../src/routing/nearest-path.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 import { freshRouter, until, type TestRouter } from '../support/router.ts'
 
@@ -309,7 +309,7 @@ describe('near misses', () => {
     ['payload.zebra.stripes', undefined],
     ['payload.pull_request.merged_by.login', undefined],
   ])('for %s it says %s', (path, hint) => {
-    expect(nearestPath(path, event)).toBe(hint)
+    expect(nearestPath(path, pathsOf(event))).toBe(hint)
   })
 })
 

@@ -45,8 +45,16 @@ export interface Context {
 
 export const defaultLimit = 50
 
-/** Writes definitions, all or none, and makes them count. Throws Fault conflict. */
-export async function writeDefinitions({ store, registry, botChanged }: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
+/** Throws Fault invalid_params where the triggers among some changes would be too much for the matcher. */
+export function assertFits({ registry }: Pick<Context, 'registry'>, changes: DefinitionChange[]): void {
+  const exceeded = registry.exceeded(changes)
+  if (exceeded !== undefined) throw new Fault('invalid_params', `trigger ${exceeded.id} is refused: ${exceeded.reason}`, { data: { path: 'trigger.filter' } })
+}
+
+/** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
+export async function writeDefinitions(context: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
+  const { store, registry, botChanged } = context
+  assertFits(context, changes)
   const outcome = await store.write(changes)
   switch (outcome.kind) {
     case 'conflict': {

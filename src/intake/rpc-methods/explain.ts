@@ -31,7 +31,7 @@ function runGates({ runs }: Context, run: StoredRun): Gate[] {
 function eventGates(event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, loop_depth: number): Gate[] {
   const listens = trigger.event_source_id === null || trigger.event_source_id === event.source_id
   const depth = event.causation?.depth ?? 0
-  const loops = depth > loop_depth
+  const loops = depth > loop_depth || event.decisions.some(each => each.trigger_id === trigger.id && each.outcome === 'loop_held')
   return [
     {
       gate: 'source',

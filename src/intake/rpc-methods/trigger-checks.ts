@@ -25,8 +25,7 @@ export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at
 /** Everything about a trigger that its schema cannot say. aboutToBe: a source that is written with it. */
 export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, aboutToBe?: string): Promise<void> {
   const { registry, expressions } = context
-  const exceeded = registry.exceeded(trigger.id, compiledFilter(trigger.filter, text, `${at}.filter`))
-  if (exceeded !== undefined) throw invalid(`${at}.filter`, `is refused: ${exceeded}`)
+  compiledFilter(trigger.filter, text, `${at}.filter`)
   const source = trigger.event_source_id ?? null
   if (source !== null && source !== aboutToBe && !registry.sources.has(source)) {
     throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)

@@ -16,8 +16,11 @@ export interface Met {
 
 /** Whether a leaf is enough for a field; a text that nobody mentions is like any other such text. */
 export function leafHolds(field: Field, { value }: Leaf): boolean {
-  if (value !== unmentioned) return fieldHolds(field, value)
-  return field.conditions.some(({ test }) => test.kind === 'exists' || test.kind === 'anything_but')
+  return value === unmentioned ? passesUnmentioned(field) : fieldHolds(field, value)
+}
+
+export function passesUnmentioned({ conditions }: Field): boolean {
+  return conditions.some(({ test }) => test.kind === 'exists' || test.kind === 'anything_but')
 }
 
 /** The element, or the one around it, whose array stands among the first steps of a path. */

@@ -1,29 +1,40 @@
-// What one event could cost at worst: the ways in that any number of can hold at once, and what hangs on them.
+// What one event could cost at worst, and the limits that bound it.
 //
-// An exact value, an ending, a block of addresses lets in those triggers that ask for the one thing that stands there.
-// A range, a text that is searched for, anything-but, exists can all hold for the same event, and so can what a crowd
-// asks for. Branches behind such open ways are counted, and the different fields that they have: deciding one of these
-// costs up to 200 ns when nothing of it is in the cache, passing a branch 25.
-import type { Condition, Test } from '../conditions.ts'
-import type { Field } from '../pattern.ts'
+// An event has one value at most paths, so of the triggers that ask for an exact value, a beginning or an ending there,
+// it reaches those of the one value: the heaviest that there is at the path. Ranges, texts that are searched for,
+// anything-but and exists are different: any number of them can hold at once. Branches whose way in is such a one are
+// open; what they ask is counted over all of them. Deciding a condition costs up to 200 ns when nothing of it is in the
+// cache, passing a branch 60.
+import type { Condition, Test, TextTest, WildcardTest } from '../conditions.ts'
+import type { Branch, CompiledPattern, Field } from '../pattern.ts'
 import { searched } from './wildcards.ts'
 
-/** Limits of all triggers together: with them an event of 10 KB with one value at each path costs at most 5 ms ("hostile" in scripts/bench match). */
+/**
+ * Limits of all triggers together: with them an event of 10 KB with one value at each path costs at most 5 ms
+ * ("hostile" in scripts/bench match).
+ */
 export const indexLimits = {
   /** fields of all ways through all filters: a bound of memory */
   fields: 1_000_000,
   /** texts between the stars of all wildcards */
   searched: 20_000,
-  /** different lengths that such texts have at one path: as many may end at one place of a value */
+  /** different lengths that texts between stars have at one path: as many may end at one place of a value */
   lengths: 64,
-  /** ways through filters that are open, and the different fields that they have */
-  open: 100_000,
-  open_fields: 20_000,
-  /** from so many on, those who share a way in are a crowd */
-  crowd: 256,
+  /** ways to match that are open */
+  open: 30_000,
+  /** different conditions that these have */
+  open_conditions: 16_000,
+  /** conditions that one event can reach by values, added up over the paths */
+  reach: 16_000,
 } as const
 
-function isOpenTest(test: Test): boolean {
+/** As many different lengths of beginnings and endings at one path are narrow: a value may have one of each length. */
+export const narrowLengths = 64
+/** As many fields may ask for one value, beginning or ending besides others and be narrow. */
+export const narrowCrowd = 64
+
+/** Whether conditions of this kind can hold for the same value in any number. */
+export function isOpenTest(test: Test): boolean {
   switch (test.kind) {
     case 'equals':
     case 'equals_ignore_case':
@@ -43,19 +54,73 @@ function isOpenTest(test: Test): boolean {
   }
 }
 
-/** Whether fields like this one can hold for the same event in any number. */
-export function isOpen({ conditions, absent }: Field): boolean {
-  return absent || conditions.some(({ test }) => isOpenTest(test))
+/** The wildcards of conditions that search for texts, those that anything-but excludes among them. */
+export function searchingWildcards(conditions: readonly Condition[]): WildcardTest[] {
+  const all = conditions.flatMap(({ test }): readonly Test[] => (test.kind === 'anything_but_texts' ? test.tests : [test]))
+  return all.filter(test => test.kind === 'wildcard').filter(test => searched(test.pieces).length > 0)
 }
 
-/** The texts that wildcards search for. */
+/** The texts that they search for. */
 export function searchedTexts(conditions: readonly Condition[]): string[] {
-  return conditions.flatMap(({ test }) => (test.kind === 'wildcard' ? searched(test.pieces) : []))
+  return searchingWildcards(conditions).flatMap(test => searched(test.pieces))
 }
 
-/** Counts how often each of some things is there. */
+/** So many units of a text that is compared take as long as a condition. */
+const unitsOfOne = 64
+
+function textWeight(test: TextTest): number {
+  const units = test.kind === 'wildcard' ? test.pieces.reduce((sum, piece) => sum + piece.length, 0) : test.text.length
+  return 1 + Math.floor(units / unitsOfOne)
+}
+
+function testWeight(test: Test): number {
+  switch (test.kind) {
+    case 'equals':
+      return 0.1
+    case 'prefix':
+    case 'suffix':
+    case 'equals_ignore_case':
+    case 'wildcard':
+      return textWeight(test)
+    case 'anything_but_texts':
+      return test.tests.reduce((sum, each) => sum + textWeight(each), 0)
+    case 'anything_but':
+    case 'range':
+    case 'cidr':
+    case 'exists':
+      return 1
+  }
+}
+
+/** What deciding a field may take, in conditions. */
+export function weightOf({ conditions }: Field): number {
+  return Math.max(1, Math.ceil(conditions.reduce((sum, { test }) => sum + testWeight(test), 0)))
+}
+
+export function branchWeight({ fields }: Branch): number {
+  return fields.reduce((sum, field) => sum + weightOf(field), 0)
+}
+
+export function fieldsOf({ branches }: CompiledPattern): number {
+  return branches.reduce((sum, { fields }) => sum + fields.length, 0)
+}
+
+/** How many texts the wildcards of a pattern search for. */
+export function searchedOf({ branches }: CompiledPattern): number {
+  let count = 0
+  for (const { fields } of branches) for (const { conditions } of fields) count += searchedTexts(conditions).length
+  return count
+}
+
+/** Counts how often each of some things is there, and what they weigh together. */
 export class Tally<T> {
   readonly #counts = new Map<T, number>()
+  readonly #weigh: (thing: T) => number
+  weight = 0
+
+  constructor(weigh: (thing: T) => number = () => 1) {
+    this.#weigh = weigh
+  }
 
   get size(): number {
     return this.#counts.size
@@ -66,12 +131,17 @@ export class Tally<T> {
   }
 
   add(thing: T): void {
-    this.#counts.set(thing, (this.#counts.get(thing) ?? 0) + 1)
+    const count = this.#counts.get(thing) ?? 0
+    this.#counts.set(thing, count + 1)
+    if (count === 0) this.weight += this.#weigh(thing)
   }
 
   remove(thing: T): void {
     const left = this.#counts.get(thing)! - 1
     if (left > 0) this.#counts.set(thing, left)
-    else this.#counts.delete(thing)
+    else {
+      this.#counts.delete(thing)
+      this.weight -= this.#weigh(thing)
+    }
   }
 }

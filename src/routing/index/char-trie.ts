@@ -2,24 +2,54 @@
 // of the longest that fits, however many there are.
 //
 // Edges stand in one open-addressing table (node and unit -> node): 12 bytes an edge at half load, where a Map for each
-// node takes 200. Nodes stay when a text goes; who owns a trie builds it anew when most of it is dead.
+// node takes 200. Nodes stay when a text goes, until most of the trie is dead: then it is built anew.
+
+/** Below so many dead units a trie is not worth building anew. */
+const leastDead = 4096
+
+function tableSize(units: number): number {
+  return 2 ** Math.ceil(Math.log2(units * 2 + 2))
+}
 
 export class CharTrie<T> {
   #from: Int32Array
   #unit: Uint16Array
   #to: Int32Array
   /** by node: where it came from, for those who build upon the trie */
-  readonly parents: number[] = [-1]
-  readonly units: number[] = [0]
+  parents: number[] = [-1]
+  units: number[] = [0]
   /** by node: what ends here */
-  readonly ends: (T[] | undefined)[] = [undefined]
+  ends: (T[] | undefined)[] = [undefined]
+  /** units of the texts that are in it, and of those that were */
+  #living = 0
+  #dead = 0
 
   /** units: how many the texts may have together, so that the table need not grow for them */
   constructor(units = 16) {
-    const size = 2 ** Math.ceil(Math.log2(units * 2 + 2))
+    const size = tableSize(units)
     this.#from = new Int32Array(size).fill(-1)
     this.#unit = new Uint16Array(size)
     this.#to = new Int32Array(size)
+  }
+
+  /** The same texts in as much room as they need. */
+  #compact(): void {
+    const texts = this.ends.flatMap((ends, node) => (ends === undefined ? [] : [{ way: this.#wayTo(node), ends }]))
+    const size = tableSize(this.#living)
+    this.#from = new Int32Array(size).fill(-1)
+    this.#unit = new Uint16Array(size)
+    this.#to = new Int32Array(size)
+    this.parents = [-1]
+    this.units = [0]
+    this.ends = [undefined]
+    this.#dead = 0
+    for (const { way, ends } of texts) this.ends[way.reduce((node, unit) => this.#grown(node, unit), 0)] = ends
+  }
+
+  #wayTo(node: number): number[] {
+    const way: number[] = []
+    for (let at = node; at > 0; at = this.parents[at]!) way.push(this.units[at]!)
+    return way.toReversed()
   }
 
   #place(node: number, unit: number): number {
@@ -75,21 +105,32 @@ export class CharTrie<T> {
     const present = this.ends[node]
     if (present === undefined) this.ends[node] = [value]
     else present.push(value)
+    this.#living += text.length
   }
 
-  /** Answers whether it was there. */
-  remove(text: string, value: T, backwards = false): boolean {
-    const node = this.grow(text, backwards)
-    const left = this.ends[node]?.filter(each => each !== value)
-    if (left === undefined || left.length === this.ends[node]!.length) return false
+  /** The node at which a text ends, or -1. */
+  #find(text: string, backwards: boolean): number {
+    let node = 0
+    for (let index = 0; index < text.length && node >= 0; index++) node = this.next(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
+    return node
+  }
+
+  /** Takes a value from a text, where it is there. */
+  remove(text: string, value: T, backwards = false): void {
+    const node = this.#find(text, backwards)
+    const present = node < 0 ? undefined : this.ends[node]
+    const left = present?.filter(each => each !== value) ?? []
+    const gone = ((present?.length ?? 0) - left.length) * text.length
+    if (gone === 0 && left.length === (present?.length ?? 0)) return
     this.ends[node] = left.length === 0 ? undefined : left
-    return true
+    this.#living -= gone
+    this.#dead += gone
+    if (this.#dead > this.#living + leastDead) this.#compact()
   }
 
   /** How many values end at a text. */
   crowd(text: string, backwards = false): number {
-    let node = 0
-    for (let index = 0; index < text.length && node >= 0; index++) node = this.next(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
+    const node = this.#find(text, backwards)
     return node < 0 ? 0 : (this.ends[node]?.length ?? 0)
   }
 

@@ -24,6 +24,8 @@ export interface Leaf {
   next: Leaf | null
 }
 
+const none: ReadonlySet<LeafValue> = new Set()
+
 /** Where the leaves of one path are gathered, event after event. */
 export class PathSlot {
   readonly path: string
@@ -33,13 +35,20 @@ export class PathSlot {
   last: Leaf | null = null
   count = 0
   /** its different values, and for which event they have been put together */
-  different: ReadonlySet<LeafValue> = new Set()
+  different: ReadonlySet<LeafValue> = none
   different_of = 0
   /** whether one of them stands in an element of an array */
   in_arrays = false
 
   constructor(path: string) {
     this.path = path
+  }
+
+  clear(): void {
+    this.first = null
+    this.last = null
+    this.different = none
+    this.different_of = 0
   }
 
   /** Each value once, put together once for an event. */
@@ -62,9 +71,16 @@ export class Gathering<S extends PathSlot> {
   arrays = 0
 
   begin(): void {
+    this.end()
     this.event++
     this.touched = []
     this.arrays = 0
+  }
+
+  /** Lets go of what the event brought: a slot would hold the last large event of its path for ever. */
+  end(): void {
+    for (const slot of this.touched) slot.clear()
+    this.touched = []
   }
 
   add(slot: S, value: LeafValue, element: Element): void {

@@ -82,6 +82,21 @@ export class PathNode<S extends PathSlot> {
     return child
   }
 
+  /** Takes a child out of the table; those behind it that its place kept from their own move up. */
+  #displace(child: PathNode<S>): void {
+    const { table } = this
+    const mask = table.length - 1
+    let hole = table.indexOf(child, child.hash & mask)
+    if (hole < 0) hole = table.indexOf(child)
+    for (let at = (hole + 1) & mask; table[at] !== null; at = (at + 1) & mask) {
+      const home = table[at]!.hash & mask
+      if (((at - home) & mask) < ((at - hole) & mask)) continue
+      table[hole] = table[at]!
+      hole = at
+    }
+    table[hole] = null
+  }
+
   /** Takes away what leads nowhere any more along a path; answers whether this node leads nowhere itself. */
   prune(steps: readonly string[], depth = 0): boolean {
     const child = depth === steps.length ? undefined : this.children?.get(steps[depth]!)
@@ -90,7 +105,8 @@ export class PathNode<S extends PathSlot> {
       if (this.children!.size === 0) {
         this.children = null
         this.table = []
-      } else this.#rebuild(this.table.length)
+      } else if (this.children!.size * 8 < this.table.length) this.#rebuild(this.table.length / 4)
+      else this.#displace(child)
     }
     return this.slot === null && this.children === null
   }

@@ -27,7 +27,7 @@ export class Ranges<T> {
     this.#fresh.push({ low, high, value })
   }
 
-  /** Takes away all ranges of a value. */
+  /** Takes away all ranges of a value that has some; to be called once for it. */
   removeAll(value: T): void {
     const left = this.#fresh.filter(range => range.value !== value)
     // All ranges of a value are added between two visits, so they wait together or are sorted together.

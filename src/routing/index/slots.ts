@@ -3,16 +3,21 @@
 //
 // A field stands in the indexes while a branch has it as its way in (matcher.ts); all its alternatives do then. Fields
 // of one exact value are found by that value, in the very table that keeps them.
-import { searchedTexts, Tally } from './burden.ts'
-import { CharTrie } from './char-trie.ts'
-import { addressOf, folded, holds, type OnlyText, type Scalar, type Test } from '../conditions.ts'
+import { passesUnmentioned } from './array-consistency.ts'
+import { isOpenTest, narrowCrowd, narrowLengths, searchingWildcards, Tally } from './burden.ts'
+import { holds, wildcardHolds, type Fits, type OnlyText, type Scalar, type Test, type WildcardTest } from '../conditions.ts'
 import { PathSlot, unmentioned, type LeafValue } from './leaves.ts'
 import { hashText } from './path-trie.ts'
 import { fieldHolds, type Field } from '../pattern.ts'
 import { Ranges } from './ranges.ts'
+import { Mentions } from './mentions.ts'
+import { Table, TextIndex, type Led } from './text-index.ts'
 import { searched, Wildcards } from './wildcards.ts'
 
 const none: never[] = []
+
+/** So many wildcards are sooner tried one by one than together. */
+const fewWildcards = 4
 
 /** A field that branches share: what it asks, and what is known of it for the present event. B: a branch. */
 export class SharedField<B> {
@@ -27,52 +32,37 @@ export class SharedField<B> {
   holds = false
   /** the last event that led to its branches */
   led = 0
+  /** what the branches that hang on it weigh, and whether they are counted as open */
+  weight = 0
+  open = false
   /** its one alternative, where it has one: read without going through the field */
   readonly test: Test | undefined
   /** whether it holds for a text that nobody mentions at its path */
   readonly any_text: boolean
 
+  /** its wildcards that search for texts */
+  readonly searching: readonly Searching<B>[]
+
   constructor(field: Field, slot: Slot<B>) {
     this.field = field
     this.slot = slot
     this.test = field.conditions.length === 1 ? field.conditions[0]!.test : undefined
-    this.any_text = field.conditions.some(({ test }) => test.kind === 'exists' || test.kind === 'anything_but')
+    this.any_text = passesUnmentioned(field)
+    const direct = new Set<Test>(field.conditions.map(({ test }) => test))
+    this.searching = searchingWildcards(field.conditions).map(test => ({ test, field: direct.has(test) ? this : undefined }))
   }
 
   holdsFor(value: LeafValue): boolean {
     if (value === unmentioned) return this.any_text
-    return this.test === undefined ? fieldHolds(this.field, value) : holds(this.test, value)
+    const fits = this.searching.length > 0 ? this.slot.fits : undefined
+    return this.test === undefined ? fieldHolds(this.field, value, fits) : holds(this.test, value, fits)
   }
 }
 
-/** Called with fields that an index leads to. */
-export interface Led<B> {
-  /** it holds for the value */
-  sure: (shared: SharedField<B>) => void
-  /** it may */
-  maybe: (shared: SharedField<B>) => void
-}
-
-/** The hashes of the texts that are mentioned at a path, as bits: what is not among them need not be decoded. */
-class Mentions {
-  #bits = new Uint32Array(2)
-  #count = 0
-
-  has(hash: number): boolean {
-    return (this.#bits[(hash >>> 5) & (this.#bits.length - 1)]! & (1 << (hash & 31))) !== 0
-  }
-
-  add(hash: number): void {
-    this.#bits[(hash >>> 5) & (this.#bits.length - 1)]! |= 1 << (hash & 31)
-  }
-
-  /** Makes room for one more; answers whether all have to be added again. */
-  grows(): boolean {
-    this.#count++
-    if (this.#count * 16 <= this.#bits.length * 32) return false
-    this.#bits = new Uint32Array(this.#bits.length * 4)
-    return true
-  }
+/** A wildcard that searches for texts, and the field that it makes hold; undefined where anything-but excludes it. */
+interface Searching<B> {
+  test: WildcardTest
+  field: SharedField<B> | undefined
 }
 
 function isOnlyText(test: Test): test is OnlyText {
@@ -82,6 +72,12 @@ function isOnlyText(test: Test): test is OnlyText {
 /** Whether a test has to see the text itself: no hash answers it. */
 function readsText(test: Test): boolean {
   return isOnlyText(test) || test.kind === 'anything_but_texts'
+}
+
+/** The lengths of the beginnings and endings by which a test may be found. */
+function endLengths(test: Test): number[] {
+  if (test.kind === 'prefix' || test.kind === 'suffix') return [test.text.length]
+  return test.kind === 'wildcard' && test.pieces.length === 2 ? test.pieces.map(piece => piece.length) : []
 }
 
 function mentionedTexts({ conditions }: Field): string[] {
@@ -101,132 +97,6 @@ function keyOf({ conditions, absent }: Field): string {
   return `${absent ? '-' : '+'}${JSON.stringify(conditions.map(({ operator, expected }) => [operator, expected]))}`
 }
 
-/** Fields by what leads to them. */
-class Table<K, B> {
-  readonly #map = new Map<K, SharedField<B> | SharedField<B>[]>()
-
-  get size(): number {
-    return this.#map.size
-  }
-
-  crowd(key: K): number {
-    const present = this.#map.get(key)
-    return present === undefined ? 0 : Array.isArray(present) ? present.length : 1
-  }
-
-  add(key: K, field: SharedField<B>): void {
-    const present = this.#map.get(key)
-    if (present === undefined) this.#map.set(key, field)
-    else if (Array.isArray(present)) present.push(field)
-    else this.#map.set(key, [present, field])
-  }
-
-  remove(key: K, field: SharedField<B>): void {
-    const present = this.#map.get(key)
-    const left = Array.isArray(present) ? present.filter(each => each !== field) : []
-    if (left.length === 0) this.#map.delete(key)
-    else this.#map.set(key, left.length === 1 ? left[0]! : left)
-  }
-
-  visit(key: K, emit: (field: SharedField<B>) => void): void {
-    const present = this.#map.get(key)
-    if (present === undefined) return
-    if (Array.isArray(present)) for (const field of present) emit(field)
-    else emit(present)
-  }
-}
-
-/** The top 53 bits of a v6 address, which a double holds: what they let through is decided by the condition itself. */
-function v6Number(value: bigint): number {
-  return Number(value >> 75n)
-}
-
-/** Beginnings and endings of texts. */
-class Ends<B> {
-  readonly prefixes = new CharTrie<SharedField<B>>()
-  readonly suffixes = new CharTrie<SharedField<B>>()
-
-  visit(text: string, emit: (field: SharedField<B>) => void): void {
-    this.prefixes.visit(text, false, emit)
-    this.suffixes.visit(text, true, emit)
-  }
-}
-
-/** The indexes of the operators over texts. */
-class TextIndex<B> {
-  #ends: Ends<B> | undefined
-  #foldedEnds: Ends<B> | undefined
-  #folded: Table<string, B> | undefined
-  /** the longer or less crowded ends of wildcards without a text to search for */
-  #wildcardEnds: Ends<B> | undefined
-  #wildcards: Wildcards<SharedField<B>> | undefined
-  #v4: Ranges<SharedField<B>> | undefined
-  #v6: Ranges<SharedField<B>> | undefined
-
-  add(test: OnlyText, field: SharedField<B>): void {
-    switch (test.kind) {
-      case 'equals_ignore_case':
-        return (this.#folded ??= new Table()).add(test.text, field)
-      case 'prefix':
-        return this.#endsOf(test.ignore_case).prefixes.add(test.text, field)
-      case 'suffix':
-        return this.#endsOf(test.ignore_case).suffixes.add(test.text, field, true)
-      case 'wildcard':
-        return this.#addWildcard(test.pieces, field)
-      case 'cidr': {
-        const { block } = test
-        if (block.version === 4) return (this.#v4 ??= new Ranges()).add(block.low, block.high, field)
-        return (this.#v6 ??= new Ranges()).add(v6Number(block.low), v6Number(block.high), field)
-      }
-    }
-  }
-
-  remove(test: OnlyText, field: SharedField<B>): void {
-    switch (test.kind) {
-      case 'equals_ignore_case':
-        return this.#folded!.remove(test.text, field)
-      case 'prefix':
-        return void this.#endsOf(test.ignore_case).prefixes.remove(test.text, field)
-      case 'suffix':
-        return void this.#endsOf(test.ignore_case).suffixes.remove(test.text, field, true)
-      case 'wildcard': {
-        if (searched(test.pieces).length > 0) return this.#wildcards!.removeAll(field)
-        const { prefixes, suffixes } = this.#wildcardEnds!
-        return void (prefixes.remove(test.pieces[0]!, field) || suffixes.remove(test.pieces.at(-1)!, field, true))
-      }
-      case 'cidr':
-        return (test.block.version === 4 ? this.#v4! : this.#v6!).removeAll(field)
-    }
-  }
-
-  #endsOf(ignore_case: boolean): Ends<B> {
-    return ignore_case ? (this.#foldedEnds ??= new Ends()) : (this.#ends ??= new Ends())
-  }
-
-  #addWildcard(pieces: readonly string[], field: SharedField<B>): void {
-    if (searched(pieces).length > 0) return (this.#wildcards ??= new Wildcards()).add(pieces, field)
-    const [first, last] = [pieces[0]!, pieces.at(-1)!]
-    const { prefixes, suffixes } = (this.#wildcardEnds ??= new Ends())
-    const byPrefix = prefixes.crowd(first) - suffixes.crowd(last, true) || last.length - first.length
-    return byPrefix <= 0 ? prefixes.add(first, field) : suffixes.add(last, field, true)
-  }
-
-  visit(text: string, { sure, maybe }: Led<B>): void {
-    this.#ends?.visit(text, sure)
-    this.#wildcardEnds?.visit(text, maybe)
-    this.#wildcards?.visit(text, sure)
-    if (this.#folded !== undefined || this.#foldedEnds !== undefined) {
-      const plain = folded(text)
-      this.#folded?.visit(plain, sure)
-      this.#foldedEnds?.visit(plain, sure)
-    }
-    if (this.#v4 === undefined && this.#v6 === undefined) return
-    const { v4, v6 } = addressOf(text)
-    if (v4 >= 0) this.#v4?.visit(v4, sure)
-    if (v6 !== undefined) this.#v6?.visit(v6Number(v6), maybe)
-  }
-}
-
 export class Slot<B> extends PathSlot {
   /** fields of branches at this path */
   uses = 0
@@ -238,10 +108,19 @@ export class Slot<B> extends PathSlot {
   readonly #mentions = new Mentions()
   /** of the texts that wildcards search for */
   readonly #lengths = new Tally<number>()
+  /** of beginnings and endings */
+  readonly #endLengths = new Tally<number>()
+  /** at least heaviest(), which is worked out anew only where this seems too much */
+  reach = 0
   /** ways in: exact values of fields that ask for more than one */
-  readonly #exact = new Table<Scalar, B>()
+  readonly #exact = new Table<Scalar, SharedField<B>>()
   #ranges: Ranges<SharedField<B>> | undefined
-  #texts: TextIndex<B> | undefined
+  #texts: TextIndex<SharedField<B>> | undefined
+  /** all wildcards that search for texts, of ways in and of others */
+  #wildcards: Wildcards<Searching<B>> | undefined
+  /** the text that was tried last, and the wildcards that it fits */
+  #passed: string | undefined
+  readonly #fits = new Map<WildcardTest, Searching<B>>()
   /** ways in that nearly any value may make hold */
   any: Set<SharedField<B>> | undefined
   /** ways in that hold where nothing is */
@@ -262,6 +141,25 @@ export class Slot<B> extends PathSlot {
     return this.#lengths.size + new Set(texts.map(text => text.length).filter(length => !this.#lengths.has(length))).size
   }
 
+  /** Whether a field as a way in can hold in any number besides others (burden.ts). */
+  isOpen({ conditions, absent }: Field): boolean {
+    const tooMany = this.#endLengths.size > narrowLengths
+    return absent || conditions.some(({ test }) => isOpenTest(test) || this.#crowdOf(test) >= narrowCrowd || (tooMany && endLengths(test).length > 0))
+  }
+
+  #crowdOf(test: Test): number {
+    if (test.kind === 'equals') return this.#exact.crowd(test.value)
+    return isOnlyText(test) ? (this.#texts?.crowd(test) ?? 0) : 0
+  }
+
+  /** The most that the branches on one of its ways in weigh, those that are open apart. */
+  heaviest(): number {
+    let most = 0
+    for (const shared of this.#singles.values()) if (!shared.open && shared.weight > most) most = shared.weight
+    for (const shared of this.#others.values()) if (!shared.open && shared.weight > most) most = shared.weight
+    return most
+  }
+
   /** The one shared field that asks what a field asks, one use more. */
   share(field: Field): SharedField<B> {
     let shared = this.shared(field)
@@ -270,7 +168,7 @@ export class Slot<B> extends PathSlot {
       const single = singleValue(field)
       if (single === undefined) this.#others.set(keyOf(field), shared)
       else this.#singles.set(single, shared)
-      this.#learn(field)
+      this.#learn(shared)
     }
     shared.uses++
     this.uses++
@@ -291,20 +189,62 @@ export class Slot<B> extends PathSlot {
     const single = singleValue(field)
     if (single === undefined) this.#others.delete(keyOf(field))
     else this.#singles.delete(single)
-    for (const { test } of field.conditions) if (readsText(test)) this.#reading--
-    for (const text of searchedTexts(field.conditions)) this.#lengths.remove(text.length)
+    for (const { test } of field.conditions) {
+      if (readsText(test)) this.#reading--
+      for (const length of endLengths(test)) this.#endLengths.remove(length)
+    }
+    for (const searching of shared.searching) this.#unsearch(searching)
   }
 
-  #learn(field: Field): void {
-    for (const { test } of field.conditions) if (readsText(test)) this.#reading++
-    for (const text of searchedTexts(field.conditions)) this.#lengths.add(text.length)
+  #learn(shared: SharedField<B>): void {
+    const { field } = shared
+    for (const { test } of field.conditions) {
+      if (readsText(test)) this.#reading++
+      for (const length of endLengths(test)) this.#endLengths.add(length)
+    }
+    for (const searching of shared.searching) this.#search(searching)
     for (const text of mentionedTexts(field)) {
-      if (this.#mentions.grows()) {
-        for (const { field: known } of [...this.#singles.values(), ...this.#others.values()])
-          for (const each of mentionedTexts(known)) this.#mentions.add(hashText(each))
-      }
+      if (this.#mentions.full) this.#mentionAgain()
       this.#mentions.add(hashText(text))
     }
+  }
+
+  #search(searching: Searching<B>): void {
+    ;(this.#wildcards ??= new Wildcards()).add(searching.test.pieces, searching)
+    for (const text of searched(searching.test.pieces)) this.#lengths.add(text.length)
+    this.#passed = undefined
+  }
+
+  #unsearch(searching: Searching<B>): void {
+    this.#wildcards!.removeAll(searching)
+    for (const text of searched(searching.test.pieces)) this.#lengths.remove(text.length)
+    this.#passed = undefined
+  }
+
+  /** The wildcards that a text fits, worked out in one pass and kept for the next who asks. */
+  #fitting(text: string): ReadonlyMap<WildcardTest, Searching<B>> {
+    if (this.#passed === text) return this.#fits
+    this.#fits.clear()
+    this.#wildcards?.visit(text, searching => void this.#fits.set(searching.test, searching))
+    this.#passed = text
+    return this.#fits
+  }
+
+  /** Whether a text fits one of the wildcards here: for all together, where they are more than a few. */
+  readonly fits: Fits = (test, text) =>
+    test.pieces.length < 3 || this.#wildcards!.size <= fewWildcards ? wildcardHolds(test.pieces, text) : this.#fitting(text).has(test)
+
+  override clear(): void {
+    super.clear()
+    this.#passed = undefined
+    this.#fits.clear()
+  }
+
+  /** The mentions of the fields that are there now, this one among them. */
+  #mentionAgain(): void {
+    const texts = [...this.#singles.values(), ...this.#others.values()].flatMap(({ field }) => mentionedTexts(field))
+    this.#mentions.reset(texts.length)
+    for (const text of texts) this.#mentions.add(hashText(text))
   }
 
   /** How many fields lead to branches by an exact value. */
@@ -325,6 +265,7 @@ export class Slot<B> extends PathSlot {
     if (test.kind === 'equals') this.#exact.add(test.value, shared)
     else if (test.kind === 'wildcard' && test.pieces.length === 1) this.#exact.add(test.pieces[0]!, shared)
     else if (test.kind === 'range') (this.#ranges ??= new Ranges()).add(test.low, test.high, shared)
+    else if (test.kind === 'wildcard' && searched(test.pieces).length > 0) return
     else if (isOnlyText(test)) (this.#texts ??= new TextIndex()).add(test, shared)
     else (this.any ??= new Set()).add(shared)
   }
@@ -335,21 +276,25 @@ export class Slot<B> extends PathSlot {
     this.absent?.delete(shared)
     this.any?.delete(shared)
     if (singleValue(field) !== undefined) return
-    for (const { test } of field.conditions) {
+    const tests = field.conditions.map(({ test }) => test)
+    for (const test of tests) {
       if (test.kind === 'equals') this.#exact.remove(test.value, shared)
       else if (test.kind === 'wildcard' && test.pieces.length === 1) this.#exact.remove(test.pieces[0]!, shared)
-      else if (test.kind === 'range') this.#ranges!.removeAll(shared)
-      else if (isOnlyText(test)) this.#texts!.remove(test, shared)
     }
+    if (tests.some(test => test.kind === 'range')) this.#ranges!.removeAll(shared)
+    this.#texts?.removeAll(tests.filter(isOnlyText), shared)
   }
 
   /** Leads from a value to fields, besides those in any and absent; to some more than once. */
-  visit(value: LeafValue, led: Led<B>): void {
+  visit(value: LeafValue, led: Led<SharedField<B>>): void {
     if (value === unmentioned) return
     const single = this.#singles.get(value)
     if (single !== undefined && single.hung.length > 0) led.sure(single)
     if (this.#exact.size > 0) this.#exact.visit(value, led.sure)
-    if (typeof value === 'string') this.#texts?.visit(value, led)
-    else if (typeof value === 'number') this.#ranges?.visit(value, led.sure)
+    if (typeof value === 'string') {
+      this.#texts?.visit(value, led)
+      if (this.#wildcards !== undefined)
+        for (const { field } of this.#fitting(value).values()) if (field !== undefined && field.hung.length > 0) led.sure(field)
+    } else if (typeof value === 'number') this.#ranges?.visit(value, led.sure)
   }
 }

@@ -34,8 +34,11 @@ export function checkpointing(db: Db): Checkpointing {
 
   function truncate(waitMs: number): void {
     db.pragma(`busy_timeout = ${waitMs}`)
-    run('TRUNCATE')
-    db.pragma(`busy_timeout = ${busyTimeoutMs}`)
+    try {
+      run('TRUNCATE')
+    } finally {
+      db.pragma(`busy_timeout = ${busyTimeoutMs}`)
+    }
   }
 
   return {
