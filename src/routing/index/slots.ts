@@ -49,7 +49,7 @@ export class SharedField<B> {
     this.test = field.conditions.length === 1 ? field.conditions[0]!.test : undefined
     this.any_text = passesUnmentioned(field)
     const direct = new Set<Test>(field.conditions.map(({ test }) => test))
-    this.searching = searchingWildcards(field.conditions).map(test => ({ test, field: direct.has(test) ? this : undefined }))
+    this.searching = searchingWildcards(field.conditions).map(test => ({ test, field: direct.has(test) ? this : undefined, fitted: 0 }))
   }
 
   holdsFor(value: LeafValue): boolean {
@@ -63,6 +63,8 @@ export class SharedField<B> {
 interface Searching<B> {
   test: WildcardTest
   field: SharedField<B> | undefined
+  /** the last pass in which a text fitted it */
+  fitted: number
 }
 
 function isOnlyText(test: Test): test is OnlyText {
@@ -120,7 +122,11 @@ export class Slot<B> extends PathSlot {
   #wildcards: Wildcards<Searching<B>> | undefined
   /** the text that was tried last, and the wildcards that it fits */
   #passed: string | undefined
-  readonly #fits = new Map<WildcardTest, Searching<B>>()
+  #passes = 0
+  /** of them those that are alternatives of ways in */
+  #searchingWays = 0
+  readonly #fitting: Searching<B>[] = []
+  readonly #searching = new Map<WildcardTest, Searching<B>>()
   /** ways in that nearly any value may make hold */
   any: Set<SharedField<B>> | undefined
   /** ways in that hold where nothing is */
@@ -162,11 +168,12 @@ export class Slot<B> extends PathSlot {
 
   /** The one shared field that asks what a field asks, one use more. */
   share(field: Field): SharedField<B> {
-    let shared = this.shared(field)
+    const single = singleValue(field)
+    const key = single === undefined ? keyOf(field) : ''
+    let shared = single === undefined ? this.#others.get(key) : this.#singles.get(single)
     if (shared === undefined) {
       shared = new SharedField(field, this)
-      const single = singleValue(field)
-      if (single === undefined) this.#others.set(keyOf(field), shared)
+      if (single === undefined) this.#others.set(key, shared)
       else this.#singles.set(single, shared)
       this.#learn(shared)
     }
@@ -211,33 +218,40 @@ export class Slot<B> extends PathSlot {
 
   #search(searching: Searching<B>): void {
     ;(this.#wildcards ??= new Wildcards()).add(searching.test.pieces, searching)
+    this.#searching.set(searching.test, searching)
     for (const text of searched(searching.test.pieces)) this.#lengths.add(text.length)
     this.#passed = undefined
   }
 
   #unsearch(searching: Searching<B>): void {
     this.#wildcards!.removeAll(searching)
+    this.#searching.delete(searching.test)
     for (const text of searched(searching.test.pieces)) this.#lengths.remove(text.length)
     this.#passed = undefined
   }
 
-  /** The wildcards that a text fits, worked out in one pass and kept for the next who asks. */
-  #fitting(text: string): ReadonlyMap<WildcardTest, Searching<B>> {
-    if (this.#passed === text) return this.#fits
-    this.#fits.clear()
-    this.#wildcards?.visit(text, searching => void this.#fits.set(searching.test, searching))
+  /** Tries all wildcards on a text, unless it is the one that was tried last. */
+  #pass(text: string): void {
+    if (this.#passed === text) return
+    this.#passes++
+    this.#fitting.length = 0
+    this.#wildcards!.visit(text, searching => {
+      searching.fitted = this.#passes
+      this.#fitting.push(searching)
+    })
     this.#passed = text
-    return this.#fits
   }
 
   /** Whether a text fits one of the wildcards here: for all together, where they are more than a few. */
-  readonly fits: Fits = (test, text) =>
-    test.pieces.length < 3 || this.#wildcards!.size <= fewWildcards ? wildcardHolds(test.pieces, text) : this.#fitting(text).has(test)
+  readonly fits: Fits = (test, text) => {
+    if (test.pieces.length < 3 || this.#wildcards!.size <= fewWildcards) return wildcardHolds(test.pieces, text)
+    this.#pass(text)
+    return this.#searching.get(test)!.fitted === this.#passes
+  }
 
   override clear(): void {
     super.clear()
     this.#passed = undefined
-    this.#fits.clear()
   }
 
   /** The mentions of the fields that are there now, this one among them. */
@@ -265,7 +279,7 @@ export class Slot<B> extends PathSlot {
     if (test.kind === 'equals') this.#exact.add(test.value, shared)
     else if (test.kind === 'wildcard' && test.pieces.length === 1) this.#exact.add(test.pieces[0]!, shared)
     else if (test.kind === 'range') (this.#ranges ??= new Ranges()).add(test.low, test.high, shared)
-    else if (test.kind === 'wildcard' && searched(test.pieces).length > 0) return
+    else if (test.kind === 'wildcard' && searched(test.pieces).length > 0) this.#searchingWays++
     else if (isOnlyText(test)) (this.#texts ??= new TextIndex()).add(test, shared)
     else (this.any ??= new Set()).add(shared)
   }
@@ -280,6 +294,7 @@ export class Slot<B> extends PathSlot {
     for (const test of tests) {
       if (test.kind === 'equals') this.#exact.remove(test.value, shared)
       else if (test.kind === 'wildcard' && test.pieces.length === 1) this.#exact.remove(test.pieces[0]!, shared)
+      else if (test.kind === 'wildcard' && searched(test.pieces).length > 0) this.#searchingWays--
     }
     if (tests.some(test => test.kind === 'range')) this.#ranges!.removeAll(shared)
     this.#texts?.removeAll(tests.filter(isOnlyText), shared)
@@ -293,8 +308,10 @@ export class Slot<B> extends PathSlot {
     if (this.#exact.size > 0) this.#exact.visit(value, led.sure)
     if (typeof value === 'string') {
       this.#texts?.visit(value, led)
-      if (this.#wildcards !== undefined)
-        for (const { field } of this.#fitting(value).values()) if (field !== undefined && field.hung.length > 0) led.sure(field)
+      if (this.#searchingWays > 0) {
+        this.#pass(value)
+        for (const { field } of this.#fitting) if (field !== undefined && field.hung.length > 0) led.sure(field)
+      }
     } else if (typeof value === 'number') this.#ranges?.visit(value, led.sure)
   }
 }
