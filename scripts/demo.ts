@@ -8,7 +8,7 @@ import { defaultSocket, defaultStateDir } from '../src/paths.ts'
 
 const push = {
   ref: 'refs/heads/main',
-  repository: { full_name: 'acme/site', html_url: 'http://forge.example/acme/site' },
+  repository: { name: 'site', full_name: 'acme/site', html_url: 'http://forge.example/acme/site' },
   pusher: { login: 'ada' },
   commits: [{ id: '4a7d1ed414474e4033ac29ccb8653d9b', message: 'Make the front page faster', author: { username: 'ada' } }],
 }

@@ -79,12 +79,12 @@ async function rates(directory: string): Promise<void> {
   const floor = median(Array.from({ length: rounds }, () => readingAlone(directory)))
   const rows: string[][] = [['reading bodies alone', Math.round(floor).toString(), '1', '-']]
   for (const [name, filter] of filters) {
-    const side = { source_id: 'forge', filter }
+    const side = { source_id: 'forge', filter, enabled: true }
     const measured: number[] = []
     let matched = 0
     for (let round = 0; round < rounds; round++) {
       const begun = performance.now()
-      ;({ matched } = await backtests.run({ draft: side, live: { source_id: 'forge', filter: { type: ['release'] } }, samples: 5 }, wholeLog))
+      ;({ matched } = await backtests.run({ draft: side, live: { source_id: 'forge', filter: { type: ['release'] }, enabled: true }, samples: 5 }, wholeLog))
       measured.push((stored * 1000) / (performance.now() - begun))
     }
     rows.push([`${name}, beside a live version`, Math.round(median(measured)).toString(), ratio(median(measured), floor), String(matched)])

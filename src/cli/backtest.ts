@@ -23,8 +23,11 @@ function percent(part: number, whole: number): string {
 function printSamples(output: Output, title: string, samples: readonly BacktestSample[]): void {
   if (samples.length === 0) return
   output.line(title)
-  for (const { event_id, received_at, type, subject, failing = [], inputs, inputs_error } of samples) {
-    const why = failing.length === 0 ? '' : `  ${paint(output, 'red', '✗')} ${failing.map(path => shortened(path)).join(', ')}`
+  for (const { event_id, received_at, type, subject, failing = [], hint, inputs, inputs_error } of samples) {
+    const why =
+      failing.length === 0
+        ? ''
+        : `  ${paint(output, 'red', '✗')} ${failing.map(path => shortened(path)).join(', ')}${hint === undefined ? '' : `; did you mean ${shortened(hint)}?`}`
     output.line(`  ${event_id}  ${time(received_at)}  ${plain(type)}  ${shortened(subject ?? '-')}${why}`)
     if (inputs !== undefined) output.line(paint(output, 'dim', `    inputs ${shortened(JSON.stringify(inputs), 200)}`))
     if (inputs_error !== undefined) output.line(paint(output, 'red', plain(`    the inputs cannot be made: ${inputs_error}`)))
@@ -49,10 +52,10 @@ export function printReport(output: Output, report: BacktestReport): void {
   ]
   table(output, report.by_type, [{ title: 'TYPE', value: row => row.type }, ...columns], '')
   table(output, report.by_day, [{ title: 'DAY', value: row => row.day }, ...columns], '')
-  printSamples(output, 'the draft adds', difference?.added_samples ?? [])
-  printSamples(output, 'the draft loses', difference?.removed_samples ?? [])
+  printSamples(output, 'added', difference?.added_samples ?? [])
+  printSamples(output, 'lost', difference?.removed_samples ?? [])
   printSamples(output, 'matched', samples.matched)
-  printSamples(output, 'not matched', samples.unmatched)
+  printSamples(output, 'not matched, the nearest of the newest', samples.unmatched)
 }
 
 /** A bar on standard error, while that is a terminal; it wipes itself out at the end. */

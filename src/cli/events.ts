@@ -1,6 +1,6 @@
 // signalbox events: the log.
 import type { Command } from 'commander'
-import type { EventSummary } from '../client/client.ts'
+import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
 import { record, shortened, table, time } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
 
@@ -17,6 +17,26 @@ interface ListOptions {
   near?: string
   limit: number
   cursor?: string
+}
+
+/** Answers of a query with a filter that are asked for before it is left to the caller: 200,000 events. */
+const mostAnswers = 100
+
+/** The events of a query; the router looks at few for one answer, so it is asked until there are enough. */
+async function found(current: Session, query: EventQueryParams & { limit: number }): Promise<EventQueryResult> {
+  const events: EventSummary[] = []
+  let cursor = query.cursor
+  for (let asked = 0; ; asked++) {
+    const { events: page, next_cursor } = await current.call('event.query', {
+      ...query,
+      limit: query.limit - events.length,
+      ...(cursor === undefined ? {} : { cursor }),
+    })
+    events.push(...page)
+    cursor = next_cursor
+    if (cursor === undefined) return { events }
+    if (events.length >= query.limit || asked === mostAnswers) return { events, next_cursor: cursor }
+  }
 }
 
 export function addEvents(program: Command, session: () => Session): void {
@@ -42,13 +62,14 @@ export function addEvents(program: Command, session: () => Session): void {
     .action(async (options: ListOptions) => {
       const current = session()
       const { source, trigger, matched, unmatched, filter, ...rest } = options
-      const answer = await current.call('event.query', {
+      const query = {
         ...rest,
         source_id: source,
         trigger_id: trigger,
         ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),
         ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
-      })
+      }
+      const answer = await found(current, query)
       table(
         current.output,
         answer.events,
@@ -70,7 +91,7 @@ export function addEvents(program: Command, session: () => Session): void {
                 { title: 'FAILS', value: (event: EventSummary): string => event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements' },
               ]),
         ],
-        'no such events',
+        answer.next_cursor === undefined ? 'no such events' : 'none among those that were looked at',
       )
       if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })

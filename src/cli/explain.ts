@@ -67,9 +67,10 @@ export function addExplain(program: Command, session: () => Session): void {
       if (atVersion !== undefined && trigger_id === undefined) throw new UsageError('--at-version is of one trigger')
       const current = session()
       const { output } = current
-      const { decisions } = await current.call('event.explain', { event_id: await current.eventId(event), trigger_id, trigger_version: atVersion })
+      const { decisions, omitted } = await current.call('event.explain', { event_id: await current.eventId(event), trigger_id, trigger_version: atVersion })
       if (output.json) for (const decision of decisions) output.line(JSON.stringify(decision))
       else if (decisions.length === 0) output.line('no trigger listens to the source of this event; signalbox triggers shows all')
       else for (const decision of decisions) printDecision(output, decision)
+      if (omitted !== undefined && !output.json) output.line(paint(output, 'dim', `and ${omitted} triggers that are farther from matching`))
     })
 }

@@ -18,6 +18,9 @@ import { addSources } from './sources.ts'
 import { addTest } from './test.ts'
 import { addTriggers } from './triggers.ts'
 
+/** JSON-RPC's code for params that cannot be used. */
+const invalidParams = -32602
+
 const serveFlags: [string, string][] = [
   ['--config <file>', 'configuration file (JSON); schemas/config.schema.json has every key'],
   ['--state-dir <path>', 'where the database is kept'],
@@ -106,7 +109,9 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
     if (error instanceof NoError) return tell(error.message, exitCodes.no)
     if (error instanceof UsageError) return tell(error.message, exitCodes.usage)
-    if (error instanceof RpcError) return tell(`${asCommands(error.message)}${hint(error)}`, exitCodes.no, error)
+    // The router takes it for wrong use as much as this program does: no answer to the question that was asked.
+    if (error instanceof RpcError)
+      return tell(`${asCommands(error.message)}${hint(error)}`, error.code === invalidParams ? exitCodes.usage : exitCodes.no, error)
     if (error instanceof ConnectionError)
       return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
     throw error

@@ -57,6 +57,13 @@ function addVersions(triggers: Command, session: () => Session): void {
     })
 }
 
+/** A trigger as a file has it; one that was shown and edited names the version that it was. */
+function written(file: unknown): { trigger: TriggerInput; version?: number } {
+  if (typeof file !== 'object' || file === null || Array.isArray(file)) return { trigger: file as TriggerInput }
+  const { version, created_at: _c, updated_at: _u, ...trigger } = file as Partial<Trigger>
+  return { trigger: trigger as TriggerInput, ...(version === undefined ? {} : { version }) }
+}
+
 export function addTriggers(program: Command, session: () => Session): void {
   const triggers = program.command('triggers').description('when to start what')
   const show = (trigger: Trigger): void => record(session().output, trigger)
@@ -81,7 +88,7 @@ export function addTriggers(program: Command, session: () => Session): void {
     .command('put <file>')
     .description('write a trigger from JSON; - for standard input')
     .option('--dry-run', 'write nothing: say what it would have done to the events of the last 7 days')
-    .action((file: string, { dryRun }: { dryRun?: boolean }) => put({ trigger: jsonFile(file, file) as TriggerInput, dry_run: dryRun === true }))
+    .action((file: string, { dryRun }: { dryRun?: boolean }) => put({ ...written(jsonFile(file, file)), dry_run: dryRun === true }))
   addVersions(triggers, session)
   triggers
     .command('rollback <trigger> <version>')
@@ -93,7 +100,11 @@ export function addTriggers(program: Command, session: () => Session): void {
   triggers
     .command('delete <trigger>')
     .description('delete a trigger')
-    .action(async (trigger_id: string) => show((await session().call('trigger.delete', { trigger_id })).trigger))
+    .action(async (trigger_id: string) => {
+      const { trigger } = await session().call('trigger.delete', { trigger_id })
+      show(trigger)
+      if (!session().output.json) session().output.line(`deleted; signalbox triggers rollback ${trigger.id} ${trigger.version} brings it back`)
+    })
   triggers
     .command('enable <trigger>')
     .description('let a trigger match again')

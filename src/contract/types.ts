@@ -727,6 +727,10 @@ inputs_error?: string
  * Of an event that does not match: the paths that fail, on the nearest way.
  */
 failing?: string[]
+/**
+ * Where the event has nothing at one of these: the path of it that may have been meant.
+ */
+hint?: string
 }
 /**
  * The draft against the stored trigger of its id.
@@ -1022,6 +1026,10 @@ trigger_version?: Version
  */
 export interface EventExplainResult {
 decisions: ExplainedDecision[]
+/**
+ * Triggers that are farther from matching than those that are explained.
+ */
+omitted?: number
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1034,6 +1042,7 @@ trigger_id?: Id
 mode?: ReplayMode
 dry_run?: DryRun
 limit?: ReplayLimit
+cursor?: Cursor
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1048,9 +1057,10 @@ events: number
 planned: ReplayPlan[]
 runs: Uuid[]
 /**
- * Whether the limit left events out.
+ * Whether events are left that were not looked at.
  */
 more: boolean
+next_cursor?: Cursor
 }
 export interface ReplayPlan {
 event_id: Uuid

@@ -15,8 +15,8 @@ export interface Call {
   text(param: string, ...path: (string | number)[]): Uint8Array | undefined
   /** Aborted when the caller cancels the call or goes away. Only calls that ask for it can be cancelled. */
   signal(): AbortSignal
-  /** Tells the caller how far it is, where the connection can carry that. */
-  progress(progress: Record<string, unknown>): void
+  /** Tells the caller how far it is, where the connection can carry that: if he wants it, or to see whether he is still there. */
+  progress(progress: Record<string, unknown>, wanted: boolean): void
   /** Cancels another call of the same connection; answers whether there is one. */
   cancel(id: string | number): boolean
 }
@@ -63,6 +63,8 @@ export class Caller {
   /** tells it something that it did not ask for; absent where the connection carries answers only */
   readonly notify: ((text: string) => void) | undefined
   readonly #running = new Set<Running>()
+  /** The other end writes no more: it may have gone, which only writing to it shows. */
+  writes_no_more = false
 
   constructor(most: number, notify?: (text: string) => void) {
     this.#most = most
@@ -151,9 +153,10 @@ export class Jsonrpc {
       return handler(checked.value, {
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
         signal: () => running.signal,
-        progress: progress => {
+        progress: (progress, wanted) => {
           const { id } = running
-          if (id !== null) caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
+          if (id !== null && (wanted || caller.writes_no_more))
+            caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
         },
         cancel: other => caller.cancel(other, running),
       })

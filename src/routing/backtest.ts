@@ -8,6 +8,17 @@ import { compilePattern, type CompiledPattern } from './pattern.ts'
 const maxTypes = 100
 const otherTypes = 'other types'
 const dayMs = 86_400_000
+/** Events that do not match of which the nearest are looked for: each is parsed and explained. */
+const maxMisses = 200
+
+interface Miss {
+  sample: BacktestSample
+  distance: number
+}
+
+function sampleOf({ id, type, subject, received_at }: LoggedLine): BacktestSample {
+  return { event_id: id, type, subject, received_at }
+}
 
 /** What a filter is held against, without its body. */
 export type LoggedLine = Pick<Logged, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp'> & { received_at: number }
@@ -15,6 +26,8 @@ export type LoggedLine = Pick<Logged, 'id' | 'source_id' | 'type' | 'subject' | 
 export interface BacktestSide {
   source_id: string | null
   filter: Filter
+  /** false: it matches nothing */
+  enabled: boolean
 }
 
 export interface BacktestJob {
@@ -55,7 +68,10 @@ export class Backtest {
   readonly #lines: Matcher<true> | undefined
   readonly #types = new Map<string, BacktestTypeCount>()
   readonly #days = new Map<number, BacktestDayCount>()
-  readonly #samples: BacktestCounts['samples'] = { matched: [], unmatched: [], added: [], removed: [] }
+  readonly #samples: Record<'matched' | 'added' | 'removed', BacktestSample[]> = { matched: [], added: [], removed: [] }
+  readonly #misses: Miss[] = []
+  #missesSeen = 0
+  readonly #missesWanted: number
   #scanned = 0
   #matched = 0
   #added = 0
@@ -64,10 +80,12 @@ export class Backtest {
   /** The filters have been checked when they were written. */
   constructor(job: BacktestJob) {
     this.#job = job
+    this.#missesWanted = job.samples === 0 ? 0 : maxMisses
     this.#draft = compilePattern(job.draft.filter)
+    const { draft, live } = job
     const sides = [
-      { source_id: job.draft.source_id, pattern: this.#draft, target: 'draft' as Side },
-      ...(job.live === null ? [] : [{ source_id: job.live.source_id, pattern: compilePattern(job.live.filter), target: 'live' as Side }]),
+      ...(draft.enabled ? [{ source_id: draft.source_id, pattern: this.#draft, target: 'draft' as Side }] : []),
+      ...(live?.enabled === true ? [{ source_id: live.source_id, pattern: compilePattern(live.filter), target: 'live' as Side }] : []),
     ]
     this.#filter = new LogFilter(sides)
     this.#lines = lineFilter(sides)
@@ -89,7 +107,7 @@ export class Backtest {
 
   /** Whether its line leaves the verdict open, so that its body is needed; also for samples, which say why. */
   needsBody({ received_at: _, ...line }: LoggedLine): boolean {
-    if (this.#samples.unmatched.length < this.#job.samples || this.#lines === undefined) return true
+    if (this.#missesSeen < this.#missesWanted || this.#lines === undefined) return true
     return this.#lines.match({ ...line, headers: {}, payload: null }).length > 0
   }
 
@@ -99,7 +117,8 @@ export class Backtest {
     const matched = sides.includes('draft')
     const live = sides.includes('live')
     this.#count(line, matched)
-    this.#sample(matched ? 'matched' : 'unmatched', line, event)
+    if (matched) this.#sample('matched', line, event)
+    else this.#sampleMiss(line, event)
     if (this.#job.live === null || matched === live) return
     if (matched) this.#added++
     else this.#removed++
@@ -121,12 +140,27 @@ export class Backtest {
     }
   }
 
-  #sample(kind: keyof BacktestCounts['samples'], { id, type, subject, received_at }: LoggedLine, event: Logged | null): void {
+  #sample(kind: 'matched' | 'added' | 'removed', line: LoggedLine, event: Logged | null): void {
     const list = this.#samples[kind]
     if (list.length >= this.#job.samples) return
-    const misses = (kind === 'unmatched' || kind === 'removed') && event !== null
-    const failing = misses ? { failing: [...this.#otherSource(event), ...verdictOn(this.#draft, new Sheet(eventView(event), [this.#draft])).failing] } : {}
-    list.push({ event_id: id, type, subject, received_at, ...failing })
+    list.push(kind === 'removed' && event !== null ? this.#missed(line, event).sample : sampleOf(line))
+  }
+
+  /** Of the newest events that do not match, those that come nearest are shown. */
+  #sampleMiss(line: LoggedLine, event: Logged | null): void {
+    if (event === null || this.#missesSeen >= this.#missesWanted) return
+    this.#missesSeen++
+    this.#misses.push(this.#missed(line, event))
+    this.#misses.sort((a, b) => a.distance - b.distance)
+    this.#misses.splice(this.#job.samples)
+  }
+
+  #missed(line: LoggedLine, event: Logged): Miss {
+    const sheet = new Sheet(eventView(event), [this.#draft])
+    const { failing, distance } = verdictOn(this.#draft, sheet)
+    const hint = sheet.firstHint(failing)
+    const all = [...this.#otherSource(event), ...failing]
+    return { sample: { ...sampleOf(line), failing: all, ...(hint === undefined ? {} : { hint }) }, distance: distance + all.length - failing.length }
   }
 
   /** The path of the source, where the draft listens to another. */
@@ -143,7 +177,7 @@ export class Backtest {
       removed: this.#removed,
       by_type: [...this.#types.values()],
       by_day: [...this.#days.values()],
-      samples: this.#samples,
+      samples: { ...this.#samples, unmatched: this.#misses.map(miss => miss.sample) },
     }
   }
 }

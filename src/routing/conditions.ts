@@ -211,6 +211,11 @@ function onlyMember(value: Members, path: string): { key: string; value: unknown
 }
 
 function requiredText(value: unknown, operator: string, path: string): string {
+  if (Array.isArray(value))
+    throw new PatternError(
+      path,
+      `"${operator}" takes one string; write an alternative for each: [{"${operator}": "a"}, {"${operator}": "b"}]; found ${shown(value)}`,
+    )
   if (typeof value !== 'string') throw new PatternError(path, `"${operator}" takes a string; found ${shown(value)}`)
   if (!value.isWellFormed()) throw new PatternError(path, `"${operator}" takes whole characters; found half of a surrogate pair in ${shown(value)}`)
   if (value.length > patternLimits.textLength) throw new PatternError(path, `"${operator}" takes at most ${patternLimits.textLength} characters`)
@@ -347,6 +352,17 @@ function cidr(value: unknown, path: string): Test {
   return { kind: 'cidr', block: { version: 6, low, high: low + (1n << host) - 1n } }
 }
 
+export const operators = ['prefix', 'suffix', 'equals-ignore-case', 'wildcard', 'anything-but', 'numeric', 'exists', 'cidr'] as const
+
+/** The operator that a word may have meant, in words. */
+function meant(word: string): string {
+  const bare = (text: string): string => text.toLowerCase().replaceAll(/[^a-z]/g, '')
+  const found = operators.find(
+    operator => bare(operator) === bare(word) || (word.length > 2 && (bare(operator).startsWith(bare(word)) || bare(word).startsWith(bare(operator)))),
+  )
+  return found === undefined ? '' : `; did you mean ${found}?`
+}
+
 /** One alternative of a field; exists:false is none, but the field's own property. Throws PatternError. */
 export function condition(value: unknown, path: string): Condition | 'absent' {
   if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
@@ -368,7 +384,9 @@ export function condition(value: unknown, path: string): Condition | 'absent' {
     default:
       throw new PatternError(
         path,
-        `${shown(operator)} is no operator; known are prefix, suffix, equals-ignore-case, wildcard, anything-but, numeric, exists and cidr`,
+        isObject(expected) || Array.isArray(expected)
+          ? `${shown(operator)} is no operator; for a pattern among others use $or, and what stands beside each other in a pattern holds together`
+          : `${shown(operator)} is no operator${meant(operator)}; known are ${operators.join(', ')}`,
       )
   }
 }

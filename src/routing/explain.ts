@@ -53,6 +53,15 @@ export class Sheet {
     return values
   }
 
+  /** A path of the event that may have been meant by the first of some at which it has nothing. */
+  firstHint(paths: readonly string[]): string | undefined {
+    for (const path of paths) {
+      const hint = this.first(path) === null ? this.hint(path) : undefined
+      if (hint !== undefined) return hint
+    }
+    return undefined
+  }
+
   /** A path of the event that may have been meant. */
   hint(path: string): string | undefined {
     if (this.#hints.has(path) || this.#hints.size >= maxHints) return this.#hints.get(path)

@@ -108,6 +108,36 @@ export function elementTexts(text: Uint8Array, start = skipSpace(text, 0)): Uint
   return found
 }
 
+/**
+ * The first key that stands twice in one object of a JSON text that has been parsed before, with its path; undefined
+ * where there is none. JSON.parse lets the last win without a word.
+ */
+export function doubledKey(text: Uint8Array, start = skipSpace(text, 0), path = ''): string | undefined {
+  if (text[start] === openBracket) {
+    for (const element of elementTexts(text, start)) {
+      const found = doubledKey(element, skipSpace(element, 0), path)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+  if (text[start] !== openBrace) return undefined
+  const keys = new Set<string>()
+  let at = skipSpace(text, start + 1)
+  while (at < text.length && text[at] === quote) {
+    const keyEnd = stringEnd(text, at, text.length)
+    const key = keyOf(text, at, keyEnd)
+    const own = path === '' ? key : `${path}.${key}`
+    if (keys.has(key)) return own
+    keys.add(key)
+    const value = skipSpace(text, skipSpace(text, keyEnd) + 1)
+    const found = doubledKey(text, value, own)
+    if (found !== undefined) return found
+    at = skipSpace(text, valueEnd(text, value))
+    if (text[at] === comma) at = skipSpace(text, at + 1)
+  }
+  return undefined
+}
+
 function elementStart(text: Uint8Array, start: number, index: number): number {
   let at = skipSpace(text, start + 1)
   for (let count = 0; at < text.length && text[at] !== closeBracket; count++) {

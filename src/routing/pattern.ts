@@ -1,5 +1,5 @@
 // Filters compiled: the event pattern language of PATTERNS.md, read once when a trigger is written. Pure.
-import { condition, fewValues, holds, isObject, shown, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
+import { condition, fewValues, holds, isObject, operators, shown, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
 import { PatternError, patternLimits } from './pattern-limits.ts'
 
 export interface Field {
@@ -68,7 +68,7 @@ function joined(left: Conjunction, right: Conjunction): Conjunction {
     if (both.has(path))
       throw new PatternError(
         path,
-        'this field stands in the filter twice (nested and dotted keys name the same field, and $or adds to what stands beside it); put its alternatives into one list',
+        'this field stands in the filter twice (nested and dotted keys name the same field, and what stands beside $or holds on each of its ways); write it once, with its alternatives in one list, or on each way of $or',
       )
     both.set(path, own)
   }
@@ -81,7 +81,16 @@ function disjunction(value: unknown, path: string, depth: number): Conjunction[]
     throw new PatternError(at, `"$or" takes a list of at least two patterns; found ${shown(value)}`)
   }
   if (value.length > patternLimits.branches) throw tooManyWays(at)
-  return value.flatMap(pattern => conjunctions(pattern, path, depth))
+  return value.flatMap((pattern, index) => {
+    try {
+      return conjunctions(pattern, path, depth)
+    } catch (error) {
+      if (!(error instanceof PatternError)) throw error
+      // What is wrong is to be found on this way through $or.
+      const inner = error.path.slice(path.length).replace(/^\./, '')
+      throw new PatternError([`${at}.${index}`, inner].filter(step => step !== '').join('.'), error.message)
+    }
+  })
 }
 
 function tooManyWays(at: string): PatternError {
@@ -102,6 +111,8 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
     if (key === '$or') parts = disjunction(value, path, depth)
     else if (Array.isArray(value)) parts = [new Map([[at, field(at, value)]])]
     else if (isObject(value)) parts = conjunctions(value, at, depth + 1)
+    else if ((operators as readonly string[]).includes(key))
+      throw new PatternError(path, `an operator stands in a list of alternatives; write [{"${key}": ${shown(value)}}]`)
     else throw new PatternError(at, `a list of alternatives was expected; found ${shown(value)} (write [${shown(value)}])`)
     if (result.length * parts.length > patternLimits.branches) throw tooManyWays(at)
     result = result.flatMap(left => parts.map(right => joined(left, right)))
@@ -116,6 +127,18 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
 export function compilePattern(filter: unknown): CompiledPattern {
   if (!isObject(filter)) throw new PatternError('', `a filter is an object that mirrors the event; found ${shown(filter)}`)
   return { branches: conjunctions(filter, '', 0).map(conjunction => ({ fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)) })) }
+}
+
+/** The fields of a branch, and the source that its trigger listens to as one of them. */
+export function withSource({ fields }: Branch, source_id: string | null): readonly Field[] {
+  if (source_id === null) return fields
+  const own: Field = {
+    path: 'source_id',
+    conditions: [{ operator: 'equals', expected: source_id, test: { kind: 'equals', value: source_id } }],
+    absent: false,
+    exact: undefined,
+  }
+  return [...fields, own].toSorted((a, b) => (a.path < b.path ? -1 : 1))
 }
 
 const sourced = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/

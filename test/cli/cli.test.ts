@@ -166,7 +166,7 @@ test('trying: backtest, dry run, versions, near misses, hints', async () => {
   expect(report.out).toMatch(/TYPE +MATCHED +OF\npush +2 +4\n/)
   expect(report.out).toMatch(/DAY +MATCHED +OF\n\d{4}-\d\d-\d\d +2 +4\n/)
   expect(report.out).toContain('inputs {"is":"next"}')
-  expect(report.out).toMatch(/the draft loses\n {2}[0-9a-f-]{36} .* push .*✗ payload.ref\n/)
+  expect(report.out).toMatch(/lost\n {2}[0-9a-f-]{36} .* push .*✗ payload.ref\n/)
   expect(JSON.parse((await run('--json', 'backtest', 'main', '--samples', '0')).out)).toMatchObject({
     scanned: 4,
     matched: 2,

@@ -2,6 +2,8 @@
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { SignalboxClient, type DraftTrigger, type TriggerInput } from '../../src/client/client.ts'
+import { compileContract } from '../../src/contract/validators.ts'
+import { Caller, Jsonrpc, type Call, type Handlers } from '../../src/intake/jsonrpc.ts'
 import { nearestPath, pathsOf } from '../../src/routing/nearest-path.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 import { freshRouter, until, type TestRouter } from '../support/router.ts'
@@ -232,7 +234,7 @@ describe('versions', () => {
     expect((await call('trigger.put', { trigger_id: 't', from_version: 2, version: 3 })).trigger).toMatchObject({
       version: 4,
       filter: { type: ['issues'] },
-      enabled: true,
+      enabled: false,
     })
     await call('trigger.delete', { trigger_id: 't' })
     expect((await call('trigger.versions', { trigger_id: 't' })).versions.map(each => each.present)).toEqual([false, false, false, false])
@@ -311,6 +313,171 @@ describe('near misses', () => {
   ])('for %s it says %s', (path, hint) => {
     expect(nearestPath(path, pathsOf(event))).toBe(hint)
   })
+})
+
+test('a dry run counts a trigger that is or would be disabled as matching nothing', async () => {
+  const fresh = await router()
+  const { call } = fresh
+  await put(fresh, 't', { type: ['push'] })
+  await emit(
+    fresh,
+    events.slice(0, 30).filter(each => each.source_id === 'forge'),
+  )
+  const pushes = events.slice(0, 30).filter(each => each.source_id === 'forge' && each.type === 'push').length
+  const trigger: TriggerInput = { id: 't', event_source_id: 'forge', filter: { type: ['push'] }, action: { bot_id: 'b' } }
+  expect((await call('trigger.put', { trigger: { ...trigger, enabled: false }, dry_run: true })).backtest).toMatchObject({
+    matched: 0,
+    difference: { added: 0, removed: pushes },
+  })
+  await call('trigger.disable', { trigger_id: 't' })
+  expect((await call('trigger.put', { trigger, dry_run: true })).backtest).toMatchObject({ matched: pushes, difference: { added: pushes, removed: 0 } })
+  expect((await call('trigger.put', { trigger_id: 't', from_version: 1, dry_run: true })).backtest).toMatchObject({
+    matched: 0,
+    difference: { added: 0, removed: 0 },
+  })
+  expect((await call('trigger.test', { trigger_id: 't', event: { type: 'push' } })).reason).toContain('the trigger is disabled')
+})
+
+describe('a call on its way', () => {
+  /** A router's JSON-RPC of which one method waits until it is stopped. */
+  function waiting(): { jsonrpc: Jsonrpc; begun: Promise<void> } {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const handlers = {
+      async 'trigger.backtest'(_params: unknown, call: Call) {
+        await Promise.resolve()
+        const signal = call.signal()
+        call.progress({ scanned: 1 }, false)
+        begin()
+        if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve))
+        call.progress({ scanned: 2 }, false)
+        call.progress({ scanned: 3 }, true)
+        return 'stopped'
+      },
+      'rpc.cancel': async ({ id }: { id: string }, call: Call) => ({ cancelled: call.cancel(id) }),
+    }
+    const jsonrpc = new Jsonrpc({
+      contract: compileContract(),
+      handlers: new Proxy(handlers, {
+        get: (known, name) => known[name as keyof typeof known] ?? (() => Promise.reject(new Error('none'))),
+      }) as unknown as Handlers,
+      limits: { json_depth: 64, json_tokens: 1000 },
+      logBug: () => undefined,
+    })
+    return { jsonrpc, begun }
+  }
+  const request = (id: unknown, method: string, params: object): Buffer =>
+    Buffer.from(JSON.stringify({ jsonrpc: '2.0', ...(id === undefined ? {} : { id }), method, params }))
+  const backtest = (id: unknown): Buffer => request(id, 'trigger.backtest', { filter: { a: [1] } })
+
+  test('is cancelled by its id, also before it asks for its signal, and no other is', async () => {
+    const { jsonrpc } = waiting()
+    const caller = new Caller(8)
+    const first = jsonrpc.answer(backtest('a'), caller)
+    expect(await jsonrpc.answer(request(2, 'rpc.cancel', { id: 'a' }), caller)).toContain('"cancelled":true')
+    expect(await first).toContain('stopped')
+    expect(await jsonrpc.answer(request('b', 'rpc.cancel', { id: 'b' }), caller)).toContain('"cancelled":false')
+    const again = jsonrpc.answer(backtest('a'), caller)
+    expect(await jsonrpc.answer(request(3, 'rpc.cancel', { id: 'x' }), caller)).toContain('"cancelled":false')
+    await jsonrpc.answer(request(4, 'rpc.cancel', { id: 'a' }), caller)
+    expect(await again).toContain('stopped')
+  })
+
+  test('ends with its connection, all of one id and notifications too', async () => {
+    const { jsonrpc } = waiting()
+    const caller = new Caller(8)
+    const all = [backtest('a'), backtest('a'), backtest(undefined), backtest(undefined)].map(each => jsonrpc.answer(each, caller))
+    caller.close()
+    expect(await Promise.all(all)).toEqual([expect.stringContaining('stopped'), expect.stringContaining('stopped'), undefined, undefined])
+  })
+
+  test('is heard of only by who wants to, or who may have gone', async () => {
+    const { jsonrpc, begun } = waiting()
+    const notices: string[] = []
+    const caller = new Caller(8, text => void notices.push(text))
+    const answer = jsonrpc.answer(backtest('a'), caller)
+    await begun
+    expect(notices).toEqual([])
+    caller.writes_no_more = true
+    caller.close()
+    await answer
+    expect(notices.map(text => (JSON.parse(text) as { params: unknown }).params)).toEqual([
+      { id: 'a', progress: { scanned: 2 } },
+      { id: 'a', progress: { scanned: 3 } },
+    ])
+  })
+
+  test('counts against the most that one connection may have', async () => {
+    const { jsonrpc } = waiting()
+    const caller = new Caller(1)
+    const first = jsonrpc.answer(backtest('a'), caller)
+    expect(await jsonrpc.answer(backtest('b'), caller)).toContain('-32005')
+    caller.close()
+    await first
+    expect(await jsonrpc.answer(request('c', 'rpc.cancel', { id: 'a' }), caller)).toContain('"cancelled":false')
+  })
+})
+
+test('a key that stands twice in a filter is refused, wherever it stands', async () => {
+  const fresh = await router()
+  const send = (filter: string): Promise<string> =>
+    new Promise(resolve => {
+      const socket = connect(fresh.router.socket)
+      socket.once('data', chunk => {
+        socket.end()
+        resolve(chunk.toString('utf8'))
+      })
+      socket.write(`{"jsonrpc":"2.0","id":1,"method":"trigger.test","params":{"event":{"type":"push"},"filter":${filter}}}\n`)
+    })
+  expect(await send('{"type":["push"],"type":["issues"]}')).toContain('filter.type stands in the filter twice')
+  expect(await send('{"payload":{"a":[1],"b":{"c":[1],"\\u0063":[2]}}}')).toContain('filter.payload.b.c stands in the filter twice')
+  expect(await send('{"$or":[{"a":[{"prefix":"x","prefix":"y"}]},{"b":[1]}]}')).toContain('filter.$or.a.prefix stands in the filter twice')
+  expect(await send('{"type":["push"],"payload":{"type":["push"]}}')).toContain('"matched":false')
+})
+
+test('explain says how many triggers it left out', async () => {
+  const fresh = await router()
+  const { call } = fresh
+  const triggers = Array.from({ length: 130 }, (_, index) => ({ id: `t${index}`, filter: { type: [`x${index}`] }, action: { bot_id: 'b' } }))
+  await call('event.register', { source: { id: 'forge', source_type: 'service' }, triggers })
+  const [event_id] = await emit(fresh, [{ source_id: 'forge', type: 'push', payload: {} }])
+  const { decisions, omitted } = await call('event.explain', { event_id: event_id! })
+  expect([decisions.length, omitted]).toEqual([100, 30])
+})
+
+test('a replay goes on where it ended, over all events of the trigger, and a list of triggers is refused as one', async () => {
+  const fresh = await router()
+  const { call } = fresh
+  await emit(fresh, events.slice(0, 300))
+  await put(fresh, 't', { type: ['push'] })
+  const wanted = events.slice(0, 300).filter(each => each.source_id === 'forge' && each.type === 'push').length
+  let made = 0
+  let looked_at = 0
+  for (let cursor: string | undefined; ;) {
+    const answer = await call('event.replay', { query: { since: 0 }, trigger_id: 't', limit: 7, ...(cursor === undefined ? {} : { cursor }) })
+    expect(answer.runs.length).toBeLessThanOrEqual(7)
+    made += answer.runs.length
+    looked_at += answer.events
+    expect(answer.more).toBe(answer.next_cursor !== undefined)
+    if (answer.next_cursor === undefined) break
+    cursor = answer.next_cursor
+  }
+  expect(made).toBe(wanted)
+  expect(looked_at).toBe(events.slice(0, 300).filter(each => each.source_id === 'forge').length)
+  const lengths = (id: string, from: number, enabled: boolean): TriggerInput => ({
+    id,
+    enabled,
+    filter: { payload: { a: Array.from({ length: 40 }, (_, at) => ({ wildcard: `*${'a'.repeat(from + at)}*` })) } },
+    action: { bot_id: 'b' },
+  })
+  const source = { id: 'forge', source_type: 'service' as const }
+  await expect(call('event.register', { source, triggers: [lengths('w1', 1, true), lengths('w2', 41, true)] })).rejects.toMatchObject({
+    code: -32602,
+    message: expect.stringContaining('trigger w2 is refused') as string,
+  })
+  await call('event.register', { source, triggers: [lengths('w1', 1, true), lengths('w2', 41, false)] })
+  await expect(call('trigger.enable', { trigger_id: 'w2' })).rejects.toMatchObject({ code: -32602 })
+  await call('trigger.put', { trigger: lengths('w1', 41, true) })
+  await call('trigger.enable', { trigger_id: 'w2' })
 })
 
 test('after a filter was mended, a replay runs what would now match and never ran for it, and nothing else', async () => {

@@ -44,10 +44,9 @@ async function rendered({ store, expressions }: Context, { action }: BacktestDra
 export async function backtested(context: Context, { draft, live, since, until, limit, samples, progress }: Asked, call: Call): Promise<BacktestReport> {
   const { backtest, now } = context
   const begun = now()
-  const side = live === undefined ? null : { source_id: live.event_source_id, filter: live.filter }
-  const job = { draft: { source_id: draft.source_id, filter: draft.filter }, live: side, samples }
-  const onProgress = progress ? (found: object): void => call.progress({ ...found }) : undefined
-  const found = await backtest(job, { since, until, limit }, call.signal(), onProgress)
+  const side = live === undefined ? null : { source_id: live.event_source_id, filter: live.filter, enabled: live.enabled }
+  const job = { draft: { source_id: draft.source_id, filter: draft.filter, enabled: draft.enabled }, live: side, samples }
+  const found = await backtest(job, { since, until, limit }, call.signal(), state => call.progress({ ...state }, progress))
   const withInputs = (list: BacktestSample[]): Promise<BacktestSample[]> => Promise.all(list.map(sample => rendered(context, draft, sample)))
   const { scanned, matched, by_type, by_day, more, stopped, added, removed } = found
   const difference =
@@ -78,7 +77,7 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
       if (given.length !== 1) throw invalid('filter', `or trigger or trigger_id is needed, and one of them only; found ${given.length}`)
       if (version !== undefined && trigger_id === undefined) throw invalid('version', 'is of a stored trigger: it needs a trigger_id')
       const end = until ?? now() + 1
-      if (since > end) throw invalid('since', `is after until: ${since} > ${end}`)
+      if (since > end) throw invalid('since', `is after until: ${new Date(since).toISOString()} > ${new Date(end).toISOString()}`)
       const range = { since, until: end, limit: limit ?? Number.MAX_SAFE_INTEGER, samples, progress }
       if (trigger_id !== undefined) {
         const stored =
@@ -86,7 +85,7 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
             ? storedTrigger(context, trigger_id)
             : completeTrigger(await triggerAt(context, trigger_id, version), { version, created_at: 0, updated_at: 0 })
         const live = registry.triggers.get(trigger_id)
-        const draft = { source_id: stored.event_source_id, filter: stored.filter, action: stored.action }
+        const draft = { source_id: stored.event_source_id, filter: stored.filter, enabled: true, action: stored.action }
         return backtested(context, { draft, live: version === undefined ? undefined : live, ...range }, call)
       }
       const at = trigger === undefined ? 'filter' : 'trigger.filter'
@@ -96,7 +95,7 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
       const source_id = trigger?.event_source_id ?? null
       if (source_id !== null && !registry.sources.has(source_id))
         throw new Fault('not_found', `there is no source ${source_id}; source.list shows what there is`)
-      const draft = { source_id, filter: wanted, ...(trigger?.action === undefined ? {} : { action: trigger.action }) }
+      const draft = { source_id, filter: wanted, enabled: true, ...(trigger?.action === undefined ? {} : { action: trigger.action }) }
       return backtested(context, { draft, live: registry.triggers.get(trigger?.id ?? ''), ...range }, call)
     },
   }

@@ -23,7 +23,7 @@ export type RunBacktest = (
   job: BacktestJob,
   range: { since: number; until: number; limit: number },
   signal: AbortSignal,
-  onProgress: ((progress: object) => void) | undefined,
+  onProgress: (progress: object) => void,
 ) => Promise<BacktestCounts & { more: boolean; stopped: boolean }>
 
 export interface Context {

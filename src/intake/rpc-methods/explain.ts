@@ -70,9 +70,10 @@ interface Deciding {
   pattern: CompiledPattern
 }
 
-function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger, pattern }: Deciding, runs: StoredRun[]): ExplainedDecision {
+/** asked: the version that was asked for, whose runs alone are its own */
+function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger, pattern }: Deciding, runs: StoredRun[], asked?: number): ExplainedDecision {
   const { matched, reason, conditions } = explainOn(pattern, sheet)
-  const own = runs.filter(run => run.trigger_id === trigger.id)
+  const own = runs.filter(run => run.trigger_id === trigger.id && (asked === undefined || run.trigger_version === asked))
   return {
     trigger_id: trigger.id,
     trigger_version: trigger.version,
@@ -105,7 +106,10 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const nearest = all
         .map(each => ({ ...each, distance: verdictOn(each.pattern, sheet).distance }))
         .toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
-      return { decisions: nearest.slice(0, maxExplained).map(each => decision(context, event, sheet, each, runs)) }
+      return {
+        decisions: nearest.slice(0, maxExplained).map(each => decision(context, event, sheet, each, runs, trigger_version)),
+        ...(nearest.length > maxExplained ? { omitted: nearest.length - maxExplained } : {}),
+      }
     },
   }
 }

@@ -2,6 +2,7 @@
 import type { Action, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { checkTemplate, InputsError } from '../../routing/inputs.ts'
+import { doubledKey } from '../../routing/json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
 import type { Context } from './context.ts'
@@ -14,6 +15,8 @@ export function invalid(path: string, message: string): Fault {
 export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at: string): CompiledPattern {
   const inexact = text === undefined ? undefined : inexactNumber(Buffer.from(text).toString('utf8'))
   if (inexact !== undefined) throw invalid(at, `holds the number ${inexact}, which a double cannot hold exactly; compare it as a string`)
+  const doubled = text === undefined ? undefined : doubledKey(text)
+  if (doubled !== undefined) throw invalid(`${at}.${doubled}`, 'stands in the filter twice, and JSON keeps but the last; put the alternatives into one list')
   try {
     return compilePattern(filter)
   } catch (error) {

@@ -31,7 +31,8 @@ export function triggerTestMethods(context: Context): Pick<Handlers, 'trigger.te
       const at = trigger === undefined ? 'filter' : 'trigger.filter'
       const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
       const view = await eventToTry(context, event, event_id)
-      const { matched, reason, conditions } = explainMatch(pattern, view)
+      const { matched, reason: verdict, conditions } = explainMatch(pattern, view)
+      const reason = draft.enabled === false ? `${verdict}; but the trigger is disabled and starts nothing` : verdict
       const listens = draft.event_source_id ?? view.source_id
       if (view.source_id !== '' && listens !== view.source_id) {
         return {

@@ -30,7 +30,10 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
   async function written(trigger: TriggerInput | undefined, trigger_id: string | undefined, from_version: number | undefined): Promise<TriggerInput> {
     if ((trigger === undefined) === (trigger_id === undefined)) throw invalid('trigger', 'or trigger_id with from_version is needed, and not both')
     if ((trigger_id === undefined) !== (from_version === undefined)) throw invalid('from_version', 'and trigger_id go together')
-    return trigger ?? triggerAt(context, trigger_id!, from_version!)
+    if (trigger !== undefined) return trigger
+    const then = await triggerAt(context, trigger_id!, from_version!)
+    const present = registry.triggers.get(trigger_id!)
+    return present === undefined ? then : { ...then, enabled: present.enabled }
   }
 
   /** What a put would have done to the events of the last days. */
@@ -42,7 +45,7 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     const at = now()
     assertFits(context, [{ noun: 'trigger', id: definition.id, definition, at }])
     const trigger = completeTrigger(definition, { version: found + 1, created_at: live?.created_at ?? at, updated_at: at })
-    const draft = { source_id: trigger.event_source_id, filter: trigger.filter, action: trigger.action }
+    const draft = { source_id: trigger.event_source_id, filter: trigger.filter, enabled: trigger.enabled, action: trigger.action }
     const range = { since: at - dryRunMs, until: at + 1, limit: Number.MAX_SAFE_INTEGER, samples: dryRunSamples, progress: false }
     return { trigger, backtest: await backtested(context, { draft, live, ...range }, call) }
   }
