@@ -14,6 +14,7 @@ interface BacktestOptions {
   samples?: number
 }
 
+const leastForPace = 10_000
 const count = (number: number): string => number.toLocaleString('en-US')
 
 function percent(part: number, whole: number): string {
@@ -37,7 +38,8 @@ function printSamples(output: Output, title: string, samples: readonly BacktestS
 /** A report for people: the counts, the difference from the live version, the samples. */
 export function printReport(output: Output, report: BacktestReport): void {
   const { scanned, matched, difference, samples, took_ms } = report
-  const pace = took_ms === 0 ? '' : `, ${count(Math.round((scanned * 1000) / took_ms))} a second`
+  // Of few events the start of the thread is most of it.
+  const pace = scanned < leastForPace ? '' : `, ${count(Math.round((scanned * 1000) / took_ms))} a second`
   const end = report.stopped ? '; stopped before its end' : report.more ? '; older events were left out by the limit' : ''
   output.line(`${paint(output, 'bold', `${count(matched)} of ${count(scanned)} events matched`)} (${percent(matched, scanned)}${pace}${end})`)
   if (difference !== undefined) {

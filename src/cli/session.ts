@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { SignalboxClient } from '../client/client.ts'
 import type { CallOptions, Methods } from '../client/client.ts'
+import { doubledKey } from '../json-text.ts'
 import type { Output } from './output.ts'
 
 /** A command was given something that it cannot use: exit code 64. */
@@ -80,8 +81,12 @@ function exactJson(text: string): unknown {
 export function jsonArgument(argument: string, what: string): unknown {
   const text = textArgument(argument)
   try {
-    return exactJson(text)
+    const value = exactJson(text)
+    const doubled = doubledKey(Buffer.from(text))
+    if (doubled === undefined) return value
+    throw new UsageError(`${what} has the key ${doubled} twice, of which the first would be lost`)
   } catch (error) {
+    if (error instanceof UsageError) throw error
     throw new UsageError(
       `${what} is not valid JSON: ${(error as Error).message}${/^[@-]/.test(argument) ? '' : '; write @file for a file and - for standard input'}`,
     )

@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
 import { errorTable, Fault, type ErrorName } from '../errors.ts'
-import { exceededLimit, valueText, type JsonLimits } from '../routing/json-text.ts'
+import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 
 export const maxBatch = 50
 

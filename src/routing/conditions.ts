@@ -3,6 +3,7 @@
 // A condition is data, not a closure: the matcher's indexes read it, explanations show it, and 100,000 triggers hold
 // some 200,000 of them.
 import { isIPv6 } from 'node:net'
+import { edits } from './nearest-path.ts'
 import { PatternError, patternLimits } from './pattern-limits.ts'
 
 export type Scalar = string | number | boolean | null
@@ -357,9 +358,8 @@ export const operators = ['prefix', 'suffix', 'equals-ignore-case', 'wildcard', 
 /** The operator that a word may have meant, in words. */
 function meant(word: string): string {
   const bare = (text: string): string => text.toLowerCase().replaceAll(/[^a-z]/g, '')
-  const found = operators.find(
-    operator => bare(operator) === bare(word) || (word.length > 2 && (bare(operator).startsWith(bare(word)) || bare(word).startsWith(bare(operator)))),
-  )
+  const close = (operator: string): boolean => operator.startsWith(word.toLowerCase()) || edits(bare(operator), bare(word)) <= 2
+  const found = word.length > 2 && word.length < 32 ? operators.find(close) : undefined
   return found === undefined ? '' : `; did you mean ${found}?`
 }
 

@@ -25,7 +25,7 @@
 import { consistent, type Met } from './index/array-consistency.ts'
 import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, searchedTexts, Tally, weightOf } from './index/burden.ts'
 import type { Scalar } from './conditions.ts'
-import type { JsonLimits } from './json-text.ts'
+import type { JsonLimits } from '../json-text.ts'
 import { Gathering, root } from './index/leaves.ts'
 import { PathNode } from './index/path-trie.ts'
 import { withSource, type Branch, type CompiledPattern, type Field } from './pattern.ts'

@@ -41,7 +41,7 @@ export function pathsOf(event: unknown): EventPath[] {
 }
 
 /** Insertions, deletions and changes of one letter that make one word the other (Levenshtein). */
-function edits(left: string, right: string): number {
+export function edits(left: string, right: string): number {
   let row = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let at = 1; at <= left.length; at++) {
     const next = [at]

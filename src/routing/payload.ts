@@ -1,7 +1,7 @@
 // The payload of an event, read out of its body as it was received.
 import { Fault } from '../errors.ts'
 import type { BodyFormat } from '../store/store.ts'
-import { exceededLimit, type JsonLimits } from './json-text.ts'
+import { exceededLimit, type JsonLimits } from '../json-text.ts'
 
 const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

@@ -2,7 +2,7 @@
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
 import type { Bot, BotInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import type { DefinitionChange, Definitions, Noun, Stamp } from '../store/store.ts'
-import type { JsonLimits } from './json-text.ts'
+import type { JsonLimits } from '../json-text.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { compilePattern } from './pattern.ts'
 import type { Payload } from './payload.ts'

@@ -184,6 +184,14 @@ test('trying: backtest, dry run, versions, near misses, hints', async () => {
   expect((await run('explain', 'last', 'main', '--at-version', '1')).out).toContain('✗ main v1  did not match')
   expect(await run('explain', 'last', '--at-version', '1')).toMatchObject({ code: 64 })
   expect((await run('events', '--near', 'main')).out).toMatch(/FAILS\n(.*payload.ref\n){2}$/)
+  expect(await run('test', '--filter', '{"type": ["push"], "type": ["x"]}', '--event', 'last')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('the key type twice') as string,
+  })
+  expect(await run('test', '--filter', '{"type": [{"prefx": "x"}]}', '--event', 'last')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('did you mean prefix?') as string,
+  })
   expect((await run('triggers', 'rollback', 'main', '1', '--dry-run')).out).toContain('+2 −2')
   expect((await run('triggers', 'rollback', 'main', '1')).out).toMatch(/version +3\n/)
   expect((await run('test', '--filter', '{"payload": {"repo": {"name": ["x"]}}}', '--event', 'last')).out).toContain(

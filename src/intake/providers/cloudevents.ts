@@ -1,6 +1,6 @@
 // CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
 import { Fault } from '../../errors.ts'
-import { elementTexts } from '../../routing/json-text.ts'
+import { elementTexts } from '../../json-text.ts'
 import { verifyBearer } from './bearer.ts'
 import { Payload } from '../../routing/payload.ts'
 import { plainBody, type Delivery, type Provider, type ReadEvent } from './provider.ts'

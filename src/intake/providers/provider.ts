@@ -1,7 +1,7 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { Fault } from '../../errors.ts'
-import type { JsonLimits } from '../../routing/json-text.ts'
+import type { JsonLimits } from '../../json-text.ts'
 import { formPayload, Payload, payloadOf } from '../../routing/payload.ts'
 import type { BodyFormat } from '../../store/store.ts'
 

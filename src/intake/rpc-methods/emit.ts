@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { elementTexts, valueText } from '../../routing/json-text.ts'
+import { elementTexts, valueText } from '../../json-text.ts'
 import { Payload } from '../../routing/payload.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'

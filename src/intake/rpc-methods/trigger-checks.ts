@@ -2,7 +2,7 @@
 import type { Action, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { checkTemplate, InputsError } from '../../routing/inputs.ts'
-import { doubledKey } from '../../routing/json-text.ts'
+import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
 import type { Context } from './context.ts'

@@ -8,7 +8,7 @@
 // Whatever is out of the ordinary (not JSON, a key that is wanted and doubled, too deep) is answered by false, and the
 // caller parses: this reader may refuse, but it never takes what JSON.parse would not, nor finds anything else.
 import { isUtf8 } from 'node:buffer'
-import type { JsonLimits } from '../json-text.ts'
+import type { JsonLimits } from '../../json-text.ts'
 import { unmentioned, root, type Element, type Gathering, type LeafValue, type PathSlot } from './leaves.ts'
 import { hashStart, hashStep, type PathNode } from './path-trie.ts'
 

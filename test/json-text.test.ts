@@ -1,7 +1,7 @@
 // Where values stand in JSON texts, and limits before parsing, held against JSON.parse.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { exceededLimit, valueText } from '../../src/routing/json-text.ts'
+import { exceededLimit, valueText } from '../src/json-text.ts'
 
 const limits = { json_depth: 64, json_tokens: 200_000 }
 
