@@ -13,6 +13,7 @@ import { Exchanges } from './delivery/bots/exchange.ts'
 import { httpBot } from './delivery/bots/http.ts'
 import { unixRpcBot } from './delivery/bots/unix-rpc.ts'
 import { Dispatcher } from './delivery/dispatcher.ts'
+import { PullDesk } from './delivery/pull-desk.ts'
 import { egressRule, urlRefusal, type Egress } from './delivery/egress.ts'
 import { RunController } from './delivery/run-control.ts'
 import { ExitError, exitCodes, Fault } from './errors.ts'
@@ -128,6 +129,7 @@ interface Parts {
 function deliveryParts({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): {
   dispatcher: Dispatcher
   kinds: AttemptOptions['kinds']
+  workers: PullDesk
 } {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   const render: AttemptOptions['render'] = async (template, name, scope) => {
@@ -164,8 +166,15 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, re
     registry.apply(changes, outcome.objects)
   }
   const makeToken = (): string => randomBytes(16).toString('base64url')
-  const dispatcher = new Dispatcher({ store, config, bots: registry.bots, attempt, now, makeToken, disableBot, log: log.event, logBug: log.bug })
-  return { dispatcher, kinds }
+  const common = { store, bots: registry.bots, attempt, now, log: log.event, logBug: log.bug }
+  const dispatcher: Dispatcher = new Dispatcher({ ...common, config, makeToken, disableBot, wakeWorkers: id => workers.wake(id) })
+  const workers = new PullDesk({
+    ...common,
+    makeToken: () => randomBytes(16).toString('hex'),
+    dueAt: time => dispatcher.dueAt(time),
+    becameDue: ids => dispatcher.wake(ids),
+  })
+  return { dispatcher, kinds, workers }
 }
 
 async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
@@ -206,7 +215,13 @@ interface Faces {
 }
 
 /** Everything that answers: the methods, the control socket, the intake. */
-function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
+function faces(
+  parts: Parts,
+  { dispatcher, workers }: Pick<ReturnType<typeof deliveryParts>, 'dispatcher' | 'workers'>,
+  acceptor: Acceptor,
+  started_at: number,
+  isClosing: () => boolean,
+): Faces {
   const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
@@ -228,8 +243,9 @@ function faces(parts: Parts, dispatcher: Dispatcher, acceptor: Acceptor, started
     registry,
     acceptor,
     expressions,
-    runs: new RunController({ store, dispatcher, bots: registry.bots, config, now }),
+    runs: new RunController({ store, dispatcher, workers, bots: registry.bots, config, now }),
     backtest: (...args) => backtests.run(...args),
+    workers,
     now,
     assertEndpoint: endpointCheck(egress),
     botChanged: id => dispatcher.forget(id),
@@ -286,7 +302,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const readSecret = secretReader(env, now)
   const backtests = new Backtests(config.state_dir)
   const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), backtests, env, readSecret, egress, contract }
-  const { dispatcher, kinds } = deliveryParts(parts)
+  const { dispatcher, kinds, workers } = deliveryParts(parts)
   let closing = false
   const assertOpen = (): void => {
     if (closing) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
@@ -304,12 +320,13 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     log: log.event,
     assertOpen,
   })
-  const served = faces(parts, dispatcher, acceptor, started_at, () => closing)
+  const served = faces(parts, { dispatcher, workers }, acceptor, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
   await listen(served, parts)
   const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
+  workers.start(opened.worker_leases)
   dispatcher.start(opened.waiting_bots, opened.next_due_at)
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
@@ -317,6 +334,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const stop = async (): Promise<void> => {
     closing = true
     retention.stop()
+    workers.stop()
     // Commands that are told to end have their own grace within this one.
     await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
     await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), ...Object.values(kinds).map(kind => kind.stop()), parts.expressions.stop()])

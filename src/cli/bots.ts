@@ -11,6 +11,7 @@ function health({ health: known }: Bot): string {
 
 function where({ endpoint }: Bot): string {
   if (endpoint.kind === 'http') return endpoint.url
+  if (endpoint.kind === 'pull') return 'its workers ask for runs'
   return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
 }
 

@@ -4,7 +4,7 @@
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Endpoint".
  */
-export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint)
+export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint)
 /**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  * 
@@ -58,6 +58,13 @@ export type EventType = string
  */
 export type RunState = ("pending" | "awaiting_approval" | "held" | "assigned" | "running" | "paused" | "completed" | "failed" | "timed_out" | "cancelled")
 /**
+ * Who holds a run; it goes with every call about it.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LeaseToken".
+ */
+export type LeaseToken = string
+/**
  * A source as it is written. Its source_type says which shape.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -93,6 +100,19 @@ export type BotKindFilter = ("http" | "unix_rpc" | "command")
 export type DeadFilter = boolean
 export type Reason = string
 export type Reason1 = string
+export type ClaimMax = number
+export type ClaimWait = number
+export type Percent = number
+export type ProgressMessage = string
+/**
+ * Kept with the run, up to 64 KiB as JSON.
+ */
+export type WorkerResult = unknown
+export type WorkerError = string
+export type Retryable = boolean
+export type AfterMs = number
+export type SnoozeMs = number
+export type YieldReason = string
 export type RequestId = (string | number)
 
 export interface Contract {
@@ -187,6 +207,19 @@ env?: string[]
  * 900,000 unless said.
  */
 timeout_ms?: number
+}
+/**
+ * Workers ask for runs: run.claim, then run.start, run.heartbeat and run.progress, and run.complete, run.fail or run.yield.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PullEndpoint".
+ */
+export interface PullEndpoint {
+kind: "pull"
+/**
+ * How long a worker that is not heard of keeps a run; 60,000 unless said.
+ */
+lease_ms?: number
 }
 /**
  * A bot as it is written.
@@ -493,6 +526,34 @@ error?: string
  * The end of what the bot answered or printed, at most 2 KiB.
  */
 output?: string
+}
+/**
+ * A run that a worker has been given.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Lease".
+ */
+export interface Lease {
+run_id: Uuid
+lease_token: LeaseToken
+lease_until: TimeMs
+/**
+ * What every bot is given: run, event, trigger, inputs, allowed_tools.
+ */
+delivery: {
+[k: string]: unknown
+}
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LeaseState".
+ */
+export interface LeaseState {
+lease_until: TimeMs
+/**
+ * Stop, and say so with run.yield.
+ */
+cancel_requested: boolean
 }
 /**
  * One move of a run.
@@ -1468,6 +1529,106 @@ run: Run
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunClaimParams".
+ */
+export interface RunClaimParams {
+bot_id: Id
+max?: ClaimMax
+wait_ms?: ClaimWait
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunClaimResult".
+ */
+export interface RunClaimResult {
+leases: Lease[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunStartParams".
+ */
+export interface RunStartParams {
+run_id: Uuid
+lease_token: LeaseToken
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunStartResult".
+ */
+export interface RunStartResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunHeartbeatParams".
+ */
+export interface RunHeartbeatParams {
+run_id: Uuid
+lease_token: LeaseToken
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunProgressParams".
+ */
+export interface RunProgressParams {
+run_id: Uuid
+lease_token: LeaseToken
+percent?: Percent
+message?: ProgressMessage
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunCompleteParams".
+ */
+export interface RunCompleteParams {
+run_id: Uuid
+lease_token: LeaseToken
+result?: WorkerResult
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunCompleteResult".
+ */
+export interface RunCompleteResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunFailParams".
+ */
+export interface RunFailParams {
+run_id: Uuid
+lease_token: LeaseToken
+error: WorkerError
+retryable?: Retryable
+after_ms?: AfterMs
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunFailResult".
+ */
+export interface RunFailResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunYieldParams".
+ */
+export interface RunYieldParams {
+run_id: Uuid
+lease_token: LeaseToken
+after_ms?: SnoozeMs
+reason?: YieldReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunYieldResult".
+ */
+export interface RunYieldResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RouterStatusParams".
  */
 export interface RouterStatusParams {
@@ -1610,10 +1771,17 @@ export interface Methods {
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
+  'run.claim': { params: RunClaimParams; result: RunClaimResult }
+  'run.start': { params: RunStartParams; result: RunStartResult }
+  'run.heartbeat': { params: RunHeartbeatParams; result: LeaseState }
+  'run.progress': { params: RunProgressParams; result: LeaseState }
+  'run.complete': { params: RunCompleteParams; result: RunCompleteResult }
+  'run.fail': { params: RunFailParams; result: RunFailResult }
+  'run.yield': { params: RunYieldParams; result: RunYieldResult }
   'router.status': { params: RouterStatusParams; result: RouterStatusResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -2,7 +2,7 @@
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
 import type { Bot, Endpoint, TriggerInput } from '../contract/types.ts'
-import type { AttemptRow, ClaimedRun, RunMove, StoredEvent } from '../store/store.ts'
+import type { AttemptRow, ClaimedRun, RunMove, StoredEvent, StoredRun } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
@@ -10,8 +10,11 @@ import { move } from './run-state.ts'
 const maxOutputKept = 2048
 const maxErrorKept = 1000
 
+/** Endpoints that the router delivers to itself. */
+export type PushedEndpoint = Exclude<Endpoint, { kind: 'pull' }>
+
 export interface AttemptOptions {
-  kinds: { [K in Endpoint['kind']]: BotKind<Extract<Endpoint, { kind: K }>> }
+  kinds: { [K in PushedEndpoint['kind']]: BotKind<Extract<PushedEndpoint, { kind: K }>> }
   bot: (id: string) => Bot | undefined
   /** a trigger at the version that made the run */
   trigger: (id: string, version: number) => Promise<TriggerInput | null>
@@ -100,6 +103,8 @@ function compose(record: Record): void {
 
 async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { endpoint } = bot
+  // The bot was written anew as one of workers since its run was claimed.
+  if (endpoint.kind === 'pull') return failure('unreachable', `bot ${bot.id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const delivery: Delivery = {
     run_id: run.id,
@@ -157,25 +162,71 @@ function decide(
   return { result, healthy, run_move: { ...base, ...move(name), ...row(outcome), error, reason } }
 }
 
+/** What a run is delivered as, made ready. Throws NotBegun. */
+async function prepare(record: Record, options: AttemptOptions): Promise<void> {
+  verifyBody(record)
+  await findParts(record, options)
+  await renderInputs(record, options)
+  compose(record)
+}
+
+/** Why a run could not be prepared, as the result of its attempt. */
+function notPrepared(error: unknown, options: AttemptOptions): DeliveryResult {
+  // A bug, or a store that does not answer, must not strand the run: it is tried again like a bot that is away.
+  const known = error instanceof NotBegun
+  if (!known) options.logBug(error)
+  return failure(
+    known && !error.transient ? 'refused' : 'unreachable',
+    known ? error.message : "the attempt could not be prepared; the router's log says why",
+    { status: known ? error.status : 'E_ROUTER' },
+  )
+}
+
+/** A run for a worker: its body, or the move that it makes because it has none. Never throws. */
+export async function prepareForWorker(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { refused: RunMove }> {
+  const record = { run: { ...run, attempt: run.attempt + 1 }, started_at: options.now() } as Record
+  try {
+    await prepare(record, options)
+    return { body: record.body }
+  } catch (error) {
+    return { refused: decide(record, notPrepared(error, options), false, options).run_move }
+  }
+}
+
+/** What becomes of a run that a worker says failed: tried again if it or the trigger wants that, else dead. */
+export function failedByWorker(
+  run: StoredRun,
+  trigger: TriggerInput | null,
+  said: { error: string; retryable: boolean; after_ms: number | undefined },
+  options: Pick<AttemptOptions, 'now' | 'chance' | 'defaults'>,
+): RunMove {
+  const at = options.now()
+  const policy = trigger?.policy?.retry
+  const again = said.retryable || policy !== undefined
+  const made = run.attempt - run.attempt_base
+  const next = again ? nextAttemptAt(schedule(policy, options.defaults.retry_schedule_ms), made, at, options.chance(), undefined) : null
+  const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error }
+  const attempt = { started_at: 0, ended_at: at, status: null, error: said.error.slice(0, maxErrorKept), output: null }
+  if (next !== null) {
+    const not_before = said.after_ms === undefined ? next : at + said.after_ms
+    return { ...base, ...move('retry_later'), attempt: { ...attempt, outcome: 'retry' }, not_before, reason: said.error }
+  }
+  return {
+    ...base,
+    ...move('fail'),
+    attempt: { ...attempt, outcome: again ? 'retry' : 'permanent' },
+    reason: again ? `${said.error}; no attempt is left` : said.error,
+  }
+}
+
 /** Makes one attempt. Never throws: whatever happens is an outcome. */
 export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancelled: () => boolean, options: AttemptOptions): Promise<Attempted> {
   const record = { run, started_at: options.now() } as Record
   try {
-    verifyBody(record)
-    await findParts(record, options)
-    await renderInputs(record, options)
-    compose(record)
+    await prepare(record, options)
     const result = await deliver(record, options, signal)
     return decide(record, result, isCancelled(), options)
   } catch (error) {
-    // A bug, or a store that does not answer, must not strand the run: it is tried again like a bot that is away.
-    const known = error instanceof NotBegun
-    if (!known) options.logBug(error)
-    const result = failure(
-      known && !error.transient ? 'refused' : 'unreachable',
-      known ? error.message : "the attempt could not be prepared; the router's log says why",
-      { status: known ? error.status : 'E_ROUTER' },
-    )
-    return decide(record, result, isCancelled(), options)
+    return decide(record, notPrepared(error, options), isCancelled(), options)
   }
 }

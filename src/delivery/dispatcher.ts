@@ -25,6 +25,8 @@ export interface DispatcherOptions {
   now: () => number
   makeToken: () => string
   disableBot: (bot_id: string, reason: string) => Promise<void>
+  /** runs of a bot whose workers ask for them may be due */
+  wakeWorkers: (bot_id: string) => void
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -81,8 +83,18 @@ export class Dispatcher {
 
   /** These bots may have due runs now. */
   wake(bot_ids: Iterable<string>): void {
-    for (const bot_id of bot_ids) this.#waiting.set(bot_id, ++this.#wakes)
+    for (const bot_id of bot_ids) this.#waits(bot_id)
     this.#pump()
+  }
+
+  #waits(bot_id: string): void {
+    if (this.#options.bots.get(bot_id)?.endpoint.kind === 'pull') this.#options.wakeWorkers(bot_id)
+    else this.#waiting.set(bot_id, ++this.#wakes)
+  }
+
+  /** A run of the future was made outside of here. */
+  dueAt(time: number): void {
+    this.#wakeAt(time)
   }
 
   /** Asks an attempt to end because its run was cancelled; false when the run is not with its bot. */
@@ -120,7 +132,7 @@ export class Dispatcher {
     const bot = this.#options.bots.get(bot_id)
     // A bot that is gone has no limits: its runs come to an end with that reason.
     if (bot === undefined) return this.#options.config.bot_max_active - this.activeOf(bot_id)
-    if (!bot.enabled) return 0
+    if (!bot.enabled || bot.endpoint.kind === 'pull') return 0
     const breaker = this.#breakers.get(bot_id) ?? closedBreaker
     switch (breakerState(breaker, this.#options.now())) {
       case 'closed':
@@ -223,7 +235,7 @@ export class Dispatcher {
 
   #note({ drained, became_due, next_due_at }: ClaimAnswer, asked: number): void {
     for (const bot_id of drained) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
-    for (const bot_id of became_due) this.#waiting.set(bot_id, ++this.#wakes)
+    for (const bot_id of became_due) this.#waits(bot_id)
     if (next_due_at !== null) this.#wakeAt(next_due_at)
   }
 

@@ -3,11 +3,13 @@ import type { Bot, Config, RunState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
 
 export interface RunControlOptions {
   store: Store
   dispatcher: Dispatcher
+  workers: Pick<PullDesk, 'activeOf'>
   bots: ReadonlyMap<string, Bot>
   config: Config
   now: () => number
@@ -89,14 +91,15 @@ export class RunController {
         detail: `the breaker of bot ${run.bot_id} is ${health.state} after ${health.consecutive_failures} failures in a row, until ${new Date(health.open_until!).toISOString()}`,
       }
     if (run.not_before > now()) return { gate: 'outbox', detail: `attempt ${run.attempt + 1} is due at ${new Date(run.not_before).toISOString()}` }
-    const active = dispatcher.activeOf(run.bot_id)
+    const active = this.botActive(run.bot_id)
     if (bot !== undefined && active >= bot.max_active)
       return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs in hand, its limit is ${bot.max_active}` }
+    if (bot?.endpoint.kind === 'pull') return { gate: 'bot', detail: `no worker of bot ${bot.id} has asked for it yet` }
     if (dispatcher.active >= config.max_active)
       return { gate: 'concurrency', detail: `${dispatcher.active} runs are with bots, the router's limit is ${config.max_active}` }
     return undefined
   }
 
   botHealth = (bot_id: string): ReturnType<Dispatcher['health']> => this.#options.dispatcher.health(bot_id)
-  botActive = (bot_id: string): number => this.#options.dispatcher.activeOf(bot_id)
+  botActive = (bot_id: string): number => this.#options.dispatcher.activeOf(bot_id) + this.#options.workers.activeOf(bot_id)
 }

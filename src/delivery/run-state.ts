@@ -20,6 +20,11 @@ export const moves = {
   dispatch: { from: ['pending'], to: 'running' },
   claim: { from: ['pending'], to: 'assigned' },
   start: { from: ['assigned'], to: 'running' },
+  // The holder is there still; nothing else changes.
+  extend: { from: ['assigned'], to: 'assigned' },
+  extend_running: { from: ['running'], to: 'running' },
+  extend_paused: { from: ['paused'], to: 'paused' },
+  progress: { from: ['running'], to: 'running' },
   pause: { from: ['running'], to: 'paused' },
   resume: { from: ['paused'], to: 'running' },
   // Back to the outbox: not begun, to be tried again, or left behind by whoever had it.

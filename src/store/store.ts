@@ -172,6 +172,7 @@ export interface HistoryRow {
 
 export interface AttemptRow {
   number: number
+  /** in a move, 0: when the run began to run */
   started_at: number
   ended_at: number
   outcome: 'success' | 'retry' | 'permanent' | 'timeout' | 'cancelled' | 'unknown'
@@ -188,6 +189,8 @@ export interface ClaimRequest {
   now: number
   lease_token: string
   lease_until: number
+  /** given: the runs are assigned to workers, each under a token of its own, and no attempt is counted yet */
+  worker_tokens?: readonly string[]
 }
 
 export interface ClaimedRun extends StoredRun {
@@ -226,6 +229,12 @@ export interface RunMove {
   uncount_attempt?: boolean
   /** asks the holder to stop; the state stays */
   request_cancel?: boolean
+  /** the attempt begins with this move */
+  count_attempt?: boolean
+  /** the lease lasts until then */
+  lease_until?: number
+  /** nothing but the lease changes: no row of history, or one that says how far it is */
+  touch?: 'silent' | 'noted'
 }
 
 export type MoveOutcome = { kind: 'moved'; run: StoredRun } | { kind: 'refused'; run: StoredRun } | { kind: 'not_found' }
@@ -266,11 +275,24 @@ export interface RetentionLimits {
   slice: number
 }
 
+/** A run that a worker holds. */
+export interface WorkerLease {
+  run_id: string
+  bot_id: string
+  lease_token: string
+  lease_until: number
+}
+
+/** What the tokens of workers begin with: their leases outlive the router's process. */
+export const workerTokenPrefix = 'w:'
+
 export interface StartAnswer {
   definitions: Definitions
   /** runs that the process before had in hand, now pending again */
   recovered: number
   open_runs: number
+  /** what workers hold */
+  worker_leases: WorkerLease[]
   /** bots with pending runs */
   waiting_bots: string[]
   next_due_at: number | null

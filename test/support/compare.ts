@@ -1,6 +1,7 @@
 // Compares an answer with what was expected of it. "*" stands for anything; times (1790000000000) for any whole number;
 // ids are made up in the expectation, and each stands for one real id throughout.
-const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g
+// Tokens of leases are bound as ids are.
+const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|w:[0-9a-f]{32}/g
 const anyTime = 1_790_000_000_000
 
 export class Bindings {

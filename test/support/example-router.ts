@@ -29,6 +29,16 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const fail = await call('event.emit', { source_id: 'forge', type: 'fail', payload: {} })
   const later = await call('event.emit', { source_id: 'forge', type: 'later', payload: {} })
   await Promise.all([ended(router, push.runs[0]!), ended(router, fail.runs[0]!)])
+  await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+  for (const bot_id of ['worker', 'puller']) {
+    await call('bot.put', { bot: { id: bot_id, endpoint: { kind: 'pull' } } })
+    await call('trigger.put', { trigger: { id: `to-${bot_id}`, event_source_id: 'jobs', filter: { type: [bot_id] }, action: { bot_id } } })
+  }
+  const job = (type: string): ReturnType<typeof call<'event.emit'>> => call('event.emit', { source_id: 'jobs', type, payload: {} })
+  const [begun, given] = [await job('worker'), await job('worker')]
+  await job('puller')
+  const [first, second] = (await call('run.claim', { bot_id: 'worker', max: 2 })).leases
+  await call('run.start', { run_id: first!.run_id, lease_token: first!.lease_token })
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
   const ids = new Bindings({
     [id('e1')]: push.event_id,
@@ -37,6 +47,12 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
     [id('a2')]: fail.runs[0]!,
     [id('e3')]: later.event_id,
     [id('a9')]: later.runs[0]!,
+    [id('d2')]: begun.event_id,
+    [id('d1')]: begun.runs[0]!,
+    'w:0123456789abcdef0123456789abcdef': first!.lease_token,
+    [id('d4')]: given.event_id,
+    [id('d3')]: given.runs[0]!,
+    'w:fedcba9876543210fedcba9876543210': second!.lease_token,
   })
   return { router, ids }
 }

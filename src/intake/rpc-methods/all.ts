@@ -10,6 +10,7 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { sourceMethods } from './source.ts'
+import { workerMethods } from './worker.ts'
 import { triggerTestMethods } from './trigger-test.ts'
 import { triggerMethods } from './trigger.ts'
 
@@ -25,6 +26,7 @@ export function allMethods(context: Context): Handlers {
     ...backtestMethods(context),
     ...botMethods(context),
     ...runMethods(context),
+    ...workerMethods(context),
     ...routerMethods(context),
   }
 }

@@ -26,6 +26,21 @@ export type RunBacktest = (
   onProgress: (progress: object) => void,
 ) => Promise<BacktestCounts & { more: boolean; stopped: boolean }>
 
+/** What workers ask and say. Each throws Fault not_found or lease_lost, claim also invalid_state and disabled. */
+export interface Workers {
+  claim(
+    bot_id: string,
+    max: number,
+    wait_ms: number,
+    signal: AbortSignal,
+  ): Promise<{ run_id: string; lease_token: string; lease_until: number; body: string }[]>
+  start_run(run_id: string, lease_token: string): Promise<StoredRun>
+  extend(run_id: string, lease_token: string, note?: string): Promise<{ lease_until: number; cancel_requested: boolean }>
+  complete(run_id: string, lease_token: string, result: unknown): Promise<StoredRun>
+  fail(run_id: string, lease_token: string, said: { error: string; retryable: boolean; after_ms: number | undefined }): Promise<StoredRun>
+  yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun>
+}
+
 export interface Context {
   config: Config
   store: Store
@@ -34,6 +49,7 @@ export interface Context {
   expressions: Expressions
   runs: RunControl
   backtest: RunBacktest
+  workers: Workers
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint) => void

@@ -20,7 +20,7 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
   return reason === null ? row : { ...row, reason }
 }
 
-export function runMethods(context: Context): Pick<Handlers, `run.${string}` & keyof Handlers> {
+export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard'}`> {
   const { store, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {

@@ -12,7 +12,7 @@ export interface Claiming {
   nextDueAt(): number | null
 }
 
-export function claiming(db: Db): Claiming {
+function statements(db: Db) {
   // outbox_later serves both; outbox_due serves the selection, in its own order.
   const fallDue = db
     .prepare<[number, number], string>(
@@ -24,10 +24,10 @@ export function claiming(db: Db): Claiming {
     `SELECT ${runColumns} FROM outbox WHERE bot_id = ? AND state = 'pending' AND ready = 1 ORDER BY priority DESC, not_before, seq LIMIT ?`,
   )
   const lease = db.prepare(
-    `UPDATE outbox SET state = 'running', ready = 1, attempt = attempt + 1, steps = steps + 1, lease_token = ?, lease_until = ?, updated_at = ? WHERE seq = ? AND state = 'pending'`,
+    `UPDATE outbox SET state = ?, ready = 1, attempt = ?, steps = steps + 1, lease_token = ?, lease_until = ?, updated_at = ? WHERE seq = ? AND state = 'pending'`,
   )
   const history = db.prepare(
-    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'dispatch', 'pending', 'running', ?, NULL)",
+    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, 'pending', ?, ?, NULL)",
   )
   const bury = db.prepare(
     "UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ? WHERE seq = ? AND state = 'pending'",
@@ -36,6 +36,11 @@ export function claiming(db: Db): Claiming {
     "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'fail', 'pending', 'failed', ?, ?)",
   )
   const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
+  return { fallDue, nextLater, due, lease, history, bury, buryHistory, event }
+}
+
+export function claiming(db: Db): Claiming {
+  const { fallDue, nextLater, due, lease, history, bury, buryHistory, event } = statements(db)
 
   function readable(row: RunRow): StoredEvent | undefined {
     try {
@@ -48,16 +53,21 @@ export function claiming(db: Db): Claiming {
   }
 
   /** The run leased, or nothing where its event cannot be read: then it is dead, and stands in nobody's way. */
-  function take(row: RunRow, request: ClaimRequest): ClaimedRun[] {
+  function take(row: RunRow, request: ClaimRequest, worker_token: string | undefined): ClaimedRun[] {
     const stored = readable(row)
     if (stored === undefined) {
       bury.run(damaged, request.now, request.now, row.seq)
       buryHistory.run(row.seq, row.steps + 1, request.now, row.attempt, damaged)
       return []
     }
-    lease.run(request.lease_token, request.lease_until, request.now, row.seq)
-    history.run(row.seq, row.steps + 1, request.now, row.attempt + 1)
-    const leased: RunRow = { ...row, state: 'running', attempt: row.attempt + 1, lease_token: request.lease_token, updated_at: request.now }
+    // To a worker it is only assigned: it counts as an attempt when that begins.
+    const [move, state, attempt, token] =
+      worker_token === undefined
+        ? (['dispatch', 'running', row.attempt + 1, request.lease_token] as const)
+        : (['claim', 'assigned', row.attempt, worker_token] as const)
+    lease.run(state, attempt, token, request.lease_until, request.now, row.seq)
+    history.run(row.seq, row.steps + 1, request.now, move, state, attempt)
+    const leased: RunRow = { ...row, state, attempt, lease_token: token, updated_at: request.now }
     return [{ ...storedRun(leased, stored.id, false), event: stored }]
   }
 
@@ -80,7 +90,7 @@ export function claiming(db: Db): Claiming {
       const chosen = candidates.slice(0, request.limit)
       const left = new Set(candidates.slice(request.limit).map(row => row.bot_id))
       return {
-        runs: chosen.flatMap(row => take(row, request)),
+        runs: chosen.flatMap((row, index) => take(row, request, request.worker_tokens?.[index])),
         drained: drained.filter(bot => !left.has(bot)),
         became_due,
         next_due_at: nextDueAt(),

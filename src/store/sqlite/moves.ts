@@ -1,5 +1,5 @@
 // Moving runs: one guarded update and one row of history per move, and what ended leaves the outbox.
-import type { MoveOutcome, RunMove, StoredRun } from '../store.ts'
+import type { MoveOutcome, RunMove, StoredRun, WorkerLease } from '../store.ts'
 import type { Db } from './open.ts'
 import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
 
@@ -11,7 +11,7 @@ const restingStates = new Set(['failed', 'timed_out'])
 function moved(row: RunRow, move: RunMove): RunRow {
   const keepsLease = leasedStates.has(move.to)
   const not_before = move.not_before ?? row.not_before
-  const counted = move.uncount_attempt === true ? row.attempt - 1 : row.attempt
+  const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   return {
     ...row,
     state: move.to,
@@ -22,10 +22,10 @@ function moved(row: RunRow, move: RunMove): RunRow {
     steps: row.steps + 1,
     cancel_requested: move.request_cancel === true || (keepsLease && row.cancel_requested === 1) ? 1 : 0,
     lease_token: keepsLease ? row.lease_token : null,
-    lease_until: keepsLease ? row.lease_until : null,
+    lease_until: keepsLease ? (move.lease_until ?? row.lease_until) : null,
     error: move.error === undefined ? row.error : move.error,
     result: move.result === undefined ? row.result : move.result,
-    updated_at: move.at,
+    updated_at: move.touch === undefined ? move.at : row.updated_at,
     finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? move.at : null,
   }
 }
@@ -56,8 +56,9 @@ function statements(db: Db) {
   const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
   const history = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const attempt = db.prepare('INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
-  const leased = db.prepare<[], Buffer>('SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL').pluck()
-  return { live, archived, eventId, update, copy, remove, history, attempt, leased }
+  const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
+  const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
+  return { workers, live, archived, eventId, update, copy, remove, history, attempt, leased }
 }
 
 export class Moving {
@@ -73,7 +74,14 @@ export class Moving {
     return { outcomes, openDelta: moves.reduce((sum, each, index) => sum + openDelta(each, outcomes[index]!), 0) }
   }
 
-  /** Puts back everything that a process which is gone had in hand; answers how many. */
+  /** What workers hold: it is theirs whatever becomes of the router. */
+  workerLeases(): WorkerLease[] {
+    return this.#sql.workers
+      .all()
+      .map(({ id, bot_id, lease_token, lease_until }) => ({ run_id: idText(id), bot_id, lease_token: lease_token!, lease_until: lease_until! }))
+  }
+
+  /** Puts back everything that a process which is gone had in hand itself; answers how many. */
   recover(now: number): number {
     const ids = this.#sql.leased.all()
     const reason = 'the router stopped during this attempt'
@@ -130,10 +138,10 @@ export class Moving {
     if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
-    this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
+    if (move.touch !== 'silent') this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
-      this.#sql.attempt.run(row.seq, row.attempt, started_at, ended_at, outcome, status, error, output)
+      this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)
     }
     return { kind: 'moved', run: this.#answer(next, move.archive === true) }
   }

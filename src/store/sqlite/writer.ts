@@ -102,6 +102,7 @@ function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer):
       return {
         definitions: definitions.load(),
         recovered,
+        worker_leases: moves.workerLeases(),
         open_runs: accept.openRuns,
         waiting_bots: waiting.all(),
         next_due_at: claim.nextDueAt(),

@@ -1,0 +1,25 @@
+// A worker: node examples/worker.ts SOCKET BOT. It counts the words of what it is given, a little at a time, and stops
+// where it is asked to. The bot is one of kind pull: {"id": "counter", "endpoint": {"kind": "pull", "lease_ms": 30000}}.
+import { setTimeout as pause } from 'node:timers/promises'
+import { TryAgain, worker } from '../src/client/worker.ts'
+
+const [socket, bot_id] = process.argv.slice(2)
+if (socket === undefined || bot_id === undefined) throw new Error('give the path of the control socket and the id of a bot')
+
+await worker({
+  socket,
+  bot_id,
+  max: 2,
+  async handler({ delivery, signal, progress }) {
+    const { text } = delivery.inputs as { text?: unknown }
+    if (typeof text !== 'string') throw new Error(`inputs.text must be a string; found ${JSON.stringify(text)}`)
+    if (text === '') throw new TryAgain('there is nothing yet', 60_000)
+    const words = text.split(/\s+/).filter(word => word !== '')
+    for (const [index] of words.entries()) {
+      if (signal.aborted) return undefined
+      await pause(100)
+      if (index % 10 === 0) await progress(Math.round((100 * index) / words.length), `${index} of ${words.length} words`)
+    }
+    return { words: words.length }
+  },
+})
