@@ -89,7 +89,7 @@ export function benchHostile(): void {
     let taken = 0
     while (taken < most) {
       const pattern = compilePattern({ payload: filter(taken) })
-      if (matcher.exceeded(pattern) !== undefined) break
+      if (matcher.exceeded({ source_id: null, pattern }) !== undefined) break
       matcher.put(String(taken), { source_id: null, pattern, target: taken++ })
     }
     const found = payloads.map(payload => worst(matcher, payload))

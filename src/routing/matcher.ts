@@ -109,11 +109,14 @@ export class Matcher<T> {
     for (const entry of entries) for (const branch of entry.branches) this.#hang(branch)
   }
 
-  /** What a pattern would exceed together with all that are there, in words, or undefined. */
-  exceeded(pattern: CompiledPattern): string | undefined {
+  /** What a trigger would exceed together with all that are there, in words, or undefined. */
+  exceeded({ pattern, source_id }: Pick<MatchTrigger<T>, 'pattern' | 'source_id'>): string | undefined {
     const over = (limit: number, count: number, what: string): string | undefined =>
       count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${Math.ceil(count)}` : undefined
-    const ways = pattern.branches.map(branch => ({ branch, way: this.#wayOf(branch) }))
+    const ways = pattern.branches.map(({ fields }) => {
+      const branch = { fields: withSource({ fields }, source_id) }
+      return { branch, way: this.#wayOf(branch) }
+    })
     const open = ways.filter(({ way }) => this.#isOpen(way)).map(({ branch }) => branch)
     const narrow = ways.filter(({ way }) => !this.#isOpen(way))
     const fresh = new Set(open.flatMap(({ fields }) => fields).filter(field => !this.#isCounted(field)))
@@ -192,7 +195,15 @@ export class Matcher<T> {
     const entry: Entry<T> = { branches: [], fields: fieldsOf(pattern), searched: searchedOf(pattern), matched: 0 }
     entry.branches = pattern.branches.map(branch => {
       const fields = withSource(branch, source_id).map(field => this.#slot(field.path).share(field))
-      return { entry, target, alone: pattern.branches.length === 1, fields, way: fields[0]!, place: -1, weight: branchWeight(branch) }
+      return {
+        entry,
+        target,
+        alone: pattern.branches.length === 1,
+        fields,
+        way: fields[0]!,
+        place: -1,
+        weight: fields.reduce((sum, { field }) => sum + weightOf(field), 0),
+      }
     })
     this.#entries.set(id, entry)
     this.#fields += entry.fields

@@ -100,10 +100,10 @@ export class Registry {
         this.#matcher.delete(id)
         if (definition === null || (definition as TriggerInput).enabled === false) continue
         const trigger = completeTrigger(definition as TriggerInput, { version: 0, created_at: 0, updated_at: 0 })
-        const { pattern, ...rest } = matchable(trigger)
-        const reason = this.#matcher.exceeded(pattern)
+        const added = matchable(trigger)
+        const reason = this.#matcher.exceeded(added)
         if (reason !== undefined) return { id, reason }
-        this.#matcher.put(id, { pattern, ...rest })
+        this.#matcher.put(id, added)
       }
       return undefined
     } finally {

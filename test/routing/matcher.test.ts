@@ -338,20 +338,27 @@ describe('after any history', () => {
       64 + indexLimits.open_conditions,
       /16000 different conditions/,
     ],
-  ] as [string, (index: number) => Pattern, number, RegExp][])('all triggers together have limits: %s', (_what, filter, taken, refusal) => {
-    const matcher = new Matcher<number>()
-    const pattern = (index: number): CompiledPattern => compilePattern({ payload: filter(index) })
-    let count = 0
-    while (matcher.exceeded(pattern(count)) === undefined && count < 100_000) {
-      matcher.put(String(count), { source_id: null, pattern: pattern(count), target: count })
-      count++
-    }
-    expect(count).toBeLessThanOrEqual(Math.floor(taken))
-    expect(count).toBeGreaterThan(taken / 20)
-    expect(matcher.exceeded(pattern(count))).toMatch(refusal)
-    matcher.delete(String(count - 1))
-    expect(matcher.exceeded(pattern(count - 1))).toBeUndefined()
-  })
+  ] as [string, (index: number) => Pattern, number, RegExp][])(
+    'all triggers together have limits, of any source or of one: %s',
+    (_what, filter, taken, refusal) => {
+      for (const source_id of [null, 'forge']) {
+        const matcher = new Matcher<number>()
+        const pattern = (index: number): CompiledPattern => compilePattern({ payload: filter(index) })
+        let count = 0
+        while (matcher.exceeded({ source_id, pattern: pattern(count) }) === undefined && count < 100_000) {
+          matcher.put(String(count), { source_id, pattern: pattern(count), target: count })
+          count++
+        }
+        expect(count).toBeLessThanOrEqual(Math.floor(taken))
+        expect(count).toBeGreaterThan(taken / 20)
+        expect(matcher.exceeded({ source_id, pattern: pattern(count) })).toMatch(
+          source_id === null ? refusal : /all triggers together may have|different lengths/,
+        )
+        matcher.delete(String(count - 1))
+        expect(matcher.exceeded({ source_id, pattern: pattern(count - 1) })).toBeUndefined()
+      }
+    },
+  )
 
   test('a trigger that is changed again and again leaves the counts as they were', () => {
     const matcher = new Matcher<number>()
@@ -359,7 +366,7 @@ describe('after any history', () => {
       payload => compilePattern({ payload }),
     )
     for (let round = 0; round < 40_000; round++) matcher.put(String(round % 3), { source_id: null, pattern: filters[round % filters.length]!, target: 0 })
-    for (const pattern of filters) expect(matcher.exceeded(pattern)).toBeUndefined()
+    for (const pattern of filters) expect(matcher.exceeded({ source_id: null, pattern })).toBeUndefined()
   })
 })
 
