@@ -83,7 +83,7 @@ function asCommands(text: string): string {
     .replaceAll(/\bevent\.query\b/g, 'signalbox events')
     .replaceAll(/\bevent\.replay\b/g, 'signalbox replay')
     .replaceAll(/\btrigger\.versions\b/g, 'signalbox triggers versions')
-    .replaceAll(/\b(source|trigger|bot|run)\.(put|list|enable|disable|cancel|retry|discard)\b/g, 'signalbox $1s $2')
+    .replaceAll(/\b(source|trigger|bot|run)\.(put|list|enable|disable|cancel|retry|discard|hold|release)\b/g, 'signalbox $1s $2')
 }
 
 function hint(error: RpcError): string {

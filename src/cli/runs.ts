@@ -110,16 +110,19 @@ function addHistory(runs: Command, session: () => Session): void {
 }
 
 function addActions(runs: Command, session: () => Session): void {
-  const act = (name: 'cancel' | 'retry' | 'discard', description: string): void => {
+  const act = (name: 'cancel' | 'retry' | 'discard' | 'hold' | 'release', description: string): void => {
+    const takesReason = name !== 'retry' && name !== 'release'
     const command = runs.command(`${name} <run>`).description(description)
-    if (name !== 'retry') command.option('-r, --reason <text>', 'why')
+    if (takesReason) command.option('-r, --reason <text>', 'why')
     command.action(async (given: string, { reason }: { reason?: string }) => {
       const run_id = await session().runId(given)
-      const { run } = await session().call(`run.${name}`, name === 'retry' ? { run_id } : { run_id, reason })
+      const { run } = await session().call(`run.${name}`, takesReason ? { run_id, reason } : { run_id })
       printRuns(session().output, [run])
     })
   }
   act('cancel', 'stop a run')
   act('retry', 'give a dead run a new set of attempts')
   act('discard', 'take a dead run off the dead letters')
+  act('hold', 'keep a waiting run from its bot')
+  act('release', 'let a held run go on')
 }

@@ -100,6 +100,7 @@ export type BotKindFilter = ("http" | "unix_rpc" | "command")
 export type DeadFilter = boolean
 export type Reason = string
 export type Reason1 = string
+export type HoldReason = string
 export type ClaimMax = number
 export type ClaimWait = number
 export type Percent = number
@@ -1529,6 +1530,35 @@ run: Run
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunHoldParams".
+ */
+export interface RunHoldParams {
+run_id: Uuid
+reason?: HoldReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunHoldResult".
+ */
+export interface RunHoldResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunReleaseParams".
+ */
+export interface RunReleaseParams {
+run_id: Uuid
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunReleaseResult".
+ */
+export interface RunReleaseResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunClaimParams".
  */
 export interface RunClaimParams {
@@ -1771,6 +1801,8 @@ export interface Methods {
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
+  'run.hold': { params: RunHoldParams; result: RunHoldResult }
+  'run.release': { params: RunReleaseParams; result: RunReleaseResult }
   'run.claim': { params: RunClaimParams; result: RunClaimResult }
   'run.start': { params: RunStartParams; result: RunStartResult }
   'run.heartbeat': { params: RunHeartbeatParams; result: LeaseState }
@@ -1784,4 +1816,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

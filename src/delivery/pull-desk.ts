@@ -45,7 +45,7 @@ interface LeaseState {
   cancel_requested: boolean
 }
 
-/** One line of workers of a bot: who came first is served first. */
+/** The workers of a bot that ask for runs: their claims go one after the other. */
 interface Line {
   tail: Promise<void>
   wake: PromiseWithResolvers<void>

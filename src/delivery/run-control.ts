@@ -38,7 +38,9 @@ export class RunController {
       if (!names.some(name => (moves[name].from as readonly RunState[]).includes(state))) break
     }
     const { state, dead } = (last as { run: StoredRun }).run
-    const possible = new Set(movesFrom(state).filter(name => name === 'cancel' || (dead && (name === 'retry' || name === 'discard'))))
+    const possible = new Set(
+      movesFrom(state).filter(name => ['cancel', 'hold', 'release'].includes(name) || (dead && (name === 'retry' || name === 'discard'))),
+    )
     const hint = possible.size > 0 ? `; possible is ${[...possible].map(name => `run.${name}`).join(', ')}` : ''
     throw new Fault('invalid_state', `run ${run_id} is ${dead ? `dead (${state})` : state}, which does not allow to ${verb} it${hint}`, { data: { state } })
   }
@@ -64,6 +66,20 @@ export class RunController {
     return this.#make(run_id, 'cancel', ['cancel'], { reason: said, error: said })
   }
 
+  /** Throws Fault not_found or invalid_state. */
+  hold(run_id: string, reason: string | undefined): Promise<StoredRun> {
+    const said = reason ?? 'held by a person'
+    return this.#make(run_id, 'hold', ['hold'], { reason: said, error: said })
+  }
+
+  /** Throws Fault not_found or invalid_state. */
+  async release(run_id: string): Promise<StoredRun> {
+    const run = await this.#make(run_id, 'release', ['release'], { reason: 'released by a person', error: null })
+    if (run.not_before > this.#options.now()) this.#options.dispatcher.dueAt(run.not_before)
+    this.#options.dispatcher.wake([run.bot_id])
+    return run
+  }
+
   async retry(run_id: string): Promise<StoredRun> {
     const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], {
       fresh_attempts: true,
@@ -81,6 +97,7 @@ export class RunController {
 
   waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined {
     const { bots, dispatcher, config, now } = this.#options
+    if (run.state === 'held') return { gate: 'outbox', detail: `held: ${run.error ?? 'nobody said why'}` }
     const bot = bots.get(run.bot_id)
     if (bot?.enabled === false)
       return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }

@@ -23,7 +23,7 @@
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
 import { consistent, type Met } from './index/array-consistency.ts'
-import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, searchedTexts, Tally, weightOf } from './index/burden.ts'
+import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/burden.ts'
 import type { Scalar } from './conditions.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { Gathering, root } from './index/leaves.ts'
@@ -127,7 +127,7 @@ export class Matcher<T> {
       over(indexLimits.open, this.#open + open.length, 'ways to match that no exact value, no longer beginning or ending narrows down') ??
       over(indexLimits.open_conditions, conditions, 'different conditions in filters that no exact value, no longer beginning or ending narrows down') ??
       over(indexLimits.reach, this.#reachWith(narrow), 'conditions behind single values, the most for each path added up') ??
-      this.#tooManyLengths(pattern)
+      tooManyLengths(pattern, (path, texts) => this.#slots.get(path)?.lengthsWith(texts))
     )
   }
 
@@ -158,17 +158,6 @@ export class Matcher<T> {
     this.#reach = 0
     for (const slot of this.#slots.values()) this.#reach += slot.reach = slot.heaviest()
     return this.#reach + more()
-  }
-
-  #tooManyLengths({ branches }: CompiledPattern): string | undefined {
-    const texts = new Map<string, string[]>()
-    for (const { fields } of branches) for (const { path, conditions } of fields) texts.set(path, [...(texts.get(path) ?? []), ...searchedTexts(conditions)])
-    for (const [path, searched] of texts) {
-      const count = this.#slots.get(path)?.lengthsWith(searched) ?? new Set(searched.map(text => text.length)).size
-      if (count > indexLimits.lengths)
-        return `the wildcards at ${path} may search for texts of ${indexLimits.lengths} different lengths; this would make them ${count}`
-    }
-    return undefined
   }
 
   put(id: string, trigger: MatchTrigger<T>): void {

@@ -164,17 +164,36 @@ describe('a lease', () => {
   })
 })
 
+test('a held run is given to nobody until it is released', async () => {
+  const router = await pulling()
+  const { call } = router
+  const run_id = await router.emit()
+  expect((await call('run.hold', { run_id, reason: 'not today' })).run).toMatchObject({ state: 'held', waiting_for: 'held: not today' })
+  expect(await call('run.claim', { bot_id: 'puller' })).toEqual({ leases: [] })
+  await expect(call('run.hold', { run_id })).rejects.toMatchObject({ code: -32013, message: expect.stringContaining('run.release') as string })
+  const waiting = claimed(router)
+  expect((await call('run.release', { run_id })).run.state).toBe('pending')
+  const lease = await waiting
+  expect(lease.run_id).toBe(run_id)
+  await expect(call('run.hold', { run_id })).rejects.toMatchObject({ code: -32013 })
+  await expect(call('run.release', { run_id })).rejects.toMatchObject({ code: -32013 })
+  await call('run.yield', own(lease))
+  await call('run.hold', { run_id })
+  expect((await call('run.cancel', { run_id })).run.state).toBe('cancelled')
+  expect((await call('run.history', { run_id })).history.map(each => each.move)).toEqual(['create', 'hold', 'release', 'claim', 'put_back', 'hold', 'cancel'])
+})
+
 describe('a claim', () => {
   test('waits for a commit, and who goes away is given nothing', async () => {
     const router = await pulling()
     const { call } = router
     expect(await call('run.claim', { bot_id: 'puller' })).toEqual({ leases: [] })
     const waiting = call('run.claim', { bot_id: 'puller', max: 4, wait_ms: 30_000 })
+    const run_id = await router.emit()
+    expect((await waiting).leases.map(lease => lease.run_id)).toEqual([run_id])
     const leaving = await SignalboxClient.connect(router.router.socket)
     const stop = new AbortController()
     const gone = leaving.call('run.claim', { bot_id: 'puller', wait_ms: 30_000 }, { signal: stop.signal })
-    const run_id = await router.emit()
-    expect((await waiting).leases.map(lease => lease.run_id)).toEqual([run_id])
     stop.abort()
     expect(await gone).toEqual({ leases: [] })
     leaving.close()

@@ -37,6 +37,8 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const job = (type: string): ReturnType<typeof call<'event.emit'>> => call('event.emit', { source_id: 'jobs', type, payload: {} })
   const [begun, given] = [await job('worker'), await job('worker')]
   await job('puller')
+  const held = await job('puller')
+  await call('run.hold', { run_id: held.runs[0]! })
   const [first, second] = (await call('run.claim', { bot_id: 'worker', max: 2 })).leases
   await call('run.start', { run_id: first!.run_id, lease_token: first!.lease_token })
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
@@ -50,6 +52,8 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
     [id('d2')]: begun.event_id,
     [id('d1')]: begun.runs[0]!,
     'w:0123456789abcdef0123456789abcdef': first!.lease_token,
+    [id('d6')]: held.event_id,
+    [id('d5')]: held.runs[0]!,
     [id('d4')]: given.event_id,
     [id('d3')]: given.runs[0]!,
     'w:fedcba9876543210fedcba9876543210': second!.lease_token,

@@ -12,6 +12,8 @@ export interface RunControl {
   cancel(run_id: string, reason: string | undefined): Promise<StoredRun>
   retry(run_id: string): Promise<StoredRun>
   discard(run_id: string, reason: string | undefined): Promise<StoredRun>
+  hold(run_id: string, reason: string | undefined): Promise<StoredRun>
+  release(run_id: string): Promise<StoredRun>
   /** Why a run is not with its bot yet; undefined when nothing holds it. */
   waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined
   botHealth(bot_id: string): BotHealth
@@ -158,7 +160,7 @@ function asJson(text: string): unknown {
 }
 
 export function shownRun({ runs }: Context, run: StoredRun): Run {
-  const waiting = run.state === 'pending' ? runs.waitingFor(run) : undefined
+  const waiting = run.state === 'pending' || run.state === 'held' ? runs.waitingFor(run) : undefined
   return {
     id: run.id,
     event_id: run.event_id,

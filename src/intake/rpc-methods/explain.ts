@@ -21,7 +21,7 @@ async function deciding(context: Context, event: StoredEvent, trigger_id: string
 }
 
 function runGates({ runs }: Context, run: StoredRun): Gate[] {
-  const waiting = run.state === 'pending' ? runs.waitingFor(run) : undefined
+  const waiting = run.state === 'pending' || run.state === 'held' ? runs.waitingFor(run) : undefined
   const state = run.dead ? `dead (${run.state})` : run.state
   const made: Gate = { gate: 'outbox', verdict: 'pass', detail: `run ${run.id} is ${state}${run.error === null ? '' : `: ${run.error}`}` }
   return waiting === undefined ? [made] : [made, { gate: waiting.gate, verdict: 'hold', detail: waiting.detail }]

@@ -20,7 +20,7 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
   return reason === null ? row : { ...row, reason }
 }
 
-export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard'}`> {
+export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release'}`> {
   const { store, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
@@ -46,5 +46,7 @@ export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'lis
     'run.cancel': ({ run_id, reason }) => answer(runs.cancel(run_id, reason)),
     'run.retry': ({ run_id }) => answer(runs.retry(run_id)),
     'run.discard': ({ run_id, reason }) => answer(runs.discard(run_id, reason)),
+    'run.hold': ({ run_id, reason }) => answer(runs.hold(run_id, reason)),
+    'run.release': ({ run_id }) => answer(runs.release(run_id)),
   }
 }

@@ -112,6 +112,18 @@ export function searchedOf({ branches }: CompiledPattern): number {
   return count
 }
 
+/** Why the wildcards of a pattern search for texts of too many lengths, or undefined; countWith: at a path, with some texts more. */
+export function tooManyLengths({ branches }: CompiledPattern, countWith: (path: string, texts: readonly string[]) => number | undefined): string | undefined {
+  const texts = new Map<string, string[]>()
+  for (const { fields } of branches) for (const { path, conditions } of fields) texts.set(path, [...(texts.get(path) ?? []), ...searchedTexts(conditions)])
+  for (const [path, searched] of texts) {
+    const count = countWith(path, searched) ?? new Set(searched.map(text => text.length)).size
+    if (count > indexLimits.lengths)
+      return `the wildcards at ${path} may search for texts of ${indexLimits.lengths} different lengths; this would make them ${count}`
+  }
+  return undefined
+}
+
 /** Counts how often each of some things is there, and what they weigh together. */
 export class Tally<T> {
   readonly #counts = new Map<T, number>()
