@@ -322,11 +322,12 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   })
   const served = faces(parts, { dispatcher, workers }, acceptor, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
+  // Before anybody can say a word about a lease.
+  workers.start(opened.worker_leases)
   await listen(served, parts)
   const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
-  workers.start(opened.worker_leases)
   dispatcher.start(opened.waiting_bots, opened.next_due_at)
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })

@@ -1,6 +1,7 @@
 // A worker in a few lines: asks for runs of a bot, keeps each for as long as its handler works on it, and says how it
-// ended. It stops asking when it is told to, and lets what it has in hand come to its end.
-import { ConnectionError, RpcError, SignalboxClient, type Lease } from './client.ts'
+// ended. It stops asking when it is told to, and lets what it has in hand come to its end. A router that is away for a
+// while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
+import { ConnectionError, RpcError, SignalboxClient, type Lease, type Methods } from './client.ts'
 
 /** What a handler is given of its run. */
 export interface Job {
@@ -13,14 +14,14 @@ export interface Job {
   progress: (percent: number | undefined, message?: string) => Promise<void>
 }
 
-/** Thrown by a handler: the run is tried again, not before so long from now. */
+/** Thrown by a handler: the run is tried again, not before so many milliseconds from now. */
 export class TryAgain extends Error {
   readonly after_ms: number | undefined
 
   constructor(message: string, after_ms?: number) {
     super(message)
     this.name = 'TryAgain'
-    this.after_ms = after_ms
+    this.after_ms = after_ms === undefined ? undefined : Math.min(86_400_000, Math.max(0, Math.round(after_ms)))
   }
 }
 
@@ -37,39 +38,75 @@ export interface WorkerOptions {
 }
 
 const waitMs = 30_000
-const reconnectMs = 1000
+const pauseMs = 1000
+const mostErrorLength = 1000
 
-/** Ends when it was told to stop and what it had in hand is done. */
-export async function worker(options: WorkerOptions): Promise<void> {
-  const stopping = options.signal ?? untilTold()
-  const max = options.max ?? 1
-  const inHand = new Set<Promise<void>>()
-  let client: SignalboxClient | undefined
-  while (!stopping.aborted) {
-    if (inHand.size >= max) {
-      await Promise.race([...inHand, aborted(stopping)])
-      continue
-    }
+/** Codes that pass: overloaded, storage full, not ready, shutting down, disabled. */
+const passing = new Set([-32005, -32006, -32007, -32010, -32012])
+/** Codes that say that a run is not this worker's: not found, lease lost. */
+const losing = new Set([-32002, -32003])
+
+/** The router, connected anew whenever it went away. */
+class Line {
+  readonly #socket: string
+  #client: Promise<SignalboxClient> | undefined
+
+  constructor(socket: string) {
+    this.#socket = socket
+  }
+
+  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], signal?: AbortSignal): Promise<Methods[M]['result']> {
+    const mine = (this.#client ??= SignalboxClient.connect(this.#socket))
     try {
-      client ??= await SignalboxClient.connect(options.socket)
-      const current = client
-      const { leases } = await current.call(
-        'run.claim',
-        { bot_id: options.bot_id, max: Math.min(16, max - inHand.size), wait_ms: waitMs },
-        { signal: stopping },
-      )
-      for (const lease of leases) {
-        const done: Promise<void> = work(current, lease, options.handler).finally(() => inHand.delete(done))
-        inHand.add(done)
-      }
+      return await (await mine).call(method, params, signal === undefined ? {} : { signal })
     } catch (error) {
-      if (!(error instanceof ConnectionError)) throw error
-      client = undefined
-      await Promise.race([new Promise(resolve => setTimeout(resolve, reconnectMs)), aborted(stopping)])
+      if (error instanceof ConnectionError && this.#client === mine) this.#client = undefined
+      throw error
     }
   }
-  await Promise.all(inHand)
-  client?.close()
+
+  async close(): Promise<void> {
+    const client = await this.#client?.catch(() => undefined)
+    client?.close()
+  }
+}
+
+function passes(error: unknown): boolean {
+  return error instanceof ConnectionError || (error instanceof RpcError && passing.has(error.code))
+}
+
+const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, pauseMs))
+
+/** Ends when it was told to stop and what it had in hand is done. Throws RpcError where it can never be given anything. */
+export async function worker(options: WorkerOptions): Promise<void> {
+  const stopping = options.signal ?? untilTold()
+  const told = new Promise<void>(resolve => {
+    if (stopping.aborted) resolve()
+    else stopping.addEventListener('abort', () => resolve(), { once: true })
+  })
+  const line = new Line(options.socket)
+  const inHand = new Set<Promise<void>>()
+  const max = options.max ?? 1
+  try {
+    while (!stopping.aborted) {
+      if (inHand.size >= max) await Promise.race([...inHand, told])
+      else
+        await ask(line, options, Math.min(16, max - inHand.size), stopping, inHand).catch((error: unknown) =>
+          passes(error) ? Promise.race([pause(), told]) : Promise.reject(error),
+        )
+    }
+  } finally {
+    await Promise.all(inHand)
+    await line.close()
+  }
+}
+
+async function ask(line: Line, { bot_id, handler }: WorkerOptions, max: number, stopping: AbortSignal, inHand: Set<Promise<void>>): Promise<void> {
+  const { leases } = await line.call('run.claim', { bot_id, max, wait_ms: waitMs }, stopping)
+  for (const lease of leases) {
+    const done: Promise<void> = new Work(line, lease).run(handler).finally(() => inHand.delete(done))
+    inHand.add(done)
+  }
 }
 
 function untilTold(): AbortSignal {
@@ -78,56 +115,105 @@ function untilTold(): AbortSignal {
   return told.signal
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
-}
+type Ending =
+  | { method: 'run.complete'; params: { result?: unknown } }
+  | { method: 'run.fail'; params: { error: string; retryable: boolean; after_ms?: number } }
 
-/** One run from its start to its end. Never throws: a lease that was lost is somebody else's. */
-async function work(client: SignalboxClient, lease: Lease, handler: WorkerOptions['handler']): Promise<void> {
-  const { run_id, lease_token } = lease
-  const own = { run_id, lease_token }
-  const ending = new AbortController()
-  let cancelled = false
-  const heard = (answer: { cancel_requested: boolean }): void => {
+/** One run from its start to its end. */
+class Work {
+  readonly #line: Line
+  readonly #lease: Lease
+  readonly #own: { run_id: string; lease_token: string }
+  readonly #leaseMs: number
+  readonly #ending = new AbortController()
+  #until: number
+  #cancelled = false
+  #lost = false
+
+  constructor(line: Line, lease: Lease) {
+    this.#line = line
+    this.#lease = lease
+    this.#own = { run_id: lease.run_id, lease_token: lease.lease_token }
+    this.#leaseMs = Math.max(1000, lease.lease_until - Date.now())
+    this.#until = performance.now() + this.#leaseMs
+  }
+
+  /** Never throws: a run that is not ours any more is somebody else's to end. */
+  async run(handler: WorkerOptions['handler']): Promise<void> {
+    const beat = setInterval(() => void this.#beat(), Math.max(300, this.#leaseMs / 3))
+    try {
+      await this.#say('run.start', this.#own)
+      const ending = await endingOf(handler, {
+        lease: this.#lease,
+        delivery: this.#lease.delivery,
+        signal: this.#ending.signal,
+        progress: async (percent, message) => {
+          const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) }
+          this.#heard(await this.#say('run.progress', { ...this.#own, ...how }))
+        },
+      })
+      if (this.#cancelled) await this.#say('run.yield', { ...this.#own, reason: 'cancelled as asked' })
+      else if (!this.#lost) await this.#end(ending)
+    } catch (error) {
+      if (!(error instanceof RpcError) && !(error instanceof ConnectionError)) throw error
+    } finally {
+      clearInterval(beat)
+    }
+  }
+
+  async #end({ method, params }: Ending): Promise<void> {
+    try {
+      await this.#say(method, { ...this.#own, ...params })
+    } catch (error) {
+      if (!(error instanceof RpcError) || losing.has(error.code)) throw error
+      // An ending that the router does not take is a failure that it can: the run would be done again for ever.
+      await this.#say('run.fail', { ...this.#own, error: `its ending was refused: ${error.message}`.slice(0, mostErrorLength), retryable: false })
+    }
+  }
+
+  #heard(answer: { cancel_requested: boolean }): void {
+    this.#until = performance.now() + this.#leaseMs
     if (!answer.cancel_requested) return
-    cancelled = true
-    ending.abort()
+    this.#cancelled = true
+    this.#ending.abort()
   }
-  const every = Math.max(300, (lease.lease_until - Date.now()) / 3)
-  const beat = setInterval(() => {
-    client.call('run.heartbeat', own).then(heard, (error: unknown) => {
-      if (error instanceof RpcError) ending.abort()
-    })
-  }, every)
-  const job: Job = {
-    lease,
-    delivery: lease.delivery,
-    signal: ending.signal,
-    progress: async (percent, message) =>
-      heard(await client.call('run.progress', { ...own, ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) })),
+
+  #lose(): void {
+    this.#lost = true
+    this.#ending.abort()
   }
-  try {
-    await client.call('run.start', own)
-    const result = await outcome(handler, job)
-    if (cancelled) await client.call('run.yield', { ...own, reason: 'cancelled as asked' })
-    else if ('result' in result) await client.call('run.complete', { ...own, ...(result.result === undefined ? {} : { result: result.result }) })
-    else await client.call('run.fail', { ...own, ...result })
-  } catch (error) {
-    if (!(error instanceof RpcError) && !(error instanceof ConnectionError)) throw error
-  } finally {
-    clearInterval(beat)
+
+  async #beat(): Promise<void> {
+    try {
+      this.#heard(await this.#line.call('run.heartbeat', this.#own))
+    } catch (error) {
+      if ((error instanceof RpcError && losing.has(error.code)) || performance.now() > this.#until) this.#lose()
+    }
+  }
+
+  /** Says it until it is heard, for as long as the lease may last. Throws RpcError and ConnectionError. */
+  async #say<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+    for (;;) {
+      try {
+        return await this.#line.call(method, params)
+      } catch (error) {
+        if (error instanceof RpcError && losing.has(error.code)) this.#lose()
+        if (!passes(error) || this.#lost || performance.now() > this.#until) throw error
+        await pause()
+      }
+    }
   }
 }
 
-async function outcome(handler: WorkerOptions['handler'], job: Job): Promise<{ result: unknown } | { error: string; retryable: boolean; after_ms?: number }> {
+async function endingOf(handler: WorkerOptions['handler'], job: Job): Promise<Ending> {
   try {
-    return { result: await handler(job) }
+    const result = await handler(job)
+    // What is no JSON is found out here, not on the way.
+    const text = result === undefined ? undefined : JSON.stringify(result)
+    return { method: 'run.complete', params: text === undefined ? {} : { result: JSON.parse(text) as unknown } }
   } catch (error) {
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, 1000) || 'the handler threw nothing that says why'
-    if (!(error instanceof TryAgain)) return { error: message, retryable: false }
-    return { error: message, retryable: true, ...(error.after_ms === undefined ? {} : { after_ms: error.after_ms }) }
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, mostErrorLength) || 'the handler threw nothing that says why'
+    if (!(error instanceof TryAgain)) return { method: 'run.fail', params: { error: message, retryable: false } }
+    return { method: 'run.fail', params: { error: message, retryable: true, ...(error.after_ms === undefined ? {} : { after_ms: error.after_ms }) } }
   }
 }

@@ -164,10 +164,11 @@ export class Dispatcher {
     const { config, now, logBug } = this.#options
     if (now() < this.#claimNotBefore) return this.#wakeAt(this.#claimNotBefore)
     const limit = config.max_active - this.#active.size
-    const bots = this.#candidates()
-    if (limit <= 0 || (bots.length === 0 && !this.#due)) return
+    // Without a slot runs of the future fall due all the same: those of workers need none.
+    const bots = limit > 0 ? this.#candidates() : []
+    if (bots.length === 0 && !this.#due) return
     this.#due = false
-    this.#claiming = this.#claim(bots, limit)
+    this.#claiming = this.#claim(bots, Math.max(0, limit))
       .catch((error: unknown) => {
         logBug(error)
         this.#due = true

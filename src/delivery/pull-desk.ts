@@ -16,6 +16,8 @@ const graceMs = 500
 const longestTimerMs = 2 ** 31 - 1
 const maxResultBytes = 65_536
 const storePauseMs = 1000
+/** Leases that one batch takes back. */
+const mostTakenBack = 500
 
 export interface PullDeskOptions {
   store: Store
@@ -90,10 +92,12 @@ export class PullDesk {
     line.wake = Promise.withResolvers()
   }
 
-  /** Gives a worker runs, as soon as there are some, or none after the wait. Throws Fault not_found, invalid_state and disabled. */
+  /** Gives a worker runs, as soon as there are some, or none after the wait. Throws Fault not_found, invalid_state, disabled and shutting_down. */
   async claim(bot_id: string, max: number, wait_ms: number, signal: AbortSignal): Promise<GivenLease[]> {
     const until = performance.now() + wait_ms
     for (;;) {
+      this.#bot(bot_id)
+      if (!this.#running) throw new Fault('shutting_down', 'the router is shutting down; ask again in a moment', { retryAfterS: 5 })
       const line = this.#line(bot_id)
       const woken = line.wake.promise
       const mine = line.tail.then(() => this.#claimNow(bot_id, max, signal))
@@ -103,7 +107,7 @@ export class PullDesk {
       )
       const given = await mine
       const left = until - performance.now()
-      if (given.length > 0 || left <= 0 || signal.aborted || !this.#running) return given
+      if (given.length > 0 || left <= 0 || signal.aborted) return given
       await this.#wait(woken, left, signal)
     }
   }
@@ -155,10 +159,17 @@ export class PullDesk {
     return given.filter(each => each !== undefined)
   }
 
+  /** undefined for a run that cannot be delivered to anybody: it is dead, or waits for another try. */
   async #given(run: ClaimedRun, lease_until: number): Promise<GivenLease | undefined> {
-    const prepared = await prepareForWorker(run, this.#options.attempt)
-    if ('body' in prepared) return { run_id: run.id, lease_token: run.lease_token!, lease_until, body: prepared.body }
-    await this.#settle([this.#startMove(run.id, run.lease_token!), prepared.refused])
+    const lease_token = run.lease_token!
+    try {
+      const prepared = await prepareForWorker(run, this.#options.attempt)
+      if ('body' in prepared) return { run_id: run.id, lease_token, lease_until, body: prepared.body }
+      await this.#settle([this.#startMove(run.id, lease_token), prepared.refused])
+    } catch (error) {
+      // Its lease ends by itself; the others of the claim are given all the same.
+      if (!(error instanceof Fault)) this.#options.logBug(error)
+    }
     return undefined
   }
 
@@ -170,14 +181,14 @@ export class PullDesk {
     await this.#settle([{ run_id, lease_token, at: this.#options.now(), ...move('put_back'), reason }])
   }
 
-  /** Makes moves of one run, the last of which tells; the run is let go where it is held by nobody any more. */
-  async #settle(run_moves: RunMove[]): Promise<StoredRun> {
+  /** Makes moves of one run, the last of which that is made tells; the run is let go where nobody holds it any more. */
+  async #settle(run_moves: RunMove[], enough: 'last' | 'any' = 'last'): Promise<StoredRun> {
     const outcomes = await this.#options.store.move(run_moves)
-    const last = outcomes.at(-1)!
-    const { run_id } = run_moves[0]!
+    const last = enough === 'any' ? (outcomes.findLast(outcome => outcome.kind === 'moved') ?? outcomes.at(-1)!) : outcomes.at(-1)!
+    const { run_id, lease_token } = run_moves[0]!
     if (last.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
     if (last.kind === 'refused') throw this.#lost(last.run)
-    if (last.run.lease_token === null) this.#release(run_id, last.run)
+    if (last.run.lease_token === null) this.#release(lease_token!, last.run)
     return last.run
   }
 
@@ -192,10 +203,12 @@ export class PullDesk {
     this.#expireAt(lease.lease_until + graceMs)
   }
 
-  #release(run_id: string, run: StoredRun): void {
-    this.#leases.delete(run_id)
-    if (run.state === 'pending' && run.not_before > this.#options.now()) this.#options.dueAt(run.not_before)
-    this.wake(run.bot_id)
+  /** A run is under this token no more; under another it may be. */
+  #release(lease_token: string, run: StoredRun): void {
+    if (this.#leases.get(run.id)?.lease_token === lease_token) this.#leases.delete(run.id)
+    const { now, dueAt, becameDue } = this.#options
+    if (run.state === 'pending' && run.not_before > now()) dueAt(run.not_before)
+    becameDue([run.bot_id])
   }
 
   #expireAt(time: number): void {
@@ -203,41 +216,50 @@ export class PullDesk {
     clearTimeout(this.#timer)
     this.#timerAt = time
     const wait = Math.min(Math.max(0, time - this.#options.now()), longestTimerMs)
-    this.#timer = setTimeout(() => void this.#expire().catch(this.#options.logBug), wait)
+    this.#timer = setTimeout(() => void this.#expire(), wait)
   }
 
-  /** Takes back what has not been heard of, each only under the token that was seen. */
+  /** Takes back what has not been heard of, each only under the token that was seen and while its lease is over; one at a time. */
   async #expire(): Promise<void> {
+    const { now, logBug } = this.#options
+    let next = Infinity
+    try {
+      const at = now()
+      const over = [...this.#leases.values()].filter(lease => lease.lease_until + graceMs <= at).slice(0, mostTakenBack)
+      if (over.length > 0) await this.#takeBack(over, at)
+      // What was refused is looked at once more: a heartbeat may be on its way into the map.
+      if (over.length > 0) next = now() + graceMs
+    } catch (error) {
+      logBug(error)
+      next = now() + storePauseMs
+    }
     this.#timerAt = Infinity
-    const { now, log, logBug } = this.#options
-    const at = now()
-    for (const lease of this.#leases.values()) {
-      if (lease.lease_until + graceMs > at) continue
-      try {
-        await this.#takeBack(lease)
-        log('lease.expired', { run_id: lease.run_id, bot_id: lease.bot_id })
-      } catch (error) {
-        // Somebody else had the last word.
-        if (error instanceof Fault && error.fault !== 'not_ready') this.#leases.delete(lease.run_id)
-        else {
-          logBug(error)
-          lease.lease_until = at + storePauseMs
-        }
+    for (const { lease_until } of this.#leases.values()) next = Math.min(next, Math.max(lease_until + graceMs, now() + graceMs / 5))
+    if (next !== Infinity) this.#expireAt(next)
+  }
+
+  async #takeBack(over: readonly WorkerLease[], at: number): Promise<void> {
+    const reason = 'its worker was not heard of for a whole lease'
+    const attempt = { started_at: 0, ended_at: at, outcome: 'unknown' as const, status: null, error: reason, output: null }
+    const outcomes = await this.#options.store.move(
+      over.flatMap(({ run_id, lease_token }): RunMove[] => {
+        const base = { run_id, lease_token, at, reason, not_before: at, expired_at: at }
+        return [
+          { ...base, ...move('put_back'), from: ['assigned'] },
+          { ...base, ...move('recover'), from: ['running', 'paused'], attempt },
+        ]
+      }),
+    )
+    for (const [index, { run_id, bot_id, lease_token }] of over.entries()) {
+      const [assigned, running] = [outcomes[2 * index]!, outcomes[2 * index + 1]!]
+      const moved = [assigned, running].find(outcome => outcome.kind === 'moved')
+      if (moved?.kind === 'moved') {
+        this.#release(lease_token, moved.run)
+        this.#options.log('lease.expired', { run_id, bot_id })
+      } else if (running.kind === 'not_found' || (running.kind === 'refused' && running.run.lease_token !== lease_token)) {
+        if (this.#leases.get(run_id)?.lease_token === lease_token) this.#leases.delete(run_id)
       }
     }
-    for (const { lease_until } of this.#leases.values()) this.#expireAt(lease_until + graceMs)
-  }
-
-  async #takeBack({ run_id, lease_token, lease_until }: WorkerLease): Promise<void> {
-    const { store, now } = this.#options
-    const run = await store.run(run_id)
-    if (run === null) throw new Fault('not_found', run_id)
-    const at = now()
-    const reason = 'its worker was not heard of for a whole lease'
-    const base = { run_id, lease_token, at, reason, not_before: at }
-    if (run.state === 'assigned') return void (await this.#settle([{ ...base, ...move('put_back') }]))
-    const attempt = { started_at: 0, ended_at: lease_until, outcome: 'unknown' as const, status: null, error: reason, output: null }
-    await this.#settle([{ ...base, ...move('recover'), attempt }])
   }
 
   async start_run(run_id: string, lease_token: string): Promise<StoredRun> {
@@ -269,6 +291,8 @@ export class PullDesk {
       this.#hold({ run_id, bot_id: run.bot_id, lease_token, lease_until })
       return { lease_until, cancel_requested: outcome.run.cancel_requested }
     }
+    if (note !== undefined && run.state === 'assigned' && run.lease_token === lease_token)
+      throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, { data: { state: run.state } })
     throw this.#lost(run)
   }
 
@@ -309,13 +333,16 @@ export class PullDesk {
   }
 
   /** Throws Fault not_found and lease_lost. */
-  async yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun> {
-    const { store, now } = this.#options
-    const run = await store.run(run_id)
-    if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
-    const at = now()
+  yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun> {
+    const at = this.#options.now()
     const base = { run_id, lease_token, at, ...move('put_back'), not_before: at + after_ms, reason: reason ?? 'given back by its worker' }
-    return this.#settle([{ ...base, ...(run.state === 'assigned' ? {} : { uncount_attempt: true }) }])
+    return this.#settle(
+      [
+        { ...base, from: ['assigned'] },
+        { ...base, from: ['running'], uncount_attempt: true },
+      ],
+      'any',
+    )
   }
 }
 

@@ -52,6 +52,7 @@ export class RunController {
     if (!waits) {
       const asked = await this.#make(run_id, 'cancel', ['request_cancel_running', 'request_cancel', 'request_cancel_paused'], {
         request_cancel: true,
+        touch: 'noted',
         reason: said,
         error: said,
       }).catch((error: unknown) => {

@@ -13,8 +13,11 @@ export const maxBatch = 50
 export interface Call {
   /** The JSON text of a param, as the caller wrote it; undefined when it is not there. */
   text(param: string, ...path: (string | number)[]): Uint8Array | undefined
-  /** Aborted when the caller cancels the call or goes away. Only calls that ask for it can be cancelled. */
-  signal(): AbortSignal
+  /**
+   * Aborted when the caller cancels the call or goes away; with needs_writing also when he writes no more, because he
+   * could do nothing with the answer.
+   */
+  signal(needs_writing?: boolean): AbortSignal
   /** Tells the caller how far it is, where the connection can carry that: if he wants it, or to see whether he is still there. */
   progress(progress: Record<string, unknown>, wanted: boolean): void
   /** Cancels another call of the same connection; answers whether there is one. */
@@ -40,6 +43,7 @@ class Running {
   readonly id: JSONRPCID
   #cancelled = false
   #controller: AbortController | undefined
+  needs_writing = false
 
   constructor(id: JSONRPCID) {
     this.id = id
@@ -63,8 +67,7 @@ export class Caller {
   /** tells it something that it did not ask for; absent where the connection carries answers only */
   readonly notify: ((text: string) => void) | undefined
   readonly #running = new Set<Running>()
-  /** The other end writes no more: it may have gone, which only writing to it shows. */
-  writes_no_more = false
+  #writesNoMore = false
 
   constructor(most: number, notify?: (text: string) => void) {
     this.#most = most
@@ -88,6 +91,22 @@ export class Caller {
     const found = [...this.#running].filter(running => running.id === id && running !== asking)
     for (const running of found) running.cancel()
     return found.length > 0
+  }
+
+  /** The other end writes no more: it may have gone, which only writing to it shows. */
+  get writes_no_more(): boolean {
+    return this.#writesNoMore
+  }
+
+  endWriting(): void {
+    this.#writesNoMore = true
+    for (const running of this.#running) if (running.needs_writing) running.cancel()
+  }
+
+  signal(running: Running, needs_writing: boolean): AbortSignal {
+    running.needs_writing = needs_writing
+    if (needs_writing && this.#writesNoMore) running.cancel()
+    return running.signal
   }
 
   /** The connection is gone: nobody waits for what is on its way. */
@@ -152,7 +171,7 @@ export class Jsonrpc {
       const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
       return handler(checked.value, {
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
-        signal: () => running.signal,
+        signal: (needs_writing = false) => caller.signal(running, needs_writing),
         progress: (progress, wanted) => {
           const { id } = running
           if (id !== null && (wanted || caller.writes_no_more))

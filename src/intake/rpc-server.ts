@@ -169,7 +169,7 @@ export class RpcServer {
     // A last line without its newline is a message too; and a client that is done writing still gets its answers.
     socket.on('end', () => {
       ended = true
-      caller.writes_no_more = true
+      caller.endWriting()
       if (restBytes > 0) handle(Buffer.concat(rest))
       if (pending === 0) socket.end()
     })

@@ -233,6 +233,8 @@ export interface RunMove {
   count_attempt?: boolean
   /** the lease lasts until then */
   lease_until?: number
+  /** done only if the lease ends then or before: a heartbeat may have come meanwhile */
+  expired_at?: number
   /** nothing but the lease changes: no row of history, or one that says how far it is */
   touch?: 'silent' | 'noted'
 }

@@ -1,6 +1,7 @@
 // Workers that pull: leases under tokens, waiting claims, and what becomes of a run whose worker is late, gone or foreign.
 import fc from 'fast-check'
 import { spawn } from 'node:child_process'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type Lease, type RunState } from '../../src/client/client.ts'
@@ -232,6 +233,43 @@ describe('a claim', () => {
   })
 })
 
+test('who writes no more is given nothing, since he could say nothing of it', async () => {
+  const router = await pulling()
+  const socket = connect(router.router.socket)
+  const heard = new Promise<string>(resolve => socket.once('data', chunk => resolve(chunk.toString('utf8'))))
+  socket.end(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'run.claim', params: { bot_id: 'puller', wait_ms: 30_000 } })}\n`)
+  expect(await heard).toContain('"leases":[]')
+  const run_id = await router.emit()
+  expect((await claimed(router)).run_id).toBe(run_id)
+})
+
+test('a bot that is written anew as one that is pushed to gets what its workers give back', async () => {
+  const router = await pulling()
+  const { call } = router
+  const run_id = await router.emit()
+  const lease = await claimed(router)
+  await call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await call('run.yield', own(lease))
+  expect((await ended(router, run_id)).state).toBe('completed')
+})
+
+test('a run of the future is given to a worker while all slots of the router are taken', async () => {
+  const router = await freshRouter({ max_active: 1 })
+  const { call } = router
+  await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+  await call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' } } })
+  await call('bot.put', { bot: { id: 'slow', endpoint: { kind: 'command', argv: ['/bin/sleep', '30'] } } })
+  for (const bot_id of ['puller', 'slow']) await call('trigger.put', { trigger: { id: bot_id, filter: { type: [bot_id] }, action: { bot_id } } })
+  const [slow] = (await call('event.emit', { source_id: 'jobs', type: 'slow', payload: {} })).runs
+  await until(async () => (await call('run.get', { run_id: slow! })).run.state === 'running')
+  await call('event.emit', { source_id: 'jobs', type: 'puller', payload: {} })
+  const first = await claimed(router)
+  await call('run.yield', { ...own(first), after_ms: 200 })
+  expect((await claimed(router)).run_id).toBe(first.run_id)
+  expect((await call('run.get', { run_id: slow! })).run.state).toBe('running')
+  await call('run.cancel', { run_id: slow! })
+})
+
 test('whoever does what and when: one holder at a time, and history is a path of the table', async () => {
   const step = fc.oneof(
     fc.record({ act: fc.constantFrom('emit', 'claim') }),
@@ -337,6 +375,65 @@ describe('the worker of the client package', () => {
     await working
     expect((await ended(router, last)).state).toBe('completed')
     expect((await call('run.get', { run_id: unwanted })).run.state).toBe('pending')
+  })
+
+  test('says an ending that the router does not take as a failure, and goes on when its bot was disabled for a while', async () => {
+    const router = await pulling(1000)
+    const { call } = router
+    const stop = new AbortController()
+    const working = worker({
+      socket: router.router.socket,
+      bot_id: 'puller',
+      signal: stop.signal,
+      handler: async ({ delivery }) =>
+        (delivery.inputs as { n: number }).n === 1 ? 'x'.repeat(70_000) : (delivery.inputs as { n: number }).n === 2 ? 5n : 'fine',
+    })
+    const [large, odd] = [await router.emit(1), await router.emit(2)]
+    expect(await ended(router, large)).toMatchObject({ state: 'failed', attempt: 1, error: expect.stringContaining('its ending was refused') as string })
+    expect(await ended(router, odd)).toMatchObject({ state: 'failed', attempt: 1 })
+    const bot = { id: 'puller', endpoint: { kind: 'pull' as const, lease_ms: 1000 }, max_active: 4 }
+    await call('bot.put', { bot: { ...bot, enabled: false } })
+    const later = await router.emit(3)
+    await call('bot.put', { bot })
+    expect(await ended(router, later)).toMatchObject({ state: 'completed', result: 'fine' })
+    stop.abort()
+    await working
+  })
+
+  test('works on while the router is started anew, once, and is heard then', async () => {
+    const router = await pulling(5000)
+    const stop = new AbortController()
+    let begun = 0
+    let release: (() => void) | undefined
+    const working = worker({
+      socket: router.router.socket,
+      bot_id: 'puller',
+      signal: stop.signal,
+      async handler() {
+        begun++
+        await new Promise<void>(resolve => (release = resolve))
+        return begun
+      },
+    })
+    const run_id = await router.emit()
+    await until(async () => release !== undefined)
+    router.client.close()
+    await router.router.stop()
+    release!()
+    const config = readConfig({ HOME: router.directory }, { state_dir: router.directory, socket: join(router.directory, 'rpc.sock'), ...quiet })
+    const second = await startRouter(config, { env: { HOME: router.directory }, onFatal: message => expect(message).toBe('') })
+    const client = await SignalboxClient.connect(second.socket)
+    onTestFinished(async () => {
+      client.close()
+      await second.stop()
+    })
+    const run = await until(async () => {
+      const { run: found } = await client.call('run.get', { run_id })
+      return found.state === 'completed' && found
+    })
+    expect(run).toMatchObject({ attempt: 1, result: 1 })
+    stop.abort()
+    await working
   })
 
   test('a worker process that is stopped past its lease loses the run, one that is killed is replaced', async () => {

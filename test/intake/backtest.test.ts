@@ -397,7 +397,7 @@ describe('a call on its way', () => {
     const answer = jsonrpc.answer(backtest('a'), caller)
     await begun
     expect(notices).toEqual([])
-    caller.writes_no_more = true
+    caller.endWriting()
     caller.close()
     await answer
     expect(notices.map(text => (JSON.parse(text) as { params: unknown }).params)).toEqual([

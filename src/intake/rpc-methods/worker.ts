@@ -19,7 +19,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
 
   return {
     async 'run.claim'({ bot_id, max = 1, wait_ms = 0 }, call) {
-      const given = await workers.claim(bot_id, max, wait_ms, call.signal())
+      const given = await workers.claim(bot_id, max, wait_ms, call.signal(true))
       return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Record<string, unknown> })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),

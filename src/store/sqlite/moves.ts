@@ -135,7 +135,8 @@ export class Moving {
     const cancels = asked.to === 'pending' && row.cancel_requested === 1
     const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
-    if (!move.from.includes(row.state) || !tokenFits) return { kind: 'refused', run: this.#answer(row, false) }
+    const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
+    if (!move.from.includes(row.state) || !tokenFits || !isLate) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
