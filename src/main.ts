@@ -5,17 +5,11 @@ import { statSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
-import type { Config, Endpoint } from './contract/types.ts'
+import type { BotInput, Config, Endpoint, QueueInput } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
 import type { AttemptOptions } from './delivery/attempt.ts'
-import { commandBot } from './delivery/bots/command.ts'
-import { Exchanges } from './delivery/bots/exchange.ts'
-import { httpBot } from './delivery/bots/http.ts'
-import { unixRpcBot } from './delivery/bots/unix-rpc.ts'
-import { Dispatcher } from './delivery/dispatcher.ts'
-import { PullDesk } from './delivery/pull-desk.ts'
+import { deliveryParts, type DeliveryParts } from './delivery/delivery.ts'
 import { egressRule, urlRefusal, type Egress } from './delivery/egress.ts'
-import { RunController } from './delivery/run-control.ts'
 import { ExitError, exitCodes, Fault } from './errors.ts'
 import { uuidv7Maker } from './ids.ts'
 import { Jsonrpc } from './intake/jsonrpc.ts'
@@ -38,7 +32,7 @@ import { makeDirectory, type Environment } from './paths.ts'
 import { secretReader, type ReadSecret } from './secrets.ts'
 import { Retention } from './store/retention.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
-import type { Store } from './store/store.ts'
+import type { DefinitionChange, Stamp, Store } from './store/store.ts'
 
 /** How long answers that are on their way may take to leave at the end. */
 const lastAnswersMs = 1000
@@ -81,18 +75,17 @@ function prepareStateDir(path: string): void {
   if ((mode & 0o077) !== 0) throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
 }
 
-function endpointCheck(egress: Egress): (endpoint: Endpoint) => void {
-  return endpoint => {
+function endpointCheck(egress: Egress): (endpoint: Endpoint, at: string) => void {
+  return (endpoint, at) => {
     if (endpoint.kind === 'http') {
       const refusal = urlRefusal(endpoint.url, egress)
-      if (refusal !== undefined)
-        throw new Fault('egress_blocked', `bot.endpoint.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: 'bot.endpoint.url' } })
+      if (refusal !== undefined) throw new Fault('egress_blocked', `${at}.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: `${at}.url` } })
     }
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
-      throw new Fault('invalid_params', 'bot.endpoint.method is required where there is no preset', { data: { path: 'bot.endpoint.method' } })
+      throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
     }
     if (endpoint.kind === 'command' && endpoint.argv.some(argument => argument.includes('{{') || argument.includes('\0'))) {
-      throw new Fault('invalid_params', 'bot.endpoint.argv holds constants only: the event comes on standard input', { data: { path: 'bot.endpoint.argv' } })
+      throw new Fault('invalid_params', `${at}.argv holds constants only: the event comes on standard input`, { data: { path: `${at}.argv` } })
     }
   }
 }
@@ -126,12 +119,8 @@ interface Parts {
   contract: ReturnType<typeof compileContract>
 }
 
-function deliveryParts({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): {
-  dispatcher: Dispatcher
-  kinds: AttemptOptions['kinds']
-  workers: PullDesk
-} {
-  const exchanges = new Exchanges(egress, config.max_response_bytes)
+/** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
+function delivery({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -140,41 +129,35 @@ function deliveryParts({ config, log, now, store, registry, expressions, env, re
       throw error
     }
   }
-  const kinds: AttemptOptions['kinds'] = {
-    http: httpBot({ exchanges, readSecret, now }),
-    unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
-    command: commandBot({ env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
+  const rewrite = async (noun: 'bot' | 'queue', id: string, stored: (BotInput | QueueInput) & Partial<Stamp>, change: object): Promise<void> => {
+    const { version, created_at: _c, updated_at: _u, ...definition } = stored
+    const changes: DefinitionChange[] = [{ noun, id, definition: { ...definition, ...change }, ...(version === undefined ? {} : { version }), at: now() }]
+    const outcome = await store.write(changes)
+    if (outcome.kind !== 'written') throw new Error(`${noun} ${id} changed while the router changed it`)
+    registry.apply(changes, outcome.objects)
   }
-  const attempt: AttemptOptions = {
-    kinds,
-    bot: id => registry.bots.get(id),
+  return deliveryParts({
+    config,
+    store,
+    bots: registry.bots,
+    queues: registry.queues,
+    egress,
+    readSecret,
+    env,
     trigger: triggerVersions(store),
     render,
     view: eventView,
-    defaults: config,
     now,
     chance: Math.random,
+    makeToken: encoding => randomBytes(16).toString(encoding),
+    async disableBot(id, disabled_reason) {
+      const bot = registry.bots.get(id)
+      if (bot !== undefined) await rewrite('bot', id, bot, { enabled: false, disabled_reason })
+    },
+    pauseQueue: (id, paused_reason) => rewrite('queue', id, registry.queues.get(id) ?? { id }, { paused: true, paused_reason }),
+    log: log.event,
     logBug: log.bug,
-  }
-  const disableBot = async (id: string, reason: string): Promise<void> => {
-    const bot = registry.bots.get(id)
-    if (bot === undefined) return
-    const { version, created_at: _c, updated_at: _u, ...definition } = bot
-    const changes = [{ noun: 'bot' as const, id, definition: { ...definition, enabled: false, disabled_reason: reason }, version, at: now() }]
-    const outcome = await store.write(changes)
-    if (outcome.kind !== 'written') throw new Error(`bot ${id} changed while it was being disabled`)
-    registry.apply(changes, outcome.objects)
-  }
-  const makeToken = (): string => randomBytes(16).toString('base64url')
-  const common = { store, bots: registry.bots, attempt, now, log: log.event, logBug: log.bug }
-  const dispatcher: Dispatcher = new Dispatcher({ ...common, config, makeToken, disableBot, wakeWorkers: id => workers.wake(id) })
-  const workers = new PullDesk({
-    ...common,
-    makeToken: () => randomBytes(16).toString('hex'),
-    dueAt: time => dispatcher.dueAt(time),
-    becameDue: ids => dispatcher.wake(ids),
   })
-  return { dispatcher, kinds, workers }
 }
 
 async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
@@ -215,13 +198,7 @@ interface Faces {
 }
 
 /** Everything that answers: the methods, the control socket, the intake. */
-function faces(
-  parts: Parts,
-  { dispatcher, workers }: Pick<ReturnType<typeof deliveryParts>, 'dispatcher' | 'workers'>,
-  acceptor: Acceptor,
-  started_at: number,
-  isClosing: () => boolean,
-): Faces {
+function faces(parts: Parts, { dispatcher, workers, fleet, runs }: DeliveryParts, acceptor: Acceptor, started_at: number, isClosing: () => boolean): Faces {
   const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
@@ -231,6 +208,7 @@ function faces(
     store,
     disk: () => disk.state,
     active: () => dispatcher.active,
+    paused: () => dispatcher.paused,
     sources: registry.sources,
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
@@ -243,12 +221,17 @@ function faces(
     registry,
     acceptor,
     expressions,
-    runs: new RunController({ store, dispatcher, workers, bots: registry.bots, config, now }),
+    runs,
+    fleet,
     backtest: (...args) => backtests.run(...args),
     workers,
     now,
     assertEndpoint: endpointCheck(egress),
     botChanged: id => dispatcher.forget(id),
+    async setPaused(reason) {
+      await store.setPaused(reason)
+      dispatcher.setPaused(reason)
+    },
     status: () => routerStatus(report),
     health: () => routerHealth(report),
   }
@@ -302,7 +285,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const readSecret = secretReader(env, now)
   const backtests = new Backtests(config.state_dir)
   const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), backtests, env, readSecret, egress, contract }
-  const { dispatcher, kinds, workers } = deliveryParts(parts)
+  const delivered = delivery(parts)
+  const { dispatcher } = delivered
   let closing = false
   const assertOpen = (): void => {
     if (closing) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
@@ -317,28 +301,27 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     now,
     makeId: uuidv7Maker(),
     onRuns: ids => dispatcher.wake(ids),
+    onCancel: ids => ids.forEach(id => dispatcher.cancel(id)),
+    tools: delivered.tools,
     log: log.event,
     assertOpen,
   })
-  const served = faces(parts, { dispatcher, workers }, acceptor, started_at, () => closing)
+  const served = faces(parts, delivered, acceptor, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
-  // Before anybody can say a word about a lease.
-  workers.start(opened.worker_leases)
+  delivered.hold(opened)
   await listen(served, parts)
   const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
-  dispatcher.start(opened.waiting_bots, opened.next_due_at)
+  dispatcher.start(opened.waiting_bots, opened.next_due_at, opened.paused)
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
     closing = true
     retention.stop()
-    workers.stop()
-    // Commands that are told to end have their own grace within this one.
-    await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
-    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), ...Object.values(kinds).map(kind => kind.stop()), parts.expressions.stop()])
+    await delivered.stop()
+    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})

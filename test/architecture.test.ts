@@ -6,7 +6,7 @@ const files = globSync('src/**/*.ts').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
-const leaves = ['errors', 'ids', 'json-text', 'machine', 'paths', 'secrets']
+const leaves = ['errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'tools']
 const allowed: Record<string, string[]> = {
   contract: [],
   errors: [],
@@ -15,12 +15,13 @@ const allowed: Record<string, string[]> = {
   machine: [],
   paths: [],
   secrets: ['contract'],
+  tools: [],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],
   backtest: ['routing', 'store', 'contract', ...leaves],
-  routing: ['store/store.ts', 'contract', ...leaves],
+  routing: ['store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   intake: ['routing', 'store/store.ts', 'contract', ...leaves],
-  delivery: ['store/store.ts', 'contract', ...leaves],
+  delivery: ['store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   observe: ['store/store.ts', 'contract', ...leaves],
   client: ['contract'],
   cli: ['client', ...leaves],

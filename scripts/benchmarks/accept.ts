@@ -15,7 +15,7 @@ import { freshDirectory, load, median, medianOf, ms, processCost, ratio, startPr
 const rounds = 3
 const bodyBytes = 4096
 const secret = 'bench'
-const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 100_000_000 }
+const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 100_000_000, loop_repeats: 100 }
 
 /** A push of 4 KB, each different. */
 function payload(index: number): string {
@@ -72,6 +72,7 @@ async function storeAppend(directory: string, total: number, inFlight: number): 
       trigger_id: 'deploy',
       trigger_version: 1,
       bot_id: 'deployer',
+      queue: 'deployer',
       workflow_id: 'deploy',
       priority: 0,
       not_before: now,

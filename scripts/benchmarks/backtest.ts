@@ -12,7 +12,7 @@ import { freshDirectory, load, median, ms, ratio, startProcess, table, type Meas
 const stored = 100_000
 const bodyBytes = 4096
 const rounds = 3
-const limits = { dedupe_ms: 1000, signed_body_ms: 1000, max_open_runs: 1_000_000 }
+const limits = { dedupe_ms: 1000, signed_body_ms: 1000, max_open_runs: 1_000_000, loop_repeats: 100 }
 const wholeLog = { since: 0, until: Date.now() + 86_400_000, limit: Infinity }
 
 /** A payload of a forge, cut or filled to 4 KB. */

@@ -15,6 +15,23 @@ function where({ endpoint }: Bot): string {
   return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
 }
 
+/** A bot as it is written: without what the router knows of it. */
+function inputOf(bot: Bot): BotInput {
+  const known = new Set([
+    'version',
+    'created_at',
+    'updated_at',
+    'health',
+    'active',
+    'disabled_reason',
+    'availability_reason',
+    'drained',
+    'drained_reason',
+    'last_heard_at',
+  ])
+  return Object.fromEntries(Object.entries(bot).filter(([name]) => !known.has(name))) as unknown as BotInput
+}
+
 export function addBots(program: Command, session: () => Session): void {
   const bots = program.command('bots').description('who executes runs')
   const show = (bot: Bot): void => record(session().output, bot)
@@ -54,8 +71,7 @@ export function addBots(program: Command, session: () => Session): void {
     .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
   const setEnabled = async (bot_id: string, enabled: boolean): Promise<void> => {
     const { bot } = await session().call('bot.get', { bot_id })
-    const { version, created_at: _c, updated_at: _u, health: _h, active: _a, disabled_reason: _d, ...input } = bot
-    show((await session().call('bot.put', { bot: { ...input, enabled }, version })).bot)
+    show((await session().call('bot.put', { bot: { ...inputOf(bot), enabled }, version: bot.version })).bot)
   }
   bots
     .command('enable <bot>')

@@ -22,7 +22,7 @@ function printRuns(output: Output, runs: readonly Run[]): void {
       { title: 'RUN', value: run => run.id },
       { title: 'STATE', value: run => (run.dead ? `dead (${run.state})` : run.state), style: run => stateStyle(run.state) },
       { title: 'TRIGGER', value: run => run.trigger_id },
-      { title: 'BOT', value: run => run.bot_id },
+      { title: 'BOT', value: run => run.bot_id ?? '-' },
       { title: 'ATTEMPT', value: run => String(run.attempt) },
       { title: 'CREATED', value: run => time(run.created_at) },
       { title: 'NOTE', value: run => shortened(run.waiting_for ?? run.error ?? '', 100) },

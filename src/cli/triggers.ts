@@ -21,7 +21,7 @@ function addList(triggers: Command, session: () => Session): void {
           { title: 'TRIGGER', value: trigger => trigger.id },
           { title: 'SOURCE', value: trigger => trigger.event_source_id ?? 'any' },
           { title: 'STATE', value: trigger => (trigger.enabled ? 'enabled' : 'disabled'), style: trigger => (trigger.enabled ? 'green' : 'yellow') },
-          { title: 'BOT', value: trigger => trigger.action.bot_id },
+          { title: 'BOT', value: trigger => trigger.action.bot_id ?? `any of [${(trigger.action.capabilities ?? []).join(', ')}]` },
           { title: 'WORKFLOW', value: trigger => trigger.action.workflow_id ?? '-' },
           { title: 'FILTER', value: trigger => shortened(trigger.filter, 80) },
         ],

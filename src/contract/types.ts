@@ -6,6 +6,18 @@
  */
 export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint)
 /**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Availability".
+ */
+export type Availability = ("ready" | "sleeping" | "busy" | "degraded")
+/**
+ * What is called before a run goes to the bot while it sleeps: a delivery of {wake: {bot_id}}. It is ready once the call succeeded, and degraded for a while when it did not.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "WakeCall".
+ */
+export type WakeCall = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint)
+/**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -13,12 +25,33 @@ export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullE
  */
 export type Id = string
 /**
+ * What it can do, for actions that name capabilities instead of a bot.
+ */
+export type Capabilities = string[]
+/**
+ * As long as it says nothing itself with bot.heartbeat; ready unless said.
+ */
+export type Availability1 = ("ready" | "sleeping" | "busy" | "degraded")
+/**
  * Milliseconds since the Unix epoch.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "TimeMs".
  */
 export type TimeMs = number
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Capabilities".
+ */
+export type Capabilities1 = string[]
+/**
+ * What it said last, or what was written of it; degraded too after a wake call that failed.
+ */
+export type Availability2 = ("ready" | "sleeping" | "busy" | "degraded")
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs1 = number
 /**
  * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
  * 
@@ -53,10 +86,22 @@ export type Cursor = string
  */
 export type EventType = string
 /**
+ * The id of an event or a run: a UUIDv7, made by the router.
+ */
+export type Uuid1 = string
+/**
+ * The id of an event or a run: a UUIDv7, made by the router.
+ */
+export type Uuid2 = string
+/**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunState".
  */
 export type RunState = ("pending" | "awaiting_approval" | "held" | "assigned" | "running" | "paused" | "completed" | "failed" | "timed_out" | "cancelled")
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs2 = number
 /**
  * Who holds a run; it goes with every call about it.
  * 
@@ -72,12 +117,37 @@ export type LeaseToken = string
  */
 export type SourceInput = (WebhookSource | EmittedSource)
 /**
+ * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
+ */
+export type Capabilities2 = string[]
+/**
  * A named schedule, or the waits before each attempt in milliseconds (the first is the wait before the first attempt).
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RetryPolicy".
  */
 export type RetryPolicy = (("default" | "standard-webhooks" | "none") | number[])
+/**
+ * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. Left out: all runs of the trigger share it.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "KeyTemplate".
+ */
+export type KeyTemplate = string
+/**
+ * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
+ */
+export type Id1 = string
+export type ApprovalQuestion = ("start" | "cancel" | "pause" | "resume")
+export type RetryClass = ("unreachable" | "unavailable" | "timeout" | "run" | "denied")
+/**
+ * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
+ */
+export type Id2 = string
+/**
+ * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. Left out: all runs of the trigger share it.
+ */
+export type KeyTemplate1 = string
 /**
  * Any JSON value. Its text is stored byte for byte.
  */
@@ -97,14 +167,30 @@ export type BacktestLimit = number
 export type BacktestSamples = number
 export type BacktestProgress = boolean
 export type BotKindFilter = ("http" | "unix_rpc" | "command")
+export type AvailabilityReason = string
+export type DrainReason = string
+export type PauseReason = string
+export type OrderKey = string
 export type DeadFilter = boolean
 export type Reason = string
 export type Reason1 = string
 export type HoldReason = string
+export type ApproveReason = string
+export type DenyReason = string
+export type PauseRunReason = string
+export type ResumeRunReason = string
 export type ClaimMax = number
 export type ClaimWait = number
+/**
+ * Whether the worker has paused, or gone on, as it was asked to.
+ */
+export type WorkerPaused = boolean
 export type Percent = number
 export type ProgressMessage = string
+/**
+ * Anything the worker wants to keep with it, at most 4 KiB as JSON.
+ */
+export type ProgressData = unknown
 /**
  * Kept with the run, up to 64 KiB as JSON.
  */
@@ -114,6 +200,9 @@ export type Retryable = boolean
 export type AfterMs = number
 export type SnoozeMs = number
 export type YieldReason = string
+export type RouterPauseReason = string
+export type RouterPaused = boolean
+export type RouterPausedStill = boolean
 export type RequestId = (string | number)
 
 export interface Contract {
@@ -240,6 +329,17 @@ max_active?: number
  * A disabled bot's runs wait.
  */
 enabled?: boolean
+capabilities?: Capabilities
+/**
+ * Whose it is; an action with an owner leaves out bots of others.
+ */
+owner?: string
+/**
+ * All that it may ever use; what a trigger allows is cut by it.
+ */
+tools?: string[]
+availability?: Availability1
+wake?: WakeCall
 }
 /**
  * The breaker: closed lets runs through, open holds them until open_until, half_open lets one through to see.
@@ -270,6 +370,18 @@ health?: BotHealth
  * Runs that are with the bot now.
  */
 active?: number
+capabilities?: Capabilities1
+owner?: string
+tools?: string[]
+availability?: Availability2
+availability_reason?: string
+wake?: WakeCall
+/**
+ * It is given no new runs; those that it has end.
+ */
+drained?: boolean
+drained_reason?: string
+last_heard_at?: TimeMs1
 version: Version
 created_at: TimeMs
 updated_at: TimeMs
@@ -303,7 +415,8 @@ depth: number
 export interface Decision {
 trigger_id: Id
 trigger_version: Version
-outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed")
+outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed" | "rate_limited" | "debounced" | "batched" | "singleton_skipped" | "queue_full")
+run_id?: Uuid1
 }
 /**
  * An event as it was logged.
@@ -445,7 +558,7 @@ hint?: string
  * via the `definition` "Gate".
  */
 export interface Gate {
-gate: ("source" | "trigger" | "loop_guard" | "filter" | "redelivery" | "outbox" | "bot" | "breaker" | "concurrency")
+gate: ("source" | "trigger" | "loop_guard" | "filter" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
 verdict: ("pass" | "stop" | "hold")
 detail: string
 }
@@ -466,6 +579,87 @@ gates: Gate[]
 run_ids: Uuid[]
 }
 /**
+ * At most limit runs begin in any period_ms.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueRate".
+ */
+export interface QueueRate {
+limit: number
+period_ms: number
+}
+/**
+ * A queue as it is written. Every bot has one of its own name, with no limits until it is written.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueInput".
+ */
+export interface QueueInput {
+id: Id
+description?: string
+/**
+ * Runs of this queue with bots at the same time; 1 makes it one resource.
+ */
+max_active?: number
+/**
+ * Runs that may wait; beyond it an event makes no run, and its decision is queue_full.
+ */
+max_pending?: number
+rate?: QueueRate
+/**
+ * Nothing new begins; what is with bots goes on.
+ */
+paused?: boolean
+paused_reason?: string
+}
+/**
+ * An order_key whose first run keeps those behind it waiting.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "StuckKey".
+ */
+export interface StuckKey {
+order_key: string
+run_id: Uuid2
+state: RunState
+/**
+ * Runs behind it.
+ */
+waiting: number
+since: TimeMs
+error?: string
+}
+/**
+ * A queue as it is answered. Version 0: nobody wrote it, it has no limits.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Queue".
+ */
+export interface Queue {
+id: Id
+description?: string
+max_active?: number
+max_pending?: number
+rate?: QueueRate
+paused: boolean
+paused_reason?: string
+/**
+ * Runs that wait, held ones included.
+ */
+waiting: number
+/**
+ * Runs that are with bots.
+ */
+active: number
+/**
+ * Of queue.get: order keys whose first run is dead, held, or waits for another try; at most 50.
+ */
+stuck?: StuckKey[]
+version: Version
+created_at: TimeMs
+updated_at: TimeMs
+}
+/**
  * One invocation owed because one event matched one trigger.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -476,7 +670,14 @@ id: Uuid
 event_id: Uuid
 trigger_id: Id
 trigger_version: Version
-bot_id: Id
+/**
+ * null: none is chosen yet.
+ */
+bot_id: (Id | null)
+/**
+ * null: that of the bot that will be chosen.
+ */
+queue: (Id | null)
 workflow_id: (string | null)
 state: RunState
 /**
@@ -495,6 +696,28 @@ updated_at: TimeMs
 finished_at?: TimeMs
 cancel_requested?: boolean
 /**
+ * Whether it is to be paused; it is once its holder says so.
+ */
+pause_requested?: boolean
+deadline_at?: TimeMs2
+/**
+ * Which: max_age_ms, start_timeout_ms, timeout_ms, idle_timeout_ms or approval.
+ */
+deadline_name?: string
+/**
+ * How often its approver said no.
+ */
+denials?: number
+/**
+ * Of a batch: how many events it holds.
+ */
+events?: number
+/**
+ * What its bot may use, once one is chosen.
+ */
+allowed_tools?: string[]
+assignment?: Assignment
+/**
  * Why a pending run is not with its bot yet.
  */
 waiting_for?: string
@@ -506,6 +729,42 @@ error?: string
  * What the bot answered, where it answered JSON.
  */
 result?: unknown
+}
+/**
+ * How the bot of a run that names capabilities was chosen.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Assignment".
+ */
+export interface Assignment {
+capabilities: Capabilities1
+owner?: string
+chosen?: Id
+/**
+ * The weight of the run's priority.
+ */
+priority?: number
+/**
+ * Best first, at most 20.
+ */
+candidates?: Candidate[]
+/**
+ * How many offered the capabilities.
+ */
+considered?: number
+}
+/**
+ * A bot that a run could have gone to: score = capability x availability, each between 0 and 1, times the weight of the run's priority, which is the same for all.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Candidate".
+ */
+export interface Candidate {
+bot_id: Id
+score: number
+capability: number
+availability: number
+active: number
 }
 /**
  * One try to deliver a run.
@@ -555,6 +814,10 @@ lease_until: TimeMs
  * Stop, and say so with run.yield.
  */
 cancel_requested: boolean
+/**
+ * Pause, and say so with paused of run.heartbeat; false again: go on, and say so.
+ */
+pause_requested: boolean
 }
 /**
  * One move of a run.
@@ -676,29 +939,187 @@ export interface Inputs {
 [k: string]: unknown
 }
 /**
+ * What to start: a workflow of one bot, or of whoever offers the capabilities.
+ * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Action".
  */
 export interface Action {
-bot_id: Id
+bot_id?: Id
+capabilities?: Capabilities2
+/**
+ * With capabilities: only bots of this owner, and those without one.
+ */
+owner?: string
 workflow_id?: string
 inputs?: Inputs
+/**
+ * What the bot may use, cut by its own tools and by the configuration's denied_tools.
+ */
 allowed_tools?: string[]
 }
 /**
+ * At most limit runs are made in any period_ms; what comes beyond makes none, and its decision is rate_limited.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunRateLimit".
+ */
+export interface RunRateLimit {
+limit: number
+period_ms: number
+key?: KeyTemplate
+}
+/**
+ * One run once nothing came for period_ms, at most max_wait_ms after the first event. It is the last event's; the decisions of the others are debounced, with the run's id.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Debounce".
+ */
+export interface Debounce {
+period_ms: number
+max_wait_ms?: number
+key?: KeyTemplate
+}
+/**
+ * One run for up to max events, at the latest timeout_ms after the first. Its bot is given the list as events.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Batch".
+ */
+export interface Batch {
+max: number
+timeout_ms: number
+key?: KeyTemplate
+}
+/**
+ * One open run a key. While there is one, a further event makes no run (skip, decision singleton_skipped), one that waits for it (queue), or one that takes its place (cancel_running).
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Singleton".
+ */
+export interface Singleton {
+key?: KeyTemplate
+on_conflict: ("skip" | "queue" | "cancel_running")
+}
+/**
+ * At most limit runs a key are with bots at the same time.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Concurrency".
+ */
+export interface Concurrency {
+limit: number
+key?: KeyTemplate
+}
+/**
+ * At most limit runs a key begin in any period_ms, and at most burst in that share of it; the others wait.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Throttle".
+ */
+export interface Throttle {
+limit: number
+period_ms: number
+burst?: number
+key?: KeyTemplate
+}
+/**
+ * At most runs of the trigger begin in any hour or day; the others are held until there is room again, or a person releases them.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Budget".
+ */
+export interface Budget {
+runs: number
+period: ("hour" | "day")
+}
+/**
+ * Who is asked before a run starts, and before what else. No answer in time, an error, or anything but a clear yes is a no.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Approval".
+ */
+export interface Approval {
+bot_id?: Id1
+/**
+ * What is asked for; start unless said.
+ */
+questions?: ApprovalQuestion[]
+/**
+ * After which no answer is a no: 60,000 for a bot, for a person none unless said.
+ */
+timeout_ms?: number
+/**
+ * Between a no and the next question; 60,000 unless said.
+ */
+cooldown_ms?: number
+/**
+ * After so many the run is held; 1 unless said.
+ */
+max_denials?: number
+/**
+ * Whether then the run is held, or its queue paused too; hold unless said.
+ */
+on_denied?: ("hold" | "pause_queue")
+}
+/**
+ * How runs go, once the filter matched. The gates stand in one order: rate_limit, debounce, batch, singleton, the outbox, depends_on, approval, budget, the bot's breaker, throttle, order_key, concurrency.
+ * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Policy".
  */
 export interface Policy {
 retry?: RetryPolicy
 /**
- * How long one attempt may take; the bot's own limit unless said.
+ * What is tried again: the bot never had the run, it asked for another try or broke down, it took too long, the run began and failed, the approver said no. Unless said: unreachable and unavailable, timeout but for commands; with a retry of its own all but denied.
+ */
+retry_on?: RetryClass[]
+/**
+ * How long one attempt may take; the bot's own limit unless said, none for workers.
  */
 timeout_ms?: number
 /**
- * Higher goes first; 0 unless said.
+ * How long a worker that was given the run may take to start it.
+ */
+start_timeout_ms?: number
+/**
+ * How long a worker may say nothing of the run.
+ */
+idle_timeout_ms?: number
+/**
+ * Higher goes first; 0 unless said. A level is worth a minute of waiting, so nothing waits for ever.
  */
 priority?: number
+queue?: Id2
+/**
+ * How long a run waits at the least.
+ */
+delay_ms?: number
+/**
+ * After which a run that has not begun is cancelled.
+ */
+max_age_ms?: number
+rate_limit?: RunRateLimit
+debounce?: Debounce
+batch?: Batch
+singleton?: Singleton
+concurrency?: Concurrency
+throttle?: Throttle
+order_key?: KeyTemplate1
+/**
+ * Whether a dead run keeps those behind it in its order waiting until it is retried, discarded or skipped; block unless said.
+ */
+on_dead?: ("block" | "continue")
+/**
+ * Triggers whose runs for the same event must complete first. One that made no run for the event is not waited for.
+ */
+depends_on?: Id[]
+/**
+ * Whether the run is cancelled or held when one of them fails; skip unless said.
+ */
+on_failed_dependency?: ("skip" | "hold")
+budget?: Budget
+approval?: Approval
 }
 /**
  * A trigger as it is written.
@@ -992,6 +1413,14 @@ shutdown_grace_ms: number
  * How many runs may cause one another before the event is logged and held.
  */
 loop_depth: number
+/**
+ * How often one trigger may make runs about the same subject in one chain of causes before it is held.
+ */
+loop_repeats: number
+/**
+ * Tools that no run may use, whatever its trigger and its bot say: shells and the open network unless said. A name stands for itself and for everything that begins with it and a colon or a parenthesis.
+ */
+denied_tools: string[]
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1436,6 +1865,155 @@ bot: Bot
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotHeartbeatParams".
+ */
+export interface BotHeartbeatParams {
+bot_id: Id
+availability?: Availability
+reason?: AvailabilityReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotHeartbeatResult".
+ */
+export interface BotHeartbeatResult {
+bot: Bot
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotDrainParams".
+ */
+export interface BotDrainParams {
+bot_id: Id
+reason?: DrainReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotDrainResult".
+ */
+export interface BotDrainResult {
+bot: Bot
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotUndrainParams".
+ */
+export interface BotUndrainParams {
+bot_id: Id
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotUndrainResult".
+ */
+export interface BotUndrainResult {
+bot: Bot
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueuePutParams".
+ */
+export interface QueuePutParams {
+queue: QueueInput
+version?: Version
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueuePutResult".
+ */
+export interface QueuePutResult {
+queue: Queue
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueGetParams".
+ */
+export interface QueueGetParams {
+queue_id: Id
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueGetResult".
+ */
+export interface QueueGetResult {
+queue: Queue
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueListParams".
+ */
+export interface QueueListParams {
+limit?: Limit
+cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueListResult".
+ */
+export interface QueueListResult {
+queues: Queue[]
+next_cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueDeleteParams".
+ */
+export interface QueueDeleteParams {
+queue_id: Id
+version?: Version
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueDeleteResult".
+ */
+export interface QueueDeleteResult {
+queue: Queue
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueuePauseParams".
+ */
+export interface QueuePauseParams {
+queue_id: Id
+reason?: PauseReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueuePauseResult".
+ */
+export interface QueuePauseResult {
+queue: Queue
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueResumeParams".
+ */
+export interface QueueResumeParams {
+queue_id: Id
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueResumeResult".
+ */
+export interface QueueResumeResult {
+queue: Queue
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueSkipParams".
+ */
+export interface QueueSkipParams {
+queue_id: Id
+order_key: OrderKey
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "QueueSkipResult".
+ */
+export interface QueueSkipResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunGetParams".
  */
 export interface RunGetParams {
@@ -1456,6 +2034,7 @@ export interface RunListParams {
 state?: RunState
 trigger_id?: Id
 bot_id?: Id
+queue?: Id
 event_id?: Uuid
 dead?: DeadFilter
 limit?: Limit
@@ -1559,12 +2138,75 @@ run: Run
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunApproveParams".
+ */
+export interface RunApproveParams {
+run_id: Uuid
+trigger_version?: Version
+reason?: ApproveReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunApproveResult".
+ */
+export interface RunApproveResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunDenyParams".
+ */
+export interface RunDenyParams {
+run_id: Uuid
+trigger_version?: Version
+reason?: DenyReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunDenyResult".
+ */
+export interface RunDenyResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunPauseParams".
+ */
+export interface RunPauseParams {
+run_id: Uuid
+reason?: PauseRunReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunPauseResult".
+ */
+export interface RunPauseResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunResumeParams".
+ */
+export interface RunResumeParams {
+run_id: Uuid
+reason?: ResumeRunReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunResumeResult".
+ */
+export interface RunResumeResult {
+run: Run
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunClaimParams".
  */
 export interface RunClaimParams {
 bot_id: Id
 max?: ClaimMax
 wait_ms?: ClaimWait
+capabilities?: Capabilities1
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1595,6 +2237,7 @@ run: Run
 export interface RunHeartbeatParams {
 run_id: Uuid
 lease_token: LeaseToken
+paused?: WorkerPaused
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1605,6 +2248,7 @@ run_id: Uuid
 lease_token: LeaseToken
 percent?: Percent
 message?: ProgressMessage
+data?: ProgressData
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1688,6 +2332,10 @@ store: StoreStatus
  * What stands in the way of events or runs, in words.
  */
 warnings: string[]
+/**
+ * Why dispatching is paused; left out: it is not.
+ */
+paused?: string
 }
 export interface EventCounts {
 logged: number
@@ -1711,6 +2359,34 @@ database_bytes: number
 wal_bytes: number
 free_bytes: number
 reserve_bytes: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterPauseParams".
+ */
+export interface RouterPauseParams {
+reason?: RouterPauseReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterPauseResult".
+ */
+export interface RouterPauseResult {
+paused: RouterPaused
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterResumeParams".
+ */
+export interface RouterResumeParams {
+
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterResumeResult".
+ */
+export interface RouterResumeResult {
+paused: RouterPausedStill
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1795,6 +2471,16 @@ export interface Methods {
   'bot.get': { params: BotGetParams; result: BotGetResult }
   'bot.list': { params: BotListParams; result: BotListResult }
   'bot.delete': { params: BotDeleteParams; result: BotDeleteResult }
+  'bot.heartbeat': { params: BotHeartbeatParams; result: BotHeartbeatResult }
+  'bot.drain': { params: BotDrainParams; result: BotDrainResult }
+  'bot.undrain': { params: BotUndrainParams; result: BotUndrainResult }
+  'queue.put': { params: QueuePutParams; result: QueuePutResult }
+  'queue.get': { params: QueueGetParams; result: QueueGetResult }
+  'queue.list': { params: QueueListParams; result: QueueListResult }
+  'queue.delete': { params: QueueDeleteParams; result: QueueDeleteResult }
+  'queue.pause': { params: QueuePauseParams; result: QueuePauseResult }
+  'queue.resume': { params: QueueResumeParams; result: QueueResumeResult }
+  'queue.skip': { params: QueueSkipParams; result: QueueSkipResult }
   'run.get': { params: RunGetParams; result: RunGetResult }
   'run.list': { params: RunListParams; result: RunListResult }
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
@@ -1803,6 +2489,10 @@ export interface Methods {
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
   'run.hold': { params: RunHoldParams; result: RunHoldResult }
   'run.release': { params: RunReleaseParams; result: RunReleaseResult }
+  'run.approve': { params: RunApproveParams; result: RunApproveResult }
+  'run.deny': { params: RunDenyParams; result: RunDenyResult }
+  'run.pause': { params: RunPauseParams; result: RunPauseResult }
+  'run.resume': { params: RunResumeParams; result: RunResumeResult }
   'run.claim': { params: RunClaimParams; result: RunClaimResult }
   'run.start': { params: RunStartParams; result: RunStartResult }
   'run.heartbeat': { params: RunHeartbeatParams; result: LeaseState }
@@ -1811,9 +2501,11 @@ export interface Methods {
   'run.fail': { params: RunFailParams; result: RunFailResult }
   'run.yield': { params: RunYieldParams; result: RunYieldResult }
   'router.status': { params: RouterStatusParams; result: RouterStatusResult }
+  'router.pause': { params: RouterPauseParams; result: RouterPauseResult }
+  'router.resume': { params: RouterResumeParams; result: RouterResumeResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -1,7 +1,7 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
-import type { Bot, Endpoint, TriggerInput } from '../contract/types.ts'
+import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import type { AttemptRow, ClaimedRun, RunMove, StoredEvent, StoredRun } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
@@ -19,6 +19,8 @@ export interface AttemptOptions {
   /** a trigger at the version that made the run */
   trigger: (id: string, version: number) => Promise<TriggerInput | null>
   render: Render
+  /** what a run may use of what its trigger allows */
+  tools: (allowed: readonly string[], bot: Bot) => string[]
   /** the event as filters and templates see it */
   view: (event: StoredEvent) => EventView
   defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
@@ -31,6 +33,8 @@ interface Record {
   run: ClaimedRun
   started_at: number
   view: EventView
+  /** of a batch */
+  events: { event: StoredEvent; view: EventView }[] | undefined
   trigger: TriggerInput
   bot: Bot
   inputs: unknown
@@ -74,8 +78,11 @@ async function findParts(record: Record, { trigger, bot }: AttemptOptions): Prom
 }
 
 async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
-  record.view = view(record.run.event)
-  const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', record.view)
+  const { event, events } = record.run
+  record.view = view(event)
+  record.events = events?.map(each => ({ event: each, view: view(each) }))
+  const scope = record.events === undefined ? record.view : { ...record.view, events: record.events.map(each => each.view) }
+  const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', scope)
   if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)
   record.inputs = rendered.value
 }
@@ -85,20 +92,24 @@ function runPart({ id, attempt, trigger_id, trigger_version, bot_id, workflow_id
 }
 
 /** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */
-function payloadText({ run, view }: Record): string {
-  if (run.event.body_format !== 'json') return JSON.stringify(view.payload)
-  return Buffer.from(run.event.body)
+function payloadText(event: StoredEvent, view: EventView): string {
+  if (event.body_format !== 'json') return JSON.stringify(view.payload)
+  return Buffer.from(event.body)
     .toString('utf8')
     .replaceAll(/[\r\n]+/g, ' ')
 }
 
-function compose(record: Record): void {
-  const { run, view, inputs, trigger } = record
-  const { payload: _, ...event } = view
-  const { action } = trigger
-  const head = JSON.stringify(event).slice(0, -1)
+function eventText(event: StoredEvent, view: EventView): string {
+  const { payload: _, ...attributes } = view
+  return `${JSON.stringify(attributes).slice(0, -1)},"payload":${payloadText(event, view)}}`
+}
+
+function compose(record: Record, { tools }: AttemptOptions): void {
+  const { run, view, events, inputs, trigger, bot } = record
   const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
-  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${head},"payload":${payloadText(record)}},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(action.allowed_tools ?? [])}}`
+  const batch = events === undefined ? '' : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
+  const allowed_tools = tools(run.allowed_tools ?? trigger.action.allowed_tools ?? [], bot)
+  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(allowed_tools)}}`
 }
 
 async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
@@ -126,6 +137,26 @@ function attemptRow(result: DeliveryResult, started_at: number, ended_at: number
   return { started_at, ended_at, outcome, status: result.status, error, output: result.output.slice(-maxOutputKept) }
 }
 
+type RetryClass = NonNullable<Policy['retry_on']>[number]
+
+/** Whether a class of failures is tried again; otherwise: where the policy does not say which are. */
+function isTriedAgain(policy: Policy | undefined, what: RetryClass, otherwise: boolean): boolean {
+  return policy?.retry_on?.includes(what) ?? otherwise
+}
+
+/** When a run is tried again after a failure of some class; null: it is not. */
+export function nextTry(
+  run: Pick<StoredRun, 'attempt' | 'attempt_base'>,
+  policy: Policy | undefined,
+  what: RetryClass,
+  otherwise: boolean,
+  { defaults, now, chance }: Pick<AttemptOptions, 'defaults' | 'now' | 'chance'>,
+  retry_after_ms?: number,
+): number | null {
+  if (!isTriedAgain(policy, what, otherwise)) return null
+  return nextAttemptAt(schedule(policy?.retry, defaults.retry_schedule_ms), run.attempt - run.attempt_base, now(), chance(), retry_after_ms)
+}
+
 /** The one place where an outcome becomes a move. */
 function decide(
   { run, trigger, started_at }: Partial<Record> & Pick<Record, 'run' | 'started_at'>,
@@ -147,12 +178,11 @@ function decide(
   const { kind, error, retry_after_ms, status } = result
   // Asked to stop, and stopped one way or the other.
   if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled'), reason: error } }
-  const policy = trigger?.policy?.retry
+  const policy = trigger?.policy
   // What began and failed is not begun again unless the trigger asks for it; a bot that never began is tried again.
   const began = kind === 'run' || (kind === 'timeout' && options.bot(run.bot_id)?.endpoint.kind === 'command')
-  const again = kind !== 'refused' && (!began || policy !== undefined)
-  const made = run.attempt - run.attempt_base
-  const next = again ? nextAttemptAt(schedule(policy, options.defaults.retry_schedule_ms), made, at, options.chance(), retry_after_ms) : null
+  const again = kind !== 'refused' && isTriedAgain(policy, kind, !began || policy?.retry !== undefined)
+  const next = kind === 'refused' ? null : nextTry(run, policy, kind, !began || policy?.retry !== undefined, options, retry_after_ms)
   // Who answers is well, whatever the answer; what the router found by itself says nothing of the bot.
   const healthy = status?.startsWith('E_') === true ? null : kind === 'run' || kind === 'refused'
   if (next !== null) return { result, healthy, run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error } }
@@ -167,7 +197,7 @@ async function prepare(record: Record, options: AttemptOptions): Promise<void> {
   verifyBody(record)
   await findParts(record, options)
   await renderInputs(record, options)
-  compose(record)
+  compose(record, options)
 }
 
 /** Why a run could not be prepared, as the result of its attempt. */
@@ -201,10 +231,9 @@ export function failedByWorker(
   options: Pick<AttemptOptions, 'now' | 'chance' | 'defaults'>,
 ): RunMove {
   const at = options.now()
-  const policy = trigger?.policy?.retry
-  const again = said.retryable || policy !== undefined
-  const made = run.attempt - run.attempt_base
-  const next = again ? nextAttemptAt(schedule(policy, options.defaults.retry_schedule_ms), made, at, options.chance(), undefined) : null
+  const policy = said.retryable ? { ...trigger?.policy, retry_on: undefined } : trigger?.policy
+  const again = isTriedAgain(policy, 'run', said.retryable || policy?.retry !== undefined)
+  const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, options)
   const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error }
   const attempt = { started_at: 0, ended_at: at, status: null, error: said.error.slice(0, maxErrorKept), output: null }
   if (next !== null) {

@@ -1,12 +1,14 @@
 // The dispatcher: claims what is due for the bots that have room, and makes the attempts.
 //
 // It asks the store only when something can have come of it: a commit made runs, an attempt ended, a run of the future
-// fell due, a breaker's pause is over, a bot was written. A bot is in #waiting while it may have due runs.
+// fell due, a breaker's pause is over, a bot was written. A bot is in #waiting while it may have due runs, and so is a
+// need: what stands for the bot of runs that name capabilities.
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
 import type { Bot, BotHealth, Config } from '../contract/types.ts'
-import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store } from '../store/store.ts'
+import type { Choice, ClaimAnswer, ClaimedRun, MoveOutcome, Need, RunMove, Store } from '../store/store.ts'
 import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
+import type { Fleet, Load } from './fleet.ts'
 import { move } from './run-state.ts'
 
 /** How much longer than its attempt a lease lasts. */
@@ -25,8 +27,13 @@ export interface DispatcherOptions {
   now: () => number
   makeToken: () => string
   disableBot: (bot_id: string, reason: string) => Promise<void>
+  fleet: Fleet
   /** runs of a bot whose workers ask for them may be due */
   wakeWorkers: (bot_id: string) => void
+  /** how a bot whose workers ask stands */
+  workerLoad: (bot_id: string) => Load
+  /** runs that somebody is to be asked about, or that a limit of time has caught up with */
+  onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -36,6 +43,15 @@ interface Active {
   abort: AbortController
   cancelled: boolean
   ended: Promise<void>
+}
+
+function isNeed(bot_id: string): boolean {
+  return bot_id.startsWith('?')
+}
+
+function needOf(key: string): Need {
+  const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
+  return { capabilities, ...(owner === null ? {} : { owner }) }
 }
 
 export class Dispatcher {
@@ -50,6 +66,7 @@ export class Dispatcher {
   #claimNotBefore = 0
   /** runs of the future may have fallen due, and only a claim tells whose */
   #due = false
+  #paused: string | null = null
   #wakes = 0
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
@@ -58,9 +75,10 @@ export class Dispatcher {
     this.#options = options
   }
 
-  start(waiting_bots: string[], next_due_at: number | null): void {
+  start(waiting_bots: string[], next_due_at: number | null, paused: string | null): void {
     if (this.#state === 'running') return
     this.#state = 'running'
+    this.#paused = paused
     if (next_due_at !== null) this.#wakeAt(next_due_at)
     this.wake(waiting_bots)
   }
@@ -79,6 +97,26 @@ export class Dispatcher {
     for (const { abort } of this.#active.values()) abort.abort()
     await all()
     this.#state = 'stopped'
+  }
+
+  /** Why nothing is dispatched; null: it is. */
+  get paused(): string | null {
+    return this.#paused
+  }
+
+  setPaused(reason: string | null): void {
+    this.#paused = reason
+    this.#pump()
+    for (const bot of this.#options.bots.values()) if (bot.endpoint.kind === 'pull') this.#options.wakeWorkers(bot.id)
+  }
+
+  /** The needs that runs may wait for, with the count that a claim is compared with. */
+  needs(): { key: string; need: Need }[] {
+    return [...this.#waiting.keys()].filter(isNeed).map(key => ({ key, need: needOf(key) }))
+  }
+
+  get wakes(): number {
+    return this.#wakes
   }
 
   /** These bots may have due runs now. */
@@ -127,12 +165,23 @@ export class Dispatcher {
     this.wake([bot_id])
   }
 
+  /** Whether a run is with its bot now. */
+  holds(run_id: string): boolean {
+    return this.#active.has(run_id)
+  }
+
   /** Runs that a bot may be given now. */
   #room(bot_id: string): number {
     const bot = this.#options.bots.get(bot_id)
     // A bot that is gone has no limits: its runs come to an end with that reason.
     if (bot === undefined) return this.#options.config.bot_max_active - this.activeOf(bot_id)
-    if (!bot.enabled || bot.endpoint.kind === 'pull') return 0
+    if (!bot.enabled || bot.endpoint.kind === 'pull' || !this.#options.fleet.takes(bot)) return 0
+    return this.#closedRoom(bot)
+  }
+
+  /** Runs that a bot which takes runs has room for, after its breaker and its limit. */
+  #closedRoom(bot: Bot): number {
+    const bot_id = bot.id
     const breaker = this.#breakers.get(bot_id) ?? closedBreaker
     switch (breakerState(breaker, this.#options.now())) {
       case 'closed':
@@ -165,7 +214,7 @@ export class Dispatcher {
     if (now() < this.#claimNotBefore) return this.#wakeAt(this.#claimNotBefore)
     const limit = config.max_active - this.#active.size
     // Without a slot runs of the future fall due all the same: those of workers need none.
-    const bots = limit > 0 ? this.#candidates() : []
+    const bots = limit > 0 && this.#paused === null ? this.#candidates(limit) : []
     if (bots.length === 0 && !this.#due) return
     this.#due = false
     this.#claiming = this.#claim(bots, Math.max(0, limit))
@@ -181,13 +230,19 @@ export class Dispatcher {
   }
 
   /** Bots that may have due runs and have room for them. */
-  #candidates(): { bot_id: string; room: number }[] {
+  #candidates(limit: number): { bot_id: string; room: number; choices?: Choice[] }[] {
     const { config } = this.#options
     const failing = (bot_id: string): boolean => (this.#breakers.get(bot_id)?.consecutive_failures ?? 0) > 0
     let share = Math.max(1, Math.floor(config.max_active * failingShare))
     for (const [bot_id, active] of this.#activePerBot) if (failing(bot_id)) share -= active
-    const result: { bot_id: string; room: number }[] = []
+    const result: { bot_id: string; room: number; choices?: Choice[] }[] = []
     for (const bot_id of this.#waiting.keys()) {
+      if (isNeed(bot_id)) {
+        const { choices, pullers } = this.#options.fleet.choose(needOf(bot_id), limit, bot => this.#load(bot))
+        for (const puller of pullers) this.#options.wakeWorkers(puller)
+        if (choices.length > 0) result.push({ bot_id, room: choices.length, choices })
+        continue
+      }
       const own = this.#room(bot_id)
       const room = failing(bot_id) ? Math.min(own, share) : own
       if (room <= 0) continue
@@ -197,12 +252,18 @@ export class Dispatcher {
     return result
   }
 
-  async #claim(bots: { bot_id: string; room: number }[], limit: number): Promise<void> {
+  #load(bot: Bot): Load {
+    if (bot.endpoint.kind === 'pull') return this.#options.workerLoad(bot.id)
+    const active = this.activeOf(bot.id)
+    return { active, open: this.#closedRoom(bot) > 0 }
+  }
+
+  async #claim(bots: { bot_id: string; room: number; choices?: Choice[] }[], limit: number): Promise<void> {
     const { store, now, makeToken } = this.#options
     const asked = this.#wakes
     const at = now()
     const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
-    this.#note(answer, asked)
+    this.note(answer, asked)
     if (this.#state === 'running') for (const run of answer.runs) this.#begin(run)
     else await this.#putBack(answer.runs)
   }
@@ -234,10 +295,12 @@ export class Dispatcher {
     return this.#options.config.command_timeout_ms + leaseSlackMs
   }
 
-  #note({ drained, became_due, next_due_at }: ClaimAnswer, asked: number): void {
-    for (const bot_id of drained) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
+  /** What a claim told, also one of a worker; asked: wakes by the time it was made. */
+  note({ drained, blocked, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer, asked: number): void {
+    for (const bot_id of [...drained, ...blocked]) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
     for (const bot_id of became_due) this.#waits(bot_id)
     if (next_due_at !== null) this.#wakeAt(next_due_at)
+    if (questions.length > 0 || overdue.length > 0) this.#options.onClaimed({ asked: questions, overdue })
   }
 
   #begin(run: ClaimedRun): void {

@@ -6,18 +6,25 @@
 import { hash } from 'node:crypto'
 import type { Bot, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import { workerTokenPrefix, type ClaimedRun, type RunMove, type Store, type StoredRun, type WorkerLease } from '../store/store.ts'
+import {
+  workerTokenPrefix,
+  type ClaimAnswer,
+  type ClaimedRun,
+  type ClaimRequest,
+  type Need,
+  type RunMove,
+  type Store,
+  type StoredRun,
+  type WorkerLease,
+} from '../store/store.ts'
+import { offers } from './assignment.ts'
 import { failedByWorker, prepareForWorker, type AttemptOptions } from './attempt.ts'
+import type { Fleet, Load } from './fleet.ts'
+import { Leases } from './leases.ts'
 import { move, type MoveName } from './run-state.ts'
 
 const defaultLeaseMs = 60_000
-/** How long after its end a lease is taken back: a heartbeat on its way may still come. */
-const graceMs = 500
-const longestTimerMs = 2 ** 31 - 1
 const maxResultBytes = 65_536
-const storePauseMs = 1000
-/** Leases that one batch takes back. */
-const mostTakenBack = 500
 
 export interface PullDeskOptions {
   store: Store
@@ -26,7 +33,14 @@ export interface PullDeskOptions {
   now: () => number
   /** 32 hex digits */
   makeToken: () => string
-  /** runs of these bots have become due with a claim */
+  fleet: Fleet
+  /** what a claim told besides the runs; asked: the dispatcher's wakes by the time it was made */
+  note: (answer: ClaimAnswer, asked: number) => void
+  wakes: () => number
+  /** the needs that runs wait for */
+  needs: () => { key: string; need: Need }[]
+  paused: () => boolean
+  /** runs of these bots may go now */
   becameDue: (bot_ids: string[]) => void
   /** a run will be due then */
   dueAt: (time: number) => void
@@ -45,43 +59,43 @@ export interface GivenLease {
 interface LeaseState {
   lease_until: number
   cancel_requested: boolean
+  pause_requested: boolean
 }
 
 /** The workers of a bot that ask for runs: their claims go one after the other. */
 interface Line {
   tail: Promise<void>
   wake: PromiseWithResolvers<void>
+  /** claims that wait for a run */
+  waiting: number
 }
 
 export class PullDesk {
   readonly #options: PullDeskOptions
-  readonly #leases = new Map<string, WorkerLease>()
+  readonly #leases: Leases
   readonly #lines = new Map<string, Line>()
   #running = false
-  #timer: NodeJS.Timeout | undefined
-  #timerAt = Infinity
 
   constructor(options: PullDeskOptions) {
     this.#options = options
+    this.#leases = new Leases({ ...options, onExpired: run => this.#free(run) })
   }
 
   start(leases: readonly WorkerLease[]): void {
     this.#running = true
-    for (const lease of leases) this.#hold(lease)
+    this.#leases.start(leases)
   }
 
   /** Nobody is given anything more; those who wait are answered with nothing. Leases go on. */
   stop(): void {
     this.#running = false
-    clearTimeout(this.#timer)
+    this.#leases.stop()
     for (const { wake } of this.#lines.values()) wake.resolve()
   }
 
   /** Runs that workers of a bot hold. */
   activeOf(bot_id: string): number {
-    let count = 0
-    for (const lease of this.#leases.values()) if (lease.bot_id === bot_id) count++
-    return count
+    return this.#leases.activeOf(bot_id)
   }
 
   /** Runs of this bot may be due, or it has room again. */
@@ -92,15 +106,20 @@ export class PullDesk {
     line.wake = Promise.withResolvers()
   }
 
+  /** How a bot stands whose workers ask: one may be given a run while one of them waits. */
+  load(bot_id: string): Load {
+    return { active: this.activeOf(bot_id), open: (this.#lines.get(bot_id)?.waiting ?? 0) > 0 }
+  }
+
   /** Gives a worker runs, as soon as there are some, or none after the wait. Throws Fault not_found, invalid_state, disabled and shutting_down. */
-  async claim(bot_id: string, max: number, wait_ms: number, signal: AbortSignal): Promise<GivenLease[]> {
+  async claim(bot_id: string, max: number, wait_ms: number, capabilities: readonly string[] | undefined, signal: AbortSignal): Promise<GivenLease[]> {
     const until = performance.now() + wait_ms
     for (;;) {
       this.#bot(bot_id)
       if (!this.#running) throw new Fault('shutting_down', 'the router is shutting down; ask again in a moment', { retryAfterS: 5 })
       const line = this.#line(bot_id)
       const woken = line.wake.promise
-      const mine = line.tail.then(() => this.#claimNow(bot_id, max, signal))
+      const mine = line.tail.then(() => this.#claimNow(bot_id, max, capabilities, signal))
       line.tail = mine.then(
         () => undefined,
         () => undefined,
@@ -108,7 +127,9 @@ export class PullDesk {
       const given = await mine
       const left = until - performance.now()
       if (given.length > 0 || left <= 0 || signal.aborted) return given
+      line.waiting++
       await this.#wait(woken, left, signal)
+      line.waiting--
     }
   }
 
@@ -125,7 +146,7 @@ export class PullDesk {
   #line(bot_id: string): Line {
     const present = this.#lines.get(bot_id)
     if (present !== undefined) return present
-    const line = { tail: Promise.resolve(), wake: Promise.withResolvers<void>() }
+    const line = { tail: Promise.resolve(), wake: Promise.withResolvers<void>(), waiting: 0 }
     this.#lines.set(bot_id, line)
     return line
   }
@@ -138,18 +159,36 @@ export class PullDesk {
     return { bot, lease_ms: bot.endpoint.lease_ms ?? defaultLeaseMs }
   }
 
-  async #claimNow(bot_id: string, max: number, signal: AbortSignal): Promise<GivenLease[]> {
+  /** What a bot's workers may be given: its own runs, and those of the needs that it meets. */
+  #asksFor(bot: Bot, room: number, capabilities: readonly string[] | undefined): ClaimRequest['bots'] {
+    const able = { ...bot, ...(capabilities === undefined ? {} : { capabilities: (bot.capabilities ?? []).filter(each => capabilities.includes(each)) }) }
+    const met = this.#options.needs().filter(({ need }) => offers(able, need))
+    const active = this.activeOf(bot.id)
+    return [
+      { bot_id: bot.id, room },
+      ...met.map(({ key, need }) => ({
+        bot_id: key,
+        room,
+        choices: Array.from({ length: room }, (_, index) => this.#options.fleet.chosen(need, bot, active + index)),
+      })),
+    ]
+  }
+
+  async #claimNow(bot_id: string, max: number, capabilities: readonly string[] | undefined, signal: AbortSignal): Promise<GivenLease[]> {
     const { bot, lease_ms } = this.#bot(bot_id)
     const room = Math.min(max, bot.max_active - this.activeOf(bot_id))
-    if (room <= 0 || signal.aborted || !this.#running) return []
-    const { store, now, makeToken, becameDue, dueAt } = this.#options
+    const { store, now, makeToken, fleet, note, wakes, paused } = this.#options
+    fleet.heard(bot_id)
+    if (room <= 0 || signal.aborted || !this.#running || paused() || fleet.status(bot_id).drained) return []
+    const asked = wakes()
     const at = now()
     const lease_until = at + lease_ms
     const worker_tokens = Array.from({ length: room }, () => `${workerTokenPrefix}${makeToken()}`)
-    const { runs, became_due, next_due_at } = await store.claim({ bots: [{ bot_id, room }], limit: room, now: at, lease_token: '', lease_until, worker_tokens })
-    if (next_due_at !== null) dueAt(next_due_at)
-    if (became_due.length > 0) becameDue(became_due)
-    for (const run of runs) this.#hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
+    const bots = this.#asksFor(bot, room, capabilities)
+    const answer = await store.claim({ bots, limit: room, now: at, lease_token: '', lease_until, worker_tokens })
+    const { runs } = answer
+    note(answer, asked)
+    for (const run of runs) this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
     // Who went away meanwhile was given nothing: it waits for the next.
     if (signal.aborted) {
       await Promise.all(runs.map(run => this.#giveBack(run.id, run.lease_token!, 'the worker went away before it was answered')))
@@ -198,68 +237,17 @@ export class PullDesk {
     })
   }
 
-  #hold(lease: WorkerLease): void {
-    this.#leases.set(lease.run_id, lease)
-    this.#expireAt(lease.lease_until + graceMs)
-  }
-
   /** A run is under this token no more; under another it may be. */
   #release(lease_token: string, run: StoredRun): void {
-    if (this.#leases.get(run.id)?.lease_token === lease_token) this.#leases.delete(run.id)
+    this.#leases.release(run.id, lease_token)
+    this.#free(run)
+  }
+
+  /** A run is with nobody any more: it may go to another, and its bot has room. */
+  #free(run: StoredRun): void {
     const { now, dueAt, becameDue } = this.#options
     if (run.state === 'pending' && run.not_before > now()) dueAt(run.not_before)
     becameDue([run.bot_id])
-  }
-
-  #expireAt(time: number): void {
-    if (time >= this.#timerAt || !this.#running) return
-    clearTimeout(this.#timer)
-    this.#timerAt = time
-    const wait = Math.min(Math.max(0, time - this.#options.now()), longestTimerMs)
-    this.#timer = setTimeout(() => void this.#expire(), wait)
-  }
-
-  /** Takes back what has not been heard of, each only under the token that was seen and while its lease is over; one at a time. */
-  async #expire(): Promise<void> {
-    const { now, logBug } = this.#options
-    let next = Infinity
-    try {
-      const at = now()
-      const over = [...this.#leases.values()].filter(lease => lease.lease_until + graceMs <= at).slice(0, mostTakenBack)
-      if (over.length > 0) await this.#takeBack(over, at)
-      // What was refused is looked at once more: a heartbeat may be on its way into the map.
-      if (over.length > 0) next = now() + graceMs
-    } catch (error) {
-      logBug(error)
-      next = now() + storePauseMs
-    }
-    this.#timerAt = Infinity
-    for (const { lease_until } of this.#leases.values()) next = Math.min(next, Math.max(lease_until + graceMs, now() + graceMs / 5))
-    if (next !== Infinity) this.#expireAt(next)
-  }
-
-  async #takeBack(over: readonly WorkerLease[], at: number): Promise<void> {
-    const reason = 'its worker was not heard of for a whole lease'
-    const attempt = { started_at: 0, ended_at: at, outcome: 'unknown' as const, status: null, error: reason, output: null }
-    const outcomes = await this.#options.store.move(
-      over.flatMap(({ run_id, lease_token }): RunMove[] => {
-        const base = { run_id, lease_token, at, reason, not_before: at, expired_at: at }
-        return [
-          { ...base, ...move('put_back'), from: ['assigned'] },
-          { ...base, ...move('recover'), from: ['running', 'paused'], attempt },
-        ]
-      }),
-    )
-    for (const [index, { run_id, bot_id, lease_token }] of over.entries()) {
-      const [assigned, running] = [outcomes[2 * index]!, outcomes[2 * index + 1]!]
-      const moved = [assigned, running].find(outcome => outcome.kind === 'moved')
-      if (moved?.kind === 'moved') {
-        this.#release(lease_token, moved.run)
-        this.#options.log('lease.expired', { run_id, bot_id })
-      } else if (running.kind === 'not_found' || (running.kind === 'refused' && running.run.lease_token !== lease_token)) {
-        if (this.#leases.get(run_id)?.lease_token === lease_token) this.#leases.delete(run_id)
-      }
-    }
   }
 
   async start_run(run_id: string, lease_token: string): Promise<StoredRun> {
@@ -267,13 +255,15 @@ export class PullDesk {
   }
 
   /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found and lease_lost. */
-  async extend(run_id: string, lease_token: string, note?: string): Promise<LeaseState> {
+  async extend(run_id: string, lease_token: string, note?: string, paused?: boolean): Promise<LeaseState> {
     const { store, now, bots } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
     const endpoint = bots.get(run.bot_id)?.endpoint
     const at = now()
     const lease_until = at + (endpoint?.kind === 'pull' ? (endpoint.lease_ms ?? defaultLeaseMs) : defaultLeaseMs)
+    this.#options.fleet.heard(run.bot_id)
+    if (paused !== undefined) await this.#acknowledge(run, lease_token, paused)
     const names: MoveName[] = note === undefined ? ['extend_running', 'extend', 'extend_paused'] : ['progress']
     for (const name of names) {
       const [outcome] = await store.move([
@@ -288,12 +278,19 @@ export class PullDesk {
         },
       ])
       if (outcome?.kind !== 'moved') continue
-      this.#hold({ run_id, bot_id: run.bot_id, lease_token, lease_until })
-      return { lease_until, cancel_requested: outcome.run.cancel_requested }
+      this.#leases.hold({ run_id, bot_id: run.bot_id, lease_token, lease_until })
+      return { lease_until, cancel_requested: outcome.run.cancel_requested, pause_requested: outcome.run.pause_requested }
     }
     if (note !== undefined && run.state === 'assigned' && run.lease_token === lease_token)
       throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, { data: { state: run.state } })
     throw this.#lost(run)
+  }
+
+  /** A worker says that it has paused, or goes on. Saying again what is so changes nothing. */
+  async #acknowledge({ id, state }: StoredRun, lease_token: string, paused: boolean): Promise<void> {
+    const name = paused && state === 'running' ? 'pause' : !paused && state === 'paused' ? 'resume' : undefined
+    if (name === undefined) return
+    await this.#options.store.move([{ run_id: id, lease_token, at: this.#options.now(), ...move(name), pause_requested: paused }])
   }
 
   /** Throws Fault not_found, lease_lost and too_large. The same completion again answers the same. */
@@ -339,7 +336,7 @@ export class PullDesk {
     return this.#settle(
       [
         { ...base, from: ['assigned'] },
-        { ...base, from: ['running'], uncount_attempt: true },
+        { ...base, from: ['running', 'paused'], uncount_attempt: true },
       ],
       'any',
     )

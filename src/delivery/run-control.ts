@@ -5,11 +5,16 @@ import type { MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
+import type { Question, Supervisor } from './supervisor.ts'
+import { waitingFor, type Waiting, type WaitingOptions } from './waiting.ts'
 
-export interface RunControlOptions {
+export interface RunControlOptions extends WaitingOptions {
   store: Store
   dispatcher: Dispatcher
   workers: Pick<PullDesk, 'activeOf'>
+  supervisor: Supervisor
+  /** Stops (or lets go on) the process of a command; false where it has none. */
+  signal: (run: StoredRun, paused: boolean) => boolean
   bots: ReadonlyMap<string, Bot>
   config: Config
   now: () => number
@@ -39,7 +44,9 @@ export class RunController {
     }
     const { state, dead } = (last as { run: StoredRun }).run
     const possible = new Set(
-      movesFrom(state).filter(name => ['cancel', 'hold', 'release'].includes(name) || (dead && (name === 'retry' || name === 'discard'))),
+      movesFrom(state).filter(
+        name => ['cancel', 'hold', 'release', 'approve', 'deny', 'pause', 'resume'].includes(name) || (dead && (name === 'retry' || name === 'discard')),
+      ),
     )
     const hint = possible.size > 0 ? `; possible is ${[...possible].map(name => `run.${name}`).join(', ')}` : ''
     throw new Fault('invalid_state', `run ${run_id} is ${dead ? `dead (${state})` : state}, which does not allow to ${verb} it${hint}`, { data: { state } })
@@ -48,6 +55,7 @@ export class RunController {
   async cancel(run_id: string, reason: string | undefined): Promise<StoredRun> {
     const said = reason ?? 'cancelled by a person'
     const run = await this.#options.store.run(run_id)
+    await this.#ask('cancel', run)
     const waits = run === null || !['assigned', 'running', 'paused'].includes(run.state)
     if (!waits) {
       const asked = await this.#make(run_id, 'cancel', ['request_cancel_running', 'request_cancel', 'request_cancel_paused'], {
@@ -96,26 +104,76 @@ export class RunController {
     return this.#make(run_id, 'discard', ['discard', 'discard_timed_out'], { reason: reason ?? 'discarded by a person' })
   }
 
-  waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined {
-    const { bots, dispatcher, config, now } = this.#options
-    if (run.state === 'held') return { gate: 'outbox', detail: `held: ${run.error ?? 'nobody said why'}` }
-    const bot = bots.get(run.bot_id)
-    if (bot?.enabled === false)
-      return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }
-    const health = dispatcher.health(run.bot_id)
-    if (health.state !== 'closed')
-      return {
-        gate: 'breaker',
-        detail: `the breaker of bot ${run.bot_id} is ${health.state} after ${health.consecutive_failures} failures in a row, until ${new Date(health.open_until!).toISOString()}`,
-      }
-    if (run.not_before > now()) return { gate: 'outbox', detail: `attempt ${run.attempt + 1} is due at ${new Date(run.not_before).toISOString()}` }
-    const active = this.botActive(run.bot_id)
-    if (bot !== undefined && active >= bot.max_active)
-      return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs in hand, its limit is ${bot.max_active}` }
-    if (bot?.endpoint.kind === 'pull') return { gate: 'bot', detail: `no worker of bot ${bot.id} has asked for it yet` }
-    if (dispatcher.active >= config.max_active)
-      return { gate: 'concurrency', detail: `${dispatcher.active} runs are with bots, the router's limit is ${config.max_active}` }
-    return undefined
+  /** Asks the trigger's approver, where it is to be asked this. Throws Fault conflict on a no. */
+  async #ask(question: Exclude<Question, 'start'>, run: StoredRun | null): Promise<void> {
+    if (run === null || run.finished_at !== null) return
+    const { approve, reason } = await this.#options.supervisor.ask(question, run)
+    if (!approve)
+      throw new Fault('conflict', `the approver of trigger ${run.trigger_id} said no to ${question}: ${reason}; nothing was changed`, { data: { question } })
+  }
+
+  async #run(run_id: string): Promise<StoredRun> {
+    const run = await this.#options.store.run(run_id)
+    if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
+    return run
+  }
+
+  /** A person's answer. Throws Fault not_found, invalid_state, and conflict where it is for another version. */
+  async answer(run_id: string, approve: boolean, trigger_version: number | undefined, reason: string | undefined): Promise<StoredRun> {
+    const { supervisor } = this.#options
+    const run = await this.#run(run_id)
+    if (trigger_version !== undefined && trigger_version !== run.trigger_version)
+      throw new Fault(
+        'conflict',
+        `run ${run_id} is of version ${run.trigger_version} of trigger ${run.trigger_id}, the answer is for version ${trigger_version}`,
+        {
+          data: { found: run.trigger_version },
+        },
+      )
+    return approve ? supervisor.approve(run, reason ?? 'approved by a person') : supervisor.deny(run, reason ?? 'denied by a person')
+  }
+
+  /** Throws Fault not_found, invalid_state, and conflict on an approver's no. */
+  async pause(run_id: string, reason: string | undefined): Promise<StoredRun> {
+    return this.#toggle(await this.#run(run_id), true, reason ?? 'asked to pause by a person')
+  }
+
+  async resume(run_id: string, reason: string | undefined): Promise<StoredRun> {
+    return this.#toggle(await this.#run(run_id), false, reason ?? 'asked to go on by a person')
+  }
+
+  async #toggle(run: StoredRun, paused: boolean, reason: string): Promise<StoredRun> {
+    const { bots, signal } = this.#options
+    const kind = bots.get(run.bot_id)?.endpoint.kind
+    const verb = paused ? 'pause' : 'resume'
+    if (run.state === 'running' && kind !== 'pull' && kind !== 'command')
+      throw new Fault('invalid_state', `bots of kind ${kind ?? 'unknown'} cannot be told to ${verb}; cancel run ${run.id} instead, or hold it while it waits`, {
+        data: { state: run.state },
+      })
+    await this.#ask(verb, run)
+    if (kind === 'pull') {
+      // Asked of a worker that has not paused yet, it need not any more.
+      const names: MoveName[] = paused
+        ? ['request_pause']
+        : ['request_resume', ...(run.pause_requested && run.state === 'running' ? (['request_pause'] as const) : [])]
+      return this.#make(run.id, verb, names, { pause_requested: paused, touch: 'noted', reason })
+    }
+    const done = await this.#make(run.id, verb, [verb], { pause_requested: paused, reason })
+    if (signal(run, paused)) return done
+    return this.#make(run.id, paused ? 'resume' : 'pause', [paused ? 'resume' : 'pause'], {
+      pause_requested: !paused,
+      reason: 'its process could not be reached',
+    })
+  }
+
+  /** Lets the runs behind it in its order go first. Throws Fault not_found and invalid_state. */
+  skip(run_id: string): Promise<StoredRun> {
+    const names: MoveName[] = ['skip', 'skip_held', 'skip_failed', 'skip_timed_out', 'skip_awaiting']
+    return this.#make(run_id, 'skip', names, { skip_order: true, reason: 'skipped: those behind it go on' })
+  }
+
+  waitingFor(run: StoredRun): Waiting | undefined {
+    return waitingFor(run, this.#options, this.botActive(run.bot_id))
   }
 
   botHealth = (bot_id: string): ReturnType<Dispatcher['health']> => this.#options.dispatcher.health(bot_id)

@@ -11,11 +11,23 @@ export interface Move {
 
 export const moves = {
   // In the outbox, on the way to a bot.
-  hold: { from: ['pending'], to: 'held' },
+  hold: { from: ['pending', 'awaiting_approval'], to: 'held' },
   release: { from: ['held'], to: 'pending' },
   ask: { from: ['pending'], to: 'awaiting_approval' },
   approve: { from: ['awaiting_approval'], to: 'pending' },
   deny: { from: ['awaiting_approval'], to: 'held' },
+  // Asked again later.
+  deny_for_now: { from: ['awaiting_approval'], to: 'pending' },
+  // Lets those behind it in its order go first.
+  skip: { from: ['pending'], to: 'pending' },
+  skip_held: { from: ['held'], to: 'held' },
+  skip_failed: { from: ['failed'], to: 'failed' },
+  skip_timed_out: { from: ['timed_out'], to: 'timed_out' },
+  skip_awaiting: { from: ['awaiting_approval'], to: 'awaiting_approval' },
+  // A gate keeps it waiting, or an event is added to it; the state stays.
+  wait: { from: ['pending'], to: 'pending' },
+  absorb: { from: ['pending'], to: 'pending' },
+  absorb_held: { from: ['held'], to: 'held' },
   // Taken by the router itself, which begins at once, or by a worker, which says so.
   dispatch: { from: ['pending'], to: 'running' },
   claim: { from: ['pending'], to: 'assigned' },
@@ -28,12 +40,12 @@ export const moves = {
   pause: { from: ['running'], to: 'paused' },
   resume: { from: ['paused'], to: 'running' },
   // Back to the outbox: not begun, to be tried again, or left behind by whoever had it.
-  put_back: { from: ['assigned', 'running'], to: 'pending' },
-  retry_later: { from: ['running'], to: 'pending' },
+  put_back: { from: ['assigned', 'running', 'paused'], to: 'pending' },
+  retry_later: { from: ['running', 'paused'], to: 'pending' },
   recover: { from: ['assigned', 'running', 'paused'], to: 'pending' },
   // Ended.
-  complete: { from: ['running'], to: 'completed', archive: true },
-  fail: { from: ['running'], to: 'failed' },
+  complete: { from: ['running', 'paused'], to: 'completed', archive: true },
+  fail: { from: ['running', 'paused'], to: 'failed' },
   time_out: { from: ['assigned', 'running', 'paused'], to: 'timed_out' },
   cancel: { from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true },
   acknowledge_cancel: { from: ['assigned', 'running', 'paused'], to: 'cancelled', archive: true },
@@ -41,6 +53,8 @@ export const moves = {
   request_cancel: { from: ['assigned'], to: 'assigned' },
   request_cancel_running: { from: ['running'], to: 'running' },
   request_cancel_paused: { from: ['paused'], to: 'paused' },
+  request_pause: { from: ['running'], to: 'running' },
+  request_resume: { from: ['paused'], to: 'paused' },
   // Dead runs, by a person.
   retry: { from: ['failed'], to: 'pending' },
   retry_timed_out: { from: ['timed_out'], to: 'pending' },
@@ -58,5 +72,5 @@ export function movesFrom(state: RunState): MoveName[] {
 /** The parts of a store's RunMove that the table decides. */
 export function move(name: MoveName): { move: string; from: readonly RunState[]; to: RunState; archive?: boolean } {
   const { from, to, archive }: Move = moves[name]
-  return { move: name.replace(/_(running|paused|timed_out)$/, ''), from, to, ...(archive === undefined ? {} : { archive }) }
+  return { move: name.replace(/_(running|paused|timed_out|held|failed|awaiting)$/, ''), from, to, ...(archive === undefined ? {} : { archive }) }
 }

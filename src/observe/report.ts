@@ -15,6 +15,8 @@ export interface ReportOptions {
   disk: () => DiskState
   /** runs that are with bots now */
   active: () => number
+  /** why dispatching is paused; null: it is not */
+  paused: () => string | null
   sources: ReadonlyMap<string, unknown>
   triggers: ReadonlyMap<string, unknown>
   /** all bots, with their health */
@@ -35,10 +37,12 @@ export async function routerStatus({
   bots,
   addresses,
   warnings,
+  paused,
 }: ReportOptions): Promise<RouterStatusResult> {
   const [counts, facts] = await Promise.all([store.counts(), store.facts()])
   const { sqlite_version, ...storeFacts } = facts
   const { free_bytes, reserve_bytes } = disk()
+  const pausedWhy = paused()
   return {
     version: programVersion(),
     pid: process.pid,
@@ -56,6 +60,7 @@ export async function routerStatus({
     bots: bots(),
     store: { ...storeFacts, free_bytes, reserve_bytes },
     warnings: warnings(),
+    ...(pausedWhy === null ? {} : { paused: pausedWhy }),
   }
 }
 

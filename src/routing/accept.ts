@@ -5,9 +5,10 @@ import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, Store, StoredEvent } from '../store/store.ts'
-import { attributesOf, type LogFilter } from './log-filter.ts'
+import { attributesOf, eventView, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { Registry } from './registry.ts'
+import { newRun, type Scope } from './run-flow.ts'
 
 /** An event that has been verified and read, on its way into the log. */
 export interface Incoming {
@@ -44,6 +45,10 @@ export interface AcceptOptions {
   makeId: MakeId
   /** Runs for these bots are on their way into the store. */
   onRuns: (bot_ids: string[]) => void
+  /** These runs are with bots and were asked to stop. */
+  onCancel: (run_ids: string[]) => void
+  /** What a trigger's bot may use. */
+  tools: (trigger: Trigger) => string[] | undefined
   log: (event: string, fields: Record<string, unknown>) => void
   /** Throws a Fault while nothing may be accepted: no room on the disk, or ending. */
   assertOpen: () => void
@@ -53,9 +58,6 @@ const secretName = /authorization|cookie|token|signature|secret|password|api-?ke
 
 const maxTypeLength = 128
 const maxSubjectLength = 1024
-
-/** The lowest priority: replays go after everything that is happening now. */
-const replayPriority = -100
 
 function assertLength(reason: string, what: string, text: string | null, most: number): void {
   if ((text?.length ?? 0) > most) throw new Fault('bad_request', `${what} have at most ${most} characters`, { reason })
@@ -125,23 +127,12 @@ export class Acceptor {
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256: hash('sha256', incoming.body, 'buffer'),
       decisions,
-      runs: looping ? [] : matched.map(each => this.#run(each, received_at, false)),
+      runs: looping ? [] : matched.map(each => this.#run(each, received_at, false, () => ({ ...attributes, subject, payload: payload.value }))),
     }
   }
 
-  #run(trigger: Trigger, at: number, replay: boolean): NewRun {
-    const { action, policy } = trigger
-    const firstWait = Array.isArray(policy.retry) ? policy.retry[0]! : 0
-    return {
-      id: this.#options.makeId(at),
-      trigger_id: trigger.id,
-      trigger_version: trigger.version,
-      bot_id: action.bot_id,
-      workflow_id: action.workflow_id ?? null,
-      priority: replay ? replayPriority : (policy.priority ?? 0),
-      not_before: at + firstWait,
-      replay,
-    }
+  #run(trigger: Trigger, at: number, replay: boolean, scope: Scope): NewRun {
+    return newRun(trigger, { id: this.#options.makeId(at), at, replay, scope }, this.#options.tools)
   }
 
   #answer(outcome: AcceptOutcome, event: NewEvent): Accepted | Fault {
@@ -149,10 +140,10 @@ export class Acceptor {
     const common = { source_id: event.source_id, type: event.type, bytes: event.body.byteLength }
     switch (outcome.kind) {
       case 'accepted': {
-        const runs = outcome.routed ? event.runs : []
-        const matched_triggers = event.decisions.map(decision => decision.trigger_id)
+        const matched_triggers = outcome.decisions.map(decision => decision.trigger_id)
+        if (outcome.cancel.length > 0) this.#options.onCancel(outcome.cancel)
         log('event.accepted', { event_id: event.id, ...common, matched_triggers, redelivery_of: outcome.redelivery_of ?? undefined })
-        return { event_id: event.id, duplicate: false, matched_triggers, runs: runs.map(run => run.id), redelivery_of: outcome.redelivery_of }
+        return { event_id: event.id, duplicate: false, matched_triggers, runs: outcome.run_ids, redelivery_of: outcome.redelivery_of }
       }
       case 'duplicate':
         log('event.duplicate', { event_id: outcome.event_id, ...common })
@@ -185,7 +176,7 @@ export class Acceptor {
     const { registry, now } = this.#options
     const at = now()
     const matched = only === undefined ? registry.match(attributesOf(event), storedPayload(event)).matched : only.match(event)
-    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true)) }
+    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true, () => eventView(event))) }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */

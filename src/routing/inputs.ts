@@ -85,6 +85,24 @@ export async function checkTemplate(template: unknown, name: string, expressions
   }
 }
 
+/** Why a key's template cannot be used, or undefined: a key is made while an event is accepted, so it has plain paths only. */
+export function keyRefusal(template: string): string | undefined {
+  try {
+    const hard = expressionsOf(template, 'key').find(({ source }) => !isPlain(source))
+    return hard === undefined ? undefined : `{{ ${hard.source} }} is more than a path; keys have plain paths only, such as {{ payload.repository.full_name }}`
+  } catch (error) {
+    if (error instanceof InputsError) return error.message
+    throw error
+  }
+}
+
+/** A key as text; what is missing in the event, or stands in a list, is nothing. */
+export function renderKey(template: string, scope: unknown): string {
+  const values = expressionsOf(template, 'key').map(({ source }) => lookUp(source, scope).value)
+  let at = 0
+  return asText(filled(template, 'key', () => values[at++]))
+}
+
 function asText(value: unknown): string {
   if (value === undefined || value === null) return ''
   return typeof value === 'string' ? value : JSON.stringify(value)

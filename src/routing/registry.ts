@@ -1,6 +1,6 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
-import type { Bot, BotInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
+import type { Bot, BotInput, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import type { DefinitionChange, Definitions, Noun, Stamp } from '../store/store.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
@@ -34,6 +34,7 @@ export class Registry {
   readonly sources = new Map<string, Source>()
   readonly triggers = new Map<string, Trigger>()
   readonly bots = new Map<string, Bot>()
+  readonly queues = new Map<string, QueueInput & Stamp>()
   readonly #options: RegistryOptions
   #matcher: Matcher<Trigger>
 
@@ -51,9 +52,10 @@ export class Registry {
     )
   }
 
-  load({ sources, triggers, bots }: Definitions): void {
+  load({ sources, triggers, bots, queues }: Definitions): void {
     for (const source of sources) this.sources.set(source.id, completeSource(source, stampOf(source)))
     for (const bot of bots) this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#options.bot_max_active))
+    for (const queue of queues) this.queues.set(queue.id, queue)
     for (const trigger of triggers) {
       this.triggers.set(trigger.id, completeTrigger(withoutStamp(trigger), stampOf(trigger)))
     }
@@ -67,12 +69,13 @@ export class Registry {
       if (definition === null || stamp == null) this.#delete(noun, id)
       else if (noun === 'source') this.sources.set(id, completeSource(definition as SourceInput, stamp))
       else if (noun === 'bot') this.bots.set(id, completeBot(definition as BotInput, stamp, this.#options.bot_max_active))
+      else if (noun === 'queue') this.queues.set(id, { ...(definition as QueueInput), ...stamp })
       else this.#setTrigger(definition as TriggerInput, stamp)
     }
   }
 
   #table(noun: Noun): Map<string, unknown> {
-    return { source: this.sources, trigger: this.triggers, bot: this.bots }[noun]
+    return { source: this.sources, trigger: this.triggers, bot: this.bots, queue: this.queues }[noun]
   }
 
   #delete(noun: Noun, id: string): void {

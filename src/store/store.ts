@@ -1,21 +1,40 @@
 // The store: the one narrow interface to what is remembered. Calls are batches; each call is atomic, and is
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
-import type { BotInput, Causation, Decision, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
+import type { Assignment, BotInput, Decision, QueueInput, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
+import type {
+  AttemptRow,
+  BotStatus,
+  EventLine,
+  HeldBy,
+  HistoryRow,
+  NewEvent,
+  NewRun,
+  QueueCount,
+  Stamp,
+  StoredEvent,
+  StoredRun,
+  StuckOrder,
+  WorkerLease,
+} from './records.ts'
+
+export * from './records.ts'
 
 export interface Definitions {
   sources: (SourceInput & Stamp)[]
   triggers: (TriggerInput & Stamp)[]
   bots: (BotInput & Stamp)[]
+  queues: (QueueInput & Stamp)[]
 }
 
-export type Noun = 'source' | 'trigger' | 'bot'
+export type Noun = 'source' | 'trigger' | 'bot' | 'queue'
+export type AnyInput = SourceInput | TriggerInput | BotInput | QueueInput
 
 /** A definition to write (definition given) or to delete (null). */
 export interface DefinitionChange {
   noun: Noun
   id: string
-  definition: SourceInput | TriggerInput | BotInput | null
+  definition: AnyInput | null
   /** The version that must be the present one; 0: must not exist. Absent: whatever is there. */
   version?: number
   at: number
@@ -24,87 +43,23 @@ export interface DefinitionChange {
 export type WriteOutcome =
   | { kind: 'written'; objects: (Stamp | null)[] }
   | { kind: 'conflict'; noun: Noun; id: string; expected: number; found: number }
-  /** A bot with open runs, which must end before it can be deleted. */
+  /** A bot or a queue with open runs, which must end before it can be deleted. */
   | { kind: 'in_use'; noun: Noun; id: string; open_runs: number }
-
-/** What the store adds to a definition. */
-export interface Stamp {
-  version: number
-  created_at: number
-  updated_at: number
-}
-
-export interface NewRun {
-  id: string
-  trigger_id: string
-  trigger_version: number
-  bot_id: string
-  workflow_id: string | null
-  priority: number
-  not_before: number
-  replay: boolean
-}
-
-/** How to read a payload out of a stored body. */
-export type BodyFormat = 'json' | 'form' | 'cloudevent' | 'text' | 'binary' | 'none'
-
-export interface NewEvent {
-  id: string
-  source_id: string
-  type: string
-  subject: string | null
-  timestamp: number
-  received_at: number
-  headers: Record<string, string> | null
-  causation: Causation | null
-  /** The delivery id or idempotency key; null: nothing to know a duplicate by. */
-  delivery_key: string | null
-  body: Uint8Array
-  body_format: BodyFormat
-  body_sha256: Uint8Array
-  /** Whether the body was signed without its delivery id, so that the same body may come under another one. */
-  signed_body: boolean
-  /** Write no runs when the body is such a redelivery. */
-  log_redelivery_only: boolean
-  decisions: Decision[]
-  runs: NewRun[]
-}
 
 export interface AcceptLimits {
   dedupe_ms: number
   signed_body_ms: number
   max_open_runs: number
+  /** how often one trigger may make runs about the same subject in one chain of causes */
+  loop_repeats: number
 }
 
 export type AcceptOutcome =
-  | { kind: 'accepted'; event_id: string; redelivery_of: string | null; routed: boolean }
+  /** decisions and runs as the gates left them; cancel: runs that are with bots and were asked to stop */
+  | { kind: 'accepted'; event_id: string; redelivery_of: string | null; routed: boolean; decisions: Decision[]; run_ids: string[]; cancel: string[] }
   | { kind: 'duplicate'; event_id: string; matched_triggers: string[]; run_ids: string[] }
   | { kind: 'key_reused'; event_id: string }
   | { kind: 'backlog' }
-
-export interface StoredEvent {
-  id: string
-  seq: number
-  source_id: string
-  type: string
-  subject: string | null
-  timestamp: number
-  received_at: number
-  headers: Record<string, string>
-  causation: Causation | null
-  delivery_key: string | null
-  redelivery_of: string | null
-  duplicates: number
-  body_format: BodyFormat
-  body_bytes: number
-  body_sha256: Uint8Array
-  body: Uint8Array
-  decisions: Decision[]
-}
-
-export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
-  matched_triggers: string[]
-}
 
 export interface EventSelectionStored {
   source_id?: string
@@ -127,63 +82,20 @@ export interface EventPage {
   whole: boolean
 }
 
-export interface StoredRun {
-  id: string
-  seq: number
-  event_id: string
-  trigger_id: string
-  trigger_version: number
-  bot_id: string
-  workflow_id: string | null
-  state: RunState
-  dead: boolean
-  replay: boolean
-  priority: number
-  attempt: number
-  attempt_base: number
-  not_before: number
-  cancel_requested: boolean
-  lease_token: string | null
-  error: string | null
-  result: string | null
-  created_at: number
-  updated_at: number
-  finished_at: number | null
-}
-
 export interface RunPage {
   state?: RunState
   trigger_id?: string
   bot_id?: string
+  queue?: string
   event_id?: string
   dead?: boolean
   limit: number
   after: number | null
 }
 
-export interface HistoryRow {
-  at: number
-  move: string
-  from: RunState | null
-  to: RunState
-  attempt: number
-  reason: string | null
-}
-
-export interface AttemptRow {
-  number: number
-  /** in a move, 0: when the run began to run */
-  started_at: number
-  ended_at: number
-  outcome: 'success' | 'retry' | 'permanent' | 'timeout' | 'cancelled' | 'unknown'
-  status: string | null
-  error: string | null
-  output: string | null
-}
-
 export interface ClaimRequest {
-  /** bots with room, and how much */
-  bots: { bot_id: string; room: number }[]
+  /** bots with room, and how much; for a need the bots that its runs go to, one each, in this order */
+  bots: { bot_id: string; room: number; choices?: readonly Choice[] }[]
   /** runs at most, over all bots */
   limit: number
   now: number
@@ -193,14 +105,30 @@ export interface ClaimRequest {
   worker_tokens?: readonly string[]
 }
 
+/** The bot that a run which names capabilities goes to, and why. */
+export interface Choice {
+  bot_id: string
+  assignment: Assignment
+  /** all that the bot may ever use; undefined: it has no such list */
+  tools?: readonly string[] | undefined
+}
+
 export interface ClaimedRun extends StoredRun {
   event: StoredEvent
+  /** of a batch: all events, the last one included */
+  events?: StoredEvent[]
 }
 
 export interface ClaimAnswer {
   runs: ClaimedRun[]
+  /** runs that their trigger's approver is to be asked about now */
+  asked: ClaimedRun[]
+  /** runs that a limit of time has caught up with */
+  overdue: StoredRun[]
   /** bots that have nothing more that is due */
   drained: string[]
+  /** bots whose due runs are all in queues without room: onDue tells when there is some */
+  blocked: string[]
   /** bots whose runs fell due with this call */
   became_due: string[]
   /** when the next run of the future falls due; null: there is none */
@@ -237,6 +165,14 @@ export interface RunMove {
   expired_at?: number
   /** nothing but the lease changes: no row of history, or one that says how far it is */
   touch?: 'silent' | 'noted'
+  /** done only if the run's deadline is this one still */
+  deadline_seen?: number
+  held_by?: HeldBy
+  pause_requested?: boolean
+  approve?: boolean
+  deny?: boolean
+  /** leaves the lane that it waits for, and its order */
+  skip_order?: boolean
 }
 
 export type MoveOutcome = { kind: 'moved'; run: StoredRun } | { kind: 'refused'; run: StoredRun } | { kind: 'not_found' }
@@ -277,17 +213,6 @@ export interface RetentionLimits {
   slice: number
 }
 
-/** A run that a worker holds. */
-export interface WorkerLease {
-  run_id: string
-  bot_id: string
-  lease_token: string
-  lease_until: number
-}
-
-/** What the tokens of workers begin with: their leases outlive the router's process. */
-export const workerTokenPrefix = 'w:'
-
 export interface StartAnswer {
   definitions: Definitions
   /** runs that the process before had in hand, now pending again */
@@ -295,13 +220,18 @@ export interface StartAnswer {
   open_runs: number
   /** what workers hold */
   worker_leases: WorkerLease[]
-  /** bots with pending runs */
+  /** bots (and needs) with pending runs */
   waiting_bots: string[]
+  /** why dispatching is paused; null: it is not */
+  paused: string | null
+  bot_status: BotStatus[]
   next_due_at: number | null
   facts: StoreFacts
 }
 
 export interface Store {
+  /** Told after a commit: runs of these bots (or needs) may go now that could not before. */
+  onDue: (bot_ids: string[]) => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
   start(now: number): Promise<StartAnswer>
   stop(): Promise<void>
@@ -323,6 +253,12 @@ export interface Store {
   triggerVersion(trigger_id: string, version: number): Promise<TriggerInput | null>
   /** The versions that a trigger had, newest first, below a version where one is given. */
   triggerVersions(trigger_id: string, before: number | null, limit: number): Promise<{ version: number; created_at: number; definition: TriggerInput }[]>
+  /** Counts of the queues that hold runs. */
+  queueCounts(): Promise<QueueCount[]>
+  stuck(queue: string, limit: number): Promise<StuckOrder[]>
+  /** Stops or restarts all dispatching, across restarts; null: goes on. */
+  setPaused(reason: string | null): Promise<void>
+  setBotStatus(status: BotStatus, at: number): Promise<void>
   sourceStats(): Promise<{ source_id: string; events: number; last_event_at: number }[]>
   counts(): Promise<Counts>
   facts(): Promise<StoreFacts>

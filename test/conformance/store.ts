@@ -11,7 +11,7 @@ export interface StoreUnderTest {
 
 const makeId = uuidv7Maker()
 const t0 = 1_790_000_000_000
-export const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 1000 }
+export const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 1000, loop_repeats: 100 }
 
 export function newRun(changes: Partial<NewRun> = {}): NewRun {
   return {
@@ -19,6 +19,7 @@ export function newRun(changes: Partial<NewRun> = {}): NewRun {
     trigger_id: 'deploy',
     trigger_version: 1,
     bot_id: 'deployer',
+    queue: changes.bot_id ?? 'deployer',
     workflow_id: null,
     priority: 0,
     not_before: t0,
@@ -144,7 +145,7 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('more runs than may be open are refused, and nothing of them is stored', async () => {
-      const tight = { ...limits, max_open_runs: 2 }
+      const tight = { ...limits, max_open_runs: 2, loop_repeats: 100 }
       const event = newEvent({ runs: [newRun(), newRun({ trigger_id: 'b' })] })
       expect(await store.accept([event, newEvent({ runs: [newRun()] }), newEvent()], tight)).toMatchObject([
         { kind: 'accepted' },

@@ -1,6 +1,6 @@
 // A router in the state that the examples of openrpc.json tell of.
 import { Bindings } from './compare.ts'
-import { ended, freshRouter, type TestRouter } from './router.ts'
+import { ended, freshRouter, until, type TestRouter } from './router.ts'
 
 const command = (script: string): { kind: 'command'; argv: string[] } => ({ kind: 'command', argv: ['/bin/sh', '-c', script] })
 
@@ -41,6 +41,26 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('run.hold', { run_id: held.runs[0]! })
   const [first, second] = (await call('run.claim', { bot_id: 'worker', max: 2 })).leases
   await call('run.start', { run_id: first!.run_id, lease_token: first!.lease_token })
+  await call('queue.put', { queue: { id: 'staging', max_active: 1 } })
+  await call('queue.put', { queue: { id: 'spare-queue' } })
+  await call('bot.put', { bot: { id: 'pauser', endpoint: { kind: 'pull' } } })
+  const trigger = (name: string, action: object, policy: object): Promise<unknown> =>
+    call('trigger.put', { trigger: { id: name, event_source_id: 'jobs', filter: { type: [name] }, action, policy } })
+  await trigger('to-pauser', { bot_id: 'pauser' }, {})
+  await call('bot.put', { bot: { id: 'careful', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await trigger('asks', { bot_id: 'careful' }, { approval: {} })
+  await trigger('in-order', { bot_id: 'failer' }, { queue: 'staging', order_key: '{{ payload.repo }}', retry: 'none' })
+  const ordered = (): ReturnType<typeof job> => call('event.emit', { source_id: 'jobs', type: 'in-order', payload: { repo: 'acme/site' } })
+  const [toPause, asks, stuck] = [await job('to-pauser'), await job('asks'), await ordered()]
+  await ended(router, stuck.runs[0]!)
+  const behind = await ordered()
+  await until(async () => (await call('run.get', { run_id: behind.runs[0]! })).run.waiting_for?.includes('in front of it') === true)
+  await until(async () => (await call('run.get', { run_id: asks.runs[0]! })).run.state === 'awaiting_approval')
+  const [pausing] = (await call('run.claim', { bot_id: 'pauser' })).leases
+  const lease = { run_id: pausing!.run_id, lease_token: pausing!.lease_token }
+  await call('run.start', lease)
+  await call('run.pause', { run_id: lease.run_id })
+  await call('run.heartbeat', { ...lease, paused: true })
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
   const ids = new Bindings({
     [id('e1')]: push.event_id,
@@ -52,6 +72,12 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
     [id('d2')]: begun.event_id,
     [id('d1')]: begun.runs[0]!,
     'w:0123456789abcdef0123456789abcdef': first!.lease_token,
+    [id('c1')]: asks.event_id,
+    [id('b1')]: asks.runs[0]!,
+    [id('c3')]: toPause.event_id,
+    [id('b3')]: toPause.runs[0]!,
+    [id('c5')]: stuck.event_id,
+    [id('b5')]: stuck.runs[0]!,
     [id('d6')]: held.event_id,
     [id('d5')]: held.runs[0]!,
     [id('d4')]: given.event_id,

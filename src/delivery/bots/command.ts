@@ -102,6 +102,13 @@ class Helper {
     return promise.finally(() => this.#waiting.delete(order.id))
   }
 
+  /** Stops a command's processes or lets them go on; false where there is none. */
+  pause(id: string, paused: boolean): boolean {
+    if (this.#child?.connected !== true || this.#waiting.get(id)?.began !== true) return false
+    this.#send(this.#child, { kind: paused ? 'pause' : 'resume', id })
+    return true
+  }
+
   async stop(): Promise<void> {
     const child = this.#child
     this.#child = undefined
@@ -113,14 +120,46 @@ class Helper {
   }
 }
 
+/** How long a command may take; the time in which it is paused does not count. */
+class Allowance {
+  readonly #over: () => void
+  #left: number
+  #since = performance.now()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ms: number, over: () => void) {
+    this.#left = ms
+    this.#over = over
+    this.resume()
+  }
+
+  pause(): void {
+    if (this.#timer === undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#left -= performance.now() - this.#since
+  }
+
+  resume(): void {
+    if (this.#timer !== undefined) return
+    this.#since = performance.now()
+    this.#timer = setTimeout(this.#over, Math.max(0, this.#left))
+  }
+}
+
+function commandId(run_id: string, attempt: number): string {
+  return `${run_id} ${attempt}`
+}
+
 export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptions): BotKind<CommandEndpoint> {
   const helper = new Helper()
+  const allowances = new Map<string, Allowance>()
 
   async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     if (delivery.signal.aborted) return { outcome: 'aborted' }
     const order: SpawnOrder = {
       kind: 'spawn',
-      id: `${delivery.run_id} ${delivery.attempt}`,
+      id: commandId(delivery.run_id, delivery.attempt),
       argv: endpoint.argv,
       cwd: endpoint.cwd ?? null,
       env: environment(endpoint, delivery, env),
@@ -128,20 +167,29 @@ export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptio
       max_output_bytes: maxOutputBytes,
     }
     let timedOut = false
-    let timer: NodeJS.Timeout | undefined
     let onAbort: (() => void) | undefined
     const report = await helper.run(order, killGraceMs, ending => {
-      timer = setTimeout(() => {
+      const over = (): void => {
         timedOut = true
         ending()
-      }, delivery.timeout_ms)
+      }
+      allowances.set(order.id, new Allowance(delivery.timeout_ms, over))
       onAbort = ending
       delivery.signal.addEventListener('abort', ending, { once: true })
     })
-    clearTimeout(timer)
+    allowances.get(order.id)?.pause()
+    allowances.delete(order.id)
     if (onAbort !== undefined) delivery.signal.removeEventListener('abort', onAbort)
     return resultOf(report, timedOut, delivery)
   }
 
-  return { deliver, stop: () => helper.stop() }
+  function pause(run_id: string, attempt: number, paused: boolean): boolean {
+    const id = commandId(run_id, attempt)
+    if (!helper.pause(id, paused)) return false
+    if (paused) allowances.get(id)?.pause()
+    else allowances.get(id)?.resume()
+    return true
+  }
+
+  return { deliver, pause, stop: () => helper.stop() }
 }

@@ -14,7 +14,7 @@ export interface SpawnOrder {
   input: string
   max_output_bytes: number
 }
-export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number }
+export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number } | { kind: 'pause' | 'resume'; id: string }
 export interface SpawnerReport {
   id: string
   /** only that the process has begun; how it ended comes in a report of its own */
@@ -113,6 +113,8 @@ function end(id: string, graceMs: number): void {
   const { pid } = child
   ending.add(pid!)
   signalGroup(pid, 'SIGTERM')
+  // What is stopped cannot end before it goes on.
+  signalGroup(pid, 'SIGCONT')
   setTimeout(() => {
     ending.delete(pid!)
     signalGroup(pid, 'SIGKILL')
@@ -124,7 +126,20 @@ function endAll(): void {
   for (const pid of ending) signalGroup(pid, 'SIGKILL')
 }
 
-process.on('message', (order: SpawnerOrder) => (order.kind === 'spawn' ? start(order) : end(order.id, order.grace_ms)))
+function obey(order: SpawnerOrder): void {
+  switch (order.kind) {
+    case 'spawn':
+      return start(order)
+    case 'end':
+      return end(order.id, order.grace_ms)
+    case 'pause':
+      return signalGroup(groups.get(order.id)?.pid, 'SIGSTOP')
+    case 'resume':
+      return signalGroup(groups.get(order.id)?.pid, 'SIGCONT')
+  }
+}
+
+process.on('message', obey)
 process.on('exit', endAll)
 process.on('disconnect', () => process.exit(0))
 // Signals from the terminal are the router's to answer: it ends its commands and then closes the channel.

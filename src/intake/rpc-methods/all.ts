@@ -6,6 +6,7 @@ import type { Context } from './context.ts'
 import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
+import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
@@ -25,6 +26,7 @@ export function allMethods(context: Context): Handlers {
     ...triggerTestMethods(context),
     ...backtestMethods(context),
     ...botMethods(context),
+    ...queueMethods(context),
     ...runMethods(context),
     ...workerMethods(context),
     ...routerMethods(context),

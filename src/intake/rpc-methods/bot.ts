@@ -6,7 +6,7 @@ import type { Handlers } from '../jsonrpc.ts'
 import { liveBot, notFound, pageById, writeDefinitions, type Context } from './context.ts'
 
 export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & keyof Handlers> {
-  const { registry, config, now, assertEndpoint } = context
+  const { registry, config, now, assertEndpoint, fleet } = context
 
   function found(id: string): Bot {
     const bot = registry.bots.get(id)
@@ -16,7 +16,8 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
 
   return {
     async 'bot.put'({ bot, version }) {
-      assertEndpoint(bot.endpoint)
+      assertEndpoint(bot.endpoint, 'bot.endpoint')
+      if (bot.wake !== undefined) assertEndpoint(bot.wake, 'bot.wake')
       const [stamp] = await writeDefinitions(context, [{ noun: 'bot', id: bot.id, definition: bot, version, at: now() }])
       return { bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)) }
     },
@@ -28,15 +29,33 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     },
     async 'bot.delete'({ bot_id, version }) {
       const bot = found(bot_id)
-      const users = [...registry.triggers.values()].filter(trigger => trigger.action.bot_id === bot_id).map(trigger => trigger.id)
+      const users = [...registry.triggers.values()]
+        .filter(({ action, policy }) => action.bot_id === bot_id || policy.approval?.bot_id === bot_id)
+        .map(trigger => trigger.id)
       if (users.length > 0)
         throw new Fault(
           'conflict',
-          `${users.length} triggers start bot ${bot_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the bot`,
+          `${users.length} triggers start or ask bot ${bot_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the bot`,
         )
       const last = liveBot(context, bot)
       await writeDefinitions(context, [{ noun: 'bot', id: bot_id, definition: null, version: version ?? bot.version, at: now() }])
       return { bot: last }
+    },
+    async 'bot.heartbeat'({ bot_id, availability, reason }) {
+      const bot = found(bot_id)
+      fleet.heard(bot_id)
+      if (availability !== undefined) await fleet.say(bot_id, { availability, reason: reason ?? null })
+      return { bot: liveBot(context, bot) }
+    },
+    async 'bot.drain'({ bot_id, reason }) {
+      const bot = found(bot_id)
+      await fleet.say(bot_id, { drained: true, drained_reason: reason ?? null })
+      return { bot: liveBot(context, bot) }
+    },
+    async 'bot.undrain'({ bot_id }) {
+      const bot = found(bot_id)
+      await fleet.say(bot_id, { drained: false, drained_reason: null })
+      return { bot: liveBot(context, bot) }
     },
   }
 }

@@ -1,5 +1,18 @@
 // What the methods work with, handed in by main, and what several of them share.
-import type { Bot, BotHealth, Config, Endpoint, RouterStatusResult, RpcHealthResult, Run, Trigger, TriggerInput } from '../../contract/types.ts'
+import type {
+  Availability,
+  Bot,
+  BotHealth,
+  Config,
+  Endpoint,
+  Gate,
+  LeaseState,
+  RouterStatusResult,
+  RpcHealthResult,
+  Run,
+  Trigger,
+  TriggerInput,
+} from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
@@ -14,8 +27,15 @@ export interface RunControl {
   discard(run_id: string, reason: string | undefined): Promise<StoredRun>
   hold(run_id: string, reason: string | undefined): Promise<StoredRun>
   release(run_id: string): Promise<StoredRun>
+  /** A yes or a no to a run that waits for one; also throws Fault conflict where it is for another version. */
+  answer(run_id: string, approve: boolean, trigger_version: number | undefined, reason: string | undefined): Promise<StoredRun>
+  /** Both also throw Fault conflict where the trigger's approver said no. */
+  pause(run_id: string, reason: string | undefined): Promise<StoredRun>
+  resume(run_id: string, reason: string | undefined): Promise<StoredRun>
+  /** Lets the runs behind it in its order go first. */
+  skip(run_id: string): Promise<StoredRun>
   /** Why a run is not with its bot yet; undefined when nothing holds it. */
-  waitingFor(run: StoredRun): { gate: 'outbox' | 'bot' | 'breaker' | 'concurrency'; detail: string } | undefined
+  waitingFor(run: StoredRun): { gate: Gate['gate']; detail: string } | undefined
   botHealth(bot_id: string): BotHealth
   botActive(bot_id: string): number
 }
@@ -34,13 +54,23 @@ export interface Workers {
     bot_id: string,
     max: number,
     wait_ms: number,
+    capabilities: readonly string[] | undefined,
     signal: AbortSignal,
   ): Promise<{ run_id: string; lease_token: string; lease_until: number; body: string }[]>
   start_run(run_id: string, lease_token: string): Promise<StoredRun>
-  extend(run_id: string, lease_token: string, note?: string): Promise<{ lease_until: number; cancel_requested: boolean }>
+  extend(run_id: string, lease_token: string, note?: string, paused?: boolean): Promise<LeaseState>
   complete(run_id: string, lease_token: string, result: unknown): Promise<StoredRun>
   fail(run_id: string, lease_token: string, said: { error: string; retryable: boolean; after_ms: number | undefined }): Promise<StoredRun>
   yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun>
+}
+
+/** The bots as they stand. */
+export interface FleetControl {
+  say(bot_id: string, change: { availability?: Availability; reason?: string | null; drained?: boolean; drained_reason?: string | null }): Promise<void>
+  heard(bot_id: string): void
+  lastHeardAt(bot_id: string): number | undefined
+  availability(bot: Bot): Availability
+  status(bot_id: string): { drained: boolean; reason: string | null; drained_reason: string | null }
 }
 
 export interface Context {
@@ -52,11 +82,14 @@ export interface Context {
   runs: RunControl
   backtest: RunBacktest
   workers: Workers
+  fleet: FleetControl
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
-  assertEndpoint: (endpoint: Endpoint) => void
+  assertEndpoint: (endpoint: Endpoint, at: string) => void
   /** A bot was written: what waited for it may go. */
   botChanged: (bot_id: string) => void
+  /** Stops all dispatching, or lets it go on (null). */
+  setPaused: (reason: string | null) => Promise<void>
   status: () => Promise<RouterStatusResult>
   health: () => Promise<RpcHealthResult>
 }
@@ -147,8 +180,19 @@ export function pageById<T extends { id: string }>(all: Iterable<T>, limit: numb
 }
 
 /** A bot with what is known of it now. */
-export function liveBot({ runs }: Context, bot: Bot): Bot {
-  return { ...bot, health: runs.botHealth(bot.id), active: runs.botActive(bot.id) }
+export function liveBot({ runs, fleet }: Pick<Context, 'runs' | 'fleet'>, bot: Bot): Bot {
+  const { drained, reason, drained_reason } = fleet.status(bot.id)
+  const last_heard_at = fleet.lastHeardAt(bot.id)
+  return {
+    ...bot,
+    health: runs.botHealth(bot.id),
+    active: runs.botActive(bot.id),
+    availability: fleet.availability(bot),
+    ...(reason === null ? {} : { availability_reason: reason }),
+    drained,
+    ...(drained_reason === null ? {} : { drained_reason }),
+    ...(last_heard_at === undefined ? {} : { last_heard_at }),
+  }
 }
 
 function asJson(text: string): unknown {
@@ -159,14 +203,23 @@ function asJson(text: string): unknown {
   }
 }
 
-export function shownRun({ runs }: Context, run: StoredRun): Run {
-  const waiting = run.state === 'pending' || run.state === 'held' ? runs.waitingFor(run) : undefined
+const waitingStates = new Set<Run['state']>(['pending', 'held', 'awaiting_approval'])
+
+/** What keeps a run that waits. */
+export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): ReturnType<RunControl['waitingFor']> {
+  return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
+}
+
+export function shownRun(context: Context, run: StoredRun): Run {
+  const waiting = waitingOf(context, run)
+  const chosen = run.bot_id.startsWith('?') ? null : run.bot_id
   return {
     id: run.id,
     event_id: run.event_id,
     trigger_id: run.trigger_id,
     trigger_version: run.trigger_version,
-    bot_id: run.bot_id,
+    bot_id: chosen,
+    queue: run.queue === '' ? null : run.queue,
     workflow_id: run.workflow_id,
     state: run.state,
     dead: run.dead,
@@ -178,6 +231,12 @@ export function shownRun({ runs }: Context, run: StoredRun): Run {
     updated_at: run.updated_at,
     ...(run.finished_at === null ? {} : { finished_at: run.finished_at }),
     ...(run.cancel_requested ? { cancel_requested: true } : {}),
+    ...(run.pause_requested ? { pause_requested: true } : {}),
+    ...(run.deadline_at === null ? {} : { deadline_at: run.deadline_at, deadline_name: run.deadline_name! }),
+    ...(run.denials === 0 ? {} : { denials: run.denials }),
+    ...(run.event_count === undefined ? {} : { events: run.event_count }),
+    ...(run.allowed_tools === null ? {} : { allowed_tools: run.allowed_tools }),
+    ...(run.assignment === null ? {} : { assignment: run.assignment }),
     ...(waiting === undefined ? {} : { waiting_for: waiting.detail }),
     ...(run.error === null ? {} : { error: run.error }),
     ...(run.result === null ? {} : { result: asJson(run.result) }),

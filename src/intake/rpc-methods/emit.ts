@@ -70,7 +70,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       }))
       const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
       for (const [index, trigger] of inputs.entries())
-        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, source.id)
+        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, { source_id: source.id, triggers: inputs })
       const answer = await registered(context, kept, inputs)
       const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
       const shown = shownSource(answer.source, counted)

@@ -1,12 +1,12 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
-import type { ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
+import type { Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
 import { eventView } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, storedEvent, triggerAt, type Context } from './context.ts'
+import { notFound, storedEvent, triggerAt, waitingOf, type Context } from './context.ts'
 import { invalid } from './trigger-checks.ts'
 
 const maxExplained = 100
@@ -20,8 +20,8 @@ async function deciding(context: Context, event: StoredEvent, trigger_id: string
   return completeTrigger(await triggerAt(context, trigger_id, version), { version, created_at: 0, updated_at: 0 })
 }
 
-function runGates({ runs }: Context, run: StoredRun): Gate[] {
-  const waiting = run.state === 'pending' || run.state === 'held' ? runs.waitingFor(run) : undefined
+function runGates(context: Context, run: StoredRun): Gate[] {
+  const waiting = waitingOf(context, run)
   const state = run.dead ? `dead (${run.state})` : run.state
   const made: Gate = { gate: 'outbox', verdict: 'pass', detail: `run ${run.id} is ${state}${run.error === null ? '' : `: ${run.error}`}` }
   return waiting === undefined ? [made] : [made, { gate: waiting.gate, verdict: 'hold', detail: waiting.detail }]
@@ -51,13 +51,26 @@ function eventGates(event: StoredEvent, trigger: Trigger, matched: boolean, reas
   ]
 }
 
+/** What became of an event that matched and made no run of its own. */
+const flowStops: Partial<Record<Decision['outcome'], { gate: Gate['gate']; detail: string }>> = {
+  rate_limited: { gate: 'rate_limit', detail: 'as many runs with this key as the rate limit allows had been made; this event made none' },
+  debounced: { gate: 'debounce', detail: 'the event was added to a run that waits for quiet' },
+  batched: { gate: 'batch', detail: 'the event was added to a batch' },
+  singleton_skipped: { gate: 'singleton', detail: 'a run with this key was open already' },
+  queue_full: { gate: 'queue', detail: 'as many runs as its queue may hold were waiting; event.replay makes the run' },
+}
+
 function gates(context: Context, event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, runs: StoredRun[]): Gate[] {
   const result = eventGates(event, trigger, matched, reason, context.config.loop_depth)
-  const outcome = event.decisions.find(each => each.trigger_id === trigger.id)?.outcome
+  const decided = event.decisions.find(each => each.trigger_id === trigger.id)
+  const outcome = decided?.outcome
   if (outcome === 'redelivery_logged') {
     const detail = `the same signed body came before as event ${event.redelivery_of}, and the source only logs redeliveries`
     result.push({ gate: 'redelivery', verdict: 'stop', detail })
   }
+  const stopped = decided === undefined ? undefined : flowStops[decided.outcome]
+  if (stopped !== undefined)
+    result.push({ ...stopped, verdict: 'stop', detail: `${stopped.detail}${decided!.run_id === undefined ? '' : `: run ${decided!.run_id}`}` })
   if (runs.length > 0) return [...result, ...runs.flatMap(run => runGates(context, run))]
   if (outcome === undefined && result.every(gate => gate.verdict === 'pass')) {
     result.push({ gate: 'outbox', verdict: 'stop', detail: 'the trigger was not there, disabled or another when the event came; event.replay makes the run' })

@@ -3,9 +3,21 @@ import { contractDocument } from '../../contract/document.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
 
-export function routerMethods({ status, health }: Context): Pick<Handlers, 'router.status' | (`rpc.${string}` & keyof Handlers)> {
+export function routerMethods({
+  status,
+  health,
+  setPaused,
+}: Context): Pick<Handlers, (`router.${string}` & keyof Handlers) | (`rpc.${string}` & keyof Handlers)> {
   return {
     'router.status': () => status(),
+    async 'router.pause'({ reason = 'nobody said why' }) {
+      await setPaused(reason)
+      return { paused: true }
+    },
+    async 'router.resume'() {
+      await setPaused(null)
+      return { paused: false }
+    },
     'rpc.discover': async () => ({ ...contractDocument() }),
     'rpc.health': () => health(),
     'rpc.cancel': async ({ id }, call) => ({ cancelled: call.cancel(id) }),

@@ -20,7 +20,9 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
   return reason === null ? row : { ...row, reason }
 }
 
-export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release'}`> {
+export function runMethods(
+  context: Context,
+): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume'}`> {
   const { store, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
@@ -48,5 +50,9 @@ export function runMethods(context: Context): Pick<Handlers, `run.${'get' | 'lis
     'run.discard': ({ run_id, reason }) => answer(runs.discard(run_id, reason)),
     'run.hold': ({ run_id, reason }) => answer(runs.hold(run_id, reason)),
     'run.release': ({ run_id }) => answer(runs.release(run_id)),
+    'run.approve': ({ run_id, trigger_version, reason }) => answer(runs.answer(run_id, true, trigger_version, reason)),
+    'run.deny': ({ run_id, trigger_version, reason }) => answer(runs.answer(run_id, false, trigger_version, reason)),
+    'run.pause': ({ run_id, reason }) => answer(runs.pause(run_id, reason)),
+    'run.resume': ({ run_id, reason }) => answer(runs.resume(run_id, reason)),
   }
 }

@@ -1,7 +1,7 @@
 // What a trigger has to pass before it is written or tried, besides its schema.
-import type { Action, TriggerInput } from '../../contract/types.ts'
+import type { Action, Policy, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { checkTemplate, InputsError } from '../../routing/inputs.ts'
+import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
@@ -25,18 +25,81 @@ export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at
   }
 }
 
-/** Everything about a trigger that its schema cannot say. aboutToBe: a source that is written with it. */
-export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, aboutToBe?: string): Promise<void> {
+/** What is written together with a trigger, and so may be named by it. */
+export interface Company {
+  source_id?: string
+  triggers?: readonly TriggerInput[]
+}
+
+/** Everything about a trigger that its schema cannot say. */
+export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, company: Company = {}): Promise<void> {
   const { registry, expressions } = context
   compiledFilter(trigger.filter, text, `${at}.filter`)
   const source = trigger.event_source_id ?? null
-  if (source !== null && source !== aboutToBe && !registry.sources.has(source)) {
+  if (source !== null && source !== company.source_id && !registry.sources.has(source)) {
     throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)
   }
-  if (!registry.bots.has(trigger.action.bot_id)) {
-    throw invalid(`${at}.action.bot_id`, `names the bot ${trigger.action.bot_id}, which does not exist; write it first with bot.put`)
-  }
+  assertAction(trigger.action, registry, at)
+  assertPolicy(trigger, registry, at, company)
   await assertInputs(trigger.action, at, expressions)
+}
+
+function assertAction({ bot_id, capabilities, owner }: Action, { bots }: Context['registry'], at: string): void {
+  if ((bot_id === undefined) === (capabilities === undefined)) {
+    const found = bot_id === undefined ? 'neither' : 'both'
+    throw invalid(`${at}.action`, `has a bot_id or capabilities; found ${found}`)
+  }
+  if (bot_id !== undefined && owner !== undefined) throw invalid(`${at}.action.owner`, 'goes with capabilities; a bot that is named has its own')
+  if (bot_id !== undefined && !bots.has(bot_id))
+    throw invalid(`${at}.action.bot_id`, `names the bot ${bot_id}, which does not exist; write it first with bot.put`)
+}
+
+const keyed = ['rate_limit', 'debounce', 'batch', 'singleton', 'concurrency', 'throttle'] as const
+
+/** Everything about a policy that its schema cannot say. */
+function assertPolicy({ id, policy = {} }: TriggerInput, registry: Context['registry'], at: string, { triggers = [] }: Company): void {
+  for (const name of keyed) assertKey(policy[name]?.key, `${at}.policy.${name}.key`)
+  assertKey(policy.order_key, `${at}.policy.order_key`)
+  if (policy.debounce !== undefined && policy.batch !== undefined)
+    throw invalid(`${at}.policy.batch`, 'and debounce exclude one another: either the last event counts or all do')
+  const { max_wait_ms, period_ms = 0 } = policy.debounce ?? {}
+  if (max_wait_ms !== undefined && max_wait_ms < period_ms)
+    throw invalid(`${at}.policy.debounce.max_wait_ms`, `is ${max_wait_ms}, less than period_ms, which is ${period_ms}`)
+  const others = (other: string): Pick<TriggerInput, 'policy'> | undefined => triggers.find(each => each.id === other) ?? registry.triggers.get(other)
+  assertDependencies(id, policy.depends_on ?? [], others, `${at}.policy.depends_on`)
+  assertApprover(policy.approval, registry, `${at}.policy.approval`)
+}
+
+function assertKey(key: string | undefined, at: string): void {
+  const refusal = key === undefined ? undefined : keyRefusal(key)
+  if (refusal !== undefined) throw invalid(at, `cannot be used: ${refusal}`)
+}
+
+/** Throws where a trigger that another depends on is not there, or a circle would be closed; the circle is told. */
+function assertDependencies(id: string, depends_on: readonly string[], others: (id: string) => Pick<TriggerInput, 'policy'> | undefined, at: string): void {
+  const seen = new Set<string>()
+  const walk = (from: string, way: readonly string[]): void => {
+    if (from === id) throw invalid(at, `closes a circle: ${[id, ...way].join(' -> ')}`)
+    if (seen.has(from)) return
+    seen.add(from)
+    for (const next of others(from)?.policy?.depends_on ?? []) walk(next, [...way, next])
+  }
+  for (const each of depends_on) {
+    if (each !== id && others(each) === undefined) throw invalid(at, `names the trigger ${each}, which does not exist; write it first with trigger.put`)
+    walk(each, [each])
+  }
+}
+
+function assertApprover(approval: Policy['approval'], { bots }: Context['registry'], at: string): void {
+  if (approval?.bot_id === undefined) {
+    const asked = approval?.questions?.filter(question => question !== 'start') ?? []
+    if (asked.length > 0)
+      throw invalid(`${at}.questions`, `can hold ${asked.join(', ')} only where a bot is asked; a person who cancels or pauses a run has said so already`)
+    return
+  }
+  const bot = bots.get(approval.bot_id)
+  if (bot === undefined) throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which does not exist; write it first with bot.put`)
+  if (bot.endpoint.kind === 'pull') throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which is of kind pull and cannot be asked`)
 }
 
 export async function assertInputs(action: Action, at: string, expressions: Context['expressions']): Promise<void> {

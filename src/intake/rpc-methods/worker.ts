@@ -1,13 +1,19 @@
 // run.* for workers: what they ask for, and what they say of a run that they hold.
-import type { Run } from '../../contract/types.ts'
+import type { Run, RunProgressParams } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
 import type { StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { shownRun, type Context } from './context.ts'
 
 type WorkerMethod = 'run.claim' | 'run.start' | 'run.heartbeat' | 'run.progress' | 'run.complete' | 'run.fail' | 'run.yield'
 
-function progressNote(percent: number | undefined, message: string | undefined): string {
-  return [percent === undefined ? '' : `${percent} %`, message ?? ''].filter(part => part !== '').join(': ')
+const maxDataBytes = 4096
+
+/** Throws Fault too_large. */
+function progressNote({ percent, message = '', data }: Pick<RunProgressParams, 'percent' | 'message' | 'data'>): string {
+  const text = data === undefined ? '' : JSON.stringify(data)
+  if (Buffer.byteLength(text) > maxDataBytes) throw new Fault('too_large', `data has at most ${maxDataBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
+  return [percent === undefined ? '' : `${percent} %`, message, text].filter(part => part !== '').join(': ')
 }
 
 export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
@@ -18,13 +24,13 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   }
 
   return {
-    async 'run.claim'({ bot_id, max = 1, wait_ms = 0 }, call) {
-      const given = await workers.claim(bot_id, max, wait_ms, call.signal(true))
+    async 'run.claim'({ bot_id, max = 1, wait_ms = 0, capabilities }, call) {
+      const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
       return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Record<string, unknown> })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
-    'run.heartbeat': ({ run_id, lease_token }) => workers.extend(run_id, lease_token),
-    'run.progress': ({ run_id, lease_token, percent, message }) => workers.extend(run_id, lease_token, progressNote(percent, message)),
+    'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, undefined, paused),
+    'run.progress': async ({ run_id, lease_token, ...said }) => workers.extend(run_id, lease_token, progressNote(said)),
     'run.complete': ({ run_id, lease_token, result }) => answer(workers.complete(run_id, lease_token, result)),
     'run.fail': ({ run_id, lease_token, error, retryable = false, after_ms }) => answer(workers.fail(run_id, lease_token, { error, retryable, after_ms })),
     'run.yield': ({ run_id, lease_token, after_ms = 0, reason }) => answer(workers.yield(run_id, lease_token, after_ms, reason)),

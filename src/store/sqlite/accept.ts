@@ -1,6 +1,8 @@
 // Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
 import { hash } from 'node:crypto'
+import type { Causation, Decision } from '../../contract/types.ts'
 import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest } from '../store.ts'
+import type { Admission } from './admission.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
 import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
@@ -11,6 +13,11 @@ interface First {
   decisions: string | null
   body_sha256: Buffer
 }
+
+/** How far back a chain of causes is looked at. */
+const longestChain = 100
+
+const nothingAdmitted: ReturnType<Admission['admit']> = { decisions: [], run_ids: [], cancel: [], openDelta: 0 }
 
 function deliveryHash(source_id: string, key: string): number {
   return hash48(hash('sha256', `${source_id}\n${key}`, 'buffer'))
@@ -28,13 +35,6 @@ function statements(db: Db) {
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
-  const insertRun = db.prepare(
-    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at)
-     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)`,
-  )
-  const insertHistory = db.prepare(
-    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, 1, ?, 'create', NULL, 'pending', 0, ?)",
-  )
   const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
   const countEvent = db.prepare(
     'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = events + excluded.events, last_event_at = excluded.last_event_at',
@@ -46,16 +46,20 @@ function statements(db: Db) {
   const hasRun = db.prepare(
     'SELECT 1 FROM outbox WHERE event_seq = ? AND trigger_id = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND trigger_id = ? LIMIT 1',
   )
-  const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null }>('SELECT seq, decisions FROM event WHERE id = ?')
+  const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null; body_bytes: number }>(
+    'SELECT seq, decisions, body_bytes FROM event WHERE id = ?',
+  )
   const setDecisions = db.prepare('UPDATE event SET matched = 1, decisions = ? WHERE seq = ?')
+  const causing = db.prepare<[Buffer, Buffer], { trigger_id: string; subject: string | null; causation: string | null }>(
+    `SELECT run.trigger_id, event.subject, event.causation FROM (SELECT trigger_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT trigger_id, event_seq FROM run_archive WHERE id = ?) AS run
+     JOIN event ON event.seq = run.event_seq`,
+  )
   const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
   return {
     known,
     knownBody,
     insertEvent,
     insertDecision,
-    insertRun,
-    insertHistory,
     countDuplicate,
     countEvent,
     lastReceived,
@@ -64,6 +68,7 @@ function statements(db: Db) {
     eventDecisions,
     setDecisions,
     countOpen,
+    causing,
   }
 }
 
@@ -71,11 +76,13 @@ export class Accepting {
   readonly #sql: ReturnType<typeof statements>
   readonly #deliveries: HashIndex
   readonly #bodies: HashIndex
+  readonly #admission: Admission
   #open = 0
   #clock = 0
 
-  constructor(db: Db) {
+  constructor(db: Db, admission: Admission) {
     this.#sql = statements(db)
+    this.#admission = admission
     this.#deliveries = new HashIndex(db, 'delivery_index', 'delivery_hash')
     this.#bodies = new HashIndex(db, 'body_index', 'body_hash')
     this.recount()
@@ -122,26 +129,10 @@ export class Accepting {
     return this.#open + most > max_open_runs ? null : requests.flatMap(request => this.#replayOne(request)).map(run => run.id)
   }
 
-  #writeRuns(runs: NewRun[], seq: number, at: number): void {
-    for (const run of runs) {
-      const due = run.not_before <= at ? 1 : 0
-      const { lastInsertRowid } = this.#sql.insertRun.run(
-        idBytes(run.id),
-        seq,
-        run.trigger_id,
-        run.trigger_version,
-        run.bot_id,
-        run.workflow_id,
-        due,
-        run.priority,
-        run.not_before,
-        run.replay ? 1 : 0,
-        at,
-        at,
-      )
-      this.#sql.insertHistory.run(lastInsertRowid, at, run.replay ? 'replay' : null)
-    }
-    this.#open += runs.length
+  #admit(runs: NewRun[], event_seq: number, body_bytes: number, at: number): ReturnType<Admission['admit']> {
+    const admitted = this.#admission.admit(runs, { event_seq, body_bytes, at })
+    this.#open += admitted.openDelta
+    return admitted
   }
 
   #duplicate(first: First, event: NewEvent): AcceptOutcome {
@@ -175,13 +166,13 @@ export class Accepting {
       if (first !== undefined) return this.#duplicate(first, event)
     }
     if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
-    // The this.#clock may step back; the log does not.
+    // The clock may step back; the log does not.
     this.#clock = Math.max(this.#clock, event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
     const body = event.signed_body ? hash48(sha256) : null
     const before = body === null ? undefined : this.#knownBody(body, sha256, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
-    const decisions = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
+    const given = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
     const { lastInsertRowid } = this.#sql.insertEvent.run(
       idBytes(event.id),
       event.source_id,
@@ -189,13 +180,13 @@ export class Accepting {
       event.subject,
       event.timestamp,
       this.#clock,
-      decisions.length > 0 ? 1 : 0,
+      given.length > 0 ? 1 : 0,
       event.delivery_key,
       delivery,
       body,
       before?.id ?? null,
       event.causation === null ? null : JSON.stringify(event.causation),
-      decisionsText(decisions),
+      decisionsText(given),
       event.headers === null ? null : JSON.stringify(event.headers),
       event.body_format,
       event.body.byteLength,
@@ -205,10 +196,39 @@ export class Accepting {
     const seq = Number(lastInsertRowid)
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)
-    for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
-    if (routed) this.#writeRuns(event.runs, seq, this.#clock)
+    for (const decision of given) this.#sql.insertDecision.run(decision.trigger_id, seq)
+    const repeats = event.causation === null || event.runs.length === 0 ? undefined : this.#repeats(event.causation, event.subject)
+    const runs = event.runs.filter(run => (repeats?.get(run.trigger_id) ?? 0) < limits.loop_repeats)
+    const loops = event.runs
+      .filter(run => !runs.includes(run))
+      .map(({ trigger_id, trigger_version }) => ({ trigger_id, trigger_version, outcome: 'loop_held' as const }))
+    const admitted = routed && event.runs.length > 0 ? this.#admit(runs, seq, event.body.byteLength, this.#clock) : nothingAdmitted
+    const decisions = this.#decided(seq, given, routed ? [...loops, ...admitted.decisions] : [])
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
-    return { kind: 'accepted', event_id: event.id, redelivery_of: before === undefined ? null : idText(before.id), routed }
+    const redelivery_of = before === undefined ? null : idText(before.id)
+    return { kind: 'accepted', event_id: event.id, redelivery_of, routed, decisions, run_ids: admitted.run_ids, cancel: admitted.cancel }
+  }
+
+  /** How often each trigger made a run about the same subject in the chain that led to an event. */
+  #repeats(causation: Causation, subject: string | null): Map<string, number> {
+    const counts = new Map<string, number>()
+    let cause: Causation | null = causation
+    for (let steps = 0; cause !== null && steps < longestChain; steps++) {
+      const found = this.#sql.causing.get(idBytes(cause.run_id), idBytes(cause.run_id))
+      if (found === undefined) break
+      if (found.subject === subject) counts.set(found.trigger_id, (counts.get(found.trigger_id) ?? 0) + 1)
+      cause = found.causation === null ? null : (JSON.parse(found.causation) as Causation)
+    }
+    return counts
+  }
+
+  /** The decisions as the gates left them; most leave all as they were. */
+  #decided(seq: number, given: Decision[], admitted: Decision[]): Decision[] {
+    if (admitted.every(decision => decision.outcome === 'routed')) return given
+    const of = new Map(admitted.map(decision => [decision.trigger_id, decision]))
+    const decisions = given.map(decision => of.get(decision.trigger_id) ?? decision)
+    this.#sql.setDecisions.run(decisionsText(decisions), seq)
+    return decisions
   }
 
   #replayOne(request: ReplayRequest): NewRun[] {
@@ -217,7 +237,7 @@ export class Accepting {
     const { seq } = event
     const runs = request.only_missing ? request.runs.filter(run => this.#sql.hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
     if (runs.length === 0) return []
-    this.#writeRuns(runs, seq, request.at)
+    this.#admit(runs, seq, event.body_bytes, request.at)
     const decisions = decisionsOf(event.decisions)
     for (const { trigger_id, trigger_version } of runs) {
       this.#sql.insertDecision.run(trigger_id, seq)

@@ -1,100 +1,288 @@
-// Claiming: what is due, in the order of priority, due time and id, for the bots that have room.
-import type { ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
+// Claiming: what is due, for the bots that have room, in the order of priority, due time and id; whatever a gate or a
+// queue keeps back stands in nobody's way.
+//
+// Due runs stand in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
+// queue is one step away however many wait. A run that a gate refuses is parked (lanes.ts) and the next is looked at.
+import { permittedTools } from '../../tools.ts'
+import type { RunFlow } from '../flow.ts'
+import type { Choice, ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
+import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
-import { eventColumns, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
+import type { Queues } from './queues.ts'
+import { eventColumns, idText, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
 
 const damaged = 'the stored event is missing or damaged'
 /** Runs of the future that one claim may let fall due. */
 const dueAtOnce = 1000
+/** Runs that one claim may park before it answers. */
+const parkedAtOnce = 500
+const overdueAtOnce = 100
 
 export interface Claiming {
   claim(request: ClaimRequest): ClaimAnswer
-  nextDueAt(): number | null
+  nextDueAt(now: number): number | null
+}
+
+/** The due runs of one bot (or need) in one queue. */
+interface Group {
+  bot_id: string
+  queue: string
 }
 
 function statements(db: Db) {
   // outbox_later serves both; outbox_due serves the selection, in its own order.
   const fallDue = db
     .prepare<[number, number], string>(
-      `UPDATE outbox SET ready = 1 WHERE seq IN (SELECT seq FROM outbox WHERE state = 'pending' AND ready = 0 AND not_before <= ? ORDER BY not_before LIMIT ?) RETURNING bot_id`,
+      `UPDATE outbox SET ready = 1 WHERE seq IN (SELECT seq FROM outbox WHERE state = 'pending' AND ready = 0 AND parked_on IS NULL AND not_before <= ? ORDER BY not_before LIMIT ?) RETURNING bot_id`,
     )
     .pluck()
-  const nextLater = db.prepare("SELECT min(not_before) FROM outbox WHERE state = 'pending' AND ready = 0").pluck()
-  const due = db.prepare<[string, number], RunRow>(
-    `SELECT ${runColumns} FROM outbox WHERE bot_id = ? AND state = 'pending' AND ready = 1 ORDER BY priority DESC, not_before, seq LIMIT ?`,
+  const nextLater = db.prepare<[], number | null>("SELECT min(not_before) FROM outbox WHERE state = 'pending' AND ready = 0 AND parked_on IS NULL").pluck()
+  const isDue = "state = 'pending' AND ready = 1 AND parked_on IS NULL"
+  const nextQueue = db
+    .prepare<[string, string], string>(`SELECT queue FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue > ? AND ${isDue} ORDER BY queue LIMIT 1`)
+    .pluck()
+  const hasDue = db.prepare<[string, string]>(`SELECT 1 FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue = ? AND ${isDue} LIMIT 1`).pluck()
+  const due = db.prepare<[string, string, number], RunRow>(
+    `SELECT ${runColumns} FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue = ? AND ${isDue} ORDER BY (not_before - priority * 60000), seq LIMIT ?`,
   )
   const lease = db.prepare(
-    `UPDATE outbox SET state = ?, ready = 1, attempt = ?, steps = steps + 1, lease_token = ?, lease_until = ?, updated_at = ? WHERE seq = ? AND state = 'pending'`,
+    `UPDATE outbox SET state = ?, ready = 1, attempt = ?, steps = steps + 1, lease_token = ?, lease_until = ?, updated_at = ?, bot_id = ?, queue = ?, assignment = ?, allowed_tools = ?,
+       timeout_at = NULL, deadline_at = ?, deadline_name = ? WHERE seq = ? AND state = 'pending'`,
   )
-  const history = db.prepare(
-    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, 'pending', ?, ?, NULL)",
+  const ask = db.prepare(
+    `UPDATE outbox SET state = 'awaiting_approval', steps = steps + 1, updated_at = ?, deadline_at = ?, deadline_name = ? WHERE seq = ? AND state = 'pending'`,
   )
+  const history = db.prepare("INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, 'pending', ?, ?, ?)")
   const bury = db.prepare(
-    "UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ? WHERE seq = ? AND state = 'pending'",
-  )
-  const buryHistory = db.prepare(
-    "INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, 'fail', 'pending', 'failed', ?, ?)",
+    "UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ?, deadline_at = NULL, deadline_name = NULL WHERE seq = ? AND state = 'pending'",
   )
   const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
-  return { fallDue, nextLater, due, lease, history, bury, buryHistory, event }
+  const batch = db.prepare<[number], EventRow>(
+    `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
+  )
+  const overdue = db.prepare<[number, number], RunRow>(
+    `SELECT ${runColumns} FROM outbox INDEXED BY outbox_deadline WHERE deadline_at <= ? ORDER BY deadline_at LIMIT ?`,
+  )
+  const nextDeadline = db.prepare<[number], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at > ?').pluck()
+  const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
+  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, history, bury, event, batch, overdue, nextDeadline, eventId }
 }
 
-export function claiming(db: Db): Claiming {
-  const { fallDue, nextLater, due, lease, history, bury, buryHistory, event } = statements(db)
+/** What one claim does. */
+class Claim {
+  readonly runs: ClaimedRun[] = []
+  readonly asked: ClaimedRun[] = []
+  readonly #request: ClaimRequest
+  readonly #sql: ReturnType<typeof statements>
+  readonly #lanes: Lanes
+  readonly #queues: Queues
+  readonly #room = new Map<string, number>()
+  readonly #choices = new Map<string, Choice[]>()
+  #parked = 0
 
-  function readable(row: RunRow): StoredEvent | undefined {
-    try {
-      const stored = event.get(row.event_seq)
-      return stored === undefined ? undefined : storedEvent(stored)
-    } catch (error) {
-      if (error instanceof SyntaxError) return undefined
-      throw error
+  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, lanes: Lanes, queues: Queues) {
+    this.#request = request
+    this.#sql = sql
+    this.#lanes = lanes
+    this.#queues = queues
+    for (const { bot_id, room, choices } of request.bots) {
+      this.#room.set(bot_id, choices === undefined ? room : choices.length)
+      if (choices !== undefined) this.#choices.set(bot_id, [...choices])
     }
   }
 
-  /** The run leased, or nothing where its event cannot be read: then it is dead, and stands in nobody's way. */
-  function take(row: RunRow, request: ClaimRequest, worker_token: string | undefined): ClaimedRun[] {
-    const stored = readable(row)
-    if (stored === undefined) {
-      bury.run(damaged, request.now, request.now, row.seq)
-      buryHistory.run(row.seq, row.steps + 1, request.now, row.attempt, damaged)
-      return []
+  get #left(): number {
+    return this.#request.limit - this.runs.length
+  }
+
+  /** Every queue in which a bot has due runs. */
+  groups(): Group[] {
+    return this.#request.bots.flatMap(({ bot_id }) => {
+      const found: Group[] = this.#sql.hasDue.get(bot_id, '') === undefined ? [] : [{ bot_id, queue: '' }]
+      for (let queue = this.#sql.nextQueue.get(bot_id, ''); queue !== undefined; queue = this.#sql.nextQueue.get(bot_id, queue)) found.push({ bot_id, queue })
+      return found
+    })
+  }
+
+  /** The queue that a run will be counted in, once its bot is chosen. */
+  #queueOf({ bot_id, queue }: Group): string {
+    return queue === '' ? (this.#choices.get(bot_id)?.[0]?.bot_id ?? '') : queue
+  }
+
+  /** Runs of a group that may begin now, as far as bots and queues go. */
+  #roomOf(group: Group): number {
+    const own = this.#room.get(group.bot_id)!
+    return own <= 0 ? 0 : Math.min(own, this.#queues.room(this.#queueOf(group), this.#request.now).room)
+  }
+
+  /** Goes through the groups until nothing more can be taken. */
+  run(groups: Group[]): void {
+    let open = groups
+    while (this.#left > 0 && open.length > 0 && this.#parked < parkedAtOnce) {
+      const looked = open.flatMap(group => {
+        const room = Math.min(this.#roomOf(group), this.#left)
+        return room <= 0 ? [] : this.#sql.due.all(group.bot_id, group.queue, room).map(row => ({ row, group }))
+      })
+      looked.sort((a, b) => rank(a.row) - rank(b.row) || a.row.seq - b.row.seq)
+      let progress = false
+      for (const { row, group } of looked) if (this.#left > 0 && this.#roomOf(group) > 0) progress = this.#take(row, group) || progress
+      if (!progress) return
+      open = open.filter(group => this.#roomOf(group) > 0 && this.#sql.hasDue.get(group.bot_id, group.queue) !== undefined)
     }
+  }
+
+  #event(seq: number): StoredEvent | undefined {
+    return readable(() => {
+      const row = this.#sql.event.get(seq)
+      return row === undefined ? undefined : storedEvent(row)
+    })
+  }
+
+  /** Takes a run, or parks it, asks about it, or buries it; true: it stands in the group's way no more. */
+  #take(row: RunRow, group: Group): boolean {
+    const { now } = this.#request
+    const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
+    const verdict = flow === undefined ? ({ kind: 'go' } as const) : this.#lanes.judge(row, flow, now)
+    if (verdict.kind === 'park') {
+      this.#parked++
+      this.#lanes.park(row, verdict, now)
+      return true
+    }
+    const event = this.#event(row.event_seq)
+    const events = flow?.batch === undefined ? undefined : readable(() => this.#sql.batch.all(row.seq).map(storedEvent))
+    if (event === undefined || (flow?.batch !== undefined && events === undefined)) return this.#bury(row)
+    const more = events === undefined ? {} : { events }
+    if (verdict.kind === 'ask') return this.#ask(row, flow!, { ...more, event })
+    this.#lease(row, group, flow, { ...more, event })
+    return true
+  }
+
+  /** Its event cannot be read: it is dead, and stands in nobody's way. */
+  #bury(row: RunRow): true {
+    const { now } = this.#request
+    this.#sql.bury.run(damaged, now, now, row.seq)
+    this.#sql.history.run(row.seq, row.steps + 1, now, 'fail', 'failed', row.attempt, damaged)
+    this.#queues.add(row.queue, 'pending', -1)
+    return true
+  }
+
+  #ask(row: RunRow, flow: RunFlow, what: Pick<ClaimedRun, 'event' | 'events'>): true {
+    const { now } = this.#request
+    const answer_by = flow.approval!.timeout_ms === null ? null : now + flow.approval!.timeout_ms
+    this.#lanes.closes(row.seq, flow)
+    // The nearer of the two limits; the other is set again with the next move.
+    const [deadline_at, deadline_name] =
+      answer_by !== null && answer_by < (row.deadline_at ?? Infinity) ? ([answer_by, 'approval'] as const) : ([row.deadline_at, row.deadline_name] as const)
+    this.#sql.ask.run(now, deadline_at, deadline_name, row.seq)
+    this.#sql.history.run(row.seq, row.steps + 1, now, 'ask', 'awaiting_approval', row.attempt, null)
+    const asked: RunRow = { ...row, state: 'awaiting_approval', deadline_at, deadline_name, updated_at: now }
+    this.asked.push({ ...storedRun(asked, what.event.id, false), ...what })
+    return true
+  }
+
+  #lease(row: RunRow, group: Group, flow: RunFlow | undefined, what: Pick<ClaimedRun, 'event' | 'events'>): void {
+    const { now, lease_until, lease_token, worker_tokens } = this.#request
+    const queue = this.#queueOf(group)
+    const choice = this.#choices.get(row.bot_id)?.shift()
+    const bot_id = choice?.bot_id ?? row.bot_id
+    const assignment = choice === undefined ? row.assignment : JSON.stringify({ ...choice.assignment, priority: priorityWeight(row.priority) })
+    const allowed_tools = choice === undefined || row.allowed_tools === null ? row.allowed_tools : cut(row.allowed_tools, choice)
+    const worker_token = worker_tokens?.[this.runs.length]
     // To a worker it is only assigned: it counts as an attempt when that begins.
     const [move, state, attempt, token] =
       worker_token === undefined
-        ? (['dispatch', 'running', row.attempt + 1, request.lease_token] as const)
+        ? (['dispatch', 'running', row.attempt + 1, lease_token] as const)
         : (['claim', 'assigned', row.attempt, worker_token] as const)
-    lease.run(state, attempt, token, request.lease_until, request.now, row.seq)
-    history.run(row.seq, row.steps + 1, request.now, move, state, attempt)
-    const leased: RunRow = { ...row, state, attempt, lease_token: token, updated_at: request.now }
-    return [{ ...storedRun(leased, stored.id, false), event: stored }]
+    const start_by = worker_token === undefined || flow?.start_timeout_ms === undefined ? null : now + flow.start_timeout_ms
+    const deadline_name = start_by === null ? null : 'start_timeout_ms'
+    this.#sql.lease.run(state, attempt, token, lease_until, now, bot_id, queue, assignment, allowed_tools, start_by, deadline_name, row.seq)
+    this.#sql.history.run(row.seq, row.steps + 1, now, move, state, attempt, choice === undefined ? null : `assigned to ${bot_id}`)
+    this.#queues.add(row.queue, 'pending', -1)
+    this.#queues.add(queue, state, 1)
+    this.#queues.began(queue, now)
+    this.#room.set(group.bot_id, this.#room.get(group.bot_id)! - 1)
+    if (flow !== undefined) this.#lanes.leased(row.seq, flow, now)
+    const leased: RunRow = {
+      ...row,
+      state,
+      attempt,
+      bot_id,
+      queue,
+      assignment,
+      allowed_tools,
+      lease_token: token,
+      lease_until,
+      updated_at: now,
+      timeout_at: null,
+      deadline_at: start_by,
+      deadline_name,
+    }
+    this.runs.push({ ...storedRun(leased, what.event.id, false), ...what })
   }
 
-  function nextDueAt(): number | null {
-    return nextLater.get() as number | null
+  /** What is left: bots with nothing due, and bots whose due runs are all in queues without room. */
+  rest(groups: Group[]): { drained: string[]; blocked: string[] } {
+    const drained: string[] = []
+    const blocked: string[] = []
+    for (const { bot_id } of this.#request.bots) {
+      const open = groups.filter(group => group.bot_id === bot_id && this.#sql.hasDue.get(bot_id, group.queue) !== undefined)
+      const closed = open.map(group => ({ group, ...this.#queues.room(this.#queueOf(group), this.#request.now) })).filter(each => each.room <= 0)
+      if (open.length === 0) drained.push(bot_id)
+      else if (closed.length === open.length) {
+        for (const { group, until } of closed) this.#queues.block(this.#queueOf(group), bot_id, until)
+        blocked.push(bot_id)
+      }
+    }
+    return { drained, blocked }
+  }
+}
+
+/** The weight of a run's priority in the score of its candidates, from 0 at -100 to 1 at 100. */
+function priorityWeight(priority: number): number {
+  return (priority + 100) / 200
+}
+
+/** What the chosen bot may use of what its trigger allows. */
+function cut(allowed_tools: string, { tools }: Choice): string {
+  return JSON.stringify(permittedTools(JSON.parse(allowed_tools) as string[], tools, []))
+}
+
+function rank({ not_before, priority }: RunRow): number {
+  return not_before - priority * 60_000
+}
+
+function readable<T>(read: () => T | undefined): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+export function claiming(db: Db, lanes: Lanes, queues: Queues): Claiming {
+  const sql = statements(db)
+
+  function nextDueAt(now: number): number | null {
+    const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), sql.nextDeadline.get(now)].filter(time => typeof time === 'number')
+    return times.length === 0 ? null : Math.min(...times)
   }
 
   return {
     nextDueAt,
     claim(request) {
-      const became_due = [...new Set(fallDue.all(request.now, dueAtOnce))]
-      const drained: string[] = []
-      const candidates: RunRow[] = []
-      for (const { bot_id, room } of request.bots) {
-        const rows = due.all(bot_id, Math.min(room, request.limit) + 1)
-        if (rows.length <= room && rows.length <= request.limit) drained.push(bot_id)
-        candidates.push(...rows.slice(0, room))
-      }
-      candidates.sort((a, b) => b.priority - a.priority || a.not_before - b.not_before || a.seq - b.seq)
-      const chosen = candidates.slice(0, request.limit)
-      const left = new Set(candidates.slice(request.limit).map(row => row.bot_id))
-      return {
-        runs: chosen.flatMap((row, index) => take(row, request, request.worker_tokens?.[index])),
-        drained: drained.filter(bot => !left.has(bot)),
-        became_due,
-        next_due_at: nextDueAt(),
-      }
+      const { now } = request
+      const before = new Set(lanes.due)
+      for (const bot_id of sql.fallDue.all(now, dueAtOnce)) lanes.due.add(bot_id)
+      lanes.tick(now)
+      queues.tick(now)
+      const overdue = sql.overdue.all(now, overdueAtOnce).map(row => storedRun(row, idText(sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), false))
+      const claim = new Claim(request, sql, lanes, queues)
+      const groups = claim.groups()
+      claim.run(groups)
+      const became_due = [...lanes.due].filter(bot_id => !before.has(bot_id))
+      for (const bot_id of became_due) lanes.due.delete(bot_id)
+      return { runs: claim.runs, asked: claim.asked, overdue, ...claim.rest(groups), became_due, next_due_at: nextDueAt(now) }
     },
   }
 }

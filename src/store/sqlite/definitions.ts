@@ -1,6 +1,6 @@
-// Sources, triggers and bots: written all or none, each change guarded by the version that the writer saw.
+// Sources, triggers, bots and queues: written all or none, each change guarded by the version that the writer saw.
 import type { Statement } from 'better-sqlite3'
-import type { BotInput, SourceInput, TriggerInput } from '../../contract/types.ts'
+import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../contract/types.ts'
 import type { DefinitionChange, Definitions, Noun, Stamp, WriteOutcome } from '../store.ts'
 import type { Db } from './open.ts'
 
@@ -16,7 +16,7 @@ interface NounStatements {
   remove: Statement
 }
 
-const nouns: readonly Noun[] = ['source', 'trigger', 'bot']
+const nouns: readonly Noun[] = ['source', 'trigger', 'bot', 'queue']
 
 /** A row as a definition with its stamp; the contract checked its shape when it was written. */
 function parsed({ definition, version, created_at, updated_at }: Row): object & Stamp {
@@ -51,7 +51,10 @@ export function definitionTables(db: Db): DefinitionTables {
   const versionsOf = db.prepare<[string, number, number], { version: number; created_at: number; definition: string }>(
     'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
   )
-  const openRunsOf = db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck()
+  const openRunsOf = {
+    bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
+    queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
+  }
 
   function put(change: DefinitionChange, present: Stamp | undefined): Stamp {
     // A trigger that was deleted and comes again goes on counting: a version never means two things.
@@ -68,12 +71,13 @@ export function definitionTables(db: Db): DefinitionTables {
       sources: perNoun.source.all.all().map(parsed) as (SourceInput & Stamp)[],
       triggers: perNoun.trigger.all.all().map(parsed) as (TriggerInput & Stamp)[],
       bots: perNoun.bot.all.all().map(parsed) as (BotInput & Stamp)[],
+      queues: perNoun.queue.all.all().map(parsed) as (QueueInput & Stamp)[],
     }),
     write(changes) {
       for (const { noun, id, version, definition } of changes) {
         const found = perNoun[noun].one.get(id)?.version ?? 0
         if (version !== undefined && version !== found) return { kind: 'conflict', noun, id, expected: version, found }
-        const open_runs = noun === 'bot' && definition === null ? openRunsOf.get(id)! : 0
+        const open_runs = (noun === 'bot' || noun === 'queue') && definition === null ? openRunsOf[noun].get(id)! : 0
         if (open_runs > 0) return { kind: 'in_use', noun, id, open_runs }
       }
       const objects = changes.map(change => {

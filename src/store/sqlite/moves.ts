@@ -1,20 +1,87 @@
-// Moving runs: one guarded update and one row of history per move, and what ended leaves the outbox.
-import type { MoveOutcome, RunMove, StoredRun, WorkerLease } from '../store.ts'
+// Moving runs: one guarded update and one row of history per move, and what ended leaves the outbox. What a move means
+// for others follows in the same transaction: lanes and queues get room, and runs that depend on it go, end or are held.
+import type { RunFlow } from '../flow.ts'
+import { dependencyLane } from '../flow.ts'
+import { needKey, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
+import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
+import { isActive, type Queues } from './queues.ts'
 import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
 
 const openStates = new Set(['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused'])
 const leasedStates = new Set(['assigned', 'running', 'paused'])
 const restingStates = new Set(['failed', 'timed_out'])
 
+type Limits = Pick<RunRow, 'timeout_at' | 'deadline_at' | 'deadline_name'>
+
+const noLimits: Limits = { timeout_at: null, deadline_at: null, deadline_name: null }
+
+/** The nearest of an attempt's limits. */
+function running(flow: RunFlow, timeout_at: number | null, at: number): Limits {
+  const idle_at = flow.idle_timeout_ms === undefined ? Infinity : at + flow.idle_timeout_ms
+  const nearest = Math.min(timeout_at ?? Infinity, idle_at)
+  if (nearest === Infinity) return noLimits
+  const deadline_name: DeadlineName = nearest === timeout_at ? 'timeout_ms' : 'idle_timeout_ms'
+  return { timeout_at, deadline_at: nearest, deadline_name }
+}
+
+/** The limits of time that hold after a move. Those of a paused run stand still. */
+function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean): Limits {
+  const { timeout_at, deadline_at, deadline_name } = row
+  const kept = { timeout_at, deadline_at, deadline_name }
+  if (move.to === row.state && move.to !== 'running') return kept
+  switch (move.to) {
+    case 'running':
+      if (move.move === 'start') return running(flow, flow.timeout_ms === undefined ? null : move.at + flow.timeout_ms, move.at)
+      if (move.move === 'resume') return running(flow, row.timeout_at === null ? null : row.timeout_at + (move.at - row.updated_at), move.at)
+      return move.move === 'extend' || move.move === 'progress' ? running(flow, row.timeout_at, move.at) : kept
+    case 'paused':
+      return { ...noLimits, timeout_at: row.timeout_at }
+    case 'pending':
+    case 'held':
+    case 'awaiting_approval':
+      return began || flow.max_age_ms === undefined ? noLimits : { ...noLimits, deadline_at: row.created_at + flow.max_age_ms, deadline_name: 'max_age_ms' }
+    case 'assigned':
+    case 'completed':
+    case 'failed':
+    case 'timed_out':
+    case 'cancelled':
+      return noLimits
+  }
+}
+
+/** What a person who releases a run says to the gate that held it. */
+function withoutGate(row: RunRow): Pick<RunRow, 'flow' | 'approved'> {
+  if (row.flow === null || row.held_by === null || row.held_by === 'person') return { flow: row.flow, approved: row.approved }
+  const { budget, depends_on, ...rest } = JSON.parse(row.flow) as RunFlow
+  const kept = {
+    ...rest,
+    ...(row.held_by === 'budget' || budget === undefined ? {} : { budget }),
+    ...(row.held_by === 'dependency' || depends_on === undefined ? {} : { depends_on }),
+  }
+  return { flow: JSON.stringify(kept), approved: row.held_by === 'approval' ? 1 : row.approved }
+}
+
+function withoutOrder(flow: string | null): string | null {
+  if (flow === null) return null
+  const { order: _, ...rest } = JSON.parse(flow) as RunFlow
+  return JSON.stringify(rest)
+}
+
 /** The row as it is to be after the move. */
 function moved(row: RunRow, move: RunMove): RunRow {
   const keepsLease = leasedStates.has(move.to)
   const not_before = move.not_before ?? row.not_before
   const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
+  const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
+  const released = move.move === 'release' ? withoutGate(row) : row
+  const away = isActive(row.state) && move.to === 'pending' && row.need !== null
   return {
     ...row,
     state: move.to,
+    // Whoever gives a run back that was found by its capabilities leaves it to the others too.
+    bot_id: away ? needKey(JSON.parse(row.need!) as Need) : row.bot_id,
+    queue: away && row.queue === row.bot_id ? '' : row.queue,
     ready: not_before <= move.at ? 1 : 0,
     not_before,
     attempt: counted,
@@ -26,7 +93,14 @@ function moved(row: RunRow, move: RunMove): RunRow {
     error: move.error === undefined ? row.error : move.error,
     result: move.result === undefined ? row.result : move.result,
     updated_at: move.touch === undefined ? move.at : row.updated_at,
-    finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? move.at : null,
+    finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? (row.finished_at ?? move.at) : null,
+    ...(flow === null ? noLimits : limitsAfter(row, flow, move, counted > 0)),
+    flow: move.skip_order === true ? withoutOrder(row.flow) : released.flow,
+    approved: move.approve === true ? 1 : released.approved,
+    denials: row.denials + (move.deny === true ? 1 : 0),
+    parked_on: move.to === row.state && move.skip_order !== true ? row.parked_on : null,
+    held_by: move.to === 'held' ? (move.held_by ?? 'person') : null,
+    pause_requested: keepsLease ? Number(move.pause_requested ?? row.pause_requested === 1) : 0,
   }
 }
 
@@ -44,7 +118,9 @@ function statements(db: Db) {
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
   const update = db.prepare(
     `UPDATE outbox SET state = :state, ready = :ready, not_before = :not_before, attempt = :attempt, attempt_base = :attempt_base, steps = steps + 1,
-       cancel_requested = :cancel_requested, lease_token = :lease_token, lease_until = :lease_until, error = :error, result = :result, updated_at = :updated_at, finished_at = :finished_at
+       cancel_requested = :cancel_requested, lease_token = :lease_token, lease_until = :lease_until, error = :error, result = :result, updated_at = :updated_at, finished_at = :finished_at,
+       bot_id = :bot_id, queue = :queue, timeout_at = :timeout_at, deadline_at = :deadline_at, deadline_name = :deadline_name, flow = :flow, approved = :approved, denials = :denials,
+       parked_on = :parked_on, held_by = :held_by, pause_requested = :pause_requested
      WHERE seq = :seq AND state = :from AND lease_token IS :seen_token`,
   )
   const copy = db.prepare(
@@ -58,20 +134,32 @@ function statements(db: Db) {
   const attempt = db.prepare('INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
   const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
-  return { workers, live, archived, eventId, update, copy, remove, history, attempt, leased }
+  const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
+  const dependents = db.prepare<[number], number>('SELECT run_seq FROM run_dependency WHERE on_seq = ?').pluck()
+  const met = db.prepare('DELETE FROM run_dependency WHERE run_seq = ? AND on_seq = ?')
+  const stillDepends = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
+  const forgetDependencies = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
+  return { workers, live, archived, eventId, update, copy, remove, history, attempt, leased, liveBySeq, dependents, met, stillDepends, forgetDependencies }
 }
 
 export class Moving {
   readonly #sql: ReturnType<typeof statements>
+  readonly #lanes: Lanes
+  readonly #queues: Queues
+  /** by how much moves that followed from others changed the count of open runs */
+  #followedDelta = 0
 
-  constructor(db: Db) {
+  constructor(db: Db, lanes: Lanes, queues: Queues) {
     this.#sql = statements(db)
+    this.#lanes = lanes
+    this.#queues = queues
   }
 
   /** Makes moves, each for itself; also answers by how much the count of open runs changed. */
   move(moves: RunMove[]): { outcomes: MoveOutcome[]; openDelta: number } {
+    this.#followedDelta = 0
     const outcomes = moves.map(each => this.#one(each))
-    return { outcomes, openDelta: moves.reduce((sum, each, index) => sum + openDelta(each, outcomes[index]!), 0) }
+    return { outcomes, openDelta: moves.reduce((sum, each, index) => sum + openDelta(each, outcomes[index]!), this.#followedDelta) }
   }
 
   /** What workers hold: it is theirs whatever becomes of the router. */
@@ -99,25 +187,7 @@ export class Moving {
 
   #write(row: RunRow, next: RunRow, move: RunMove): boolean {
     if (move.archive !== true) {
-      return (
-        this.#sql.update.run({
-          seq: row.seq,
-          from: row.state,
-          seen_token: row.lease_token,
-          state: next.state,
-          ready: next.ready,
-          not_before: next.not_before,
-          attempt: next.attempt,
-          attempt_base: next.attempt_base,
-          cancel_requested: next.cancel_requested,
-          lease_token: next.lease_token,
-          lease_until: next.lease_until,
-          error: next.error,
-          result: next.result,
-          updated_at: next.updated_at,
-          finished_at: next.finished_at,
-        }).changes === 1
-      )
+      return this.#sql.update.run({ ...next, from: row.state, seen_token: row.lease_token }).changes === 1
     }
     if (this.#sql.remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
     this.#sql.copy.run({ ...next, cancel_requested: 0 })
@@ -136,7 +206,8 @@ export class Moving {
     const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
-    if (!move.from.includes(row.state) || !tokenFits || !isLate) return { kind: 'refused', run: this.#answer(row, false) }
+    const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
+    if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
@@ -144,6 +215,54 @@ export class Moving {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
       this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)
     }
+    this.#follow(row, next, move)
     return { kind: 'moved', run: this.#answer(next, move.archive === true) }
+  }
+
+  /** What a move means for others. */
+  #follow(row: RunRow, next: RunRow, move: RunMove): void {
+    const ended = move.archive === true || restingStates.has(next.state)
+    if (row.state !== next.state) {
+      this.#queues.add(row.queue, row.state, -1)
+      if (!ended) this.#queues.add(next.queue, next.state, 1)
+    }
+    if (next.state === 'pending' && next.parked_on === null) this.#lanes.due.add(next.bot_id)
+    if (row.flow !== null && move.touch === undefined) this.#followLanes(row, next, move, ended)
+    if (!ended) return
+    if (move.archive === true) this.#sql.forgetDependencies.run(row.seq)
+    for (const seq of this.#sql.dependents.all(row.seq)) this.#tell(seq, row, next, move.at)
+  }
+
+  #followLanes(row: RunRow, next: RunRow, move: RunMove, ended: boolean): void {
+    const flow = JSON.parse(row.flow!) as RunFlow
+    if (restingStates.has(row.state) && !ended) this.#lanes.enter(row.seq, flow)
+    const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
+    this.#lanes.moved(row.seq, flow, { active: isActive(next.state), open: !ended, ordered }, move.at)
+    // Only a person releases a run from what it depends on.
+    if (move.move === 'release' && row.held_by === 'dependency') this.#sql.forgetDependencies.run(row.seq)
+  }
+
+  /** Tells a run that one which it depends on has ended. */
+  #tell(seq: number, ended: RunRow, as: RunRow, at: number): void {
+    const row = this.#sql.liveBySeq.get(seq)
+    const run_id = row === undefined ? '' : idText(row.id)
+    if (row === undefined || row.flow === null) return
+    if (as.state === 'completed') {
+      this.#sql.met.run(seq, ended.seq)
+      if (this.#sql.stillDepends.get(seq) !== undefined) return
+      if (row.state === 'held' && row.held_by === 'dependency')
+        this.#also({ run_id, move: 'release', from: ['held'], to: 'pending', at, error: null, reason: 'what it depends on has completed' })
+      else this.#lanes.release(seq, dependencyLane, at)
+      return
+    }
+    const { depends_on } = JSON.parse(row.flow) as RunFlow
+    const reason = `run ${idText(ended.id)} of trigger ${ended.trigger_id}, which it depends on, ended ${as.state}`
+    const common = { run_id, at, reason, error: reason }
+    if (depends_on?.on_failed === 'hold') this.#also({ ...common, move: 'hold', from: ['pending'], to: 'held', held_by: 'dependency' })
+    else this.#also({ ...common, move: 'cancel', from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true })
+  }
+
+  #also(move: RunMove): void {
+    this.#followedDelta += openDelta(move, this.#one(move))
   }
 }

@@ -1,5 +1,5 @@
 // What the router's thread and the two database threads say to each other.
-import type { AcceptLimits, NewEvent, RunMove, RetentionLimits, StartAnswer } from '../store.ts'
+import type { AcceptLimits, BotStatus, NewEvent, RunMove, RetentionLimits, StartAnswer } from '../store.ts'
 import type { Store } from '../store.ts'
 
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
@@ -12,6 +12,9 @@ export type WriteOp =
   | { op: 'replay'; args: Parameters<Store['replay']> }
   | { op: 'write'; args: Parameters<Store['write']> }
   | { op: 'retain'; limits: RetentionLimits }
+  | { op: 'set_paused'; reason: string | null }
+  | { op: 'set_bot_status'; args: [BotStatus, number] }
+  | { op: 'queue_counts' }
   | { op: 'ping' }
 
 export interface WriteBatch {
@@ -25,14 +28,14 @@ export type WriteResult = { ok: true; value: unknown } | { ok: false; full: bool
 export type WriterMessage =
   | { kind: 'started'; answer: StartAnswer }
   | { kind: 'refused'; exitCode: number; message: string }
-  /** One list for each batch, in the order of the batches. */
-  | { kind: 'results'; groups: WriteResult[][] }
+  /** One list for each batch, in the order of the batches; due: bots (and needs) whose runs may go now. */
+  | { kind: 'results'; groups: WriteResult[][]; due: string[] }
   /** The storage cannot be trusted any more: the process must end. */
   | { kind: 'fatal'; code: string; message: string }
 
 export interface ReadRequest {
   call: number
-  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion' | 'triggerVersions'
+  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion' | 'triggerVersions' | 'stuck'
   args: unknown[]
 }
 

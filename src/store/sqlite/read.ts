@@ -1,6 +1,6 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
 import { statSync } from 'node:fs'
-import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts } from '../store.ts'
+import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
 import type { Db } from './open.ts'
 import {
   eventColumns,
@@ -17,6 +17,9 @@ import {
 } from './rows.ts'
 
 type Params = (string | number | Buffer)[]
+
+/** Order keys that one look for stuck ones goes through. */
+const mostOrders = 10_000
 
 /** A page of the log as SQL; exported so that a test can show the plan of every shape. */
 export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq: number | null): { sql: string; params: Params } {
@@ -57,6 +60,7 @@ export function runPageSql(page: RunPage, eventSeq: number | null): { sql: strin
   if (page.bot_id !== undefined) add(`${eventSeq === null && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
   // As a literal, so that the partial indexes over states serve it; the contract has checked it to be a state's name.
   if (page.state !== undefined && /^[a-z_]+$/.test(page.state)) common.push(`state = '${page.state}'`)
+  if (page.queue !== undefined) add('queue = ?', page.queue)
   if (page.after !== null) add('seq < ?', page.after)
   const part = (table: string, extra?: string): string => {
     const conditions = extra === undefined ? common : [...common, extra]
@@ -79,6 +83,7 @@ function statements(db: Db) {
   const runById = db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
     `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
   )
+  const eventsOf = db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck()
   const historyOf = db.prepare<[number], HistoryRow>(
     'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
   )
@@ -87,7 +92,8 @@ function statements(db: Db) {
   )
   const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
   const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')
-  return { eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+  const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
+  return { eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
 }
 
 function fileBytes(path: string): number {
@@ -119,7 +125,8 @@ export class Reading {
   }
 
   #shown(row: RunRow & { archived: number }): StoredRun {
-    return storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+    const run = storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+    return run.flow?.batch === undefined ? run : { ...run, event_count: this.#sql.eventsOf.get(row.seq)! }
   }
 
   event(id: string): StoredEvent | null {
@@ -156,6 +163,23 @@ export class Reading {
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {
     const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
     return row === undefined ? null : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
+  }
+
+  /** Orders of a queue whose first run is dead, held, or waits for another try, with runs behind it. */
+  stuck(queue: string, limit: number): StuckOrder[] {
+    const prefix = `order:${queue}:`
+    const rows = this.#db
+      .prepare<[string, string, number], { lane: string; head: number; members: number }>(
+        'SELECT lane, min(run_seq) AS head, count(*) AS members FROM run_lane WHERE lane >= ? AND lane < ? GROUP BY lane HAVING members > 1 LIMIT ?',
+      )
+      .all(prefix, `order:${queue};`, mostOrders)
+    const stuck = rows.flatMap(({ lane, head, members }) => {
+      const row = this.#sql.liveBySeq.get(head)
+      const isStuck = row !== undefined && (['failed', 'timed_out', 'held'].includes(row.state) || (row.state === 'pending' && row.ready === 0))
+      if (!isStuck) return []
+      return [{ order_key: lane.slice(prefix.length), run_id: idText(row.id), state: row.state, waiting: members - 1, since: row.updated_at, error: row.error }]
+    })
+    return stuck.slice(0, limit)
   }
 
   sourceStats(): { source_id: string; events: number; last_event_at: number }[] {

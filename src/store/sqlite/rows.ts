@@ -1,6 +1,7 @@
 // How records and rows turn into one another.
-import type { Causation, Decision, RunState } from '../../contract/types.ts'
-import type { BodyFormat, EventLine, StoredEvent, StoredRun } from '../store.ts'
+import type { Assignment, Causation, Decision, RunState } from '../../contract/types.ts'
+import type { RunFlow } from '../flow.ts'
+import type { BodyFormat, DeadlineName, EventLine, HeldBy, Need, StoredEvent, StoredRun } from '../store.ts'
 
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
@@ -16,16 +17,18 @@ export function hash48(sha256: Buffer): number {
   return sha256.readUIntBE(0, 6)
 }
 
-/** Decisions as a column: [trigger, version, outcome], without the names. */
+/** Decisions as a column: [trigger, version, outcome], and the run that took its part, without the names. */
 export function decisionsText(decisions: Decision[]): string | null {
   if (decisions.length === 0) return null
-  return JSON.stringify(decisions.map(({ trigger_id, trigger_version, outcome }) => [trigger_id, trigger_version, outcome]))
+  return JSON.stringify(
+    decisions.map(({ trigger_id, trigger_version, outcome, run_id }) => [trigger_id, trigger_version, outcome, ...(run_id === undefined ? [] : [run_id])]),
+  )
 }
 
 export function decisionsOf(text: string | null): Decision[] {
   if (text === null) return []
-  const rows = JSON.parse(text) as [string, number, Decision['outcome']][]
-  return rows.map(([trigger_id, trigger_version, outcome]) => ({ trigger_id, trigger_version, outcome }))
+  const rows = JSON.parse(text) as [string, number, Decision['outcome'], string?][]
+  return rows.map(([trigger_id, trigger_version, outcome, run_id]) => ({ trigger_id, trigger_version, outcome, ...(run_id === undefined ? {} : { run_id }) }))
 }
 
 export const eventLineColumns =
@@ -110,6 +113,19 @@ export const runColumnNames = [
   'created_at',
   'updated_at',
   'finished_at',
+  'queue',
+  'need',
+  'assignment',
+  'allowed_tools',
+  'flow',
+  'parked_on',
+  'held_by',
+  'timeout_at',
+  'deadline_at',
+  'deadline_name',
+  'pause_requested',
+  'approved',
+  'denials',
 ] as const
 export const runColumns = runColumnNames.join(', ')
 
@@ -137,6 +153,23 @@ export interface RunRow {
   created_at: number
   updated_at: number
   finished_at: number | null
+  queue: string
+  need: string | null
+  assignment: string | null
+  allowed_tools: string | null
+  flow: string | null
+  parked_on: string | null
+  held_by: HeldBy | null
+  timeout_at: number | null
+  deadline_at: number | null
+  deadline_name: DeadlineName | null
+  pause_requested: number
+  approved: number
+  denials: number
+}
+
+function parsedOrNull(text: string | null): unknown {
+  return text === null ? null : JSON.parse(text)
 }
 
 export function storedRun(row: RunRow, event_id: string, archived: boolean): StoredRun {
@@ -147,6 +180,7 @@ export function storedRun(row: RunRow, event_id: string, archived: boolean): Sto
     trigger_id: row.trigger_id,
     trigger_version: row.trigger_version,
     bot_id: row.bot_id,
+    queue: row.queue === '' && !row.bot_id.startsWith('?') ? row.bot_id : row.queue,
     workflow_id: row.workflow_id,
     state: row.state,
     dead: !archived && (row.state === 'failed' || row.state === 'timed_out'),
@@ -156,11 +190,23 @@ export function storedRun(row: RunRow, event_id: string, archived: boolean): Sto
     attempt_base: row.attempt_base,
     not_before: row.not_before,
     cancel_requested: row.cancel_requested === 1,
+    pause_requested: row.pause_requested === 1,
     lease_token: row.lease_token,
     error: row.error,
     result: row.result,
     created_at: row.created_at,
     updated_at: row.updated_at,
     finished_at: row.finished_at,
+    need: parsedOrNull(row.need) as Need | null,
+    assignment: parsedOrNull(row.assignment) as Assignment | null,
+    allowed_tools: parsedOrNull(row.allowed_tools) as string[] | null,
+    flow: parsedOrNull(row.flow) as RunFlow | null,
+    parked_on: row.parked_on,
+    held_by: row.held_by,
+    timeout_at: row.timeout_at,
+    deadline_at: row.deadline_at,
+    deadline_name: row.deadline_name,
+    approved: row.approved === 1,
+    denials: row.denials,
   }
 }

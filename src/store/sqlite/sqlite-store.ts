@@ -24,6 +24,7 @@ export interface SqliteStoreOptions {
 }
 
 export class SqliteStore implements Store {
+  onDue: (bot_ids: string[]) => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
   #reader: Worker | undefined
@@ -45,8 +46,10 @@ export class SqliteStore implements Store {
     writer.on('message', (message: WriterMessage) => {
       if (message.kind === 'started') resolve(message.answer)
       else if (message.kind === 'refused') reject(new ExitError(message.exitCode, message.message))
-      else if (message.kind === 'results') for (const results of message.groups) this.#settle(results)
-      else this.#fail(`${message.code}: ${message.message}`)
+      else if (message.kind === 'results') {
+        for (const results of message.groups) this.#settle(results)
+        if (message.due.length > 0) this.onDue(message.due)
+      } else this.#fail(`${message.code}: ${message.message}`)
     })
     writer.on('error', error => {
       reject(error)
@@ -174,6 +177,10 @@ export class SqliteStore implements Store {
   replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
   write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
   retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
+  setPaused = (reason: string | null): Promise<void> => this.#call({ op: 'set_paused', reason })
+  setBotStatus = (...args: Parameters<Store['setBotStatus']>): Promise<void> => this.#call({ op: 'set_bot_status', args })
+  queueCounts = (): ReturnType<Store['queueCounts']> => this.#call({ op: 'queue_counts' })
+  stuck = (...args: Parameters<Store['stuck']>): ReturnType<Store['stuck']> => this.#read('stuck', ...args)
   ping = async (): Promise<void> => {
     await this.#call({ op: 'ping' })
   }

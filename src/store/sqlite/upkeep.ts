@@ -1,6 +1,8 @@
 // Checkpoints, run by ourselves because SQLite tells nobody when an automatic one fails, and retention in slices.
 import { statSync } from 'node:fs'
+import type { RunFlow } from '../flow.ts'
 import type { RetentionLimits } from '../store.ts'
+import type { Lanes } from './lanes.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
 import { decisionsOf } from './rows.ts'
 
@@ -62,23 +64,29 @@ export interface Retaining {
 }
 
 /** Events go with everything of theirs, oldest first, and never while one of their runs is open or dead in time. */
-export function retaining(db: Db): Retaining {
+export function retaining(db: Db, lanes: Lanes): Retaining {
   const meta = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck()
   const setMeta = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)')
   const oldest = db.prepare<
     [number, number],
     { seq: number; received_at: number; decisions: string | null; delivery_hash: number | null; body_hash: number | null }
   >('SELECT seq, received_at, decisions, delivery_hash, body_hash FROM event WHERE seq > ? ORDER BY seq LIMIT ?')
-  const expireDead = db.prepare<[number, number], { seq: number; id: Buffer }>(
-    "SELECT seq, id FROM outbox INDEXED BY outbox_died WHERE state IN ('failed', 'timed_out') AND finished_at < ? ORDER BY finished_at LIMIT ?",
+  const expireDead = db.prepare<[number, number], { seq: number; flow: string | null }>(
+    "SELECT seq, flow FROM outbox INDEXED BY outbox_died WHERE state IN ('failed', 'timed_out') AND finished_at < ? ORDER BY finished_at LIMIT ?",
   )
   const deleteLive = db.prepare('DELETE FROM outbox WHERE seq = ?')
   // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
-  const held = db.prepare('SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ? LIMIT 1')
+  const held = db.prepare(
+    `SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ?
+     UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ? LIMIT 1`,
+  )
+  const forgetBatch = db.prepare('DELETE FROM run_event WHERE event_seq = ?')
   const endedRuns = db.prepare<[number], number>('SELECT seq FROM run_archive WHERE event_seq = ?').pluck()
   const deleteEnded = db.prepare('DELETE FROM run_archive WHERE seq = ?')
   const deleteHistory = db.prepare('DELETE FROM run_history WHERE run_seq = ?')
   const deleteAttempts = db.prepare('DELETE FROM attempt WHERE run_seq = ?')
+  const forgetDependencies = db.prepare('DELETE FROM run_dependency WHERE run_seq = ? OR on_seq = ?')
+  const forgetEvents = db.prepare('DELETE FROM run_event WHERE run_seq = ?')
   const deleteDecision = db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?')
   const forgetDelivery = db.prepare('DELETE FROM delivery_index WHERE hash = ? AND event_seq = ?')
   const forgetBody = db.prepare('DELETE FROM body_index WHERE hash = ? AND event_seq = ?')
@@ -87,6 +95,8 @@ export function retaining(db: Db): Retaining {
   function deleteRunTrail(runSeq: number): void {
     deleteHistory.run(runSeq)
     deleteAttempts.run(runSeq)
+    forgetDependencies.run(runSeq, runSeq)
+    forgetEvents.run(runSeq)
   }
 
   return {
@@ -95,6 +105,7 @@ export function retaining(db: Db): Retaining {
       for (const row of dead) {
         deleteLive.run(row.seq)
         deleteRunTrail(row.seq)
+        if (row.flow !== null) lanes.moved(row.seq, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, limits.now)
       }
       // An event that is held back by an open run is passed over and met again in the next round.
       const passed = meta.get('retention_passed_seq') ?? 0
@@ -104,7 +115,7 @@ export function retaining(db: Db): Retaining {
       const rows = looked.filter(row => row.received_at < before)
       let events = 0
       for (const row of rows) {
-        if (held.get(row.seq, row.seq, before) !== undefined) continue
+        if (held.get(row.seq, row.seq, before, row.seq) !== undefined) continue
         for (const runSeq of endedRuns.all(row.seq)) {
           deleteEnded.run(runSeq)
           deleteRunTrail(runSeq)
@@ -112,6 +123,7 @@ export function retaining(db: Db): Retaining {
         for (const decision of decisionsOf(row.decisions)) deleteDecision.run(decision.trigger_id, row.seq)
         if (row.delivery_hash !== null) forgetDelivery.run(row.delivery_hash, row.seq)
         if (row.body_hash !== null) forgetBody.run(row.body_hash, row.seq)
+        forgetBatch.run(row.seq)
         deleteEvent.run(row.seq)
         events++
       }

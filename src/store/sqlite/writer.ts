@@ -5,15 +5,10 @@
 // fsync) is there a short wait for more, at most 2 ms or a fifth of a commit: it gains 20-61 % there.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { ExitError, exitCodes } from '../../errors.ts'
-import type { NewEvent, StartAnswer } from '../store.ts'
-import { Accepting } from './accept.ts'
-import { claiming } from './claim.ts'
-import { definitionTables } from './definitions.ts'
-import { Moving } from './moves.ts'
 import { asDamage, databasePath, openWriter, takeLock, type Db } from './open.ts'
-import type { PackedEvent, WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
-import { connectionFacts } from './read.ts'
-import { checkpointing, retaining } from './upkeep.ts'
+import type { WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
+import { checkpointing } from './upkeep.ts'
+import { Work } from './work.ts'
 
 const port = parentPort!
 const { stateDir, now } = workerData as WorkerStart
@@ -27,10 +22,6 @@ const gatherFromMs = 1
 
 function say(message: WriterMessage): void {
   port.postMessage(message)
-}
-
-function unpacked(event: PackedEvent, bodies: ArrayBuffer): NewEvent {
-  return { ...event, body: new Uint8Array(bodies, event.body_at, event.body_length) }
 }
 
 /** After a failed write or fsync SQLite would go on as if nothing had been; what is on the disk is unknown. */
@@ -55,72 +46,15 @@ function guarded(work: () => void): void {
   }
 }
 
-/** What one operation does inside the transaction of its group. */
-function performing(db: Db): { perform(operation: WriteOp, bodies: ArrayBuffer): unknown; rolledBack(): void; start(): StartAnswer } {
-  const accept = new Accepting(db)
-  const claim = claiming(db)
-  const moves = new Moving(db)
-  const definitions = definitionTables(db)
-  const retain = retaining(db)
-  const ping = db.prepare('SELECT count(*) FROM meta').pluck()
-  const waiting = db.prepare<[], string>("SELECT DISTINCT bot_id FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND ready = 1").pluck()
-
-  return {
-    perform(operation, bodies) {
-      switch (operation.op) {
-        case 'accept':
-          return accept.accept(
-            operation.events.map(event => unpacked(event, bodies)),
-            operation.limits,
-          )
-        case 'claim':
-          return claim.claim(...operation.args)
-        case 'move': {
-          const { outcomes, openDelta } = moves.move(operation.moves)
-          accept.adjustOpenRuns(openDelta)
-          return outcomes
-        }
-        case 'replay':
-          return accept.replay(...operation.args)
-        case 'write':
-          return definitions.write(...operation.args)
-        case 'retain':
-          return retain.retain(operation.limits)
-        case 'ping':
-          ping.get()
-          return connectionFacts(db)
-      }
-    },
-    rolledBack: () => accept.rolledBack(),
-    start() {
-      const putBack = (): number => {
-        accept.catchUp()
-        return moves.recover(now)
-      }
-      const recovered = db.transaction(putBack).immediate()
-      accept.recount()
-      return {
-        definitions: definitions.load(),
-        recovered,
-        worker_leases: moves.workerLeases(),
-        open_runs: accept.openRuns,
-        waiting_bots: waiting.all(),
-        next_due_at: claim.nextDueAt(),
-        facts: { ...connectionFacts(db), database_bytes: 0, wal_bytes: 0 },
-      }
-    },
-  }
-}
-
 /** Groups of batches as transactions. */
 class Groups {
   readonly #db: Db
-  readonly #work: ReturnType<typeof performing>
+  readonly #work: Work
   readonly #begin
   readonly #commit
   readonly #rollback
 
-  constructor(db: Db, work: ReturnType<typeof performing>) {
+  constructor(db: Db, work: Work) {
     this.#db = db
     this.#work = work
     this.#begin = db.prepare('BEGIN IMMEDIATE')
@@ -178,7 +112,7 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
 }
 
 function serve(db: Db, lock: Db): void {
-  const work = performing(db)
+  const work = new Work(db)
   const groups = new Groups(db, work)
   const checkpoint = checkpointing(db)
   const nothing = new Int32Array(new SharedArrayBuffer(4))
@@ -188,7 +122,8 @@ function serve(db: Db, lock: Db): void {
 
   function write(batches: WriteBatch[]): void {
     const begun = performance.now()
-    say({ kind: 'results', groups: groups.write(batches) })
+    const results = groups.write(batches)
+    say({ kind: 'results', groups: results, due: work.due() })
     commitMs += (performance.now() - begun - commitMs) * 0.2
     lastBatches = batches.length
     checkpoint.wrote(batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.length * 8192, 0))
@@ -206,7 +141,7 @@ function serve(db: Db, lock: Db): void {
     port.close()
   }
 
-  say({ kind: 'started', answer: work.start() })
+  say({ kind: 'started', answer: work.start(now) })
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
     if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))

@@ -1,0 +1,131 @@
+// Everything between the outbox and the bots, put together: the kinds of bots, the dispatcher, the workers' desk, the
+// fleet, the supervisor, and what people may do to runs.
+import type { Bot, Config, QueueInput, Trigger } from '../contract/types.ts'
+import type { ReadSecret } from '../secrets.ts'
+import type { StartAnswer, Store } from '../store/store.ts'
+import { permittedTools } from '../tools.ts'
+import type { AttemptOptions } from './attempt.ts'
+import { commandBot } from './bots/command.ts'
+import { Exchanges } from './bots/exchange.ts'
+import { httpBot } from './bots/http.ts'
+import { unixRpcBot } from './bots/unix-rpc.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { Egress } from './egress.ts'
+import { Fleet } from './fleet.ts'
+import { PullDesk } from './pull-desk.ts'
+import { RunController } from './run-control.ts'
+import { Supervisor } from './supervisor.ts'
+import { wakeCall } from './wake.ts'
+
+/** How long a sleeper that could not be woken is left alone. */
+const wakePauseMs = 60_000
+
+export interface DeliveryOptions extends Pick<AttemptOptions, 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug'> {
+  config: Config
+  store: Store
+  bots: ReadonlyMap<string, Bot>
+  queues: ReadonlyMap<string, QueueInput>
+  egress: Egress
+  readSecret: ReadSecret
+  env: Record<string, string | undefined>
+  /** random bytes as text of an encoding */
+  makeToken: (encoding: 'hex' | 'base64url') => string
+  /** Both write a definition, and make it count. */
+  disableBot: (bot_id: string, reason: string) => Promise<void>
+  pauseQueue: (queue: string, reason: string) => Promise<void>
+  log: (event: string, fields: Record<string, unknown>) => void
+}
+
+export interface DeliveryParts {
+  dispatcher: Dispatcher
+  workers: PullDesk
+  fleet: Fleet
+  runs: RunController
+  /** what the bot of a trigger's run may use, as far as it is known which bot that is */
+  tools: (trigger: Trigger) => string[] | undefined
+  /** What stands from before, taken up before anybody can say a word about a lease. */
+  hold(opened: StartAnswer): void
+  /** Gives out nothing more, lets attempts end within the grace, and ends the rest. */
+  stop(): Promise<void>
+}
+
+function botKinds({ config, egress, readSecret, env, render, now }: DeliveryOptions): AttemptOptions['kinds'] {
+  const exchanges = new Exchanges(egress, config.max_response_bytes)
+  return {
+    http: httpBot({ exchanges, readSecret, now }),
+    unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
+    command: commandBot({ env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
+  }
+}
+
+export function deliveryParts(options: DeliveryOptions): DeliveryParts {
+  const { config, store, bots, queues, now, log, logBug, makeToken } = options
+  const kinds = botKinds(options)
+  const attempt: AttemptOptions = {
+    ...options,
+    kinds,
+    bot: id => bots.get(id),
+    tools: (allowed, bot) => permittedTools(allowed, bot.tools, config.denied_tools)!,
+    defaults: config,
+  }
+  const common = { store, bots, attempt, now, log, logBug }
+  const supervisor = new Supervisor({ ...common, pauseQueue: options.pauseQueue, dueAt: time => dispatcher.dueAt(time) })
+  const fleet = new Fleet({
+    ...common,
+    queuePaused: id => queues.get(id)?.paused === true,
+    callWake: wakeCall(kinds, config),
+    wakePauseMs,
+    changed: id => dispatcher.wake([id]),
+  })
+  const dispatcher: Dispatcher = new Dispatcher({
+    ...common,
+    config,
+    fleet,
+    makeToken: () => makeToken('base64url'),
+    disableBot: options.disableBot,
+    wakeWorkers: id => workers.wake(id),
+    workerLoad: id => workers.load(id),
+    onClaimed: answer => supervisor.take(answer),
+  })
+  const workers = new PullDesk({
+    ...common,
+    fleet,
+    makeToken: () => makeToken('hex'),
+    note: (answer, asked) => dispatcher.note(answer, asked),
+    wakes: () => dispatcher.wakes,
+    needs: () => dispatcher.needs(),
+    paused: () => dispatcher.paused !== null,
+    dueAt: time => dispatcher.dueAt(time),
+    becameDue: ids => dispatcher.wake(ids),
+  })
+  store.onDue = ids => dispatcher.wake(ids)
+  const runs = new RunController({
+    ...common,
+    config,
+    queues,
+    fleet,
+    dispatcher,
+    workers,
+    supervisor,
+    signal: (run, paused) => kinds.command.pause!(run.id, run.attempt, paused),
+  })
+  return {
+    dispatcher,
+    workers,
+    fleet,
+    runs,
+    tools: ({ action }) => permittedTools(action.allowed_tools, bots.get(action.bot_id ?? '')?.tools, config.denied_tools),
+    hold({ bot_status, worker_leases }) {
+      fleet.start(bot_status)
+      workers.start(worker_leases)
+    },
+    async stop() {
+      workers.stop()
+      fleet.stop()
+      // Commands that are told to end have their own grace within this one.
+      await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
+      await supervisor.stop()
+      await Promise.all(Object.values(kinds).map(kind => kind.stop()))
+    },
+  }
+}

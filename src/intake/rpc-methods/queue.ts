@@ -1,0 +1,80 @@
+// queue.*
+import type { Queue, QueueInput } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import type { Stamp } from '../../store/store.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { notFound, pageById, shownRun, writeDefinitions, type Context } from './context.ts'
+
+const mostStuck = 50
+const unwritten: Stamp = { version: 0, created_at: 0, updated_at: 0 }
+
+export function queueMethods(context: Context): Pick<Handlers, `queue.${string}` & keyof Handlers> {
+  const { registry, store, now, runs } = context
+
+  async function counts(): Promise<Map<string, { waiting: number; active: number }>> {
+    return new Map((await store.queueCounts()).map(({ queue, ...count }) => [queue, count]))
+  }
+
+  function shown(queue: QueueInput & Stamp, counted: Map<string, { waiting: number; active: number }>): Queue {
+    return { ...queue, paused: queue.paused ?? false, waiting: 0, active: 0, ...counted.get(queue.id) }
+  }
+
+  /** A queue that was written, or that a bot or runs have by its name. Throws Fault not_found. */
+  async function found(id: string): Promise<QueueInput & Stamp> {
+    const written = registry.queues.get(id)
+    if (written !== undefined) return written
+    if (registry.bots.has(id) || (await counts()).has(id)) return { id, ...unwritten }
+    throw notFound('queue', id, 'queue.list')
+  }
+
+  async function write(queue: QueueInput, version: number | undefined): Promise<{ queue: Queue }> {
+    await writeDefinitions(context, [{ noun: 'queue', id: queue.id, definition: queue, version, at: now() }])
+    return { queue: shown(registry.queues.get(queue.id)!, await counts()) }
+  }
+
+  function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: QueueInput & Stamp): QueueInput {
+    return input
+  }
+
+  return {
+    'queue.put': ({ queue, version }) => write(queue, version),
+    async 'queue.get'({ queue_id }) {
+      const queue = await found(queue_id)
+      const stuck = await store.stuck(queue_id, mostStuck)
+      const shownStuck = stuck.map(({ error, ...each }) => ({ ...each, ...(error === null ? {} : { error }) }))
+      return { queue: { ...shown(queue, await counts()), stuck: shownStuck } }
+    },
+    async 'queue.list'({ limit, cursor }) {
+      const counted = await counts()
+      const names = new Set([...registry.queues.keys(), ...registry.bots.keys(), ...counted.keys()].filter(id => id !== ''))
+      const all = [...names].map(id => shown(registry.queues.get(id) ?? { id, ...unwritten }, counted))
+      const { page, next_cursor } = pageById(all, limit, cursor)
+      return { queues: page, ...(next_cursor === undefined ? {} : { next_cursor }) }
+    },
+    async 'queue.delete'({ queue_id, version }) {
+      const queue = registry.queues.get(queue_id)
+      if (queue === undefined) throw notFound('queue', queue_id, 'queue.list')
+      const users = [...registry.triggers.values()].filter(trigger => trigger.policy.queue === queue_id).map(trigger => trigger.id)
+      if (users.length > 0)
+        throw new Fault('conflict', `${users.length} triggers use queue ${queue_id} (${users.slice(0, 5).join(', ')}); change or delete them first`)
+      await writeDefinitions(context, [{ noun: 'queue', id: queue_id, definition: null, version: version ?? queue.version, at: now() }])
+      return { queue: shown(queue, new Map()) }
+    },
+    async 'queue.pause'({ queue_id, reason }) {
+      const { paused_reason: _, ...queue } = inputOf(await found(queue_id))
+      return write({ ...queue, paused: true, ...(reason === undefined ? {} : { paused_reason: reason }) }, undefined)
+    },
+    async 'queue.resume'({ queue_id }) {
+      const present = await found(queue_id)
+      if (present.paused !== true) return { queue: shown(present, await counts()) }
+      const { paused_reason: _, paused: __, ...queue } = inputOf(present)
+      return write(queue, undefined)
+    },
+    async 'queue.skip'({ queue_id, order_key }) {
+      const stuck = (await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)).find(each => each.order_key === order_key)
+      if (stuck === undefined)
+        throw new Fault('not_found', `queue ${queue_id} has no stuck order key ${JSON.stringify(order_key)}; queue.get lists those that are`)
+      return { run: shownRun(context, await runs.skip(stuck.run_id)) }
+    },
+  }
+}

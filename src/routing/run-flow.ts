@@ -1,0 +1,92 @@
+// A run as its trigger makes it for an event: where it waits, for whom, and the gates that it carries, keys rendered.
+import { hash } from 'node:crypto'
+import type { Policy, Trigger } from '../contract/types.ts'
+import { needKey, type NewRun } from '../store/store.ts'
+import type { RateGate, RunFlow } from '../store/flow.ts'
+import { renderKey } from './inputs.ts'
+
+const hourMs = 3_600_000
+const longestKey = 200
+const defaultApprovalMs = 60_000
+
+/** The lowest priority: replays go after everything that is happening now. */
+const replayPriority = -100
+
+/** Reads an event as templates see it; asked only where a key is. */
+export type Scope = () => unknown
+
+/** What shares a limit, as part of a lane's name: long ones by their hash. */
+function keyText(template: string | undefined, scope: Scope): string {
+  if (template === undefined) return ''
+  const text = renderKey(template, scope())
+  return text.length <= longestKey ? text : `${text.slice(0, longestKey - 33)}~${hash('sha256', text).slice(0, 32)}`
+}
+
+/** A throttle as limits over time: its burst is the same rate, looked at over less of it. */
+function throttleRates(key: string, { limit, period_ms, burst }: NonNullable<Policy['throttle']>): RateGate[] {
+  const whole = { key, limit, period_ms }
+  if (burst === undefined || burst >= limit) return [whole]
+  return [whole, { key, limit: burst, period_ms: Math.ceil((period_ms * burst) / limit) }]
+}
+
+/** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
+function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow | undefined {
+  const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
+  const { rate_limit, debounce, batch, singleton, concurrency, throttle, order_key, budget, approval, depends_on } = policy
+  const throttleLane = throttle === undefined ? '' : lane('throttle', throttle.key)
+  const flow: RunFlow = {
+    ...(rate_limit === undefined ? {} : { rate_limit: { key: lane('rate', rate_limit.key), limit: rate_limit.limit, period_ms: rate_limit.period_ms } }),
+    ...(debounce === undefined
+      ? {}
+      : { debounce: { lane: lane('debounce', debounce.key), period_ms: debounce.period_ms, max_wait_ms: debounce.max_wait_ms ?? 10 * debounce.period_ms } }),
+    ...(batch === undefined ? {} : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
+    ...(singleton === undefined ? {} : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
+    ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
+    ...(throttle === undefined ? {} : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
+    ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
+    ...(budget === undefined
+      ? {}
+      : { budget: { lane: `budget:${id}`, rate: { key: `budget:${id}`, limit: budget.runs, period_ms: budget.period === 'hour' ? hourMs : 24 * hourMs } } }),
+    ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
+    ...(approval?.questions?.includes('start') === false || approval === undefined
+      ? {}
+      : { approval: { timeout_ms: approval.timeout_ms ?? (approval.bot_id === undefined ? null : defaultApprovalMs) } }),
+  }
+  for (const name of ['max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms'] as const) if (policy[name] !== undefined) flow[name] = policy[name]
+  return Object.keys(flow).length === 0 ? undefined : flow
+}
+
+/** When a run may begin at the earliest. */
+function firstDue({ policy }: Trigger, at: number, replay: boolean): number {
+  const firstWait = Array.isArray(policy.retry) ? policy.retry[0]! : 0
+  const gathered = replay ? 0 : Math.max(policy.debounce?.period_ms ?? 0, policy.batch?.timeout_ms ?? 0)
+  return at + Math.max(firstWait, policy.delay_ms ?? 0, gathered)
+}
+
+/** Throws Fault bad_request for a payload that a key needs and that is no JSON. */
+export function newRun(
+  trigger: Trigger,
+  { id, at, replay, scope }: { id: string; at: number; replay: boolean; scope: Scope },
+  tools: (trigger: Trigger) => string[] | undefined,
+): NewRun {
+  const { action, policy } = trigger
+  const need =
+    action.bot_id === undefined ? { capabilities: action.capabilities ?? [], ...(action.owner === undefined ? {} : { owner: action.owner }) } : undefined
+  const queue = policy.queue ?? action.bot_id ?? ''
+  const flow = flowOf(trigger, queue, scope)
+  const allowed_tools = tools(trigger)
+  return {
+    id,
+    trigger_id: trigger.id,
+    trigger_version: trigger.version,
+    bot_id: action.bot_id ?? needKey(need!),
+    queue,
+    workflow_id: action.workflow_id ?? null,
+    priority: replay ? replayPriority : (policy.priority ?? 0),
+    not_before: firstDue(trigger, at, replay),
+    replay,
+    ...(need === undefined ? {} : { need }),
+    ...(allowed_tools === undefined ? {} : { allowed_tools }),
+    ...(flow === undefined ? {} : { flow }),
+  }
+}

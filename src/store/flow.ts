@@ -1,0 +1,31 @@
+// The gates that a run carries with it: its trigger's policy when it was made, keys rendered. What they remember stands
+// in the store, so a restart changes nothing.
+
+/** A limit over time: at most limit passes of the key in any period. */
+export interface RateGate {
+  key: string
+  limit: number
+  period_ms: number
+}
+
+export interface RunFlow {
+  rate_limit?: RateGate
+  debounce?: { lane: string; period_ms: number; max_wait_ms: number }
+  batch?: { lane: string; max: number; timeout_ms: number }
+  singleton?: { lane: string; on_conflict: 'skip' | 'queue' | 'cancel_running' }
+  concurrency?: { lane: string; limit: number }
+  /** what a throttle and a budget ask of time; every one of them must let it pass */
+  throttle?: { lane: string; rates: RateGate[] }
+  budget?: { lane: string; rate: RateGate }
+  order?: { lane: string; on_dead: 'block' | 'continue' }
+  depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
+  /** asked before it starts; by: when no answer is a no, null: never */
+  approval?: { timeout_ms: number | null }
+  max_age_ms?: number
+  start_timeout_ms?: number
+  timeout_ms?: number
+  idle_timeout_ms?: number
+}
+
+/** The lane that a run with dependencies waits for. */
+export const dependencyLane = 'dependency'

@@ -1,0 +1,189 @@
+// What is remembered, as the store hands it out and takes it: events, runs, their histories, and how bots and queues stand.
+import type { Assignment, Causation, Decision, RunState } from '../contract/types.ts'
+import type { RunFlow } from './flow.ts'
+
+/** What the store adds to a definition. */
+export interface Stamp {
+  version: number
+  created_at: number
+  updated_at: number
+}
+
+export interface NewRun {
+  id: string
+  trigger_id: string
+  trigger_version: number
+  /** a bot, or the need of whoever is to be found: needKey */
+  bot_id: string
+  queue: string
+  workflow_id: string | null
+  priority: number
+  not_before: number
+  replay: boolean
+  need?: Need
+  allowed_tools?: string[]
+  flow?: RunFlow
+}
+
+/** What a bot must offer to be given a run. */
+export interface Need {
+  capabilities: string[]
+  owner?: string
+}
+
+/** What stands for the bot of a run that none is chosen for: no bot's id begins with "?". */
+export function needKey({ capabilities, owner }: Need): string {
+  return `?${JSON.stringify([capabilities.toSorted(), owner ?? null])}`
+}
+
+/** How to read a payload out of a stored body. */
+export type BodyFormat = 'json' | 'form' | 'cloudevent' | 'text' | 'binary' | 'none'
+
+export interface NewEvent {
+  id: string
+  source_id: string
+  type: string
+  subject: string | null
+  timestamp: number
+  received_at: number
+  headers: Record<string, string> | null
+  causation: Causation | null
+  /** The delivery id or idempotency key; null: nothing to know a duplicate by. */
+  delivery_key: string | null
+  body: Uint8Array
+  body_format: BodyFormat
+  body_sha256: Uint8Array
+  /** Whether the body was signed without its delivery id, so that the same body may come under another one. */
+  signed_body: boolean
+  /** Write no runs when the body is such a redelivery. */
+  log_redelivery_only: boolean
+  decisions: Decision[]
+  runs: NewRun[]
+}
+
+export interface StoredEvent {
+  id: string
+  seq: number
+  source_id: string
+  type: string
+  subject: string | null
+  timestamp: number
+  received_at: number
+  headers: Record<string, string>
+  causation: Causation | null
+  delivery_key: string | null
+  redelivery_of: string | null
+  duplicates: number
+  body_format: BodyFormat
+  body_bytes: number
+  body_sha256: Uint8Array
+  body: Uint8Array
+  decisions: Decision[]
+}
+
+export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
+  matched_triggers: string[]
+}
+
+export interface StoredRun {
+  id: string
+  seq: number
+  event_id: string
+  trigger_id: string
+  trigger_version: number
+  /** a bot, or the needKey of a run that none is chosen for */
+  bot_id: string
+  /** '': that of the bot that will be chosen */
+  queue: string
+  workflow_id: string | null
+  state: RunState
+  dead: boolean
+  replay: boolean
+  priority: number
+  attempt: number
+  attempt_base: number
+  not_before: number
+  cancel_requested: boolean
+  pause_requested: boolean
+  lease_token: string | null
+  error: string | null
+  result: string | null
+  created_at: number
+  updated_at: number
+  finished_at: number | null
+  need: Need | null
+  assignment: Assignment | null
+  allowed_tools: string[] | null
+  flow: RunFlow | null
+  /** the lane that it waits for */
+  parked_on: string | null
+  held_by: HeldBy | null
+  /** when the attempt is over at the latest */
+  timeout_at: number | null
+  deadline_at: number | null
+  deadline_name: DeadlineName | null
+  approved: boolean
+  denials: number
+  /** of a batch that was read for itself: how many events it holds */
+  event_count?: number
+}
+
+export type HeldBy = 'person' | 'dependency' | 'budget' | 'approval'
+export type DeadlineName = 'max_age_ms' | 'start_timeout_ms' | 'timeout_ms' | 'idle_timeout_ms' | 'approval'
+
+export interface HistoryRow {
+  at: number
+  move: string
+  from: RunState | null
+  to: RunState
+  attempt: number
+  reason: string | null
+}
+
+export interface AttemptRow {
+  number: number
+  /** in a move, 0: when the run began to run */
+  started_at: number
+  ended_at: number
+  outcome: 'success' | 'retry' | 'permanent' | 'timeout' | 'cancelled' | 'unknown'
+  status: string | null
+  error: string | null
+  output: string | null
+}
+
+/** A run that a worker holds. */
+export interface WorkerLease {
+  run_id: string
+  bot_id: string
+  lease_token: string
+  lease_until: number
+}
+
+/** What the tokens of workers begin with: their leases outlive the router's process. */
+export const workerTokenPrefix = 'w:'
+
+/** What a bot says of itself, and whether people let it have new runs. */
+export interface BotStatus {
+  bot_id: string
+  availability: 'ready' | 'sleeping' | 'busy' | 'degraded' | null
+  /** why it is as available as it is */
+  reason: string | null
+  drained: boolean
+  drained_reason: string | null
+}
+
+export interface QueueCount {
+  queue: string
+  waiting: number
+  active: number
+}
+
+/** The run in front of an order that does not move. */
+export interface StuckOrder {
+  order_key: string
+  run_id: string
+  state: RunState
+  waiting: number
+  since: number
+  error: string | null
+}

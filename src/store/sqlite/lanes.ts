@@ -1,0 +1,217 @@
+// Lanes: what runs share a limit, and who waits for it.
+//
+// A run that a gate keeps back is parked on the gate's lane: it stands in no index of due rows, so nobody comes by it
+// again until the lane has room, and 100,000 of them cost a claim nothing. Room comes with a move of one of the lane's
+// runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged anew when it is claimed.
+import type { RunFlow } from '../flow.ts'
+import { dependencyLane } from '../flow.ts'
+import type { Db } from './open.ts'
+import { Rings } from './rings.ts'
+import type { RunRow } from './rows.ts'
+
+/** Lanes that one call opens because their time has come. */
+const openedAtOnce = 500
+
+export type Verdict = { kind: 'go' } | { kind: 'ask' } | { kind: 'park'; lane: string; reason: string; held?: true }
+
+interface Parked {
+  seq: number
+  bot_id: string
+  queue: string
+}
+
+function statements(db: Db) {
+  const rank = '(not_before - priority * 60000)'
+  const enter = db.prepare('INSERT OR IGNORE INTO run_lane (lane, run_seq) VALUES (?, ?)')
+  const activate = db.prepare('INSERT INTO run_lane (lane, run_seq, active) VALUES (?, ?, 1) ON CONFLICT (lane, run_seq) DO UPDATE SET active = 1')
+  const deactivate = db.prepare('UPDATE run_lane SET active = 0 WHERE lane = ? AND run_seq = ? AND active = 1')
+  const leave = db.prepare('DELETE FROM run_lane WHERE lane = ? AND run_seq = ?')
+  const active = db
+    .prepare<[string, number], number>('SELECT count(*) FROM (SELECT 1 FROM run_lane INDEXED BY run_lane_active WHERE lane = ? AND active = 1 LIMIT ?)')
+    .pluck()
+  const head = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq LIMIT 1').pluck()
+  const firstParked = db.prepare<[string], Parked>(`SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`)
+  const nextParked = db.prepare<[string, string, string], Parked>(
+    `SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? AND (bot_id, queue) > (?, ?) ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`,
+  )
+  const unpark = db.prepare<[number, number, number, string], { bot_id: string; steps: number; attempt: number }>(
+    `UPDATE outbox SET parked_on = NULL, held_by = NULL, ready = (not_before <= ?), updated_at = ?,
+       steps = steps + (state = 'held'), error = CASE state WHEN 'held' THEN NULL ELSE error END, state = 'pending'
+     WHERE seq = ? AND parked_on = ? AND state IN ('pending', 'held') RETURNING bot_id, steps, attempt`,
+  )
+  const park = db.prepare(
+    `UPDATE outbox SET parked_on = ?, ready = 0, state = ?, held_by = ?, error = coalesce(?, error), steps = steps + 1, updated_at = ? WHERE seq = ?`,
+  )
+  const stateOf = db.prepare<[number], string>('SELECT state FROM outbox WHERE seq = ?').pluck()
+  const history = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const setOpening = db.prepare('INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = excluded.opens_at')
+  const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
+  const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
+  const nextOpening = db.prepare<[], number | null>('SELECT min(opens_at) FROM lane_opening').pluck()
+  const dependsOn = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
+  return {
+    enter,
+    activate,
+    deactivate,
+    leave,
+    active,
+    head,
+    firstParked,
+    nextParked,
+    unpark,
+    park,
+    stateOf,
+    history,
+    setOpening,
+    openings,
+    closeOpening,
+    nextOpening,
+    dependsOn,
+  }
+}
+
+/** The lanes of a run in which active runs count, with their limits. */
+function slots(flow: RunFlow): { lane: string; limit: number; what: string }[] {
+  const { singleton, concurrency } = flow
+  return [
+    ...(singleton === undefined ? [] : [{ lane: singleton.lane, limit: 1, what: 'singleton' }]),
+    ...(concurrency === undefined ? [] : [{ lane: concurrency.lane, limit: concurrency.limit, what: 'concurrency' }]),
+  ]
+}
+
+export class Lanes {
+  /** bots (and needs) whose runs may go now that could not before; whoever commits takes and tells them */
+  readonly due = new Set<string>()
+  readonly rings: Rings
+  readonly #sql: ReturnType<typeof statements>
+
+  constructor(db: Db) {
+    this.#sql = statements(db)
+    this.rings = new Rings(db)
+  }
+
+  /** A run is open (again). */
+  enter(seq: number, flow: RunFlow): void {
+    for (const each of [flow.order, flow.singleton]) if (each !== undefined) this.#sql.enter.run(each.lane, seq)
+  }
+
+  /** A run still absorbs events. */
+  absorbs(lane: string, seq: number): void {
+    this.#sql.enter.run(lane, seq)
+  }
+
+  /** A run of a lane that is still open, if there is one. */
+  first(lane: string): number | undefined {
+    return this.#sql.head.get(lane)
+  }
+
+  /** Absorbs nothing more: what it holds is what its bot will be given. */
+  closes(seq: number, { debounce, batch }: RunFlow): void {
+    for (const each of [debounce, batch]) if (each !== undefined) this.#sql.leave.run(each.lane, seq)
+  }
+
+  /** Whether a run that is due may go to its bot; the gates in their order. */
+  judge(row: Pick<RunRow, 'seq' | 'approved'>, flow: RunFlow, now: number): Verdict {
+    const { depends_on, approval, budget, throttle, order } = flow
+    if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined)
+      return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${depends_on.triggers.join(', ')} for the same event` }
+    if (approval !== undefined && row.approved === 0) return { kind: 'ask' }
+    if (budget !== undefined) {
+      const opens_at = this.rings.opensAt(budget.rate)
+      if (opens_at > now) {
+        this.#sql.setOpening.run(budget.lane, opens_at)
+        const spent = `${budget.rate.limit} runs began within ${budget.rate.period_ms / 3_600_000} h`
+        return { kind: 'park', lane: budget.lane, reason: `the budget is spent: ${spent}; there is room at ${new Date(opens_at).toISOString()}`, held: true }
+      }
+    }
+    if (throttle !== undefined) {
+      const opens_at = Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate)))
+      if (opens_at > now) {
+        this.#sql.setOpening.run(throttle.lane, opens_at)
+        return { kind: 'park', lane: throttle.lane, reason: `throttled until ${new Date(opens_at).toISOString()}` }
+      }
+    }
+    if (order !== undefined && this.#sql.head.get(order.lane) !== row.seq)
+      return { kind: 'park', lane: order.lane, reason: 'waits for a run in front of it with the same order_key' }
+    for (const { lane, limit, what } of slots(flow))
+      if (this.#sql.active.get(lane, limit)! >= limit) return { kind: 'park', lane, reason: `${what}: ${limit} of ${limit} runs with this key are with bots` }
+    return { kind: 'go' }
+  }
+
+  park(row: RunRow, verdict: Verdict & { kind: 'park' }, now: number): void {
+    const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
+    this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
+    this.#sql.history.run(row.seq, row.steps + 1, now, move, row.state, state, row.attempt, verdict.reason)
+  }
+
+  /** A run goes to its bot: it counts from now on. */
+  leased(seq: number, flow: RunFlow, now: number): void {
+    this.closes(seq, flow)
+    if (flow.budget !== undefined) this.rings.take(flow.budget.rate, now)
+    for (const rate of flow.throttle?.rates ?? []) this.rings.take(rate, now)
+    for (const { lane } of slots(flow)) this.#sql.activate.run(lane, seq)
+    this.#offer(flow, now)
+  }
+
+  /** A run is not with its bot any more, or not open any more. */
+  moved(seq: number, flow: RunFlow, to: { active: boolean; open: boolean; ordered: boolean }, now: number): void {
+    const { singleton, concurrency, order } = flow
+    if (!to.active && concurrency !== undefined) this.#sql.leave.run(concurrency.lane, seq)
+    if (!to.active && singleton !== undefined) (to.open ? this.#sql.deactivate : this.#sql.leave).run(singleton.lane, seq)
+    if (!to.open) this.closes(seq, flow)
+    if (order !== undefined && !to.ordered) {
+      this.#sql.leave.run(order.lane, seq)
+      const next = this.#sql.head.get(order.lane)
+      if (next !== undefined) this.#unpark(next, order.lane, now)
+    }
+    this.#offer(flow, now)
+  }
+
+  /** What waits for a run's limits, where they have room. */
+  #offer(flow: RunFlow, now: number): void {
+    const { budget, throttle } = flow
+    for (const { lane, limit } of slots(flow)) if (this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
+    if (budget !== undefined) this.#openAt(budget.lane, this.rings.opensAt(budget.rate), now)
+    if (throttle !== undefined) this.#openAt(throttle.lane, Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate))), now)
+  }
+
+  #openAt(lane: string, opens_at: number, now: number): void {
+    if (this.#sql.firstParked.get(lane) === undefined) return
+    if (opens_at <= now) this.#open(lane, now)
+    else this.#sql.setOpening.run(lane, opens_at)
+  }
+
+  /** Unparks the first run of each bot and queue: one that cannot go for another reason keeps nobody else. */
+  #open(lane: string, now: number): void {
+    let found = this.#sql.firstParked.get(lane)
+    while (found !== undefined) {
+      this.#unpark(found.seq, lane, now)
+      found = this.#sql.nextParked.get(lane, found.bot_id, found.queue)
+    }
+  }
+
+  #unpark(seq: number, lane: string, now: number): void {
+    const before = this.#sql.stateOf.get(seq)
+    const row = this.#sql.unpark.get(now, now, seq, lane)
+    if (row === undefined) return
+    if (before === 'held') this.#sql.history.run(seq, row.steps, now, 'release', 'held', 'pending', row.attempt, 'there is room again')
+    this.due.add(row.bot_id)
+  }
+
+  /** A run that waits for nothing of its lane any more. */
+  release(seq: number, lane: string, now: number): void {
+    this.#unpark(seq, lane, now)
+  }
+
+  /** Opens the lanes whose time has come. */
+  tick(now: number): void {
+    for (const lane of this.#sql.openings.all(now, openedAtOnce)) {
+      this.#sql.closeOpening.run(lane)
+      this.#open(lane, now)
+    }
+  }
+
+  nextOpening(): number | null {
+    return this.#sql.nextOpening.get() ?? null
+  }
+}

@@ -1,0 +1,62 @@
+// Limits over time, exact and at the same cost whatever the limit: the last so many passes of a key stand in a ring, and
+// the slot that is written next holds the pass that the next one is counted from.
+import type { RateGate } from '../flow.ts'
+import type { Db } from './open.ts'
+
+export class Rings {
+  readonly #next
+  readonly #at
+  readonly #write
+  readonly #advance
+  readonly #old
+  readonly #forgetRing
+  readonly #forgetKey
+
+  constructor(db: Db) {
+    this.#next = db.prepare<[string], number>('SELECT next FROM rate_key WHERE key = ?').pluck()
+    this.#at = db.prepare<[string, number], number>('SELECT at FROM rate_ring WHERE key = ? AND slot = ?').pluck()
+    this.#write = db.prepare('INSERT OR REPLACE INTO rate_ring (key, slot, at) VALUES (?, ?, ?)')
+    this.#advance = db.prepare('INSERT OR REPLACE INTO rate_key (key, next, keep_until) VALUES (?, ?, ?)')
+    this.#old = db.prepare<[number, number], string>('SELECT key FROM rate_key WHERE keep_until < ? ORDER BY keep_until LIMIT ?').pluck()
+    this.#forgetRing = db.prepare('DELETE FROM rate_ring WHERE key = ?')
+    this.#forgetKey = db.prepare('DELETE FROM rate_key WHERE key = ?')
+  }
+
+  /** The key with its limit: a limit that is changed begins anew. */
+  #name({ key, limit, period_ms }: RateGate): string {
+    return `${limit}/${period_ms} ${key}`
+  }
+
+  /** When one more may pass; 0: at any time. */
+  opensAt(gate: RateGate): number {
+    const name = this.#name(gate)
+    const next = this.#next.get(name)
+    if (next === undefined) return 0
+    const counted = this.#at.get(name, next)
+    return counted === undefined ? 0 : counted + gate.period_ms
+  }
+
+  /** Lets one pass; the caller has seen that it may. */
+  take(gate: RateGate, at: number): void {
+    const name = this.#name(gate)
+    const slot = this.#next.get(name) ?? 0
+    this.#write.run(name, slot, at)
+    this.#advance.run(name, (slot + 1) % gate.limit, at + gate.period_ms)
+  }
+
+  /** The passes of the present period. */
+  count(gate: RateGate, now: number): number {
+    const name = this.#name(gate)
+    let count = 0
+    for (let slot = 0; slot < gate.limit; slot++) if ((this.#at.get(name, slot) ?? 0) > now - gate.period_ms) count++
+    return count
+  }
+
+  /** Forgets some keys whose passes count for nothing any more. */
+  prune(now: number, most: number): void {
+    for (const name of this.#old.all(now, most)) {
+      this.#forgetRing.run(name)
+      this.#forgetKey.run(name)
+    }
+  }
+}

@@ -1,0 +1,30 @@
+// What stands until it is said otherwise: that dispatching is paused, and what bots say of themselves.
+import type { BotStatus } from '../store.ts'
+import type { Db } from './open.ts'
+
+export interface Standing {
+  paused(): string | null
+  /** null: goes on */
+  setPaused(reason: string | null): void
+  botStatus(): BotStatus[]
+  setBotStatus(status: BotStatus, at: number): void
+}
+
+export function standing(db: Db): Standing {
+  const get = db.prepare<[], string>("SELECT value FROM meta WHERE key = 'paused'").pluck()
+  const set = db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('paused', ?)")
+  const clear = db.prepare("DELETE FROM meta WHERE key = 'paused'")
+  const all = db.prepare<[], Omit<BotStatus, 'drained'> & { drained: number }>('SELECT bot_id, availability, reason, drained, drained_reason FROM bot_status')
+  const put = db.prepare('INSERT OR REPLACE INTO bot_status (bot_id, availability, reason, drained, drained_reason, updated_at) VALUES (?, ?, ?, ?, ?, ?)')
+  return {
+    paused: () => get.get() ?? null,
+    setPaused(reason) {
+      if (reason === null) clear.run()
+      else set.run(reason)
+    },
+    botStatus: () => all.all().map(row => ({ ...row, drained: row.drained === 1 })),
+    setBotStatus({ bot_id, availability, reason, drained, drained_reason }, at) {
+      put.run(bot_id, availability, reason, drained ? 1 : 0, drained_reason, at)
+    },
+  }
+}
