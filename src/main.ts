@@ -17,6 +17,7 @@ import { subject_paths } from './intake/providers/all.ts'
 import { allMethods } from './intake/rpc-methods/all.ts'
 import { liveBot, type Context } from './intake/rpc-methods/context.ts'
 import { RpcServer } from './intake/rpc-server.ts'
+import { Subscriptions } from './intake/subscriptions.ts'
 import { listenUnix } from './intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from './intake/webhook-server.ts'
 import { isOlder, oldestNode } from './machine.ts'
@@ -26,6 +27,7 @@ import { routerHealth, routerStatus, type ReportOptions } from './observe/report
 import { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { InputsError, renderTemplate } from './routing/inputs.ts'
+import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { eventView } from './routing/log-filter.ts'
 import { Registry } from './routing/registry.ts'
 import { makeDirectory, type Environment } from './paths.ts'
@@ -215,6 +217,8 @@ function faces(parts: Parts, { dispatcher, workers, fleet, runs }: DeliveryParts
     addresses,
     warnings: () => sourceWarnings(registry, readSecret),
   }
+  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
+  store.onLogged = () => subscriptions.logged()
   const context: Context = {
     config,
     store,
@@ -223,13 +227,14 @@ function faces(parts: Parts, { dispatcher, workers, fleet, runs }: DeliveryParts
     expressions,
     runs,
     fleet,
+    subscriptions,
     backtest: (...args) => backtests.run(...args),
     workers,
     now,
     assertEndpoint: endpointCheck(egress),
     botChanged: id => dispatcher.forget(id),
     async setPaused(reason) {
-      await store.setPaused(reason)
+      await store.setPaused(reason, now())
       dispatcher.setPaused(reason)
     },
     status: () => routerStatus(report),
@@ -273,7 +278,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     log.flush()
     onFatal(message)
   }
-  const store = new SqliteStore({ stateDir: config.state_dir, onFatal: fatal })
+  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, onFatal: fatal })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
@@ -306,6 +311,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     log: log.event,
     assertOpen,
   })
+  const lifecycle = new LifecycleRouter({ store, acceptor, logBug: log.bug })
+  store.onUnrouted = () => lifecycle.kick()
   const served = faces(parts, delivered, acceptor, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
   delivered.hold(opened)
@@ -314,6 +321,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
   dispatcher.start(opened.waiting_bots, opened.next_due_at, opened.paused)
+  if (opened.unrouted) lifecycle.kick()
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
   let stopped: Promise<void> | undefined
@@ -321,6 +329,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     closing = true
     retention.stop()
     await delivered.stop()
+    await lifecycle.stop()
     await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop()])
     disk.stop()
     await store.stop()

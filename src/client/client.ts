@@ -1,7 +1,7 @@
 // The client: every method of the contract, typed, over one connection to the control socket.
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0'
 import { connect, type Socket } from 'node:net'
-import type { Methods } from '../contract/types.ts'
+import type { Event, EventSummary, Methods } from '../contract/types.ts'
 
 export type { Methods } from '../contract/types.ts'
 export type * from '../contract/types.ts'
@@ -31,6 +31,24 @@ interface ProgressNotice {
   params: { id: string; progress: Record<string, unknown> }
 }
 
+interface LoggedNotice {
+  method: 'event.logged'
+  params: { subscription: string } & LoggedEvent
+}
+
+/** What a subscription tells: an event, as a line or whole, and the cursor to go on from after it. */
+export interface LoggedEvent {
+  cursor: string
+  event: EventSummary | Event
+}
+
+/** A subscription of a connection, which ends with it. */
+export interface EventSubscription {
+  /** where it began */
+  cursor: string
+  end(): Promise<void>
+}
+
 export interface CallOptions {
   /** Cancels the call: those that can be stopped answer with what they have by then. */
   signal?: AbortSignal
@@ -44,6 +62,10 @@ export class SignalboxClient {
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
   readonly #progress = new Map<string, (progress: Record<string, unknown>) => void>()
+  readonly #subscriptions = new Map<string, (told: LoggedEvent) => void>()
+  #subscribing = 0
+  /** what came right behind the answer to a subscription, before its name was known here */
+  #early: LoggedNotice['params'][] = []
   #nextCall = 1
   /** what the router said of a message that it could not even read */
   #refusal: RpcError | undefined
@@ -74,18 +96,28 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse | ProgressNotice)
+      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | LoggedNotice)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
   }
 
   /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
-  #receive(response: JSONRPCResponse | ProgressNotice): void {
-    if ('method' in response) return this.#progress.get(response.params.id)?.(response.params.progress)
+  #receive(response: JSONRPCResponse | ProgressNotice | LoggedNotice): void {
+    if ('method' in response) {
+      if (response.method === 'rpc.progress') return this.#progress.get(response.params.id)?.(response.params.progress)
+      return this.#told(response.params)
+    }
     if (response.id !== null || response.error === undefined) return this.#rpc.receive(response)
     const { code, message, data } = response.error
     this.#refusal = new RpcError(code, message, data as Record<string, unknown> | undefined)
     return this.#rpc.rejectAllPendingRequests(message)
+  }
+
+  #told(notice: LoggedNotice['params']): void {
+    const { subscription, ...told } = notice
+    const onEvent = this.#subscriptions.get(subscription)
+    if (onEvent !== undefined) onEvent(told)
+    else if (this.#subscribing > 0) this.#early.push(notice)
   }
 
   /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
@@ -115,6 +147,33 @@ export class SignalboxClient {
       const { code, message, data } = error as { code?: number; message: string; data?: Record<string, unknown> }
       if (code === undefined || code === 0) throw new ConnectionError(message)
       throw new RpcError(code, message, data)
+    }
+  }
+
+  /**
+   * Is told of events as they are logged, oldest first and none left out. onEvent is called for each; with the cursor
+   * of the last one a later subscription goes on behind it. Throws RpcError and ConnectionError.
+   */
+  async subscribe(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<EventSubscription> {
+    this.#subscribing++
+    try {
+      const { subscription, cursor } = await this.call('event.subscribe', params)
+      this.#subscriptions.set(subscription, onEvent)
+      const early = this.#early.filter(notice => notice.subscription === subscription)
+      for (const { subscription: _, ...told } of early) onEvent(told)
+      return this.#subscription(subscription, cursor)
+    } finally {
+      if (--this.#subscribing === 0) this.#early = []
+    }
+  }
+
+  #subscription(subscription: string, cursor: string): EventSubscription {
+    return {
+      cursor,
+      end: async () => {
+        this.#subscriptions.delete(subscription)
+        await this.call('event.unsubscribe', { subscription })
+      },
     }
   }
 

@@ -161,6 +161,12 @@ export type Matched = boolean
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
+export type Subject2 = string
+/**
+ * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
+ */
+export type WholeEvents = boolean
+export type SubscriptionName = string
 export type SourceTypeFilter = ("webhook" | "service" | "osis_change" | "manual")
 export type TriggerDryRun = boolean
 export type BacktestLimit = number
@@ -1418,6 +1424,10 @@ loop_depth: number
  */
 loop_repeats: number
 /**
+ * What of runs is told as events of the source router: how they end and what people wait for, every move, or nothing.
+ */
+lifecycle_events: ("outcomes" | "all" | "none")
+/**
  * Tools that no run may use, whatever its trigger and its bot say: shells and the open network unless said. A name stands for itself and for everything that begins with it and a colon or a parenthesis.
  */
 denied_tools: string[]
@@ -1556,6 +1566,44 @@ next_cursor?: Cursor
 export interface ReplayPlan {
 event_id: Uuid
 trigger_id: Id
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventSubscribeParams".
+ */
+export interface EventSubscribeParams {
+source_id?: Id
+type?: EventType
+subject?: Subject2
+trigger_id?: Id
+filter?: Filter
+after?: Cursor
+whole?: WholeEvents
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventSubscribeResult".
+ */
+export interface EventSubscribeResult {
+subscription: string
+cursor: string
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventUnsubscribeParams".
+ */
+export interface EventUnsubscribeParams {
+subscription: SubscriptionName
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventUnsubscribeResult".
+ */
+export interface EventUnsubscribeResult {
+/**
+ * Whether there was such a one.
+ */
+ended: boolean
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2452,6 +2500,8 @@ export interface Methods {
   'event.query': { params: EventQueryParams; result: EventQueryResult }
   'event.explain': { params: EventExplainParams; result: EventExplainResult }
   'event.replay': { params: EventReplayParams; result: EventReplayResult }
+  'event.subscribe': { params: EventSubscribeParams; result: EventSubscribeResult }
+  'event.unsubscribe': { params: EventUnsubscribeParams; result: EventUnsubscribeResult }
   'source.put': { params: SourcePutParams; result: SourcePutResult }
   'source.get': { params: SourceGetParams; result: SourceGetResult }
   'source.list': { params: SourceListParams; result: SourceListResult }
@@ -2508,4 +2558,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

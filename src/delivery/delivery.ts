@@ -11,7 +11,7 @@ import { httpBot } from './bots/http.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Egress } from './egress.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet, type Tell } from './fleet.ts'
 import { PullDesk } from './pull-desk.ts'
 import { RunController } from './run-control.ts'
 import { Supervisor } from './supervisor.ts'
@@ -68,7 +68,8 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     tools: (allowed, bot) => permittedTools(allowed, bot.tools, config.denied_tools)!,
     defaults: config,
   }
-  const common = { store, bots, attempt, now, log, logBug }
+  const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
+  const common = { store, bots, attempt, now, tell, log, logBug }
   const supervisor = new Supervisor({ ...common, pauseQueue: options.pauseQueue, dueAt: time => dispatcher.dueAt(time) })
   const fleet = new Fleet({
     ...common,

@@ -8,7 +8,7 @@ import type { Bot, BotHealth, Config } from '../contract/types.ts'
 import type { Choice, ClaimAnswer, ClaimedRun, MoveOutcome, Need, RunMove, Store } from '../store/store.ts'
 import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
-import type { Fleet, Load } from './fleet.ts'
+import type { Fleet, Load, Tell } from './fleet.ts'
 import { move } from './run-state.ts'
 
 /** How much longer than its attempt a lease lasts. */
@@ -34,6 +34,7 @@ export interface DispatcherOptions {
   workerLoad: (bot_id: string) => Load
   /** runs that somebody is to be asked about, or that a limit of time has caught up with */
   onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
+  tell: Tell
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -347,15 +348,22 @@ export class Dispatcher {
   }
 
   #learn(bot_id: string, { healthy, result }: Attempted): void {
-    const { now, config, bots, disableBot, log, logBug } = this.#options
-    const disable = (reason: string): void => void disableBot(bot_id, reason).then(() => log('bot.disabled', { bot_id, reason }), logBug)
+    const { now, config, bots, disableBot, tell, log, logBug } = this.#options
+    const disable = (reason: string): void =>
+      void disableBot(bot_id, reason).then(() => {
+        log('bot.disabled', { bot_id, reason })
+        tell('bot.disabled', bot_id, { bot: bot_id, reason })
+      }, logBug)
     if (result.outcome === 'failure' && result.disable_bot === true) disable(result.error)
     if (healthy === null) return
     const before = this.#breakers.get(bot_id) ?? closedBreaker
     const after = recorded(before, healthy, now(), config.breaker_open_ms)
     this.#breakers.set(bot_id, after)
-    if (after.open_until > before.open_until)
-      log('bot.breaker_opened', { bot_id, consecutive_failures: after.consecutive_failures, open_until: after.open_until })
+    if (after.open_until > before.open_until) {
+      const { consecutive_failures, open_until } = after
+      log('bot.breaker_opened', { bot_id, consecutive_failures, open_until })
+      if (before.open_until === 0) tell('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
+    } else if (healthy && before.open_until > 0) tell('bot.healthy', bot_id, { bot: bot_id })
     if (after.consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) disable(`${disableAfter} attempts in a row failed`)
   }
 }

@@ -4,6 +4,9 @@ import type { Bot } from '../contract/types.ts'
 import type { BotStatus, Choice, Need, Store } from '../store/store.ts'
 import { assignmentOf, offers, ranked, type Availability, type Standing } from './assignment.ts'
 
+/** Tells everybody of something that is no move of a run, as a lifecycle event. */
+export type Tell = (type: string, subject: string, payload: Record<string, unknown>) => void
+
 export interface FleetOptions {
   store: Store
   bots: ReadonlyMap<string, Bot>
@@ -16,6 +19,7 @@ export interface FleetOptions {
   wakePauseMs: number
   /** Runs may go that could not before. */
   changed: (bot_id: string) => void
+  tell: Tell
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -75,7 +79,13 @@ export class Fleet {
     if ((Object.keys(after) as (keyof BotStatus)[]).every(name => before[name] === after[name])) return
     await store.setBotStatus(after, now())
     this.#status.set(bot_id, after)
+    if (before.drained !== after.drained) this.#tell(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
+    if (before.availability !== after.availability) this.#tell(`bot.${after.availability}`, bot_id, after.reason)
     changed(bot_id)
+  }
+
+  #tell(type: string, bot_id: string, reason: string | null): void {
+    this.#options.tell(type, bot_id, { bot: bot_id, ...(reason === null ? {} : { reason }) })
   }
 
   /** Whether a bot is to be given runs at all; begins to wake one that sleeps. */

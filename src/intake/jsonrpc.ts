@@ -20,8 +20,28 @@ export interface Call {
   signal(needs_writing?: boolean): AbortSignal
   /** Tells the caller how far it is, where the connection can carry that: if he wants it, or to see whether he is still there. */
   progress(progress: Record<string, unknown>, wanted: boolean): void
+  /** The connection as one that is kept; undefined where it carries one answer only. */
+  stream(): Stream | undefined
   /** Cancels another call of the same connection; answers whether there is one. */
   cancel(id: string | number): boolean
+}
+
+/** A kept connection, to which more may be said than it asked for. */
+export interface Stream {
+  notify(method: string, params: Record<string, unknown>): void
+  /** Resolves once the other end has read enough of what was sent, or is gone. */
+  room(): Promise<void>
+  /** aborted when the connection is gone */
+  closed: AbortSignal
+}
+
+/** What a connection offers beside its answers. */
+export interface Line {
+  send: (text: string) => void
+  /** whether more may be sent before the other end has read */
+  hasRoom: () => boolean
+  /** Resolves with the next room, or when the connection is gone. */
+  drained: () => Promise<void>
 }
 
 /** One handler for every method of the contract: one that is missing does not compile. */
@@ -64,14 +84,33 @@ class Running {
 /** One connection: its calls that are on their way, and how many they may be. */
 export class Caller {
   readonly #most: number
-  /** tells it something that it did not ask for; absent where the connection carries answers only */
-  readonly notify: ((text: string) => void) | undefined
+  readonly #line: Line | undefined
   readonly #running = new Set<Running>()
+  readonly #closed = new AbortController()
   #writesNoMore = false
 
-  constructor(most: number, notify?: (text: string) => void) {
+  /** line: absent where the connection carries answers only */
+  constructor(most: number, line?: Line) {
     this.#most = most
-    this.notify = notify
+    this.#line = line
+  }
+
+  /** Tells it something that it may miss: who does not read hears no more of it. */
+  notify(text: string): void {
+    if (this.#line?.hasRoom() === true) this.#line.send(text)
+  }
+
+  get stream(): Stream | undefined {
+    const line = this.#line
+    if (line === undefined) return undefined
+    const { signal } = this.#closed
+    return {
+      notify: (method, params) => line.send(JSON.stringify({ jsonrpc: '2.0', method, params })),
+      room: async () => {
+        while (!signal.aborted && !line.hasRoom()) await line.drained()
+      },
+      closed: signal,
+    }
   }
 
   /** undefined where too many are on their way. id: null for a notification. */
@@ -111,6 +150,7 @@ export class Caller {
 
   /** The connection is gone: nobody waits for what is on its way. */
   close(): void {
+    this.#closed.abort()
     for (const running of this.#running) running.cancel()
   }
 }
@@ -175,8 +215,9 @@ export class Jsonrpc {
         progress: (progress, wanted) => {
           const { id } = running
           if (id !== null && (wanted || caller.writes_no_more))
-            caller.notify?.(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
+            caller.notify(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
         },
+        stream: () => caller.stream,
         cancel: other => caller.cancel(other, running),
       })
     })

@@ -125,8 +125,21 @@ export class RpcServer {
     }
     let pending = 0
     let ended = false
-    // Who does not read hears no more of how far his calls are.
-    const caller = new Caller(maxInFlight, text => (socket.writableLength < maxUnsentBytes ? send(text) : undefined))
+    const caller = new Caller(maxInFlight, {
+      send,
+      hasRoom: () => socket.writableLength < maxUnsentBytes,
+      drained: () =>
+        new Promise<void>(resolve => {
+          const done = (): void => {
+            socket.off('drain', done)
+            socket.off('close', done)
+            resolve()
+          }
+          socket.on('drain', done)
+          socket.on('close', done)
+          if (socket.destroyed) done()
+        }),
+    })
     socket.once('close', () => caller.close())
     const handle = (line: Buffer): void => {
       if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
-import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, Store, StoredEvent } from '../store/store.ts'
+import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
 import { attributesOf, eventView, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { Registry } from './registry.ts'
@@ -105,7 +105,7 @@ export class Acceptor {
   }
 
   #decide(incoming: Incoming): NewEvent {
-    const { registry, limits, now, makeId } = this.#options
+    const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
     const { payload, headers: given, subject_paths, ...rest } = incoming
@@ -115,9 +115,6 @@ export class Acceptor {
     const { matched, subject } = registry.match(attributes, payload, subject_paths)
     assertLength('E_SUBJECT', 'subjects', subject, maxSubjectLength)
     assertLength('E_EVENT_TYPE', 'event types', incoming.type, maxTypeLength)
-    const looping = (incoming.causation?.depth ?? 0) > limits.loop_depth
-    const outcome = looping ? 'loop_held' : 'routed'
-    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
     return {
       ...rest,
       id,
@@ -126,9 +123,30 @@ export class Acceptor {
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256: hash('sha256', incoming.body, 'buffer'),
-      decisions,
-      runs: looping ? [] : matched.map(each => this.#run(each, received_at, false, () => ({ ...attributes, subject, payload: payload.value }))),
+      ...this.#owed(matched, incoming.causation, received_at, () => ({ ...attributes, subject, payload: payload.value })),
     }
+  }
+
+  /** What an event starts: a run for each trigger that it matches, or none where it closes a loop. */
+  #owed(matched: Trigger[], causation: Causation | null, at: number, scope: Scope): { decisions: Decision[]; runs: NewRun[] } {
+    const looping = (causation?.depth ?? 0) > this.#options.limits.loop_depth
+    const outcome = looping ? 'loop_held' : 'routed'
+    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
+    return { decisions, runs: looping ? [] : matched.map(each => this.#run(each, at, false, scope)) }
+  }
+
+  /** Routes lifecycle events that are stored already, in order; answers how many: fewer where too many runs would be open. */
+  async route(events: StoredEvent[]): Promise<number> {
+    const { store, registry, limits, now, onRuns, onCancel } = this.#options
+    const at = now()
+    const requests = events.map((event): RouteRequest => {
+      const { matched } = registry.match(attributesOf(event), storedPayload(event))
+      return { event_id: event.id, at, ...this.#owed(matched, event.causation, at, () => eventView(event)) }
+    })
+    const { routed, cancel } = await store.route(requests, limits)
+    if (cancel.length > 0) onCancel(cancel)
+    onRuns([...new Set(requests.slice(0, routed).flatMap(({ runs }) => runs.map(run => run.bot_id)))])
+    return routed
   }
 
   #run(trigger: Trigger, at: number, replay: boolean, scope: Scope): NewRun {

@@ -1,7 +1,7 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
 import type { Bot, BotInput, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
-import type { DefinitionChange, Definitions, Noun, Stamp } from '../store/store.ts'
+import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { compilePattern } from './pattern.ts'
@@ -126,7 +126,10 @@ export class Registry {
     const { json } = payload
     if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.value)
     const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => this.#matcher.textAt(`payload.${path}`))
-    return { matched: byId(this.#matcher.matchRead({ ...event, subject })), subject }
+    const matched = this.#matcher.matchRead({ ...event, subject })
+    // What the router itself tells is for those who name it: who listens to everything would hear his own runs.
+    const heard = event.source_id === routerSource ? matched.filter(trigger => trigger.event_source_id === routerSource) : matched
+    return { matched: byId(heard), subject }
   }
 }
 

@@ -46,7 +46,13 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow |
     ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
     ...(budget === undefined
       ? {}
-      : { budget: { lane: `budget:${id}`, rate: { key: `budget:${id}`, limit: budget.runs, period_ms: budget.period === 'hour' ? hourMs : 24 * hourMs } } }),
+      : {
+          budget: {
+            trigger_id: id,
+            lane: `budget:${id}`,
+            rate: { key: `budget:${id}`, limit: budget.runs, period_ms: budget.period === 'hour' ? hourMs : 24 * hourMs },
+          },
+        }),
     ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
     ...(approval?.questions?.includes('start') === false || approval === undefined
       ? {}

@@ -16,7 +16,7 @@ export interface RunFlow {
   concurrency?: { lane: string; limit: number }
   /** what a throttle and a budget ask of time; every one of them must let it pass */
   throttle?: { lane: string; rates: RateGate[] }
-  budget?: { lane: string; rate: RateGate }
+  budget?: { trigger_id: string; lane: string; rate: RateGate }
   order?: { lane: string; on_dead: 'block' | 'continue' }
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
   /** asked before it starts; by: when no answer is a no, null: never */

@@ -25,6 +25,12 @@ export interface NewRun {
   flow?: RunFlow
 }
 
+/** The source of lifecycle events: what the router itself has to tell. Only triggers that name it see them. */
+export const routerSource = 'router'
+
+/** Which moves of runs are told as events: those that people wait for, every one, or none. */
+export type LifecycleEvents = 'outcomes' | 'all' | 'none'
+
 /** What a bot must offer to be given a run. */
 export interface Need {
   capabilities: string[]

@@ -185,6 +185,21 @@ export interface ReplayRequest {
   only_missing: boolean
 }
 
+/** What a lifecycle event, which is stored already, is to start. */
+export interface RouteRequest {
+  event_id: string
+  at: number
+  decisions: Decision[]
+  runs: NewRun[]
+}
+
+/** routed: requests that were done; the first one that was not would have made too many runs. */
+export interface RouteOutcome {
+  routed: number
+  run_ids: string[]
+  cancel: string[]
+}
+
 export interface Counts {
   events: number
   event_bytes: number
@@ -226,12 +241,18 @@ export interface StartAnswer {
   paused: string | null
   bot_status: BotStatus[]
   next_due_at: number | null
+  /** lifecycle events wait to be routed */
+  unrouted: boolean
   facts: StoreFacts
 }
 
 export interface Store {
   /** Told after a commit: runs of these bots (or needs) may go now that could not before. */
   onDue: (bot_ids: string[]) => void
+  /** Told after a commit: there are new events in the log. */
+  onLogged: () => void
+  /** Told after a commit: lifecycle events wait to be routed. */
+  onUnrouted: () => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
   start(now: number): Promise<StartAnswer>
   stop(): Promise<void>
@@ -257,7 +278,14 @@ export interface Store {
   queueCounts(): Promise<QueueCount[]>
   stuck(queue: string, limit: number): Promise<StuckOrder[]>
   /** Stops or restarts all dispatching, across restarts; null: goes on. */
-  setPaused(reason: string | null): Promise<void>
+  setPaused(reason: string | null, at: number): Promise<void>
+  /** Tells of something as a lifecycle event. */
+  tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
+  /** The oldest lifecycle events that wait to be routed. */
+  unrouted(limit: number): Promise<StoredEvent[]>
+  route(requests: RouteRequest[], limits: AcceptLimits): Promise<RouteOutcome>
+  /** seq of the newest event; 0: there is none. */
+  lastSeq(): Promise<number>
   setBotStatus(status: BotStatus, at: number): Promise<void>
   sourceStats(): Promise<{ source_id: string; events: number; last_event_at: number }[]>
   counts(): Promise<Counts>

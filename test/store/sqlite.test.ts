@@ -10,6 +10,7 @@ import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/open.
 import { eventPageSql, runPageSql } from '../../src/store/sqlite/read.ts'
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
 import type { EventPage, NewEvent, RunPage } from '../../src/store/store.ts'
+import { gatesConformance } from '../conformance/gates.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
 let directory = ''
@@ -34,6 +35,7 @@ afterEach(async () => {
 })
 
 describe('conformance', () => storeConformance(() => ({ open })))
+describe('gates', () => gatesConformance(() => ({ open })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {
   await open()

@@ -11,6 +11,7 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { sourceMethods } from './source.ts'
+import { subscribeMethods } from './subscribe.ts'
 import { workerMethods } from './worker.ts'
 import { triggerTestMethods } from './trigger-test.ts'
 import { triggerMethods } from './trigger.ts'
@@ -20,6 +21,7 @@ export function allMethods(context: Context): Handlers {
     ...emitMethods(context),
     ...eventMethods(context),
     ...explainMethods(context),
+    ...subscribeMethods(context),
     ...replayMethods(context),
     ...sourceMethods(context),
     ...triggerMethods(context),

@@ -18,6 +18,7 @@ import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
+import type { Subscriptions } from '../subscriptions.ts'
 import type { DefinitionChange, Stamp, Store, StoredEvent, StoredRun } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
@@ -83,6 +84,7 @@ export interface Context {
   backtest: RunBacktest
   workers: Workers
   fleet: FleetControl
+  subscriptions: Subscriptions
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint, at: string) => void

@@ -13,7 +13,7 @@ import { compiledFilter } from './trigger-checks.ts'
 const maxScanned = 2000
 const scanPage = 50
 
-function shownEvent(event: StoredEvent, raw: boolean): Event {
+export function shownEvent(event: StoredEvent, raw: boolean): Event {
   const { seq: _s, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, ...rest } = event
   return {
     ...rest,
@@ -30,18 +30,27 @@ function shownEvent(event: StoredEvent, raw: boolean): Event {
 
 type ShownLine = EventLine & { failing?: string[] }
 
-function shownLine({ seq: _, redelivery_of, ...line }: ShownLine): EventSummary {
+export function shownLine({ seq: _, redelivery_of, ...line }: ShownLine): EventSummary {
   return redelivery_of === null ? line : { ...line, redelivery_of }
 }
 
-function lineOf({ headers: _h, causation: _c, body: _b, body_sha256: _s, body_format: _f, delivery_key: _d, decisions, ...rest }: StoredEvent): EventLine {
+export function lineOf({
+  headers: _h,
+  causation: _c,
+  body: _b,
+  body_sha256: _s,
+  body_format: _f,
+  delivery_key: _d,
+  decisions,
+  ...rest
+}: StoredEvent): EventLine {
   return { ...rest, matched_triggers: decisions.map(decision => decision.trigger_id) }
 }
 
 /** Answers what an event adds to its line when it is wanted, undefined when it is not. */
 type Wanted = (event: StoredEvent) => { failing?: string[] } | undefined
 
-function matching(filter: unknown, text: Uint8Array | undefined): Wanted {
+export function matching(filter: unknown, text: Uint8Array | undefined): Wanted {
   const wanted = new LogFilter([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
   return event => (wanted.match(event).length > 0 ? {} : undefined)
 }

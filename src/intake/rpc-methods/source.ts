@@ -1,6 +1,7 @@
 // source.*
 import type { Source, SourceInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
+import { routerSource } from '../../store/store.ts'
 import { completeSource } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
@@ -25,6 +26,8 @@ export function shownSource(source: Source, counted: Stats): Source {
 
 /** Throws Fault invalid_params for what the schema cannot say. */
 export function assertSource(input: SourceInput, present: Source | undefined): void {
+  if (input.id === routerSource)
+    throw new Fault('invalid_params', `source.id ${routerSource} is that of the router’s own events; take another`, { data: { path: 'source.id' } })
   if (present !== undefined && present.source_type !== input.source_type) {
     throw new Fault(
       'conflict',

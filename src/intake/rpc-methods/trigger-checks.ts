@@ -5,6 +5,7 @@ import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
+import { routerSource } from '../../store/store.ts'
 import type { Context } from './context.ts'
 
 export function invalid(path: string, message: string): Fault {
@@ -36,7 +37,7 @@ export async function assertTrigger(context: Context, trigger: TriggerInput, tex
   const { registry, expressions } = context
   compiledFilter(trigger.filter, text, `${at}.filter`)
   const source = trigger.event_source_id ?? null
-  if (source !== null && source !== company.source_id && !registry.sources.has(source)) {
+  if (source !== null && source !== routerSource && source !== company.source_id && !registry.sources.has(source)) {
     throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)
   }
   assertAction(trigger.action, registry, at)

@@ -1,8 +1,9 @@
 // Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
 import { hash } from 'node:crypto'
 import type { Causation, Decision } from '../../contract/types.ts'
-import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest } from '../store.ts'
+import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, RouteOutcome, RouteRequest } from '../store.ts'
 import type { Admission } from './admission.ts'
+import type { EventLog } from './event-log.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
 import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
@@ -17,7 +18,14 @@ interface First {
 /** How far back a chain of causes is looked at. */
 const longestChain = 100
 
-const nothingAdmitted: ReturnType<Admission['admit']> = { decisions: [], run_ids: [], cancel: [], openDelta: 0 }
+/** An event that is stored, and what it is to start. */
+interface Routing {
+  seq: number
+  bytes: number
+  at: number
+  given: Decision[]
+  runs: NewRun[]
+}
 
 function deliveryHash(source_id: string, key: string): number {
   return hash48(hash('sha256', `${source_id}\n${key}`, 'buffer'))
@@ -30,16 +38,11 @@ function statements(db: Db) {
   const knownBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
     'SELECT id FROM event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
   )
-  const insertEvent = db.prepare(
-    `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  )
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
   const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
   const countEvent = db.prepare(
     'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = events + excluded.events, last_event_at = excluded.last_event_at',
   )
-  const lastReceived = db.prepare('SELECT received_at FROM event ORDER BY seq DESC LIMIT 1').pluck()
   const runsOf = db
     .prepare<[number, number], Buffer>('SELECT id FROM outbox WHERE event_seq = ? UNION ALL SELECT id FROM run_archive WHERE event_seq = ?')
     .pluck()
@@ -49,6 +52,10 @@ function statements(db: Db) {
   const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null; body_bytes: number }>(
     'SELECT seq, decisions, body_bytes FROM event WHERE id = ?',
   )
+  const routable = db.prepare<[Buffer], { seq: number; body_bytes: number; subject: string | null; causation: string | null }>(
+    'SELECT seq, body_bytes, subject, causation FROM event WHERE id = ?',
+  )
+  const wasUnrouted = db.prepare('DELETE FROM unrouted WHERE event_seq = ?')
   const setDecisions = db.prepare('UPDATE event SET matched = 1, decisions = ? WHERE seq = ?')
   const causing = db.prepare<[Buffer, Buffer], { trigger_id: string; subject: string | null; causation: string | null }>(
     `SELECT run.trigger_id, event.subject, event.causation FROM (SELECT trigger_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT trigger_id, event_seq FROM run_archive WHERE id = ?) AS run
@@ -58,17 +65,17 @@ function statements(db: Db) {
   return {
     known,
     knownBody,
-    insertEvent,
     insertDecision,
     countDuplicate,
     countEvent,
-    lastReceived,
     runsOf,
     hasRun,
     eventDecisions,
     setDecisions,
     countOpen,
     causing,
+    routable,
+    wasUnrouted,
   }
 }
 
@@ -77,10 +84,11 @@ export class Accepting {
   readonly #deliveries: HashIndex
   readonly #bodies: HashIndex
   readonly #admission: Admission
+  readonly #log: EventLog
   #open = 0
-  #clock = 0
 
-  constructor(db: Db, admission: Admission) {
+  constructor(db: Db, log: EventLog, admission: Admission) {
+    this.#log = log
     this.#sql = statements(db)
     this.#admission = admission
     this.#deliveries = new HashIndex(db, 'delivery_index', 'delivery_hash')
@@ -88,10 +96,9 @@ export class Accepting {
     this.recount()
   }
 
-  /** Runs that wait or run, and the last time of receipt, read anew. */
+  /** Runs that wait or run, counted anew. */
   recount(): void {
     this.#open = this.#sql.countOpen.get() as number
-    this.#clock = (this.#sql.lastReceived.get() as number | undefined) ?? 0
   }
 
   /** After a rollback nothing that was counted or remembered holds. */
@@ -119,7 +126,7 @@ export class Accepting {
   accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[] {
     const counted = new Map<string, number>()
     const outcomes = events.map(event => this.#acceptOne(event, limits, counted))
-    for (const [source_id, count] of counted) this.#sql.countEvent.run(source_id, count, this.#clock)
+    for (const [source_id, count] of counted) this.#sql.countEvent.run(source_id, count, this.#log.received(0))
     return outcomes
   }
 
@@ -153,7 +160,7 @@ export class Accepting {
 
   #knownBody(hash: number, sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
     for (const seq of this.#bodies.find(hash)) {
-      const before = this.#sql.knownBody.get(seq, source_id, sha256, this.#clock - signed_body_ms)
+      const before = this.#sql.knownBody.get(seq, source_id, sha256, this.#log.received(0) - signed_body_ms)
       if (before !== undefined) return before
     }
     return undefined
@@ -166,47 +173,73 @@ export class Accepting {
       if (first !== undefined) return this.#duplicate(first, event)
     }
     if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
-    // The clock may step back; the log does not.
-    this.#clock = Math.max(this.#clock, event.received_at)
+    const received_at = this.#log.received(event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
     const body = event.signed_body ? hash48(sha256) : null
     const before = body === null ? undefined : this.#knownBody(body, sha256, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
     const given = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
-    const { lastInsertRowid } = this.#sql.insertEvent.run(
-      idBytes(event.id),
-      event.source_id,
-      event.type,
-      event.subject,
-      event.timestamp,
-      this.#clock,
-      given.length > 0 ? 1 : 0,
-      event.delivery_key,
-      delivery,
-      body,
-      before?.id ?? null,
-      event.causation === null ? null : JSON.stringify(event.causation),
-      decisionsText(given),
-      event.headers === null ? null : JSON.stringify(event.headers),
-      event.body_format,
-      event.body.byteLength,
-      sha256,
-      Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
-    )
-    const seq = Number(lastInsertRowid)
+    const seq = this.#log.insert({
+      id: idBytes(event.id),
+      source_id: event.source_id,
+      type: event.type,
+      subject: event.subject,
+      timestamp: event.timestamp,
+      received_at,
+      matched: given.length > 0,
+      delivery_key: event.delivery_key,
+      delivery_hash: delivery,
+      body_hash: body,
+      redelivery_of: before?.id ?? null,
+      causation: event.causation === null ? null : JSON.stringify(event.causation),
+      decisions: decisionsText(given),
+      headers: event.headers === null ? null : JSON.stringify(event.headers),
+      body_format: event.body_format,
+      body_sha256: sha256,
+      body: Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
+    })
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)
     for (const decision of given) this.#sql.insertDecision.run(decision.trigger_id, seq)
-    const repeats = event.causation === null || event.runs.length === 0 ? undefined : this.#repeats(event.causation, event.subject)
-    const runs = event.runs.filter(run => (repeats?.get(run.trigger_id) ?? 0) < limits.loop_repeats)
-    const loops = event.runs
-      .filter(run => !runs.includes(run))
-      .map(({ trigger_id, trigger_version }) => ({ trigger_id, trigger_version, outcome: 'loop_held' as const }))
-    const admitted = routed && event.runs.length > 0 ? this.#admit(runs, seq, event.body.byteLength, this.#clock) : nothingAdmitted
-    const decisions = this.#decided(seq, given, routed ? [...loops, ...admitted.decisions] : [])
+    const decided = this.#route({ seq, bytes: event.body.byteLength, at: received_at, given, runs: routed ? event.runs : [] }, event, limits)
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
     const redelivery_of = before === undefined ? null : idText(before.id)
-    return { kind: 'accepted', event_id: event.id, redelivery_of, routed, decisions, run_ids: admitted.run_ids, cancel: admitted.cancel }
+    return { kind: 'accepted', event_id: event.id, redelivery_of, routed, ...decided }
+  }
+
+  /** Admits the runs of an event that is stored, but for those that would close a loop, and keeps what was decided. */
+  #route(
+    { seq, bytes, at, given, runs: asked }: Routing,
+    { causation, subject }: Pick<NewEvent, 'causation' | 'subject'>,
+    limits: AcceptLimits,
+  ): { decisions: Decision[]; run_ids: string[]; cancel: string[] } {
+    if (asked.length === 0) return { decisions: given, run_ids: [], cancel: [] }
+    const repeats = causation === null ? undefined : this.#repeats(causation, subject)
+    const runs = asked.filter(run => (repeats?.get(run.trigger_id) ?? 0) < limits.loop_repeats)
+    const loops = asked
+      .filter(run => !runs.includes(run))
+      .map(({ trigger_id, trigger_version }) => ({ trigger_id, trigger_version, outcome: 'loop_held' as const }))
+    const { decisions, run_ids, cancel } = this.#admit(runs, seq, bytes, at)
+    return { decisions: this.#decided(seq, given, [...loops, ...decisions]), run_ids, cancel }
+  }
+
+  /** Routes lifecycle events that waited for it, in order, up to the first whose runs would be too many. */
+  route(requests: RouteRequest[], limits: AcceptLimits): RouteOutcome {
+    const outcome: RouteOutcome = { routed: 0, run_ids: [], cancel: [] }
+    for (const { event_id, at, decisions, runs } of requests) {
+      if (runs.length > 0 && this.#open + runs.length > limits.max_open_runs) break
+      outcome.routed++
+      const event = this.#sql.routable.get(idBytes(event_id))
+      if (event === undefined || this.#sql.wasUnrouted.run(event.seq).changes === 0) continue
+      const { seq, body_bytes, subject, causation } = event
+      for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
+      if (decisions.length > 0) this.#sql.setDecisions.run(decisionsText(decisions), seq)
+      const cause = causation === null ? null : (JSON.parse(causation) as Causation)
+      const { run_ids, cancel } = this.#route({ seq, bytes: body_bytes, at, given: decisions, runs }, { causation: cause, subject }, limits)
+      outcome.run_ids.push(...run_ids)
+      outcome.cancel.push(...cancel)
+    }
+    return outcome
   }
 
   /** How often each trigger made a run about the same subject in the chain that led to an event. */

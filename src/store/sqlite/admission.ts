@@ -2,6 +2,7 @@
 // (rate limit, debounce, batch, singleton, room in the queue), then the run's row, and what it depends on.
 import type { Decision } from '../../contract/types.ts'
 import { dependencyLane, type RunFlow } from '../flow.ts'
+import type { History } from './history.ts'
 import type { NewRun } from '../store.ts'
 import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
@@ -30,7 +31,6 @@ function statements(db: Db) {
     `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at, queue, need, allowed_tools, flow, deadline_at, deadline_name, assignment)
      VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
-  const insertHistory = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const absorb = db.prepare(
     'UPDATE outbox SET event_seq = ?, trigger_version = ?, not_before = ?, ready = (? <= ?), steps = steps + 1, updated_at = ? WHERE seq = ?',
@@ -41,7 +41,7 @@ function statements(db: Db) {
   )
   const depend = db.prepare('INSERT OR IGNORE INTO run_dependency (run_seq, on_seq) VALUES (?, ?)')
   const openInLane = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq').pluck()
-  return { insertRun, insertHistory, bySeq, absorb, joinBatch, batchSize, depend, openInLane }
+  return { insertRun, bySeq, absorb, joinBatch, batchSize, depend, openInLane }
 }
 
 export class Admission {
@@ -49,8 +49,10 @@ export class Admission {
   readonly #lanes: Lanes
   readonly #queues: Queues
   readonly #moving: Moving
+  readonly #history: History
 
-  constructor(db: Db, lanes: Lanes, queues: Queues, moving: Moving) {
+  constructor(db: Db, lanes: Lanes, queues: Queues, moving: Moving, history: History) {
+    this.#history = history
     this.#sql = statements(db)
     this.#lanes = lanes
     this.#queues = queues
@@ -120,7 +122,7 @@ export class Admission {
   #debounced(row: RunRow, run: NewRun, gate: NonNullable<RunFlow['debounce']>, { event_seq, at }: Arrival): Admitted {
     const not_before = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
     this.#sql.absorb.run(event_seq, run.trigger_version, not_before, not_before, at, at, row.seq)
-    this.#sql.insertHistory.run(row.seq, row.steps + 1, at, 'absorb', row.state, row.state, row.attempt, 'a further event; the run is now that one’s')
+    this.#history.add(row, { at, move: 'absorb', state: row.state, reason: 'a further event; the run is now that one’s' })
     return { outcome: 'debounced', run_id: idText(row.id), run_seq: row.seq }
   }
 
@@ -130,7 +132,7 @@ export class Admission {
     const isFull = events >= gate.max || bytes + body_bytes > maxBatchBytes
     const not_before = isFull ? Math.min(at, row.not_before) : row.not_before
     this.#sql.absorb.run(event_seq, run.trigger_version, not_before, not_before, at, at, row.seq)
-    this.#sql.insertHistory.run(row.seq, row.steps + 1, at, 'absorb', row.state, row.state, row.attempt, `event ${events} of at most ${gate.max}`)
+    this.#history.add(row, { at, move: 'absorb', state: row.state, reason: `event ${events} of at most ${gate.max}` })
     if (isFull) {
       this.#lanes.closes(row.seq, { batch: gate })
       this.#lanes.due.add(row.bot_id)
@@ -177,7 +179,8 @@ export class Admission {
       run.need === undefined ? null : JSON.stringify(run.need),
     )
     const seq = Number(lastInsertRowid)
-    this.#sql.insertHistory.run(seq, 1, at, 'create', null, 'pending', 0, run.replay ? 'replay' : null)
+    const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }
+    this.#history.add(created, { at, move: 'create', state: 'pending', reason: run.replay ? 'replay' : null })
     this.#queues.add(run.queue, 'pending', 1)
     return { outcome: 'routed', run_seq: seq, run_id: run.id }
   }

@@ -6,7 +6,9 @@
 import { permittedTools } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
 import type { Choice, ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
+import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
+import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import type { Queues } from './queues.ts'
 import { eventColumns, idText, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
@@ -18,8 +20,16 @@ const dueAtOnce = 1000
 const parkedAtOnce = 500
 const overdueAtOnce = 100
 
+export interface ClaimParts {
+  lanes: Lanes
+  queues: Queues
+  moving: Moving
+  history: History
+}
+
 export interface Claiming {
-  claim(request: ClaimRequest): ClaimAnswer
+  /** also answers by how much the count of open runs changed */
+  claim(request: ClaimRequest): { answer: ClaimAnswer; openDelta: number }
   nextDueAt(now: number): number | null
 }
 
@@ -52,10 +62,6 @@ function statements(db: Db) {
   const ask = db.prepare(
     `UPDATE outbox SET state = 'awaiting_approval', steps = steps + 1, updated_at = ?, deadline_at = ?, deadline_name = ? WHERE seq = ? AND state = 'pending'`,
   )
-  const history = db.prepare("INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, 'pending', ?, ?, ?)")
-  const bury = db.prepare(
-    "UPDATE outbox SET state = 'failed', steps = steps + 1, error = ?, updated_at = ?, finished_at = ?, deadline_at = NULL, deadline_name = NULL WHERE seq = ? AND state = 'pending'",
-  )
   const event = db.prepare<[number], EventRow>(`SELECT ${eventColumns} FROM event WHERE seq = ?`)
   const batch = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
@@ -65,26 +71,32 @@ function statements(db: Db) {
   )
   const nextDeadline = db.prepare<[number], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at > ?').pluck()
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
-  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, history, bury, event, batch, overdue, nextDeadline, eventId }
+  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, event, batch, overdue, nextDeadline, eventId }
 }
 
 /** What one claim does. */
 class Claim {
   readonly runs: ClaimedRun[] = []
   readonly asked: ClaimedRun[] = []
+  /** by how much the count of open runs changed */
+  openDelta = 0
   readonly #request: ClaimRequest
   readonly #sql: ReturnType<typeof statements>
   readonly #lanes: Lanes
   readonly #queues: Queues
+  readonly #moving: Moving
+  readonly #history: History
   readonly #room = new Map<string, number>()
   readonly #choices = new Map<string, Choice[]>()
   #parked = 0
 
-  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, lanes: Lanes, queues: Queues) {
+  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history }: ClaimParts) {
     this.#request = request
     this.#sql = sql
     this.#lanes = lanes
     this.#queues = queues
+    this.#moving = moving
+    this.#history = history
     for (const { bot_id, room, choices } of request.bots) {
       this.#room.set(bot_id, choices === undefined ? room : choices.length)
       if (choices !== undefined) this.#choices.set(bot_id, [...choices])
@@ -160,9 +172,10 @@ class Claim {
   /** Its event cannot be read: it is dead, and stands in nobody's way. */
   #bury(row: RunRow): true {
     const { now } = this.#request
-    this.#sql.bury.run(damaged, now, now, row.seq)
-    this.#sql.history.run(row.seq, row.steps + 1, now, 'fail', 'failed', row.attempt, damaged)
-    this.#queues.add(row.queue, 'pending', -1)
+    const { openDelta } = this.#moving.move([
+      { run_id: idText(row.id), move: 'fail', from: ['pending'], to: 'failed', at: now, reason: damaged, error: damaged },
+    ])
+    this.openDelta += openDelta
     return true
   }
 
@@ -174,7 +187,7 @@ class Claim {
     const [deadline_at, deadline_name] =
       answer_by !== null && answer_by < (row.deadline_at ?? Infinity) ? ([answer_by, 'approval'] as const) : ([row.deadline_at, row.deadline_name] as const)
     this.#sql.ask.run(now, deadline_at, deadline_name, row.seq)
-    this.#sql.history.run(row.seq, row.steps + 1, now, 'ask', 'awaiting_approval', row.attempt, null)
+    this.#history.add(row, { at: now, move: 'ask', state: 'awaiting_approval', reason: null })
     const asked: RunRow = { ...row, state: 'awaiting_approval', deadline_at, deadline_name, updated_at: now }
     this.asked.push({ ...storedRun(asked, what.event.id, false), ...what })
     return true
@@ -196,7 +209,8 @@ class Claim {
     const start_by = worker_token === undefined || flow?.start_timeout_ms === undefined ? null : now + flow.start_timeout_ms
     const deadline_name = start_by === null ? null : 'start_timeout_ms'
     this.#sql.lease.run(state, attempt, token, lease_until, now, bot_id, queue, assignment, allowed_tools, start_by, deadline_name, row.seq)
-    this.#sql.history.run(row.seq, row.steps + 1, now, move, state, attempt, choice === undefined ? null : `assigned to ${bot_id}`)
+    const reason = choice === undefined ? null : `assigned to ${bot_id}`
+    this.#history.add(row, { at: now, move, state, attempt, bot_id, queue, reason })
     this.#queues.add(row.queue, 'pending', -1)
     this.#queues.add(queue, state, 1)
     this.#queues.began(queue, now)
@@ -260,8 +274,9 @@ function readable<T>(read: () => T | undefined): T | undefined {
   }
 }
 
-export function claiming(db: Db, lanes: Lanes, queues: Queues): Claiming {
+export function claiming(db: Db, parts: ClaimParts): Claiming {
   const sql = statements(db)
+  const { lanes, queues } = parts
 
   function nextDueAt(now: number): number | null {
     const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), sql.nextDeadline.get(now)].filter(time => typeof time === 'number')
@@ -277,12 +292,13 @@ export function claiming(db: Db, lanes: Lanes, queues: Queues): Claiming {
       lanes.tick(now)
       queues.tick(now)
       const overdue = sql.overdue.all(now, overdueAtOnce).map(row => storedRun(row, idText(sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), false))
-      const claim = new Claim(request, sql, lanes, queues)
+      const claim = new Claim(request, sql, parts)
       const groups = claim.groups()
       claim.run(groups)
       const became_due = [...lanes.due].filter(bot_id => !before.has(bot_id))
       for (const bot_id of became_due) lanes.due.delete(bot_id)
-      return { runs: claim.runs, asked: claim.asked, overdue, ...claim.rest(groups), became_due, next_due_at: nextDueAt(now) }
+      const answer = { runs: claim.runs, asked: claim.asked, overdue, ...claim.rest(groups), became_due, next_due_at: nextDueAt(now) }
+      return { answer, openDelta: claim.openDelta }
     },
   }
 }

@@ -5,10 +5,13 @@
 // runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged anew when it is claimed.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
+import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
-import type { RunRow } from './rows.ts'
+import { runColumns, type RunRow } from './rows.ts'
 
+/** Of a budget. */
+const warnedShare = 0.8
 /** Lanes that one call opens because their time has come. */
 const openedAtOnce = 500
 
@@ -34,16 +37,15 @@ function statements(db: Db) {
   const nextParked = db.prepare<[string, string, string], Parked>(
     `SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? AND (bot_id, queue) > (?, ?) ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`,
   )
-  const unpark = db.prepare<[number, number, number, string], { bot_id: string; steps: number; attempt: number }>(
+  const unpark = db.prepare<[number, number, number, string]>(
     `UPDATE outbox SET parked_on = NULL, held_by = NULL, ready = (not_before <= ?), updated_at = ?,
        steps = steps + (state = 'held'), error = CASE state WHEN 'held' THEN NULL ELSE error END, state = 'pending'
-     WHERE seq = ? AND parked_on = ? AND state IN ('pending', 'held') RETURNING bot_id, steps, attempt`,
+     WHERE seq = ? AND parked_on = ? AND state IN ('pending', 'held')`,
   )
   const park = db.prepare(
     `UPDATE outbox SET parked_on = ?, ready = 0, state = ?, held_by = ?, error = coalesce(?, error), steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
-  const stateOf = db.prepare<[number], string>('SELECT state FROM outbox WHERE seq = ?').pluck()
-  const history = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const setOpening = db.prepare('INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = excluded.opens_at')
   const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
@@ -60,8 +62,7 @@ function statements(db: Db) {
     nextParked,
     unpark,
     park,
-    stateOf,
-    history,
+    bySeq,
     setOpening,
     openings,
     closeOpening,
@@ -84,8 +85,10 @@ export class Lanes {
   readonly due = new Set<string>()
   readonly rings: Rings
   readonly #sql: ReturnType<typeof statements>
+  readonly #history: History
 
-  constructor(db: Db) {
+  constructor(db: Db, history: History) {
+    this.#history = history
     this.#sql = statements(db)
     this.rings = new Rings(db)
   }
@@ -141,16 +144,24 @@ export class Lanes {
   park(row: RunRow, verdict: Verdict & { kind: 'park' }, now: number): void {
     const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
     this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
-    this.#sql.history.run(row.seq, row.steps + 1, now, move, row.state, state, row.attempt, verdict.reason)
+    this.#history.add(row, { at: now, move, state, reason: verdict.reason })
   }
 
   /** A run goes to its bot: it counts from now on. */
   leased(seq: number, flow: RunFlow, now: number): void {
     this.closes(seq, flow)
-    if (flow.budget !== undefined) this.rings.take(flow.budget.rate, now)
+    if (flow.budget !== undefined) this.#spend(flow.budget, now)
     for (const rate of flow.throttle?.rates ?? []) this.rings.take(rate, now)
     for (const { lane } of slots(flow)) this.#sql.activate.run(lane, seq)
     this.#offer(flow, now)
+  }
+
+  /** Takes from a budget, and warns when that reaches the share at which people want to know. */
+  #spend({ trigger_id, rate }: NonNullable<RunFlow['budget']>, now: number): void {
+    this.rings.take(rate, now)
+    const warned = Math.ceil(rate.limit * warnedShare)
+    if (!this.rings.hasPassed(rate, warned, now) || this.rings.hasPassed(rate, warned + 1, now)) return
+    this.#history.tell('trigger.budget_warning', trigger_id, { trigger: trigger_id, runs: warned, budget: rate.limit, period_ms: rate.period_ms }, now)
   }
 
   /** A run is not with its bot any more, or not open any more. */
@@ -191,10 +202,9 @@ export class Lanes {
   }
 
   #unpark(seq: number, lane: string, now: number): void {
-    const before = this.#sql.stateOf.get(seq)
-    const row = this.#sql.unpark.get(now, now, seq, lane)
-    if (row === undefined) return
-    if (before === 'held') this.#sql.history.run(seq, row.steps, now, 'release', 'held', 'pending', row.attempt, 'there is room again')
+    const row = this.#sql.bySeq.get(seq)
+    if (row === undefined || this.#sql.unpark.run(now, now, seq, lane).changes === 0) return
+    if (row.state === 'held') this.#history.add(row, { at: now, move: 'release', state: 'pending', reason: 'there is room again' })
     this.due.add(row.bot_id)
   }
 

@@ -3,6 +3,7 @@
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
 import { needKey, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
+import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
@@ -130,7 +131,6 @@ function statements(db: Db) {
       .join(', ')})`,
   )
   const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
-  const history = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const attempt = db.prepare('INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
   const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
   const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
@@ -139,17 +139,19 @@ function statements(db: Db) {
   const met = db.prepare('DELETE FROM run_dependency WHERE run_seq = ? AND on_seq = ?')
   const stillDepends = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
   const forgetDependencies = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
-  return { workers, live, archived, eventId, update, copy, remove, history, attempt, leased, liveBySeq, dependents, met, stillDepends, forgetDependencies }
+  return { workers, live, archived, eventId, update, copy, remove, attempt, leased, liveBySeq, dependents, met, stillDepends, forgetDependencies }
 }
 
 export class Moving {
   readonly #sql: ReturnType<typeof statements>
   readonly #lanes: Lanes
   readonly #queues: Queues
+  readonly #history: History
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
-  constructor(db: Db, lanes: Lanes, queues: Queues) {
+  constructor(db: Db, lanes: Lanes, queues: Queues, history: History) {
+    this.#history = history
     this.#sql = statements(db)
     this.#lanes = lanes
     this.#queues = queues
@@ -210,7 +212,7 @@ export class Moving {
     if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
-    if (move.touch !== 'silent') this.#sql.history.run(row.seq, next.steps, move.at, move.move, row.state, move.to, next.attempt, move.reason ?? null)
+    if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
       this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)

@@ -1,5 +1,5 @@
 // What the router's thread and the two database threads say to each other.
-import type { AcceptLimits, BotStatus, NewEvent, RunMove, RetentionLimits, StartAnswer } from '../store.ts'
+import type { AcceptLimits, BotStatus, LifecycleEvents, NewEvent, RunMove, RetentionLimits, StartAnswer } from '../store.ts'
 import type { Store } from '../store.ts'
 
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
@@ -12,7 +12,9 @@ export type WriteOp =
   | { op: 'replay'; args: Parameters<Store['replay']> }
   | { op: 'write'; args: Parameters<Store['write']> }
   | { op: 'retain'; limits: RetentionLimits }
-  | { op: 'set_paused'; reason: string | null }
+  | { op: 'route'; args: Parameters<Store['route']> }
+  | { op: 'tell'; args: Parameters<Store['tell']> }
+  | { op: 'set_paused'; args: Parameters<Store['setPaused']> }
   | { op: 'set_bot_status'; args: [BotStatus, number] }
   | { op: 'queue_counts' }
   | { op: 'ping' }
@@ -29,13 +31,26 @@ export type WriterMessage =
   | { kind: 'started'; answer: StartAnswer }
   | { kind: 'refused'; exitCode: number; message: string }
   /** One list for each batch, in the order of the batches; due: bots (and needs) whose runs may go now. */
-  | { kind: 'results'; groups: WriteResult[][]; due: string[] }
+  | { kind: 'results'; groups: WriteResult[][]; due: string[]; logged: boolean; unrouted: boolean }
   /** The storage cannot be trusted any more: the process must end. */
   | { kind: 'fatal'; code: string; message: string }
 
 export interface ReadRequest {
   call: number
-  method: 'event' | 'events' | 'run' | 'runs' | 'history' | 'sourceStats' | 'counts' | 'facts' | 'triggerVersion' | 'triggerVersions' | 'stuck'
+  method:
+    | 'event'
+    | 'events'
+    | 'run'
+    | 'runs'
+    | 'history'
+    | 'sourceStats'
+    | 'counts'
+    | 'facts'
+    | 'triggerVersion'
+    | 'triggerVersions'
+    | 'stuck'
+    | 'unrouted'
+    | 'lastSeq'
   args: unknown[]
 }
 
@@ -43,5 +58,6 @@ export type ReadAnswer = { call: number; ok: true; value: unknown } | { call: nu
 
 export interface WorkerStart {
   stateDir: string
+  lifecycle: LifecycleEvents
   now: number
 }

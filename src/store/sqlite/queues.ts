@@ -63,6 +63,12 @@ export class Queues {
     this.#opensAt.delete(queue)
   }
 
+  /** Why a queue is paused; undefined: it is not. */
+  pausedWhy(queue: string): string | undefined {
+    const limits = this.#limits.get(queue)
+    return limits?.paused === true ? (limits.paused_reason ?? 'nobody said why') : undefined
+  }
+
   /** Whether no run more may wait in it. */
   isFull(queue: string): boolean {
     const most = this.#limits.get(queue)?.max_pending

@@ -1,5 +1,6 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
 import { statSync } from 'node:fs'
+import { routerSource } from '../store.ts'
 import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
 import type { Db } from './open.ts'
 import {
@@ -34,6 +35,8 @@ export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq:
   const byTrigger = selection.trigger_id !== undefined
   const seq = byTrigger ? 'decision.event_seq' : 'event.seq'
   if (selection.trigger_id !== undefined) add('decision.trigger_id = ?', selection.trigger_id)
+  // What the router tells is listed where it is asked for.
+  else if (selection.source_id === undefined) add(`+event.source_id <> '${routerSource}'`)
   // The most telling field picks the index; a unary + keeps SQLite from picking another one for the others.
   const fields = (['subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
   for (const [index, name] of fields.entries()) add(`${index === 0 && !byTrigger ? '' : '+'}event.${name} = ?`, selection[name]!)
@@ -92,8 +95,11 @@ function statements(db: Db) {
   )
   const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
   const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')
+  const unrouted = db.prepare<[number], EventRow>(
+    `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
+  )
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  return { eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+  return { unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
 }
 
 function fileBytes(path: string): number {
@@ -163,6 +169,14 @@ export class Reading {
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {
     const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
     return row === undefined ? null : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
+  }
+
+  unrouted(limit: number): StoredEvent[] {
+    return this.#sql.unrouted.all(limit).map(storedEvent)
+  }
+
+  lastSeq(): number {
+    return this.#sql.seqBounds.get()!.high ?? 0
   }
 
   /** Orders of a queue whose first run is dead, held, or waits for another try, with runs behind it. */

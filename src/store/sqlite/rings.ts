@@ -44,12 +44,13 @@ export class Rings {
     this.#advance.run(name, (slot + 1) % gate.limit, at + gate.period_ms)
   }
 
-  /** The passes of the present period. */
-  count(gate: RateGate, now: number): number {
+  /** Whether at least so many of a gate's limit passed in the period up to now. */
+  hasPassed(gate: RateGate, passes: number, now: number): boolean {
+    if (passes > gate.limit) return false
     const name = this.#name(gate)
-    let count = 0
-    for (let slot = 0; slot < gate.limit; slot++) if ((this.#at.get(name, slot) ?? 0) > now - gate.period_ms) count++
-    return count
+    const next = this.#next.get(name) ?? 0
+    const at = this.#at.get(name, (next - passes + gate.limit) % gate.limit)
+    return at !== undefined && at > now - gate.period_ms
   }
 
   /** Forgets some keys whose passes count for nothing any more. */

@@ -6,8 +6,19 @@
 // States: stopped -> starting -> running -> (failed | stopping) -> stopped.
 import { Worker } from 'node:worker_threads'
 import { ExitError, Fault } from '../../errors.ts'
-import type { AcceptLimits, AcceptOutcome, ClaimAnswer, MoveOutcome, NewEvent, StartAnswer, Store, StoreFacts, WriteOutcome } from '../store.ts'
-import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
+import type {
+  AcceptLimits,
+  AcceptOutcome,
+  ClaimAnswer,
+  LifecycleEvents,
+  MoveOutcome,
+  NewEvent,
+  StartAnswer,
+  Store,
+  StoreFacts,
+  WriteOutcome,
+} from '../store.ts'
+import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
 
 interface Waiting {
   operation: WriteOp
@@ -19,12 +30,16 @@ interface Waiting {
 
 export interface SqliteStoreOptions {
   stateDir: string
+  /** which moves of runs are told as events; none unless given */
+  lifecycle?: LifecycleEvents
   /** The storage failed under a running store; nothing more is answered, and the process should end. */
   onFatal: (message: string) => void
 }
 
 export class SqliteStore implements Store {
   onDue: (bot_ids: string[]) => void = () => undefined
+  onLogged: () => void = () => undefined
+  onUnrouted: () => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
   #reader: Worker | undefined
@@ -40,7 +55,8 @@ export class SqliteStore implements Store {
   }
 
   async start(now: number): Promise<StartAnswer> {
-    const workerData = { stateDir: this.#options.stateDir, now }
+    const { stateDir, lifecycle = 'none' } = this.#options
+    const workerData = { stateDir, lifecycle, now } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     writer.on('message', (message: WriterMessage) => {
@@ -49,6 +65,8 @@ export class SqliteStore implements Store {
       else if (message.kind === 'results') {
         for (const results of message.groups) this.#settle(results)
         if (message.due.length > 0) this.onDue(message.due)
+        if (message.logged) this.onLogged()
+        if (message.unrouted) this.onUnrouted()
       } else this.#fail(`${message.code}: ${message.message}`)
     })
     writer.on('error', error => {
@@ -68,7 +86,9 @@ export class SqliteStore implements Store {
   /** The reading thread, started with the first question. */
   #readingThread(): Worker {
     if (this.#reader !== undefined) return this.#reader
-    const reader = new Worker(new URL('./reader.ts', import.meta.url), { workerData: { stateDir: this.#options.stateDir, now: 0 } })
+    const reader = new Worker(new URL('./reader.ts', import.meta.url), {
+      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0 } satisfies WorkerStart,
+    })
     reader.on('message', (answer: ReadAnswer) => {
       const waiting = this.#reads.get(answer.call)
       this.#reads.delete(answer.call)
@@ -177,7 +197,11 @@ export class SqliteStore implements Store {
   replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
   write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
   retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
-  setPaused = (reason: string | null): Promise<void> => this.#call({ op: 'set_paused', reason })
+  setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
+  tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
+  unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
+  route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
+  lastSeq = (): Promise<number> => this.#read('lastSeq')
   setBotStatus = (...args: Parameters<Store['setBotStatus']>): Promise<void> => this.#call({ op: 'set_bot_status', args })
   queueCounts = (): ReturnType<Store['queueCounts']> => this.#call({ op: 'queue_counts' })
   stuck = (...args: Parameters<Store['stuck']>): ReturnType<Store['stuck']> => this.#read('stuck', ...args)

@@ -1,9 +1,11 @@
 // What each operation of the writing thread does, inside the transaction of its group.
-import type { NewEvent, StartAnswer } from '../store.ts'
+import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, StartAnswer } from '../store.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
 import { claiming, type Claiming } from './claim.ts'
 import { definitionTables, type DefinitionTables } from './definitions.ts'
+import { EventLog } from './event-log.ts'
+import { History } from './history.ts'
 import { Lanes } from './lanes.ts'
 import { Moving } from './moves.ts'
 import type { Db } from './open.ts'
@@ -19,6 +21,8 @@ function unpacked(event: PackedEvent, bodies: ArrayBuffer): NewEvent {
 
 export class Work {
   readonly #db: Db
+  readonly #log: EventLog
+  readonly #history: History
   readonly #lanes: Lanes
   readonly #queues: Queues
   readonly #moving: Moving
@@ -29,18 +33,22 @@ export class Work {
   readonly #retaining: Retaining
   readonly #ping
   readonly #waiting
+  readonly #unrouted
 
-  constructor(db: Db) {
+  constructor(db: Db, lifecycle: LifecycleEvents) {
     this.#db = db
-    this.#lanes = new Lanes(db)
+    this.#log = new EventLog(db)
+    this.#history = new History(db, this.#log, lifecycle)
+    this.#lanes = new Lanes(db, this.#history)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
-    this.#moving = new Moving(db, this.#lanes, this.#queues)
-    this.#accepting = new Accepting(db, new Admission(db, this.#lanes, this.#queues, this.#moving))
-    this.#claiming = claiming(db, this.#lanes, this.#queues)
+    this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history)
+    this.#accepting = new Accepting(db, this.#log, new Admission(db, this.#lanes, this.#queues, this.#moving, this.#history))
+    this.#claiming = claiming(db, { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history })
     this.#standing = standing(db)
     this.#definitions = definitionTables(db)
     this.#retaining = retaining(db, this.#lanes)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
+    this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
       .prepare<[], string>("SELECT DISTINCT bot_id FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND ready = 1 AND parked_on IS NULL")
       .pluck()
@@ -54,7 +62,7 @@ export class Work {
           operation.limits,
         )
       case 'claim':
-        return this.#claiming.claim(...operation.args)
+        return this.#claim(...operation.args)
       case 'move': {
         const { outcomes, openDelta } = this.#moving.move(operation.moves)
         this.#accepting.adjustOpenRuns(openDelta)
@@ -64,14 +72,18 @@ export class Work {
         return this.#accepting.replay(...operation.args)
       case 'write': {
         const outcome = this.#definitions.write(...operation.args)
-        if (operation.args[0].some(change => change.noun === 'queue')) this.#queues.reload()
+        if (outcome.kind === 'written') this.#wrote(operation.args[0])
         return outcome
       }
+      case 'route':
+        return this.#accepting.route(...operation.args)
+      case 'tell':
+        return this.#history.tell(...operation.args)
       case 'retain':
         this.#lanes.rings.prune(operation.limits.now, operation.limits.slice)
         return this.#retaining.retain(operation.limits)
       case 'set_paused':
-        return this.#standing.setPaused(operation.reason)
+        return this.#setPaused(...operation.args)
       case 'set_bot_status':
         return this.#standing.setBotStatus(...operation.args)
       case 'queue_counts':
@@ -82,17 +94,47 @@ export class Work {
     }
   }
 
+  #claim(request: ClaimRequest): ClaimAnswer {
+    const { answer, openDelta } = this.#claiming.claim(request)
+    this.#accepting.adjustOpenRuns(openDelta)
+    return answer
+  }
+
+  /** What was defined anew counts from now on. */
+  #wrote(changes: DefinitionChange[]): void {
+    if (changes.some(change => change.noun === 'trigger')) this.#history.reload()
+    const queues = changes.filter(change => change.noun === 'queue')
+    if (queues.length === 0) return
+    const paused = (): (string | undefined)[] => queues.map(({ id }) => this.#queues.pausedWhy(id))
+    const before = paused()
+    this.#queues.reload()
+    for (const [index, reason] of paused().entries()) {
+      const { id, at } = queues[index]!
+      if (before[index] === undefined && reason !== undefined) this.#history.tell('queue.paused', id, { queue: id, reason }, at)
+      if (before[index] !== undefined && reason === undefined) this.#history.tell('queue.resumed', id, { queue: id }, at)
+    }
+  }
+
+  #setPaused(reason: string | null, at: number): void {
+    const before = this.#standing.paused()
+    this.#standing.setPaused(reason)
+    if (before === null && reason !== null) this.#history.tell('router.paused', null, { reason }, at)
+    if (before !== null && reason === null) this.#history.tell('router.resumed', null, {}, at)
+  }
+
   /** After a rollback nothing that was counted or remembered holds. */
   rolledBack(): void {
+    this.#log.reload()
+    this.#history.reload()
     this.#accepting.rolledBack()
     this.#queues.reload()
   }
 
-  /** The bots (and needs) whose runs may go since this was asked last. */
-  due(): string[] {
-    const ids = [...this.#lanes.due]
+  /** What is to be told besides the answers: the bots (and needs) whose runs may go, and whether anything was logged or waits to be routed. */
+  told(): { due: string[]; logged: boolean; unrouted: boolean } {
+    const due = [...this.#lanes.due]
     this.#lanes.due.clear()
-    return ids
+    return { due, logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted() }
   }
 
   start(now: number): StartAnswer {
@@ -112,6 +154,7 @@ export class Work {
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
       next_due_at: this.#claiming.nextDueAt(now),
+      unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0 },
     }
   }

@@ -11,7 +11,7 @@ import { checkpointing } from './upkeep.ts'
 import { Work } from './work.ts'
 
 const port = parentPort!
-const { stateDir, now } = workerData as WorkerStart
+const { stateDir, lifecycle, now } = workerData as WorkerStart
 const idleCheckpointMs = 1000
 /** A larger group would hold everyone behind it for too long. */
 const maxGroupOps = 512
@@ -112,7 +112,7 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
 }
 
 function serve(db: Db, lock: Db): void {
-  const work = new Work(db)
+  const work = new Work(db, lifecycle)
   const groups = new Groups(db, work)
   const checkpoint = checkpointing(db)
   const nothing = new Int32Array(new SharedArrayBuffer(4))
@@ -123,7 +123,7 @@ function serve(db: Db, lock: Db): void {
   function write(batches: WriteBatch[]): void {
     const begun = performance.now()
     const results = groups.write(batches)
-    say({ kind: 'results', groups: results, due: work.due() })
+    say({ kind: 'results', groups: results, ...work.told() })
     commitMs += (performance.now() - begun - commitMs) * 0.2
     lastBatches = batches.length
     checkpoint.wrote(batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.length * 8192, 0))

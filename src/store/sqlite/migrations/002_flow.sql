@@ -70,6 +70,9 @@ CREATE TABLE rate_ring (key TEXT NOT NULL, slot INTEGER NOT NULL, at INTEGER NOT
 CREATE TABLE rate_key (key TEXT PRIMARY KEY, next INTEGER NOT NULL, keep_until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX rate_key_old ON rate_key (keep_until);
 
+-- Lifecycle events that no trigger has been asked about yet.
+CREATE TABLE unrouted (event_seq INTEGER PRIMARY KEY) STRICT;
+
 -- A run that waits for another to end.
 CREATE TABLE run_dependency (run_seq INTEGER NOT NULL, on_seq INTEGER NOT NULL, PRIMARY KEY (run_seq, on_seq)) STRICT, WITHOUT ROWID;
 CREATE INDEX run_dependency_on ON run_dependency (on_seq);

@@ -1,0 +1,84 @@
+// The log: events as rows, in an order in which times of receipt never fall.
+import type { BodyFormat } from '../store.ts'
+import type { Db } from './open.ts'
+
+/** An event as its row has it. */
+export interface EventToLog {
+  id: Buffer
+  source_id: string
+  type: string
+  subject: string | null
+  timestamp: number
+  received_at: number
+  matched: boolean
+  delivery_key: string | null
+  delivery_hash: number | null
+  body_hash: number | null
+  redelivery_of: Buffer | null
+  causation: string | null
+  decisions: string | null
+  headers: string | null
+  body_format: BodyFormat
+  body_sha256: Buffer
+  body: Buffer
+}
+
+export class EventLog {
+  readonly #insert
+  readonly #last
+  #clock = 0
+  #logged = false
+
+  constructor(db: Db) {
+    this.#insert = db.prepare(
+      `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#last = db.prepare<[], number>('SELECT received_at FROM event ORDER BY seq DESC LIMIT 1').pluck()
+    this.reload()
+  }
+
+  /** After a rollback the last time of receipt is read anew. */
+  reload(): void {
+    this.#clock = this.#last.get() ?? 0
+  }
+
+  /** A clock may step back; the log does not. */
+  received(at: number): number {
+    this.#clock = Math.max(this.#clock, at)
+    return this.#clock
+  }
+
+  /** Writes an event; answers its seq. received_at is what received() gave. */
+  insert(event: EventToLog): number {
+    this.#logged = true
+    const { lastInsertRowid } = this.#insert.run(
+      event.id,
+      event.source_id,
+      event.type,
+      event.subject,
+      event.timestamp,
+      event.received_at,
+      event.matched ? 1 : 0,
+      event.delivery_key,
+      event.delivery_hash,
+      event.body_hash,
+      event.redelivery_of,
+      event.causation,
+      event.decisions,
+      event.headers,
+      event.body_format,
+      event.body.byteLength,
+      event.body_sha256,
+      event.body,
+    )
+    return Number(lastInsertRowid)
+  }
+
+  /** Whether anything was written since this was asked last. */
+  takeLogged(): boolean {
+    const logged = this.#logged
+    this.#logged = false
+    return logged
+  }
+}

@@ -1,0 +1,163 @@
+// The history of runs, and what of it is told to everybody: lifecycle events of the source "router", written in the same
+// transaction as what they tell of, so that none is lost and none is told that did not happen.
+import { hash } from 'node:crypto'
+import type { Causation, RunState } from '../../contract/types.ts'
+import { uuidv7Maker } from '../../ids.ts'
+import { routerSource, type LifecycleEvents } from '../store.ts'
+import type { EventLog } from './event-log.ts'
+import type { Db } from './open.ts'
+import { idBytes, idText, type RunRow } from './rows.ts'
+
+/** A result that is longer is left out of the event; run.get has it. */
+const longestResult = 8192
+
+/** Moves that outcomes tell of, with the type of their event; with all, every other one is run.<move>. */
+const outcomes: Record<string, string> = {
+  complete: 'run.completed',
+  fail: 'run.failed',
+  time_out: 'run.timed_out',
+  cancel: 'run.cancelled',
+  acknowledge_cancel: 'run.cancelled',
+  hold: 'run.held',
+  release: 'run.released',
+  ask: 'run.awaiting_approval',
+  approve: 'run.approved',
+  deny: 'run.denied',
+  retry_later: 'run.retrying',
+  recover: 'run.retrying',
+  pause: 'run.paused',
+  resume: 'run.resumed',
+  retry: 'run.retried',
+  discard: 'run.discarded',
+}
+const others: Record<string, string> = { create: 'run.created', dispatch: 'run.started', start: 'run.started', claim: 'run.assigned' }
+
+/** A run before a step. */
+export type Before = Pick<
+  RunRow,
+  'seq' | 'id' | 'event_seq' | 'trigger_id' | 'trigger_version' | 'bot_id' | 'queue' | 'workflow_id' | 'steps' | 'attempt' | 'result'
+> & { state: RunState | null }
+
+/** What a step changes; what is left out stays. */
+export interface Step {
+  at: number
+  move: string
+  reason: string | null
+  state: RunState
+  attempt?: number
+  bot_id?: string
+  queue?: string
+  result?: string | null
+}
+
+interface Cause {
+  id: Buffer
+  source_id: string
+  type: string
+  subject: string | null
+  causation: string | null
+}
+
+export class History {
+  readonly #mode: LifecycleEvents
+  readonly #log: EventLog
+  readonly #insert
+  readonly #cause
+  readonly #unrouted
+  readonly #listeners
+  readonly #makeId = uuidv7Maker()
+  /** whether any trigger listens to the router: only then events wait to be routed */
+  #heard = false
+  #waiting = false
+
+  constructor(db: Db, log: EventLog, mode: LifecycleEvents) {
+    this.#mode = mode
+    this.#log = log
+    this.#insert = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#cause = db.prepare<[number], Cause>('SELECT id, source_id, type, subject, causation FROM event WHERE seq = ?')
+    this.#unrouted = db.prepare('INSERT INTO unrouted (event_seq) VALUES (?)')
+    this.#listeners = db
+      .prepare<[string]>(`SELECT 1 FROM "trigger" WHERE definition ->> 'event_source_id' = ? AND coalesce(definition ->> 'enabled', 1) = 1 LIMIT 1`)
+      .pluck()
+    this.reload()
+  }
+
+  /** After triggers were written. */
+  reload(): void {
+    this.#heard = this.#listeners.get(routerSource) !== undefined
+  }
+
+  /** Writes a step of a run, and tells it where it is one that is told. */
+  add(before: Before, step: Step): void {
+    const { at, move, state, reason, attempt = before.attempt } = step
+    this.#insert.run(before.seq, before.steps + 1, at, move, before.state, state, attempt, reason)
+    if (this.#mode === 'none') return
+    const type = outcomes[move] ?? (this.#mode === 'all' ? (others[move] ?? `run.${move}`) : undefined)
+    if (type !== undefined) this.#tellOf(type, { ...before, ...step }, before.state)
+  }
+
+  #tellOf(type: string, run: Before & Step, from: RunState | null): void {
+    const cause = this.#cause.get(run.event_seq)
+    const id = idText(run.id)
+    const depth = cause?.causation == null ? 0 : (JSON.parse(cause.causation) as Causation).depth
+    const causation = cause === undefined ? null : JSON.stringify({ event_id: idText(cause.id), run_id: id, depth: depth + 1 } satisfies Causation)
+    const told = {
+      run: {
+        id,
+        trigger_id: run.trigger_id,
+        trigger_version: run.trigger_version,
+        bot_id: run.bot_id.startsWith('?') ? null : run.bot_id,
+        queue: run.queue === '' ? null : run.queue,
+        workflow_id: run.workflow_id,
+        state: run.state,
+        attempt: run.attempt,
+      },
+      move: run.move,
+      from,
+      ...(run.reason === null ? {} : { reason: run.reason }),
+      ...(cause === undefined ? {} : { event: { id: idText(cause.id), source_id: cause.source_id, type: cause.type, subject: cause.subject } }),
+    }
+    // What a bot answered is JSON already.
+    const result = run.state === 'completed' && run.result !== null && run.result.length <= longestResult ? `,"result":${run.result}` : ''
+    this.#write(type, run.trigger_id, `${JSON.stringify(told).slice(0, -1)}${result}}`, causation, run.at)
+  }
+
+  /** Tells of something that is no move of a run. */
+  tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): void {
+    if (this.#mode !== 'none') this.#write(type, subject, JSON.stringify(payload), null, at)
+  }
+
+  #write(type: string, subject: string | null, text: string, causation: string | null, at: number): void {
+    const body = Buffer.from(text)
+    const received_at = this.#log.received(at)
+    const seq = this.#log.insert({
+      id: idBytes(this.#makeId(received_at)),
+      source_id: routerSource,
+      type,
+      subject,
+      timestamp: at,
+      received_at,
+      matched: false,
+      delivery_key: null,
+      delivery_hash: null,
+      body_hash: null,
+      redelivery_of: null,
+      causation,
+      decisions: null,
+      headers: null,
+      body_format: 'json',
+      body_sha256: hash('sha256', body, 'buffer'),
+      body,
+    })
+    if (!this.#heard) return
+    this.#unrouted.run(seq)
+    this.#waiting = true
+  }
+
+  /** Whether events wait to be routed that did not when this was asked last. */
+  takeUnrouted(): boolean {
+    const waiting = this.#waiting
+    this.#waiting = false
+    return waiting
+  }
+}
