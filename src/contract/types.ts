@@ -180,6 +180,25 @@ export type OrderKey = string
 export type DeadFilter = boolean
 export type Reason = string
 export type Reason1 = string
+/**
+ * What their error says, or a part of it.
+ */
+export type ErrorText = string
+/**
+ * true unless said: only tell what would be done.
+ */
+export type DeadDryRun = boolean
+export type DeadLimit = number
+/**
+ * What their error says, or a part of it.
+ */
+export type DiscardErrorText = string
+/**
+ * true unless said: only tell what would be done.
+ */
+export type DiscardDryRun = boolean
+export type DiscardLimit = number
+export type DiscardDeadReason = string
 export type HoldReason = string
 export type ApproveReason = string
 export type DenyReason = string
@@ -2157,6 +2176,85 @@ run: Run
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunRetryDeadParams".
+ */
+export interface RunRetryDeadParams {
+trigger_id?: Id
+bot_id?: Id
+queue?: Id
+error?: ErrorText
+since?: TimeMs
+until?: TimeMs
+dry_run?: DeadDryRun
+limit?: DeadLimit
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunRetryDeadResult".
+ */
+export interface RunRetryDeadResult {
+dry_run: boolean
+/**
+ * How many, at most limit.
+ */
+runs: number
+/**
+ * The same by trigger, bot and error, most first, at most 50.
+ */
+groups: DeadGroup[]
+/**
+ * Whether others are left behind limit.
+ */
+more: boolean
+}
+export interface DeadGroup {
+trigger_id: Id
+bot_id: (Id | null)
+error: string
+runs: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunDiscardDeadParams".
+ */
+export interface RunDiscardDeadParams {
+trigger_id?: Id
+bot_id?: Id
+queue?: Id
+error?: DiscardErrorText
+since?: TimeMs
+until?: TimeMs
+dry_run?: DiscardDryRun
+limit?: DiscardLimit
+reason?: DiscardDeadReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunDiscardDeadResult".
+ */
+export interface RunDiscardDeadResult {
+dry_run: boolean
+/**
+ * How many, at most limit.
+ */
+runs: number
+/**
+ * The same by trigger, bot and error, most first, at most 50.
+ */
+groups: DiscardedGroup[]
+/**
+ * Whether others are left behind limit.
+ */
+more: boolean
+}
+export interface DiscardedGroup {
+trigger_id: Id
+bot_id: (Id | null)
+error: string
+runs: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunHoldParams".
  */
 export interface RunHoldParams {
@@ -2410,6 +2508,165 @@ reserve_bytes: number
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterStatsParams".
+ */
+export interface RouterStatsParams {
+since?: TimeMs
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterStatsResult".
+ */
+export interface RouterStatsResult {
+since: TimeMs
+/**
+ * Ended runs that were counted: of those since then the newest, at most 20,000.
+ */
+runs: number
+queues: QueueStat[]
+bots: BotStat[]
+triggers: TriggerStat[]
+}
+export interface QueueStat {
+/**
+ * null: runs that no bot is chosen for.
+ */
+id: (Id | null)
+/**
+ * Pending, held or awaiting an approval.
+ */
+waiting: number
+/**
+ * With bots now.
+ */
+active: number
+/**
+ * Dead letters.
+ */
+dead: number
+/**
+ * Completed since then.
+ */
+done: number
+/**
+ * Dead, cancelled or discarded since then.
+ */
+failed: number
+oldest_waiting_at?: TimeMs
+start?: QueueStatStart
+finish?: QueueStatFinish
+}
+/**
+ * From due to begun, of those that ended since then.
+ */
+export interface QueueStatStart {
+average_ms: number
+p95_ms: number
+}
+/**
+ * From made to ended.
+ */
+export interface QueueStatFinish {
+average_ms: number
+p95_ms: number
+}
+export interface BotStat {
+/**
+ * null: runs that no bot is chosen for.
+ */
+id: (Id | null)
+/**
+ * Pending, held or awaiting an approval.
+ */
+waiting: number
+/**
+ * With bots now.
+ */
+active: number
+/**
+ * Dead letters.
+ */
+dead: number
+/**
+ * Completed since then.
+ */
+done: number
+/**
+ * Dead, cancelled or discarded since then.
+ */
+failed: number
+oldest_waiting_at?: TimeMs
+start?: BotStatStart
+finish?: BotStatFinish
+}
+/**
+ * From due to begun, of those that ended since then.
+ */
+export interface BotStatStart {
+average_ms: number
+p95_ms: number
+}
+/**
+ * From made to ended.
+ */
+export interface BotStatFinish {
+average_ms: number
+p95_ms: number
+}
+export interface TriggerStat {
+/**
+ * null: runs that no bot is chosen for.
+ */
+id: (Id | null)
+/**
+ * Pending, held or awaiting an approval.
+ */
+waiting: number
+/**
+ * With bots now.
+ */
+active: number
+/**
+ * Dead letters.
+ */
+dead: number
+/**
+ * Completed since then.
+ */
+done: number
+/**
+ * Dead, cancelled or discarded since then.
+ */
+failed: number
+oldest_waiting_at?: TimeMs
+start?: TriggerStatStart
+finish?: TriggerStatFinish
+budget?: BudgetUse
+}
+/**
+ * From due to begun, of those that ended since then.
+ */
+export interface TriggerStatStart {
+average_ms: number
+p95_ms: number
+}
+/**
+ * From made to ended.
+ */
+export interface TriggerStatFinish {
+average_ms: number
+p95_ms: number
+}
+export interface BudgetUse {
+/**
+ * Begun in the present period.
+ */
+runs: number
+of: number
+period: ("hour" | "day")
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RouterPauseParams".
  */
 export interface RouterPauseParams {
@@ -2537,6 +2794,8 @@ export interface Methods {
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
+  'run.retry_dead': { params: RunRetryDeadParams; result: RunRetryDeadResult }
+  'run.discard_dead': { params: RunDiscardDeadParams; result: RunDiscardDeadResult }
   'run.hold': { params: RunHoldParams; result: RunHoldResult }
   'run.release': { params: RunReleaseParams; result: RunReleaseResult }
   'run.approve': { params: RunApproveParams; result: RunApproveResult }
@@ -2551,6 +2810,7 @@ export interface Methods {
   'run.fail': { params: RunFailParams; result: RunFailResult }
   'run.yield': { params: RunYieldParams; result: RunYieldResult }
   'router.status': { params: RouterStatusParams; result: RouterStatusResult }
+  'router.stats': { params: RouterStatsParams; result: RouterStatsResult }
   'router.pause': { params: RouterPauseParams; result: RouterPauseResult }
   'router.resume': { params: RouterResumeParams; result: RouterResumeResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
@@ -2558,4 +2818,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

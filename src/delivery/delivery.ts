@@ -2,7 +2,7 @@
 // fleet, the supervisor, and what people may do to runs.
 import type { Bot, Config, QueueInput, Trigger } from '../contract/types.ts'
 import type { ReadSecret } from '../secrets.ts'
-import type { StartAnswer, Store } from '../store/store.ts'
+import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
 import { permittedTools } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
 import { commandBot } from './bots/command.ts'
@@ -69,7 +69,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     defaults: config,
   }
   const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
-  const common = { store, bots, attempt, now, tell, log, logBug }
+  const common = { store, bots, queues, config, attempt, now, tell, log, logBug }
   const supervisor = new Supervisor({ ...common, pauseQueue: options.pauseQueue, dueAt: time => dispatcher.dueAt(time) })
   const fleet = new Fleet({
     ...common,
@@ -80,7 +80,6 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
   })
   const dispatcher: Dispatcher = new Dispatcher({
     ...common,
-    config,
     fleet,
     makeToken: () => makeToken('base64url'),
     disableBot: options.disableBot,
@@ -100,16 +99,8 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     becameDue: ids => dispatcher.wake(ids),
   })
   store.onDue = ids => dispatcher.wake(ids)
-  const runs = new RunController({
-    ...common,
-    config,
-    queues,
-    fleet,
-    dispatcher,
-    workers,
-    supervisor,
-    signal: (run, paused) => kinds.command.pause!(run.id, run.attempt, paused),
-  })
+  const signal = (run: StoredRun, paused: boolean): boolean => kinds.command.pause!(run.id, run.attempt, paused)
+  const runs = new RunController({ ...common, fleet, dispatcher, workers, supervisor, signal })
   return {
     dispatcher,
     workers,

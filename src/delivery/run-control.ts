@@ -89,13 +89,30 @@ export class RunController {
     return run
   }
 
+  /** Makes one move of many dead runs; what was moved by others meanwhile is left out. */
+  async #ofDead(runs: readonly StoredRun[], name: 'retry' | 'discard', extra: Partial<RunMove>): Promise<StoredRun[]> {
+    const at = this.#options.now()
+    const run_moves = runs.map(({ id, state }) => ({ run_id: id, at, ...move(state === 'timed_out' ? `${name}_timed_out` : name), ...extra }))
+    const outcomes = await this.#options.store.move(run_moves)
+    return runs.filter((_, index) => outcomes[index]!.kind === 'moved')
+  }
+
+  async retryDead(runs: readonly StoredRun[]): Promise<StoredRun[]> {
+    const moved = await this.#ofDead(runs, 'retry', { ...this.#anew(), reason: 'retried by a person, with others' })
+    this.#options.dispatcher.wake(new Set(moved.map(run => run.bot_id)))
+    return moved
+  }
+
+  discardDead(runs: readonly StoredRun[], reason: string | undefined): Promise<StoredRun[]> {
+    return this.#ofDead(runs, 'discard', { reason: reason ?? 'discarded by a person, with others' })
+  }
+
+  #anew(): Partial<RunMove> {
+    return { fresh_attempts: true, not_before: this.#options.now(), error: null }
+  }
+
   async retry(run_id: string): Promise<StoredRun> {
-    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], {
-      fresh_attempts: true,
-      not_before: this.#options.now(),
-      error: null,
-      reason: 'retried by a person',
-    })
+    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], { ...this.#anew(), reason: 'retried by a person' })
     this.#options.dispatcher.wake([run.bot_id])
     return run
   }

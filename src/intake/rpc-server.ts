@@ -45,6 +45,41 @@ function heroService(): Record<string, unknown> {
   }
 }
 
+/** Sends lines, those of one turn together; who does not read is not read from either. */
+function sender(socket: Socket): (line: string | undefined) => void {
+  let corked = false
+  return line => {
+    if (line === undefined || socket.destroyed) return
+    if (!corked) {
+      corked = true
+      socket.cork()
+      setImmediate(() => {
+        corked = false
+        socket.uncork()
+      })
+    }
+    socket.write(`${line}\n`)
+    if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
+      socket.pause()
+      socket.once('drain', () => socket.resume())
+    }
+  }
+}
+
+/** Resolves once a socket has sent what waited, or is gone. */
+function drained(socket: Socket): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      socket.off('drain', done)
+      socket.off('close', done)
+      resolve()
+    }
+    socket.on('drain', done)
+    socket.on('close', done)
+    if (socket.destroyed) done()
+  })
+}
+
 export class RpcServer {
   readonly #options: RpcServerOptions
   readonly #server: Server
@@ -106,39 +141,13 @@ export class RpcServer {
   #readLines(socket: Socket, first: Buffer): void {
     let rest: Buffer[] = []
     let restBytes = 0
-    let corked = false
-    const send = (answer: string | undefined): void => {
-      if (answer === undefined || socket.destroyed) return
-      if (!corked) {
-        corked = true
-        socket.cork()
-        setImmediate(() => {
-          corked = false
-          socket.uncork()
-        })
-      }
-      socket.write(`${answer}\n`)
-      if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
-        socket.pause()
-        socket.once('drain', () => socket.resume())
-      }
-    }
+    const send = sender(socket)
     let pending = 0
     let ended = false
     const caller = new Caller(maxInFlight, {
       send,
       hasRoom: () => socket.writableLength < maxUnsentBytes,
-      drained: () =>
-        new Promise<void>(resolve => {
-          const done = (): void => {
-            socket.off('drain', done)
-            socket.off('close', done)
-            resolve()
-          }
-          socket.on('drain', done)
-          socket.on('close', done)
-          if (socket.destroyed) done()
-        }),
+      drained: () => drained(socket),
     })
     socket.once('close', () => caller.close())
     const handle = (line: Buffer): void => {

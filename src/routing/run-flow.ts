@@ -29,6 +29,11 @@ function throttleRates(key: string, { limit, period_ms, burst }: NonNullable<Pol
   return [whole, { key, limit: burst, period_ms: Math.ceil((period_ms * burst) / limit) }]
 }
 
+/** A budget as a limit over time. */
+export function budgetRate(trigger_id: string, { runs, period }: NonNullable<Policy['budget']>): RateGate {
+  return { key: `budget:${trigger_id}`, limit: runs, period_ms: period === 'hour' ? hourMs : 24 * hourMs }
+}
+
 /** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
 function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow | undefined {
   const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
@@ -44,15 +49,7 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow |
     ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
     ...(throttle === undefined ? {} : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
     ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
-    ...(budget === undefined
-      ? {}
-      : {
-          budget: {
-            trigger_id: id,
-            lane: `budget:${id}`,
-            rate: { key: `budget:${id}`, limit: budget.runs, period_ms: budget.period === 'hour' ? hourMs : 24 * hourMs },
-          },
-        }),
+    ...(budget === undefined ? {} : { budget: { trigger_id: id, lane: `budget:${id}`, rate: budgetRate(id, budget) } }),
     ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
     ...(approval?.questions?.includes('start') === false || approval === undefined
       ? {}

@@ -184,6 +184,35 @@ export interface QueueCount {
   active: number
 }
 
+/** Times of runs, in milliseconds. */
+export interface RunTimes {
+  average_ms: number
+  p95_ms: number
+}
+
+/** Runs of one queue, bot or trigger; id '': those that none is chosen for. */
+export interface RunCounts {
+  id: string
+  waiting: number
+  active: number
+  dead: number
+  done: number
+  failed: number
+  oldest_waiting_at?: number
+  /** from made to begun */
+  start?: RunTimes
+  /** from made to ended */
+  finish?: RunTimes
+}
+
+export interface RunStats {
+  /** ended runs that were counted */
+  runs: number
+  queues: RunCounts[]
+  bots: RunCounts[]
+  triggers: RunCounts[]
+}
+
 /** The run in front of an order that does not move. */
 export interface StuckOrder {
   order_key: string

@@ -2,6 +2,7 @@
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
 import type { Assignment, BotInput, Decision, QueueInput, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
+import type { RateGate } from './flow.ts'
 import type {
   AttemptRow,
   BotStatus,
@@ -11,6 +12,7 @@ import type {
   NewEvent,
   NewRun,
   QueueCount,
+  RunStats,
   Stamp,
   StoredEvent,
   StoredRun,
@@ -288,6 +290,9 @@ export interface Store {
   lastSeq(): Promise<number>
   setBotStatus(status: BotStatus, at: number): Promise<void>
   sourceStats(): Promise<{ source_id: string; events: number; last_event_at: number }[]>
+  stats(since: number): Promise<RunStats>
+  /** How many passes of each gate there were in the period up to now. */
+  passes(gates: RateGate[], now: number): Promise<number[]>
   counts(): Promise<Counts>
   facts(): Promise<StoreFacts>
   /** Answers when the writing side really does. */

@@ -75,8 +75,8 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       const flow: RunFlow = { debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 25 * second } }
       const at = (seconds: number): Promise<Accepted> => driver.emit(t0 + seconds * second, [{ flow, not_before: t0 + (seconds + 10) * second }])
       const first = await at(0)
-      const second_ = await at(8)
-      expect(second_.decisions).toMatchObject([{ outcome: 'debounced', run_id: first.run_ids[0] }])
+      const next = await at(8)
+      expect(next.decisions).toMatchObject([{ outcome: 'debounced', run_id: first.run_ids[0] }])
       expect(await driver.claimed(t0 + 11 * second)).toEqual([])
       await at(16)
       const last = await at(22)
@@ -162,7 +162,7 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       const keyed = await Promise.all([0, 1, 2, 3].map(() => driver.emit(t0, [{ flow, priority: 50 }])))
       const free = await driver.emit(t0, [{}])
       const ids = keyed.map(each => each.run_ids[0]!)
-      expect((await driver.claimed(t0)).toSorted()).toEqual([ids[0], ids[1], free.run_ids[0]].toSorted())
+      expect((await driver.claimed(t0)).toSorted()).toEqual([ids[0]!, ids[1]!, free.run_ids[0]!].toSorted())
       expect(await driver.claimed(t0)).toEqual([])
       await reopen()
       // What the process before had in hand is owed again, and counts no more.
@@ -219,16 +219,16 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
     test('a run waits for those that it depends on; when one fails it is cancelled or held', async () => {
       const after = (on_failed: 'skip' | 'hold', ...triggers: string[]): RunFlow => ({ depends_on: { triggers, on_failed } })
       const build = { trigger_id: 'build' }
-      const test_ = { trigger_id: 'test', flow: after('skip', 'build') }
+      const check = { trigger_id: 'test', flow: after('skip', 'build') }
       const ship = { trigger_id: 'ship', flow: after('hold', 'build', 'test') }
-      const one = await driver.emit(t0, [build, ship, test_])
+      const one = await driver.emit(t0, [build, ship, check])
       const [b, s, t] = one.run_ids as [string, string, string]
       expect(await driver.claimed(t0)).toEqual([b])
       await driver.complete(b, t0)
       expect(await driver.claimed(t0)).toEqual([t])
       await driver.complete(t, t0)
       expect(await driver.claimed(t0)).toEqual([s])
-      const two = await driver.emit(t0, [build, ship, test_])
+      const two = await driver.emit(t0, [build, ship, check])
       const [b2, s2, t2] = two.run_ids as [string, string, string]
       await driver.claimed(t0)
       await driver.fail(b2, t0)

@@ -32,10 +32,7 @@ describe('lifecycle events', () => {
     const [good, bad] = [await router.emit('yes'), await router.emit('no')]
     await Promise.all([ended(router, good.runs[0]!), ended(router, bad.runs[0]!)])
     const all = await told(router)
-    expect(all.map(event => [event.type, event.subject]).toSorted()).toEqual([
-      ['run.completed', 'to-yes'],
-      ['run.failed', 'to-no'],
-    ])
+    expect(all.map(event => `${event.type} ${event.subject}`).toSorted()).toEqual(['run.completed to-yes', 'run.failed to-no'])
     const completed = await router.call('event.get', { event_id: all.find(event => event.type === 'run.completed')!.id })
     expect(completed).toMatchObject({
       source_id: 'router',

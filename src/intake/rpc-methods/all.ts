@@ -3,6 +3,7 @@ import type { Handlers } from '../jsonrpc.ts'
 import { backtestMethods } from './backtest.ts'
 import { botMethods } from './bot.ts'
 import type { Context } from './context.ts'
+import { deadMethods } from './dead.ts'
 import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
@@ -11,6 +12,7 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { sourceMethods } from './source.ts'
+import { statsMethods } from './stats.ts'
 import { subscribeMethods } from './subscribe.ts'
 import { workerMethods } from './worker.ts'
 import { triggerTestMethods } from './trigger-test.ts'
@@ -30,6 +32,8 @@ export function allMethods(context: Context): Handlers {
     ...botMethods(context),
     ...queueMethods(context),
     ...runMethods(context),
+    ...deadMethods(context),
+    ...statsMethods(context),
     ...workerMethods(context),
     ...routerMethods(context),
   }

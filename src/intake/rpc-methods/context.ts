@@ -26,6 +26,9 @@ export interface RunControl {
   cancel(run_id: string, reason: string | undefined): Promise<StoredRun>
   retry(run_id: string): Promise<StoredRun>
   discard(run_id: string, reason: string | undefined): Promise<StoredRun>
+  /** Both answer those that they did it to. */
+  retryDead(runs: readonly StoredRun[]): Promise<StoredRun[]>
+  discardDead(runs: readonly StoredRun[], reason: string | undefined): Promise<StoredRun[]>
   hold(run_id: string, reason: string | undefined): Promise<StoredRun>
   release(run_id: string): Promise<StoredRun>
   /** A yes or a no to a run that waits for one; also throws Fault conflict where it is for another version. */
@@ -212,15 +215,19 @@ export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): Retu
   return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
 }
 
+/** null: none is chosen yet. */
+export function shownBot({ bot_id }: Pick<StoredRun, 'bot_id'>): string | null {
+  return bot_id.startsWith('?') ? null : bot_id
+}
+
 export function shownRun(context: Context, run: StoredRun): Run {
   const waiting = waitingOf(context, run)
-  const chosen = run.bot_id.startsWith('?') ? null : run.bot_id
   return {
     id: run.id,
     event_id: run.event_id,
     trigger_id: run.trigger_id,
     trigger_version: run.trigger_version,
-    bot_id: chosen,
+    bot_id: shownBot(run),
     queue: run.queue === '' ? null : run.queue,
     workflow_id: run.workflow_id,
     state: run.state,

@@ -7,7 +7,7 @@ export function routerMethods({
   status,
   health,
   setPaused,
-}: Context): Pick<Handlers, (`router.${string}` & keyof Handlers) | (`rpc.${string}` & keyof Handlers)> {
+}: Context): Pick<Handlers, 'router.status' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)> {
   return {
     'router.status': () => status(),
     async 'router.pause'({ reason = 'nobody said why' }) {

@@ -51,6 +51,8 @@ export interface ReadRequest {
     | 'stuck'
     | 'unrouted'
     | 'lastSeq'
+    | 'stats'
+    | 'passes'
   args: unknown[]
 }
 

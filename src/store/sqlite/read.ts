@@ -1,8 +1,11 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
 import { statSync } from 'node:fs'
 import { routerSource } from '../store.ts'
-import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
+import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, RunStats, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
+import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
+import { ringName } from './rings.ts'
+import { runStats } from './stats.ts'
 import {
   eventColumns,
   eventLine,
@@ -98,8 +101,9 @@ function statements(db: Db) {
   const unrouted = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
+  const passed = db.prepare<[string, number], number>('SELECT count(*) FROM rate_ring WHERE key = ? AND at > ?').pluck()
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  return { unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+  return { passed, unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
 }
 
 function fileBytes(path: string): number {
@@ -173,6 +177,14 @@ export class Reading {
 
   unrouted(limit: number): StoredEvent[] {
     return this.#sql.unrouted.all(limit).map(storedEvent)
+  }
+
+  stats(since: number): RunStats {
+    return runStats(this.#db, since)
+  }
+
+  passes(gates: RateGate[], now: number): number[] {
+    return gates.map(gate => this.#sql.passed.get(ringName(gate), now - gate.period_ms)!)
   }
 
   lastSeq(): number {

@@ -3,6 +3,11 @@
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
 
+/** The key with its limit: a limit that is changed begins anew. */
+export function ringName({ key, limit, period_ms }: RateGate): string {
+  return `${limit}/${period_ms} ${key}`
+}
+
 export class Rings {
   readonly #next
   readonly #at
@@ -22,14 +27,9 @@ export class Rings {
     this.#forgetKey = db.prepare('DELETE FROM rate_key WHERE key = ?')
   }
 
-  /** The key with its limit: a limit that is changed begins anew. */
-  #name({ key, limit, period_ms }: RateGate): string {
-    return `${limit}/${period_ms} ${key}`
-  }
-
   /** When one more may pass; 0: at any time. */
   opensAt(gate: RateGate): number {
-    const name = this.#name(gate)
+    const name = ringName(gate)
     const next = this.#next.get(name)
     if (next === undefined) return 0
     const counted = this.#at.get(name, next)
@@ -38,7 +38,7 @@ export class Rings {
 
   /** Lets one pass; the caller has seen that it may. */
   take(gate: RateGate, at: number): void {
-    const name = this.#name(gate)
+    const name = ringName(gate)
     const slot = this.#next.get(name) ?? 0
     this.#write.run(name, slot, at)
     this.#advance.run(name, (slot + 1) % gate.limit, at + gate.period_ms)
@@ -47,7 +47,7 @@ export class Rings {
   /** Whether at least so many of a gate's limit passed in the period up to now. */
   hasPassed(gate: RateGate, passes: number, now: number): boolean {
     if (passes > gate.limit) return false
-    const name = this.#name(gate)
+    const name = ringName(gate)
     const next = this.#next.get(name) ?? 0
     const at = this.#at.get(name, (next - passes + gate.limit) % gate.limit)
     return at !== undefined && at > now - gate.period_ms

@@ -216,6 +216,8 @@ export class SqliteStore implements Store {
   triggerVersion = (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> => this.#read('triggerVersion', ...args)
   triggerVersions = (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> => this.#read('triggerVersions', ...args)
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
+  stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
+  passes = (...args: Parameters<Store['passes']>): ReturnType<Store['passes']> => this.#read('passes', ...args)
   counts = (): ReturnType<Store['counts']> => this.#read('counts')
   /** The settings are those of the writing connection: they decide what a commit is worth. */
   facts = async (): ReturnType<Store['facts']> => ({ ...(await this.#read<StoreFacts>('facts')), ...(await this.#call<Partial<StoreFacts>>({ op: 'ping' })) })

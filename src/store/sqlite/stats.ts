@@ -1,0 +1,84 @@
+// Counts of runs by queue, bot and trigger, for people: what waits and runs now, and how the last ones went.
+import type { RunCounts, RunStats, RunTimes } from '../store.ts'
+import type { Db } from './open.ts'
+
+/** Ended runs that are looked at, newest first. */
+const mostEnded = 20_000
+
+interface Ended {
+  queue: string
+  bot_id: string
+  trigger_id: string
+  state: string
+  created_at: number
+  not_before: number
+  finished_at: number
+  started_at: number | null
+}
+
+type Groups = Record<'queues' | 'bots' | 'triggers', Map<string, RunCounts & { starts: number[]; finishes: number[] }>>
+
+function of(groups: Groups, row: { queue: string; bot_id: string; trigger_id: string }): (RunCounts & { starts: number[]; finishes: number[] })[] {
+  const keys = { queues: row.queue, bots: row.bot_id, triggers: row.trigger_id }
+  return (Object.keys(keys) as (keyof Groups)[]).map(name => {
+    const key = keys[name]
+    const id = key === '' || key.startsWith('?') ? '' : key
+    const known = groups[name].get(id)
+    if (known !== undefined) return known
+    const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, starts: [], finishes: [] }
+    groups[name].set(id, fresh)
+    return fresh
+  })
+}
+
+function times(values: number[]): RunTimes | undefined {
+  if (values.length === 0) return undefined
+  const sorted = values.toSorted((a, b) => a - b)
+  return {
+    average_ms: Math.round(sorted.reduce((sum, value) => sum + value, 0) / sorted.length),
+    p95_ms: sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * 0.95) - 1)]!,
+  }
+}
+
+function shown(group: Groups['queues']): RunCounts[] {
+  return [...group.values()].map(({ starts, finishes, ...counts }) => {
+    const [start, finish] = [times(starts), times(finishes)]
+    return { ...counts, ...(start === undefined ? {} : { start }), ...(finish === undefined ? {} : { finish }) }
+  })
+}
+
+/** since: of ended runs only those that ended then or later. */
+export function runStats(db: Db, since: number): RunStats {
+  const groups: Groups = { queues: new Map(), bots: new Map(), triggers: new Map() }
+  const live = db
+    .prepare<[], { queue: string; bot_id: string; trigger_id: string; state: string; count: number; oldest: number }>(
+      'SELECT queue, bot_id, trigger_id, state, count(*) AS count, min(created_at) AS oldest FROM outbox GROUP BY queue, bot_id, trigger_id, state',
+    )
+    .all()
+  for (const row of live) {
+    for (const counts of of(groups, row)) {
+      if (row.state === 'failed' || row.state === 'timed_out') counts.dead += row.count
+      else if (row.state === 'assigned' || row.state === 'running' || row.state === 'paused') counts.active += row.count
+      else {
+        counts.waiting += row.count
+        counts.oldest_waiting_at = Math.min(counts.oldest_waiting_at ?? Infinity, row.oldest)
+      }
+    }
+  }
+  const ended = db
+    .prepare<[number, number], Ended>(
+      `SELECT queue, bot_id, trigger_id, state, created_at, not_before, finished_at, (SELECT started_at FROM attempt WHERE run_seq = seq AND number = 1) AS started_at
+       FROM run_archive WHERE finished_at >= ? ORDER BY seq DESC LIMIT ?`,
+    )
+    .all(since, mostEnded)
+  for (const row of ended) {
+    for (const counts of of(groups, { ...row, queue: row.queue === '' ? row.bot_id : row.queue })) {
+      if (row.state === 'completed') counts.done++
+      else counts.failed++
+      // A run that was put off for a later try has the time of that; what it waited for first is not kept.
+      if (row.started_at !== null) counts.starts.push(Math.max(0, row.started_at - row.created_at))
+      counts.finishes.push(row.finished_at - row.created_at)
+    }
+  }
+  return { runs: ended.length, queues: shown(groups.queues), bots: shown(groups.bots), triggers: shown(groups.triggers) }
+}
