@@ -32,6 +32,11 @@ function inputOf(bot: Bot): BotInput {
   return Object.fromEntries(Object.entries(bot).filter(([name]) => !known.has(name))) as unknown as BotInput
 }
 
+function standing({ enabled, drained, availability }: Bot): string {
+  if (!enabled) return 'disabled'
+  return drained === true ? 'drained' : (availability ?? 'ready')
+}
+
 export function addBots(program: Command, session: () => Session): void {
   const bots = program.command('bots').description('who executes runs')
   const show = (bot: Bot): void => record(session().output, bot)
@@ -49,7 +54,7 @@ export function addBots(program: Command, session: () => Session): void {
         [
           { title: 'BOT', value: bot => bot.id },
           { title: 'KIND', value: bot => bot.endpoint.kind },
-          { title: 'STATE', value: bot => (bot.enabled ? 'enabled' : 'disabled'), style: bot => (bot.enabled ? 'green' : 'yellow') },
+          { title: 'STATE', value: standing, style: bot => (standing(bot) === 'ready' ? 'green' : 'yellow') },
           { title: 'HEALTH', value: bot => health(bot), style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
           { title: 'ACTIVE', value: bot => `${bot.active ?? 0}/${bot.max_active}` },
           { title: 'AT', value: bot => shortened(where(bot), 80) },
@@ -69,6 +74,15 @@ export function addBots(program: Command, session: () => Session): void {
     .command('delete <bot>')
     .description('delete a bot')
     .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
+  bots
+    .command('drain <bot>')
+    .description('give it no new runs; those that it has end')
+    .option('-r, --reason <text>', 'why')
+    .action(async (bot_id: string, { reason }: { reason?: string }) => show((await session().call('bot.drain', { bot_id, reason })).bot))
+  bots
+    .command('undrain <bot>')
+    .description('give it runs again')
+    .action(async (bot_id: string) => show((await session().call('bot.undrain', { bot_id })).bot))
   const setEnabled = async (bot_id: string, enabled: boolean): Promise<void> => {
     const { bot } = await session().call('bot.get', { bot_id })
     show((await session().call('bot.put', { bot: { ...inputOf(bot), enabled }, version: bot.version })).bot)

@@ -1,7 +1,40 @@
 // signalbox emit: log an event.
 import type { Command } from 'commander'
-import { paint } from './output.ts'
+import type { Decision, EventEmitResult } from '../client/client.ts'
+import { paint, type Output } from './output.ts'
 import { jsonArgument, type Session } from './session.ts'
+
+const outcomes: Record<Decision['outcome'], string> = {
+  routed: 'run',
+  replayed: 'replayed as run',
+  loop_held: 'held: it comes again and again from its own runs',
+  redelivery_logged: 'logged only: the same body came before',
+  rate_limited: 'rate limited: no run',
+  debounced: 'joined run',
+  batched: 'joined run',
+  singleton_skipped: 'skipped: open already is run',
+  queue_full: 'its queue is full: no run',
+}
+
+/** What an event was told to start, by trigger. */
+function started({ matched_triggers, runs, decisions }: EventEmitResult): { trigger_id: string; words: string; made: boolean }[] {
+  // Of an event that was known before the decisions are not told again.
+  if (decisions === undefined) return matched_triggers.map((trigger_id, index) => ({ trigger_id, words: `run ${runs[index] ?? '-'}`, made: true }))
+  return decisions.map(({ trigger_id, outcome, run_id }) => ({
+    trigger_id,
+    words: `${outcomes[outcome]}${run_id === undefined ? '' : ` ${run_id}`}`,
+    made: run_id !== undefined && outcome !== 'singleton_skipped',
+  }))
+}
+
+function print(output: Output, answer: EventEmitResult): void {
+  if (output.json) return output.line(JSON.stringify(answer))
+  output.line(`event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`)
+  if (answer.matched_triggers.length === 0) output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
+  for (const { trigger_id, words, made } of started(answer))
+    output.line(`  ${made ? paint(output, 'green', '✓') : paint(output, 'yellow', '-')} ${trigger_id}  ${words}`)
+  return undefined
+}
 
 export function addEmit(program: Command, session: () => Session): void {
   program
@@ -12,14 +45,7 @@ export function addEmit(program: Command, session: () => Session): void {
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
     .action(async (source_id: string, type: string, options: { payload: string; subject?: string; key?: string }) => {
       const current = session()
-      const { output } = current
       const payload = jsonArgument(options.payload, 'the payload')
-      const answer = await current.call('event.emit', { source_id, type, payload, subject: options.subject, idempotency_key: options.key })
-      if (output.json) return output.line(JSON.stringify(answer))
-      output.line(`event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`)
-      if (answer.matched_triggers.length === 0) output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
-      for (const [index, trigger] of answer.matched_triggers.entries())
-        output.line(`  ${paint(output, 'green', '✓')} ${trigger}  run ${answer.runs[index] ?? '-'}`)
-      return undefined
+      print(current.output, await current.call('event.emit', { source_id, type, payload, subject: options.subject, idempotency_key: options.key }))
     })
 }

@@ -1,7 +1,7 @@
 // signalbox events: the log.
 import type { Command } from 'commander'
 import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
-import { record, shortened, table, time } from './output.ts'
+import { plain, record, shortened, table, time } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
 
 interface ListOptions {
@@ -17,6 +17,15 @@ interface ListOptions {
   near?: string
   limit: number
   cursor?: string
+}
+
+interface FollowOptions {
+  source?: string
+  type?: string
+  subject?: string
+  filter?: string
+  after?: string
+  whole?: boolean
 }
 
 /** Answers of a query with a filter that are asked for before it is left to the caller: 200,000 events. */
@@ -37,6 +46,32 @@ async function found(current: Session, query: EventQueryParams & { limit: number
     if (cursor === undefined) return { events }
     if (events.length >= query.limit || asked === mostAnswers) return { events, next_cursor: cursor }
   }
+}
+
+function addFollow(events: Command, session: () => Session): void {
+  events
+    .command('follow')
+    .description('events as they are logged, until ctrl-c')
+    .option('--source <id>', 'of one source; router: what the router tells of itself')
+    .option('--type <type>', 'of one type')
+    .option('--subject <text>', 'about one subject')
+    .option('--filter <json>', 'that match an event pattern; @file for a file')
+    .option('--after <cursor>', 'go on behind a cursor that --json printed')
+    .option('--whole', 'with their payload')
+    .action(async ({ source, filter, ...rest }: FollowOptions) => {
+      const { output } = session()
+      const params = {
+        ...rest,
+        source_id: source,
+        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+      }
+      await session().follow(params, ({ cursor, event }) => {
+        if (output.json) return output.line(JSON.stringify({ cursor, event }))
+        if (rest.whole === true) record(output, event)
+        const told = event.matched_triggers.length === 0 ? '' : `  -> ${event.matched_triggers.join(', ')}`
+        return output.line(`${time(event.received_at)}  ${event.source_id}  ${plain(event.type)}  ${plain(event.subject ?? '-')}${told}  ${event.id}`)
+      })
+    })
 }
 
 export function addEvents(program: Command, session: () => Session): void {
@@ -95,6 +130,7 @@ export function addEvents(program: Command, session: () => Session): void {
       )
       if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })
+  addFollow(events, session)
   events
     .command('show <event>')
     .description('one event (or "last") with its payload')

@@ -9,7 +9,9 @@ import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
 import { addExplain } from './explain.ts'
 import { addRegister } from './register.ts'
+import { addQueues } from './queues.ts'
 import { addReplay } from './replay.ts'
+import { addRouter } from './router.ts'
 import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plain } from './output.ts'
@@ -69,6 +71,8 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addSources,
     addTriggers,
     addBots,
+    addQueues,
+    addRouter,
     addDoctor,
     addRpc,
   ])
@@ -83,7 +87,12 @@ function asCommands(text: string): string {
     .replaceAll(/\bevent\.query\b/g, 'signalbox events')
     .replaceAll(/\bevent\.replay\b/g, 'signalbox replay')
     .replaceAll(/\btrigger\.versions\b/g, 'signalbox triggers versions')
-    .replaceAll(/\b(source|trigger|bot|run)\.(put|list|enable|disable|cancel|retry|discard|hold|release)\b/g, 'signalbox $1s $2')
+    .replaceAll(/\brouter\.(pause|resume|stats)\b/g, 'signalbox $1')
+    .replaceAll(/\b(queue)\.get\b/g, 'signalbox $1s show')
+    .replaceAll(
+      /\b(source|trigger|bot|run|queue)\.(put|list|enable|disable|cancel|retry|discard|hold|release|approve|deny|pause|resume|skip|drain|undrain)\b/g,
+      'signalbox $1s $2',
+    )
 }
 
 function hint(error: RpcError): string {

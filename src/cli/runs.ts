@@ -1,13 +1,14 @@
 // signalbox runs: what is owed, under way, done and dead.
 import type { Command } from 'commander'
-import type { Run } from '../client/client.ts'
+import type { Run, RunRetryDeadResult } from '../client/client.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
-import { wholeNumber, type Session } from './session.ts'
+import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
 interface ListOptions {
   state?: Run['state'] | 'dead'
   trigger?: string
   bot?: string
+  queue?: string
   event?: string
   dead?: boolean
   limit: number
@@ -42,6 +43,7 @@ export function addRuns(program: Command, session: () => Session): void {
     .option('--state <state>', 'in one state')
     .option('--trigger <id>', 'of one trigger')
     .option('--bot <id>', 'of one bot')
+    .option('--queue <id>', 'of one queue')
     .option('--event <id>', 'of one event (or "last")')
     .option('--dead', 'only the dead letters')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
@@ -110,8 +112,8 @@ function addHistory(runs: Command, session: () => Session): void {
 }
 
 function addActions(runs: Command, session: () => Session): void {
-  const act = (name: 'cancel' | 'retry' | 'discard' | 'hold' | 'release', description: string): void => {
-    const takesReason = name !== 'retry' && name !== 'release'
+  const act = (name: 'cancel' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume', description: string): void => {
+    const takesReason = name !== 'release'
     const command = runs.command(`${name} <run>`).description(description)
     if (takesReason) command.option('-r, --reason <text>', 'why')
     command.action(async (given: string, { reason }: { reason?: string }) => {
@@ -121,8 +123,78 @@ function addActions(runs: Command, session: () => Session): void {
     })
   }
   act('cancel', 'stop a run')
-  act('retry', 'give a dead run a new set of attempts')
-  act('discard', 'take a dead run off the dead letters')
   act('hold', 'keep a waiting run from its bot')
   act('release', 'let a held run go on')
+  act('approve', 'say yes to a run that waits for it')
+  act('deny', 'say no to a run that waits for a yes')
+  act('pause', 'ask the holder of a running run to pause')
+  act('resume', 'let a paused run go on')
+  addDead(runs, session, 'retry', 'give a dead run, or all that are selected, a new set of attempts')
+  addDead(runs, session, 'discard', 'take a dead run, or all that are selected, off the dead letters')
+}
+
+interface DeadOptions {
+  trigger?: string
+  bot?: string
+  queue?: string
+  error?: string
+  since?: number
+  until?: number
+  all?: boolean
+  yes?: boolean
+  reason?: string
+}
+
+/** Of one dead run, or of many: those first as a plan, and with --yes in earnest. */
+function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard', description: string): void {
+  const command = runs
+    .command(`${name} [run]`)
+    .description(description)
+    .option('--trigger <id>', 'those of one trigger')
+    .option('--bot <id>', 'those of one bot')
+    .option('--queue <id>', 'those of one queue')
+    .option('--error <text>', 'those whose error says this')
+    .option('--since <time>', 'that died since: 2h, 7d, or a date', timeArgument)
+    .option('--until <time>', 'that died before', timeArgument)
+    .option('--all', 'all dead runs')
+    .option('--yes', 'do it; without it many are only counted')
+  if (name === 'discard') command.option('-r, --reason <text>', 'why')
+  command.action(async (given: string | undefined, { trigger, bot, all, yes, reason, ...rest }: DeadOptions) => {
+    const current = session()
+    const selection = { ...rest, trigger_id: trigger, bot_id: bot }
+    const selects = all === true || Object.values(selection).some(value => value !== undefined)
+    if ((given === undefined) === !selects) throw new UsageError(`give a run, or a selection such as --trigger deploy, or --all`)
+    const why = name === 'discard' ? { reason } : {}
+    if (given !== undefined) {
+      const { run } = await current.call(`run.${name}`, { run_id: await current.runId(given), ...why })
+      return printRuns(current.output, [run])
+    }
+    const dry_run = yes !== true
+    for (let done = 0; ;) {
+      const answer = await current.call(`run.${name}_dead`, { ...selection, ...why, dry_run })
+      done += answer.runs
+      printDead(current.output, answer)
+      if (dry_run || !answer.more || answer.runs === 0) return dry_run && !current.output.json ? current.output.line(plan(name, answer)) : undefined
+    }
+  })
+}
+
+function plan(name: string, { runs, more }: RunRetryDeadResult): string {
+  if (runs === 0) return 'nothing to do'
+  return `nothing was done: --yes would ${name} ${more ? `these ${runs} and the others of the selection` : runs === 1 ? 'it' : `these ${runs}`}`
+}
+
+function printDead(output: Output, answer: RunRetryDeadResult): void {
+  if (output.json) return output.line(JSON.stringify(answer))
+  return table(
+    output,
+    answer.groups,
+    [
+      { title: 'RUNS', value: group => String(group.runs) },
+      { title: 'TRIGGER', value: group => group.trigger_id },
+      { title: 'BOT', value: group => group.bot_id ?? '-' },
+      { title: 'ERROR', value: group => shortened(group.error, 120) },
+    ],
+    'no such dead runs',
+  )
 }

@@ -1,7 +1,7 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readFileSync } from 'node:fs'
-import { SignalboxClient } from '../client/client.ts'
-import type { CallOptions, Methods } from '../client/client.ts'
+import { ConnectionError, SignalboxClient } from '../client/client.ts'
+import type { CallOptions, LoggedEvent, Methods } from '../client/client.ts'
 import { doubledKey } from '../json-text.ts'
 import type { Output } from './output.ts'
 
@@ -30,6 +30,14 @@ export class Session {
   async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']> {
     this.#client ??= await SignalboxClient.connect(this.environment.socket)
     return this.#client.call(method, params, options)
+  }
+
+  /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */
+  async follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
+    this.#client ??= await SignalboxClient.connect(this.environment.socket)
+    await this.#client.subscribe(params, onEvent)
+    await this.#client.closed
+    throw new ConnectionError('the router closed the connection')
   }
 
   /** The id of an event; "last" is the newest one of the log. */

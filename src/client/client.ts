@@ -59,6 +59,8 @@ export interface CallOptions {
 /** One connection; calls may be made at the same time and are answered as they finish. */
 export class SignalboxClient {
   readonly #socket: Socket
+  /** resolves when the connection is gone */
+  readonly closed: Promise<void>
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
   readonly #progress = new Map<string, (progress: Record<string, unknown>) => void>()
@@ -76,6 +78,7 @@ export class SignalboxClient {
       if (!socket.writable) throw new ConnectionError('the connection to the router is closed')
       socket.write(`${JSON.stringify(request)}\n`)
     })
+    this.closed = new Promise(resolve => socket.once('close', () => resolve()))
     socket.on('data', chunk => this.#read(chunk))
     socket.on('error', () => undefined)
     socket.on('close', () => this.#rpc.rejectAllPendingRequests('the router closed the connection before it answered'))

@@ -1474,6 +1474,10 @@ event_id: Uuid
 duplicate: boolean
 matched_triggers: Id[]
 runs: Uuid[]
+/**
+ * What each trigger that it matched made of it, with the run that it made or joined; left out for a duplicate.
+ */
+decisions?: Decision[]
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

@@ -35,6 +35,8 @@ export interface Accepted {
   matched_triggers: string[]
   runs: string[]
   redelivery_of: string | null
+  /** of an event that is new: with the run that each made or joined */
+  decisions?: Decision[]
 }
 
 export interface AcceptOptions {
@@ -71,6 +73,12 @@ function withoutSecrets(headers: Record<string, string>): Record<string, string>
     if (!secretName.test(lower)) kept[lower] = value
   }
   return kept
+}
+
+/** Decisions with the runs that they made, which stand in the same order. */
+function withRuns(decisions: Decision[], run_ids: readonly string[]): Decision[] {
+  let next = 0
+  return decisions.map(decision => (decision.outcome === 'routed' ? { ...decision, run_id: run_ids[next++]! } : decision))
 }
 
 export class Acceptor {
@@ -161,7 +169,8 @@ export class Acceptor {
         const matched_triggers = outcome.decisions.map(decision => decision.trigger_id)
         if (outcome.cancel.length > 0) this.#options.onCancel(outcome.cancel)
         log('event.accepted', { event_id: event.id, ...common, matched_triggers, redelivery_of: outcome.redelivery_of ?? undefined })
-        return { event_id: event.id, duplicate: false, matched_triggers, runs: outcome.run_ids, redelivery_of: outcome.redelivery_of }
+        const decisions = withRuns(outcome.decisions, outcome.run_ids)
+        return { event_id: event.id, duplicate: false, matched_triggers, runs: outcome.run_ids, redelivery_of: outcome.redelivery_of, decisions }
       }
       case 'duplicate':
         log('event.duplicate', { event_id: outcome.event_id, ...common })

@@ -83,7 +83,7 @@ test('lists, definitions and the doctor', async () => {
   await run('register', join(router.directory, 'forge.json'))
   expect((await run('sources')).out).toMatch(/forge +service +enabled +0 +- +-/)
   expect((await run('triggers')).out).toMatch(/main +forge +enabled +b/)
-  expect((await run('bots')).out).toMatch(/b +command +enabled +ok +0\/2 +\/bin\/true/)
+  expect((await run('bots')).out).toMatch(/b +command +ready +ok +0\/2 +\/bin\/true/)
   expect((await run('triggers', 'disable', 'main')).out).toMatch(/enabled +false/)
   writeFileSync(join(router.directory, 'bot.json'), '{"id": "c", "endpoint": {"kind": "http", "url": "http://127.0.0.1:1/"}}')
   expect((await run('bots', 'put', join(router.directory, 'bot.json'))).code).toBe(0)

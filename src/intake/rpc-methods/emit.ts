@@ -41,7 +41,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       if (source === undefined) throw notFound('source', source_id, 'source.list')
       if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)
       const body = call.text('payload')!
-      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne({
+      const { event_id, duplicate, matched_triggers, runs, decisions } = await acceptor.acceptOne({
         source_id,
         type,
         subject: subject ?? null,
@@ -55,7 +55,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         log_redelivery_only: false,
         causation: causation ?? null,
       })
-      return { event_id, duplicate, matched_triggers, runs }
+      return { event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
     },
     async 'event.register'({ source, triggers = [] }, call) {
       assertSource(source, registry.sources.get(source.id))
