@@ -39,6 +39,8 @@ import type { DefinitionChange, Stamp, Store } from './store/store.ts'
 /** How long answers that are on their way may take to leave at the end. */
 const lastAnswersMs = 1000
 const maxTriggerVersions = 1000
+/** How often the router tries to change what others change at the same time. */
+const mostRewrites = 10
 
 export interface Router {
   config: Config
@@ -131,12 +133,17 @@ function delivery({ config, log, now, store, registry, expressions, env, readSec
       throw error
     }
   }
-  const rewrite = async (noun: 'bot' | 'queue', id: string, stored: (BotInput | QueueInput) & Partial<Stamp>, change: object): Promise<void> => {
-    const { version, created_at: _c, updated_at: _u, ...definition } = stored
-    const changes: DefinitionChange[] = [{ noun, id, definition: { ...definition, ...change }, ...(version === undefined ? {} : { version }), at: now() }]
-    const outcome = await store.write(changes)
-    if (outcome.kind !== 'written') throw new Error(`${noun} ${id} changed while the router changed it`)
-    registry.apply(changes, outcome.objects)
+  /** Writes a definition as change makes it of what is there; undefined: there is nothing to change. */
+  const rewrite = async (noun: 'bot' | 'queue', id: string, change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined): Promise<void> => {
+    for (let tries = 0; tries < mostRewrites; tries++) {
+      const changed = change()
+      if (changed === undefined) return
+      const { version = 0, created_at: _c, updated_at: _u, ...definition } = changed
+      const changes: DefinitionChange[] = [{ noun, id, definition, version, at: now() }]
+      const outcome = await store.write(changes)
+      if (outcome.kind === 'written') return registry.apply(changes, outcome.objects)
+    }
+    throw new Error(`${noun} ${id} was changed by others again and again while the router changed it`)
   }
   return deliveryParts({
     config,
@@ -152,11 +159,16 @@ function delivery({ config, log, now, store, registry, expressions, env, readSec
     now,
     chance: Math.random,
     makeToken: encoding => randomBytes(16).toString(encoding),
-    async disableBot(id, disabled_reason) {
-      const bot = registry.bots.get(id)
-      if (bot !== undefined) await rewrite('bot', id, bot, { enabled: false, disabled_reason })
-    },
-    pauseQueue: (id, paused_reason) => rewrite('queue', id, registry.queues.get(id) ?? { id }, { paused: true, paused_reason }),
+    disableBot: (id, disabled_reason) =>
+      rewrite('bot', id, () => {
+        const bot = registry.bots.get(id)
+        return bot?.enabled === true ? { ...bot, enabled: false, disabled_reason } : undefined
+      }),
+    pauseQueue: (id, paused_reason) =>
+      rewrite('queue', id, () => {
+        const queue = registry.queues.get(id)
+        return queue?.paused === true ? undefined : { ...(queue ?? { id }), paused: true, paused_reason }
+      }),
     log: log.event,
     logBug: log.bug,
   })
@@ -233,6 +245,8 @@ function faces(parts: Parts, { dispatcher, workers, fleet, runs }: DeliveryParts
     now,
     assertEndpoint: endpointCheck(egress),
     botChanged: id => dispatcher.forget(id),
+    botDeleted: id => fleet.forget(id),
+    queuesChanged: () => dispatcher.wake([]),
     async setPaused(reason) {
       await store.setPaused(reason, now())
       dispatcher.setPaused(reason)
@@ -320,7 +334,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
-  dispatcher.start(opened.waiting_bots, opened.next_due_at, opened.paused)
+  delivered.start(opened)
   if (opened.unrouted) lifecycle.kick()
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })

@@ -20,7 +20,7 @@ export interface AttemptOptions {
   trigger: (id: string, version: number) => Promise<TriggerInput | null>
   render: Render
   /** what a run may use of what its trigger allows */
-  tools: (allowed: readonly string[], bot: Bot) => string[]
+  tools: (allowed: readonly string[], bot: Bot | undefined) => string[]
   /** the event as filters and templates see it */
   view: (event: StoredEvent) => EventView
   defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
@@ -36,7 +36,8 @@ interface Record {
   /** of a batch */
   events: { event: StoredEvent; view: EventView }[] | undefined
   trigger: TriggerInput
-  bot: Bot
+  /** undefined: somebody is asked about a run that no bot is chosen for */
+  bot: Bot | undefined
   inputs: unknown
   body: string
 }
@@ -68,12 +69,17 @@ function verifyBody({ run }: Record): void {
   }
 }
 
-async function findParts(record: Record, { trigger, bot }: AttemptOptions): Promise<void> {
+async function findTrigger(record: Record, { trigger }: AttemptOptions): Promise<void> {
   const { run } = record
-  const [found, owner] = [await trigger(run.trigger_id, run.trigger_version), bot(run.bot_id)]
+  const found = await trigger(run.trigger_id, run.trigger_version)
   if (found === null) throw new NotBegun('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
-  if (owner === undefined) throw new NotBegun('E_BOT', `bot ${run.bot_id} does not exist any more`)
   record.trigger = found
+}
+
+function findBot(record: Record, { bot }: AttemptOptions): void {
+  const { bot_id } = record.run
+  const owner = bot(bot_id)
+  if (owner === undefined) throw new NotBegun('E_BOT', `bot ${bot_id} does not exist any more`)
   record.bot = owner
 }
 
@@ -88,7 +94,7 @@ async function renderInputs(record: Record, { render, view }: AttemptOptions): P
 }
 
 function runPart({ id, attempt, trigger_id, trigger_version, bot_id, workflow_id, replay }: ClaimedRun): object {
-  return { id, attempt, trigger_id, trigger_version, bot_id, workflow_id, replay }
+  return { id, attempt, trigger_id, trigger_version, bot_id: bot_id.startsWith('?') ? null : bot_id, workflow_id, replay }
 }
 
 /** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */
@@ -113,11 +119,12 @@ function compose(record: Record, { tools }: AttemptOptions): void {
 }
 
 async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
-  const { endpoint } = bot
+  const { endpoint } = bot!
   // The bot was written anew as one of workers since its run was claimed.
-  if (endpoint.kind === 'pull') return failure('unreachable', `bot ${bot.id} takes no deliveries any more, its workers ask for runs`)
+  if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const delivery: Delivery = {
+    id: run.id,
     run_id: run.id,
     event_id: run.event.id,
     trigger_id: run.trigger_id,
@@ -195,9 +202,27 @@ function decide(
 /** What a run is delivered as, made ready. Throws NotBegun. */
 async function prepare(record: Record, options: AttemptOptions): Promise<void> {
   verifyBody(record)
-  await findParts(record, options)
+  findBot(record, options)
+  await composed(record, options)
+}
+
+async function composed(record: Record, options: AttemptOptions): Promise<void> {
+  await findTrigger(record, options)
   await renderInputs(record, options)
   compose(record, options)
+}
+
+/** A run as somebody is asked about it, whether its bot is chosen or not; or why it cannot be put together. Never throws. */
+export async function prepareQuestion(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { problem: string }> {
+  const record = { run, started_at: options.now(), bot: options.bot(run.bot_id) } as Record
+  try {
+    verifyBody(record)
+    await composed(record, options)
+    return { body: record.body }
+  } catch (error) {
+    if (!(error instanceof NotBegun)) options.logBug(error)
+    return { problem: error instanceof NotBegun ? error.message : "the question could not be put together; the router's log says why" }
+  }
 }
 
 /** Why a run could not be prepared, as the result of its attempt. */

@@ -21,6 +21,8 @@ export type Render = (
 
 /** What is delivered, ready made. */
 export interface Delivery {
+  /** what it is known by, the same however often it is tried: of a run its id */
+  id: string
   run_id: string
   event_id: string
   trigger_id: string

@@ -45,6 +45,7 @@ export interface DeliveryParts {
   tools: (trigger: Trigger) => string[] | undefined
   /** What stands from before, taken up before anybody can say a word about a lease. */
   hold(opened: StartAnswer): void
+  start(opened: StartAnswer): void
   /** Gives out nothing more, lets attempts end within the grace, and ends the rest. */
   stop(): Promise<void>
 }
@@ -65,12 +66,17 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     ...options,
     kinds,
     bot: id => bots.get(id),
-    tools: (allowed, bot) => permittedTools(allowed, bot.tools, config.denied_tools)!,
+    tools: (allowed, bot) => permittedTools(allowed, bot?.tools, config.denied_tools)!,
     defaults: config,
   }
   const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
   const common = { store, bots, queues, config, attempt, now, tell, log, logBug }
-  const supervisor = new Supervisor({ ...common, pauseQueue: options.pauseQueue, dueAt: time => dispatcher.dueAt(time) })
+  const supervisor = new Supervisor({
+    ...common,
+    pauseQueue: options.pauseQueue,
+    dueAt: time => dispatcher.dueAt(time),
+    released: (run, token) => workers.letGo(run, token),
+  })
   const fleet = new Fleet({
     ...common,
     queuePaused: id => queues.get(id)?.paused === true,
@@ -91,14 +97,10 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     ...common,
     fleet,
     makeToken: () => makeToken('hex'),
-    note: (answer, asked) => dispatcher.note(answer, asked),
-    wakes: () => dispatcher.wakes,
-    needs: () => dispatcher.needs(),
-    paused: () => dispatcher.paused !== null,
-    dueAt: time => dispatcher.dueAt(time),
-    becameDue: ids => dispatcher.wake(ids),
+    dispatcher,
   })
   store.onDue = ids => dispatcher.wake(ids)
+  store.onDueAt = time => dispatcher.dueAt(time)
   const signal = (run: StoredRun, paused: boolean): boolean => kinds.command.pause!(run.id, run.attempt, paused)
   const runs = new RunController({ ...common, fleet, dispatcher, workers, supervisor, signal })
   return {
@@ -110,6 +112,10 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     hold({ bot_status, worker_leases }) {
       fleet.start(bot_status)
       workers.start(worker_leases)
+    },
+    start({ waiting_bots, next_due_at, paused }) {
+      dispatcher.start(waiting_bots, next_due_at, paused)
+      supervisor.recover().catch(logBug)
     },
     async stop() {
       workers.stop()

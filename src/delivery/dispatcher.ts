@@ -4,11 +4,11 @@
 // fell due, a breaker's pause is over, a bot was written. A bot is in #waiting while it may have due runs, and so is a
 // need: what stands for the bot of runs that name capabilities.
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
-import type { Bot, BotHealth, Config } from '../contract/types.ts'
-import type { Choice, ClaimAnswer, ClaimedRun, MoveOutcome, Need, RunMove, Store } from '../store/store.ts'
+import type { Bot, BotHealth } from '../contract/types.ts'
+import type { ClaimAnswer, ClaimedRun, ClaimRequest, MoveOutcome, Need, RunMove, Store } from '../store/store.ts'
 import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
-import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
-import type { Fleet, Load, Tell } from './fleet.ts'
+import { Breakers, type BreakersOptions } from './breakers.ts'
+import type { Fleet, Load } from './fleet.ts'
 import { move } from './run-state.ts'
 
 /** How much longer than its attempt a lease lasts. */
@@ -19,14 +19,10 @@ const storePauseMs = 1000
 /** Bots that are failing may together hold this share of all slots: one that hangs must not hold up one that works. */
 const failingShare = 0.5
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends BreakersOptions {
   store: Store
-  config: Config
-  bots: ReadonlyMap<string, Bot>
   attempt: AttemptOptions
-  now: () => number
   makeToken: () => string
-  disableBot: (bot_id: string, reason: string) => Promise<void>
   fleet: Fleet
   /** runs of a bot whose workers ask for them may be due */
   wakeWorkers: (bot_id: string) => void
@@ -34,9 +30,6 @@ export interface DispatcherOptions {
   workerLoad: (bot_id: string) => Load
   /** runs that somebody is to be asked about, or that a limit of time has caught up with */
   onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
-  tell: Tell
-  log: (event: string, fields: Record<string, unknown>) => void
-  logBug: (error: unknown) => void
 }
 
 interface Active {
@@ -59,9 +52,11 @@ export class Dispatcher {
   readonly #options: DispatcherOptions
   /** bots that may have due runs; the number tells whether more came while a claim was under way */
   readonly #waiting = new Map<string, number>()
+  /** by need: bots whose workers asked for runs and left some of it */
+  readonly #passed = new Map<string, Set<string>>()
   readonly #active = new Map<string, Active>()
   readonly #activePerBot = new Map<string, number>()
-  readonly #breakers = new Map<string, Breaker>()
+  readonly #breakers: Breakers
   #state: 'stopped' | 'running' | 'draining' = 'stopped'
   #claiming: Promise<void> | undefined
   #claimNotBefore = 0
@@ -74,6 +69,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options
+    this.#breakers = new Breakers(options)
   }
 
   start(waiting_bots: string[], next_due_at: number | null, paused: string | null): void {
@@ -127,8 +123,12 @@ export class Dispatcher {
   }
 
   #waits(bot_id: string): void {
-    if (this.#options.bots.get(bot_id)?.endpoint.kind === 'pull') this.#options.wakeWorkers(bot_id)
-    else this.#waiting.set(bot_id, ++this.#wakes)
+    const { bots, fleet, wakeWorkers } = this.#options
+    const bot = bots.get(bot_id)
+    if (!isNeed(bot_id)) this.#passed.clear()
+    if (bot?.endpoint.kind === 'pull') wakeWorkers(bot_id)
+    // Of workers only those who sleep are waited for here: they have to be called first.
+    if (bot?.endpoint.kind !== 'pull' || fleet.isAsleep(bot)) this.#waiting.set(bot_id, ++this.#wakes)
   }
 
   /** A run of the future was made outside of here. */
@@ -154,15 +154,12 @@ export class Dispatcher {
   }
 
   health(bot_id: string): BotHealth {
-    const breaker = this.#breakers.get(bot_id) ?? closedBreaker
-    const { consecutive_failures, open_until } = breaker
-    const state = breakerState(breaker, this.#options.now())
-    return { state, consecutive_failures, ...(state === 'closed' ? {} : { open_until }) }
+    return this.#breakers.health(bot_id)
   }
 
   /** A bot was written anew: what is known of its failures counts no more. */
   forget(bot_id: string): void {
-    this.#breakers.delete(bot_id)
+    this.#breakers.forget(bot_id)
     this.wake([bot_id])
   }
 
@@ -182,17 +179,9 @@ export class Dispatcher {
 
   /** Runs that a bot which takes runs has room for, after its breaker and its limit. */
   #closedRoom(bot: Bot): number {
-    const bot_id = bot.id
-    const breaker = this.#breakers.get(bot_id) ?? closedBreaker
-    switch (breakerState(breaker, this.#options.now())) {
-      case 'closed':
-        return bot.max_active - this.activeOf(bot_id)
-      case 'half_open':
-        return 1 - this.activeOf(bot_id)
-      case 'open':
-        this.#wakeAt(breaker.open_until)
-        return 0
-    }
+    const { room, until } = this.#breakers.room(bot, this.activeOf(bot.id))
+    if (until !== null) this.#wakeAt(until)
+    return room
   }
 
   #wakeAt(time: number): void {
@@ -213,12 +202,12 @@ export class Dispatcher {
     if (this.#state !== 'running' || this.#claiming !== undefined) return
     const { config, now, logBug } = this.#options
     if (now() < this.#claimNotBefore) return this.#wakeAt(this.#claimNotBefore)
-    const limit = config.max_active - this.#active.size
+    const limit = Math.max(0, config.max_active - this.#active.size)
     // Without a slot runs of the future fall due all the same: those of workers need none.
-    const bots = limit > 0 && this.#paused === null ? this.#candidates(limit) : []
+    const { bots, sleepers } = this.#paused === null ? this.#candidates(limit) : { bots: [], sleepers: new Map<string, Bot>() }
     if (bots.length === 0 && !this.#due) return
     this.#due = false
-    this.#claiming = this.#claim(bots, Math.max(0, limit))
+    this.#claiming = this.#claim(bots, limit, sleepers)
       .catch((error: unknown) => {
         logBug(error)
         this.#due = true
@@ -230,41 +219,63 @@ export class Dispatcher {
       })
   }
 
-  /** Bots that may have due runs and have room for them. */
-  #candidates(limit: number): { bot_id: string; room: number; choices?: Choice[] }[] {
-    const { config } = this.#options
-    const failing = (bot_id: string): boolean => (this.#breakers.get(bot_id)?.consecutive_failures ?? 0) > 0
+  /** Bots that may have due runs and have room for them; sleepers are only asked about, by the key that they stand under. */
+  #candidates(limit: number): { bots: ClaimRequest['bots']; sleepers: Map<string, Bot> } {
+    const { config, fleet, bots: known } = this.#options
+    const bots: ClaimRequest['bots'] = []
+    const sleepers = new Map<string, Bot>()
+    const given = new Map<string, number>()
+    const give = (bot_id: string, count: number): void => void given.set(bot_id, (given.get(bot_id) ?? 0) + count)
     let share = Math.max(1, Math.floor(config.max_active * failingShare))
-    for (const [bot_id, active] of this.#activePerBot) if (failing(bot_id)) share -= active
-    const result: { bot_id: string; room: number; choices?: Choice[] }[] = []
-    for (const bot_id of this.#waiting.keys()) {
-      if (isNeed(bot_id)) {
-        const { choices, pullers } = this.#options.fleet.choose(needOf(bot_id), limit, bot => this.#load(bot))
-        for (const puller of pullers) this.#options.wakeWorkers(puller)
-        if (choices.length > 0) result.push({ bot_id, room: choices.length, choices })
+    for (const [bot_id, active] of this.#activePerBot) if (this.#breakers.isFailing(bot_id)) share -= active
+    for (const key of this.#waiting.keys()) {
+      if (isNeed(key)) {
+        const { choices, puller, sleeper } = fleet.choose(needOf(key), Math.max(1, limit), bot => this.#load(bot, given), this.#passed.get(key))
+        if (puller !== undefined) this.#options.wakeWorkers(puller)
+        if (sleeper !== undefined) sleepers.set(key, sleeper)
+        if (limit > 0) for (const { bot_id } of choices) give(bot_id, 1)
+        if (sleeper !== undefined || (limit > 0 && choices.length > 0)) bots.push({ bot_id: key, room: choices.length, choices: limit > 0 ? choices : [] })
         continue
       }
-      const own = this.#room(bot_id)
-      const room = failing(bot_id) ? Math.min(own, share) : own
+      const bot = known.get(key)
+      if (bot !== undefined && fleet.isAsleep(bot)) {
+        if (fleet.mayWake(bot)) {
+          sleepers.set(key, bot)
+          bots.push({ bot_id: key, room: 0 })
+        }
+        continue
+      }
+      if (bot?.endpoint.kind === 'pull') {
+        this.#waiting.delete(key)
+        continue
+      }
+      const own = this.#room(key) - (given.get(key) ?? 0)
+      const room = Math.min(this.#breakers.isFailing(key) ? Math.min(own, share) : own, limit)
       if (room <= 0) continue
-      if (failing(bot_id)) share -= room
-      result.push({ bot_id, room })
+      if (this.#breakers.isFailing(key)) share -= room
+      give(key, room)
+      bots.push({ bot_id: key, room })
     }
-    return result
+    return { bots, sleepers }
   }
 
-  #load(bot: Bot): Load {
-    if (bot.endpoint.kind === 'pull') return this.#options.workerLoad(bot.id)
-    const active = this.activeOf(bot.id)
-    return { active, open: this.#closedRoom(bot) > 0 }
+  /** How a bot stands that may be chosen; given: runs that this claim gives to bots already. */
+  #load(bot: Bot, given: ReadonlyMap<string, number>): Load {
+    if (bot.endpoint.kind === 'pull') {
+      const load = this.#options.workerLoad(bot.id)
+      return this.#options.fleet.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
+    }
+    const taken = given.get(bot.id) ?? 0
+    return { active: this.activeOf(bot.id) + taken, room: this.#closedRoom(bot) - taken }
   }
 
-  async #claim(bots: { bot_id: string; room: number; choices?: Choice[] }[], limit: number): Promise<void> {
-    const { store, now, makeToken } = this.#options
+  async #claim(bots: ClaimRequest['bots'], limit: number, sleepers: ReadonlyMap<string, Bot>): Promise<void> {
+    const { store, now, makeToken, fleet } = this.#options
     const asked = this.#wakes
     const at = now()
     const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
     this.note(answer, asked)
+    for (const [key, bot] of sleepers) if (this.#waiting.has(key) && !answer.drained.includes(key)) fleet.wake(bot)
     if (this.#state === 'running') for (const run of answer.runs) this.#begin(run)
     else await this.#putBack(answer.runs)
   }
@@ -296,12 +307,24 @@ export class Dispatcher {
     return this.#options.config.command_timeout_ms + leaseSlackMs
   }
 
-  /** What a claim told, also one of a worker; asked: wakes by the time it was made. */
+  /** What a claim told; asked: wakes by the time it was made. */
   note({ drained, blocked, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer, asked: number): void {
     for (const bot_id of [...drained, ...blocked]) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
     for (const bot_id of became_due) this.#waits(bot_id)
     if (next_due_at !== null) this.#wakeAt(next_due_at)
     if (questions.length > 0 || overdue.length > 0) this.#options.onClaimed({ asked: questions, overdue })
+  }
+
+  /** What the claim of a worker told, which asked for runs of some needs too; what it left others may have. */
+  noteOfWorker(answer: ClaimAnswer, asked: number, bot_id: string, needs: readonly string[]): void {
+    // Whether the needs find no room is not for one worker's claim to say.
+    this.note({ ...answer, blocked: answer.blocked.filter(key => key === bot_id) }, asked)
+    for (const key of needs) {
+      if (answer.drained.includes(key)) continue
+      const passed = this.#passed.get(key) ?? new Set()
+      this.#passed.set(key, passed.add(bot_id))
+    }
+    if (needs.length > 0) this.#pump()
   }
 
   #begin(run: ClaimedRun): void {
@@ -325,7 +348,7 @@ export class Dispatcher {
       this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) - 1)
     }
     const settled = this.#settle(attempted.run_move)
-    this.#learn(run.bot_id, attempted)
+    this.#breakers.learn(run.bot_id, attempted)
     this.#pump()
     const outcome = await settled
     const { run_move, result } = attempted
@@ -345,25 +368,5 @@ export class Dispatcher {
     if (run_move.to !== 'pending') this.#pump()
     else if (due <= now()) this.wake([run.bot_id])
     else this.#wakeAt(due)
-  }
-
-  #learn(bot_id: string, { healthy, result }: Attempted): void {
-    const { now, config, bots, disableBot, tell, log, logBug } = this.#options
-    const disable = (reason: string): void =>
-      void disableBot(bot_id, reason).then(() => {
-        log('bot.disabled', { bot_id, reason })
-        tell('bot.disabled', bot_id, { bot: bot_id, reason })
-      }, logBug)
-    if (result.outcome === 'failure' && result.disable_bot === true) disable(result.error)
-    if (healthy === null) return
-    const before = this.#breakers.get(bot_id) ?? closedBreaker
-    const after = recorded(before, healthy, now(), config.breaker_open_ms)
-    this.#breakers.set(bot_id, after)
-    if (after.open_until > before.open_until) {
-      const { consecutive_failures, open_until } = after
-      log('bot.breaker_opened', { bot_id, consecutive_failures, open_until })
-      if (before.open_until === 0) tell('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
-    } else if (healthy && before.open_until > 0) tell('bot.healthy', bot_id, { bot: bot_id })
-    if (after.consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) disable(`${disableAfter} attempts in a row failed`)
   }
 }

@@ -2,7 +2,7 @@
 // names capabilities. A sleeper is woken before it is given anything.
 import type { Bot } from '../contract/types.ts'
 import type { BotStatus, Choice, Need, Store } from '../store/store.ts'
-import { assignmentOf, offers, ranked, type Availability, type Standing } from './assignment.ts'
+import { afterChoice, assignmentOf, offers, ranked, type Availability, type Standing } from './assignment.ts'
 
 /** Tells everybody of something that is no move of a run, as a lifecycle event. */
 export type Tell = (type: string, subject: string, payload: Record<string, unknown>) => void
@@ -27,8 +27,18 @@ export interface FleetOptions {
 /** What the two ways to bots tell of one. */
 export interface Load {
   active: number
-  /** the bot may be given a run now: its breaker is closed, or a worker of it asks */
-  open: boolean
+  /** runs that it may be given now: after its breaker, its limit, and what asks for runs there */
+  room: number
+}
+
+/** Who takes the next runs of a need. */
+export interface Chosen {
+  /** one each, best first */
+  choices: Choice[]
+  /** a bot of kind pull that stands best: its workers take what they ask for */
+  puller?: string
+  /** a bot that stands best and sleeps: it is to be woken if there is a run for it */
+  sleeper?: Bot
 }
 
 const unsaid = { availability: null, reason: null, drained: false, drained_reason: null }
@@ -37,6 +47,8 @@ export class Fleet {
   readonly #options: FleetOptions
   readonly #status = new Map<string, BotStatus>()
   readonly #heard = new Map<string, number>()
+  /** sleepers that could not be woken, and why: they are left alone for a while */
+  readonly #failed = new Map<string, string>()
   readonly #waking = new Map<string, Promise<void>>()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #stop = new AbortController()
@@ -60,6 +72,7 @@ export class Fleet {
   }
 
   availability(bot: Bot): Availability {
+    if (this.#failed.has(bot.id)) return 'degraded'
     return this.status(bot.id).availability ?? bot.availability ?? 'ready'
   }
 
@@ -67,51 +80,86 @@ export class Fleet {
     return this.#heard.get(bot_id)
   }
 
+  /** Why a bot is as available as it is; null: nobody said. */
+  reason(bot_id: string): string | null {
+    return this.#failed.get(bot_id) ?? this.status(bot_id).reason
+  }
+
   heard(bot_id: string): void {
     this.#heard.set(bot_id, this.#options.now())
+    if (this.#failed.delete(bot_id)) this.#options.changed(bot_id)
   }
 
   /** Written when it changes: a heartbeat that says the same costs no commit. */
   async say(bot_id: string, change: Partial<Omit<BotStatus, 'bot_id'>>): Promise<void> {
     const { store, now, changed } = this.#options
+    if (change.availability !== undefined && this.#failed.delete(bot_id)) changed(bot_id)
     const before = this.status(bot_id)
     const after = { ...before, ...change }
     if ((Object.keys(after) as (keyof BotStatus)[]).every(name => before[name] === after[name])) return
-    await store.setBotStatus(after, now())
+    // At once, so that what is said at the same time is said of this.
     this.#status.set(bot_id, after)
+    await store.setBotStatus(after, now())
     if (before.drained !== after.drained) this.#tell(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
     if (before.availability !== after.availability) this.#tell(`bot.${after.availability}`, bot_id, after.reason)
     changed(bot_id)
+  }
+
+  /** A bot was deleted: one that is written under its id is another. */
+  forget(bot_id: string): void {
+    for (const each of [this.#status, this.#heard, this.#failed]) each.delete(bot_id)
   }
 
   #tell(type: string, bot_id: string, reason: string | null): void {
     this.#options.tell(type, bot_id, { bot: bot_id, ...(reason === null ? {} : { reason }) })
   }
 
-  /** Whether a bot is to be given runs at all; begins to wake one that sleeps. */
+  /** Whether a bot is to be given runs as it stands. */
   takes(bot: Bot): boolean {
-    if (this.status(bot.id).drained) return false
-    if (this.availability(bot) !== 'sleeping' || bot.wake === undefined) return true
-    this.#wake(bot)
-    return false
+    return !this.status(bot.id).drained && !this.#failed.has(bot.id) && !this.isAsleep(bot)
   }
 
-  #wake(bot: Bot): void {
-    if (this.#waking.has(bot.id)) return
+  /** Whether a bot has to be woken before it is given anything. */
+  isAsleep(bot: Bot): boolean {
+    return bot.wake !== undefined && this.availability(bot) === 'sleeping'
+  }
+
+  /** Whether calling a sleeper now makes sense: nobody is at it, and it did not just fail. */
+  mayWake(bot: Bot): boolean {
+    return bot.enabled && this.isAsleep(bot) && !this.status(bot.id).drained && !this.#waking.has(bot.id)
+  }
+
+  isWaking(bot_id: string): boolean {
+    return this.#waking.has(bot_id)
+  }
+
+  wake(bot: Bot): void {
+    if (!this.mayWake(bot)) return
     const { callWake, log, logBug, wakePauseMs } = this.#options
+    const before = this.status(bot.id)
     const work = callWake(bot, this.#stop.signal)
       .then(async problem => {
         if (this.#stop.signal.aborted) return
         log('bot.woken', { bot_id: bot.id, error: problem })
-        await this.say(
-          bot.id,
-          problem === undefined ? { availability: 'ready', reason: null } : { availability: 'degraded', reason: `it could not be woken: ${problem}` },
-        )
-        if (problem !== undefined) this.#later(wakePauseMs, () => this.say(bot.id, { availability: 'sleeping', reason: null }).catch(logBug))
+        if (problem === undefined) await this.say(bot.id, { availability: 'ready', reason: null })
+        // What it said itself meanwhile counts more than a call that failed.
+        else if (this.status(bot.id) === before || this.status(bot.id).availability === before.availability) this.#couldNot(bot.id, problem, wakePauseMs)
       })
       .catch(logBug)
-      .finally(() => this.#waking.delete(bot.id))
+      .finally(() => {
+        this.#waking.delete(bot.id)
+        this.#options.changed(bot.id)
+      })
     this.#waking.set(bot.id, work)
+  }
+
+  #couldNot(bot_id: string, problem: string, pauseMs: number): void {
+    const reason = `it could not be woken: ${problem}`
+    this.#failed.set(bot_id, reason)
+    this.#tell('bot.degraded', bot_id, reason)
+    this.#later(pauseMs, () => {
+      if (this.#failed.delete(bot_id)) this.#options.changed(bot_id)
+    })
   }
 
   #later(ms: number, work: () => unknown): void {
@@ -122,57 +170,40 @@ export class Fleet {
     this.#timers.add(timer)
   }
 
-  /** Whether any bot that is there offers what is needed. */
-  isOffered(need: Need): boolean {
-    return [...this.#options.bots.values()].some(bot => bot.enabled && offers(bot, need))
-  }
-
   /**
-   * Who takes the next runs of a need, one each: the best, then the best of what is left, up to a number. Bots of kind
-   * pull take them with their own claims, so the best being one of them is told apart. Begins to wake the best sleeper.
+   * Who takes the next runs of a need, one each: the best, then the best of what is left, up to a number. It ends where
+   * the best one is not the router's to give to: a bot of kind pull, whose workers take runs with their own claims, or a
+   * sleeper, which a run is rather left to than given to a worse one. passed: bots of kind pull that took none of it.
    */
-  choose(need: Need, most: number, load: (bot: Bot) => Load): { choices: Choice[]; pullers: string[] } {
-    const standings = this.#standings(need, load)
+  choose(need: Need, most: number, load: (bot: Bot) => Load, passed?: ReadonlySet<string>): Chosen {
+    let found = ranked(
+      need,
+      this.#standings(need, load).filter(({ bot }) => passed?.has(bot.id) !== true),
+    )
     const choices: Choice[] = []
-    const pullers = new Set<string>()
-    const asleep = new Set<string>()
-    for (let left = most; left > 0; left--) {
-      const found = ranked(
-        need,
-        standings.filter(each => !asleep.has(each.bot.id)),
-      )
-      const best = found[0]
-      if (best === undefined) break
-      const standing = best.standing as Standing & { bot: Bot }
-      if (!this.takes(standing.bot)) {
-        asleep.add(standing.bot.id)
-        // It is on its way: the run is left to it, and not given to a worse one meanwhile.
-        if (this.#waking.has(standing.bot.id)) break
-        continue
-      }
-      standing.active++
-      if (standing.availability === 'ready') standing.availability = 'busy'
-      if (standing.bot.endpoint.kind === 'pull') pullers.add(standing.bot.id)
-      else choices.push({ bot_id: standing.bot.id, assignment: assignmentOf(need, found, standing.bot.id), tools: standing.bot.tools })
+    while (choices.length < most && found.length > 0) {
+      const { bot } = found[0]!.standing
+      if (this.isAsleep(bot)) return { choices, ...(this.isWaking(bot.id) ? {} : { sleeper: bot }) }
+      if (bot.endpoint.kind === 'pull') return { choices, puller: bot.id }
+      choices.push({ bot_id: bot.id, assignment: assignmentOf(need, found, bot.id), tools: bot.tools })
+      found = afterChoice(need, found)
     }
-    return { choices, pullers: [...pullers] }
+    return { choices }
   }
 
   /** The choice of a worker that asks for runs of a need itself. */
   chosen(need: Need, bot: Bot, active: number): Choice {
-    const availability = this.availability(bot)
-    const standing: Standing = { bot, availability: availability === 'degraded' ? 'busy' : availability, active: Math.min(active, bot.max_active - 1) }
+    const standing: Standing = { bot, availability: this.availability(bot), active, room: 1 }
     return { bot_id: bot.id, assignment: assignmentOf(need, ranked(need, [standing]), bot.id), tools: bot.tools }
   }
 
-  #standings(need: Need, load: (bot: Bot) => Load): Standing[] {
+  #standings(need: Need, load: (bot: Bot) => Load): Standing<Bot>[] {
     const { bots, queuePaused } = this.#options
-    return [...bots.values()].flatMap((bot): Standing[] => {
+    return [...bots.values()].flatMap((bot): Standing<Bot>[] => {
       if (!bot.enabled || !offers(bot, need) || this.status(bot.id).drained || queuePaused(bot.id)) return []
-      const { active, open } = load(bot)
-      if (!open || active >= bot.max_active) return []
+      const { active, room } = load(bot)
       const said = this.availability(bot)
-      return [{ bot, availability: said === 'ready' && active > 0 ? 'busy' : said, active }]
+      return room <= 0 ? [] : [{ bot, availability: said === 'ready' && active > 0 ? 'busy' : said, active, room }]
     })
   }
 }

@@ -6,19 +6,10 @@
 import { hash } from 'node:crypto'
 import type { Bot, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import {
-  workerTokenPrefix,
-  type ClaimAnswer,
-  type ClaimedRun,
-  type ClaimRequest,
-  type Need,
-  type RunMove,
-  type Store,
-  type StoredRun,
-  type WorkerLease,
-} from '../store/store.ts'
+import { workerTokenPrefix, type ClaimedRun, type ClaimRequest, type RunMove, type Store, type StoredRun, type WorkerLease } from '../store/store.ts'
 import { offers } from './assignment.ts'
 import { failedByWorker, prepareForWorker, type AttemptOptions } from './attempt.ts'
+import type { Dispatcher } from './dispatcher.ts'
 import type { Fleet, Load } from './fleet.ts'
 import { Leases } from './leases.ts'
 import { move, type MoveName } from './run-state.ts'
@@ -34,16 +25,7 @@ export interface PullDeskOptions {
   /** 32 hex digits */
   makeToken: () => string
   fleet: Fleet
-  /** what a claim told besides the runs; asked: the dispatcher's wakes by the time it was made */
-  note: (answer: ClaimAnswer, asked: number) => void
-  wakes: () => number
-  /** the needs that runs wait for */
-  needs: () => { key: string; need: Need }[]
-  paused: () => boolean
-  /** runs of these bots may go now */
-  becameDue: (bot_ids: string[]) => void
-  /** a run will be due then */
-  dueAt: (time: number) => void
+  dispatcher: Pick<Dispatcher, 'noteOfWorker' | 'wakes' | 'needs' | 'paused' | 'wake' | 'dueAt'>
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -108,7 +90,9 @@ export class PullDesk {
 
   /** How a bot stands whose workers ask: one may be given a run while one of them waits. */
   load(bot_id: string): Load {
-    return { active: this.activeOf(bot_id), open: (this.#lines.get(bot_id)?.waiting ?? 0) > 0 }
+    const active = this.activeOf(bot_id)
+    const most = this.#options.bots.get(bot_id)?.max_active ?? 0
+    return { active, room: (this.#lines.get(bot_id)?.waiting ?? 0) > 0 ? most - active : 0 }
   }
 
   /** Gives a worker runs, as soon as there are some, or none after the wait. Throws Fault not_found, invalid_state, disabled and shutting_down. */
@@ -125,6 +109,8 @@ export class PullDesk {
         () => undefined,
       )
       const given = await mine
+      // What was left to it because it stood best is for others now.
+      if (signal.aborted) this.#options.dispatcher.wake([])
       const left = until - performance.now()
       if (given.length > 0 || left <= 0 || signal.aborted) return given
       line.waiting++
@@ -162,14 +148,15 @@ export class PullDesk {
   /** What a bot's workers may be given: its own runs, and those of the needs that it meets. */
   #asksFor(bot: Bot, room: number, capabilities: readonly string[] | undefined): ClaimRequest['bots'] {
     const able = { ...bot, ...(capabilities === undefined ? {} : { capabilities: (bot.capabilities ?? []).filter(each => capabilities.includes(each)) }) }
-    const met = this.#options.needs().filter(({ need }) => offers(able, need))
+    const { fleet } = this.#options
+    const met = fleet.availability(bot) === 'degraded' ? [] : this.#options.dispatcher.needs().filter(({ need }) => offers(able, need))
     const active = this.activeOf(bot.id)
     return [
       { bot_id: bot.id, room },
       ...met.map(({ key, need }) => ({
         bot_id: key,
         room,
-        choices: Array.from({ length: room }, (_, index) => this.#options.fleet.chosen(need, bot, active + index)),
+        choices: Array.from({ length: room }, (_, index) => fleet.chosen(need, bot, active + index)),
       })),
     ]
   }
@@ -177,17 +164,22 @@ export class PullDesk {
   async #claimNow(bot_id: string, max: number, capabilities: readonly string[] | undefined, signal: AbortSignal): Promise<GivenLease[]> {
     const { bot, lease_ms } = this.#bot(bot_id)
     const room = Math.min(max, bot.max_active - this.activeOf(bot_id))
-    const { store, now, makeToken, fleet, note, wakes, paused } = this.#options
+    const { store, now, makeToken, fleet, dispatcher } = this.#options
     fleet.heard(bot_id)
-    if (room <= 0 || signal.aborted || !this.#running || paused() || fleet.status(bot_id).drained) return []
-    const asked = wakes()
+    if (room <= 0 || signal.aborted || !this.#running || dispatcher.paused !== null || fleet.status(bot_id).drained) return []
+    const asked = dispatcher.wakes
     const at = now()
     const lease_until = at + lease_ms
     const worker_tokens = Array.from({ length: room }, () => `${workerTokenPrefix}${makeToken()}`)
     const bots = this.#asksFor(bot, room, capabilities)
     const answer = await store.claim({ bots, limit: room, now: at, lease_token: '', lease_until, worker_tokens })
     const { runs } = answer
-    note(answer, asked)
+    dispatcher.noteOfWorker(
+      answer,
+      asked,
+      bot_id,
+      bots.slice(1).map(each => each.bot_id),
+    )
     for (const run of runs) this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
     // Who went away meanwhile was given nothing: it waits for the next.
     if (signal.aborted) {
@@ -245,9 +237,14 @@ export class PullDesk {
 
   /** A run is with nobody any more: it may go to another, and its bot has room. */
   #free(run: StoredRun): void {
-    const { now, dueAt, becameDue } = this.#options
-    if (run.state === 'pending' && run.not_before > now()) dueAt(run.not_before)
-    becameDue([run.bot_id])
+    const { now, dispatcher } = this.#options
+    if (run.state === 'pending' && run.not_before > now()) dispatcher.dueAt(run.not_before)
+    dispatcher.wake([run.bot_id])
+  }
+
+  /** The router took a run from its worker: its time was over. */
+  letGo(run: StoredRun, lease_token: string): void {
+    this.#release(lease_token, run)
   }
 
   async start_run(run_id: string, lease_token: string): Promise<StoredRun> {

@@ -1,14 +1,14 @@
 // What people may do to a run, and what they can learn of one that waits.
 import type { Bot, Config, RunState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import type { MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
+import { workerTokenPrefix, type MoveOutcome, type RunMove, type Store, type StoredRun } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
 import type { Question, Supervisor } from './supervisor.ts'
 import { waitingFor, type Waiting, type WaitingOptions } from './waiting.ts'
 
-export interface RunControlOptions extends WaitingOptions {
+export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
   store: Store
   dispatcher: Dispatcher
   workers: Pick<PullDesk, 'activeOf'>
@@ -161,14 +161,16 @@ export class RunController {
 
   async #toggle(run: StoredRun, paused: boolean, reason: string): Promise<StoredRun> {
     const { bots, signal } = this.#options
-    const kind = bots.get(run.bot_id)?.endpoint.kind
     const verb = paused ? 'pause' : 'resume'
-    if (run.state === 'running' && kind !== 'pull' && kind !== 'command')
+    // Who holds it is asked, whatever its bot has become meanwhile.
+    const isWorkers = run.lease_token?.startsWith(workerTokenPrefix) === true
+    const kind = bots.get(run.bot_id)?.endpoint.kind
+    if (run.state === 'running' && !isWorkers && kind !== 'command')
       throw new Fault('invalid_state', `bots of kind ${kind ?? 'unknown'} cannot be told to ${verb}; cancel run ${run.id} instead, or hold it while it waits`, {
         data: { state: run.state },
       })
     await this.#ask(verb, run)
-    if (kind === 'pull') {
+    if (isWorkers) {
       // Asked of a worker that has not paused yet, it need not any more.
       const names: MoveName[] = paused
         ? ['request_pause']
@@ -190,7 +192,7 @@ export class RunController {
   }
 
   waitingFor(run: StoredRun): Waiting | undefined {
-    return waitingFor(run, this.#options, this.botActive(run.bot_id))
+    return waitingFor(run, { ...this.#options, activeOf: this.botActive })
   }
 
   botHealth = (bot_id: string): ReturnType<Dispatcher['health']> => this.#options.dispatcher.health(bot_id)

@@ -28,6 +28,13 @@ export const moves = {
   wait: { from: ['pending'], to: 'pending' },
   absorb: { from: ['pending'], to: 'pending' },
   absorb_held: { from: ['held'], to: 'held' },
+  absorb_released: { from: ['held'], to: 'pending' },
+  // What it depends on has ended badly, or it waits for that.
+  hold_again: { from: ['held'], to: 'held' },
+  // The question got lost with the process that asked it.
+  ask_again: { from: ['awaiting_approval'], to: 'pending' },
+  // Its event cannot be read any more.
+  fail_waiting: { from: ['pending'], to: 'failed' },
   // Taken by the router itself, which begins at once, or by a worker, which says so.
   dispatch: { from: ['pending'], to: 'running' },
   claim: { from: ['pending'], to: 'assigned' },
@@ -72,5 +79,10 @@ export function movesFrom(state: RunState): MoveName[] {
 /** The parts of a store's RunMove that the table decides. */
 export function move(name: MoveName): { move: string; from: readonly RunState[]; to: RunState; archive?: boolean } {
   const { from, to, archive }: Move = moves[name]
-  return { move: name.replace(/_(running|paused|timed_out|held|failed|awaiting)$/, ''), from, to, ...(archive === undefined ? {} : { archive }) }
+  return {
+    move: name.replace(/_(running|paused|timed_out|held|failed|awaiting|again|released|waiting)$/, ''),
+    from,
+    to,
+    ...(archive === undefined ? {} : { archive }),
+  }
 }

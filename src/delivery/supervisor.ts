@@ -2,17 +2,22 @@
 //
 // A question stands in the store (awaiting_approval, with a deadline where there is one); the call to an approver bot is
 // only a way to an answer. Whatever goes wrong with it, and silence, is a no.
+import { randomUUID } from 'node:crypto'
 import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import type { ClaimAnswer, ClaimedRun, RunMove, Store, StoredRun } from '../store/store.ts'
-import { nextTry, prepareForWorker, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
+import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
+import { nextTry, prepareQuestion, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
 import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
 
 const defaultAnswerMs = 60_000
 const defaultCooldownMs = 60_000
+const pageSize = 500
 
 export type Question = 'start' | 'cancel' | 'pause' | 'resume'
+
+/** What an answer is an answer to: this question, and no later one. */
+type Guard = Pick<RunMove, 'steps_seen' | 'deadline_seen'>
 
 export interface Answer {
   approve: boolean
@@ -27,6 +32,8 @@ export interface SupervisorOptions {
   pauseQueue: (queue: string, reason: string) => Promise<void>
   /** a run will be due then */
   dueAt: (time: number) => void
+  /** a worker has lost a run */
+  released: (run: StoredRun, lease_token: string) => void
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -82,7 +89,8 @@ export class Supervisor {
     const answer = await this.#call('start', run, policy)
     if (this.#stop.signal.aborted) return undefined
     try {
-      await (answer.approve ? this.approve(run, answer.reason) : this.deny(run, answer.reason))
+      const guard = { steps_seen: run.steps }
+      await (answer.approve ? this.approve(run, answer.reason, guard) : this.deny(run, answer.reason, guard))
     } catch (error) {
       // A person, or the deadline, was faster.
       if (!(error instanceof Fault)) throw error
@@ -105,11 +113,13 @@ export class Supervisor {
       const why = bot === undefined ? 'does not exist' : bot.enabled ? 'is of kind pull, which cannot be asked' : 'is disabled'
       return { approve: false, reason: `the approver ${bot_id} ${why}` }
     }
-    const prepared = await prepareForWorker(run, attempt)
-    if (!('body' in prepared)) return { approve: false, reason: prepared.refused.reason ?? 'the question could not be put together' }
+    const prepared = await prepareQuestion(run, attempt)
+    if ('problem' in prepared) return { approve: false, reason: prepared.problem }
     const body = `{"question":${JSON.stringify(question)},${prepared.body.slice(1)}`
     const kind = attempt.kinds[bot.endpoint.kind] as BotKind<PushedEndpoint>
     const result = await kind.deliver(bot.endpoint, {
+      // Each question is one of its own: not the run that it is about, and no other question about it.
+      id: randomUUID(),
       run_id: run.id,
       event_id: run.event.id,
       trigger_id: run.trigger_id,
@@ -126,17 +136,17 @@ export class Supervisor {
   }
 
   /** A yes to the start of a run. Throws Fault invalid_state where it does not wait for one any more. */
-  approve(run: StoredRun, reason: string): Promise<StoredRun> {
-    return this.#made(run, { run_id: run.id, at: this.#options.now(), ...move('approve'), approve: true, error: null, reason })
+  approve(run: StoredRun, reason: string, guard: Guard = {}): Promise<StoredRun> {
+    return this.#made(run, { ...guard, run_id: run.id, at: this.#options.now(), ...move('approve'), approve: true, error: null, reason })
   }
 
   /** A no: asked again later, or held once it is enough. Throws Fault invalid_state where it does not wait for an answer any more. */
-  async deny(run: StoredRun, reason: string): Promise<StoredRun> {
+  async deny(run: StoredRun, reason: string, guard: Guard = {}): Promise<StoredRun> {
     const { now, dueAt, pauseQueue } = this.#options
     const { approval, retry_on } = (await this.#trigger(run))?.policy ?? {}
     const { cooldown_ms = defaultCooldownMs, max_denials = 1, on_denied = 'hold' } = approval ?? {}
     const at = now()
-    const common = { run_id: run.id, at, deny: true, error: `denied: ${reason}`, reason }
+    const common = { ...guard, run_id: run.id, at, deny: true, error: `denied: ${reason}`, reason }
     const again = run.denials + 1 < max_denials && retry_on?.includes('denied') !== false
     if (again) {
       const denied = await this.#made(run, { ...common, ...move('deny_for_now'), not_before: at + cooldown_ms })
@@ -144,7 +154,7 @@ export class Supervisor {
       return denied
     }
     const held = await this.#made(run, { ...common, ...move('deny'), held_by: 'approval' })
-    if (on_denied === 'pause_queue') await pauseQueue(run.queue, `run ${run.id} was denied: ${reason}`)
+    if (on_denied === 'pause_queue' && run.queue !== '') await pauseQueue(run.queue, `run ${run.id} was denied: ${reason}`)
     return held
   }
 
@@ -157,30 +167,48 @@ export class Supervisor {
 
   /** A limit of time has caught up with a run; another move that came first has the last word. */
   async #overdue(run: StoredRun): Promise<void> {
-    const { store, attempt, now, log, dueAt } = this.#options
+    const { now, log, released } = this.#options
     if (run.deadline_at === null) return
     if (run.deadline_name === 'approval') {
-      await this.deny(run, 'no answer in time').catch((error: unknown) => {
+      await this.deny(run, 'no answer in time', { deadline_seen: run.deadline_at }).catch((error: unknown) => {
         if (!(error instanceof Fault)) throw error
       })
       return
     }
     const at = now()
-    const base = { run_id: run.id, at, deadline_seen: run.deadline_at }
-    const policy = (await this.#trigger(run))?.policy
-    const reason = `${run.deadline_name} is over`
-    if (run.deadline_name === 'max_age_ms') await store.move([{ ...base, ...move('cancel'), reason, error: reason }])
-    else {
-      const next = nextTry(run, policy, 'timeout', policy?.retry !== undefined, attempt)
-      const row =
-        run.state === 'assigned' ? {} : { attempt: { started_at: 0, ended_at: at, outcome: 'timeout' as const, status: null, error: reason, output: null } }
-      const from = ['assigned', 'running', 'paused'] as const
-      if (next === null) await store.move([{ ...base, ...move('time_out'), ...row, reason, error: reason }])
-      else {
-        await store.move([{ ...base, ...move('recover'), from, ...row, not_before: next, reason, error: reason }])
-        dueAt(next)
-      }
-    }
+    const outcome = await this.#ended(run, at, `${run.deadline_name} is over`)
+    if (outcome?.kind !== 'moved') return
+    if (run.lease_token !== null) released(outcome.run, run.lease_token)
     log('run.overdue', { run_id: run.id, limit: run.deadline_name })
+  }
+
+  /** What a limit of time makes of a run: one that never began waits for its bot again, or is too old for it. */
+  async #ended(run: StoredRun, at: number, reason: string): Promise<MoveOutcome | undefined> {
+    const { store, attempt } = this.#options
+    const base = { run_id: run.id, at, deadline_seen: run.deadline_at!, reason }
+    const one = async (run_move: RunMove): Promise<MoveOutcome | undefined> => (await store.move([run_move]))[0]
+    if (run.deadline_name === 'max_age_ms') return one({ ...base, ...move('cancel'), error: reason })
+    if (run.state === 'assigned') return one({ ...base, ...move('put_back'), from: ['assigned'], not_before: at })
+    const policy = (await this.#trigger(run))?.policy
+    const next = nextTry(run, policy, 'timeout', policy?.retry !== undefined, attempt)
+    const row = { started_at: 0, ended_at: at, outcome: 'timeout' as const, status: null, error: reason, output: null }
+    const from = ['running', 'paused'] as const
+    if (next === null) return one({ ...base, ...move('time_out'), from, attempt: row, error: reason })
+    return one({ ...base, ...move('recover'), from, attempt: row, not_before: next, error: reason })
+  }
+
+  /** Questions to bots that the process before had asked are asked anew: their answers have nobody to come to. */
+  async recover(): Promise<void> {
+    const { store, now } = this.#options
+    for (let after: number | null = null; ;) {
+      const runs: StoredRun[] = await store.runs({ state: 'awaiting_approval', limit: pageSize, after })
+      for (const run of runs) {
+        if ((await this.#trigger(run))?.policy?.approval?.bot_id === undefined) continue
+        const reason = 'asked again: the router stopped before there was an answer'
+        await store.move([{ run_id: run.id, at: now(), ...move('ask_again'), steps_seen: run.steps, reason }])
+      }
+      if (runs.length < pageSize) return
+      after = runs.at(-1)!.seq
+    }
   }
 }

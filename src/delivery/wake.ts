@@ -13,7 +13,8 @@ export function wakeCall(
     if (wake === undefined) return undefined
     const body = JSON.stringify({ wake: { bot_id: id } })
     const result = await (kinds[wake.kind] as BotKind).deliver(wake, {
-      run_id: randomUUID(),
+      id: randomUUID(),
+      run_id: '',
       event_id: '',
       trigger_id: '',
       workflow_id: null,

@@ -1,7 +1,7 @@
 // A run as its trigger makes it for an event: where it waits, for whom, and the gates that it carries, keys rendered.
 import { hash } from 'node:crypto'
 import type { Policy, Trigger } from '../contract/types.ts'
-import { needKey, type NewRun } from '../store/store.ts'
+import { needKey, type Need, type NewRun } from '../store/store.ts'
 import type { RateGate, RunFlow } from '../store/flow.ts'
 import { renderKey } from './inputs.ts'
 
@@ -29,6 +29,12 @@ function throttleRates(key: string, { limit, period_ms, burst }: NonNullable<Pol
   return [whole, { key, limit: burst, period_ms: Math.ceil((period_ms * burst) / limit) }]
 }
 
+/** Who is asked: people, who take their time, or a bot, which is asked about so many runs at once. */
+function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNullable<RunFlow['approval']> {
+  if (bot_id === undefined) return { timeout_ms: timeout_ms ?? null }
+  return { lane: `approver:${bot_id}`, timeout_ms: timeout_ms ?? defaultApprovalMs }
+}
+
 /** A budget as a limit over time. */
 export function budgetRate(trigger_id: string, { runs, period }: NonNullable<Policy['budget']>): RateGate {
   return { key: `budget:${trigger_id}`, limit: runs, period_ms: period === 'hour' ? hourMs : 24 * hourMs }
@@ -43,7 +49,14 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow |
     ...(rate_limit === undefined ? {} : { rate_limit: { key: lane('rate', rate_limit.key), limit: rate_limit.limit, period_ms: rate_limit.period_ms } }),
     ...(debounce === undefined
       ? {}
-      : { debounce: { lane: lane('debounce', debounce.key), period_ms: debounce.period_ms, max_wait_ms: debounce.max_wait_ms ?? 10 * debounce.period_ms } }),
+      : {
+          debounce: {
+            lane: lane('debounce', debounce.key),
+            period_ms: debounce.period_ms,
+            max_wait_ms: debounce.max_wait_ms ?? 10 * debounce.period_ms,
+            delay_ms: leastWait(policy),
+          },
+        }),
     ...(batch === undefined ? {} : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
     ...(singleton === undefined ? {} : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
     ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
@@ -51,19 +64,33 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow |
     ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
     ...(budget === undefined ? {} : { budget: { trigger_id: id, lane: `budget:${id}`, rate: budgetRate(id, budget) } }),
     ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
-    ...(approval?.questions?.includes('start') === false || approval === undefined
-      ? {}
-      : { approval: { timeout_ms: approval.timeout_ms ?? (approval.bot_id === undefined ? null : defaultApprovalMs) } }),
+    ...(approval === undefined || approval.questions?.includes('start') === false ? {} : { approval: asked(approval) }),
   }
   for (const name of ['max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms'] as const) if (policy[name] !== undefined) flow[name] = policy[name]
   return Object.keys(flow).length === 0 ? undefined : flow
 }
 
+/** What a run waits after its event whatever its gates say. */
+function leastWait({ retry, delay_ms = 0 }: Policy): number {
+  return Math.max(Array.isArray(retry) ? retry[0]! : 0, delay_ms)
+}
+
 /** When a run may begin at the earliest. */
 function firstDue({ policy }: Trigger, at: number, replay: boolean): number {
-  const firstWait = Array.isArray(policy.retry) ? policy.retry[0]! : 0
   const gathered = replay ? 0 : Math.max(policy.debounce?.period_ms ?? 0, policy.batch?.timeout_ms ?? 0)
-  return at + Math.max(firstWait, policy.delay_ms ?? 0, gathered)
+  return at + Math.max(leastWait(policy), gathered)
+}
+
+/** What the bot of a run must offer, where none is named; with what the run gets back when it is given back. */
+function needOf({ action, policy }: Trigger, allowed_tools: string[] | undefined): Need | undefined {
+  if (action.bot_id !== undefined) return undefined
+  const { capabilities = [], owner } = action
+  return {
+    capabilities,
+    ...(owner === undefined ? {} : { owner }),
+    ...(policy.queue === undefined ? {} : { queue: policy.queue }),
+    ...(allowed_tools === undefined ? {} : { allowed_tools }),
+  }
 }
 
 /** Throws Fault bad_request for a payload that a key needs and that is no JSON. */
@@ -73,11 +100,10 @@ export function newRun(
   tools: (trigger: Trigger) => string[] | undefined,
 ): NewRun {
   const { action, policy } = trigger
-  const need =
-    action.bot_id === undefined ? { capabilities: action.capabilities ?? [], ...(action.owner === undefined ? {} : { owner: action.owner }) } : undefined
+  const allowed_tools = tools(trigger)
+  const need = needOf(trigger, allowed_tools)
   const queue = policy.queue ?? action.bot_id ?? ''
   const flow = flowOf(trigger, queue, scope)
-  const allowed_tools = tools(trigger)
   return {
     id,
     trigger_id: trigger.id,

@@ -10,7 +10,8 @@ export interface RateGate {
 
 export interface RunFlow {
   rate_limit?: RateGate
-  debounce?: { lane: string; period_ms: number; max_wait_ms: number }
+  /** delay_ms: how long the run waits after its event at the least, however quiet it is */
+  debounce?: { lane: string; period_ms: number; max_wait_ms: number; delay_ms: number }
   batch?: { lane: string; max: number; timeout_ms: number }
   singleton?: { lane: string; on_conflict: 'skip' | 'queue' | 'cancel_running' }
   concurrency?: { lane: string; limit: number }
@@ -19,8 +20,8 @@ export interface RunFlow {
   budget?: { trigger_id: string; lane: string; rate: RateGate }
   order?: { lane: string; on_dead: 'block' | 'continue' }
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
-  /** asked before it starts; by: when no answer is a no, null: never */
-  approval?: { timeout_ms: number | null }
+  /** asked before it starts: a bot by its lane, or people; timeout_ms: when no answer is a no, null: never */
+  approval?: { lane?: string; timeout_ms: number | null }
   max_age_ms?: number
   start_timeout_ms?: number
   timeout_ms?: number

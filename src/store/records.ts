@@ -35,6 +35,10 @@ export type LifecycleEvents = 'outcomes' | 'all' | 'none'
 export interface Need {
   capabilities: string[]
   owner?: string
+  /** the queue that its trigger names */
+  queue?: string
+  /** what it may use before it is cut by what its bot may */
+  allowed_tools?: string[]
 }
 
 /** What stands for the bot of a run that none is chosen for: no bot's id begins with "?". */
@@ -108,6 +112,8 @@ export interface StoredRun {
   priority: number
   attempt: number
   attempt_base: number
+  /** moves and other rows of its history */
+  steps: number
   not_before: number
   cancel_requested: boolean
   pause_requested: boolean

@@ -167,6 +167,8 @@ export interface RunMove {
   expired_at?: number
   /** nothing but the lease changes: no row of history, or one that says how far it is */
   touch?: 'silent' | 'noted'
+  /** done only if nothing has been done to the run since it had made so many steps */
+  steps_seen?: number
   /** done only if the run's deadline is this one still */
   deadline_seen?: number
   held_by?: HeldBy
@@ -251,6 +253,8 @@ export interface StartAnswer {
 export interface Store {
   /** Told after a commit: runs of these bots (or needs) may go now that could not before. */
   onDue: (bot_ids: string[]) => void
+  /** Told after a commit: something of what was written is to be done then. */
+  onDueAt: (time: number) => void
   /** Told after a commit: there are new events in the log. */
   onLogged: () => void
   /** Told after a commit: lifecycle events wait to be routed. */

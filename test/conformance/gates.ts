@@ -72,7 +72,7 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('debounce: one run, of the last event, once it is quiet, at the latest after max_wait_ms', async () => {
-      const flow: RunFlow = { debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 25 * second } }
+      const flow: RunFlow = { debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 25 * second, delay_ms: 0 } }
       const at = (seconds: number): Promise<Accepted> => driver.emit(t0 + seconds * second, [{ flow, not_before: t0 + (seconds + 10) * second }])
       const first = await at(0)
       const next = await at(8)
@@ -259,17 +259,21 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       const flow: RunFlow = { max_age_ms: 5 * second, start_timeout_ms: 2 * second, timeout_ms: 20 * second, idle_timeout_ms: 8 * second }
       const run = (await driver.emit(t0, [{ flow }])).run_ids[0]!
       const overdue = async (at: number): Promise<(string | null)[]> => (await driver.claim(at, [])).overdue.map(each => each.deadline_name)
-      expect(await overdue(t0 + 5 * second)).toEqual(['max_age_ms'])
+      const old = (await driver.emit(t0, [{ flow, bot_id: 'other' }])).run_ids[0]!
+      expect(await overdue(t0 + 5 * second)).toEqual(['max_age_ms', 'max_age_ms'])
       const { runs } = await driver.store.claim({
         bots: [{ bot_id: 'deployer', room: 1 }],
         limit: 1,
-        now: t0 + 5 * second,
+        now: t0 + 4 * second,
         lease_token: '',
         lease_until: t0 + 65 * second,
         worker_tokens: ['w:1'],
       })
       expect(runs).toMatchObject([{ id: run, state: 'assigned' }])
-      expect(await overdue(t0 + 7 * second)).toEqual(['start_timeout_ms'])
+      // One that is too old is not begun, even by a claim that comes before anybody could say so.
+      expect((await driver.claim(t0 + 5 * second, ['other'])).runs).toEqual([])
+      expect(await driver.store.run(old)).toMatchObject({ state: 'cancelled', error: 'max_age_ms is over' })
+      expect(await overdue(t0 + 6 * second)).toEqual(['start_timeout_ms'])
       const at = (seconds: number): { at: number; lease_token: string } => ({ at: t0 + seconds * second, lease_token: 'w:1' })
       await driver.move(run, { move: 'start', from: ['assigned'], to: 'running', count_attempt: true, ...at(6) })
       expect(await overdue(t0 + 13 * second)).toEqual([])

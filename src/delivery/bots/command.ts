@@ -147,8 +147,8 @@ class Allowance {
   }
 }
 
-function commandId(run_id: string, attempt: number): string {
-  return `${run_id} ${attempt}`
+function commandId(id: string, attempt: number): string {
+  return `${id} ${attempt}`
 }
 
 export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptions): BotKind<CommandEndpoint> {
@@ -159,7 +159,7 @@ export function commandBot({ env, maxOutputBytes, killGraceMs }: CommandBotOptio
     if (delivery.signal.aborted) return { outcome: 'aborted' }
     const order: SpawnOrder = {
       kind: 'spawn',
-      id: commandId(delivery.run_id, delivery.attempt),
+      id: commandId(delivery.id, delivery.attempt),
       argv: endpoint.argv,
       cwd: endpoint.cwd ?? null,
       env: environment(endpoint, delivery, env),

@@ -76,13 +76,13 @@ export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind
       'content-type': 'application/json',
       'accept-encoding': 'identity',
       'user-agent': 'signalbox',
-      'webhook-id': delivery.run_id,
+      'webhook-id': delivery.id,
       'webhook-timestamp': String(timestamp),
       // The run is the trace, the attempt its span (W3C Trace Context).
       traceparent: `00-${delivery.run_id.replaceAll('-', '')}-${delivery.attempt.toString(16).padStart(16, '0')}-01`,
     }
     for (const [ref, set] of [
-      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.run_id, timestamp, delivery.body))],
+      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.id, timestamp, delivery.body))],
       [endpoint.bearer, (secret: Buffer) => (headers.authorization = `Bearer ${secret.toString('latin1')}`)],
     ] as const) {
       if (ref === undefined) continue

@@ -100,7 +100,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
     const params = await paramsText(endpoint, delivery)
     if (!params.ok) return failure(params.transient ? 'unreachable' : 'refused', params.reason, { status: 'E_TEMPLATE' })
     const method = endpoint.method ?? presets[endpoint.preset!].method
-    const call = `{"jsonrpc":"2.0","id":${JSON.stringify(delivery.run_id)},"method":${JSON.stringify(method)},"params":${params.value}}`
+    const call = `{"jsonrpc":"2.0","id":${JSON.stringify(delivery.id)},"method":${JSON.stringify(method)},"params":${params.value}}`
     const answer =
       endpoint.framing === 'newline'
         ? await callByLine(endpoint.socket_path, call, delivery, maxResponseBytes)
@@ -108,7 +108,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
             origin: 'http://localhost',
             socket_path: endpoint.socket_path,
             path: endpoint.path ?? '/rpc',
-            headers: { 'content-type': 'application/json', 'accept-encoding': 'identity', 'webhook-id': delivery.run_id },
+            headers: { 'content-type': 'application/json', 'accept-encoding': 'identity', 'webhook-id': delivery.id },
             body: call,
             timeout_ms: delivery.timeout_ms,
             signal: delivery.signal,
@@ -124,7 +124,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
         status: 'result',
         output: answer.body,
       })
-    return rpcResult(answer.body, delivery.run_id)
+    return rpcResult(answer.body, delivery.id)
   }
   return { deliver, stop: () => exchanges.stop() }
 }

@@ -74,7 +74,9 @@ export interface FleetControl {
   heard(bot_id: string): void
   lastHeardAt(bot_id: string): number | undefined
   availability(bot: Bot): Availability
-  status(bot_id: string): { drained: boolean; reason: string | null; drained_reason: string | null }
+  status(bot_id: string): { drained: boolean; drained_reason: string | null }
+  /** why it is as available as it is; null: nobody said */
+  reason(bot_id: string): string | null
 }
 
 export interface Context {
@@ -93,6 +95,9 @@ export interface Context {
   assertEndpoint: (endpoint: Endpoint, at: string) => void
   /** A bot was written: what waited for it may go. */
   botChanged: (bot_id: string) => void
+  botDeleted: (bot_id: string) => void
+  /** Queues were written: runs of theirs may go. */
+  queuesChanged: () => void
   /** Stops all dispatching, or lets it go on (null). */
   setPaused: (reason: string | null) => Promise<void>
   status: () => Promise<RouterStatusResult>
@@ -109,7 +114,7 @@ export function assertFits({ registry }: Pick<Context, 'registry'>, changes: Def
 
 /** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
 export async function writeDefinitions(context: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
-  const { store, registry, botChanged } = context
+  const { store, registry, botChanged, botDeleted, queuesChanged } = context
   assertFits(context, changes)
   const outcome = await store.write(changes)
   switch (outcome.kind) {
@@ -129,7 +134,8 @@ export async function writeDefinitions(context: Context, changes: DefinitionChan
       )
     case 'written':
       registry.apply(changes, outcome.objects)
-      for (const { noun, id, definition } of changes) if (noun === 'bot' && definition !== null) botChanged(id)
+      for (const { noun, id, definition } of changes) if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
+      if (changes.some(change => change.noun === 'queue')) queuesChanged()
       return outcome.objects
   }
 }
@@ -186,7 +192,8 @@ export function pageById<T extends { id: string }>(all: Iterable<T>, limit: numb
 
 /** A bot with what is known of it now. */
 export function liveBot({ runs, fleet }: Pick<Context, 'runs' | 'fleet'>, bot: Bot): Bot {
-  const { drained, reason, drained_reason } = fleet.status(bot.id)
+  const { drained, drained_reason } = fleet.status(bot.id)
+  const reason = fleet.reason(bot.id)
   const last_heard_at = fleet.lastHeardAt(bot.id)
   return {
     ...bot,

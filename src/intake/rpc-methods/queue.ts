@@ -6,6 +6,7 @@ import type { Handlers } from '../jsonrpc.ts'
 import { notFound, pageById, shownRun, writeDefinitions, type Context } from './context.ts'
 
 const mostStuck = 50
+const mostTries = 10
 const unwritten: Stamp = { version: 0, created_at: 0, updated_at: 0 }
 
 export function queueMethods(context: Context): Pick<Handlers, `queue.${string}` & keyof Handlers> {
@@ -36,6 +37,20 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     return input
   }
 
+  /** Changes what is there, and looks again where others were faster. change answers undefined where there is nothing to do. */
+  async function changed(id: string, change: (queue: QueueInput) => QueueInput | undefined): Promise<{ queue: Queue }> {
+    for (let tries = 1; ; tries++) {
+      const present = await found(id)
+      const definition = change(inputOf(present))
+      if (definition === undefined) return { queue: shown(present, await counts()) }
+      try {
+        return await write(definition, present.version)
+      } catch (error) {
+        if (!(error instanceof Fault) || error.fault !== 'conflict' || tries === mostTries) throw error
+      }
+    }
+  }
+
   return {
     'queue.put': ({ queue, version }) => write(queue, version),
     async 'queue.get'({ queue_id }) {
@@ -60,16 +75,9 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
       await writeDefinitions(context, [{ noun: 'queue', id: queue_id, definition: null, version: version ?? queue.version, at: now() }])
       return { queue: shown(queue, new Map()) }
     },
-    async 'queue.pause'({ queue_id, reason }) {
-      const { paused_reason: _, ...queue } = inputOf(await found(queue_id))
-      return write({ ...queue, paused: true, ...(reason === undefined ? {} : { paused_reason: reason }) }, undefined)
-    },
-    async 'queue.resume'({ queue_id }) {
-      const present = await found(queue_id)
-      if (present.paused !== true) return { queue: shown(present, await counts()) }
-      const { paused_reason: _, paused: __, ...queue } = inputOf(present)
-      return write(queue, undefined)
-    },
+    'queue.pause': ({ queue_id, reason }) =>
+      changed(queue_id, ({ paused_reason: _, ...queue }) => ({ ...queue, paused: true, ...(reason === undefined ? {} : { paused_reason: reason }) })),
+    'queue.resume': ({ queue_id }) => changed(queue_id, ({ paused_reason: _, paused, ...queue }) => (paused === true ? queue : undefined)),
     async 'queue.skip'({ queue_id, order_key }) {
       const stuck = (await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)).find(each => each.order_key === order_key)
       if (stuck === undefined)

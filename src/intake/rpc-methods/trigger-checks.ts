@@ -40,15 +40,21 @@ export async function assertTrigger(context: Context, trigger: TriggerInput, tex
   if (source !== null && source !== routerSource && source !== company.source_id && !registry.sources.has(source)) {
     throw invalid(`${at}.event_source_id`, `names the source ${source}, which does not exist; write it first with source.put, or leave it null for any source`)
   }
-  assertAction(trigger.action, registry, at)
+  assertAction(trigger, registry, at)
   assertPolicy(trigger, registry, at, company)
   await assertInputs(trigger.action, at, expressions)
 }
 
-function assertAction({ bot_id, capabilities, owner }: Action, { bots }: Context['registry'], at: string): void {
+function assertAction({ action: { bot_id, capabilities, owner }, policy }: TriggerInput, { bots }: Context['registry'], at: string): void {
   if ((bot_id === undefined) === (capabilities === undefined)) {
     const found = bot_id === undefined ? 'neither' : 'both'
     throw invalid(`${at}.action`, `has a bot_id or capabilities; found ${found}`)
+  }
+  if (bot_id === undefined && policy?.queue === undefined) {
+    if (policy?.order_key !== undefined)
+      throw invalid(`${at}.policy.queue`, 'is needed with order_key where the action names capabilities: an order is one of a queue')
+    if (policy?.approval?.on_denied === 'pause_queue')
+      throw invalid(`${at}.policy.queue`, 'is needed with on_denied pause_queue where the action names capabilities')
   }
   if (bot_id !== undefined && owner !== undefined) throw invalid(`${at}.action.owner`, 'goes with capabilities; a bot that is named has its own')
   if (bot_id !== undefined && !bots.has(bot_id))
@@ -67,6 +73,11 @@ function assertPolicy({ id, policy = {} }: TriggerInput, registry: Context['regi
   if (max_wait_ms !== undefined && max_wait_ms < period_ms)
     throw invalid(`${at}.policy.debounce.max_wait_ms`, `is ${max_wait_ms}, less than period_ms, which is ${period_ms}`)
   const others = (other: string): Pick<TriggerInput, 'policy'> | undefined => triggers.find(each => each.id === other) ?? registry.triggers.get(other)
+  if (policy.depends_on !== undefined && policy.order_key !== undefined && (policy.batch ?? policy.debounce) !== undefined)
+    throw invalid(
+      `${at}.policy.depends_on`,
+      'cannot be together with order_key and batch or debounce: a run that takes events in would wait for runs behind it',
+    )
   assertDependencies(id, policy.depends_on ?? [], others, `${at}.policy.depends_on`)
   assertApprover(policy.approval, registry, `${at}.policy.approval`)
 }

@@ -201,7 +201,7 @@ export class Accepting {
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)
     for (const decision of given) this.#sql.insertDecision.run(decision.trigger_id, seq)
-    const decided = this.#route({ seq, bytes: event.body.byteLength, at: received_at, given, runs: routed ? event.runs : [] }, event, limits)
+    const decided = this.#route({ seq, bytes: event.body.byteLength, at: event.received_at, given, runs: routed ? event.runs : [] }, event, limits)
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
     const redelivery_of = before === undefined ? null : idText(before.id)
     return { kind: 'accepted', event_id: event.id, redelivery_of, routed, ...decided }

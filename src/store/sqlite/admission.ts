@@ -1,6 +1,6 @@
 // Admission: what becomes of an event for one trigger that it matched. The gates before the outbox in their order
 // (rate limit, debounce, batch, singleton, room in the queue), then the run's row, and what it depends on.
-import type { Decision } from '../../contract/types.ts'
+import type { Assignment, Decision } from '../../contract/types.ts'
 import { dependencyLane, type RunFlow } from '../flow.ts'
 import type { History } from './history.ts'
 import type { NewRun } from '../store.ts'
@@ -8,10 +8,28 @@ import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
+import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumns, type RunRow } from './rows.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
 const maxBatchBytes = 4_194_304
+
+/** What stands for a run that was not made: it never completes. */
+const never = 0
+
+export interface AdmissionParts {
+  lanes: Lanes
+  queues: Queues
+  moving: Moving
+  history: History
+  soon: Soon
+}
+
+/** What admitting does besides: runs that are with bots and were asked to stop, and to the count of open runs. */
+interface Admitting {
+  cancel: string[]
+  openDelta: number
+}
 
 interface Arrival {
   event_seq: number
@@ -32,16 +50,21 @@ function statements(db: Db) {
      VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const absorb = db.prepare(
-    'UPDATE outbox SET event_seq = ?, trigger_version = ?, not_before = ?, ready = (? <= ?), steps = steps + 1, updated_at = ? WHERE seq = ?',
+  const join = db.prepare('UPDATE outbox SET event_seq = ?, not_before = ?, ready = (? <= ?), steps = steps + 1, updated_at = ? WHERE seq = ?')
+  const takeOver = db.prepare(
+    `UPDATE outbox SET event_seq = ?, trigger_version = ?, bot_id = ?, queue = ?, workflow_id = ?, priority = ?, need = ?, allowed_tools = ?, flow = ?, assignment = ?,
+       not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = NULL, steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
+  const due = db.prepare('UPDATE outbox SET not_before = ?, ready = 1 WHERE seq = ?')
   const joinBatch = db.prepare('INSERT OR IGNORE INTO run_event (run_seq, event_seq) VALUES (?, ?)')
   const batchSize = db.prepare<[number], { events: number; bytes: number }>(
     'SELECT count(*) AS events, sum(body_bytes) AS bytes FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ?',
   )
   const depend = db.prepare('INSERT OR IGNORE INTO run_dependency (run_seq, on_seq) VALUES (?, ?)')
+  const undepend = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
+  const isOpen = db.prepare<[number]>("SELECT 1 FROM outbox WHERE seq = ? AND state NOT IN ('failed', 'timed_out')").pluck()
   const openInLane = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq').pluck()
-  return { insertRun, bySeq, absorb, joinBatch, batchSize, depend, openInLane }
+  return { insertRun, bySeq, join, due, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
 }
 
 export class Admission {
@@ -50,9 +73,11 @@ export class Admission {
   readonly #queues: Queues
   readonly #moving: Moving
   readonly #history: History
+  readonly #soon: Soon
 
-  constructor(db: Db, lanes: Lanes, queues: Queues, moving: Moving, history: History) {
+  constructor(db: Db, { lanes, queues, moving, history, soon }: AdmissionParts) {
     this.#history = history
+    this.#soon = soon
     this.#sql = statements(db)
     this.#lanes = lanes
     this.#queues = queues
@@ -60,103 +85,151 @@ export class Admission {
   }
 
   /** Admits the runs of one event; answers its decisions, the runs that were made, and those that were asked to stop. */
-  admit(runs: readonly NewRun[], arrival: Arrival): { decisions: Decision[]; run_ids: string[]; cancel: string[]; openDelta: number } {
+  admit(runs: readonly NewRun[], arrival: Arrival): Admitting & { decisions: Decision[]; run_ids: string[] } {
     const made = new Map<string, Admitted>()
-    const cancel: string[] = []
-    let openDelta = 0
-    const decisions = runs.map((run): Decision => {
-      const admitted = run.flow === undefined && !this.#queues.isFull(run.queue) ? this.#insert(run, arrival) : this.#gates(run, arrival, cancel)
-      if (admitted.outcome === 'routed') openDelta++
+    const admitting: Admitting = { cancel: [], openDelta: 0 }
+    for (const run of inOrder(runs)) {
+      const admitted = run.flow === undefined && !this.#queues.isFull(run.queue) ? this.#insert(run, arrival) : this.#gates(run, arrival, admitting)
+      if (admitted.outcome === 'routed') admitting.openDelta++
       made.set(run.trigger_id, admitted)
-      const { outcome, run_id } = admitted
-      return { trigger_id: run.trigger_id, trigger_version: run.trigger_version, outcome, ...(run_id === undefined || outcome === 'routed' ? {} : { run_id }) }
+      this.#depends(run, made, arrival, admitting)
+    }
+    const decisions = runs.map(({ trigger_id, trigger_version }): Decision => {
+      const { outcome, run_id } = made.get(trigger_id)!
+      return { trigger_id, trigger_version, outcome, ...(run_id === undefined || outcome === 'routed' ? {} : { run_id }) }
     })
-    for (const run of runs) openDelta += this.#depends(run, made, arrival)
-    openDelta += this.#cancelled
-    this.#cancelled = 0
-    return { decisions, run_ids: [...made.values()].filter(each => each.outcome === 'routed').map(each => each.run_id!), cancel, openDelta }
+    const run_ids = runs.map(run => made.get(run.trigger_id)!).flatMap(({ outcome, run_id }) => (outcome === 'routed' ? [run_id!] : []))
+    return { ...admitting, decisions, run_ids }
   }
 
-  #cancelled = 0
-
-  #gates(run: NewRun, arrival: Arrival, cancel: string[]): Admitted {
+  #gates(run: NewRun, arrival: Arrival, admitting: Admitting): Admitted {
     const flow = run.flow ?? {}
     // A replay is asked for by a person: what limits how many runs events make does not stand in its way.
     if (!run.replay) {
-      const gated = this.#beforeRow(run, flow, arrival, cancel)
+      const gated = this.#beforeRow(run, flow, arrival, admitting)
       if (gated !== undefined) return gated
-      if (this.#queues.isFull(run.queue)) return { outcome: 'queue_full' }
       if (flow.rate_limit !== undefined) this.#lanes.rings.take(flow.rate_limit, arrival.at)
     }
     const admitted = this.#insert(run, arrival)
     const seq = admitted.run_seq!
     this.#lanes.enter(seq, flow)
+    if (flow.batch !== undefined) this.#sql.joinBatch.run(seq, arrival.event_seq)
     if (run.replay) return admitted
     for (const each of [flow.debounce, flow.batch]) if (each !== undefined) this.#lanes.absorbs(each.lane, seq)
-    if (flow.batch !== undefined) this.#sql.joinBatch.run(seq, arrival.event_seq)
     return admitted
   }
 
-  #beforeRow(run: NewRun, flow: RunFlow, arrival: Arrival, cancel: string[]): Admitted | undefined {
+  #beforeRow(run: NewRun, flow: RunFlow, arrival: Arrival, admitting: Admitting): Admitted | undefined {
     const { rate_limit, debounce, batch, singleton } = flow
-    if (rate_limit !== undefined && this.#lanes.rings.opensAt(rate_limit) > arrival.at) return { outcome: 'rate_limited' }
-    const absorbing = this.#absorbing(debounce?.lane ?? batch?.lane)
-    if (absorbing !== undefined) {
+    if (rate_limit !== undefined && this.#lanes.rings.opensAt(rate_limit, arrival.at) > arrival.at) return { outcome: 'rate_limited' }
+    const absorbed = this.#absorbed(run, debounce, batch, arrival)
+    if (absorbed !== undefined) {
       if (rate_limit !== undefined) this.#lanes.rings.take(rate_limit, arrival.at)
-      if (debounce !== undefined) return this.#debounced(absorbing, run, debounce, arrival)
-      if (batch !== undefined) return this.#batched(absorbing, run, batch, arrival)
+      return absorbed
     }
-    if (singleton === undefined || singleton.on_conflict === 'queue') return undefined
-    const open = this.#sql.openInLane.all(singleton.lane).flatMap(seq => this.#sql.bySeq.get(seq) ?? [])
-    if (open.length === 0) return undefined
-    if (singleton.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
-    for (const row of open) this.#replace(row, arrival.at, cancel)
+    const open = singleton === undefined || singleton.on_conflict === 'queue' ? [] : this.#openIn(singleton.lane)
+    if (open.length > 0 && singleton!.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
+    // What it takes the place of waits in the queue no more.
+    if (this.#queues.isFull(run.queue, open.filter(row => row.queue === run.queue && !isActive(row.state)).length)) return { outcome: 'queue_full' }
+    for (const row of open) this.#replace(row, arrival.at, admitting)
     return undefined
   }
 
-  #absorbing(lane: string | undefined): RunRow | undefined {
-    const seq = lane === undefined ? undefined : this.#lanes.first(lane)
-    return seq === undefined ? undefined : this.#sql.bySeq.get(seq)
+  #openIn(lane: string): RunRow[] {
+    return this.#sql.openInLane.all(lane).flatMap(seq => this.#sql.bySeq.get(seq) ?? [])
   }
 
+  /** An event that joins a run which still takes some in. */
+  #absorbed(run: NewRun, debounce: RunFlow['debounce'], batch: RunFlow['batch'], arrival: Arrival): Admitted | undefined {
+    const lane = debounce?.lane ?? batch?.lane
+    const seq = lane === undefined ? undefined : this.#lanes.first(lane)
+    const row = seq === undefined ? undefined : this.#sql.bySeq.get(seq)
+    if (row === undefined || (row.state !== 'pending' && row.state !== 'held')) return undefined
+    if (debounce !== undefined) return this.#debounced(row, run, debounce, arrival)
+    if (row.trigger_version === run.trigger_version) return this.#batched(row, batch!, arrival)
+    // Events of two versions of a trigger are not one run's: the one before is full.
+    this.#full(row, batch!, arrival.at)
+    return undefined
+  }
+
+  /** The run becomes that of the newest event altogether: its trigger, its keys and its gates as they are now. */
   #debounced(row: RunRow, run: NewRun, gate: NonNullable<RunFlow['debounce']>, { event_seq, at }: Arrival): Admitted {
-    const not_before = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
-    this.#sql.absorb.run(event_seq, run.trigger_version, not_before, not_before, at, at, row.seq)
-    this.#history.add(row, { at, move: 'absorb', state: row.state, reason: 'a further event; the run is now that one’s' })
+    const quiet = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
+    const not_before = Math.max(quiet, at + gate.delay_ms)
+    // A person who held it has not said that it may go; a gate that did is asked again.
+    const state = row.held_by === 'person' ? 'held' : 'pending'
+    const deadline_at = run.flow?.max_age_ms === undefined ? null : row.created_at + run.flow.max_age_ms
+    if (row.flow !== null) this.#lanes.moved(row.seq, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
+    this.#queues.add(row.queue, row.state, -1)
+    this.#sql.undepend.run(row.seq)
+    const need = jsonOrNull(run.need)
+    this.#sql.takeOver.run(
+      event_seq,
+      run.trigger_version,
+      run.bot_id,
+      run.queue,
+      run.workflow_id,
+      run.priority,
+      need,
+      jsonOrNull(run.allowed_tools),
+      jsonOrNull(run.flow),
+      jsonOrNull(unassigned(run)),
+      not_before,
+      not_before,
+      at,
+      deadline_at,
+      deadline_at === null ? null : 'max_age_ms',
+      state,
+      state === 'held' ? 'person' : null,
+      at,
+      row.seq,
+    )
+    this.#queues.add(run.queue, state, 1)
+    this.#lanes.enter(row.seq, run.flow!)
+    this.#lanes.absorbs(gate.lane, row.seq)
+    this.#history.add(row, { at, move: 'absorb', state, reason: 'a further event; the run is now that one’s' })
+    this.#soon.add(deadline_at)
     return { outcome: 'debounced', run_id: idText(row.id), run_seq: row.seq }
   }
 
-  #batched(row: RunRow, run: NewRun, gate: NonNullable<RunFlow['batch']>, { event_seq, body_bytes, at }: Arrival): Admitted {
+  #batched(row: RunRow, gate: NonNullable<RunFlow['batch']>, { event_seq, body_bytes, at }: Arrival): Admitted {
     this.#sql.joinBatch.run(row.seq, event_seq)
     const { events, bytes } = this.#sql.batchSize.get(row.seq)!
-    const isFull = events >= gate.max || bytes + body_bytes > maxBatchBytes
-    const not_before = isFull ? Math.min(at, row.not_before) : row.not_before
-    this.#sql.absorb.run(event_seq, run.trigger_version, not_before, not_before, at, at, row.seq)
+    this.#sql.join.run(event_seq, row.not_before, row.not_before, at, at, row.seq)
     this.#history.add(row, { at, move: 'absorb', state: row.state, reason: `event ${events} of at most ${gate.max}` })
-    if (isFull) {
-      this.#lanes.closes(row.seq, { batch: gate })
-      this.#lanes.due.add(row.bot_id)
-    }
+    if (events >= gate.max || bytes + body_bytes > maxBatchBytes) this.#full({ ...row, event_seq }, gate, at)
     return { outcome: 'batched', run_id: idText(row.id), run_seq: row.seq }
   }
 
+  /** A batch takes no more in, and is due now. */
+  #full(row: RunRow, batch: NonNullable<RunFlow['batch']>, at: number): void {
+    const not_before = Math.min(at, row.not_before)
+    this.#sql.due.run(not_before, row.seq)
+    this.#lanes.closes(row.seq, { batch })
+    this.#lanes.due.add(row.bot_id)
+  }
+
   /** A newer run takes the place of an open one: it is cancelled, or its bot asked to stop. */
-  #replace(row: RunRow, at: number, cancel: string[]): void {
+  #replace(row: RunRow, at: number, admitting: Admitting): void {
     const run_id = idText(row.id)
     const reason = 'a newer event with the same singleton key took its place'
     const common = { run_id, at, reason, error: reason }
     if (!isActive(row.state)) {
       const { openDelta } = this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true }])
-      this.#cancelled += openDelta
+      admitting.openDelta += openDelta
     } else if (row.cancel_requested === 0) {
       this.#moving.move([{ ...common, move: 'request_cancel', from: [row.state], to: row.state, request_cancel: true, touch: 'noted' }])
-      cancel.push(run_id)
+      admitting.cancel.push(run_id)
     }
   }
 
   #insert(run: NewRun, { event_seq, at }: Arrival): Admitted {
     const { max_age_ms } = run.flow ?? {}
     const due = run.not_before <= at ? 1 : 0
+    const need = jsonOrNull(run.need)
+    const deadline_at = max_age_ms === undefined ? null : at + max_age_ms
+    this.#soon.add(deadline_at)
+    this.#soon.add(due === 1 ? null : run.not_before)
     const { lastInsertRowid } = this.#sql.insertRun.run(
       idBytes(run.id),
       event_seq,
@@ -171,12 +244,12 @@ export class Admission {
       at,
       at,
       run.queue,
-      run.need === undefined ? null : JSON.stringify(run.need),
-      run.allowed_tools === undefined ? null : JSON.stringify(run.allowed_tools),
-      run.flow === undefined ? null : JSON.stringify(run.flow),
-      max_age_ms === undefined ? null : at + max_age_ms,
-      max_age_ms === undefined ? null : 'max_age_ms',
-      run.need === undefined ? null : JSON.stringify(run.need),
+      need,
+      jsonOrNull(run.allowed_tools),
+      jsonOrNull(run.flow),
+      deadline_at,
+      deadline_at === null ? null : 'max_age_ms',
+      jsonOrNull(unassigned(run)),
     )
     const seq = Number(lastInsertRowid)
     const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }
@@ -185,24 +258,49 @@ export class Admission {
     return { outcome: 'routed', run_seq: seq, run_id: run.id }
   }
 
-  /** Lets a run wait for those of the same event that it depends on; by how much the count of open runs changed. */
-  #depends(run: NewRun, made: ReadonlyMap<string, Admitted>, { at }: Arrival): number {
+  /** Lets a run wait for those of the same event that it depends on; those come before it. */
+  #depends(run: NewRun, made: ReadonlyMap<string, Admitted>, { at }: Arrival, admitting: Admitting): void {
     const depends_on = run.flow?.depends_on
     const own = made.get(run.trigger_id)!
-    if (depends_on === undefined || own.outcome !== 'routed') return 0
+    if (depends_on === undefined || own.run_seq === undefined) return
     const found = depends_on.triggers.flatMap(id => made.get(id) ?? [])
-    const failed = found.find(each => each.run_seq === undefined)
-    const row = this.#sql.bySeq.get(own.run_seq!)!
-    for (const each of found) if (each.run_seq !== undefined) this.#sql.depend.run(row.seq, each.run_seq)
+    // One that was not made, or was ended by what it depends on itself, will never complete.
+    const failed = found.find(({ run_seq }) => run_seq === undefined || this.#sql.isOpen.get(run_seq) === undefined)
+    for (const { run_seq = never } of found) this.#sql.depend.run(own.run_seq, run_seq)
+    const row = this.#sql.bySeq.get(own.run_seq)!
     if (failed !== undefined) {
-      const reason = `a run that it depends on was not made (${failed.outcome})`
-      const common = { run_id: run.id, at, reason, error: reason }
-      if (depends_on.on_failed === 'skip')
-        return this.#moving.move([{ ...common, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true }]).openDelta
-      this.#moving.move([{ ...common, move: 'hold', from: ['pending'], to: 'held', held_by: 'dependency' }])
-    } else if (found.length > 0) {
+      const reason = `a run that it depends on was not made or is over (${failed.outcome})`
+      const common = { run_id: idText(row.id), at, reason, error: reason }
+      const [outcome] =
+        depends_on.on_failed === 'skip'
+          ? [this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true }])]
+          : [this.#moving.move([{ ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' }])]
+      admitting.openDelta += outcome.openDelta
+    } else if (found.length > 0 && row.state === 'pending' && row.parked_on === null) {
       this.#lanes.park(row, { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${depends_on.triggers.join(', ')} for the same event` }, at)
     }
-    return 0
   }
+}
+
+/** Runs of one event so that each comes after those that it depends on. */
+function inOrder(runs: readonly NewRun[]): readonly NewRun[] {
+  if (!runs.some(run => run.flow?.depends_on !== undefined)) return runs
+  const byTrigger = new Map(runs.map(run => [run.trigger_id, run]))
+  const ordered = new Set<NewRun>()
+  const visit = (run: NewRun, way: readonly NewRun[]): void => {
+    if (ordered.has(run) || way.includes(run)) return
+    for (const id of run.flow?.depends_on?.triggers ?? []) if (byTrigger.has(id)) visit(byTrigger.get(id)!, [...way, run])
+    ordered.add(run)
+  }
+  for (const run of runs) visit(run, [])
+  return [...ordered]
+}
+
+/** How a run is assigned as long as no bot is chosen. */
+function unassigned({ need }: NewRun): Assignment | undefined {
+  return need === undefined ? undefined : { capabilities: need.capabilities, ...(need.owner === undefined ? {} : { owner: need.owner }) }
+}
+
+function jsonOrNull(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value)
 }

@@ -19,6 +19,9 @@ const dueAtOnce = 1000
 /** Runs that one claim may park before it answers. */
 const parkedAtOnce = 500
 const overdueAtOnce = 100
+const overdueAgainMs = 250
+/** Questions that one claim may ask: each is a call to somebody. */
+const askedAtOnce = 50
 
 export interface ClaimParts {
   lanes: Lanes
@@ -30,7 +33,7 @@ export interface ClaimParts {
 export interface Claiming {
   /** also answers by how much the count of open runs changed */
   claim(request: ClaimRequest): { answer: ClaimAnswer; openDelta: number }
-  nextDueAt(now: number): number | null
+  nextDueAt(toldAt?: number): number | null
 }
 
 /** The due runs of one bot (or need) in one queue. */
@@ -69,7 +72,7 @@ function statements(db: Db) {
   const overdue = db.prepare<[number, number], RunRow>(
     `SELECT ${runColumns} FROM outbox INDEXED BY outbox_deadline WHERE deadline_at <= ? ORDER BY deadline_at LIMIT ?`,
   )
-  const nextDeadline = db.prepare<[number], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at > ?').pluck()
+  const nextDeadline = db.prepare<[], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at IS NOT NULL').pluck()
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
   return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, event, batch, overdue, nextDeadline, eventId }
 }
@@ -116,28 +119,43 @@ class Claim {
     })
   }
 
-  /** The queue that a run will be counted in, once its bot is chosen. */
-  #queueOf({ bot_id, queue }: Group): string {
-    return queue === '' ? (this.#choices.get(bot_id)?.[0]?.bot_id ?? '') : queue
+  /** Runs that a queue may begin now. */
+  #queueRoom(queue: string): number {
+    return this.#queues.room(queue, this.#request.now).room
+  }
+
+  /** Of a run that no queue is named for: the best bot whose own queue has room. */
+  #choice({ bot_id, queue }: Group): Choice | undefined {
+    const choices = this.#choices.get(bot_id)
+    return queue === '' ? choices?.find(choice => this.#queueRoom(choice.bot_id) > 0) : choices?.[0]
+  }
+
+  /** The queue that the next run of a group is counted in. */
+  #queueOf(group: Group): string {
+    return group.queue === '' ? (this.#choice(group)?.bot_id ?? '') : group.queue
   }
 
   /** Runs of a group that may begin now, as far as bots and queues go. */
   #roomOf(group: Group): number {
     const own = this.#room.get(group.bot_id)!
-    return own <= 0 ? 0 : Math.min(own, this.#queues.room(this.#queueOf(group), this.#request.now).room)
+    if (own <= 0) return 0
+    const choices = this.#choices.get(group.bot_id)
+    if (choices === undefined || group.queue !== '') return Math.min(own, this.#queueRoom(group.queue))
+    return choices.filter(choice => this.#queueRoom(choice.bot_id) > 0).length
   }
 
   /** Goes through the groups until nothing more can be taken. */
   run(groups: Group[]): void {
     let open = groups
-    while (this.#left > 0 && open.length > 0 && this.#parked < parkedAtOnce) {
+    while (this.#left > 0 && open.length > 0 && this.#parked < parkedAtOnce && this.asked.length < askedAtOnce) {
       const looked = open.flatMap(group => {
         const room = Math.min(this.#roomOf(group), this.#left)
         return room <= 0 ? [] : this.#sql.due.all(group.bot_id, group.queue, room).map(row => ({ row, group }))
       })
       looked.sort((a, b) => rank(a.row) - rank(b.row) || a.row.seq - b.row.seq)
       let progress = false
-      for (const { row, group } of looked) if (this.#left > 0 && this.#roomOf(group) > 0) progress = this.#take(row, group) || progress
+      for (const { row, group } of looked)
+        if (this.#left > 0 && this.asked.length < askedAtOnce && this.#roomOf(group) > 0) progress = this.#take(row, group) || progress
       if (!progress) return
       open = open.filter(group => this.#roomOf(group) > 0 && this.#sql.hasDue.get(group.bot_id, group.queue) !== undefined)
     }
@@ -153,6 +171,7 @@ class Claim {
   /** Takes a run, or parks it, asks about it, or buries it; true: it stands in the group's way no more. */
   #take(row: RunRow, group: Group): boolean {
     const { now } = this.#request
+    if (row.deadline_name === 'max_age_ms' && row.deadline_at! <= now) return this.#tooOld(row)
     const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
     const verdict = flow === undefined ? ({ kind: 'go' } as const) : this.#lanes.judge(row, flow, now)
     if (verdict.kind === 'park') {
@@ -179,16 +198,26 @@ class Claim {
     return true
   }
 
+  /** Its time to begin is over: it is not begun any more. */
+  #tooOld(row: RunRow): true {
+    const reason = 'max_age_ms is over'
+    const { openDelta } = this.#moving.move([
+      { run_id: idText(row.id), move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: this.#request.now, reason, error: reason },
+    ])
+    this.openDelta += openDelta
+    return true
+  }
+
   #ask(row: RunRow, flow: RunFlow, what: Pick<ClaimedRun, 'event' | 'events'>): true {
     const { now } = this.#request
     const answer_by = flow.approval!.timeout_ms === null ? null : now + flow.approval!.timeout_ms
-    this.#lanes.closes(row.seq, flow)
     // The nearer of the two limits; the other is set again with the next move.
     const [deadline_at, deadline_name] =
       answer_by !== null && answer_by < (row.deadline_at ?? Infinity) ? ([answer_by, 'approval'] as const) : ([row.deadline_at, row.deadline_name] as const)
     this.#sql.ask.run(now, deadline_at, deadline_name, row.seq)
     this.#history.add(row, { at: now, move: 'ask', state: 'awaiting_approval', reason: null })
-    const asked: RunRow = { ...row, state: 'awaiting_approval', deadline_at, deadline_name, updated_at: now }
+    this.#lanes.asks(row.seq, flow, now)
+    const asked: RunRow = { ...row, state: 'awaiting_approval', steps: row.steps + 1, deadline_at, deadline_name, updated_at: now }
     this.asked.push({ ...storedRun(asked, what.event.id, false), ...what })
     return true
   }
@@ -196,7 +225,7 @@ class Claim {
   #lease(row: RunRow, group: Group, flow: RunFlow | undefined, what: Pick<ClaimedRun, 'event' | 'events'>): void {
     const { now, lease_until, lease_token, worker_tokens } = this.#request
     const queue = this.#queueOf(group)
-    const choice = this.#choices.get(row.bot_id)?.shift()
+    const choice = this.#chosen(group)
     const bot_id = choice?.bot_id ?? row.bot_id
     const assignment = choice === undefined ? row.assignment : JSON.stringify({ ...choice.assignment, priority: priorityWeight(row.priority) })
     const allowed_tools = choice === undefined || row.allowed_tools === null ? row.allowed_tools : cut(row.allowed_tools, choice)
@@ -234,18 +263,33 @@ class Claim {
     this.runs.push({ ...storedRun(leased, what.event.id, false), ...what })
   }
 
+  /** Takes the bot that the next run of a group goes to. */
+  #chosen(group: Group): Choice | undefined {
+    const choice = this.#choice(group)
+    const choices = this.#choices.get(group.bot_id)
+    if (choice !== undefined) choices!.splice(choices!.indexOf(choice), 1)
+    return choice
+  }
+
+  /** Whether no queue that a group's runs could be counted in has room; then it is noted who waits for it. */
+  #isClosed({ bot_id, queue }: Group): boolean {
+    const choices = this.#choices.get(bot_id)
+    if (choices !== undefined && queue === '' && choices.length === 0) return false
+    const queues = choices !== undefined && queue === '' ? choices.map(choice => choice.bot_id) : [queue]
+    const rooms = queues.map(each => ({ queue: each, ...this.#queues.room(each, this.#request.now) }))
+    if (rooms.some(({ room }) => room > 0)) return false
+    for (const each of rooms) this.#queues.block(each.queue, bot_id, each.until)
+    return true
+  }
+
   /** What is left: bots with nothing due, and bots whose due runs are all in queues without room. */
   rest(groups: Group[]): { drained: string[]; blocked: string[] } {
     const drained: string[] = []
     const blocked: string[] = []
     for (const { bot_id } of this.#request.bots) {
       const open = groups.filter(group => group.bot_id === bot_id && this.#sql.hasDue.get(bot_id, group.queue) !== undefined)
-      const closed = open.map(group => ({ group, ...this.#queues.room(this.#queueOf(group), this.#request.now) })).filter(each => each.room <= 0)
       if (open.length === 0) drained.push(bot_id)
-      else if (closed.length === open.length) {
-        for (const { group, until } of closed) this.#queues.block(this.#queueOf(group), bot_id, until)
-        blocked.push(bot_id)
-      }
+      else if (open.every(group => this.#isClosed(group))) blocked.push(bot_id)
     }
     return { drained, blocked }
   }
@@ -278,8 +322,11 @@ export function claiming(db: Db, parts: ClaimParts): Claiming {
   const sql = statements(db)
   const { lanes, queues } = parts
 
-  function nextDueAt(now: number): number | null {
-    const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), sql.nextDeadline.get(now)].filter(time => typeof time === 'number')
+  /** What was told of as overdue, and is still there, is looked at again a little later. */
+  function nextDueAt(toldAt = -Infinity): number | null {
+    const deadline = sql.nextDeadline.get()
+    const next = typeof deadline === 'number' && deadline <= toldAt ? toldAt + overdueAgainMs : deadline
+    const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), next].filter(time => typeof time === 'number')
     return times.length === 0 ? null : Math.min(...times)
   }
 

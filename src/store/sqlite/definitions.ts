@@ -51,6 +51,7 @@ export function definitionTables(db: Db): DefinitionTables {
   const versionsOf = db.prepare<[string, number, number], { version: number; created_at: number; definition: string }>(
     'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
   )
+  const forgetStatus = db.prepare('DELETE FROM bot_status WHERE bot_id = ?')
   const openRunsOf = {
     bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
     queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
@@ -84,6 +85,7 @@ export function definitionTables(db: Db): DefinitionTables {
         const present = perNoun[change.noun].one.get(change.id)
         if (change.definition !== null) return put(change, present)
         perNoun[change.noun].remove.run(change.id)
+        if (change.noun === 'bot') forgetStatus.run(change.id)
         return present ?? null
       })
       return { kind: 'written', objects }

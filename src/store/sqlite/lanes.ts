@@ -10,6 +10,8 @@ import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
 import { runColumns, type RunRow } from './rows.ts'
 
+/** Runs that an approver is asked about at the same time. */
+const questionsAtOnce = 10
 /** Of a budget. */
 const warnedShare = 0.8
 /** Lanes that one call opens because their time has come. */
@@ -46,10 +48,16 @@ function statements(db: Db) {
     `UPDATE outbox SET parked_on = ?, ready = 0, state = ?, held_by = ?, error = coalesce(?, error), steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const setOpening = db.prepare('INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = excluded.opens_at')
+  const setOpening = db.prepare(
+    'INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = min(opens_at, excluded.opens_at)',
+  )
   const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
   const nextOpening = db.prepare<[], number | null>('SELECT min(opens_at) FROM lane_opening').pluck()
+  const relimit = db.prepare(
+    `UPDATE outbox SET flow = json_set(flow, '$.concurrency.limit', ?) WHERE trigger_id = ? AND flow ->> '$.concurrency.limit' IS NOT NULL AND state NOT IN ('failed', 'timed_out')`,
+  )
+  const waitedFor = db.prepare<[string, string], string>('SELECT DISTINCT parked_on FROM outbox WHERE parked_on >= ? AND parked_on < ?').pluck()
   const dependsOn = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
   return {
     enter,
@@ -68,6 +76,8 @@ function statements(db: Db) {
     closeOpening,
     nextOpening,
     dependsOn,
+    relimit,
+    waitedFor,
   }
 }
 
@@ -118,9 +128,13 @@ export class Lanes {
     const { depends_on, approval, budget, throttle, order } = flow
     if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined)
       return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${depends_on.triggers.join(', ')} for the same event` }
-    if (approval !== undefined && row.approved === 0) return { kind: 'ask' }
+    if (approval !== undefined && row.approved === 0) {
+      const { lane } = approval
+      const isBusy = lane !== undefined && this.#sql.active.get(lane, questionsAtOnce)! >= questionsAtOnce
+      return isBusy ? { kind: 'park', lane, reason: 'its approver is asked about others first' } : { kind: 'ask' }
+    }
     if (budget !== undefined) {
-      const opens_at = this.rings.opensAt(budget.rate)
+      const opens_at = this.rings.opensAt(budget.rate, now)
       if (opens_at > now) {
         this.#sql.setOpening.run(budget.lane, opens_at)
         const spent = `${budget.rate.limit} runs began within ${budget.rate.period_ms / 3_600_000} h`
@@ -128,13 +142,13 @@ export class Lanes {
       }
     }
     if (throttle !== undefined) {
-      const opens_at = Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate)))
+      const opens_at = Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate, now)))
       if (opens_at > now) {
         this.#sql.setOpening.run(throttle.lane, opens_at)
         return { kind: 'park', lane: throttle.lane, reason: `throttled until ${new Date(opens_at).toISOString()}` }
       }
     }
-    if (order !== undefined && this.#sql.head.get(order.lane) !== row.seq)
+    if (order !== undefined && (this.#sql.head.get(order.lane) !== row.seq || this.#sql.active.get(order.lane, 1)! > 0))
       return { kind: 'park', lane: order.lane, reason: 'waits for a run in front of it with the same order_key' }
     for (const { lane, limit, what } of slots(flow))
       if (this.#sql.active.get(lane, limit)! >= limit) return { kind: 'park', lane, reason: `${what}: ${limit} of ${limit} runs with this key are with bots` }
@@ -145,6 +159,19 @@ export class Lanes {
     const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
     this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
     this.#history.add(row, { at: now, move, state, reason: verdict.reason })
+    this.gaveWay(row.flow, now, verdict.lane)
+  }
+
+  /** A run that stood first for some limits waits for something else: those behind it may go. */
+  gaveWay(flow: string | null, now: number, except?: string): void {
+    if (flow !== null) this.#offer(JSON.parse(flow) as RunFlow, now, except)
+  }
+
+  /** Its approver is asked. */
+  asks(seq: number, flow: RunFlow, now: number): void {
+    this.closes(seq, flow)
+    if (flow.approval?.lane !== undefined) this.#sql.activate.run(flow.approval.lane, seq)
+    this.#offer(flow, now)
   }
 
   /** A run goes to its bot: it counts from now on. */
@@ -153,7 +180,14 @@ export class Lanes {
     if (flow.budget !== undefined) this.#spend(flow.budget, now)
     for (const rate of flow.throttle?.rates ?? []) this.rings.take(rate, now)
     for (const { lane } of slots(flow)) this.#sql.activate.run(lane, seq)
+    if (flow.order !== undefined) this.#sql.activate.run(flow.order.lane, seq)
     this.#offer(flow, now)
+  }
+
+  /** A worker gave back what it had not begun at the time at which it was given it: that spent nothing. */
+  unspent({ budget, throttle }: RunFlow, leased_at: number): void {
+    if (budget !== undefined) this.rings.giveBack(budget.rate, leased_at)
+    for (const rate of throttle?.rates ?? []) this.rings.giveBack(rate, leased_at)
   }
 
   /** Takes from a budget, and warns when that reaches the share at which people want to know. */
@@ -165,13 +199,15 @@ export class Lanes {
   }
 
   /** A run is not with its bot any more, or not open any more. */
-  moved(seq: number, flow: RunFlow, to: { active: boolean; open: boolean; ordered: boolean }, now: number): void {
-    const { singleton, concurrency, order } = flow
+  moved(seq: number, flow: RunFlow, to: { active: boolean; open: boolean; ordered: boolean; asked?: boolean }, now: number): void {
+    const { singleton, concurrency, order, approval } = flow
+    if (approval?.lane !== undefined && to.asked !== true) this.#sql.leave.run(approval.lane, seq)
     if (!to.active && concurrency !== undefined) this.#sql.leave.run(concurrency.lane, seq)
     if (!to.active && singleton !== undefined) (to.open ? this.#sql.deactivate : this.#sql.leave).run(singleton.lane, seq)
     if (!to.open) this.closes(seq, flow)
-    if (order !== undefined && !to.ordered) {
-      this.#sql.leave.run(order.lane, seq)
+    if (order !== undefined && !to.ordered) this.#sql.leave.run(order.lane, seq)
+    else if (order !== undefined && !to.active) this.#sql.deactivate.run(order.lane, seq)
+    if (order !== undefined && !to.active) {
       const next = this.#sql.head.get(order.lane)
       if (next !== undefined) this.#unpark(next, order.lane, now)
     }
@@ -179,11 +215,14 @@ export class Lanes {
   }
 
   /** What waits for a run's limits, where they have room. */
-  #offer(flow: RunFlow, now: number): void {
-    const { budget, throttle } = flow
-    for (const { lane, limit } of slots(flow)) if (this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
-    if (budget !== undefined) this.#openAt(budget.lane, this.rings.opensAt(budget.rate), now)
-    if (throttle !== undefined) this.#openAt(throttle.lane, Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate))), now)
+  #offer(flow: RunFlow, now: number, except?: string): void {
+    const { budget, throttle, approval } = flow
+    const asked = approval?.lane
+    if (asked !== undefined && asked !== except && this.#sql.active.get(asked, questionsAtOnce)! < questionsAtOnce) this.#open(asked, now)
+    for (const { lane, limit } of slots(flow)) if (lane !== except && this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
+    if (budget !== undefined && budget.lane !== except) this.#openAt(budget.lane, this.rings.opensAt(budget.rate, now), now)
+    if (throttle !== undefined && throttle.lane !== except)
+      this.#openAt(throttle.lane, Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate, now))), now)
   }
 
   #openAt(lane: string, opens_at: number, now: number): void {
@@ -219,6 +258,12 @@ export class Lanes {
       this.#sql.closeOpening.run(lane)
       this.#open(lane, now)
     }
+  }
+
+  /** A trigger's limit of runs at once was written anew: it counts for those that wait, too. */
+  relimit(trigger_id: string, limit: number, now: number): void {
+    this.#sql.relimit.run(limit, trigger_id)
+    for (const lane of this.#sql.waitedFor.all(`concurrency:${trigger_id}:`, `concurrency:${trigger_id};`)) this.#open(lane, now)
   }
 
   nextOpening(): number | null {

@@ -2,11 +2,12 @@
 // for others follows in the same transaction: lanes and queues get room, and runs that depend on it go, end or are held.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
-import { needKey, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
+import { needKey, workerTokenPrefix, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
+import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
 
 const openStates = new Set(['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused'])
@@ -33,6 +34,8 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
   if (move.to === row.state && move.to !== 'running') return kept
   switch (move.to) {
     case 'running':
+      // What the router has itself it ends itself.
+      if (row.lease_token?.startsWith(workerTokenPrefix) !== true) return noLimits
       if (move.move === 'start') return running(flow, flow.timeout_ms === undefined ? null : move.at + flow.timeout_ms, move.at)
       if (move.move === 'resume') return running(flow, row.timeout_at === null ? null : row.timeout_at + (move.at - row.updated_at), move.at)
       return move.move === 'extend' || move.move === 'progress' ? running(flow, row.timeout_at, move.at) : kept
@@ -76,13 +79,15 @@ function moved(row: RunRow, move: RunMove): RunRow {
   const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
   const released = move.move === 'release' ? withoutGate(row) : row
-  const away = isActive(row.state) && move.to === 'pending' && row.need !== null
+  const need = move.to === 'pending' && (isActive(row.state) || restingStates.has(row.state)) && row.need !== null ? (JSON.parse(row.need) as Need) : undefined
+  const stays = move.to === row.state
   return {
     ...row,
     state: move.to,
     // Whoever gives a run back that was found by its capabilities leaves it to the others too.
-    bot_id: away ? needKey(JSON.parse(row.need!) as Need) : row.bot_id,
-    queue: away && row.queue === row.bot_id ? '' : row.queue,
+    bot_id: need === undefined ? row.bot_id : needKey(need),
+    queue: need === undefined ? row.queue : (need.queue ?? ''),
+    allowed_tools: need === undefined ? row.allowed_tools : need.allowed_tools === undefined ? null : JSON.stringify(need.allowed_tools),
     ready: not_before <= move.at ? 1 : 0,
     not_before,
     attempt: counted,
@@ -99,8 +104,8 @@ function moved(row: RunRow, move: RunMove): RunRow {
     flow: move.skip_order === true ? withoutOrder(row.flow) : released.flow,
     approved: move.approve === true ? 1 : released.approved,
     denials: row.denials + (move.deny === true ? 1 : 0),
-    parked_on: move.to === row.state && move.skip_order !== true ? row.parked_on : null,
-    held_by: move.to === 'held' ? (move.held_by ?? 'person') : null,
+    parked_on: stays && !(move.skip_order === true && row.parked_on?.startsWith('order:') === true) ? row.parked_on : null,
+    held_by: move.to === 'held' ? (move.held_by ?? (stays ? row.held_by : 'person')) : null,
     pause_requested: keepsLease ? Number(move.pause_requested ?? row.pause_requested === 1) : 0,
   }
 }
@@ -120,7 +125,7 @@ function statements(db: Db) {
   const update = db.prepare(
     `UPDATE outbox SET state = :state, ready = :ready, not_before = :not_before, attempt = :attempt, attempt_base = :attempt_base, steps = steps + 1,
        cancel_requested = :cancel_requested, lease_token = :lease_token, lease_until = :lease_until, error = :error, result = :result, updated_at = :updated_at, finished_at = :finished_at,
-       bot_id = :bot_id, queue = :queue, timeout_at = :timeout_at, deadline_at = :deadline_at, deadline_name = :deadline_name, flow = :flow, approved = :approved, denials = :denials,
+       bot_id = :bot_id, queue = :queue, allowed_tools = :allowed_tools, timeout_at = :timeout_at, deadline_at = :deadline_at, deadline_name = :deadline_name, flow = :flow, approved = :approved, denials = :denials,
        parked_on = :parked_on, held_by = :held_by, pause_requested = :pause_requested
      WHERE seq = :seq AND state = :from AND lease_token IS :seen_token`,
   )
@@ -147,10 +152,12 @@ export class Moving {
   readonly #lanes: Lanes
   readonly #queues: Queues
   readonly #history: History
+  readonly #soon: Soon
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
-  constructor(db: Db, lanes: Lanes, queues: Queues, history: History) {
+  constructor(db: Db, lanes: Lanes, queues: Queues, history: History, soon: Soon) {
+    this.#soon = soon
     this.#history = history
     this.#sql = statements(db)
     this.#lanes = lanes
@@ -203,13 +210,14 @@ export class Moving {
       const ended = this.#sql.archived.get(id)
       return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: this.#answer(ended, true) }
     }
-    // Whoever gives a run back that was to be cancelled meanwhile has thereby ended it.
-    const cancels = asked.to === 'pending' && row.cancel_requested === 1
+    // Whoever gives a run back that was to be cancelled meanwhile, or fails at it, has thereby ended it.
+    const cancels = row.cancel_requested === 1 && (asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out')
     const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
+    const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
     const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
-    if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue) return { kind: 'refused', run: this.#answer(row, false) }
+    if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
@@ -217,6 +225,8 @@ export class Moving {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
       this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)
     }
+    if (next.deadline_at !== row.deadline_at) this.#soon.add(next.deadline_at)
+    if (next.state === 'pending' && next.not_before > move.at) this.#soon.add(next.not_before)
     this.#follow(row, next, move)
     return { kind: 'moved', run: this.#answer(next, move.archive === true) }
   }
@@ -239,7 +249,8 @@ export class Moving {
     const flow = JSON.parse(row.flow!) as RunFlow
     if (restingStates.has(row.state) && !ended) this.#lanes.enter(row.seq, flow)
     const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
-    this.#lanes.moved(row.seq, flow, { active: isActive(next.state), open: !ended, ordered }, move.at)
+    if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.updated_at)
+    this.#lanes.moved(row.seq, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
     // Only a person releases a run from what it depends on.
     if (move.move === 'release' && row.held_by === 'dependency') this.#sql.forgetDependencies.run(row.seq)
   }
@@ -260,7 +271,8 @@ export class Moving {
     const { depends_on } = JSON.parse(row.flow) as RunFlow
     const reason = `run ${idText(ended.id)} of trigger ${ended.trigger_id}, which it depends on, ended ${as.state}`
     const common = { run_id, at, reason, error: reason }
-    if (depends_on?.on_failed === 'hold') this.#also({ ...common, move: 'hold', from: ['pending'], to: 'held', held_by: 'dependency' })
+    if (depends_on?.on_failed === 'hold')
+      this.#also({ ...common, move: 'hold', from: ['pending', 'awaiting_approval', 'held'], to: 'held', held_by: 'dependency' })
     else this.#also({ ...common, move: 'cancel', from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true })
   }
 

@@ -27,11 +27,23 @@ export interface WriteBatch {
 /** One per operation, in order. */
 export type WriteResult = { ok: true; value: unknown } | { ok: false; full: boolean; message: string }
 
+/** What a group of batches means for those who did not ask. */
+export interface Told {
+  /** bots (and needs) whose runs may go now that could not before */
+  due: string[]
+  /** the nearest time at which something is to be done of what was written; null: there is none */
+  next_at: number | null
+  /** there are new events in the log */
+  logged: boolean
+  /** lifecycle events wait to be routed that did not */
+  unrouted: boolean
+}
+
 export type WriterMessage =
   | { kind: 'started'; answer: StartAnswer }
   | { kind: 'refused'; exitCode: number; message: string }
-  /** One list for each batch, in the order of the batches; due: bots (and needs) whose runs may go now. */
-  | { kind: 'results'; groups: WriteResult[][]; due: string[]; logged: boolean; unrouted: boolean }
+  /** One list for each batch, in the order of the batches. */
+  | ({ kind: 'results'; groups: WriteResult[][] } & Told)
   /** The storage cannot be trusted any more: the process must end. */
   | { kind: 'fatal'; code: string; message: string }
 

@@ -69,10 +69,10 @@ export class Queues {
     return limits?.paused === true ? (limits.paused_reason ?? 'nobody said why') : undefined
   }
 
-  /** Whether no run more may wait in it. */
-  isFull(queue: string): boolean {
+  /** Whether no run more may wait in it, once some wait there no more. */
+  isFull(queue: string, leaving = 0): boolean {
     const most = this.#limits.get(queue)?.max_pending
-    return most !== undefined && (this.#counts.get(queue)?.waiting ?? 0) >= most
+    return most !== undefined && (this.#counts.get(queue)?.waiting ?? 0) - leaving >= most
   }
 
   /** How many runs of a queue may begin now, and when time will give it room. */
@@ -80,7 +80,7 @@ export class Queues {
     const limits = this.#limits.get(queue)
     if (limits === undefined) return { room: Infinity, until: null }
     if (limits.paused === true) return { room: 0, until: null }
-    const opens_at = limits.rate === undefined ? 0 : this.#rings.opensAt({ key: `queue:${queue}`, ...limits.rate })
+    const opens_at = limits.rate === undefined ? 0 : this.#rings.opensAt({ key: `queue:${queue}`, ...limits.rate }, now)
     if (opens_at > now) return { room: 0, until: opens_at }
     const room = (limits.max_active ?? Infinity) - (this.#counts.get(queue)?.active ?? 0)
     // A rate lets one pass at a time: the ring is asked again for the next.

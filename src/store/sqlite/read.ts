@@ -201,7 +201,8 @@ export class Reading {
       .all(prefix, `order:${queue};`, mostOrders)
     const stuck = rows.flatMap(({ lane, head, members }) => {
       const row = this.#sql.liveBySeq.get(head)
-      const isStuck = row !== undefined && (['failed', 'timed_out', 'held'].includes(row.state) || (row.state === 'pending' && row.ready === 0))
+      const isStuck =
+        row !== undefined && (['failed', 'timed_out', 'held', 'awaiting_approval'].includes(row.state) || (row.state === 'pending' && row.ready === 0))
       if (!isStuck) return []
       return [{ order_key: lane.slice(prefix.length), run_id: idText(row.id), state: row.state, waiting: members - 1, since: row.updated_at, error: row.error }]
     })

@@ -27,13 +27,13 @@ export class Rings {
     this.#forgetKey = db.prepare('DELETE FROM rate_key WHERE key = ?')
   }
 
-  /** When one more may pass; 0: at any time. */
-  opensAt(gate: RateGate): number {
+  /** When one more may pass; 0: at any time. A pass of the future, from before a clock stepped back, counts as one of now. */
+  opensAt(gate: RateGate, now: number): number {
     const name = ringName(gate)
     const next = this.#next.get(name)
     if (next === undefined) return 0
     const counted = this.#at.get(name, next)
-    return counted === undefined ? 0 : counted + gate.period_ms
+    return counted === undefined ? 0 : Math.min(counted, now) + gate.period_ms
   }
 
   /** Lets one pass; the caller has seen that it may. */
@@ -42,6 +42,23 @@ export class Rings {
     const slot = this.#next.get(name) ?? 0
     this.#write.run(name, slot, at)
     this.#advance.run(name, (slot + 1) % gate.limit, at + gate.period_ms)
+  }
+
+  /** Takes a pass back that came to nothing: those after it move up by one. */
+  giveBack(gate: RateGate, at: number): void {
+    const name = ringName(gate)
+    const next = this.#next.get(name)
+    if (next === undefined) return
+    const slot = (back: number): number => (next - back + gate.limit) % gate.limit
+    for (let back = 1; back <= gate.limit; back++) {
+      const passed = this.#at.get(name, slot(back))
+      if (passed === undefined || passed < at) return
+      if (passed !== at) continue
+      for (let newer = back - 1; newer >= 1; newer--) this.#write.run(name, slot(newer + 1), this.#at.get(name, slot(newer)))
+      this.#write.run(name, slot(1), 0)
+      this.#advance.run(name, slot(1), at + gate.period_ms)
+      return
+    }
   }
 
   /** Whether at least so many of a gate's limit passed in the period up to now. */

@@ -188,6 +188,7 @@ export function storedRun(row: RunRow, event_id: string, archived: boolean): Sto
     priority: row.priority,
     attempt: row.attempt,
     attempt_base: row.attempt_base,
+    steps: row.steps,
     not_before: row.not_before,
     cancel_requested: row.cancel_requested === 1,
     pause_requested: row.pause_requested === 1,

@@ -38,6 +38,7 @@ export interface SqliteStoreOptions {
 
 export class SqliteStore implements Store {
   onDue: (bot_ids: string[]) => void = () => undefined
+  onDueAt: (time: number) => void = () => undefined
   onLogged: () => void = () => undefined
   onUnrouted: () => void = () => undefined
   readonly #options: SqliteStoreOptions
@@ -65,6 +66,7 @@ export class SqliteStore implements Store {
       else if (message.kind === 'results') {
         for (const results of message.groups) this.#settle(results)
         if (message.due.length > 0) this.onDue(message.due)
+        if (message.next_at !== null) this.onDueAt(message.next_at)
         if (message.logged) this.onLogged()
         if (message.unrouted) this.onUnrouted()
       } else this.#fail(`${message.code}: ${message.message}`)

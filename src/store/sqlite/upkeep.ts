@@ -78,7 +78,8 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
   // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
   const held = db.prepare(
     `SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ?
-     UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ? LIMIT 1`,
+     UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ?
+     UNION ALL SELECT 1 FROM run_event JOIN run_archive ON run_archive.seq = run_event.run_seq WHERE run_event.event_seq = ? AND run_archive.finished_at >= ? LIMIT 1`,
   )
   const forgetBatch = db.prepare('DELETE FROM run_event WHERE event_seq = ?')
   const endedRuns = db.prepare<[number], number>('SELECT seq FROM run_archive WHERE event_seq = ?').pluck()
@@ -115,7 +116,7 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
       const rows = looked.filter(row => row.received_at < before)
       let events = 0
       for (const row of rows) {
-        if (held.get(row.seq, row.seq, before, row.seq) !== undefined) continue
+        if (held.get(row.seq, row.seq, before, row.seq, row.seq, before) !== undefined) continue
         for (const runSeq of endedRuns.all(row.seq)) {
           deleteEnded.run(runSeq)
           deleteRunTrail(runSeq)

@@ -1,4 +1,5 @@
 // What each operation of the writing thread does, inside the transaction of its group.
+import type { TriggerInput } from '../../contract/types.ts'
 import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, StartAnswer } from '../store.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
@@ -9,9 +10,10 @@ import { History } from './history.ts'
 import { Lanes } from './lanes.ts'
 import { Moving } from './moves.ts'
 import type { Db } from './open.ts'
-import type { PackedEvent, WriteOp } from './protocol.ts'
+import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
+import { Soon } from './soon.ts'
 import { standing, type Standing } from './standing.ts'
 import { retaining, type Retaining } from './upkeep.ts'
 
@@ -23,6 +25,7 @@ export class Work {
   readonly #db: Db
   readonly #log: EventLog
   readonly #history: History
+  readonly #soon = new Soon()
   readonly #lanes: Lanes
   readonly #queues: Queues
   readonly #moving: Moving
@@ -41,9 +44,10 @@ export class Work {
     this.#history = new History(db, this.#log, lifecycle)
     this.#lanes = new Lanes(db, this.#history)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
-    this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history)
-    this.#accepting = new Accepting(db, this.#log, new Admission(db, this.#lanes, this.#queues, this.#moving, this.#history))
-    this.#claiming = claiming(db, { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history })
+    this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history, this.#soon)
+    const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
+    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts))
+    this.#claiming = claiming(db, parts)
     this.#standing = standing(db)
     this.#definitions = definitionTables(db)
     this.#retaining = retaining(db, this.#lanes)
@@ -102,7 +106,12 @@ export class Work {
 
   /** What was defined anew counts from now on. */
   #wrote(changes: DefinitionChange[]): void {
-    if (changes.some(change => change.noun === 'trigger')) this.#history.reload()
+    const triggers = changes.filter(change => change.noun === 'trigger')
+    if (triggers.length > 0) this.#history.reload()
+    for (const { id, definition, at } of triggers) {
+      const limit = (definition as TriggerInput | null)?.policy?.concurrency?.limit
+      if (limit !== undefined) this.#lanes.relimit(id, limit, at)
+    }
     const queues = changes.filter(change => change.noun === 'queue')
     if (queues.length === 0) return
     const paused = (): (string | undefined)[] => queues.map(({ id }) => this.#queues.pausedWhy(id))
@@ -130,11 +139,11 @@ export class Work {
     this.#queues.reload()
   }
 
-  /** What is to be told besides the answers: the bots (and needs) whose runs may go, and whether anything was logged or waits to be routed. */
-  told(): { due: string[]; logged: boolean; unrouted: boolean } {
+  /** What is to be told besides the answers. */
+  told(): Told {
     const due = [...this.#lanes.due]
     this.#lanes.due.clear()
-    return { due, logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted() }
+    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted() }
   }
 
   start(now: number): StartAnswer {
@@ -153,7 +162,7 @@ export class Work {
       waiting_bots: this.#waiting.all(),
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
-      next_due_at: this.#claiming.nextDueAt(now),
+      next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0 },
     }
