@@ -8,7 +8,7 @@ import { readConfig } from './config.ts'
 import type { BotInput, Config, Endpoint, QueueInput } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
 import type { AttemptOptions } from './delivery/attempt.ts'
-import { deliveryParts, type DeliveryParts } from './delivery/delivery.ts'
+import { botKinds, deliveryParts, type DeliveryParts } from './delivery/delivery.ts'
 import { egressRule, urlRefusal, type Egress } from './delivery/egress.ts'
 import { ExitError, exitCodes, Fault } from './errors.ts'
 import { uuidv7Maker } from './ids.ts'
@@ -150,9 +150,7 @@ function delivery({ config, log, now, store, registry, expressions, env, readSec
     store,
     bots: registry.bots,
     queues: registry.queues,
-    egress,
-    readSecret,
-    env,
+    kinds: botKinds({ config, egress, readSecret, env, render, now }),
     trigger: triggerVersions(store),
     render,
     view: eventView,

@@ -20,14 +20,11 @@ import { wakeCall } from './wake.ts'
 /** How long a sleeper that could not be woken is left alone. */
 const wakePauseMs = 60_000
 
-export interface DeliveryOptions extends Pick<AttemptOptions, 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug'> {
+export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug'> {
   config: Config
   store: Store
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
-  egress: Egress
-  readSecret: ReadSecret
-  env: Record<string, string | undefined>
   /** random bytes as text of an encoding */
   makeToken: (encoding: 'hex' | 'base64url') => string
   /** Both write a definition, and make it count. */
@@ -50,7 +47,17 @@ export interface DeliveryParts {
   stop(): Promise<void>
 }
 
-function botKinds({ config, egress, readSecret, env, render, now }: DeliveryOptions): AttemptOptions['kinds'] {
+export interface BotKindsOptions {
+  config: Config
+  egress: Egress
+  readSecret: ReadSecret
+  env: Record<string, string | undefined>
+  render: AttemptOptions['render']
+  now: () => number
+}
+
+/** The ways to bots of all kinds that the router delivers to. */
+export function botKinds({ config, egress, readSecret, env, render, now }: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
     http: httpBot({ exchanges, readSecret, now }),
@@ -60,11 +67,9 @@ function botKinds({ config, egress, readSecret, env, render, now }: DeliveryOpti
 }
 
 export function deliveryParts(options: DeliveryOptions): DeliveryParts {
-  const { config, store, bots, queues, now, log, logBug, makeToken } = options
-  const kinds = botKinds(options)
+  const { config, store, kinds, bots, queues, now, log, logBug, makeToken } = options
   const attempt: AttemptOptions = {
     ...options,
-    kinds,
     bot: id => bots.get(id),
     tools: (allowed, bot) => permittedTools(allowed, bot?.tools, config.denied_tools)!,
     defaults: config,

@@ -212,7 +212,7 @@ export class Moving {
     }
     // Whoever gives a run back that was to be cancelled meanwhile, or fails at it, has thereby ended it.
     const cancels = row.cancel_requested === 1 && (asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out')
-    const move: RunMove = cancels ? { ...asked, move: 'cancel', to: 'cancelled', archive: true } : asked
+    const move: RunMove = cancels ? { ...asked, move: 'acknowledge_cancel', to: 'cancelled', archive: true } : asked
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen

@@ -1,0 +1,148 @@
+// The SQLite store on the caller's own thread: the same statements on the same engine, but when a call is done and when
+// it is answered is the simulation's to say. A crash is an object that is let go: what it had committed stays.
+import Database from 'better-sqlite3'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
+import { Reading } from '../../src/store/sqlite/read.ts'
+import { definitionTables } from '../../src/store/sqlite/definitions.ts'
+import { Work } from '../../src/store/sqlite/work.ts'
+import type { PackedEvent, WriteOp } from '../../src/store/sqlite/protocol.ts'
+import type { AcceptOutcome, LifecycleEvents, StartAnswer, Store } from '../../src/store/store.ts'
+
+let template: Buffer | undefined
+
+/** An empty database as a router makes it, in memory: made once and copied. */
+export function freshDatabase(): Db {
+  if (template === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), 'sb-'))
+    const db = openWriter(directory)
+    db.pragma('journal_mode = DELETE')
+    template = db.serialize()
+    db.close()
+    rmSync(directory, { recursive: true })
+  }
+  return new Database(template)
+}
+
+export interface LocalStoreOptions {
+  db: Db
+  lifecycle: LifecycleEvents
+  /** 'none': a move is made whoever holds the run */
+  guard: 'lease' | 'none'
+  /** Does work at some time to come; what goes the same way stays in order. */
+  later: (way: 'commit' | 'answer' | 'read', work: () => void) => void
+  /** After every transaction. */
+  committed: () => void
+}
+
+export class LocalStore implements Store {
+  onDue: Store['onDue'] = () => undefined
+  onDueAt: Store['onDueAt'] = () => undefined
+  onLogged: Store['onLogged'] = () => undefined
+  onUnrouted: Store['onUnrouted'] = () => undefined
+  readonly #options: LocalStoreOptions
+  readonly #work: Work
+  readonly #reading: Reading
+  readonly #definitions: ReturnType<typeof definitionTables>
+  #alive = true
+
+  constructor(options: LocalStoreOptions) {
+    this.#options = options
+    this.#work = new Work(options.db, options.lifecycle)
+    this.#reading = new Reading(options.db)
+    this.#definitions = definitionTables(options.db)
+  }
+
+  /** Nothing is done or answered any more. */
+  crash(): void {
+    this.#alive = false
+  }
+
+  start = async (now: number): Promise<StartAnswer> => this.#work.start(now)
+  stop = async (): Promise<void> => this.crash()
+
+  /** Commits at one time, and answers at a later one: in between the caller may be gone. */
+  #write<T>(operation: WriteOp, body: ArrayBuffer = new ArrayBuffer(0)): Promise<T> {
+    const { db, later, committed } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    later('commit', () => {
+      if (!this.#alive) return
+      let answer: T
+      try {
+        answer = db.transaction(() => this.#work.perform(operation, body)).immediate() as T
+      } catch (error) {
+        this.#work.rolledBack()
+        return reject(error)
+      }
+      committed()
+      const { due, next_at, logged, unrouted } = this.#work.told()
+      later('answer', () => {
+        if (!this.#alive) return
+        resolve(structuredClone(answer))
+        if (due.length > 0) this.onDue(due)
+        if (next_at !== null) this.onDueAt(next_at)
+        if (logged) this.onLogged()
+        if (unrouted) this.onUnrouted()
+      })
+      return undefined
+    })
+    return promise
+  }
+
+  #read<T>(read: () => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    this.#options.later('read', () => {
+      if (!this.#alive) return
+      try {
+        resolve(structuredClone(read()))
+      } catch (error) {
+        reject(error)
+      }
+    })
+    return promise
+  }
+
+  accept(...[events, limits]: Parameters<Store['accept']>): Promise<AcceptOutcome[]> {
+    const bytes = Buffer.concat(events.map(event => event.body))
+    let at = 0
+    const packed = events.map(({ body, ...event }): PackedEvent => {
+      at += body.byteLength
+      return { ...event, body_at: at - body.byteLength, body_length: body.byteLength }
+    })
+    return this.#write({ op: 'accept', events: packed, limits }, new Uint8Array(bytes).buffer)
+  }
+
+  claim: Store['claim'] = (...args) => this.#write({ op: 'claim', args })
+  move: Store['move'] = asked => {
+    const unguarded = asked.map(({ lease_token: _t, expired_at: _e, ...move }) => move)
+    return this.#write({ op: 'move', moves: this.#options.guard === 'none' ? unguarded : asked })
+  }
+  replay: Store['replay'] = (...args) => this.#write({ op: 'replay', args })
+  write: Store['write'] = (...args) => this.#write({ op: 'write', args })
+  retain: Store['retain'] = limits => this.#write({ op: 'retain', limits })
+  setPaused: Store['setPaused'] = (...args) => this.#write({ op: 'set_paused', args })
+  setBotStatus: Store['setBotStatus'] = (...args) => this.#write({ op: 'set_bot_status', args })
+  tell: Store['tell'] = (...args) => this.#write({ op: 'tell', args })
+  route: Store['route'] = (...args) => this.#write({ op: 'route', args })
+  queueCounts: Store['queueCounts'] = () => this.#write({ op: 'queue_counts' })
+  ping = async (): Promise<void> => {
+    await this.#write({ op: 'ping' })
+  }
+  event: Store['event'] = id => this.#read(() => this.#reading.event(id))
+  events: Store['events'] = page => this.#read(() => this.#reading.events(page))
+  run: Store['run'] = id => this.#read(() => this.#reading.run(id))
+  runs: Store['runs'] = page => this.#read(() => this.#reading.runs(page))
+  history: Store['history'] = id => this.#read(() => this.#reading.history(id))
+  stuck: Store['stuck'] = (...args) => this.#read(() => this.#reading.stuck(...args))
+  unrouted: Store['unrouted'] = limit => this.#read(() => this.#reading.unrouted(limit))
+  lastSeq: Store['lastSeq'] = () => this.#read(() => this.#reading.lastSeq())
+  stats: Store['stats'] = since => this.#read(() => this.#reading.stats(since))
+  passes: Store['passes'] = (...args) => this.#read(() => this.#reading.passes(...args))
+  counts: Store['counts'] = () => this.#read(() => this.#reading.counts())
+  facts: Store['facts'] = () => this.#read(() => this.#reading.facts())
+  sourceStats: Store['sourceStats'] = () => this.#read(() => this.#reading.sourceStats())
+  triggerVersion: Store['triggerVersion'] = (...args) => this.#read(() => this.#definitions.triggerVersion(...args))
+  triggerVersions: Store['triggerVersions'] = (...args) => this.#read(() => this.#definitions.triggerVersions(...args))
+}
