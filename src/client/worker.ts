@@ -11,7 +11,9 @@ export interface Job {
   /** aborted when the run is to be cancelled, or is not this worker's any more */
   signal: AbortSignal
   /** A row of the run's history. */
-  progress: (percent: number | undefined, message?: string) => Promise<void>
+  progress: (percent: number | undefined, message?: string, data?: unknown) => Promise<void>
+  /** A place at which the handler may stand still: it does while the run is to be paused, and goes on after it. */
+  checkpoint: () => Promise<void>
 }
 
 /** Thrown by a handler: the run is tried again, not before so many milliseconds from now. */
@@ -33,6 +35,8 @@ export interface WorkerOptions {
   handler: (job: Job) => Promise<unknown>
   /** runs at the same time; 1 unless said */
   max?: number
+  /** of runs that name capabilities only those that need no others; all that the bot offers unless said */
+  capabilities?: string[]
   /** Aborted: ask for nothing more, finish what is in hand. SIGTERM and SIGINT where it is not given. */
   signal?: AbortSignal
 }
@@ -101,8 +105,14 @@ export async function worker(options: WorkerOptions): Promise<void> {
   }
 }
 
-async function ask(line: Line, { bot_id, handler }: WorkerOptions, max: number, stopping: AbortSignal, inHand: Set<Promise<void>>): Promise<void> {
-  const { leases } = await line.call('run.claim', { bot_id, max, wait_ms: waitMs }, stopping)
+async function ask(
+  line: Line,
+  { bot_id, handler, capabilities }: WorkerOptions,
+  max: number,
+  stopping: AbortSignal,
+  inHand: Set<Promise<void>>,
+): Promise<void> {
+  const { leases } = await line.call('run.claim', { bot_id, max, wait_ms: waitMs, ...(capabilities === undefined ? {} : { capabilities }) }, stopping)
   for (const lease of leases) {
     const done: Promise<void> = new Work(line, lease).run(handler).finally(() => inHand.delete(done))
     inHand.add(done)
@@ -129,6 +139,8 @@ class Work {
   #until: number
   #cancelled = false
   #lost = false
+  #toPause = false
+  #goOn = Promise.withResolvers<void>()
 
   constructor(line: Line, lease: Lease) {
     this.#line = line
@@ -147,8 +159,9 @@ class Work {
         lease: this.#lease,
         delivery: this.#lease.delivery,
         signal: this.#ending.signal,
-        progress: async (percent, message) => {
-          const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) }
+        checkpoint: () => this.#checkpoint(),
+        progress: async (percent, message, data) => {
+          const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }), ...(data === undefined ? {} : { data }) }
           this.#heard(await this.#say('run.progress', { ...this.#own, ...how }))
         },
       })
@@ -171,16 +184,30 @@ class Work {
     }
   }
 
-  #heard(answer: { cancel_requested: boolean }): void {
+  #heard(answer: { cancel_requested: boolean; pause_requested: boolean }): void {
     this.#until = performance.now() + this.#leaseMs
+    this.#toPause = answer.pause_requested
+    if (!this.#toPause) this.#goOn.resolve()
     if (!answer.cancel_requested) return
     this.#cancelled = true
     this.#ending.abort()
+    this.#goOn.resolve()
+  }
+
+  /** Says that it has paused, and that it goes on, once it does. */
+  async #checkpoint(): Promise<void> {
+    while (this.#toPause && !this.#ending.signal.aborted) {
+      this.#goOn = Promise.withResolvers()
+      this.#heard(await this.#say('run.heartbeat', { ...this.#own, paused: true }))
+      await this.#goOn.promise
+      if (!this.#ending.signal.aborted) this.#heard(await this.#say('run.heartbeat', { ...this.#own, paused: false }))
+    }
   }
 
   #lose(): void {
     this.#lost = true
     this.#ending.abort()
+    this.#goOn.resolve()
   }
 
   async #beat(): Promise<void> {

@@ -436,6 +436,39 @@ describe('the worker of the client package', () => {
     await working
   })
 
+  test('honours a pause at its next checkpoint, and goes on after it', async () => {
+    const router = await pulling(1000)
+    const stop = new AbortController()
+    let turns = 0
+    const working = worker({
+      socket: router.router.socket,
+      bot_id: 'puller',
+      signal: stop.signal,
+      handler: async ({ checkpoint, progress }) => {
+        for (; turns < 1_000_000 && !stop.signal.aborted; turns++) {
+          await checkpoint()
+          if (turns === 1) await progress(1, 'begun', { turns })
+          await new Promise(resolve => setTimeout(resolve, 2))
+        }
+        return turns
+      },
+    })
+    const run_id = await router.emit()
+    const state = async (): Promise<RunState> => (await router.call('run.get', { run_id })).run.state
+    await until(async () => turns > 5)
+    await router.call('run.pause', { run_id })
+    await until(async () => (await state()) === 'paused')
+    const stood = turns
+    await router.call('run.resume', { run_id })
+    await until(async () => (await state()) === 'running' && turns > stood)
+    stop.abort()
+    await working
+    expect(await state()).toBe('completed')
+    const { history } = await router.call('run.history', { run_id })
+    expect(history.map(each => each.move)).toEqual(['create', 'claim', 'start', 'progress', 'request_pause', 'pause', 'request_resume', 'resume', 'complete'])
+    expect(history[3]!.reason).toBe('1 %: begun: {"turns":1}')
+  })
+
   test('a worker process that is stopped past its lease loses the run, one that is killed is replaced', async () => {
     const router = await pulling(1000)
     const program = `
