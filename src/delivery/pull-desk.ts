@@ -44,9 +44,19 @@ interface LeaseState {
   pause_requested: boolean
 }
 
-/** The workers of a bot that ask for runs: their claims go one after the other. */
+/** A claim of a worker that is to be made. */
+interface Asking {
+  max: number
+  capabilities: readonly string[] | undefined
+  signal: AbortSignal
+  resolve: (given: GivenLease[]) => void
+  reject: (error: unknown) => void
+}
+
+/** The workers of a bot that ask for runs: those who ask while a claim is under way share the next one. */
 interface Line {
-  tail: Promise<void>
+  asking: Asking[]
+  busy: boolean
   wake: PromiseWithResolvers<void>
   /** claims that wait for a run */
   waiting: number
@@ -103,12 +113,7 @@ export class PullDesk {
       if (!this.#running) throw new Fault('shutting_down', 'the router is shutting down; ask again in a moment', { retryAfterS: 5 })
       const line = this.#line(bot_id)
       const woken = line.wake.promise
-      const mine = line.tail.then(() => this.#claimNow(bot_id, max, capabilities, signal))
-      line.tail = mine.then(
-        () => undefined,
-        () => undefined,
-      )
-      const given = await mine
+      const given = await this.#turn(bot_id, line, { max, capabilities, signal })
       // What was left to it because it stood best is for others now.
       if (signal.aborted) this.#options.dispatcher.wake([])
       const left = until - performance.now()
@@ -132,7 +137,7 @@ export class PullDesk {
   #line(bot_id: string): Line {
     const present = this.#lines.get(bot_id)
     if (present !== undefined) return present
-    const line = { tail: Promise.resolve(), wake: Promise.withResolvers<void>(), waiting: 0 }
+    const line = { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
     this.#lines.set(bot_id, line)
     return line
   }
@@ -161,33 +166,58 @@ export class PullDesk {
     ]
   }
 
-  async #claimNow(bot_id: string, max: number, capabilities: readonly string[] | undefined, signal: AbortSignal): Promise<GivenLease[]> {
+  #turn(bot_id: string, line: Line, asked: Omit<Asking, 'resolve' | 'reject'>): Promise<GivenLease[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<GivenLease[]>()
+    line.asking.push({ ...asked, resolve, reject })
+    if (!line.busy) void this.#serve(bot_id, line)
+    return promise
+  }
+
+  /** Makes claims until nobody asks: one after the other, each for all who ask for the same. */
+  async #serve(bot_id: string, line: Line): Promise<void> {
+    line.busy = true
+    while (line.asking.length > 0) {
+      const wanted = JSON.stringify(line.asking[0]!.capabilities)
+      const together = line.asking.filter(each => JSON.stringify(each.capabilities) === wanted)
+      line.asking = line.asking.filter(each => !together.includes(each))
+      try {
+        await this.#claimFor(bot_id, together)
+      } catch (error) {
+        for (const { reject } of together) reject(error)
+      }
+    }
+    line.busy = false
+  }
+
+  async #claimFor(bot_id: string, together: readonly Asking[]): Promise<void> {
     const { bot, lease_ms } = this.#bot(bot_id)
-    const room = Math.min(max, bot.max_active - this.activeOf(bot_id))
+    const wanted = together.reduce((sum, { max, signal }) => sum + (signal.aborted ? 0 : max), 0)
+    const room = Math.min(wanted, bot.max_active - this.activeOf(bot_id))
     const { store, now, makeToken, fleet, dispatcher } = this.#options
     fleet.heard(bot_id)
-    if (room <= 0 || signal.aborted || !this.#running || dispatcher.paused !== null || fleet.status(bot_id).drained) return []
+    if (room <= 0 || !this.#running || dispatcher.paused !== null || fleet.status(bot_id).drained) {
+      for (const { resolve } of together) resolve([])
+      return
+    }
     const asked = dispatcher.wakes
     const at = now()
     const lease_until = at + lease_ms
     const worker_tokens = Array.from({ length: room }, () => `${workerTokenPrefix}${makeToken()}`)
-    const bots = this.#asksFor(bot, room, capabilities)
+    const bots = this.#asksFor(bot, room, together[0]!.capabilities)
     const answer = await store.claim({ bots, limit: room, now: at, lease_token: '', lease_until, worker_tokens })
-    const { runs } = answer
-    dispatcher.noteOfWorker(
-      answer,
-      asked,
-      bot_id,
-      bots.slice(1).map(each => each.bot_id),
-    )
+    const needs = bots.slice(1).map(each => each.bot_id)
+    dispatcher.noteOfWorker(answer, asked, bot_id, needs)
+    const runs = [...answer.runs]
     for (const run of runs) this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
-    // Who went away meanwhile was given nothing: it waits for the next.
-    if (signal.aborted) {
-      await Promise.all(runs.map(run => this.#giveBack(run.id, run.lease_token!, 'the worker went away before it was answered')))
-      return []
-    }
-    const given = await Promise.all(runs.map(run => this.#given(run, lease_until)))
-    return given.filter(each => each !== undefined)
+    for (const asking of together) void this.#give(asking, asking.signal.aborted ? [] : runs.splice(0, asking.max), lease_until)
+    // Of those who went away meanwhile.
+    await this.#giveBack(runs)
+  }
+
+  async #give({ signal, resolve }: Asking, runs: readonly ClaimedRun[], lease_until: number): Promise<void> {
+    const given = (await Promise.all(runs.map(run => this.#given(run, lease_until)))).filter(each => each !== undefined)
+    if (signal.aborted) await this.#giveBack(runs).catch(this.#options.logBug)
+    resolve(signal.aborted ? [] : given)
   }
 
   /** undefined for a run that cannot be delivered to anybody: it is dead, or waits for another try. */
@@ -208,8 +238,13 @@ export class PullDesk {
     return { run_id, lease_token, at: this.#options.now(), ...move('start'), count_attempt: true }
   }
 
-  async #giveBack(run_id: string, lease_token: string, reason: string): Promise<void> {
-    await this.#settle([{ run_id, lease_token, at: this.#options.now(), ...move('put_back'), reason }])
+  /** Who went away before it was answered was given nothing: it waits for the next. */
+  async #giveBack(runs: readonly ClaimedRun[]): Promise<void> {
+    const reason = 'the worker went away before it was answered'
+    for (const { id, lease_token } of runs) {
+      const back = { run_id: id, lease_token: lease_token!, at: this.#options.now(), ...move('put_back'), reason }
+      await this.#settle([back]).catch((error: unknown) => (error instanceof Fault ? undefined : Promise.reject(error)))
+    }
   }
 
   /** Makes moves of one run, the last of which that is made tells; the run is let go where nobody holds it any more. */
