@@ -6,6 +6,11 @@ import { TryAgain, worker } from '../src/client/worker.ts'
 const [socket, bot_id] = process.argv.slice(2)
 if (socket === undefined || bot_id === undefined) throw new Error('give the path of the control socket and the id of a bot')
 
+process.on('uncaughtException', error => {
+  console.error(`worker: ${error.message}`)
+  process.exit(1)
+})
+
 await worker({
   socket,
   bot_id,

@@ -27,14 +27,16 @@ function addShow(queues: Command, session: () => Session): void {
       const { output } = session()
       const { stuck = [], ...queue } = (await session().call('queue.get', { queue_id })).queue
       if (output.json) return output.line(JSON.stringify({ ...queue, stuck }))
-      record(output, queue)
+      // One that nobody wrote has no version and no times.
+      const { version, created_at, updated_at, ...standing } = queue
+      record(output, version === 0 ? standing : { ...standing, version, created_at, updated_at })
       if (stuck.length === 0) return undefined
       output.line('')
       return table(
         output,
         stuck,
         [
-          { title: 'STUCK', value: each => each.order_key },
+          { title: 'STUCK', value: each => (each.order_key === '' ? '""' : each.order_key) },
           { title: 'BEHIND', value: each => each.run_id },
           { title: 'STATE', value: each => each.state },
           { title: 'WAITING', value: each => String(each.waiting) },
@@ -78,7 +80,7 @@ export function addQueues(program: Command, session: () => Session): void {
     .action(async (file: string) => show((await session().call('queue.put', written(jsonFile(file, file)))).queue))
   queues
     .command('delete <queue>')
-    .description('delete a queue; runs go on without its limits')
+    .description('delete a queue that no trigger names and no run waits in')
     .action(async (queue_id: string) => show((await session().call('queue.delete', { queue_id })).queue))
   queues
     .command('pause <queue>')

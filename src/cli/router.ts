@@ -24,7 +24,10 @@ function print(output: Output, title: string, rows: readonly Counts[]): void {
       { title: 'DEAD', value: row => String(row.dead), style: row => (row.dead > 0 ? 'red' : undefined) },
       { title: 'START MS (P95)', value: row => milliseconds(row.start) },
       { title: 'FINISH MS (P95)', value: row => milliseconds(row.finish) },
-      { title: 'BUDGET', value: row => (row.budget === undefined ? '-' : `${row.budget.runs}/${row.budget.of} a ${row.budget.period}`) },
+      {
+        title: 'BUDGET',
+        value: row => (row.budget === undefined ? '-' : `${row.budget.runs}/${row.budget.of} ${row.budget.period === 'hour' ? 'an hour' : 'a day'}`),
+      },
     ],
     'none',
   )
@@ -60,6 +63,8 @@ export function addRouter(program: Command, session: () => Session): void {
       output.line('')
       print(output, 'TRIGGER', stats.triggers)
       output.line('')
-      return output.line(`${stats.runs.toLocaleString('en-US')} ended runs since ${time(stats.since)}; times are average/p95 from when a run was made`)
+      return output.line(
+        `${stats.runs.toLocaleString('en-US')} ended runs since ${time(stats.since)}; FAILED are those that were cancelled or discarded, too; times are average/p95 from when a run was made`,
+      )
     })
 }

@@ -15,6 +15,13 @@ interface ListOptions {
   cursor?: string
 }
 
+/** What keeps a run that waits, or why one ended as it did; of one that is under way not what went wrong before. */
+function note({ state, waiting_for, error, pause_requested }: Run): string {
+  if (waiting_for !== undefined) return waiting_for
+  if (pause_requested === true) return 'asked to pause'
+  return state === 'running' || state === 'assigned' ? '' : (error ?? '')
+}
+
 function printRuns(output: Output, runs: readonly Run[]): void {
   table(
     output,
@@ -26,7 +33,7 @@ function printRuns(output: Output, runs: readonly Run[]): void {
       { title: 'BOT', value: run => run.bot_id ?? '-' },
       { title: 'ATTEMPT', value: run => String(run.attempt) },
       { title: 'CREATED', value: run => time(run.created_at) },
-      { title: 'NOTE', value: run => shortened(run.waiting_for ?? run.error ?? '', 100) },
+      { title: 'NOTE', value: run => shortened(note(run), 100) },
     ],
     'no such runs',
   )
@@ -163,7 +170,7 @@ function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard
     const current = session()
     const selection = { ...rest, trigger_id: trigger, bot_id: bot }
     const selects = all === true || Object.values(selection).some(value => value !== undefined)
-    if ((given === undefined) === !selects) throw new UsageError(`give a run, or a selection such as --trigger deploy, or --all`)
+    if ((given === undefined) === !selects) throw new UsageError('give a run, or a selection such as --trigger deploy, or --all, and not both')
     const why = name === 'discard' ? { reason } : {}
     if (given !== undefined) {
       const { run } = await current.call(`run.${name}`, { run_id: await current.runId(given), ...why })
@@ -174,7 +181,9 @@ function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard
       const answer = await current.call(`run.${name}_dead`, { ...selection, ...why, dry_run })
       done += answer.runs
       printDead(current.output, answer)
-      if (dry_run || !answer.more || answer.runs === 0) return dry_run && !current.output.json ? current.output.line(plan(name, answer)) : undefined
+      if (!dry_run && answer.more && answer.runs > 0) continue
+      if (current.output.json) return undefined
+      return current.output.line(dry_run ? plan(name, answer) : `${done} ${name === 'retry' ? 'retried' : 'discarded'}`)
     }
   })
 }

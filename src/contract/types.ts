@@ -743,7 +743,7 @@ events?: number
 allowed_tools?: string[]
 assignment?: Assignment
 /**
- * Why a pending run is not with its bot yet.
+ * What keeps a run that waits, is held or is paused.
  */
 waiting_for?: string
 /**
@@ -2553,7 +2553,7 @@ dead: number
  */
 done: number
 /**
- * Dead, cancelled or discarded since then.
+ * Cancelled, for whatever reason, or dead and discarded since then.
  */
 failed: number
 oldest_waiting_at?: TimeMs
@@ -2561,7 +2561,7 @@ start?: QueueStatStart
 finish?: QueueStatFinish
 }
 /**
- * From due to begun, of those that ended since then.
+ * From made to begun, of those that ended since then.
  */
 export interface QueueStatStart {
 average_ms: number
@@ -2596,7 +2596,7 @@ dead: number
  */
 done: number
 /**
- * Dead, cancelled or discarded since then.
+ * Cancelled, for whatever reason, or dead and discarded since then.
  */
 failed: number
 oldest_waiting_at?: TimeMs
@@ -2604,7 +2604,7 @@ start?: BotStatStart
 finish?: BotStatFinish
 }
 /**
- * From due to begun, of those that ended since then.
+ * From made to begun, of those that ended since then.
  */
 export interface BotStatStart {
 average_ms: number
@@ -2639,7 +2639,7 @@ dead: number
  */
 done: number
 /**
- * Dead, cancelled or discarded since then.
+ * Cancelled, for whatever reason, or dead and discarded since then.
  */
 failed: number
 oldest_waiting_at?: TimeMs
@@ -2648,7 +2648,7 @@ finish?: TriggerStatFinish
 budget?: BudgetUse
 }
 /**
- * From due to begun, of those that ended since then.
+ * From made to begun, of those that ended since then.
  */
 export interface TriggerStatStart {
 average_ms: number

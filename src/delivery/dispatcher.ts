@@ -36,6 +36,7 @@ interface Active {
   run: ClaimedRun
   abort: AbortController
   cancelled: boolean
+  paused: boolean
   ended: Promise<void>
 }
 
@@ -86,6 +87,7 @@ export class Dispatcher {
     this.#state = 'draining'
     clearTimeout(this.#timer)
     await this.#claiming
+    for (const { abort, paused } of this.#active.values()) if (paused) abort.abort()
     const all = (): Promise<unknown> => Promise.all([...this.#active.values()].map(active => active.ended))
     const { promise: over, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, graceMs)
@@ -163,9 +165,10 @@ export class Dispatcher {
     this.wake([bot_id])
   }
 
-  /** Whether a run is with its bot now. */
-  holds(run_id: string): boolean {
-    return this.#active.has(run_id)
+  /** An attempt stands still, or goes on: one that stands still is not waited for at the end. */
+  standsStill(run_id: string, paused: boolean): void {
+    const active = this.#active.get(run_id)
+    if (active !== undefined) active.paused = paused
   }
 
   /** Runs that a bot may be given now. */
@@ -329,7 +332,7 @@ export class Dispatcher {
 
   #begin(run: ClaimedRun): void {
     const abort = new AbortController()
-    const active: Active = { run, abort, cancelled: run.cancel_requested, ended: Promise.resolve() }
+    const active: Active = { run, abort, cancelled: run.cancel_requested, paused: false, ended: Promise.resolve() }
     this.#active.set(run.id, active)
     this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) + 1)
     active.ended = this.#attempt(active).catch(this.#options.logBug)

@@ -283,7 +283,14 @@ export class PullDesk {
   }
 
   async start_run(run_id: string, lease_token: string): Promise<StoredRun> {
-    return this.#settle([this.#startMove(run_id, lease_token)])
+    try {
+      return await this.#settle([this.#startMove(run_id, lease_token)])
+    } catch (error) {
+      // Said again by who holds it and did not hear the answer.
+      const run = error instanceof Fault && error.fault === 'lease_lost' ? await this.#options.store.run(run_id) : null
+      if (run?.lease_token !== lease_token) throw error
+      return run
+    }
   }
 
   /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found and lease_lost. */

@@ -48,6 +48,7 @@ export class RunController {
         name => ['cancel', 'hold', 'release', 'approve', 'deny', 'pause', 'resume'].includes(name) || (dead && (name === 'retry' || name === 'discard')),
       ),
     )
+    if (['assigned', 'running', 'paused'].includes(state)) possible.add('cancel')
     const hint = possible.size > 0 ? `; possible is ${[...possible].map(name => `run.${name}`).join(', ')}` : ''
     throw new Fault('invalid_state', `run ${run_id} is ${dead ? `dead (${state})` : state}, which does not allow to ${verb} it${hint}`, { data: { state } })
   }
@@ -178,10 +179,14 @@ export class RunController {
       return this.#make(run.id, verb, names, { pause_requested: paused, touch: 'noted', reason })
     }
     const done = await this.#make(run.id, verb, [verb], { pause_requested: paused, reason })
-    if (signal(run, paused)) return done
-    return this.#make(run.id, paused ? 'resume' : 'pause', [paused ? 'resume' : 'pause'], {
-      pause_requested: !paused,
-      reason: 'its process could not be reached',
+    if (signal(run, paused)) {
+      this.#options.dispatcher.standsStill(run.id, paused)
+      return done
+    }
+    const back = paused ? 'resume' : 'pause'
+    await this.#make(run.id, back, [back], { pause_requested: !paused, reason: 'its process could not be reached' })
+    throw new Fault('invalid_state', `the process of run ${run.id} has not begun yet, or is over; nothing was changed, try again in a moment`, {
+      data: { state: run.state },
     })
   }
 

@@ -50,6 +50,7 @@ export const moves = {
   put_back: { from: ['assigned', 'running', 'paused'], to: 'pending' },
   retry_later: { from: ['running', 'paused'], to: 'pending' },
   recover: { from: ['assigned', 'running', 'paused'], to: 'pending' },
+  recover_paused: { from: ['paused'], to: 'held' },
   // Ended.
   complete: { from: ['running', 'paused'], to: 'completed', archive: true },
   fail: { from: ['running', 'paused'], to: 'failed' },

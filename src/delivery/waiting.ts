@@ -41,12 +41,15 @@ function parked({ parked_on, flow }: StoredRun): Waiting {
   const kind = parked_on!.split(':')[0]!
   if (parked_on === dependencyLane)
     return { gate: 'dependency', detail: `it waits for the runs of ${flow!.depends_on!.triggers.join(', ')} for the same event` }
+  const throttled = flow?.throttle?.rates.map(({ limit, period_ms }) => `${limit} in ${period_ms / 1000} s`).join(', ')
+  const most = flow?.concurrency?.limit ?? 0
   const words: Record<string, string> = {
-    concurrency: `${flow?.concurrency?.limit} runs with its concurrency key are with bots`,
+    concurrency:
+      most === 1 ? 'the one run that its concurrency key may have is with a bot' : `the ${most} runs that its concurrency key may have are with bots`,
     singleton: 'another run with its singleton key is with a bot',
-    throttle: 'it is throttled',
+    throttle: `it is throttled: ${throttled} may begin`,
     approver: 'its approver is asked about others first',
-    order: 'a run in front of it with the same order_key is not over',
+    order: 'a run in front of it with the same order_key is not completed; its queue tells which stands still',
   }
   return { gate: laneGates[kind] ?? 'outbox', detail: words[kind] ?? 'it waits for room' }
 }
@@ -58,7 +61,8 @@ function unassigned({ need }: StoredRun, { bots, queues, fleet, activeOf }: Wait
   if (able.length === 0) return { gate: 'assignment', detail: `held: no bot offers ${words}` }
   const standing = (bot: Bot): string => {
     if (!bot.enabled) return 'disabled'
-    if (fleet.status(bot.id).drained) return 'drained'
+    const { drained, drained_reason } = fleet.status(bot.id)
+    if (drained) return `drained${drained_reason === null ? '' : ` (${drained_reason})`}`
     if (queues.get(bot.id)?.paused === true) return 'one whose queue is paused'
     if (activeOf(bot.id) >= bot.max_active) return 'full'
     if (fleet.isAsleep(bot)) return fleet.isWaking(bot.id) ? 'being woken' : 'sleeping'
@@ -93,21 +97,42 @@ function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, activ
   return undefined
 }
 
+/** Who is to say yes. */
+function asksWhom({ flow }: StoredRun): string {
+  const approver = flow?.approval?.lane?.slice('approver:'.length)
+  return approver === undefined ? 'it waits for a yes: approve or deny it' : `bot ${approver} is asked whether it may start`
+}
+
+/** Why a run is due later. */
+function notYet({ attempt, attempt_base, not_before, denials, error, flow, replay }: StoredRun): Waiting {
+  const at = iso(not_before)
+  if (attempt > attempt_base) return { gate: 'outbox', detail: `attempt ${attempt + 1} is due at ${at}${error === null ? '' : `, after: ${error}`}` }
+  if (denials > 0) return { gate: 'approval', detail: `${error ?? 'denied'}; its approver is asked again at ${at}` }
+  if (!replay && flow?.debounce !== undefined) return { gate: 'debounce', detail: `it waits for quiet, until ${at} if nothing more comes` }
+  if (!replay && flow?.batch !== undefined) return { gate: 'batch', detail: `it takes in further events until ${at}, or until there are ${flow.batch.max}` }
+  return { gate: 'outbox', detail: `attempt ${attempt + 1} is due at ${at}` }
+}
+
 /** undefined: nothing that is known keeps it. */
 export function waitingFor(run: StoredRun, options: WaitingOptions): Waiting | undefined {
   const { bots, queues, dispatcher, now } = options
   if (run.state === 'held') return { gate: heldGates[run.held_by ?? 'person'], detail: `held: ${run.error ?? 'nobody said why'}` }
-  if (run.state === 'awaiting_approval') return { gate: 'approval', detail: 'it waits for a yes: run.approve or run.deny' }
+  if (run.state === 'paused') return { gate: 'outbox', detail: 'it is paused, until somebody resumes it' }
+  if (run.state === 'awaiting_approval') return { gate: 'approval', detail: asksWhom(run) }
   if (run.parked_on !== null) return parked(run)
   if (dispatcher.paused !== null) return { gate: 'router', detail: `the router is paused${dispatcher.paused === '' ? '' : `: ${dispatcher.paused}`}` }
   const paused = queueWaits(queues.get(run.queue))
   if (paused !== undefined) return paused
-  if (run.not_before > now()) return { gate: 'outbox', detail: `attempt ${run.attempt + 1} is due at ${iso(run.not_before)}` }
+  if (run.not_before > now()) return notYet(run)
   if (run.bot_id.startsWith('?')) return unassigned(run, options)
   const bot = bots.get(run.bot_id)
   const kept = bot === undefined ? undefined : botWaits(bot, options, options.activeOf(run.bot_id))
   if (kept !== undefined) return kept
   const limit = queues.get(run.queue)
-  if (limit?.max_active !== undefined || limit?.rate !== undefined) return { gate: 'queue', detail: `queue ${run.queue} has no room for it now` }
+  const limits = [
+    ...(limit?.max_active === undefined ? [] : [`${limit.max_active} at once`]),
+    ...(limit?.rate === undefined ? [] : [`${limit.rate.limit} in ${limit.rate.period_ms / 1000} s`]),
+  ]
+  if (limits.length > 0) return { gate: 'queue', detail: `queue ${run.queue} has no room for it now: ${limits.join(', ')} may begin` }
   return undefined
 }

@@ -5,7 +5,7 @@ import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
-import { attributesOf, eventView, type LogFilter } from './log-filter.ts'
+import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { Registry } from './registry.ts'
 import { newRun, type Scope } from './run-flow.ts'
@@ -202,7 +202,10 @@ export class Acceptor {
   plan(event: StoredEvent, only: LogFilter<Trigger> | undefined, only_missing: boolean): ReplayRequest {
     const { registry, now } = this.#options
     const at = now()
-    const matched = only === undefined ? registry.match(attributesOf(event), storedPayload(event)).matched : only.match(event)
+    const matched =
+      only === undefined
+        ? registry.match(attributesOf(event), storedPayload(event)).matched
+        : only.match(event).filter(each => hears(each.event_source_id, event.source_id))
     return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true, () => eventView(event))) }
   }
 

@@ -1,8 +1,7 @@
 // A backtest: a draft, and beside it the live version, held against stored events; what is counted and shown. Pure.
 import type { BacktestDayCount, BacktestSample, BacktestTypeCount, Filter } from '../contract/types.ts'
 import { Sheet, verdictOn } from './explain.ts'
-import { routerSource } from '../store/store.ts'
-import { eventView, LogFilter, type Logged } from './log-filter.ts'
+import { eventView, hears, LogFilter, type Logged } from './log-filter.ts'
 import { Matcher } from './matcher.ts'
 import { compilePattern, type CompiledPattern } from './pattern.ts'
 
@@ -62,11 +61,6 @@ function lineFilter(sides: readonly { source_id: string | null; pattern: Compile
 
 type Side = 'draft' | 'live'
 
-/** What the router itself tells is for those who name it. */
-function hears({ source_id: own }: Pick<BacktestSide, 'source_id'>, source_id: string): boolean {
-  return own === null ? source_id !== routerSource : own === source_id
-}
-
 export class Backtest {
   readonly #job: BacktestJob
   readonly #draft: CompiledPattern
@@ -108,7 +102,7 @@ export class Backtest {
   /** Whether an event is one of those that are looked at. */
   concerns(source_id: string): boolean {
     const { draft, live } = this.#job
-    return hears(draft, source_id) || (live !== null && hears(live, source_id))
+    return hears(draft.source_id, source_id) || (live !== null && hears(live.source_id, source_id))
   }
 
   /** Whether its line leaves the verdict open, so that its body is needed; also for samples, which say why. */

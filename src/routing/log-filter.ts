@@ -1,5 +1,5 @@
 // Filters held against the log: stored events, whose bodies are read without being parsed where that is possible.
-import type { StoredEvent } from '../store/store.ts'
+import { routerSource, type StoredEvent } from '../store/store.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
@@ -12,6 +12,11 @@ export function attributesOf({ id, source_id, type, subject, timestamp, headers 
 /** A stored event as filters see it. */
 export function eventView(stored: Logged): MatchEvent {
   return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body) }
+}
+
+/** Whether a trigger's source hears a source's events: what the router itself tells is for those who name it. */
+export function hears(own: string | null, source_id: string): boolean {
+  return own === null ? source_id !== routerSource : own === source_id
 }
 
 export class LogFilter<T> {

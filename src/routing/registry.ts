@@ -3,6 +3,7 @@
 import type { Bot, BotInput, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
 import type { JsonLimits } from '../json-text.ts'
+import { hears } from './log-filter.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { compilePattern } from './pattern.ts'
 import type { Payload } from './payload.ts'
@@ -127,8 +128,8 @@ export class Registry {
     if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.value)
     const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => this.#matcher.textAt(`payload.${path}`))
     const matched = this.#matcher.matchRead({ ...event, subject })
-    // What the router itself tells is for those who name it: who listens to everything would hear his own runs.
-    const heard = event.source_id === routerSource ? matched.filter(trigger => trigger.event_source_id === routerSource) : matched
+    // Who listens to everything would hear his own runs.
+    const heard = event.source_id === routerSource ? matched.filter(trigger => hears(trigger.event_source_id, event.source_id)) : matched
     return { matched: byId(heard), subject }
   }
 }

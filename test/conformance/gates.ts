@@ -84,6 +84,10 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       // Quiet would be at 32, but the first has waited long enough at 25.
       const { runs } = await driver.claim(t0 + 25 * second)
       expect(runs).toMatchObject([{ id: first.run_ids[0], event_id: last.event_id }])
+      // It is the last event's; what was decided about the others points to it.
+      const decided = async (event_id: string): Promise<unknown> => (await driver.store.event(event_id))!.decisions[0]
+      expect(await decided(first.event_id)).toMatchObject({ outcome: 'debounced', run_id: first.run_ids[0] })
+      expect(await decided(last.event_id)).toMatchObject({ outcome: 'routed' })
       // One that is with its bot takes nothing in any more.
       expect((await at(26)).run_ids).toHaveLength(1)
     })

@@ -94,7 +94,7 @@ describe('a run that names capabilities', () => {
     await bot('one', { capabilities: ['x'] })
     const done = await ended({ ...router, call }, id)
     expect(done).toMatchObject({ state: 'completed', bot_id: 'one', queue: 'one', allowed_tools: ['git', 'make'] })
-    expect(done.assignment).toMatchObject({ capabilities: ['x'], chosen: 'one', considered: 1, priority: 0.5, candidates: [{ bot_id: 'one', score: 1 }] })
+    expect(done.assignment).toMatchObject({ capabilities: ['x'], chosen: 'one', considered: 1, priority: 0.5, candidates: [{ bot_id: 'one', score: 0.5 }] })
   })
 
   test('a bot has no more than it may, however many needs it meets; an open queue and a resumed one are seen', async () => {

@@ -79,7 +79,7 @@ describe('lifecycle events', () => {
       ['router.resumed', null],
     ])
     await expect(router.call('source.put', { source: { id: 'router', source_type: 'service' } })).rejects.toMatchObject({ code: -32602 })
-    await expect(router.call('event.emit', { source_id: 'router', type: 'run.completed', payload: {} })).rejects.toMatchObject({ code: -32002 })
+    await expect(router.call('event.emit', { source_id: 'router', type: 'run.completed', payload: {} })).rejects.toMatchObject({ code: -32602 })
   })
 
   test('start triggers that name their source, and no others; a circle is held by the loop guard', async () => {
@@ -100,6 +100,9 @@ describe('lifecycle events', () => {
     expect((await router.call('run.list', { trigger_id: 'everything' })).runs).toEqual([])
     const explained = await router.call('event.explain', { event_id: run.event_id, trigger_id: 'when-failed' })
     expect(explained.decisions[0]).toMatchObject({ matched: true, run_ids: [run.id] })
+    const other = await router.call('event.explain', { event_id: run.event_id, trigger_id: 'everything' })
+    expect(other.decisions[0]!.gates[0]).toMatchObject({ gate: 'source', verdict: 'stop', detail: expect.stringContaining('name its source') })
+    expect((await router.call('event.replay', { event_id: run.event_id, trigger_id: 'everything' })).runs).toEqual([])
 
     await router.call('trigger.put', { trigger: { id: 'echo', event_source_id: 'router', filter: { type: ['run.completed'] }, action: { bot_id: 'yes' } } })
     await router.emit('yes')

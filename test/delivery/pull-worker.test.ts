@@ -47,6 +47,8 @@ describe('a lease', () => {
     expect(lease).toMatchObject({ run_id, delivery: { run: { id: run_id, attempt: 1 }, inputs: { n: 7 }, event: { payload: { n: 7 } } } })
     expect((await call('run.get', { run_id })).run).toMatchObject({ state: 'assigned', attempt: 0 })
     expect((await call('run.start', own(lease))).run).toMatchObject({ state: 'running', attempt: 1 })
+    // Said again because the answer was not heard.
+    expect((await call('run.start', own(lease))).run).toMatchObject({ state: 'running', attempt: 1 })
     expect(await call('run.heartbeat', own(lease))).toMatchObject({ cancel_requested: false })
     await call('run.progress', { ...own(lease), percent: 50, message: 'half' })
     const { run } = await call('run.complete', { ...own(lease), result: { ok: [1] } })

@@ -218,6 +218,35 @@ describe('pausing', () => {
     await expect(http.call('run.pause', { run_id: running })).rejects.toMatchObject({ code: -32013, message: expect.stringContaining('cancel run') })
   })
 
+  test('what a person has stopped is not begun again by a restart or a new limit', async () => {
+    const directory = freshDirectory()
+    const config = readConfig({ HOME: directory }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet })
+    const options = { env: { HOME: directory }, onFatal: (message: string) => expect.fail(message) }
+    const first = await startRouter(config, options)
+    const client = await SignalboxClient.connect(first.socket)
+    await client.call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+    await client.call('bot.put', { bot: { id: 'a', endpoint: sleeps } })
+    await client.call('trigger.put', { trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['t'] }, action: { bot_id: 'a' } } })
+    const id = (await client.call('event.emit', { source_id: 'jobs', type: 't', payload: {} })).runs[0]!
+    await until(async () => (await client.call('run.get', { run_id: id })).run.state === 'running')
+    await until(() =>
+      client.call('run.pause', { run_id: id }).then(
+        () => true,
+        () => false,
+      ),
+    )
+    await client.call('queue.pause', { queue_id: 'a', reason: 'moved' })
+    expect((await client.call('queue.put', { queue: { id: 'a', max_active: 2 } })).queue).toMatchObject({ paused: true, paused_reason: 'moved', max_active: 2 })
+    expect((await client.call('queue.put', { queue: { id: 'a', paused: false } })).queue.paused).toBe(false)
+    client.close()
+    await first.stop()
+    const second = await startRouter(config, options)
+    onTestFinished(() => second.stop())
+    const again = await SignalboxClient.connect(second.socket)
+    onTestFinished(() => again.close())
+    expect((await again.call('run.get', { run_id: id })).run).toMatchObject({ state: 'held', error: expect.stringContaining('it was paused') })
+  })
+
   test('the router as a whole, over a restart; events are logged meanwhile', async () => {
     const router = await supervised({})
     await router.call('router.pause', { reason: 'the disks' })
@@ -302,6 +331,10 @@ describe('flow, from outside', () => {
     ['an approver that asks itself', { approval: { bot_id: 'puller' } }, { bot_id: 'a' }, 'cannot be asked'],
     ['people asked about what people do', { approval: { questions: ['cancel'] } }, { bot_id: 'a' }, 'only where a bot is asked'],
     ['an order of no queue', { order_key: 'x' }, { capabilities: ['x'] }, 'policy.queue is needed'],
+    ['a queue that is not there', { queue: 'typo' }, { bot_id: 'a' }, 'does not exist'],
+    ['an age that no run can have', { delay_ms: 10, max_age_ms: 5 }, { bot_id: 'a' }, 'too old'],
+    ['a burst beyond the limit', { throttle: { limit: 1, period_ms: 1, burst: 2 } }, { bot_id: 'a' }, 'more than limit'],
+    ['what becomes of the dead of no order', { on_dead: 'continue' }, { bot_id: 'a' }, 'without an order_key'],
   ])('%s is refused, with the path and the reason', async (_title, policy, action, words) => {
     const router = await supervised({})
     await router.call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' } } })

@@ -117,7 +117,9 @@ class Sequence {
     if (!allowed) return
     // Whoever gives back, or fails at, what was to be cancelled has ended it.
     const cancels = known.cancelling && ['pending', 'failed', 'timed_out'].includes(asked.to)
-    known.state = cancels ? 'cancelled' : asked.to
+    // What a person paused does not go on by itself.
+    const stays = known.state === 'paused' && asked.move === 'recover'
+    known.state = cancels ? 'cancelled' : stays ? 'held' : asked.to
     known.archived = cancels || asked.archive === true
     if (asked.move === 'request_cancel') known.cancelling = true
     if (!leased.has(known.state)) {

@@ -130,7 +130,7 @@ export async function writeDefinitions(context: Context, changes: DefinitionChan
     case 'in_use':
       throw new Fault(
         'conflict',
-        `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or disable it`,
+        `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or ${outcome.noun === 'queue' ? 'pause' : 'disable'} it`,
       )
     case 'written':
       registry.apply(changes, outcome.objects)
@@ -173,12 +173,12 @@ function decoded(cursor: string): string {
   return Buffer.from(cursor, 'base64url').toString('utf8')
 }
 
-export function decodeSeq(cursor: string | undefined): number | null {
+export function decodeSeq(cursor: string | undefined, path = 'cursor'): number | null {
   if (cursor === undefined) return null
   const text = decoded(cursor)
   const seq = Number(text)
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq))
-    throw new Fault('invalid_params', 'cursor is none that an answer gave; leave it out to begin anew', { data: { path: 'cursor' } })
+    throw new Fault('invalid_params', `${path} is none that an answer gave; leave it out to begin anew`, { data: { path } })
   return seq
 }
 
@@ -215,7 +215,7 @@ function asJson(text: string): unknown {
   }
 }
 
-const waitingStates = new Set<Run['state']>(['pending', 'held', 'awaiting_approval'])
+const waitingStates = new Set<Run['state']>(['pending', 'held', 'awaiting_approval', 'paused'])
 
 /** What keeps a run that waits. */
 export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): ReturnType<RunControl['waitingFor']> {

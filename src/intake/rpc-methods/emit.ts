@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
+import { routerSource } from '../../store/store.ts'
 import { Payload } from '../../routing/payload.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
@@ -37,6 +38,8 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
 
   return {
     async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation }, call) {
+      if (source_id === routerSource)
+        throw new Fault('invalid_params', `source_id ${routerSource} is that of the router’s own events: nobody emits them`, { data: { path: 'source_id' } })
       const source = registry.sources.get(source_id)
       if (source === undefined) throw notFound('source', source_id, 'source.list')
       if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)

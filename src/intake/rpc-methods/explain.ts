@@ -1,7 +1,7 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
-import type { Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
+import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
-import { eventView } from '../../routing/log-filter.ts'
+import { eventView, hears } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
@@ -27,25 +27,37 @@ function runGates(context: Context, run: StoredRun): Gate[] {
   return waiting === undefined ? [made] : [made, { gate: waiting.gate, verdict: 'hold', detail: waiting.detail }]
 }
 
+function loopText(
+  { causation }: StoredEvent,
+  depth: number,
+  loops: boolean,
+  { loop_depth, loop_repeats }: Pick<Config, 'loop_depth' | 'loop_repeats'>,
+): string {
+  if (causation === null) return 'no run caused this event'
+  const cause = `run ${causation.run_id} caused this event, at depth ${depth} of at most ${loop_depth}`
+  if (!loops || depth > loop_depth) return cause
+  return `${cause}; in this chain of causes the trigger made ${loop_repeats} runs about the same subject already, and more than loop_repeats are held`
+}
+
 /** The gates that an event passes before the outbox. */
-function eventGates(event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, loop_depth: number): Gate[] {
-  const listens = trigger.event_source_id === null || trigger.event_source_id === event.source_id
+function eventGates(event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, limits: Pick<Config, 'loop_depth' | 'loop_repeats'>): Gate[] {
+  const listens = hears(trigger.event_source_id, event.source_id)
   const depth = event.causation?.depth ?? 0
-  const loops = depth > loop_depth || event.decisions.some(each => each.trigger_id === trigger.id && each.outcome === 'loop_held')
+  const loops = depth > limits.loop_depth || event.decisions.some(each => each.trigger_id === trigger.id && each.outcome === 'loop_held')
   return [
     {
       gate: 'source',
       verdict: listens ? 'pass' : 'stop',
       detail:
         trigger.event_source_id === null
-          ? 'the trigger listens to every source'
+          ? `the trigger listens to every source${listens ? '' : ', but what the router itself tells starts only triggers that name its source'}`
           : `the trigger listens to source "${trigger.event_source_id}"${listens ? '' : `, the event is of "${event.source_id}"`}`,
     },
     { gate: 'trigger', verdict: trigger.enabled ? 'pass' : 'stop', detail: trigger.enabled ? 'the trigger is enabled' : 'the trigger is disabled' },
     {
       gate: 'loop_guard',
       verdict: loops ? 'stop' : 'pass',
-      detail: depth === 0 ? 'no run caused this event' : `run ${event.causation!.run_id} caused this event, at depth ${depth} of at most ${loop_depth}`,
+      detail: loopText(event, depth, loops, limits),
     },
     { gate: 'filter', verdict: matched ? 'pass' : 'stop', detail: reason },
   ]
@@ -61,7 +73,7 @@ const flowStops: Partial<Record<Decision['outcome'], { gate: Gate['gate']; detai
 }
 
 function gates(context: Context, event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, runs: StoredRun[]): Gate[] {
-  const result = eventGates(event, trigger, matched, reason, context.config.loop_depth)
+  const result = eventGates(event, trigger, matched, reason, context.config)
   const decided = event.decisions.find(each => each.trigger_id === trigger.id)
   const outcome = decided?.outcome
   if (outcome === 'redelivery_logged') {
@@ -99,7 +111,7 @@ function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger,
 }
 
 function candidates({ registry }: Context, event: StoredEvent): string[] {
-  const listening = [...registry.triggers.values()].filter(trigger => trigger.event_source_id === null || trigger.event_source_id === event.source_id)
+  const listening = [...registry.triggers.values()].filter(trigger => hears(trigger.event_source_id, event.source_id))
   return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(trigger => trigger.id)])]
 }
 

@@ -9,6 +9,12 @@ const mostStuck = 50
 const mostTries = 10
 const unwritten: Stamp = { version: 0, created_at: 0, updated_at: 0 }
 
+/** What says nothing of a pause leaves it as it is: a new limit must not let loose what a person has stopped. */
+function stillPaused(queue: QueueInput, present: QueueInput | undefined): QueueInput {
+  if (queue.paused !== undefined || present?.paused !== true) return queue
+  return { ...queue, paused: true, ...(present.paused_reason === undefined ? {} : { paused_reason: present.paused_reason }) }
+}
+
 export function queueMethods(context: Context): Pick<Handlers, `queue.${string}` & keyof Handlers> {
   const { registry, store, now, runs } = context
 
@@ -52,7 +58,7 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
   }
 
   return {
-    'queue.put': ({ queue, version }) => write(queue, version),
+    'queue.put': ({ queue, version }) => write(stillPaused(queue, registry.queues.get(queue.id)), version),
     async 'queue.get'({ queue_id }) {
       const queue = await found(queue_id)
       const stuck = await store.stuck(queue_id, mostStuck)

@@ -19,7 +19,7 @@ export function subscribeMethods(context: Context): Pick<Handlers, 'event.subscr
     async 'event.subscribe'({ filter, after, whole = false, ...selection }, call) {
       const stream = kept(call)
       const wanted = filter === undefined ? undefined : matching(filter, call.text('filter'))
-      const from = decodeSeq(after) ?? (await store.lastSeq())
+      const from = decodeSeq(after, 'after') ?? (await store.lastSeq())
       if (subscriptions.countOf(stream.closed) >= mostPerConnection)
         throw new Fault('overloaded', `a connection has at most ${mostPerConnection} subscriptions; end one with event.unsubscribe`)
       const told: Subscription['told'] = event => {

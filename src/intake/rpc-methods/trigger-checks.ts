@@ -78,6 +78,16 @@ function assertPolicy({ id, policy = {} }: TriggerInput, registry: Context['regi
       `${at}.policy.depends_on`,
       'cannot be together with order_key and batch or debounce: a run that takes events in would wait for runs behind it',
     )
+  const { delay_ms = 0, max_age_ms = Infinity, throttle } = policy
+  if (delay_ms >= max_age_ms)
+    throw invalid(`${at}.policy.max_age_ms`, `is ${max_age_ms}, not more than delay_ms, which is ${delay_ms}: every run would be too old`)
+  if (throttle?.burst !== undefined && throttle.burst > throttle.limit)
+    throw invalid(`${at}.policy.throttle.burst`, `is ${throttle.burst}, more than limit, which is ${throttle.limit}`)
+  if (policy.on_dead !== undefined && policy.order_key === undefined) throw invalid(`${at}.policy.on_dead`, 'says nothing without an order_key')
+  if (policy.on_failed_dependency !== undefined && policy.depends_on === undefined)
+    throw invalid(`${at}.policy.on_failed_dependency`, 'says nothing without depends_on')
+  if (policy.queue !== undefined && !registry.queues.has(policy.queue) && !registry.bots.has(policy.queue))
+    throw invalid(`${at}.policy.queue`, `names the queue ${policy.queue}, which does not exist; write it first with queue.put`)
   assertDependencies(id, policy.depends_on ?? [], others, `${at}.policy.depends_on`)
   assertApprover(policy.approval, registry, `${at}.policy.approval`)
 }

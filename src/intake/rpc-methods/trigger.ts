@@ -77,6 +77,12 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)
+      const dependents = [...registry.triggers.values()].filter(each => each.policy.depends_on?.includes(trigger_id)).map(each => each.id)
+      if (dependents.length > 0)
+        throw new Fault(
+          'conflict',
+          `${dependents.length} triggers depend on trigger ${trigger_id} (${dependents.slice(0, 5).join(', ')}); change or delete them first`,
+        )
       await writeDefinitions(context, [{ noun: 'trigger', id: trigger_id, definition: null, version: version ?? trigger.version, at: now() }])
       return { trigger }
     },

@@ -260,7 +260,9 @@ export class Accepting {
     if (admitted.every(decision => decision.outcome === 'routed')) return given
     const of = new Map(admitted.map(decision => [decision.trigger_id, decision]))
     const decisions = given.map(decision => of.get(decision.trigger_id) ?? decision)
-    this.#sql.setDecisions.run(decisionsText(decisions), seq)
+    // The run that an event was debounced into is that event's, until a further one comes.
+    const kept = decisions.map(each => (each.outcome === 'debounced' ? { ...each, outcome: 'routed' as const } : each))
+    this.#sql.setDecisions.run(decisionsText(kept), seq)
     return decisions
   }
 

@@ -9,7 +9,7 @@ import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
 import type { Soon } from './soon.ts'
-import { idBytes, idText, runColumns, type RunRow } from './rows.ts'
+import { decisionsOf, decisionsText, idBytes, idText, runColumns, type RunRow } from './rows.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
 const maxBatchBytes = 4_194_304
@@ -50,11 +50,13 @@ function statements(db: Db) {
      VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const join = db.prepare('UPDATE outbox SET event_seq = ?, not_before = ?, ready = (? <= ?), steps = steps + 1, updated_at = ? WHERE seq = ?')
+  const join = db.prepare('UPDATE outbox SET steps = steps + 1, updated_at = ? WHERE seq = ?')
   const takeOver = db.prepare(
     `UPDATE outbox SET event_seq = ?, trigger_version = ?, bot_id = ?, queue = ?, workflow_id = ?, priority = ?, need = ?, allowed_tools = ?, flow = ?, assignment = ?,
        not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = NULL, steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
+  const decisions = db.prepare<[number], string | null>('SELECT decisions FROM event WHERE seq = ?').pluck()
+  const setDecisions = db.prepare('UPDATE event SET decisions = ? WHERE seq = ?')
   const due = db.prepare('UPDATE outbox SET not_before = ?, ready = 1 WHERE seq = ?')
   const joinBatch = db.prepare('INSERT OR IGNORE INTO run_event (run_seq, event_seq) VALUES (?, ?)')
   const batchSize = db.prepare<[number], { events: number; bytes: number }>(
@@ -64,7 +66,7 @@ function statements(db: Db) {
   const undepend = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
   const isOpen = db.prepare<[number]>("SELECT 1 FROM outbox WHERE seq = ? AND state NOT IN ('failed', 'timed_out')").pluck()
   const openInLane = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq').pluck()
-  return { insertRun, bySeq, join, due, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
+  return { insertRun, bySeq, join, due, decisions, setDecisions, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
 }
 
 export class Admission {
@@ -162,6 +164,7 @@ export class Admission {
     if (row.flow !== null) this.#lanes.moved(row.seq, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
+    this.#wasDebounced(row)
     const need = jsonOrNull(run.need)
     this.#sql.takeOver.run(
       event_seq,
@@ -192,12 +195,19 @@ export class Admission {
     return { outcome: 'debounced', run_id: idText(row.id), run_seq: row.seq }
   }
 
+  /** The run is another event's from now on: what was decided about its event before points to it. */
+  #wasDebounced({ event_seq, trigger_id, id }: RunRow): void {
+    const decided = decisionsOf(this.#sql.decisions.get(event_seq) ?? null)
+    const now = decided.map(each => (each.trigger_id === trigger_id ? { ...each, outcome: 'debounced' as const, run_id: idText(id) } : each))
+    this.#sql.setDecisions.run(decisionsText(now), event_seq)
+  }
+
   #batched(row: RunRow, gate: NonNullable<RunFlow['batch']>, { event_seq, body_bytes, at }: Arrival): Admitted {
     this.#sql.joinBatch.run(row.seq, event_seq)
     const { events, bytes } = this.#sql.batchSize.get(row.seq)!
-    this.#sql.join.run(event_seq, row.not_before, row.not_before, at, at, row.seq)
+    this.#sql.join.run(at, row.seq)
     this.#history.add(row, { at, move: 'absorb', state: row.state, reason: `event ${events} of at most ${gate.max}` })
-    if (events >= gate.max || bytes + body_bytes > maxBatchBytes) this.#full({ ...row, event_seq }, gate, at)
+    if (events >= gate.max || bytes + body_bytes > maxBatchBytes) this.#full(row, gate, at)
     return { outcome: 'batched', run_id: idText(row.id), run_seq: row.seq }
   }
 

@@ -3,6 +3,7 @@
 //
 // Due runs stand in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
 // queue is one step away however many wait. A run that a gate refuses is parked (lanes.ts) and the next is looked at.
+import type { Assignment } from '../../contract/types.ts'
 import { permittedTools } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
 import type { Choice, ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
@@ -227,7 +228,7 @@ class Claim {
     const queue = this.#queueOf(group)
     const choice = this.#chosen(group)
     const bot_id = choice?.bot_id ?? row.bot_id
-    const assignment = choice === undefined ? row.assignment : JSON.stringify({ ...choice.assignment, priority: priorityWeight(row.priority) })
+    const assignment = choice === undefined ? row.assignment : JSON.stringify(weighed(choice.assignment, row.priority))
     const allowed_tools = choice === undefined || row.allowed_tools === null ? row.allowed_tools : cut(row.allowed_tools, choice)
     const worker_token = worker_tokens?.[this.runs.length]
     // To a worker it is only assigned: it counts as an attempt when that begins.
@@ -295,9 +296,11 @@ class Claim {
   }
 }
 
-/** The weight of a run's priority in the score of its candidates, from 0 at -100 to 1 at 100. */
-function priorityWeight(priority: number): number {
-  return (priority + 100) / 200
+/** The choice with the weight of the run's priority, from 0 at -100 to 1 at 100, in the scores: it is the same for all candidates. */
+function weighed({ candidates = [], ...assignment }: Assignment, priority: number): Assignment {
+  const weight = (priority + 100) / 200
+  const score = (each: number): number => Math.round(each * weight * 1e6) / 1e6
+  return { ...assignment, priority: weight, candidates: candidates.map(each => ({ ...each, score: score(each.score) })) }
 }
 
 /** What the chosen bot may use of what its trigger allows. */

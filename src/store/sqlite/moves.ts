@@ -72,6 +72,23 @@ function withoutOrder(flow: string | null): string | null {
   return JSON.stringify(rest)
 }
 
+/** What a move comes to where people have said something of the run that its mover did not know. */
+function inFact(asked: RunMove, row: RunRow): RunMove {
+  const lost = asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out'
+  if (row.cancel_requested === 1 && lost) {
+    // Whoever gives a run back that was to be cancelled meanwhile, or fails at it, has thereby ended it.
+    const attempt = { started_at: 0, ended_at: asked.at, outcome: 'cancelled' as const, status: null, error: asked.reason ?? null, output: null }
+    const began = row.state !== 'assigned' && row.attempt > 0 && asked.attempt === undefined ? { attempt } : {}
+    return { ...asked, ...began, uncount_attempt: false, move: 'acknowledge_cancel', to: 'cancelled', archive: true }
+  }
+  if (row.state === 'paused' && asked.move === 'recover') {
+    // It does not go on by itself: it was paused by a person, and whoever had it is gone.
+    const reason = `it was paused; ${asked.reason ?? 'whoever had it is gone'}`
+    return { ...asked, to: 'held', held_by: 'person', reason, error: reason }
+  }
+  return asked
+}
+
 /** The row as it is to be after the move. */
 function moved(row: RunRow, move: RunMove): RunRow {
   const keepsLease = leasedStates.has(move.to)
@@ -79,7 +96,10 @@ function moved(row: RunRow, move: RunMove): RunRow {
   const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
   const released = move.move === 'release' ? withoutGate(row) : row
-  const need = move.to === 'pending' && (isActive(row.state) || restingStates.has(row.state)) && row.need !== null ? (JSON.parse(row.need) as Need) : undefined
+  const need =
+    (move.to === 'pending' || move.to === 'held') && (isActive(row.state) || restingStates.has(row.state)) && row.need !== null
+      ? (JSON.parse(row.need) as Need)
+      : undefined
   const stays = move.to === row.state
   return {
     ...row,
@@ -210,9 +230,7 @@ export class Moving {
       const ended = this.#sql.archived.get(id)
       return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: this.#answer(ended, true) }
     }
-    // Whoever gives a run back that was to be cancelled meanwhile, or fails at it, has thereby ended it.
-    const cancels = row.cancel_requested === 1 && (asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out')
-    const move: RunMove = cancels ? { ...asked, move: 'acknowledge_cancel', to: 'cancelled', archive: true } : asked
+    const move = inFact(asked, row)
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
