@@ -1,6 +1,6 @@
 // signalbox bots: who executes runs.
 import type { Command } from 'commander'
-import type { Bot, BotInput } from '../client/client.ts'
+import type { Availability, Bot, BotInput } from '../client/client.ts'
 import { record, shortened, table } from './output.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
 
@@ -74,6 +74,13 @@ export function addBots(program: Command, session: () => Session): void {
     .command('delete <bot>')
     .description('delete a bot')
     .action(async (bot_id: string) => show((await session().call('bot.delete', { bot_id })).bot))
+  bots
+    .command('heartbeat <bot> [availability]')
+    .description('say that a bot is there, and how: ready, sleeping, busy or degraded')
+    .option('-r, --reason <text>', 'why')
+    .action(async (bot_id: string, availability: Availability | undefined, { reason }: { reason?: string }) =>
+      show((await session().call('bot.heartbeat', { bot_id, availability, reason })).bot),
+    )
   bots
     .command('drain <bot>')
     .description('give it no new runs; those that it has end')

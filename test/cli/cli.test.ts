@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ended, freshRouter, type TestRouter } from '../support/router.ts'
+import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 interface Ran {
   code: number
@@ -100,6 +100,53 @@ test('lists, definitions and the doctor', async () => {
   expect(await run('doctor')).toMatchObject({ code: 1, out: expect.stringContaining('/no/secret cannot be read (ENOENT)') as string })
   await expect(router.call('source.put', { source: { id: 'hook', source_type: 'manual' } })).rejects.toMatchObject({ code: -32009 })
   expect((await run('rpc', 'rpc.health')).out).toContain('"status": "ok"')
+})
+
+test('queues, approvals, drains, dead letters, pauses, counts and events as they come', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  const followed = signalbox(router, ['--json', 'events', 'follow', '--source', 'router', '--type', 'run.awaiting_approval'])
+  const file = (name: string, value: object): string => {
+    const path = join(router.directory, name)
+    writeFileSync(path, JSON.stringify(value))
+    return path
+  }
+  expect((await run('queues', 'put', file('queue.json', { id: 'staging', max_active: 1, max_pending: 5 }))).out).toMatch(/max_active +1/)
+  await run('register', join(router.directory, 'forge.json'))
+  await run(
+    'triggers',
+    'put',
+    file('asks.json', { id: 'asks', filter: { type: ['ask'] }, action: { bot_id: 'b' }, policy: { queue: 'staging', approval: {} } }),
+  )
+  await router.call('bot.put', { bot: { id: 'no', endpoint: { kind: 'command', argv: ['/bin/false'] } } })
+  await run('triggers', 'put', file('dies.json', { id: 'dies', filter: { type: ['die'] }, action: { bot_id: 'no' }, policy: { retry: 'none' } }))
+  expect((await run('emit', 'forge', 'ask')).out).toContain('✓ asks  run')
+  await until(async () => (await run('runs')).out.includes('awaiting_approval'))
+  expect((await run('queues', 'pause', 'staging', '-r', 'moved')).out).toMatch(/paused_reason +moved/)
+  expect((await run('queues')).out).toMatch(/staging +paused +1 +0 +1 at once, 5 waiting +moved/)
+  expect((await run('runs', 'approve', 'last')).out).toContain('queue staging is paused: moved')
+  expect((await run('queues', 'show', 'staging')).out).toMatch(/waiting +1/)
+  await run('queues', 'resume', 'staging')
+  await until(async () => (await run('runs')).out.includes('completed'))
+  expect((await run('bots', 'drain', 'b', '-r', 'an update')).out).toMatch(/drained_reason +an update/)
+  expect((await run('bots')).out).toMatch(/b +command +drained/)
+  expect((await run('bots', 'undrain', 'b')).out).toMatch(/drained +false/)
+  expect((await run('bots', 'heartbeat', 'b', 'busy')).out).toMatch(/availability +busy/)
+  const dead = (await router.call('event.emit', { source_id: 'forge', type: 'die', payload: {} })).runs[0]!
+  await ended(router, dead)
+  const plan = await run('runs', 'discard', '--trigger', 'dies')
+  expect(plan.out).toMatch(/1 +dies +no +exit code 1\nnothing was done: --yes would discard it/)
+  expect((await run('runs', 'discard', '--trigger', 'dies', '--yes')).out).toContain('1 discarded')
+  expect(await run('runs', 'retry')).toMatchObject({ code: 64 })
+  expect((await run('pause', '-r', 'the disk')).out).toContain('dispatching is paused')
+  expect((await run('emit', 'forge', 'die')).code).toBe(0)
+  expect((await run('runs')).out).toContain('the router is paused: the disk')
+  expect((await run('resume')).out).toContain('goes on')
+  expect((await run('stats')).out).toMatch(/TRIGGER +WAITING[^]+asks +0 +- +0 +1 +0 +0/)
+  await router.router.stop()
+  const told = await followed
+  expect(told.code).toBe(74)
+  expect(JSON.parse(told.out)).toMatchObject({ cursor: expect.any(String) as string, event: { type: 'run.awaiting_approval', subject: 'asks' } })
 })
 
 test('what goes wrong is said, with what to do, and an exit code', async () => {
