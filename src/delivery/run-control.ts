@@ -20,6 +20,8 @@ export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
   now: () => number
 }
 
+/** The row of history for a no, one for each state. */
+const refusals = ['refuse', 'refuse_held', 'refuse_awaiting', 'refuse_assigned', 'refuse_running', 'refuse_paused'] as const
 /** Runs that are being moved by others meanwhile are looked at again so often. */
 const tries = 3
 
@@ -126,8 +128,10 @@ export class RunController {
   async #ask(question: Exclude<Question, 'start'>, run: StoredRun | null): Promise<void> {
     if (run === null || run.finished_at !== null) return
     const { approve, reason } = await this.#options.supervisor.ask(question, run)
-    if (!approve)
-      throw new Fault('conflict', `the approver of trigger ${run.trigger_id} said no to ${question}: ${reason}; nothing was changed`, { data: { question } })
+    if (approve) return
+    const note = { run_id: run.id, at: this.#options.now(), touch: 'noted' as const, reason: `to ${question}: ${reason}` }
+    await this.#options.store.move(refusals.map(name => ({ ...note, ...move(name) })))
+    throw new Fault('conflict', `the approver of trigger ${run.trigger_id} said no to ${question}: ${reason}; nothing was changed`, { data: { question } })
   }
 
   async #run(run_id: string): Promise<StoredRun> {

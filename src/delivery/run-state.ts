@@ -63,6 +63,13 @@ export const moves = {
   request_cancel_paused: { from: ['paused'], to: 'paused' },
   request_pause: { from: ['running'], to: 'running' },
   request_resume: { from: ['paused'], to: 'paused' },
+  // An approver said no to what somebody wanted to do to it.
+  refuse: { from: ['pending'], to: 'pending' },
+  refuse_held: { from: ['held'], to: 'held' },
+  refuse_awaiting: { from: ['awaiting_approval'], to: 'awaiting_approval' },
+  refuse_assigned: { from: ['assigned'], to: 'assigned' },
+  refuse_running: { from: ['running'], to: 'running' },
+  refuse_paused: { from: ['paused'], to: 'paused' },
   // Dead runs, by a person.
   retry: { from: ['failed'], to: 'pending' },
   retry_timed_out: { from: ['timed_out'], to: 'pending' },
@@ -81,7 +88,7 @@ export function movesFrom(state: RunState): MoveName[] {
 export function move(name: MoveName): { move: string; from: readonly RunState[]; to: RunState; archive?: boolean } {
   const { from, to, archive }: Move = moves[name]
   return {
-    move: name.replace(/_(running|paused|timed_out|held|failed|awaiting|again|released|waiting)$/, ''),
+    move: name.replace(/_(running|paused|timed_out|held|failed|awaiting|again|released|waiting|assigned)$/, ''),
     from,
     to,
     ...(archive === undefined ? {} : { archive }),

@@ -144,6 +144,11 @@ describe('approval by a bot', () => {
     for (const method of ['run.cancel', 'run.pause'] as const)
       await expect(router.call(method, { run_id: id })).rejects.toMatchObject({ code: -32009, message: expect.stringContaining('it is nearly done') })
     expect(await router.run(id)).toMatchObject({ state: 'running' })
+    const { history } = await router.call('run.history', { run_id: id })
+    expect(history.slice(-2).map(each => [each.move, each.reason])).toEqual([
+      ['refuse', 'to cancel: it is nearly done'],
+      ['refuse', 'to pause: it is nearly done'],
+    ])
     await router.call('bot.put', { bot: { id: 'approver', endpoint: answer(true) } })
     await router.call('run.cancel', { run_id: id })
     expect(await ended(router, id)).toMatchObject({ state: 'cancelled' })
