@@ -2,7 +2,7 @@
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
-import type { AttemptRow, ClaimedRun, RunMove, StoredEvent, StoredRun } from '../store/store.ts'
+import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
@@ -93,8 +93,9 @@ async function renderInputs(record: Record, { render, view }: AttemptOptions): P
   record.inputs = rendered.value
 }
 
-function runPart({ id, attempt, trigger_id, trigger_version, bot_id, workflow_id, replay }: ClaimedRun): object {
-  return { id, attempt, trigger_id, trigger_version, bot_id: bot_id.startsWith('?') ? null : bot_id, workflow_id, replay }
+function runPart(run: ClaimedRun): object {
+  const { id, attempt, trigger_id, trigger_version, workflow_id, replay } = run
+  return { id, attempt, trigger_id, trigger_version, bot_id: chosenBot(run), workflow_id, replay }
 }
 
 /** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */

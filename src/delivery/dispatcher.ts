@@ -5,7 +5,7 @@
 // need: what stands for the bot of runs that name capabilities.
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
 import type { Bot, BotHealth } from '../contract/types.ts'
-import type { ClaimAnswer, ClaimedRun, ClaimRequest, MoveOutcome, Need, RunMove, Store } from '../store/store.ts'
+import { isNeed, needOf, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type MoveOutcome, type Need, type RunMove, type Store } from '../store/store.ts'
 import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { Breakers, type BreakersOptions } from './breakers.ts'
 import type { Fleet, Load } from './fleet.ts'
@@ -38,15 +38,6 @@ interface Active {
   cancelled: boolean
   paused: boolean
   ended: Promise<void>
-}
-
-function isNeed(bot_id: string): boolean {
-  return bot_id.startsWith('?')
-}
-
-function needOf(key: string): Need {
-  const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
-  return { capabilities, ...(owner === null ? {} : { owner }) }
 }
 
 export class Dispatcher {
@@ -109,7 +100,7 @@ export class Dispatcher {
     for (const bot of this.#options.bots.values()) if (bot.endpoint.kind === 'pull') this.#options.wakeWorkers(bot.id)
   }
 
-  /** The needs that runs may wait for, with the count that a claim is compared with. */
+  /** The needs that runs may wait for, each with its key. */
   needs(): { key: string; need: Need }[] {
     return [...this.#waiting.keys()].filter(isNeed).map(key => ({ key, need: needOf(key) }))
   }

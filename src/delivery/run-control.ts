@@ -1,7 +1,7 @@
 // What people may do to a run, and what they can learn of one that waits.
 import type { Bot, Config, RunState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import { workerTokenPrefix, type MoveOutcome, type RunMove, type Store, type StoredRun } from '../store/store.ts'
+import { isWithWorker, type MoveOutcome, type RunMove, type Store, type StoredRun } from '../store/store.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
@@ -37,7 +37,8 @@ export class RunController {
     let last: MoveOutcome = { kind: 'not_found' }
     for (let count = 0; count < tries; count++) {
       for (const name of names) {
-        ;[last = last] = await this.#options.store.move([{ run_id, at: this.#options.now(), ...move(name), ...extra }])
+        const [outcome] = await this.#options.store.move([{ run_id, at: this.#options.now(), ...move(name), ...extra }])
+        last = outcome!
         if (last.kind === 'moved') return last.run
         if (last.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
       }
@@ -168,7 +169,7 @@ export class RunController {
     const { bots, signal } = this.#options
     const verb = paused ? 'pause' : 'resume'
     // Who holds it is asked, whatever its bot has become meanwhile.
-    const isWorkers = run.lease_token?.startsWith(workerTokenPrefix) === true
+    const isWorkers = isWithWorker(run)
     const kind = bots.get(run.bot_id)?.endpoint.kind
     if (run.state === 'running' && !isWorkers && kind !== 'command')
       throw new Fault('invalid_state', `bots of kind ${kind ?? 'unknown'} cannot be told to ${verb}; cancel run ${run.id} instead, or hold it while it waits`, {

@@ -1,9 +1,8 @@
 // Why a run is not with its bot yet, in words: the first gate that keeps it.
 import type { Bot, BotHealth, Config, Gate, QueueInput } from '../contract/types.ts'
 import { dependencyLane } from '../store/flow.ts'
-import type { StoredRun } from '../store/store.ts'
+import { isNeed, type StoredRun } from '../store/store.ts'
 import { offers } from './assignment.ts'
-
 import type { Fleet } from './fleet.ts'
 
 export interface Waiting {
@@ -124,7 +123,7 @@ export function waitingFor(run: StoredRun, options: WaitingOptions): Waiting | u
   const paused = queueWaits(queues.get(run.queue))
   if (paused !== undefined) return paused
   if (run.not_before > now()) return notYet(run)
-  if (run.bot_id.startsWith('?')) return unassigned(run, options)
+  if (isNeed(run.bot_id)) return unassigned(run, options)
   const bot = bots.get(run.bot_id)
   const kept = bot === undefined ? undefined : botWaits(bot, options, options.activeOf(run.bot_id))
   if (kept !== undefined) return kept

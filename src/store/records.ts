@@ -46,6 +46,22 @@ export function needKey({ capabilities, owner }: Need): string {
   return `?${JSON.stringify([capabilities.toSorted(), owner ?? null])}`
 }
 
+/** The need that a needKey stands for: whoever serves it. */
+export function needOf(key: string): Need {
+  const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
+  return { capabilities, ...(owner === null ? {} : { owner }) }
+}
+
+/** Whether what stands for a run's bot is a needKey: none is chosen yet. */
+export function isNeed(bot_id: string): boolean {
+  return bot_id.startsWith('?')
+}
+
+/** The bot of a run; null: none is chosen yet. */
+export function chosenBot({ bot_id }: { bot_id: string }): string | null {
+  return isNeed(bot_id) ? null : bot_id
+}
+
 /** How to read a payload out of a stored body. */
 export type BodyFormat = 'json' | 'form' | 'cloudevent' | 'text' | 'binary' | 'none'
 
@@ -173,6 +189,11 @@ export interface WorkerLease {
 
 /** What the tokens of workers begin with: their leases outlive the router's process. */
 export const workerTokenPrefix = 'w:'
+
+/** Whether a run is with a worker, and not with the router's own process. */
+export function isWithWorker({ lease_token }: { lease_token: string | null }): boolean {
+  return lease_token?.startsWith(workerTokenPrefix) === true
+}
 
 /** What a bot says of itself, and whether people let it have new runs. */
 export interface BotStatus {

@@ -19,7 +19,7 @@ import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
 import type { Subscriptions } from '../subscriptions.ts'
-import type { DefinitionChange, Stamp, Store, StoredEvent, StoredRun } from '../../store/store.ts'
+import { chosenBot, type DefinitionChange, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
@@ -222,11 +222,6 @@ export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): Retu
   return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
 }
 
-/** null: none is chosen yet. */
-export function shownBot({ bot_id }: Pick<StoredRun, 'bot_id'>): string | null {
-  return bot_id.startsWith('?') ? null : bot_id
-}
-
 export function shownRun(context: Context, run: StoredRun): Run {
   const waiting = waitingOf(context, run)
   return {
@@ -234,7 +229,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     event_id: run.event_id,
     trigger_id: run.trigger_id,
     trigger_version: run.trigger_version,
-    bot_id: shownBot(run),
+    bot_id: chosenBot(run),
     queue: run.queue === '' ? null : run.queue,
     workflow_id: run.workflow_id,
     state: run.state,

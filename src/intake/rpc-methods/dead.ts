@@ -1,8 +1,8 @@
 // run.retry_dead and run.discard_dead: many dead letters at once, first as a plan.
 import type { RunRetryDeadParams, RunRetryDeadResult } from '../../contract/types.ts'
-import type { StoredRun } from '../../store/store.ts'
+import { chosenBot, type StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { shownBot, type Context } from './context.ts'
+import type { Context } from './context.ts'
 
 const mostGroups = 50
 const pageSize = 500
@@ -13,7 +13,7 @@ type Group = RunRetryDeadResult['groups'][number]
 function groupsOf(runs: readonly StoredRun[]): Group[] {
   const groups = new Map<string, Group>()
   for (const run of runs) {
-    const group = { trigger_id: run.trigger_id, bot_id: shownBot(run), error: run.error ?? '' }
+    const group = { trigger_id: run.trigger_id, bot_id: chosenBot(run), error: run.error ?? '' }
     const key = JSON.stringify(group)
     groups.set(key, { ...group, runs: (groups.get(key)?.runs ?? 0) + 1 })
   }

@@ -1,10 +1,10 @@
 // Admission: what becomes of an event for one trigger that it matched. The gates before the outbox in their order
 // (rate limit, debounce, batch, singleton, room in the queue), then the run's row, and what it depends on.
 import type { Assignment, Decision } from '../../contract/types.ts'
-import { dependencyLane, type RunFlow } from '../flow.ts'
+import type { RunFlow } from '../flow.ts'
 import type { History } from './history.ts'
 import type { NewRun } from '../store.ts'
-import type { Lanes } from './lanes.ts'
+import { waitsForRuns, type Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
@@ -281,13 +281,13 @@ export class Admission {
     if (failed !== undefined) {
       const reason = `a run that it depends on was not made or is over (${failed.outcome})`
       const common = { run_id: idText(row.id), at, reason, error: reason }
-      const [outcome] =
+      const outcome =
         depends_on.on_failed === 'skip'
-          ? [this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true }])]
-          : [this.#moving.move([{ ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' }])]
+          ? this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true }])
+          : this.#moving.move([{ ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' }])
       admitting.openDelta += outcome.openDelta
     } else if (found.length > 0 && row.state === 'pending' && row.parked_on === null) {
-      this.#lanes.park(row, { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${depends_on.triggers.join(', ')} for the same event` }, at)
+      this.#lanes.park(row, waitsForRuns(depends_on), at)
     }
   }
 }

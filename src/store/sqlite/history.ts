@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { Causation, RunState } from '../../contract/types.ts'
 import { uuidv7Maker } from '../../ids.ts'
-import { routerSource, type LifecycleEvents } from '../store.ts'
+import { chosenBot, routerSource, type LifecycleEvents } from '../store.ts'
 import type { EventLog } from './event-log.ts'
 import type { Db } from './open.ts'
 import { idBytes, idText, type RunRow } from './rows.ts'
@@ -106,7 +106,7 @@ export class History {
         id,
         trigger_id: run.trigger_id,
         trigger_version: run.trigger_version,
-        bot_id: run.bot_id.startsWith('?') ? null : run.bot_id,
+        bot_id: chosenBot(run),
         queue: run.queue === '' ? null : run.queue,
         workflow_id: run.workflow_id,
         state: run.state,

@@ -19,6 +19,11 @@ const openedAtOnce = 500
 
 export type Verdict = { kind: 'go' } | { kind: 'ask' } | { kind: 'park'; lane: string; reason: string; held?: true }
 
+/** A run that depends on others of its event stays until they are over. */
+export function waitsForRuns({ triggers }: NonNullable<RunFlow['depends_on']>): Verdict & { kind: 'park' } {
+  return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${triggers.join(', ')} for the same event` }
+}
+
 interface Parked {
   seq: number
   bot_id: string
@@ -126,8 +131,7 @@ export class Lanes {
   /** Whether a run that is due may go to its bot; the gates in their order. */
   judge(row: Pick<RunRow, 'seq' | 'approved'>, flow: RunFlow, now: number): Verdict {
     const { depends_on, approval, budget, throttle, order } = flow
-    if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined)
-      return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${depends_on.triggers.join(', ')} for the same event` }
+    if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined) return waitsForRuns(depends_on)
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval
       const isBusy = lane !== undefined && this.#sql.active.get(lane, questionsAtOnce)! >= questionsAtOnce
@@ -142,7 +146,7 @@ export class Lanes {
       }
     }
     if (throttle !== undefined) {
-      const opens_at = Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate, now)))
+      const opens_at = this.#throttleOpensAt(throttle, now)
       if (opens_at > now) {
         this.#sql.setOpening.run(throttle.lane, opens_at)
         return { kind: 'park', lane: throttle.lane, reason: `throttled until ${new Date(opens_at).toISOString()}` }
@@ -221,8 +225,12 @@ export class Lanes {
     if (asked !== undefined && asked !== except && this.#sql.active.get(asked, questionsAtOnce)! < questionsAtOnce) this.#open(asked, now)
     for (const { lane, limit } of slots(flow)) if (lane !== except && this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
     if (budget !== undefined && budget.lane !== except) this.#openAt(budget.lane, this.rings.opensAt(budget.rate, now), now)
-    if (throttle !== undefined && throttle.lane !== except)
-      this.#openAt(throttle.lane, Math.max(...throttle.rates.map(rate => this.rings.opensAt(rate, now))), now)
+    if (throttle !== undefined && throttle.lane !== except) this.#openAt(throttle.lane, this.#throttleOpensAt(throttle, now), now)
+  }
+
+  /** When each of a throttle's rates has room again. */
+  #throttleOpensAt({ rates }: NonNullable<RunFlow['throttle']>, now: number): number {
+    return Math.max(...rates.map(rate => this.rings.opensAt(rate, now)))
   }
 
   #openAt(lane: string, opens_at: number, now: number): void {

@@ -2,16 +2,14 @@
 // for others follows in the same transaction: lanes and queues get room, and runs that depend on it go, end or are held.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
-import { needKey, workerTokenPrefix, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
+import { isWithWorker, needKey, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
-import { isActive, type Queues } from './queues.ts'
+import { isActive, isOpen, type Queues } from './queues.ts'
 import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
 
-const openStates = new Set(['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused'])
-const leasedStates = new Set(['assigned', 'running', 'paused'])
 const restingStates = new Set(['failed', 'timed_out'])
 
 type Limits = Pick<RunRow, 'timeout_at' | 'deadline_at' | 'deadline_name'>
@@ -35,7 +33,7 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
   switch (move.to) {
     case 'running':
       // What the router has itself it ends itself.
-      if (row.lease_token?.startsWith(workerTokenPrefix) !== true) return noLimits
+      if (!isWithWorker(row)) return noLimits
       if (move.move === 'start') return running(flow, flow.timeout_ms === undefined ? null : move.at + flow.timeout_ms, move.at)
       if (move.move === 'resume') return running(flow, row.timeout_at === null ? null : row.timeout_at + (move.at - row.updated_at), move.at)
       return move.move === 'extend' || move.move === 'progress' ? running(flow, row.timeout_at, move.at) : kept
@@ -91,7 +89,7 @@ function inFact(asked: RunMove, row: RunRow): RunMove {
 
 /** The row as it is to be after the move. */
 function moved(row: RunRow, move: RunMove): RunRow {
-  const keepsLease = leasedStates.has(move.to)
+  const keepsLease = isActive(move.to)
   const not_before = move.not_before ?? row.not_before
   const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
@@ -134,8 +132,7 @@ function moved(row: RunRow, move: RunMove): RunRow {
 function openDelta(move: RunMove, outcome: MoveOutcome): number {
   if (outcome.kind !== 'moved') return 0
   const wasOpen = !restingStates.has(move.from[0]!)
-  const isOpen = openStates.has(outcome.run.state)
-  return Number(isOpen) - Number(wasOpen)
+  return Number(isOpen(outcome.run.state)) - Number(wasOpen)
 }
 
 function statements(db: Db) {

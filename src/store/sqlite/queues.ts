@@ -13,6 +13,11 @@ export function isActive(state: RunState): boolean {
   return active.has(state)
 }
 
+/** Whether a run counts as open: it waits, or is with a bot. */
+export function isOpen(state: RunState): boolean {
+  return active.has(state) || waiting.has(state)
+}
+
 export class Queues {
   readonly #counted
   readonly #defined

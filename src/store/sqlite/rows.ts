@@ -1,7 +1,7 @@
 // How records and rows turn into one another.
 import type { Assignment, Causation, Decision, RunState } from '../../contract/types.ts'
 import type { RunFlow } from '../flow.ts'
-import type { BodyFormat, DeadlineName, EventLine, HeldBy, Need, StoredEvent, StoredRun } from '../store.ts'
+import { isNeed, type BodyFormat, type DeadlineName, type EventLine, type HeldBy, type Need, type StoredEvent, type StoredRun } from '../store.ts'
 
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
@@ -180,7 +180,7 @@ export function storedRun(row: RunRow, event_id: string, archived: boolean): Sto
     trigger_id: row.trigger_id,
     trigger_version: row.trigger_version,
     bot_id: row.bot_id,
-    queue: row.queue === '' && !row.bot_id.startsWith('?') ? row.bot_id : row.queue,
+    queue: row.queue === '' && !isNeed(row.bot_id) ? row.bot_id : row.queue,
     workflow_id: row.workflow_id,
     state: row.state,
     dead: !archived && (row.state === 'failed' || row.state === 'timed_out'),

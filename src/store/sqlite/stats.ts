@@ -1,5 +1,5 @@
 // Counts of runs by queue, bot and trigger, for people: what waits and runs now, and how the last ones went.
-import type { RunCounts, RunStats, RunTimes } from '../store.ts'
+import { isNeed, type RunCounts, type RunStats, type RunTimes } from '../store.ts'
 import type { Db } from './open.ts'
 
 /** Ended runs that are looked at, newest first. */
@@ -22,7 +22,7 @@ function of(groups: Groups, row: { queue: string; bot_id: string; trigger_id: st
   const keys = { queues: row.queue, bots: row.bot_id, triggers: row.trigger_id }
   return (Object.keys(keys) as (keyof Groups)[]).map(name => {
     const key = keys[name]
-    const id = key === '' || key.startsWith('?') ? '' : key
+    const id = isNeed(key) ? '' : key
     const known = groups[name].get(id)
     if (known !== undefined) return known
     const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, starts: [], finishes: [] }
