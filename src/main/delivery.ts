@@ -1,0 +1,76 @@
+// Delivery as the router has it: with versions of triggers, templates, and writing what it decides.
+import { randomBytes } from 'node:crypto'
+import type { BotInput, QueueInput } from '../contract/types.ts'
+import type { AttemptOptions } from '../delivery/attempt.ts'
+import { botKinds, deliveryParts, type DeliveryParts } from '../delivery/delivery.ts'
+import { InputsError, renderTemplate } from '../routing/inputs.ts'
+import { eventView } from '../routing/log-filter.ts'
+import type { DefinitionChange, Stamp, Store } from '../store/store.ts'
+import type { Parts } from './parts.ts'
+
+const maxTriggerVersions = 1000
+/** How often the router tries to change what others change at the same time. */
+const mostRewrites = 10
+
+/** Triggers at past versions, as runs need them; versions never change, so they are kept. */
+function triggerVersions(store: Store): AttemptOptions['trigger'] {
+  const known = new Map<string, Awaited<ReturnType<Store['triggerVersion']>>>()
+  return async (id, version) => {
+    const key = `${id}@${version}`
+    const kept = known.get(key)
+    if (kept !== undefined) return kept
+    const found = await store.triggerVersion(id, version)
+    if (known.size >= maxTriggerVersions) known.clear()
+    known.set(key, found)
+    return found
+  }
+}
+
+/** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
+export function delivery({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): DeliveryParts {
+  const render: AttemptOptions['render'] = async (template, name, scope) => {
+    try {
+      return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
+    } catch (error) {
+      if (error instanceof InputsError) return { ok: false, reason: error.message, transient: error.transient }
+      throw error
+    }
+  }
+  /** Writes a definition as change makes it of what is there; undefined: there is nothing to change. */
+  const rewrite = async (noun: 'bot' | 'queue', id: string, change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined): Promise<void> => {
+    for (let tries = 0; tries < mostRewrites; tries++) {
+      const changed = change()
+      if (changed === undefined) return
+      const { version = 0, created_at: _c, updated_at: _u, ...definition } = changed
+      const changes: DefinitionChange[] = [{ noun, id, definition, version, at: now() }]
+      const outcome = await store.write(changes)
+      if (outcome.kind === 'written') return registry.apply(changes, outcome.objects)
+    }
+    throw new Error(`${noun} ${id} was changed by others again and again while the router changed it`)
+  }
+  return deliveryParts({
+    config,
+    store,
+    bots: registry.bots,
+    queues: registry.queues,
+    kinds: botKinds({ config, egress, readSecret, env, render, now }),
+    trigger: triggerVersions(store),
+    render,
+    view: eventView,
+    now,
+    chance: Math.random,
+    makeToken: encoding => randomBytes(16).toString(encoding),
+    disableBot: (id, disabled_reason) =>
+      rewrite('bot', id, () => {
+        const bot = registry.bots.get(id)
+        return bot?.enabled === true ? { ...bot, enabled: false, disabled_reason } : undefined
+      }),
+    pauseQueue: (id, paused_reason) =>
+      rewrite('queue', id, () => {
+        const queue = registry.queues.get(id)
+        return queue?.paused === true ? undefined : { ...(queue ?? { id }), paused: true, paused_reason }
+      }),
+    log: log.event,
+    logBug: log.bug,
+  })
+}

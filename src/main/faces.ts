@@ -1,0 +1,140 @@
+// Everything of the router that answers: the methods, the control socket, the intake.
+import type { AddressInfo } from 'node:net'
+import type { Endpoint } from '../contract/types.ts'
+import type { DeliveryParts } from '../delivery/delivery.ts'
+import { urlRefusal, type Egress } from '../delivery/egress.ts'
+import { ExitError, exitCodes, Fault } from '../errors.ts'
+import { Jsonrpc } from '../intake/jsonrpc.ts'
+import { allMethods } from '../intake/rpc-methods/all.ts'
+import { liveBot, type Context } from '../intake/rpc-methods/context.ts'
+import { RpcServer } from '../intake/rpc-server.ts'
+import { Subscriptions } from '../intake/subscriptions.ts'
+import { listenUnix } from '../intake/unix-socket.ts'
+import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
+import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
+import type { Acceptor } from '../routing/accept.ts'
+import type { Parts } from './parts.ts'
+
+/** How long answers that are on their way may take to leave at the end. */
+const lastAnswersMs = 1000
+
+function endpointCheck(egress: Egress): (endpoint: Endpoint, at: string) => void {
+  return (endpoint, at) => {
+    if (endpoint.kind === 'http') {
+      const refusal = urlRefusal(endpoint.url, egress)
+      if (refusal !== undefined) throw new Fault('egress_blocked', `${at}.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: `${at}.url` } })
+    }
+    if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
+      throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
+    }
+    if (endpoint.kind === 'command' && endpoint.argv.some(argument => argument.includes('{{') || argument.includes('\0'))) {
+      throw new Fault('invalid_params', `${at}.argv holds constants only: the event comes on standard input`, { data: { path: `${at}.argv` } })
+    }
+  }
+}
+
+async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
+  if (address.includes('/')) return listenUnix(server, address)
+  const at = address.lastIndexOf(':')
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '')
+  const port = Number(address.slice(at + 1))
+  if (at < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new ExitError(exitCodes.configuration, `intake_address is host:port or a socket path; found ${JSON.stringify(address)}`)
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(port, host, resolve)
+  try {
+    await promise
+  } catch (error) {
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`,
+    )
+  }
+  const bound = server.address() as AddressInfo
+  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+}
+
+export interface Faces {
+  rpc: RpcServer
+  webhooks: WebhookServer
+  addresses: { socket: string; intake: string }
+}
+
+/** Everything that answers: the methods, the control socket, the intake. */
+export function faces(
+  parts: Parts,
+  { dispatcher, workers, fleet, runs }: DeliveryParts,
+  acceptor: Acceptor,
+  started_at: number,
+  isClosing: () => boolean,
+): Faces {
+  const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests } = parts
+  const addresses = { socket: config.socket, intake: config.intake_address }
+  const report: ReportOptions = {
+    config,
+    now,
+    started_at,
+    store,
+    disk: () => disk.state,
+    active: () => dispatcher.active,
+    paused: () => dispatcher.paused,
+    sources: registry.sources,
+    triggers: registry.triggers,
+    bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
+    addresses,
+    warnings: () => sourceWarnings(registry, readSecret),
+  }
+  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
+  store.onLogged = () => subscriptions.logged()
+  const context: Context = {
+    config,
+    store,
+    registry,
+    acceptor,
+    expressions,
+    runs,
+    fleet,
+    subscriptions,
+    backtest: (...args) => backtests.run(...args),
+    workers,
+    now,
+    assertEndpoint: endpointCheck(egress),
+    botChanged: id => dispatcher.forget(id),
+    botDeleted: id => fleet.forget(id),
+    queuesChanged: () => dispatcher.wake([]),
+    async setPaused(reason) {
+      await store.setPaused(reason, now())
+      dispatcher.setPaused(reason)
+    },
+    status: () => routerStatus(report),
+    health: () => routerHealth(report),
+  }
+  const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
+  const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
+  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, now, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
+  return { rpc, webhooks, addresses }
+}
+
+export async function listen({ rpc, webhooks, addresses }: Faces, { config, disk, store }: Parts): Promise<void> {
+  try {
+    addresses.socket = await rpc.start()
+    addresses.intake = await listenIntake(webhooks, config.intake_address)
+  } catch (error) {
+    await rpc.stop()
+    disk.stop()
+    await store.stop()
+    throw error
+  }
+}
+
+export async function closeIntake({ server }: WebhookServer): Promise<void> {
+  const closed = new Promise<void>(resolve => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), lastAnswersMs)
+  await closed
+  clearTimeout(timer)
+}
+
+/** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */

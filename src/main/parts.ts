@@ -1,0 +1,28 @@
+// The parts that the rooms of the router share.
+import type { Backtests } from '../backtest/backtests.ts'
+import type { Config } from '../contract/types.ts'
+import type { compileContract } from '../contract/validators.ts'
+import type { Egress } from '../delivery/egress.ts'
+import type { DiskWatch } from '../observe/disk.ts'
+import type { Log } from '../observe/log.ts'
+import type { Environment } from '../paths.ts'
+import type { ExpressionProcess } from '../routing/expressions.ts'
+import type { Registry } from '../routing/registry.ts'
+import type { ReadSecret } from '../secrets.ts'
+import type { Store } from '../store/store.ts'
+
+/** What the router is made of, and what its rooms are built with. */
+export interface Parts {
+  config: Config
+  log: Log
+  now: () => number
+  store: Store
+  registry: Registry
+  disk: DiskWatch
+  expressions: ExpressionProcess
+  backtests: Backtests
+  env: Environment
+  readSecret: ReadSecret
+  egress: Egress
+  contract: ReturnType<typeof compileContract>
+}
