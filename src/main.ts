@@ -6,17 +6,17 @@ import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
 import { egressRule, type Egress } from './delivery/egress.ts'
-import { ExitError, exitCodes, Fault } from './errors.ts'
-import { uuidv7Maker } from './ids.ts'
+import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
 import { isOlder, oldestNode } from './machine.ts'
+import { accepting } from './main/accepting.ts'
+import { clockwork } from './main/clockwork.ts'
 import { delivery } from './main/delivery.ts'
 import { closeIntake, faces, listen } from './main/faces.ts'
 import type { Parts } from './main/parts.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog } from './observe/log.ts'
 import { makeDirectory, type Environment } from './paths.ts'
-import { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
@@ -93,29 +93,12 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const backtests = new Backtests(config.state_dir)
   const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), backtests, env, readSecret, egress, contract }
   const delivered = delivery(parts)
-  const { dispatcher } = delivered
   let closing = false
-  const assertOpen = (): void => {
-    if (closing) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
-    const { full, reserve_bytes } = disk.state
-    if (full)
-      throw new Fault('storage_full', `less than ${reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
-  }
-  const acceptor = new Acceptor({
-    store,
-    registry,
-    limits: config,
-    now,
-    makeId: uuidv7Maker(),
-    onRuns: ids => dispatcher.wake(ids),
-    onCancel: ids => ids.forEach(id => dispatcher.cancel(id)),
-    tools: delivered.tools,
-    log: log.event,
-    assertOpen,
-  })
+  const acceptor = accepting(parts, delivered, () => closing)
   const lifecycle = new LifecycleRouter({ store, acceptor, logBug: log.bug })
   store.onUnrouted = () => lifecycle.kick()
-  const served = faces(parts, delivered, acceptor, started_at, () => closing)
+  const clock = clockwork(parts, acceptor)
+  const served = faces(parts, delivered, acceptor, clock, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
   delivered.hold(opened)
   await listen(served, parts)
@@ -123,6 +106,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
   delivered.start(opened)
+  clock.start(opened.source_states)
   if (opened.unrouted) lifecycle.kick()
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
@@ -130,6 +114,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const stop = async (): Promise<void> => {
     closing = true
     retention.stop()
+    await clock.stop()
     await delivered.stop()
     await lifecycle.stop()
     await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop()])

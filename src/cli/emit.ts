@@ -27,7 +27,8 @@ function started({ matched_triggers, runs, decisions }: EventEmitResult): { trig
   }))
 }
 
-function print(output: Output, answer: EventEmitResult): void {
+/** What became of an event that was just made. */
+export function printEmitted(output: Output, answer: EventEmitResult): void {
   if (output.json) return output.line(JSON.stringify(answer))
   output.line(`event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`)
   if (answer.matched_triggers.length === 0) output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
@@ -46,6 +47,6 @@ export function addEmit(program: Command, session: () => Session): void {
     .action(async (source_id: string, type: string, options: { payload: string; subject?: string; key?: string }) => {
       const current = session()
       const payload = jsonArgument(options.payload, 'the payload')
-      print(current.output, await current.call('event.emit', { source_id, type, payload, subject: options.subject, idempotency_key: options.key }))
+      printEmitted(current.output, await current.call('event.emit', { source_id, type, payload, subject: options.subject, idempotency_key: options.key }))
     })
 }

@@ -90,7 +90,7 @@ function asCommands(text: string): string {
     .replaceAll(/\brouter\.(pause|resume|stats)\b/g, 'signalbox $1')
     .replaceAll(/\b(queue)\.get\b/g, 'signalbox $1s show')
     .replaceAll(
-      /\b(source|trigger|bot|run|queue)\.(put|list|enable|disable|cancel|retry|discard|hold|release|approve|deny|pause|resume|skip|drain|undrain)\b/g,
+      /\b(source|trigger|bot|run|queue)\.(put|list|enable|disable|cancel|retry|discard|hold|release|approve|deny|pause|resume|skip|drain|undrain|preview|ticks|fire|forget)\b/g,
       'signalbox $1s $2',
     )
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Source, SourceInput } from '../client/client.ts'
 import { record, table, time } from './output.ts'
+import { addSchedules } from './schedules.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
 
 export function addSources(program: Command, session: () => Session): void {
@@ -24,6 +25,7 @@ export function addSources(program: Command, session: () => Session): void {
           { title: 'STATE', value: source => (source.enabled ? 'enabled' : 'disabled'), style: source => (source.enabled ? 'green' : 'yellow') },
           { title: 'EVENTS', value: source => String(source.event_count ?? 0) },
           { title: 'LAST EVENT', value: source => time(source.last_event_at) },
+          { title: 'NEXT', value: source => time(source.next_at) },
           { title: 'PATH', value: source => source.webhook_path ?? '-' },
         ],
         'there are no sources; write one with: signalbox register file.json',
@@ -49,4 +51,5 @@ export function addSources(program: Command, session: () => Session): void {
     .command('disable <source>')
     .description('refuse its events for now')
     .action(async (source_id: string) => show((await session().call('source.disable', { source_id })).source))
+  addSchedules(sources, session)
 }

@@ -110,12 +110,41 @@ export type TimeMs2 = number
  */
 export type LeaseToken = string
 /**
+ * Type of its events; tick unless said.
+ */
+export type EventType1 = string
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs3 = number
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs4 = number
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs5 = number
+/**
+ * Type of the events that source.fire makes; manual unless said.
+ */
+export type EventType2 = string
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceType".
+ */
+export type SourceType = ("webhook" | "cron" | "service" | "osis_change" | "manual")
+/**
  * A source as it is written. Its source_type says which shape.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "SourceInput".
  */
-export type SourceInput = (WebhookSource | EmittedSource)
+export type SourceInput = (WebhookSource | CronSource | EmittedSource | ManualSource)
+/**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs6 = number
 /**
  * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
  */
@@ -167,7 +196,12 @@ export type Subject2 = string
  */
 export type WholeEvents = boolean
 export type SubscriptionName = string
-export type SourceTypeFilter = ("webhook" | "service" | "osis_change" | "manual")
+export type CronExpression = string
+export type Timezone = string
+export type PreviewCount = number
+export type TickOutcome = ("fired" | "caught_up" | "skipped")
+export type FireSubject = string
+export type FireKey = string
 export type TriggerDryRun = boolean
 export type BacktestLimit = number
 export type BacktestSamples = number
@@ -898,6 +932,86 @@ event_type?: string
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "CronConfig".
+ */
+export interface CronConfig {
+/**
+ * Five fields (minute hour day month weekday), six with seconds in front, seven with years behind, or @hourly, @daily, @weekly, @monthly, @yearly. Names, ranges, steps, L (last), W (nearest weekday), # (nth weekday), and + before the weekday for both days at once.
+ */
+expression: string
+/**
+ * IANA name such as Europe/Berlin; UTC unless said. In a gap of the local clock a fixed time comes once, right after it; in an overlap once, the first time. What has a * or a step in its hours, minutes or seconds follows real time.
+ */
+timezone?: string
+type?: EventType1
+subject?: string
+/**
+ * What its events carry, besides scheduled_at, the instant that they are due by the schedule, and caught_up where they come late.
+ */
+payload?: {
+[k: string]: unknown
+}
+/**
+ * What becomes of ticks that nobody was there for: none of them comes, the latest (the default), or all.
+ */
+catch_up?: ("none" | "latest" | "all")
+/**
+ * How old a tick may be to be caught up; one hour unless said.
+ */
+catch_up_window_ms?: number
+/**
+ * How many ticks all catches up at the most, the newest; 100 unless said.
+ */
+catch_up_max?: number
+/**
+ * Spreads its ticks over so much time after they are due. The same tick is always put off by the same.
+ */
+jitter_ms?: number
+start_at?: TimeMs3
+end_at?: TimeMs4
+}
+/**
+ * What became of an instant that a schedule names, or of several in a row that were skipped.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Tick".
+ */
+export interface Tick {
+scheduled_at: TimeMs
+outcome: ("fired" | "caught_up" | "skipped")
+at: TimeMs5
+/**
+ * How much later than it was scheduled.
+ */
+drift_ms: number
+event_id?: Uuid
+/**
+ * Of skipped: how many instants from scheduled_at to last_scheduled_at; more than 1,000 are not counted.
+ */
+count?: number
+last_scheduled_at?: TimeMs
+/**
+ * Of skipped.
+ */
+reason?: string
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PreviewedTick".
+ */
+export interface PreviewedTick {
+at: TimeMs
+/**
+ * The same on the zone's clock, with its offset.
+ */
+local: string
+/**
+ * Where the local clock jumps: after_gap stands for a local time that the clock leaves out; first_of_two and second_of_two are local times that it shows twice.
+ */
+dst?: ("after_gap" | "first_of_two" | "second_of_two")
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "EmptyConfig".
  */
 export interface EmptyConfig {
@@ -915,17 +1029,57 @@ enabled?: boolean
 config: WebhookConfig
 }
 /**
- * A source whose events come through event.emit: a local service, hero_osis, or a person.
+ * A schedule: one event for each instant that it names.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "CronSource".
+ */
+export interface CronSource {
+id: Id
+source_type: "cron"
+description?: string
+enabled?: boolean
+config: CronConfig
+}
+/**
+ * A source whose events come through event.emit: a local service, or hero_osis.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "EmittedSource".
  */
 export interface EmittedSource {
 id: Id
-source_type: ("service" | "osis_change" | "manual")
+source_type: ("service" | "osis_change")
 description?: string
 enabled?: boolean
 config?: EmptyConfig
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "ManualConfig".
+ */
+export interface ManualConfig {
+type?: EventType2
+subject?: string
+/**
+ * What the events of source.fire carry; its own payload is joined into it.
+ */
+payload?: {
+[k: string]: unknown
+}
+}
+/**
+ * A source whose events people make, with source.fire or event.emit.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "ManualSource".
+ */
+export interface ManualSource {
+id: Id
+source_type: "manual"
+description?: string
+enabled?: boolean
+config?: ManualConfig
 }
 /**
  * A source as it is answered.
@@ -935,7 +1089,7 @@ config?: EmptyConfig
  */
 export interface Source {
 id: Id
-source_type: ("webhook" | "service" | "osis_change" | "manual")
+source_type: SourceType
 description?: string
 enabled: boolean
 config: {
@@ -949,6 +1103,7 @@ updated_at: TimeMs
  */
 event_count?: number
 last_event_at?: TimeMs
+next_at?: TimeMs6
 /**
  * Where the intake takes this source's deliveries (webhook sources).
  */
@@ -1662,7 +1817,7 @@ source: Source
  * via the `definition` "SourceListParams".
  */
 export interface SourceListParams {
-source_type?: SourceTypeFilter
+source_type?: SourceType
 limit?: Limit
 cursor?: Cursor
 }
@@ -1716,6 +1871,75 @@ source_id: Id
  */
 export interface SourceDisableResult {
 source: Source
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourcePreviewParams".
+ */
+export interface SourcePreviewParams {
+expression: CronExpression
+timezone?: Timezone
+count?: PreviewCount
+after?: TimeMs
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourcePreviewResult".
+ */
+export interface SourcePreviewResult {
+expression: string
+timezone: string
+/**
+ * Left out where the expression has no words for it.
+ */
+in_words?: string
+ticks: PreviewedTick[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceTicksParams".
+ */
+export interface SourceTicksParams {
+source_id: Id
+outcome?: TickOutcome
+since?: TimeMs
+until?: TimeMs
+limit?: Limit
+cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceTicksResult".
+ */
+export interface SourceTicksResult {
+ticks: Tick[]
+next_cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceFireParams".
+ */
+export interface SourceFireParams {
+source_id: Id
+payload?: FirePayload
+subject?: FireSubject
+idempotency_key?: FireKey
+}
+/**
+ * Joined into the source's own payload, field by field.
+ */
+export interface FirePayload {
+[k: string]: unknown
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceFireResult".
+ */
+export interface SourceFireResult {
+event_id: Uuid
+duplicate: boolean
+matched_triggers: Id[]
+runs: Uuid[]
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2769,6 +2993,9 @@ export interface Methods {
   'source.delete': { params: SourceDeleteParams; result: SourceDeleteResult }
   'source.enable': { params: SourceEnableParams; result: SourceEnableResult }
   'source.disable': { params: SourceDisableParams; result: SourceDisableResult }
+  'source.preview': { params: SourcePreviewParams; result: SourcePreviewResult }
+  'source.ticks': { params: SourceTicksParams; result: SourceTicksResult }
+  'source.fire': { params: SourceFireParams; result: SourceFireResult }
   'trigger.put': { params: TriggerPutParams; result: TriggerPutResult }
   'trigger.get': { params: TriggerGetParams; result: TriggerGetResult }
   'trigger.list': { params: TriggerListParams; result: TriggerListResult }
@@ -2822,4 +3049,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -4,6 +4,7 @@ import type { Endpoint } from '../contract/types.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../delivery/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
+import type { Clock } from '../intake/clock.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
 import { liveBot, type Context } from '../intake/rpc-methods/context.ts'
@@ -67,6 +68,7 @@ export function faces(
   parts: Parts,
   { dispatcher, workers, fleet, runs }: DeliveryParts,
   acceptor: Acceptor,
+  clock: Clock,
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
@@ -97,6 +99,8 @@ export function faces(
     runs,
     fleet,
     subscriptions,
+    clock,
+    sourcesChanged: ids => clock.changed(ids),
     backtest: (...args) => backtests.run(...args),
     workers,
     now,

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
-import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
+import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
 import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { Registry } from './registry.ts'
@@ -27,6 +27,8 @@ export interface Incoming {
   signed_body: boolean
   log_redelivery_only: boolean
   causation: Causation | null
+  /** given: what it is the only event of */
+  once?: Once
 }
 
 export interface Accepted {

@@ -85,6 +85,46 @@ export interface NewEvent {
   log_redelivery_only: boolean
   decisions: Decision[]
   runs: NewRun[]
+  /** given: what it is the only event of */
+  once?: Once
+}
+
+/** What an event may be the only one of, noted in its own transaction: of the same the second is a duplicate. */
+export interface Once {
+  /** the instant of a schedule */
+  scheduled_at: number
+  caught_up: boolean
+}
+
+/** Instants of a schedule in a row that make no event. */
+export interface SkippedTicks {
+  source_id: string
+  scheduled_at: number
+  last_scheduled_at: number
+  count: number
+  reason: string
+  at: number
+}
+
+/** What became of an instant of a schedule. */
+export interface TickRow {
+  scheduled_at: number
+  outcome: 'fired' | 'caught_up' | 'skipped'
+  at: number
+  event_id: string | null
+  last_scheduled_at: number | null
+  count: number | null
+  reason: string | null
+}
+
+/** A source as it was left. */
+export interface SourceState {
+  source_id: string
+  /** when it was last enabled, or its configuration changed */
+  since: number
+  /** the last instant of its schedule that was decided; null: there was none */
+  last_tick_at: number | null
+  state: Record<string, unknown> | null
 }
 
 export interface StoredEvent {

@@ -13,10 +13,13 @@ import type {
   NewRun,
   QueueCount,
   RunStats,
+  SkippedTicks,
+  SourceState,
   Stamp,
   StoredEvent,
   StoredRun,
   StuckOrder,
+  TickRow,
   WorkerLease,
 } from './records.ts'
 
@@ -93,6 +96,16 @@ export interface RunPage {
   dead?: boolean
   limit: number
   after: number | null
+}
+
+export interface TickPage {
+  source_id: string
+  outcome?: TickRow['outcome']
+  since?: number
+  until?: number
+  /** scheduled_at of the last of the page before */
+  before: number | null
+  limit: number
 }
 
 export interface ClaimRequest {
@@ -244,6 +257,7 @@ export interface StartAnswer {
   /** why dispatching is paused; null: it is not */
   paused: string | null
   bot_status: BotStatus[]
+  source_states: SourceState[]
   next_due_at: number | null
   /** lifecycle events wait to be routed */
   unrouted: boolean
@@ -265,6 +279,10 @@ export interface Store {
   /** Writes all changes or none. */
   write(changes: DefinitionChange[]): Promise<WriteOutcome>
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]>
+  /** Notes ticks that make no event. */
+  skipTicks(skipped: SkippedTicks[]): Promise<void>
+  /** What became of the instants of a schedule, newest first. */
+  ticks(page: TickPage): Promise<TickRow[]>
   claim(request: ClaimRequest): Promise<ClaimAnswer>
   move(moves: RunMove[]): Promise<MoveOutcome[]>
   /** The ids of the runs that were written; null, and nothing written, where more would be open than may be. */

@@ -408,4 +408,41 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     expect(await store.event(events[1]!.id)).not.toBeNull()
     expect(await accept(newEvent({ delivery_key: 'k', received_at: t0 + 20_000 }))).toMatchObject([{ kind: 'accepted' }])
   })
+
+  test('an instant of a schedule has one event, whatever comes twice, and a skipped one may still have it', async () => {
+    const source = (enabled: boolean, at: number) => ({
+      noun: 'source' as const,
+      id: 'clock',
+      definition: { id: 'clock', source_type: 'cron' as const, enabled, config: { expression: '* * * * *' } },
+      at,
+    })
+    await store.write([source(true, t0)])
+    const tick = (scheduled_at: number) => newEvent({ source_id: 'clock', once: { scheduled_at, caught_up: false }, received_at: scheduled_at + 7 })
+    const first = tick(t0 + 1000)
+    expect(await accept(first)).toMatchObject([{ kind: 'accepted' }])
+    const twice = tick(t0 + 2000)
+    expect(await accept(tick(t0 + 1000), twice, tick(t0 + 2000))).toMatchObject([
+      { kind: 'duplicate', event_id: first.id },
+      { kind: 'accepted' },
+      { kind: 'duplicate', event_id: twice.id },
+    ])
+    const skip = { source_id: 'clock', scheduled_at: t0 + 3000, last_scheduled_at: t0 + 5000, count: 3, reason: 'missed', at: t0 + 9000 }
+    await store.skipTicks([skip, { ...skip, scheduled_at: t0 + 2000 }])
+    const page = { source_id: 'clock', before: null, limit: 10 }
+    expect((await store.ticks(page)).map(row => [row.scheduled_at - t0, row.outcome, row.event_id, row.count])).toEqual([
+      [3000, 'skipped', null, 3],
+      [2000, 'fired', twice.id, null],
+      [1000, 'fired', first.id, null],
+    ])
+    expect(await accept(tick(t0 + 3000))).toMatchObject([{ kind: 'accepted' }])
+    expect(await store.ticks({ ...page, outcome: 'skipped' })).toEqual([])
+    expect(await store.ticks({ ...page, since: t0 + 2000, until: t0 + 3000, limit: 1 })).toMatchObject([{ scheduled_at: t0 + 2000 }])
+    await store.skipTicks([{ ...skip, scheduled_at: t0 + 6000, last_scheduled_at: t0 + 8000 }])
+    await store.write([source(true, t0 + 10_000)])
+    expect((await reopen()).source_states).toEqual([{ source_id: 'clock', since: t0, last_tick_at: t0 + 8000, state: null }])
+    await store.write([source(false, t0 + 20_000)])
+    expect((await reopen()).source_states).toMatchObject([{ since: t0 + 20_000 }])
+    for (let more = true; more;) more = (await store.retain({ now: t0 + 99_000, event_ms: 1000, dead_ms: 8000, dedupe_ms: 1000, slice: 2 })).more
+    expect(await store.ticks(page)).toMatchObject([{ scheduled_at: t0 + 6000 }])
+  })
 }

@@ -1,11 +1,11 @@
 // kill -9 in the middle of storms: no accepted event is lost, no run is forgotten, every attempt is made under its run's
 // id, and without kills there is not one duplicate. The books are kept by processes that import nothing of ours.
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
+import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 /** SIGNALBOX_KILLS=1000 for as many as there is time for. */
@@ -35,19 +35,6 @@ function lines<T>(path: string): T[] {
     .split('\n')
     .filter(line => line !== '')
     .map(line => JSON.parse(line) as T)
-}
-
-function child(command: string[], env: Record<string, string> = {}): ChildProcess {
-  const started = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'], env: { PATH: process.env.PATH, ...env } })
-  onTestFinished(() => void started.kill('SIGKILL'))
-  return started
-}
-
-function firstLine(of: ChildProcess): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  createInterface(of.stdout!).once('line', resolve)
-  of.once('exit', code => reject(new Error(`it ended with ${code} before it said a word`)))
-  return promise
 }
 
 interface Storm {

@@ -1,11 +1,11 @@
 // Workers that are killed, stopped for longer than their leases, and started again, and a router that is killed under
 // them: every run is done, and taken from one worker only. The books are kept by processes that import nothing of ours.
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { SignalboxClient, type Run } from '../../src/client/client.ts'
+import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 const faults = Number(process.env.SIGNALBOX_KILLS ?? 24)
@@ -18,16 +18,6 @@ interface Entry {
   completed?: string
   lost?: string
   code?: number
-}
-
-function child(command: string[], env: Record<string, string> = {}): ChildProcess {
-  const started = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: process.env.PATH, ...env } })
-  onTestFinished(() => void started.kill('SIGKILL'))
-  return started
-}
-
-function firstLine(of: ChildProcess): Promise<string> {
-  return new Promise(resolve => createInterface(of.stdout!).once('line', resolve))
 }
 
 /** What the books say against what the router says. */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
 import { Reading } from '../../src/store/sqlite/read.ts'
 import { definitionTables } from '../../src/store/sqlite/definitions.ts'
+import { sourceTables } from '../../src/store/sqlite/sources.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
 import type { PackedEvent, WriteOp } from '../../src/store/sqlite/protocol.ts'
 import type { AcceptOutcome, LifecycleEvents, StartAnswer, Store } from '../../src/store/store.ts'
@@ -46,13 +47,15 @@ export class LocalStore implements Store {
   readonly #work: Work
   readonly #reading: Reading
   readonly #definitions: ReturnType<typeof definitionTables>
+  readonly #sources: ReturnType<typeof sourceTables>
   #alive = true
 
   constructor(options: LocalStoreOptions) {
     this.#options = options
     this.#work = new Work(options.db, options.lifecycle)
     this.#reading = new Reading(options.db)
-    this.#definitions = definitionTables(options.db)
+    this.#sources = sourceTables(options.db)
+    this.#definitions = definitionTables(options.db, this.#sources)
   }
 
   /** Nothing is done or answered any more. */
@@ -130,6 +133,8 @@ export class LocalStore implements Store {
   ping = async (): Promise<void> => {
     await this.#write({ op: 'ping' })
   }
+  skipTicks: Store['skipTicks'] = skipped => this.#write({ op: 'skip_ticks', skipped })
+  ticks: Store['ticks'] = page => this.#read(() => this.#sources.ticks(page))
   event: Store['event'] = id => this.#read(() => this.#reading.event(id))
   events: Store['events'] = page => this.#read(() => this.#reading.events(page))
   run: Store['run'] = id => this.#read(() => this.#reading.run(id))

@@ -11,6 +11,7 @@ import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
+import { scheduleMethods } from './schedule.ts'
 import { sourceMethods } from './source.ts'
 import { statsMethods } from './stats.ts'
 import { subscribeMethods } from './subscribe.ts'
@@ -26,6 +27,7 @@ export function allMethods(context: Context): Handlers {
     ...subscribeMethods(context),
     ...replayMethods(context),
     ...sourceMethods(context),
+    ...scheduleMethods(context),
     ...triggerMethods(context),
     ...triggerTestMethods(context),
     ...backtestMethods(context),

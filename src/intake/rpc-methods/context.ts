@@ -18,6 +18,7 @@ import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
+import type { Clock } from '../clock.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import { chosenBot, type DefinitionChange, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
 
@@ -90,12 +91,15 @@ export interface Context {
   workers: Workers
   fleet: FleetControl
   subscriptions: Subscriptions
+  clock: Pick<Clock, 'nextAt'>
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint, at: string) => void
   /** A bot was written: what waited for it may go. */
   botChanged: (bot_id: string) => void
   botDeleted: (bot_id: string) => void
+  /** Sources were written or deleted. */
+  sourcesChanged: (source_ids: string[]) => void
   /** Queues were written: runs of theirs may go. */
   queuesChanged: () => void
   /** Stops all dispatching, or lets it go on (null). */
@@ -114,7 +118,7 @@ export function assertFits({ registry }: Pick<Context, 'registry'>, changes: Def
 
 /** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
 export async function writeDefinitions(context: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
-  const { store, registry, botChanged, botDeleted, queuesChanged } = context
+  const { store, registry, botChanged, botDeleted, queuesChanged, sourcesChanged } = context
   assertFits(context, changes)
   const outcome = await store.write(changes)
   switch (outcome.kind) {
@@ -136,6 +140,8 @@ export async function writeDefinitions(context: Context, changes: DefinitionChan
       registry.apply(changes, outcome.objects)
       for (const { noun, id, definition } of changes) if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
       if (changes.some(change => change.noun === 'queue')) queuesChanged()
+      const sources = changes.filter(change => change.noun === 'source')
+      if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))
       return outcome.objects
   }
 }

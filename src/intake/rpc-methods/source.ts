@@ -1,10 +1,11 @@
 // source.*
-import type { Source, SourceInput } from '../../contract/types.ts'
+import type { CronConfig, Source, SourceInput, WebhookConfig } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { routerSource } from '../../store/store.ts'
 import { completeSource } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
+import { assertComes } from './schedule.ts'
 import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
 
 type Stats = Map<string, { events: number; last_event_at: number }>
@@ -13,19 +14,21 @@ async function stats({ store }: Context): Promise<Stats> {
   return new Map((await store.sourceStats()).map(row => [row.source_id, row]))
 }
 
-/** A source with its counts and where its deliveries go. */
-export function shownSource(source: Source, counted: Stats): Source {
+/** A source with its counts, when it is due, and where its deliveries go. */
+export function shownSource({ clock }: Pick<Context, 'clock'>, source: Source, counted: Stats): Source {
   const row = counted.get(source.id)
+  const next_at = clock.nextAt(source.id)
   return {
     ...source,
     event_count: row?.events ?? 0,
     ...(row === undefined ? {} : { last_event_at: row.last_event_at }),
+    ...(next_at === undefined ? {} : { next_at }),
     ...(source.source_type === 'webhook' ? { webhook_path: `/webhook/${source.id}` } : {}),
   }
 }
 
 /** Throws Fault invalid_params for what the schema cannot say. */
-export function assertSource(input: SourceInput, present: Source | undefined): void {
+export function assertSource(input: SourceInput, present: Source | undefined, now: number): void {
   if (input.id === routerSource)
     throw new Fault('invalid_params', `source.id ${routerSource} is that of the router’s own events; take another`, { data: { path: 'source.id' } })
   if (present !== undefined && present.source_type !== input.source_type) {
@@ -34,8 +37,17 @@ export function assertSource(input: SourceInput, present: Source | undefined): v
       `source ${input.id} is of type ${present.source_type}, which does not change to ${input.source_type}; delete it first, or use another id`,
     )
   }
-  if (input.source_type !== 'webhook') return
-  const { provider, secrets } = input.config
+  if (input.source_type === 'cron') assertCron(input.config, now)
+  if (input.source_type === 'webhook') assertWebhook(input.config)
+}
+
+function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: CronConfig, now: number): void {
+  assertComes(expression, timezone, Math.max(now, start_at - 1), 'source.config.')
+  if (end_at !== undefined && end_at <= start_at)
+    throw new Fault('invalid_params', `source.config.end_at is ${end_at}, not after start_at, which is ${start_at}`, { data: { path: 'source.config.end_at' } })
+}
+
+function assertWebhook({ provider, secrets }: WebhookConfig): void {
   if (providers[provider].needs_secret && secrets === undefined) {
     throw new Fault(
       'invalid_params',
@@ -56,7 +68,9 @@ function inputOf({ id, source_type, description, enabled, config }: Source): Sou
   return { id, source_type, description, enabled, config } as unknown as SourceInput
 }
 
-export function sourceMethods(context: Context): Pick<Handlers, `source.${string}` & keyof Handlers> {
+export function sourceMethods(
+  context: Context,
+): Pick<Handlers, 'source.put' | 'source.get' | 'source.list' | 'source.delete' | 'source.enable' | 'source.disable'> {
   const { registry, now } = context
 
   function found(id: string): Source {
@@ -66,7 +80,7 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
   }
 
   async function shown(id: string): Promise<{ source: Source }> {
-    return { source: shownSource(found(id), await stats(context)) }
+    return { source: shownSource(context, found(id), await stats(context)) }
   }
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ source: Source }> {
@@ -79,16 +93,16 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
 
   return {
     async 'source.put'({ source, version }) {
-      assertSource(source, registry.sources.get(source.id))
+      assertSource(source, registry.sources.get(source.id), now())
       const [stamp] = await writeDefinitions(context, [{ noun: 'source', id: source.id, definition: source, version, at: now() }])
-      return { source: shownSource(completeSource(source, stamp!), await stats(context)) }
+      return { source: shownSource(context, completeSource(source, stamp!), await stats(context)) }
     },
     'source.get': ({ source_id }) => shown(source_id),
     async 'source.list'({ source_type, limit, cursor }) {
       const counted = await stats(context)
       const all = [...registry.sources.values()].filter(source => source_type === undefined || source.source_type === source_type)
       const { page, next_cursor } = pageById(all, limit, cursor)
-      return { sources: page.map(source => shownSource(source, counted)), next_cursor }
+      return { sources: page.map(source => shownSource(context, source, counted)), next_cursor }
     },
     async 'source.delete'({ source_id, version }) {
       const source = found(source_id)
@@ -98,7 +112,7 @@ export function sourceMethods(context: Context): Pick<Handlers, `source.${string
           'conflict',
           `${users.length} triggers listen to source ${source_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the source`,
         )
-      const last = shownSource(source, await stats(context))
+      const last = shownSource(context, source, await stats(context))
       await writeDefinitions(context, [{ noun: 'source', id: source_id, definition: null, version: version ?? source.version, at: now() }])
       return { source: last }
     },

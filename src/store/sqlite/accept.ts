@@ -7,6 +7,7 @@ import type { EventLog } from './event-log.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
 import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
+import type { Sources } from './sources.ts'
 
 interface First {
   seq: number
@@ -85,10 +86,12 @@ export class Accepting {
   readonly #bodies: HashIndex
   readonly #admission: Admission
   readonly #log: EventLog
+  readonly #sources: Sources
   #open = 0
 
-  constructor(db: Db, log: EventLog, admission: Admission) {
+  constructor(db: Db, log: EventLog, admission: Admission, sources: Sources) {
     this.#log = log
+    this.#sources = sources
     this.#sql = statements(db)
     this.#admission = admission
     this.#deliveries = new HashIndex(db, 'delivery_index', 'delivery_hash')
@@ -172,6 +175,8 @@ export class Accepting {
       const first = this.#knownDelivery(delivery, event, limits)
       if (first !== undefined) return this.#duplicate(first, event)
     }
+    const only = event.once === undefined ? undefined : this.#sources.first(event.source_id, event.once)
+    if (only !== undefined) return { kind: 'duplicate', event_id: only, matched_triggers: [], run_ids: [] }
     if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
     const received_at = this.#log.received(event.received_at)
     const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
@@ -198,6 +203,7 @@ export class Accepting {
       body_sha256: sha256,
       body: Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
     })
+    if (event.once !== undefined) this.#sources.keep({ ...event, received_at }, event.once)
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)
     for (const decision of given) this.#sql.insertDecision.run(decision.trigger_id, seq)

@@ -3,6 +3,7 @@ import type { Statement } from 'better-sqlite3'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../contract/types.ts'
 import type { DefinitionChange, Definitions, Noun, Stamp, WriteOutcome } from '../store.ts'
 import type { Db } from './open.ts'
+import type { Sources } from './sources.ts'
 
 interface Row extends Stamp {
   id: string
@@ -11,7 +12,7 @@ interface Row extends Stamp {
 
 interface NounStatements {
   all: Statement<[], Row>
-  one: Statement<[string], Stamp>
+  one: Statement<[string], Stamp & { definition: string }>
   put: Statement
   remove: Statement
 }
@@ -30,13 +31,18 @@ export interface DefinitionTables {
   triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput }[]
 }
 
-export function definitionTables(db: Db): DefinitionTables {
+/** What a source does, apart from what it is called: as long as that stays, what it is owed stays. */
+function working({ enabled = true, config = {} }: SourceInput): string {
+  return JSON.stringify([enabled, config])
+}
+
+export function definitionTables(db: Db, sources: Sources): DefinitionTables {
   const perNoun = Object.fromEntries(
     nouns.map(noun => [
       noun,
       {
         all: db.prepare<[], Row>(`SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`),
-        one: db.prepare<[string], Stamp>(`SELECT version, created_at, updated_at FROM "${noun}" WHERE id = ?`),
+        one: db.prepare<[string], Stamp & { definition: string }>(`SELECT version, definition, created_at, updated_at FROM "${noun}" WHERE id = ?`),
         put: db.prepare(
           `INSERT INTO "${noun}" (id, version, definition, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (id) DO UPDATE SET version = excluded.version, definition = excluded.definition, updated_at = excluded.updated_at`,
@@ -57,12 +63,16 @@ export function definitionTables(db: Db): DefinitionTables {
     queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
   }
 
-  function put(change: DefinitionChange, present: Stamp | undefined): Stamp {
+  function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
     // A trigger that was deleted and comes again goes on counting: a version never means two things.
     const before = present?.version ?? (change.noun === 'trigger' ? (lastVersion.get(change.id) ?? 0) : 0)
     const stamp = { version: before + 1, created_at: present?.created_at ?? change.at, updated_at: change.at }
     const text = JSON.stringify(change.definition)
     perNoun[change.noun].put.run(change.id, stamp.version, text, stamp.created_at, stamp.updated_at)
+    if (change.noun === 'source') {
+      const before = present === undefined ? undefined : working(JSON.parse(present.definition) as SourceInput)
+      sources.written(change.id, before !== working(change.definition as SourceInput), change.at)
+    }
     if (change.noun === 'trigger') putVersion.run(change.id, stamp.version, text, change.at)
     return stamp
   }
@@ -86,7 +96,8 @@ export function definitionTables(db: Db): DefinitionTables {
         if (change.definition !== null) return put(change, present)
         perNoun[change.noun].remove.run(change.id)
         if (change.noun === 'bot') forgetStatus.run(change.id)
-        return present ?? null
+        if (change.noun === 'source') sources.deleted(change.id)
+        return present === undefined ? null : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }
       })
       return { kind: 'written', objects }
     },

@@ -1,18 +1,22 @@
 // The reading thread: one read-only connection, one question at a time.
 import { parentPort, workerData } from 'node:worker_threads'
 import { definitionTables } from './definitions.ts'
+import type { TickPage } from '../store.ts'
 import { openReader } from './open.ts'
 import type { ReadAnswer, ReadRequest, WorkerStart } from './protocol.ts'
 import { Reading } from './read.ts'
+import { sourceTables } from './sources.ts'
 
 const port = parentPort!
 const db = openReader((workerData as WorkerStart).stateDir)
-const definitions = definitionTables(db)
+const sources = sourceTables(db)
+const definitions = definitionTables(db, sources)
 const reading = new Reading(db)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
   if (method === 'triggerVersions') return definitions.triggerVersions(...(args as [string, number | null, number]))
+  if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)
 }
 

@@ -13,6 +13,7 @@ import type {
   LifecycleEvents,
   MoveOutcome,
   NewEvent,
+  SkippedTicks,
   StartAnswer,
   Store,
   StoreFacts,
@@ -220,6 +221,8 @@ export class SqliteStore implements Store {
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
   stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
   passes = (...args: Parameters<Store['passes']>): ReturnType<Store['passes']> => this.#read('passes', ...args)
+  skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
+  ticks = (...args: Parameters<Store['ticks']>): ReturnType<Store['ticks']> => this.#read('ticks', ...args)
   counts = (): ReturnType<Store['counts']> => this.#read('counts')
   /** The settings are those of the writing connection: they decide what a commit is worth. */
   facts = async (): ReturnType<Store['facts']> => ({ ...(await this.#read<StoreFacts>('facts')), ...(await this.#call<Partial<StoreFacts>>({ op: 'ping' })) })

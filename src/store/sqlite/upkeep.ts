@@ -92,6 +92,11 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
   const forgetDelivery = db.prepare('DELETE FROM delivery_index WHERE hash = ? AND event_seq = ?')
   const forgetBody = db.prepare('DELETE FROM body_index WHERE hash = ? AND event_seq = ?')
   const deleteEvent = db.prepare('DELETE FROM event WHERE seq = ?')
+  // The last of each schedule says where it goes on.
+  const deleteTicks = db.prepare(
+    `DELETE FROM tick WHERE (source_id, scheduled_at) IN
+       (SELECT source_id, scheduled_at FROM tick AS old WHERE at < ? AND scheduled_at < (SELECT max(scheduled_at) FROM tick WHERE source_id = old.source_id) ORDER BY at LIMIT ?)`,
+  )
 
   function deleteRunTrail(runSeq: number): void {
     deleteHistory.run(runSeq)
@@ -130,7 +135,8 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
       }
       const more = rows.length === limits.slice
       setMeta.run('retention_passed_seq', more ? rows.at(-1)!.seq : 0)
-      return { events, more: more || dead.length === limits.slice }
+      const ticks = deleteTicks.run(limits.now - limits.event_ms, limits.slice).changes
+      return { events, more: more || dead.length === limits.slice || ticks === limits.slice }
     },
   }
 }

@@ -14,6 +14,7 @@ import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
 import { Soon } from './soon.ts'
+import { sourceTables, type Sources } from './sources.ts'
 import { standing, type Standing } from './standing.ts'
 import { retaining, type Retaining } from './upkeep.ts'
 
@@ -33,6 +34,7 @@ export class Work {
   readonly #claiming: Claiming
   readonly #standing: Standing
   readonly #definitions: DefinitionTables
+  readonly #sources: Sources
   readonly #retaining: Retaining
   readonly #ping
   readonly #waiting
@@ -46,10 +48,11 @@ export class Work {
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
     this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history, this.#soon)
     const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
-    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts))
+    this.#sources = sourceTables(db)
+    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources)
     this.#claiming = claiming(db, parts)
     this.#standing = standing(db)
-    this.#definitions = definitionTables(db)
+    this.#definitions = definitionTables(db, this.#sources)
     this.#retaining = retaining(db, this.#lanes)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
@@ -86,6 +89,8 @@ export class Work {
       case 'retain':
         this.#lanes.rings.prune(operation.limits.now, operation.limits.slice)
         return this.#retaining.retain(operation.limits)
+      case 'skip_ticks':
+        return this.#sources.skip(operation.skipped)
       case 'set_paused':
         return this.#setPaused(...operation.args)
       case 'set_bot_status':
@@ -162,6 +167,7 @@ export class Work {
       waiting_bots: this.#waiting.all(),
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
+      source_states: this.#sources.states(),
       next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0 },

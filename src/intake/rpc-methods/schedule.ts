@@ -1,0 +1,98 @@
+// source.preview, source.ticks and source.fire: schedules, and events by hand.
+import type { CronConfig, ManualConfig, Source, SourceFireParams, Tick } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import type { Incoming } from '../../routing/accept.ts'
+import { Payload } from '../../routing/payload.ts'
+import type { TickRow } from '../../store/store.ts'
+import { tickEvent } from '../clock.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { inWords, previewed } from '../preview.ts'
+import { assertSchedule, nextTick, ScheduleError } from '../schedule.ts'
+import { decodeSeq, defaultLimit, encodeCursor, notFound, type Context } from './context.ts'
+
+const defaultCount = 5
+
+/** Throws Fault invalid_params for an expression or a zone that cannot be used, and for one that never comes. */
+export function assertComes(expression: string, timezone: string, after: number, at: string): void {
+  const refuse = (message: string): never => {
+    const path = message.startsWith('timezone') ? `${at}timezone` : `${at}expression`
+    throw new Fault('invalid_params', `${at}${message}`, { data: { path } })
+  }
+  try {
+    assertSchedule(expression, timezone)
+  } catch (error) {
+    if (error instanceof ScheduleError) refuse(error.message)
+    throw error
+  }
+  if (nextTick(expression, timezone, after) === null) refuse(`expression names no instant after ${new Date(after).toISOString()}`)
+}
+
+function shownTick({ scheduled_at, outcome, at, event_id, count, last_scheduled_at, reason }: TickRow): Tick {
+  const skipped = reason === null ? {} : { count: count!, last_scheduled_at: last_scheduled_at!, reason }
+  return { scheduled_at, outcome, at, drift_ms: Math.max(0, at - scheduled_at), ...(event_id === null ? {} : { event_id }), ...skipped }
+}
+
+/** The event that a person makes. */
+function fired({ id, source_type, config }: Source, { payload = {}, subject, idempotency_key }: SourceFireParams, now: number): Incoming {
+  const key = { delivery_key: idempotency_key ?? null }
+  if (source_type === 'cron') {
+    const event = tickEvent(id, config as unknown as CronConfig, { scheduled_at: now, caught_up: false }, false, payload)
+    return { ...event, ...key, subject: subject ?? event.subject }
+  }
+  const template = config as ManualConfig
+  const joined = { ...template.payload, ...payload }
+  return {
+    source_id: id,
+    type: template.type ?? 'manual',
+    subject: subject ?? template.subject ?? null,
+    timestamp: now,
+    headers: {},
+    payload: Payload.of(joined),
+    body: Buffer.from(JSON.stringify(joined)),
+    body_format: 'json',
+    ...key,
+    signed_body: false,
+    log_redelivery_only: false,
+    causation: null,
+  }
+}
+
+export function scheduleMethods(context: Context): Pick<Handlers, 'source.preview' | 'source.ticks' | 'source.fire'> {
+  const { registry, store, now, acceptor } = context
+
+  function found(source_id: string): Source {
+    const source = registry.sources.get(source_id)
+    if (source === undefined) throw notFound('source', source_id, 'source.list')
+    return source
+  }
+
+  return {
+    async 'source.preview'({ expression, timezone = 'UTC', count = defaultCount, after = now() }) {
+      assertComes(expression, timezone, after, '')
+      const in_words = await inWords(expression)
+      return { expression, timezone, ...(in_words === undefined ? {} : { in_words }), ticks: previewed(expression, timezone, after, count) }
+    },
+    async 'source.ticks'({ source_id, outcome, since, until, limit = defaultLimit, cursor }) {
+      const { source_type } = found(source_id)
+      if (source_type !== 'cron')
+        throw new Fault('invalid_params', `source ${source_id} is of type ${source_type}, and only cron has ticks`, { data: { path: 'source_id' } })
+      const selection = { ...(outcome === undefined ? {} : { outcome }), ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) }
+      const rows = await store.ticks({ source_id, ...selection, before: decodeSeq(cursor), limit: limit + 1 })
+      const page = rows.slice(0, limit)
+      return { ticks: page.map(shownTick), ...(rows.length > limit ? { next_cursor: encodeCursor(page.at(-1)!.scheduled_at) } : {}) }
+    },
+    async 'source.fire'(params) {
+      const source = found(params.source_id)
+      const { id, source_type, enabled } = source
+      if (source_type !== 'manual' && source_type !== 'cron') {
+        const instead = source_type === 'webhook' ? 'post to its webhook_path' : 'use event.emit'
+        throw new Fault('invalid_params', `source ${id} is of type ${source_type}; only manual and cron are fired by hand, ${instead}`, {
+          data: { path: 'source_id' },
+        })
+      }
+      if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
+      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne(fired(source, params, now()))
+      return { event_id, duplicate, matched_triggers, runs }
+    },
+  }
+}

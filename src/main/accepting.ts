@@ -1,0 +1,27 @@
+// The one way into the log, and when it is closed.
+import type { DeliveryParts } from '../delivery/delivery.ts'
+import { Fault } from '../errors.ts'
+import { uuidv7Maker } from '../ids.ts'
+import { Acceptor } from '../routing/accept.ts'
+import type { Parts } from './parts.ts'
+
+export function accepting({ store, registry, config, now, disk, log }: Parts, { dispatcher, tools }: DeliveryParts, isClosing: () => boolean): Acceptor {
+  const assertOpen = (): void => {
+    if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
+    const { full, reserve_bytes } = disk.state
+    if (full)
+      throw new Fault('storage_full', `less than ${reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
+  }
+  return new Acceptor({
+    store,
+    registry,
+    limits: config,
+    now,
+    makeId: uuidv7Maker(),
+    onRuns: ids => dispatcher.wake(ids),
+    onCancel: ids => ids.forEach(id => dispatcher.cancel(id)),
+    tools,
+    log: log.event,
+    assertOpen,
+  })
+}
