@@ -5,7 +5,6 @@ import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
 import { compileContract } from './contract/validators.ts'
-import { egressRule, type Egress } from './delivery/egress.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
 import { isOlder, oldestNode } from './machine.ts'
@@ -16,6 +15,8 @@ import { closeIntake, faces, listen } from './main/faces.ts'
 import type { Parts } from './main/parts.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog } from './observe/log.ts'
+import { Commands } from './outbound/commands.ts'
+import { egressRule, type Egress } from './outbound/egress.ts'
 import { makeDirectory, type Environment } from './paths.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
@@ -91,7 +92,21 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   registry.load(opened.definitions)
   const readSecret = secretReader(env, now)
   const backtests = new Backtests(config.state_dir)
-  const parts: Parts = { config, log, now, store, registry, disk, expressions: new ExpressionProcess(), backtests, env, readSecret, egress, contract }
+  const parts: Parts = {
+    config,
+    log,
+    now,
+    store,
+    registry,
+    disk,
+    expressions: new ExpressionProcess(),
+    backtests,
+    env,
+    readSecret,
+    commands: new Commands(),
+    egress,
+    contract,
+  }
   const delivered = delivery(parts)
   let closing = false
   const acceptor = accepting(parts, delivered, () => closing)
@@ -117,7 +132,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     await clock.stop()
     await delivered.stop()
     await lifecycle.stop()
-    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop()])
+    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop(), parts.commands.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})

@@ -6,11 +6,12 @@ import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
 import { permittedTools } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
 import { commandBot } from './bots/command.ts'
-import { Exchanges } from './bots/exchange.ts'
+import type { Commands } from '../outbound/commands.ts'
+import { Exchanges } from '../outbound/exchange.ts'
 import { httpBot } from './bots/http.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Egress } from './egress.ts'
+import type { Egress } from '../outbound/egress.ts'
 import { Fleet, type Tell } from './fleet.ts'
 import { PullDesk } from './pull-desk.ts'
 import { RunController } from './run-control.ts'
@@ -49,6 +50,7 @@ export interface DeliveryParts {
 
 export interface BotKindsOptions {
   config: Config
+  commands: Commands
   egress: Egress
   readSecret: ReadSecret
   env: Record<string, string | undefined>
@@ -57,12 +59,12 @@ export interface BotKindsOptions {
 }
 
 /** The ways to bots of all kinds that the router delivers to. */
-export function botKinds({ config, egress, readSecret, env, render, now }: BotKindsOptions): AttemptOptions['kinds'] {
+export function botKinds({ config, commands, egress, readSecret, env, render, now }: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
     http: httpBot({ exchanges, readSecret, now }),
     unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
-    command: commandBot({ env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
+    command: commandBot({ commands, env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
   }
 }
 

@@ -27,7 +27,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 }
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
-export function delivery({ config, log, now, store, registry, expressions, env, readSecret, egress }: Parts): DeliveryParts {
+export function delivery({ config, log, now, store, registry, expressions, env, readSecret, commands, egress }: Parts): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -53,7 +53,7 @@ export function delivery({ config, log, now, store, registry, expressions, env, 
     store,
     bots: registry.bots,
     queues: registry.queues,
-    kinds: botKinds({ config, egress, readSecret, env, render, now }),
+    kinds: botKinds({ config, commands, egress, readSecret, env, render, now }),
     trigger: triggerVersions(store),
     render,
     view: eventView,

@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import type { Endpoint } from '../contract/types.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
-import { urlRefusal, type Egress } from '../delivery/egress.ts'
+import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
 import type { Clock } from '../intake/clock.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'

@@ -2,7 +2,8 @@
 import type { Backtests } from '../backtest/backtests.ts'
 import type { Config } from '../contract/types.ts'
 import type { compileContract } from '../contract/validators.ts'
-import type { Egress } from '../delivery/egress.ts'
+import type { Commands } from '../outbound/commands.ts'
+import type { Egress } from '../outbound/egress.ts'
 import type { DiskWatch } from '../observe/disk.ts'
 import type { Log } from '../observe/log.ts'
 import type { Environment } from '../paths.ts'
@@ -23,6 +24,7 @@ export interface Parts {
   backtests: Backtests
   env: Environment
   readSecret: ReadSecret
+  commands: Commands
   egress: Egress
   contract: ReturnType<typeof compileContract>
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RunState } from '../../src/contract/types.ts'
 import { breakerState, closedBreaker, recorded } from '../../src/delivery/breaker.ts'
-import { egressRule, urlRefusal } from '../../src/delivery/egress.ts'
+import { egressRule, urlRefusal } from '../../src/outbound/egress.ts'
 import { nextAttemptAt, retryAfterMs, schedule } from '../../src/delivery/retry-schedule.ts'
 import { move, moves, movesFrom, type Move, type MoveName } from '../../src/delivery/run-state.ts'
 

@@ -4,7 +4,7 @@ import type { HttpEndpoint } from '../../contract/types.ts'
 import type { ReadSecret } from '../../secrets.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
 import { retryAfterMs } from '../retry-schedule.ts'
-import type { Exchanges, ExchangeAnswer } from './exchange.ts'
+import type { Exchanges, ExchangeAnswer } from '../../outbound/exchange.ts'
 
 export interface HttpBotOptions {
   exchanges: Exchanges

@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import type { UnixRpcEndpoint } from '../../contract/types.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
-import type { ExchangeAnswer, Exchanges } from './exchange.ts'
+import type { ExchangeAnswer, Exchanges } from '../../outbound/exchange.ts'
 import { exchangeFailure, httpResult } from './http.ts'
 
 /**

@@ -6,7 +6,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { Exchanges, type ExchangeAnswer } from '../../src/delivery/bots/exchange.ts'
+import { Exchanges, type ExchangeAnswer } from '../../src/outbound/exchange.ts'
 import { freshDirectory } from '../support/router.ts'
 
 /** A listener that counts who comes. */

@@ -3,7 +3,7 @@
 import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
 import type { buildConnector, Pool } from 'undici'
-import type { Egress } from '../egress.ts'
+import type { Egress } from './egress.ts'
 
 export interface Exchange {
   origin: string
