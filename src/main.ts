@@ -112,8 +112,8 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const acceptor = accepting(parts, delivered, () => closing)
   const lifecycle = new LifecycleRouter({ store, acceptor, logBug: log.bug })
   store.onUnrouted = () => lifecycle.kick()
-  const clock = clockwork(parts, acceptor)
-  const served = faces(parts, delivered, acceptor, clock, started_at, () => closing)
+  const ownSources = clockwork(parts, acceptor)
+  const served = faces(parts, delivered, acceptor, ownSources, started_at, () => closing)
   const { rpc, webhooks, addresses } = served
   delivered.hold(opened)
   await listen(served, parts)
@@ -121,7 +121,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
   retention.start()
   delivered.start(opened)
-  clock.start(opened.source_states)
+  ownSources.start(opened.source_states)
   if (opened.unrouted) lifecycle.kick()
   const { recovered, open_runs } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
@@ -129,7 +129,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   const stop = async (): Promise<void> => {
     closing = true
     retention.stop()
-    await clock.stop()
+    await ownSources.stop()
     await delivered.stop()
     await lifecycle.stop()
     await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop(), parts.commands.stop()])

@@ -1,9 +1,9 @@
-// signalbox sources preview, ticks and fire: schedules, and events by hand.
+// signalbox sources preview, ticks, fire and forget: schedules, events by hand, and items of polls.
 import type { Command } from 'commander'
 import type { Tick } from '../client/client.ts'
 import { printEmitted } from './emit.ts'
-import { table, time } from './output.ts'
-import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
+import { record, table, time } from './output.ts'
+import { jsonArgument, timeArgument, NoError, wholeNumber, type Session } from './session.ts'
 
 const jumps: Record<string, string> = {
   after_gap: 'the clock leaves out the local time that was meant: right after it',
@@ -19,12 +19,7 @@ export function addSchedules(sources: Command, session: () => Session): void {
     .option('-n, --count <number>', 'how many', wholeNumber, 5)
     .option('--after <time>', 'after then: 2h, 7d, or a date', timeArgument)
     .action(async (expression: string, { timezone, count, after }: { timezone: string; count: number; after?: number }) => {
-      const answer = await session().call('source.preview', {
-        expression,
-        timezone,
-        count,
-        after,
-      })
+      const answer = await session().call('source.preview', { expression, timezone, count, after })
       const { output } = session()
       if (!output.json && answer.in_words !== undefined) output.line(answer.in_words)
       table(
@@ -45,12 +40,7 @@ export function addSchedules(sources: Command, session: () => Session): void {
     .option('--since <time>', 'scheduled since: 2h, 7d, or a date', timeArgument)
     .option('-n, --limit <number>', 'how many at the most', wholeNumber, 20)
     .action(async (source_id: string, { outcome, since, limit }: { outcome?: Tick['outcome']; since?: number; limit: number }) => {
-      const { ticks } = await session().call('source.ticks', {
-        source_id,
-        limit,
-        outcome,
-        since,
-      })
+      const { ticks } = await session().call('source.ticks', { source_id, limit, outcome, since })
       table(
         session().output,
         ticks,
@@ -71,5 +61,14 @@ export function addSchedules(sources: Command, session: () => Session): void {
     .action(async (source_id: string, payload: string | undefined, { subject }: { subject?: string }) => {
       const given = payload === undefined ? {} : { payload: jsonArgument(payload, 'payload') as Record<string, unknown> }
       printEmitted(session().output, await session().call('source.fire', { source_id, subject, ...given }))
+    })
+  sources
+    .command('forget <source> <key>')
+    .description('let an item of a poll come again')
+    .action(async (source_id: string, key: string) => {
+      const { output } = session()
+      const { forgotten } = await session().call('source.forget', { source_id, key })
+      if (!forgotten) throw new NoError(`source ${source_id} knows no item with the key ${key}`)
+      record(output, { source_id, key, forgotten })
     })
 }

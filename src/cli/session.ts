@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
 import type { CallOptions, LoggedEvent, Methods } from '../client/client.ts'
-import { doubledKey } from '../json-text.ts'
+import { doubledKey, exactJson } from '../json-text.ts'
 import type { Output } from './output.ts'
 
 /** A command was given something that it cannot use: exit code 64. */
@@ -77,14 +77,6 @@ export function textArgument(argument: string): string {
   }
 }
 
-/** Parsed JSON whose numbers are written again as they stood: 9007199254740993 stays what it is. */
-function exactJson(text: string): unknown {
-  return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) => {
-    const source = context?.source
-    return typeof value === 'number' && source !== undefined && source !== String(value) ? raw.rawJSON(source) : value
-  })
-}
-
 /** JSON from an argument, @file or standard input. */
 export function jsonArgument(argument: string, what: string): unknown {
   const text = textArgument(argument)
@@ -110,9 +102,6 @@ export function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`a whole number was expected; found ${JSON.stringify(text)}`)
   return Number(text)
 }
-
-/** JSON.rawJSON is there since Node 21, but not in the types. */
-const raw = JSON as unknown as { rawJSON: (text: string) => unknown }
 
 const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 

@@ -5,6 +5,11 @@ import { record, table, time } from './output.ts'
 import { addSchedules } from './schedules.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
 
+function state({ enabled, health }: Source): string {
+  if (!enabled) return 'disabled'
+  return (health?.failures ?? 0) > 0 ? `failing (${health!.failures})` : 'enabled'
+}
+
 export function addSources(program: Command, session: () => Session): void {
   const sources = program.command('sources').description('where events come from')
   const show = (source: Source): void => record(session().output, source)
@@ -22,11 +27,11 @@ export function addSources(program: Command, session: () => Session): void {
         [
           { title: 'SOURCE', value: source => source.id },
           { title: 'TYPE', value: source => `${source.source_type}${typeof source.config.provider === 'string' ? `/${source.config.provider}` : ''}` },
-          { title: 'STATE', value: source => (source.enabled ? 'enabled' : 'disabled'), style: source => (source.enabled ? 'green' : 'yellow') },
+          { title: 'STATE', value: state, style: source => (state(source) === 'enabled' ? 'green' : 'yellow') },
           { title: 'EVENTS', value: source => String(source.event_count ?? 0) },
           { title: 'LAST EVENT', value: source => time(source.last_event_at) },
           { title: 'NEXT', value: source => time(source.next_at) },
-          { title: 'PATH', value: source => source.webhook_path ?? '-' },
+          { title: 'NOTE', value: source => source.webhook_path ?? source.health?.error ?? '' },
         ],
         'there are no sources; write one with: signalbox register file.json',
       )

@@ -122,29 +122,41 @@ export type TimeMs3 = number
  */
 export type TimeMs4 = number
 /**
+ * Type of the events; item unless said.
+ */
+export type EventType2 = string
+/**
+ * Type of the events; unless said above, below or changed.
+ */
+export type EventType3 = string
+/**
  * Milliseconds since the Unix epoch.
  */
 export type TimeMs5 = number
 /**
+ * Milliseconds since the Unix epoch.
+ */
+export type TimeMs6 = number
+/**
  * Type of the events that source.fire makes; manual unless said.
  */
-export type EventType2 = string
+export type EventType4 = string
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "SourceType".
  */
-export type SourceType = ("webhook" | "cron" | "service" | "osis_change" | "manual")
+export type SourceType = ("webhook" | "cron" | "poll" | "watch" | "service" | "osis_change" | "manual")
 /**
  * A source as it is written. Its source_type says which shape.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "SourceInput".
  */
-export type SourceInput = (WebhookSource | CronSource | EmittedSource | ManualSource)
+export type SourceInput = (WebhookSource | CronSource | PollSource | WatchSource | EmittedSource | ManualSource)
 /**
  * Milliseconds since the Unix epoch.
  */
-export type TimeMs6 = number
+export type TimeMs7 = number
 /**
  * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
  */
@@ -202,6 +214,7 @@ export type PreviewCount = number
 export type TickOutcome = ("fired" | "caught_up" | "skipped")
 export type FireSubject = string
 export type FireKey = string
+export type ItemKey = string
 export type TriggerDryRun = boolean
 export type BacktestLimit = number
 export type BacktestSamples = number
@@ -971,6 +984,162 @@ start_at?: TimeMs3
 end_at?: TimeMs4
 }
 /**
+ * A child process, started without a shell under the rules of command bots, whose standard output is read; exit 0 is success.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PolledCommand".
+ */
+export interface PolledCommand {
+argv: string[]
+cwd?: string
+/**
+ * Names of the router's variables that the child may see.
+ */
+env?: string[]
+}
+/**
+ * What is read, from a command or a url, and what in it is an item.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PollConfig".
+ */
+export interface PollConfig {
+command?: PolledCommand
+/**
+ * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
+ */
+url?: string
+bearer?: SecretRef1
+/**
+ * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
+ */
+interval_ms?: number
+/**
+ * How long a command or the answer of a url may take; 15,000 unless said.
+ */
+timeout_ms?: number
+/**
+ * What is read: JSON (the default), lines of text, or a JSON value on each line.
+ */
+format?: ("json" | "lines" | "json_lines")
+/**
+ * Where the list of items stands, as a template: {{ answer.issues }}. All of the answer unless said.
+ */
+items?: string
+/**
+ * What an item is known again by, as a template of plain paths: {{ item.id }}. All of the item unless said.
+ */
+key?: string
+/**
+ * Subject of its event, as a template of plain paths: {{ item.repository }}.
+ */
+subject?: string
+type?: EventType2
+/**
+ * What the first reading finds is known and makes no events.
+ */
+skip_first?: boolean
+/**
+ * Pages of one reading, along Link: rel=next of the same origin, until one has nothing new; 10 unless said.
+ */
+max_pages?: number
+/**
+ * New items of one reading; the others come with the next. 1,000 unless said.
+ */
+max_items?: number
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef1 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * A number that is read from a command or a url. An event tells that it crossed above or below; with neither, that it changed. payload.value is the number, payload.previous the one before. The first reading makes no event.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "WatchConfig".
+ */
+export interface WatchConfig {
+command?: PolledCommand
+/**
+ * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
+ */
+url?: string
+bearer?: SecretRef2
+/**
+ * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
+ */
+interval_ms?: number
+/**
+ * How long a command or the answer of a url may take; 15,000 unless said.
+ */
+timeout_ms?: number
+/**
+ * Where the number stands, as a template: {{ answer.load }}. All of the answer unless said.
+ */
+value?: string
+/**
+ * An event when it was not above this, and is.
+ */
+above?: number
+/**
+ * An event when it was not below this, and is.
+ */
+below?: number
+/**
+ * After an event there is none for so long; what is still so then is told then.
+ */
+cooldown_ms?: number
+subject?: string
+type?: EventType3
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef2 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * How the readings of a poll or a watch go.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceHealth".
+ */
+export interface SourceHealth {
+/**
+ * Readings that failed one after the other.
+ */
+failures: number
+/**
+ * What was wrong with the last one; it may have been read all the same.
+ */
+error?: string
+read_at?: TimeMs5
+/**
+ * What that one held.
+ */
+items?: number
+/**
+ * Of a watch: what was read last.
+ */
+value?: number
+}
+/**
  * What became of an instant that a schedule names, or of several in a row that were skipped.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -979,7 +1148,7 @@ end_at?: TimeMs4
 export interface Tick {
 scheduled_at: TimeMs
 outcome: ("fired" | "caught_up" | "skipped")
-at: TimeMs5
+at: TimeMs6
 /**
  * How much later than it was scheduled.
  */
@@ -1042,6 +1211,32 @@ enabled?: boolean
 config: CronConfig
 }
 /**
+ * Something that is read again and again: one event for each item that is new.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PollSource".
+ */
+export interface PollSource {
+id: Id
+source_type: "poll"
+description?: string
+enabled?: boolean
+config: PollConfig
+}
+/**
+ * A number that is read again and again.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "WatchSource".
+ */
+export interface WatchSource {
+id: Id
+source_type: "watch"
+description?: string
+enabled?: boolean
+config: WatchConfig
+}
+/**
  * A source whose events come through event.emit: a local service, or hero_osis.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1059,7 +1254,7 @@ config?: EmptyConfig
  * via the `definition` "ManualConfig".
  */
 export interface ManualConfig {
-type?: EventType2
+type?: EventType4
 subject?: string
 /**
  * What the events of source.fire carry; its own payload is joined into it.
@@ -1103,7 +1298,8 @@ updated_at: TimeMs
  */
 event_count?: number
 last_event_at?: TimeMs
-next_at?: TimeMs6
+next_at?: TimeMs7
+health?: SourceHealth
 /**
  * Where the intake takes this source's deliveries (webhook sources).
  */
@@ -1602,6 +1798,18 @@ loop_repeats: number
  */
 lifecycle_events: ("outcomes" | "all" | "none")
 /**
+ * The shortest interval of polls and watches; who says less is read that often.
+ */
+poll_min_interval_ms: number
+/**
+ * Largest answer that a poll or a watch reads; a larger one is a failure.
+ */
+poll_max_bytes: number
+/**
+ * Readings at the same time.
+ */
+poll_max_active: number
+/**
  * Tools that no run may use, whatever its trigger and its bot say: shells and the open network unless said. A name stands for itself and for everything that begins with it and a colon or a parenthesis.
  */
 denied_tools: string[]
@@ -1940,6 +2148,24 @@ event_id: Uuid
 duplicate: boolean
 matched_triggers: Id[]
 runs: Uuid[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceForgetParams".
+ */
+export interface SourceForgetParams {
+source_id: Id
+key: ItemKey
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SourceForgetResult".
+ */
+export interface SourceForgetResult {
+/**
+ * false: no item with that key was known.
+ */
+forgotten: boolean
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2996,6 +3222,7 @@ export interface Methods {
   'source.preview': { params: SourcePreviewParams; result: SourcePreviewResult }
   'source.ticks': { params: SourceTicksParams; result: SourceTicksResult }
   'source.fire': { params: SourceFireParams; result: SourceFireResult }
+  'source.forget': { params: SourceForgetParams; result: SourceForgetResult }
   'trigger.put': { params: TriggerPutParams; result: TriggerPutResult }
   'trigger.get': { params: TriggerGetParams; result: TriggerGetResult }
   'trigger.list': { params: TriggerListParams; result: TriggerListResult }
@@ -3049,4 +3276,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -8,8 +8,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { CronConfig, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Accepted, Incoming } from '../routing/accept.ts'
-import { Payload } from '../routing/payload.ts'
-import type { Once, SkippedTicks, SourceState } from '../store/store.ts'
+import type { SkippedTicks, SourceState } from '../store/store.ts'
+import { ownEvent } from './own-event.ts'
 import { decide, following, onTimeMs, schedule, type Decided, type DueTick, type Schedule } from './ticks.ts'
 import { Timetable, type Later } from './timetable.ts'
 
@@ -39,24 +39,23 @@ interface Entry {
 }
 
 /** The event of a tick. */
-export function tickEvent(source_id: string, config: CronConfig, tick: Once, once: boolean, more: object = {}): Incoming {
+export function tickEvent(
+  source_id: string,
+  config: CronConfig,
+  tick: { scheduled_at: number; caught_up: boolean },
+  once: boolean,
+  more: object = {},
+): Incoming {
   const { scheduled_at, caught_up } = tick
   const payload = { ...config.payload, ...more, scheduled_at, ...(caught_up ? { caught_up } : {}) }
-  return {
+  return ownEvent({
     source_id,
     type: config.type ?? 'tick',
     subject: config.subject ?? null,
     timestamp: scheduled_at,
-    headers: {},
-    payload: Payload.of(payload),
-    body: Buffer.from(JSON.stringify(payload)),
-    body_format: 'json',
-    delivery_key: null,
-    signed_body: false,
-    log_redelivery_only: false,
-    causation: null,
-    ...(once ? { once: tick } : {}),
-  }
+    json: JSON.stringify(payload),
+    ...(once ? { once: { kind: 'tick', ...tick } } : {}),
+  })
 }
 
 export class Clock {

@@ -1,7 +1,10 @@
-// The sources that act by themselves.
+// The sources that act by themselves: schedules, polls and watches.
 import { Clock } from '../intake/clock.ts'
+import { Poller } from '../intake/poller.ts'
 import type { Later } from '../intake/timetable.ts'
+import { Exchanges } from '../outbound/exchange.ts'
 import type { Acceptor } from '../routing/accept.ts'
+import type { SourceState } from '../store/store.ts'
 import type { Parts } from './parts.ts'
 
 const later: Later = (delay_ms, work) => {
@@ -9,14 +12,36 @@ const later: Later = (delay_ms, work) => {
   return () => clearTimeout(timer)
 }
 
-export function clockwork({ registry, store, now, log }: Parts, acceptor: Acceptor): Clock {
-  return new Clock({
-    sources: registry.sources,
-    accept: incoming => acceptor.accept(incoming),
-    skipTicks: skipped => store.skipTicks(skipped),
-    now,
-    later,
-    log: log.event,
-    logBug: log.bug,
-  })
+export interface Clockwork {
+  clock: Clock
+  poller: Poller
+  start(states: readonly SourceState[]): void
+  stop(): Promise<void>
+  /** Sources were written or deleted. */
+  changed: (source_ids: string[]) => void
+}
+
+export function clockwork({ registry, store, config, now, log, egress, commands, readSecret, env, expressions }: Parts, acceptor: Acceptor): Clockwork {
+  const { sources } = registry
+  const common = { sources, now, later, accept: acceptor.accept.bind(acceptor), log: log.event, logBug: log.bug }
+  const exchanges = new Exchanges(egress, config.poll_max_bytes + 1)
+  const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now }
+  const clock = new Clock({ ...common, skipTicks: skipped => store.skipTicks(skipped) })
+  const poller = new Poller({ ...common, store, expressions, reading, config })
+  return {
+    clock,
+    poller,
+    start(states) {
+      clock.start(states)
+      poller.start(states)
+    },
+    async stop() {
+      await Promise.all([clock.stop(), poller.stop()])
+      await exchanges.stop()
+    },
+    changed(source_ids) {
+      clock.changed(source_ids)
+      poller.changed(source_ids)
+    },
+  }
 }

@@ -1,36 +1,37 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
 import type { AddressInfo } from 'node:net'
-import type { Endpoint } from '../contract/types.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
-import type { Clock } from '../intake/clock.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
-import { liveBot, type Context } from '../intake/rpc-methods/context.ts'
+import { assertConstant, liveBot, type Context } from '../intake/rpc-methods/context.ts'
 import { RpcServer } from '../intake/rpc-server.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import type { Acceptor } from '../routing/accept.ts'
+import type { Clockwork } from './clockwork.ts'
 import type { Parts } from './parts.ts'
 
 /** How long answers that are on their way may take to leave at the end. */
 const lastAnswersMs = 1000
 
-function endpointCheck(egress: Egress): (endpoint: Endpoint, at: string) => void {
+function urlCheck(egress: Egress): Context['assertUrl'] {
+  return (url, at) => {
+    const refusal = urlRefusal(url, egress)
+    if (refusal !== undefined) throw new Fault('egress_blocked', `${at} ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: at } })
+  }
+}
+
+function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   return (endpoint, at) => {
-    if (endpoint.kind === 'http') {
-      const refusal = urlRefusal(endpoint.url, egress)
-      if (refusal !== undefined) throw new Fault('egress_blocked', `${at}.url ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: `${at}.url` } })
-    }
+    if (endpoint.kind === 'http') urlCheck(egress)(endpoint.url, `${at}.url`)
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
       throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
     }
-    if (endpoint.kind === 'command' && endpoint.argv.some(argument => argument.includes('{{') || argument.includes('\0'))) {
-      throw new Fault('invalid_params', `${at}.argv holds constants only: the event comes on standard input`, { data: { path: `${at}.argv` } })
-    }
+    if (endpoint.kind === 'command') assertConstant(endpoint.argv, `${at}.argv`)
   }
 }
 
@@ -68,7 +69,7 @@ export function faces(
   parts: Parts,
   { dispatcher, workers, fleet, runs }: DeliveryParts,
   acceptor: Acceptor,
-  clock: Clock,
+  { clock, poller, changed }: Clockwork,
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
@@ -100,11 +101,13 @@ export function faces(
     fleet,
     subscriptions,
     clock,
-    sourcesChanged: ids => clock.changed(ids),
+    poller,
+    sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
     workers,
     now,
     assertEndpoint: endpointCheck(egress),
+    assertUrl: urlCheck(egress),
     botChanged: id => dispatcher.forget(id),
     botDeleted: id => fleet.forget(id),
     queuesChanged: () => dispatcher.wake([]),

@@ -1,4 +1,4 @@
-// One HTTP exchange with a bot: pooled connections, addresses checked before and at connecting, no redirects, one limit
+// One HTTP exchange: pooled connections, addresses checked before and at connecting, no redirects, one limit
 // on the whole time and one on what is read.
 import { lookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
@@ -6,11 +6,13 @@ import type { buildConnector, Pool } from 'undici'
 import type { Egress } from './egress.ts'
 
 export interface Exchange {
+  method?: 'GET' | 'POST'
   origin: string
   socket_path?: string
   path: string
   headers: Record<string, string>
-  body: string
+  /** none with GET */
+  body?: string
   timeout_ms: number
   signal: AbortSignal
 }
@@ -119,7 +121,7 @@ export class Exchanges {
   }
 
   /** Never throws. The body of the answer is read up to the limit; the rest is not waited for. */
-  async post(exchange: Exchange): Promise<ExchangeAnswer> {
+  async send(exchange: Exchange): Promise<ExchangeAnswer> {
     const abort = new AbortController()
     let timedOut = false
     const timer = setTimeout(() => {
@@ -130,8 +132,8 @@ export class Exchanges {
     exchange.signal.addEventListener('abort', cancel, { once: true })
     if (exchange.signal.aborted) cancel()
     try {
-      const { path, headers, body } = exchange
-      const answer = await this.#pool(await loaded(), exchange).request({ method: 'POST', path, headers, body, signal: abort.signal })
+      const { method = 'POST', path, headers, body = null } = exchange
+      const answer = await this.#pool(await loaded(), exchange).request({ method, path, headers, body, signal: abort.signal })
       return { kind: 'answered', status: answer.statusCode, headers: answer.headers, ...(await this.#read(answer.body)) }
     } catch (error) {
       if (timedOut) return { kind: 'failed', reason: 'timeout', error: `no complete answer within ${exchange.timeout_ms} ms` }

@@ -13,6 +13,8 @@ export interface SpawnOrder {
   env: Record<string, string>
   input: string
   max_output_bytes: number
+  /** only standard output is kept, from its beginning; else the end of all that was printed */
+  stdout_only?: true
 }
 export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number } | { kind: 'pause' | 'resume'; id: string }
 export interface SpawnerReport {
@@ -23,6 +25,9 @@ export interface SpawnerReport {
   exit: { code: number | null; signal: string | null } | null
   error: { code: string; message: string } | null
   output: string
+  /** with stdout_only: the end of standard error, and whether standard output was longer */
+  stderr?: string
+  truncated?: boolean
 }
 
 /** Children of the child may hold its pipes open; its output is waited for no longer than this after its end. */
@@ -48,7 +53,7 @@ function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
 }
 
 /** The end of everything that was printed, both streams as they came. */
-function tail(child: ChildProcess, maxBytes: number): () => string {
+function tail(child: ChildProcess, maxBytes: number): () => Kept {
   let kept = Buffer.alloc(0)
   const add = (chunk: Buffer): void => {
     kept = Buffer.concat([kept, chunk])
@@ -56,7 +61,27 @@ function tail(child: ChildProcess, maxBytes: number): () => string {
   }
   child.stdout!.on('data', add)
   child.stderr!.on('data', add)
-  return () => kept.toString('utf8')
+  return () => ({ output: kept.toString('utf8') })
+}
+
+interface Kept {
+  output: string
+  stderr?: string
+  truncated?: boolean
+}
+
+const maxStderrBytes = 2048
+
+/** Standard output from its beginning, and the end of standard error. */
+function apart(child: ChildProcess, maxBytes: number): () => Kept {
+  const chunks: Buffer[] = []
+  let [bytes, stderr] = [0, Buffer.alloc(0)]
+  child.stdout!.on('data', (chunk: Buffer) => {
+    if (bytes < maxBytes) chunks.push(chunk)
+    bytes += chunk.length
+  })
+  child.stderr!.on('data', (chunk: Buffer) => (stderr = Buffer.concat([stderr, chunk]).subarray(-maxStderrBytes)))
+  return () => ({ output: Buffer.concat(chunks).subarray(0, maxBytes).toString('utf8'), stderr: stderr.toString('utf8'), truncated: bytes > maxBytes })
 }
 
 /** The wrapper would hide that a program is not there. */
@@ -89,14 +114,14 @@ function start(order: SpawnOrder): void {
   }
   groups.set(order.id, child)
   say({ id: order.id, began: true, exit: null, error: null, output: '' })
-  const output = tail(child, order.max_output_bytes)
+  const kept = (order.stdout_only === true ? apart : tail)(child, order.max_output_bytes)
   child.on('error', () => undefined)
   child.on('exit', (code, signal) => {
     const report = (): void => {
       clearTimeout(timer)
       groups.delete(order.id)
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe!.destroy()
-      say({ id: order.id, exit: { code, signal }, error: null, output: output() })
+      say({ id: order.id, exit: { code, signal }, error: null, ...kept() })
     }
     const timer = setTimeout(report, drainMs)
     child.once('close', report)

@@ -90,10 +90,21 @@ export interface NewEvent {
 }
 
 /** What an event may be the only one of, noted in its own transaction: of the same the second is a duplicate. */
-export interface Once {
+export type Once =
   /** the instant of a schedule */
-  scheduled_at: number
-  caught_up: boolean
+  | { kind: 'tick'; scheduled_at: number; caught_up: boolean }
+  /** an item of a poll */
+  | { kind: 'item'; key: string }
+  /** no duplicate of anything: what its source remembers from now on */
+  | { kind: 'state'; state: Record<string, unknown> }
+
+/** What a reading leaves behind that is no event. */
+export interface SourceNote {
+  source_id: string
+  state: Record<string, unknown>
+  /** items that are there still, or are not to make events */
+  seen: string[]
+  at: number
 }
 
 /** Instants of a schedule in a row that make no event. */

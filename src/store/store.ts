@@ -14,6 +14,7 @@ import type {
   QueueCount,
   RunStats,
   SkippedTicks,
+  SourceNote,
   SourceState,
   Stamp,
   StoredEvent,
@@ -281,6 +282,12 @@ export interface Store {
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]>
   /** Notes ticks that make no event. */
   skipTicks(skipped: SkippedTicks[]): Promise<void>
+  /** Keeps what a source remembers, and the items that its reading held. */
+  noteSource(note: SourceNote): Promise<void>
+  /** Which keys of items are new to a source. */
+  unseen(source_id: string, keys: string[]): Promise<string[]>
+  /** Whether an item was known; it is not any more, and nor is the state of its source. */
+  forgetItem(source_id: string, key: string): Promise<boolean>
   /** What became of the instants of a schedule, newest first. */
   ticks(page: TickPage): Promise<TickRow[]>
   claim(request: ClaimRequest): Promise<ClaimAnswer>

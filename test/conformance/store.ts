@@ -417,7 +417,8 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       at,
     })
     await store.write([source(true, t0)])
-    const tick = (scheduled_at: number) => newEvent({ source_id: 'clock', once: { scheduled_at, caught_up: false }, received_at: scheduled_at + 7 })
+    const tick = (scheduled_at: number) =>
+      newEvent({ source_id: 'clock', once: { kind: 'tick', scheduled_at, caught_up: false }, received_at: scheduled_at + 7 })
     const first = tick(t0 + 1000)
     expect(await accept(first)).toMatchObject([{ kind: 'accepted' }])
     const twice = tick(t0 + 2000)
@@ -444,5 +445,33 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     expect((await reopen()).source_states).toMatchObject([{ since: t0 + 20_000 }])
     for (let more = true; more;) more = (await store.retain({ now: t0 + 99_000, event_ms: 1000, dead_ms: 8000, dedupe_ms: 1000, slice: 2 })).more
     expect(await store.ticks(page)).toMatchObject([{ scheduled_at: t0 + 6000 }])
+  })
+
+  test('an item of a poll is known with its event and not before, and what its source remembers goes with it', async () => {
+    const feed = { noun: 'source' as const, id: 'feed', at: t0 }
+    const definition = { id: 'feed', source_type: 'poll' as const, config: { url: 'http://127.0.0.1/' } }
+    await store.write([{ ...feed, definition }])
+    const item = (key: string) => newEvent({ source_id: 'feed', once: { kind: 'item', key } })
+    const first = item('a')
+    expect(await store.unseen('feed', ['a', 'b'])).toEqual(['a', 'b'])
+    expect(await accept(first, item('a'))).toMatchObject([{ kind: 'accepted' }, { kind: 'duplicate', event_id: first.id }])
+    expect(await store.accept([{ ...item('b'), runs: [newRun(), newRun()] }], { ...limits, max_open_runs: 1 })).toEqual([{ kind: 'backlog' }])
+    expect(await store.unseen('feed', ['a', 'b'])).toEqual(['b'])
+    const state = { begun: true, validators: { etag: 'x' } }
+    await store.noteSource({ source_id: 'feed', state, seen: ['a', 'old'], at: t0 })
+    expect(await accept(item('old'))).toMatchObject([{ kind: 'duplicate', event_id: '' }])
+    expect((await reopen()).source_states).toMatchObject([{ source_id: 'feed', state }])
+    expect(await store.forgetItem('feed', 'a')).toBe(true)
+    expect(await store.forgetItem('feed', 'a')).toBe(false)
+    expect((await reopen()).source_states).toMatchObject([{ state: { begun: true } }])
+    expect(await accept(item('a'), newEvent({ source_id: 'feed', once: { kind: 'state', state: { previous: 7 } } }))).toMatchObject([
+      { kind: 'accepted' },
+      { kind: 'accepted' },
+    ])
+    expect((await reopen()).source_states).toMatchObject([{ state: { previous: 7 } }])
+    await store.write([{ ...feed, definition: null }])
+    await store.noteSource({ source_id: 'feed', state, seen: ['z'], at: t0 })
+    expect((await reopen()).source_states).toEqual([])
+    expect(await store.unseen('feed', ['a', 'z'])).toEqual(['a', 'z'])
   })
 }

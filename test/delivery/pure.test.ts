@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest'
 import type { RunState } from '../../src/contract/types.ts'
 import { breakerState, closedBreaker, recorded } from '../../src/delivery/breaker.ts'
 import { egressRule, urlRefusal } from '../../src/outbound/egress.ts'
-import { nextAttemptAt, retryAfterMs, schedule } from '../../src/delivery/retry-schedule.ts'
+import { nextAttemptAt, schedule } from '../../src/delivery/retry-schedule.ts'
+import { retryAfterMs } from '../../src/outbound/retry-after.ts'
 import { move, moves, movesFrom, type Move, type MoveName } from '../../src/delivery/run-state.ts'
 
 const states: RunState[] = ['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused', 'completed', 'failed', 'timed_out', 'cancelled']

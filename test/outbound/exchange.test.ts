@@ -27,7 +27,7 @@ async function listener(
 
 function post(exchanges: Exchanges, origin: string): Promise<ExchangeAnswer> {
   onTestFinished(() => exchanges.stop())
-  return exchanges.post({ origin, path: '/', headers: {}, body: '{}', timeout_ms: 5000, signal: new AbortController().signal })
+  return exchanges.send({ origin, path: '/', headers: {}, body: '{}', timeout_ms: 5000, signal: new AbortController().signal })
 }
 
 test.each(['http://localhost', 'http://127.0.0.1', 'http://127.1', 'http://[::ffff:127.0.0.1]'])(

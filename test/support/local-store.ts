@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
 import { Reading } from '../../src/store/sqlite/read.ts'
 import { definitionTables } from '../../src/store/sqlite/definitions.ts'
-import { sourceTables } from '../../src/store/sqlite/sources.ts'
+import { Sources } from '../../src/store/sqlite/sources.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
 import type { PackedEvent, WriteOp } from '../../src/store/sqlite/protocol.ts'
 import type { AcceptOutcome, LifecycleEvents, StartAnswer, Store } from '../../src/store/store.ts'
@@ -47,14 +47,14 @@ export class LocalStore implements Store {
   readonly #work: Work
   readonly #reading: Reading
   readonly #definitions: ReturnType<typeof definitionTables>
-  readonly #sources: ReturnType<typeof sourceTables>
+  readonly #sources: Sources
   #alive = true
 
   constructor(options: LocalStoreOptions) {
     this.#options = options
     this.#work = new Work(options.db, options.lifecycle)
     this.#reading = new Reading(options.db)
-    this.#sources = sourceTables(options.db)
+    this.#sources = new Sources(options.db)
     this.#definitions = definitionTables(options.db, this.#sources)
   }
 
@@ -134,6 +134,9 @@ export class LocalStore implements Store {
     await this.#write({ op: 'ping' })
   }
   skipTicks: Store['skipTicks'] = skipped => this.#write({ op: 'skip_ticks', skipped })
+  noteSource: Store['noteSource'] = note => this.#write({ op: 'note_source', note })
+  unseen: Store['unseen'] = (...args) => this.#read(() => this.#sources.unseen(...args))
+  forgetItem: Store['forgetItem'] = (...args) => this.#write({ op: 'forget_item', args })
   ticks: Store['ticks'] = page => this.#read(() => this.#sources.ticks(page))
   event: Store['event'] = id => this.#read(() => this.#reading.event(id))
   events: Store['events'] = page => this.#read(() => this.#reading.events(page))

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import type { HttpEndpoint } from '../../contract/types.ts'
 import type { ReadSecret } from '../../secrets.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
-import { retryAfterMs } from '../retry-schedule.ts'
+import { retryAfterMs } from '../../outbound/retry-after.ts'
 import type { Exchanges, ExchangeAnswer } from '../../outbound/exchange.ts'
 
 export interface HttpBotOptions {
@@ -90,7 +90,7 @@ export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind
       if (!secret.ok) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
       set(secret.value)
     }
-    const answer = await exchanges.post({
+    const answer = await exchanges.send({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       headers,

@@ -104,7 +104,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
     const answer =
       endpoint.framing === 'newline'
         ? await callByLine(endpoint.socket_path, call, delivery, maxResponseBytes)
-        : await exchanges.post({
+        : await exchanges.send({
             origin: 'http://localhost',
             socket_path: endpoint.socket_path,
             path: endpoint.path ?? '/rpc',

@@ -19,6 +19,7 @@ import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
 import type { Clock } from '../clock.ts'
+import type { Poller } from '../poller.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import { chosenBot, type DefinitionChange, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
 
@@ -92,9 +93,12 @@ export interface Context {
   fleet: FleetControl
   subscriptions: Subscriptions
   clock: Pick<Clock, 'nextAt'>
+  poller: Pick<Poller, 'nextAt' | 'health' | 'forget'>
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint, at: string) => void
+  /** Throws Fault egress_blocked. */
+  assertUrl: (url: string, at: string) => void
   /** A bot was written: what waited for it may go. */
   botChanged: (bot_id: string) => void
   botDeleted: (bot_id: string) => void
@@ -109,6 +113,12 @@ export interface Context {
 }
 
 export const defaultLimit = 50
+
+/** Throws Fault invalid_params where arguments of a command are not what they will be at every start. */
+export function assertConstant(argv: readonly string[], at: string): void {
+  if (argv.some(argument => argument.includes('{{') || argument.includes('\0')))
+    throw new Fault('invalid_params', `${at} holds constants only: the event comes on standard input`, { data: { path: at } })
+}
 
 /** Throws Fault invalid_params where the triggers among some changes would be too much for the matcher. */
 export function assertFits({ registry }: Pick<Context, 'registry'>, changes: DefinitionChange[]): void {

@@ -34,7 +34,7 @@ async function registered(
 }
 
 export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
-  const { registry, store, acceptor, now } = context
+  const { registry, store, acceptor } = context
 
   return {
     async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation }, call) {
@@ -61,7 +61,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       return { event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
     },
     async 'event.register'({ source, triggers = [] }, call) {
-      assertSource(source, registry.sources.get(source.id), now())
+      await assertSource(context, source)
       const twice = triggers.find((trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index)
       if (twice !== undefined) throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
       // What says nothing of being enabled stays as it is: registering again at every start must not undo a disable.

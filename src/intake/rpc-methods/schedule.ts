@@ -1,11 +1,11 @@
-// source.preview, source.ticks and source.fire: schedules, and events by hand.
+// source.preview, source.ticks, source.fire and source.forget: schedules, events by hand, and items of polls.
 import type { CronConfig, ManualConfig, Source, SourceFireParams, Tick } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Incoming } from '../../routing/accept.ts'
-import { Payload } from '../../routing/payload.ts'
 import type { TickRow } from '../../store/store.ts'
 import { tickEvent } from '../clock.ts'
 import type { Handlers } from '../jsonrpc.ts'
+import { ownEvent } from '../own-event.ts'
 import { inWords, previewed } from '../preview.ts'
 import { assertSchedule, nextTick, ScheduleError } from '../schedule.ts'
 import { decodeSeq, defaultLimit, encodeCursor, notFound, type Context } from './context.ts'
@@ -40,24 +40,17 @@ function fired({ id, source_type, config }: Source, { payload = {}, subject, ide
     return { ...event, ...key, subject: subject ?? event.subject }
   }
   const template = config as ManualConfig
-  const joined = { ...template.payload, ...payload }
-  return {
+  return ownEvent({
     source_id: id,
     type: template.type ?? 'manual',
     subject: subject ?? template.subject ?? null,
     timestamp: now,
-    headers: {},
-    payload: Payload.of(joined),
-    body: Buffer.from(JSON.stringify(joined)),
-    body_format: 'json',
+    json: JSON.stringify({ ...template.payload, ...payload }),
     ...key,
-    signed_body: false,
-    log_redelivery_only: false,
-    causation: null,
-  }
+  })
 }
 
-export function scheduleMethods(context: Context): Pick<Handlers, 'source.preview' | 'source.ticks' | 'source.fire'> {
+export function scheduleMethods(context: Context): Pick<Handlers, 'source.preview' | 'source.ticks' | 'source.fire' | 'source.forget'> {
   const { registry, store, now, acceptor } = context
 
   function found(source_id: string): Source {
@@ -93,6 +86,12 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
       if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
       const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne(fired(source, params, now()))
       return { event_id, duplicate, matched_triggers, runs }
+    },
+    async 'source.forget'({ source_id, key }) {
+      const { source_type } = found(source_id)
+      if (source_type !== 'poll')
+        throw new Fault('invalid_params', `source ${source_id} is of type ${source_type}, and only poll knows items`, { data: { path: 'source_id' } })
+      return { forgotten: await context.poller.forget(source_id, key) }
     },
   }
 }

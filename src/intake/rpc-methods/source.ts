@@ -1,12 +1,13 @@
 // source.*
-import type { CronConfig, Source, SourceInput, WebhookConfig } from '../../contract/types.ts'
+import type { CronConfig, PollConfig, Source, SourceInput, WatchConfig, WebhookConfig } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { routerSource } from '../../store/store.ts'
+import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { completeSource } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
 import { assertComes } from './schedule.ts'
-import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { assertConstant, notFound, pageById, writeDefinitions, type Context } from './context.ts'
 
 type Stats = Map<string, { events: number; last_event_at: number }>
 
@@ -15,20 +16,23 @@ async function stats({ store }: Context): Promise<Stats> {
 }
 
 /** A source with its counts, when it is due, and where its deliveries go. */
-export function shownSource({ clock }: Pick<Context, 'clock'>, source: Source, counted: Stats): Source {
+export function shownSource({ clock, poller }: Pick<Context, 'clock' | 'poller'>, source: Source, counted: Stats): Source {
   const row = counted.get(source.id)
-  const next_at = clock.nextAt(source.id)
+  const next_at = clock.nextAt(source.id) ?? poller.nextAt(source.id)
+  const health = poller.health(source.id)
   return {
     ...source,
     event_count: row?.events ?? 0,
     ...(row === undefined ? {} : { last_event_at: row.last_event_at }),
     ...(next_at === undefined ? {} : { next_at }),
+    ...(health === undefined ? {} : { health }),
     ...(source.source_type === 'webhook' ? { webhook_path: `/webhook/${source.id}` } : {}),
   }
 }
 
 /** Throws Fault invalid_params for what the schema cannot say. */
-export function assertSource(input: SourceInput, present: Source | undefined, now: number): void {
+export async function assertSource(context: Context, input: SourceInput): Promise<void> {
+  const present = context.registry.sources.get(input.id)
   if (input.id === routerSource)
     throw new Fault('invalid_params', `source.id ${routerSource} is that of the router’s own events; take another`, { data: { path: 'source.id' } })
   if (present !== undefined && present.source_type !== input.source_type) {
@@ -37,7 +41,8 @@ export function assertSource(input: SourceInput, present: Source | undefined, no
       `source ${input.id} is of type ${present.source_type}, which does not change to ${input.source_type}; delete it first, or use another id`,
     )
   }
-  if (input.source_type === 'cron') assertCron(input.config, now)
+  if (input.source_type === 'cron') assertCron(input.config, context.now())
+  if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config)
   if (input.source_type === 'webhook') assertWebhook(input.config)
 }
 
@@ -45,6 +50,30 @@ function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: Cron
   assertComes(expression, timezone, Math.max(now, start_at - 1), 'source.config.')
   if (end_at !== undefined && end_at <= start_at)
     throw new Fault('invalid_params', `source.config.end_at is ${end_at}, not after start_at, which is ${start_at}`, { data: { path: 'source.config.end_at' } })
+}
+
+/** Throws Fault for what cannot be read, and for templates that cannot be used. */
+async function assertReading({ assertUrl, expressions }: Context, source_type: string, config: PollConfig & WatchConfig): Promise<void> {
+  const { command, url, bearer } = config
+  const at = 'source.config'
+  const refuse = (name: string, what: string): never => {
+    throw new Fault('invalid_params', `${at}.${name} ${what}`, { data: { path: `${at}.${name}` } })
+  }
+  if (command === undefined && url === undefined) refuse('url', `or ${at}.command is required: what a ${source_type} reads`)
+  if (command !== undefined && url !== undefined) refuse('url', `and ${at}.command exclude each other`)
+  if (url === undefined && bearer !== undefined) refuse('bearer', 'says nothing without url')
+  if (url !== undefined) assertUrl(url, `${at}.url`)
+  if (command !== undefined) assertConstant(command.argv, `${at}.command.argv`)
+  for (const name of ['key', 'subject'] as const) {
+    const refusal = source_type === 'poll' && config[name] !== undefined ? keyRefusal(config[name]) : undefined
+    if (refusal !== undefined) refuse(name, `cannot be used: ${refusal}`)
+  }
+  try {
+    await checkTemplate({ items: config.items ?? '', value: config.value ?? '' }, at, expressions)
+  } catch (error) {
+    if (error instanceof InputsError) throw new Fault('invalid_params', error.message, { data: { path: error.path } })
+    throw error
+  }
 }
 
 function assertWebhook({ provider, secrets }: WebhookConfig): void {
@@ -93,7 +122,7 @@ export function sourceMethods(
 
   return {
     async 'source.put'({ source, version }) {
-      assertSource(source, registry.sources.get(source.id), now())
+      await assertSource(context, source)
       const [stamp] = await writeDefinitions(context, [{ noun: 'source', id: source.id, definition: source, version, at: now() }])
       return { source: shownSource(context, completeSource(source, stamp!), await stats(context)) }
     },

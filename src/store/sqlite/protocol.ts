@@ -1,5 +1,5 @@
 // What the router's thread and the two database threads say to each other.
-import type { AcceptLimits, BotStatus, LifecycleEvents, NewEvent, RunMove, RetentionLimits, SkippedTicks, StartAnswer } from '../store.ts'
+import type { AcceptLimits, BotStatus, LifecycleEvents, NewEvent, RunMove, RetentionLimits, SkippedTicks, SourceNote, StartAnswer } from '../store.ts'
 import type { Store } from '../store.ts'
 
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
@@ -15,6 +15,8 @@ export type WriteOp =
   | { op: 'route'; args: Parameters<Store['route']> }
   | { op: 'tell'; args: Parameters<Store['tell']> }
   | { op: 'skip_ticks'; skipped: SkippedTicks[] }
+  | { op: 'note_source'; note: SourceNote }
+  | { op: 'forget_item'; args: Parameters<Store['forgetItem']> }
   | { op: 'set_paused'; args: Parameters<Store['setPaused']> }
   | { op: 'set_bot_status'; args: [BotStatus, number] }
   | { op: 'queue_counts' }
@@ -67,6 +69,7 @@ export interface ReadRequest {
     | 'stats'
     | 'passes'
     | 'ticks'
+    | 'unseen'
   args: unknown[]
 }
 

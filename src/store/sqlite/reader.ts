@@ -5,11 +5,11 @@ import type { TickPage } from '../store.ts'
 import { openReader } from './open.ts'
 import type { ReadAnswer, ReadRequest, WorkerStart } from './protocol.ts'
 import { Reading } from './read.ts'
-import { sourceTables } from './sources.ts'
+import { Sources } from './sources.ts'
 
 const port = parentPort!
 const db = openReader((workerData as WorkerStart).stateDir)
-const sources = sourceTables(db)
+const sources = new Sources(db)
 const definitions = definitionTables(db, sources)
 const reading = new Reading(db)
 
@@ -17,6 +17,7 @@ function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
   if (method === 'triggerVersions') return definitions.triggerVersions(...(args as [string, number | null, number]))
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
+  if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))
   return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)
 }
 

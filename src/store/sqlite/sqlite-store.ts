@@ -14,6 +14,7 @@ import type {
   MoveOutcome,
   NewEvent,
   SkippedTicks,
+  SourceNote,
   StartAnswer,
   Store,
   StoreFacts,
@@ -222,6 +223,9 @@ export class SqliteStore implements Store {
   stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
   passes = (...args: Parameters<Store['passes']>): ReturnType<Store['passes']> => this.#read('passes', ...args)
   skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
+  noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
+  unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)
+  forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> => this.#call({ op: 'forget_item', args })
   ticks = (...args: Parameters<Store['ticks']>): ReturnType<Store['ticks']> => this.#read('ticks', ...args)
   counts = (): ReturnType<Store['counts']> => this.#read('counts')
   /** The settings are those of the writing connection: they decide what a commit is worth. */

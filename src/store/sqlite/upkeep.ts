@@ -63,6 +63,22 @@ export interface Retaining {
   retain(limits: RetentionLimits): { events: number; more: boolean }
 }
 
+/** Ticks and items of polls that are old; answers whether there are more. */
+function forgetting(db: Db): (limits: RetentionLimits) => boolean {
+  const deleteItems = db.prepare(
+    'DELETE FROM seen_item WHERE (source_id, key_hash) IN (SELECT source_id, key_hash FROM seen_item WHERE seen_at < ? ORDER BY seen_at LIMIT ?)',
+  )
+  // The last of each schedule says where it goes on.
+  const deleteTicks = db.prepare(
+    `DELETE FROM tick WHERE (source_id, scheduled_at) IN
+       (SELECT source_id, scheduled_at FROM tick AS old WHERE at < ? AND scheduled_at < (SELECT max(scheduled_at) FROM tick WHERE source_id = old.source_id) ORDER BY at LIMIT ?)`,
+  )
+  return ({ now, event_ms, dedupe_ms, slice }) => {
+    const items = deleteItems.run(now - Math.max(event_ms, dedupe_ms), slice).changes
+    return deleteTicks.run(now - event_ms, slice).changes === slice || items === slice
+  }
+}
+
 /** Events go with everything of theirs, oldest first, and never while one of their runs is open or dead in time. */
 export function retaining(db: Db, lanes: Lanes): Retaining {
   const meta = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck()
@@ -92,12 +108,7 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
   const forgetDelivery = db.prepare('DELETE FROM delivery_index WHERE hash = ? AND event_seq = ?')
   const forgetBody = db.prepare('DELETE FROM body_index WHERE hash = ? AND event_seq = ?')
   const deleteEvent = db.prepare('DELETE FROM event WHERE seq = ?')
-  // The last of each schedule says where it goes on.
-  const deleteTicks = db.prepare(
-    `DELETE FROM tick WHERE (source_id, scheduled_at) IN
-       (SELECT source_id, scheduled_at FROM tick AS old WHERE at < ? AND scheduled_at < (SELECT max(scheduled_at) FROM tick WHERE source_id = old.source_id) ORDER BY at LIMIT ?)`,
-  )
-
+  const sources = forgetting(db)
   function deleteRunTrail(runSeq: number): void {
     deleteHistory.run(runSeq)
     deleteAttempts.run(runSeq)
@@ -135,8 +146,8 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
       }
       const more = rows.length === limits.slice
       setMeta.run('retention_passed_seq', more ? rows.at(-1)!.seq : 0)
-      const ticks = deleteTicks.run(limits.now - limits.event_ms, limits.slice).changes
-      return { events, more: more || dead.length === limits.slice || ticks === limits.slice }
+      const forgotten = sources(limits)
+      return { events, more: more || dead.length === limits.slice || forgotten }
     },
   }
 }

@@ -14,7 +14,7 @@ import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
 import { Soon } from './soon.ts'
-import { sourceTables, type Sources } from './sources.ts'
+import { Sources } from './sources.ts'
 import { standing, type Standing } from './standing.ts'
 import { retaining, type Retaining } from './upkeep.ts'
 
@@ -48,7 +48,7 @@ export class Work {
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
     this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history, this.#soon)
     const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
-    this.#sources = sourceTables(db)
+    this.#sources = new Sources(db)
     this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources)
     this.#claiming = claiming(db, parts)
     this.#standing = standing(db)
@@ -91,6 +91,10 @@ export class Work {
         return this.#retaining.retain(operation.limits)
       case 'skip_ticks':
         return this.#sources.skip(operation.skipped)
+      case 'note_source':
+        return this.#sources.note(operation.note)
+      case 'forget_item':
+        return this.#sources.forget(...operation.args)
       case 'set_paused':
         return this.#setPaused(...operation.args)
       case 'set_bot_status':

@@ -1,0 +1,28 @@
+// Events that the router makes itself: ticks, items of polls, and what people fire.
+import type { Incoming } from '../routing/accept.ts'
+import { Payload } from '../routing/payload.ts'
+import type { JsonLimits } from '../json-text.ts'
+
+export interface OwnEvent extends Pick<Incoming, 'source_id' | 'type' | 'subject' | 'timestamp' | 'once'> {
+  /** the payload as JSON text */
+  json: string
+  delivery_key?: string | null
+}
+
+/** Of JSON whose limits have been held. */
+const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
+
+export function ownEvent({ json, delivery_key = null, ...event }: OwnEvent): Incoming {
+  const body = Buffer.from(json)
+  return {
+    ...event,
+    headers: {},
+    payload: Payload.ofJson(body, unlimited),
+    body,
+    body_format: 'json',
+    delivery_key,
+    signed_body: false,
+    log_redelivery_only: false,
+    causation: null,
+  }
+}
