@@ -1,6 +1,6 @@
 // The composition root, with main/ the only place that knows everyone. startRouter puts the parts together and starts them in the
 // order in which they need each other; stopping goes the other way.
-import { statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
@@ -8,7 +8,7 @@ import { compileContract } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
 import { isOlder, oldestNode } from './machine.ts'
-import { accepting } from './main/accepting.ts'
+import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
 import { delivery } from './main/delivery.ts'
 import { closeIntake, faces, listen } from './main/faces.ts'
@@ -17,13 +17,15 @@ import { DiskWatch } from './observe/disk.ts'
 import { openLog } from './observe/log.ts'
 import { Commands } from './outbound/commands.ts'
 import { egressRule, type Egress } from './outbound/egress.ts'
-import { makeDirectory, type Environment } from './paths.ts'
+import { contextRoot, makeDirectory, type Environment } from './paths.ts'
+import type { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
 import { secretReader } from './secrets.ts'
 import { Retention } from './store/retention.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
+import type { StartAnswer } from './store/store.ts'
 
 export interface Router {
   config: Config
@@ -70,6 +72,25 @@ function egressOf({ egress_allow }: Config): Egress {
   }
 }
 
+/** The parts that everything else is built with. */
+function assembled(
+  given: Pick<Parts, 'config' | 'env' | 'now' | 'log' | 'store' | 'disk' | 'egress' | 'contract'>,
+  { definitions }: Pick<StartAnswer, 'definitions'>,
+): Parts {
+  const { config, env, now } = given
+  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
+  registry.load(definitions)
+  return {
+    ...given,
+    registry,
+    expressions: new ExpressionProcess(),
+    backtests: new Backtests(config.state_dir),
+    readSecret: secretReader(env, now),
+    commands: new Commands(),
+  }
+}
+
+/** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
 export async function startRouter(config: Config, { env, now = Date.now, onFatal }: RouterOptions): Promise<Router> {
   assertNode()
   const egress = egressOf(config)
@@ -87,29 +108,16 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   opening.catch(() => undefined)
   const contract = compileContract()
   const opened = await opening
+  // The lock is held: what commands that were killed with their router left behind is nobody's.
+  rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
-  registry.load(opened.definitions)
-  const readSecret = secretReader(env, now)
-  const backtests = new Backtests(config.state_dir)
-  const parts: Parts = {
-    config,
-    log,
-    now,
-    store,
-    registry,
-    disk,
-    expressions: new ExpressionProcess(),
-    backtests,
-    env,
-    readSecret,
-    commands: new Commands(),
-    egress,
-    contract,
-  }
-  const delivered = delivery(parts)
+  const parts = assembled({ config, env, now, log, store, disk, egress, contract }, opened)
+  const delivered = delivery(
+    parts,
+    emitter(parts, () => acceptor),
+  )
   let closing = false
-  const acceptor = accepting(parts, delivered, () => closing)
+  const acceptor: Acceptor = accepting(parts, delivered, () => closing)
   const lifecycle = new LifecycleRouter({ store, acceptor, logBug: log.bug })
   store.onUnrouted = () => lifecycle.kick()
   const ownSources = clockwork(parts, acceptor)
@@ -132,7 +140,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     await ownSources.stop()
     await delivered.stop()
     await lifecycle.stop()
-    await Promise.all([closeIntake(webhooks), rpc.stop(), backtests.stop(), parts.expressions.stop(), parts.commands.stop()])
+    await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.expressions.stop(), parts.commands.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})

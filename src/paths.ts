@@ -33,3 +33,8 @@ export function defaultSocket(env: Environment, stateDir: string): string {
   if (env.PATH_SOCKET) return join(env.PATH_SOCKET, 'signalbox', 'rpc.sock')
   return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'signalbox', 'rpc.sock') : join(stateDir, 'rpc.sock')
 }
+
+/** Where the context files of commands that run stand. */
+export function contextRoot(stateDir: string): string {
+  return join(stateDir, 'contexts')
+}

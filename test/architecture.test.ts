@@ -6,9 +6,10 @@ const files = globSync('src/**/*.ts').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
-const leaves = ['errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'tools']
+const leaves = ['context-files', 'errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'tools']
 const allowed: Record<string, string[]> = {
   contract: [],
+  'context-files': [],
   errors: [],
   ids: [],
   'json-text': [],

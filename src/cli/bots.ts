@@ -12,6 +12,7 @@ function health({ health: known }: Bot): string {
 function where({ endpoint }: Bot): string {
   if (endpoint.kind === 'http') return endpoint.url
   if (endpoint.kind === 'pull') return 'its workers ask for runs'
+  if (endpoint.kind === 'emit') return `source ${endpoint.source_id}`
   return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
 }
 

@@ -2,7 +2,15 @@
 import type { Command } from 'commander'
 import type { Decision, EventEmitResult } from '../client/client.ts'
 import { paint, type Output } from './output.ts'
-import { jsonArgument, type Session } from './session.ts'
+import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
+import { jsonArgument, timeArgument, type Session } from './session.ts'
+
+interface Options extends ContextOptions {
+  payload: string
+  subject?: string
+  key?: string
+  at?: number
+}
 
 const outcomes: Record<Decision['outcome'], string> = {
   routed: 'run',
@@ -38,15 +46,25 @@ export function printEmitted(output: Output, answer: EventEmitResult): void {
 }
 
 export function addEmit(program: Command, session: () => Session): void {
-  program
+  const command = program
     .command('emit <source> <type>')
     .description('log an event and start what it matches')
     .option('-p, --payload <json>', 'payload; @file for a file, - for standard input', 'null')
     .option('-s, --subject <text>', 'what it is about, such as acme/site')
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
-    .action(async (source_id: string, type: string, options: { payload: string; subject?: string; key?: string }) => {
-      const current = session()
-      const payload = jsonArgument(options.payload, 'the payload')
-      printEmitted(current.output, await current.call('event.emit', { source_id, type, payload, subject: options.subject, idempotency_key: options.key }))
+    .option('--at <time>', 'its runs begin then, not before: a date', timeArgument)
+  contextOptions(command).action(async (source_id: string, type: string, options: Options) => {
+    const current = session()
+    const answer = await current.call('event.emit', {
+      source_id,
+      type,
+      payload: jsonArgument(options.payload, 'the payload'),
+      subject: options.subject,
+      idempotency_key: options.key,
+      causation: causationOf(current.environment),
+      deliver_at: options.at,
+      context_files: givenFiles(options),
     })
+    printEmitted(current.output, answer)
+  })
 }

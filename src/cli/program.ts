@@ -4,6 +4,7 @@ import { ConnectionError, RpcError } from '../client/client.ts'
 import { exitCodes } from '../errors.ts'
 import { addBacktest } from './backtest.ts'
 import { addBots } from './bots.ts'
+import { addDispatch } from './dispatch.ts'
 import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
@@ -61,6 +62,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
   for (const add of [
     addEmit,
+    addDispatch,
     addRegister,
     addEvents,
     addExplain,

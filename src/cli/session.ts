@@ -93,6 +93,16 @@ export function jsonArgument(argument: string, what: string): unknown {
   }
 }
 
+/** A payload: JSON where the text is JSON, else the text itself. */
+export function payloadArgument(argument: string): unknown {
+  const text = textArgument(argument)
+  try {
+    return exactJson(text)
+  } catch {
+    return text
+  }
+}
+
 /** JSON from a file or standard input. */
 export function jsonFile(path: string, what: string): unknown {
   return jsonArgument(path === '-' ? '-' : `@${path}`, what)

@@ -1,6 +1,7 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
+import { maxNameLength, sentAlong, type ContextFileBytes } from '../context-files.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
@@ -27,6 +28,8 @@ export interface AttemptOptions {
   now: () => number
   chance: () => number
   logBug: (error: unknown) => void
+  /** the files that go with an event */
+  contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
 }
 
 interface Record {
@@ -39,6 +42,7 @@ interface Record {
   /** undefined: somebody is asked about a run that no bot is chosen for */
   bot: Bot | undefined
   inputs: unknown
+  context: ContextFileBytes[]
   body: string
 }
 
@@ -83,6 +87,20 @@ function findBot(record: Record, { bot }: AttemptOptions): void {
   record.bot = owner
 }
 
+/** The files of the event; of several events each with its number in front, so that all keep their names. */
+async function findContext(record: Record, { contextFiles }: AttemptOptions): Promise<void> {
+  const { event, events } = record.run
+  record.context = []
+  for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
+    if (context_files === 0) continue
+    for (const file of await contextFiles(id)) {
+      if (!hash('sha256', file.content, 'buffer').equals(file.sha256))
+        throw new NotBegun('E_BODY_HASH', `context file ${file.name} of event ${id} is damaged: it does not have the hash that it was stored with`)
+      record.context.push(events === undefined ? file : { ...file, name: `${index + 1}-${file.name}`.slice(0, maxNameLength) })
+    }
+  }
+}
+
 async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
   const { event, events } = record.run
   record.view = view(event)
@@ -111,19 +129,27 @@ function eventText(event: StoredEvent, view: EventView): string {
   return `${JSON.stringify(attributes).slice(0, -1)},"payload":${payloadText(event, view)}}`
 }
 
+/** A command finds its files in a directory, everyone else in the body. */
+function contextText(context: readonly ContextFileBytes[], bot: Bot | undefined): string {
+  if (context.length === 0) return ''
+  const files = bot?.endpoint.kind === 'command' ? context.map(({ name, content }) => ({ name, bytes: content.byteLength })) : context.map(sentAlong)
+  return `,"context_files":${JSON.stringify(files)}`
+}
+
 function compose(record: Record, { tools }: AttemptOptions): void {
-  const { run, view, events, inputs, trigger, bot } = record
+  const { run, view, events, inputs, trigger, bot, context } = record
   const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
   const batch = events === undefined ? '' : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
   const allowed_tools = tools(run.allowed_tools ?? trigger.action.allowed_tools ?? [], bot)
-  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(allowed_tools)}}`
+  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(allowed_tools)}${contextText(context, bot)}}`
 }
 
-async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+async function deliver({ run, bot, trigger, context, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { endpoint } = bot!
   // The bot was written anew as one of workers since its run was claimed.
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
+  const own = endpoint.kind === 'emit' ? undefined : endpoint.timeout_ms
   const delivery: Delivery = {
     id: run.id,
     run_id: run.id,
@@ -131,9 +157,11 @@ async function deliver({ run, bot, trigger, body }: Record, { kinds, defaults }:
     trigger_id: run.trigger_id,
     workflow_id: run.workflow_id,
     attempt: run.attempt,
+    context,
+    depth: (run.event.causation?.depth ?? 0) + 1,
     body,
     scope: () => JSON.parse(body) as unknown,
-    timeout_ms: trigger.policy?.timeout_ms ?? endpoint.timeout_ms ?? usual,
+    timeout_ms: trigger.policy?.timeout_ms ?? own ?? usual,
     signal,
   }
   return (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery)
@@ -210,6 +238,7 @@ async function prepare(record: Record, options: AttemptOptions): Promise<void> {
 async function composed(record: Record, options: AttemptOptions): Promise<void> {
   await findTrigger(record, options)
   await renderInputs(record, options)
+  await findContext(record, options)
   compose(record, options)
 }
 

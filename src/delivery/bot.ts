@@ -1,4 +1,5 @@
 // What a kind of bot is: how one run is delivered to it. The kinds are in bots/, one file each.
+import type { ContextFileBytes } from '../context-files.ts'
 import type { Endpoint } from '../contract/types.ts'
 
 /** An event as filters and templates see it. */
@@ -32,6 +33,10 @@ export interface Delivery {
   body: string
   /** the same as a value, for templates; made only when asked for */
   scope: () => unknown
+  /** files that go with the event */
+  context: ContextFileBytes[]
+  /** how many runs caused one another up to an event that this one causes */
+  depth: number
   timeout_ms: number
   /** aborted when the run is cancelled or the router ends */
   signal: AbortSignal

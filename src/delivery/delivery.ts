@@ -1,17 +1,19 @@
 // Everything between the outbox and the bots, put together: the kinds of bots, the dispatcher, the workers' desk, the
 // fleet, the supervisor, and what people may do to runs.
 import type { Bot, Config, QueueInput, Trigger } from '../contract/types.ts'
+import type { Commands } from '../outbound/commands.ts'
+import type { Egress } from '../outbound/egress.ts'
+import { Exchanges } from '../outbound/exchange.ts'
+import { contextRoot } from '../paths.ts'
 import type { ReadSecret } from '../secrets.ts'
 import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
 import { permittedTools } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
 import { commandBot } from './bots/command.ts'
-import type { Commands } from '../outbound/commands.ts'
-import { Exchanges } from '../outbound/exchange.ts'
+import { emitBot, type Emit } from './bots/emit.ts'
 import { httpBot } from './bots/http.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Egress } from '../outbound/egress.ts'
 import { Fleet, type Tell } from './fleet.ts'
 import { PullDesk } from './pull-desk.ts'
 import { RunController } from './run-control.ts'
@@ -51,6 +53,7 @@ export interface DeliveryParts {
 export interface BotKindsOptions {
   config: Config
   commands: Commands
+  emit: Emit
   egress: Egress
   readSecret: ReadSecret
   env: Record<string, string | undefined>
@@ -59,12 +62,20 @@ export interface BotKindsOptions {
 }
 
 /** The ways to bots of all kinds that the router delivers to. */
-export function botKinds({ config, commands, egress, readSecret, env, render, now }: BotKindsOptions): AttemptOptions['kinds'] {
+export function botKinds({ config, commands, egress, readSecret, env, render, emit, now }: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
     http: httpBot({ exchanges, readSecret, now }),
     unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
-    command: commandBot({ commands, env, maxOutputBytes: config.max_response_bytes, killGraceMs: config.kill_grace_ms }),
+    command: commandBot({
+      commands,
+      env,
+      maxOutputBytes: config.max_response_bytes,
+      killGraceMs: config.kill_grace_ms,
+      socket: () => config.socket,
+      contextRoot: contextRoot(config.state_dir),
+    }),
+    emit: emitBot({ emit, render }),
   }
 }
 
@@ -75,6 +86,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     bot: id => bots.get(id),
     tools: (allowed, bot) => permittedTools(allowed, bot?.tools, config.denied_tools)!,
     defaults: config,
+    contextFiles: id => store.contextFiles(id),
   }
   const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
   const common = { store, bots, queues, config, attempt, now, tell, log, logBug }

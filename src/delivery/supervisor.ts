@@ -109,8 +109,8 @@ export class Supervisor {
   async #call(question: Question, run: ClaimedRun, { bot_id, timeout_ms = defaultAnswerMs }: NonNullable<Policy['approval']>): Promise<Answer> {
     const { bots, attempt, log } = this.#options
     const bot = bots.get(bot_id!)
-    if (bot === undefined || !bot.enabled || bot.endpoint.kind === 'pull') {
-      const why = bot === undefined ? 'does not exist' : bot.enabled ? 'is of kind pull, which cannot be asked' : 'is disabled'
+    if (bot === undefined || !bot.enabled || bot.endpoint.kind === 'pull' || bot.endpoint.kind === 'emit') {
+      const why = bot === undefined ? 'does not exist' : bot.enabled ? `is of kind ${bot.endpoint.kind}, which cannot be asked` : 'is disabled'
       return { approve: false, reason: `the approver ${bot_id} ${why}` }
     }
     const prepared = await prepareQuestion(run, attempt)
@@ -125,6 +125,8 @@ export class Supervisor {
       trigger_id: run.trigger_id,
       workflow_id: run.workflow_id,
       attempt: run.denials + 1,
+      context: [],
+      depth: (run.event.causation?.depth ?? 0) + 1,
       body,
       scope: () => JSON.parse(body) as unknown,
       timeout_ms,

@@ -19,6 +19,8 @@ export function wakeCall(
       trigger_id: '',
       workflow_id: null,
       attempt: 1,
+      context: [],
+      depth: 1,
       body,
       scope: () => JSON.parse(body) as unknown,
       timeout_ms: wake.timeout_ms ?? delivery_timeout_ms,

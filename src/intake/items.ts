@@ -1,5 +1,6 @@
 // What a reading holds: items with their keys, or a number.
 import { hash } from 'node:crypto'
+import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { PollConfig, WatchConfig } from '../contract/types.ts'
 import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
 import type { Expressions } from '../routing/expressions.ts'
@@ -98,4 +99,24 @@ export async function numberOf(text: string, { value = '{{ answer }}' }: WatchCo
   const number = typeof found === 'string' && found.trim() !== '' ? Number(found) : found
   if (typeof number !== 'number' || !Number.isFinite(number)) throw new ReadingError(`a number was expected; found ${shown(found)}`)
   return number
+}
+
+function isFile(value: unknown): value is ContextFileGiven {
+  const { name, content, encoding } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Record<keyof ContextFileGiven, unknown>>
+  return typeof name === 'string' && typeof content === 'string' && (encoding === undefined || encoding === 'utf8' || encoding === 'base64')
+}
+
+/** The context files that a command printed, or what is wrong with them. */
+export function contextOf(text: string): ContextFileBytes[] | string {
+  let given: unknown
+  try {
+    given = text.trim() === '' ? [] : (JSON.parse(text) as unknown)
+  } catch {
+    return `what it printed is not JSON; it begins ${shown(text)}`
+  }
+  if (!Array.isArray(given) || !given.every(isFile)) return `it is to print a list of {name, content, encoding?}; it printed ${shown(given)}`
+  const checked = contextFiles(given)
+  if ('files' in checked) return checked.files
+  const { index, reason } = checked.refusal
+  return `${index === undefined ? 'its list' : `file ${JSON.stringify(given[index]!.name)}`} ${reason}`
 }

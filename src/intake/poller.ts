@@ -4,15 +4,16 @@
 //
 // A source is waiting (in the timetable) -> queued (others are being read) -> reading -> waiting.
 import { isDeepStrictEqual } from 'node:util'
+import type { ContextFileBytes } from '../context-files.ts'
 import type { Config, PollConfig, Source, SourceHealth, WatchConfig } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Accepted, Incoming } from '../routing/accept.ts'
 import type { Expressions } from '../routing/expressions.ts'
 import type { SourceState, Store } from '../store/store.ts'
 import { judged, type Watched } from './crossing.ts'
-import { itemsOf, numberOf, ReadingError, type Item } from './items.ts'
+import { contextOf, itemsOf, numberOf, ReadingError, type Item } from './items.ts'
 import { ownEvent } from './own-event.ts'
-import { read, type ReadingOptions, type Validators } from './reading.ts'
+import { defaultTimeoutMs, read, readCommand, type ReadingOptions, type Validators } from './reading.ts'
 import { Timetable, type Later } from './timetable.ts'
 
 const defaultIntervalMs = 60_000
@@ -83,7 +84,15 @@ interface Pages {
   failure?: { error: string; retry_after_ms?: number }
 }
 
-class NotTaken extends Error {}
+/** What is new could not be made events of, or not all of it. */
+class NotTaken extends Error {
+  readonly events: number
+
+  constructor(message: string, events = 0) {
+    super(message)
+    this.events = events
+  }
+}
 
 export class Poller {
   readonly #options: PollerOptions
@@ -285,6 +294,7 @@ export class Poller {
     } catch (error) {
       if (!(error instanceof NotTaken)) throw error
       failure ??= { error: error.message }
+      events = error.events
     }
     const { validators: _, ...rest } = memory
     return {
@@ -301,16 +311,36 @@ export class Poller {
     }
   }
 
-  /** Makes the events of items; throws NotTaken when the store does not take them now. */
-  async #take({ id, config }: Entry, items: readonly Item[]): Promise<number> {
+  /** Makes the events of items. Throws NotTaken where not all could be made; what could be is. */
+  async #take({ id, config, abort }: Entry, items: readonly Item[]): Promise<number> {
     const timestamp = this.#options.now()
     const type = config.type ?? 'item'
-    const incoming = items.map(({ key, subject, json }) => ownEvent({ source_id: id, type, subject, timestamp, json, once: { kind: 'item', key } }))
-    let events = 0
-    for (let from = 0; from < incoming.length; from += together) {
-      for (const answer of await this.#accept(incoming.slice(from, from + together))) if (!answer.duplicate) events++
+    let [events, problem] = [0, '']
+    for (let from = 0; from < items.length; from += together) {
+      const incoming: Incoming[] = []
+      for (const { key, subject, json } of items.slice(from, from + together)) {
+        const event = ownEvent({ source_id: id, type, subject, timestamp, json, once: { kind: 'item', key } })
+        const context = config.context_command === undefined ? [] : await this.#context(id, config.context_command, json, config.timeout_ms, abort.signal)
+        if (typeof context === 'string') problem ||= `the context_command of item ${key}: ${context}`
+        else incoming.push(context.length === 0 ? event : { ...event, context_files: context })
+      }
+      for (const answer of await this.#accept(incoming)) if (!answer.duplicate) events++
     }
+    if (problem !== '') throw new NotTaken(problem, events)
     return events
+  }
+
+  /** The files that a command adds to an item, or why there are none. */
+  async #context(
+    source_id: string,
+    command: NonNullable<PollConfig['context_command']>,
+    input: string,
+    timeout_ms = defaultTimeoutMs,
+    signal: AbortSignal,
+  ): Promise<ContextFileBytes[] | string> {
+    const answer = await readCommand({ source_id, command, input, timeout_ms, signal }, this.#options.reading)
+    if (answer.kind === 'failed') return answer.error
+    return answer.kind === 'read' ? contextOf(answer.text) : []
   }
 
   async #accept(incoming: Incoming[]): Promise<Accepted[]> {

@@ -28,7 +28,7 @@ export interface ReadingOptions {
 
 type ReadFrom = Pick<PollConfig & WatchConfig, 'command' | 'url' | 'bearer' | 'timeout_ms'>
 
-const defaultTimeoutMs = 15_000
+export const defaultTimeoutMs = 15_000
 let commandsRun = 0
 
 function header(headers: Record<string, string | string[] | undefined>, name: string): string | undefined {

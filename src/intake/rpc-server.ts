@@ -6,6 +6,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server as 
 import { createServer, type Server, type Socket } from 'node:net'
 import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
+import { maxContextBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
@@ -14,8 +15,8 @@ import { listenUnix } from './unix-socket.ts'
 
 const maxConnections = 64
 const maxInFlight = 64
-/** What a message may be longer than a body: its envelope. */
-const envelopeBytes = 65_536
+/** What a message may be longer than a body: its envelope, and context files in base64. */
+const envelopeBytes = 65_536 + Math.ceil((maxContextBytes * 4) / 3)
 /** A client that does not read its answers is not read from either. */
 const maxUnsentBytes = 1_048_576
 const newline = 0x0a

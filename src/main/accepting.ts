@@ -1,7 +1,9 @@
 // The one way into the log, and when it is closed.
+import type { Emit } from '../delivery/bots/emit.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { Fault } from '../errors.ts'
 import { uuidv7Maker } from '../ids.ts'
+import { emitEvent } from '../intake/emitting.ts'
 import { Acceptor } from '../routing/accept.ts'
 import type { Parts } from './parts.ts'
 
@@ -24,4 +26,10 @@ export function accepting({ store, registry, config, now, disk, log }: Parts, { 
     log: log.event,
     assertOpen,
   })
+}
+
+/** How bots of kind emit make events. */
+export function emitter({ registry, config, now }: Parts, acceptor: () => Acceptor): Emit {
+  return order =>
+    emitEvent({ ...order, body: Buffer.from(JSON.stringify(order.payload)) }, { registry, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now })
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BotInput, QueueInput } from '../contract/types.ts'
 import type { AttemptOptions } from '../delivery/attempt.ts'
+import type { Emit } from '../delivery/bots/emit.ts'
 import { botKinds, deliveryParts, type DeliveryParts } from '../delivery/delivery.ts'
 import { InputsError, renderTemplate } from '../routing/inputs.ts'
 import { eventView } from '../routing/log-filter.ts'
@@ -27,7 +28,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 }
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
-export function delivery({ config, log, now, store, registry, expressions, env, readSecret, commands, egress }: Parts): DeliveryParts {
+export function delivery({ config, log, now, store, registry, expressions, env, readSecret, commands, egress }: Parts, emit: Emit): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -53,7 +54,7 @@ export function delivery({ config, log, now, store, registry, expressions, env, 
     store,
     bots: registry.bots,
     queues: registry.queues,
-    kinds: botKinds({ config, commands, egress, readSecret, env, render, now }),
+    kinds: botKinds({ config, commands, egress, readSecret, env, render, emit, now }),
     trigger: triggerVersions(store),
     render,
     view: eventView,

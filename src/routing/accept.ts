@@ -2,6 +2,7 @@
 // the commit, and what it gives is what was committed.
 import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
+import type { ContextFileBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
@@ -29,6 +30,15 @@ export interface Incoming {
   causation: Causation | null
   /** given: what it is the only event of */
   once?: Once
+  context_files?: ContextFileBytes[]
+  /** its runs begin then, not before */
+  deliver_at?: number
+}
+
+/** When an event came, and how long its runs wait for a time of the future. */
+interface When {
+  at: number
+  wait_ms: number
 }
 
 export interface Accepted {
@@ -118,7 +128,8 @@ export class Acceptor {
     const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, subject_paths, ...rest } = incoming
+    const { payload, headers: given, subject_paths, deliver_at = 0, ...rest } = incoming
+    const wait_ms = Math.max(0, deliver_at - received_at)
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
     const attributes = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers }
@@ -133,16 +144,16 @@ export class Acceptor {
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256: hash('sha256', incoming.body, 'buffer'),
-      ...this.#owed(matched, incoming.causation, received_at, () => ({ ...attributes, subject, payload: payload.value })),
+      ...this.#owed(matched, incoming.causation, { at: received_at, wait_ms }, () => ({ ...attributes, subject, payload: payload.value })),
     }
   }
 
   /** What an event starts: a run for each trigger that it matches, or none where it closes a loop. */
-  #owed(matched: Trigger[], causation: Causation | null, at: number, scope: Scope): { decisions: Decision[]; runs: NewRun[] } {
+  #owed(matched: Trigger[], causation: Causation | null, when: When, scope: Scope): { decisions: Decision[]; runs: NewRun[] } {
     const looping = (causation?.depth ?? 0) > this.#options.limits.loop_depth
     const outcome = looping ? 'loop_held' : 'routed'
     const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
-    return { decisions, runs: looping ? [] : matched.map(each => this.#run(each, at, false, scope)) }
+    return { decisions, runs: looping ? [] : matched.map(each => this.#run(each, when, false, scope)) }
   }
 
   /** Routes lifecycle events that are stored already, in order; answers how many: fewer where too many runs would be open. */
@@ -151,7 +162,7 @@ export class Acceptor {
     const at = now()
     const requests = events.map((event): RouteRequest => {
       const { matched } = registry.match(attributesOf(event), storedPayload(event))
-      return { event_id: event.id, at, ...this.#owed(matched, event.causation, at, () => eventView(event)) }
+      return { event_id: event.id, at, ...this.#owed(matched, event.causation, { at, wait_ms: 0 }, () => eventView(event)) }
     })
     const { routed, cancel } = await store.route(requests, limits)
     if (cancel.length > 0) onCancel(cancel)
@@ -159,8 +170,8 @@ export class Acceptor {
     return routed
   }
 
-  #run(trigger: Trigger, at: number, replay: boolean, scope: Scope): NewRun {
-    return newRun(trigger, { id: this.#options.makeId(at), at, replay, scope }, this.#options.tools)
+  #run(trigger: Trigger, when: When, replay: boolean, scope: Scope): NewRun {
+    return newRun(trigger, { id: this.#options.makeId(when.at), ...when, replay, scope }, this.#options.tools)
   }
 
   #answer(outcome: AcceptOutcome, event: NewEvent): Accepted | Fault {
@@ -208,7 +219,7 @@ export class Acceptor {
       only === undefined
         ? registry.match(attributesOf(event), storedPayload(event)).matched
         : only.match(event).filter(each => hears(each.event_source_id, event.source_id))
-    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, at, true, () => eventView(event))) }
+    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, true, () => eventView(event))) }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */

@@ -96,7 +96,7 @@ function needOf({ action, policy }: Trigger, allowed_tools: string[] | undefined
 /** Throws Fault bad_request for a payload that a key needs and that is no JSON. */
 export function newRun(
   trigger: Trigger,
-  { id, at, replay, scope }: { id: string; at: number; replay: boolean; scope: Scope },
+  { id, at, wait_ms, replay, scope }: { id: string; at: number; wait_ms: number; replay: boolean; scope: Scope },
   tools: (trigger: Trigger) => string[] | undefined,
 ): NewRun {
   const { action, policy } = trigger
@@ -104,6 +104,8 @@ export function newRun(
   const need = needOf(trigger, allowed_tools)
   const queue = policy.queue ?? action.bot_id ?? ''
   const flow = flowOf(trigger, queue, scope)
+  // Its age counts from when it may begin.
+  if (flow?.max_age_ms !== undefined) flow.max_age_ms += wait_ms
   return {
     id,
     trigger_id: trigger.id,
@@ -112,7 +114,7 @@ export function newRun(
     queue,
     workflow_id: action.workflow_id ?? null,
     priority: replay ? replayPriority : (policy.priority ?? 0),
-    not_before: firstDue(trigger, at, replay),
+    not_before: firstDue(trigger, at, replay) + wait_ms,
     replay,
     ...(need === undefined ? {} : { need }),
     ...(allowed_tools === undefined ? {} : { allowed_tools }),

@@ -1,5 +1,6 @@
 // What is remembered, as the store hands it out and takes it: events, runs, their histories, and how bots and queues stand.
 import type { Assignment, Causation, Decision, RunState } from '../contract/types.ts'
+import type { ContextFileBytes } from '../context-files.ts'
 import type { RunFlow } from './flow.ts'
 
 /** What the store adds to a definition. */
@@ -87,6 +88,8 @@ export interface NewEvent {
   runs: NewRun[]
   /** given: what it is the only event of */
   once?: Once
+  /** none where there are none */
+  context_files?: ContextFileBytes[]
 }
 
 /** What an event may be the only one of, noted in its own transaction: of the same the second is a duplicate. */
@@ -155,10 +158,12 @@ export interface StoredEvent {
   body_bytes: number
   body_sha256: Uint8Array
   body: Uint8Array
+  /** files that go with it */
+  context_files: number
   decisions: Decision[]
 }
 
-export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
+export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'context_files' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
   matched_triggers: string[]
 }
 

@@ -2,6 +2,7 @@
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
 import type { Assignment, BotInput, Decision, QueueInput, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
+import type { ContextFileBytes } from '../context-files.ts'
 import type { RateGate } from './flow.ts'
 import type {
   AttemptRow,
@@ -282,6 +283,8 @@ export interface Store {
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]>
   /** Notes ticks that make no event. */
   skipTicks(skipped: SkippedTicks[]): Promise<void>
+  /** The files that go with an event, in their order. */
+  contextFiles(event_id: string): Promise<ContextFileBytes[]>
   /** Keeps what a source remembers, and the items that its reading held. */
   noteSource(note: SourceNote): Promise<void>
   /** Which keys of items are new to a source. */

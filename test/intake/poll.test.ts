@@ -205,6 +205,20 @@ describe('a command', () => {
     expect(health.error).toContain(error)
   })
 
+  test('context_command adds files to each item; one for which it fails comes again', async () => {
+    const router = await freshRouter(quick)
+    const allowed = join(router.directory, 'allowed')
+    const context = `read item; case "$item" in *two*) test -e ${allowed} || { echo not yet >&2; exit 1; };; esac; printf '[{"name": "item.json", "content": "%s"}]' "$(echo "$item" | tr -d '"')"`
+    await put(router, { ...sh('printf "one\\ntwo\\nthree\\n"'), format: 'lines', context_command: { argv: ['/bin/sh', '-c', context] } })
+    await until(async () => ((await source(router)).health?.failures ?? 0) > 0)
+    expect((await source(router)).health!.error).toBe('the context_command of item two: the command failed, exit code 1: not yet')
+    expect(await payloads(router)).toEqual(['one', 'three'])
+    writeFileSync(allowed, '')
+    await until(async () => (await payloads(router)).length === 3)
+    const { events } = await router.call('event.query', { source_id: 'feed', limit: 1 })
+    expect((await router.call('event.get', { event_id: events[0]!.id, raw: true })).context_files).toMatchObject([{ name: 'item.json', content: 'two' }])
+  })
+
   test('a router that stops ends it', async () => {
     const router = await freshRouter(quick)
     const file = join(router.directory, 'began')

@@ -75,7 +75,7 @@ describe('HTTP', () => {
     ['GET', '/', undefined, {}, 404, 'E_NOT_FOUND'],
     ['GET', '/index.html', undefined, {}, 404, 'E_NOT_FOUND'],
     ['POST', '/webhook/x', '{}', {}, 404, 'E_NOT_FOUND'],
-    ['POST', '/rpc', `"${'x'.repeat(2_000_000)}"`, {}, 413, 'E_TOO_LARGE'],
+    ['POST', '/rpc', `"${'x'.repeat(8_000_000)}"`, {}, 413, 'E_TOO_LARGE'],
   ] as [string, string, string | undefined, Record<string, string>, number, string][])(
     '%s %s %.30s is %i',
     async (method, path, body, headers, status, part) => {
@@ -117,7 +117,7 @@ describe('lines', () => {
   test('a message beyond the limit is refused and not done; what was asked before is answered', async () => {
     const { router, call } = await freshRouter({ max_body_bytes: 100_000 })
     await call('source.put', { source: { id: 's', source_type: 'service' } })
-    const huge = `{"jsonrpc":"2.0","id":2,"method":"event.emit","params":{"source_id":"s","type":"x","payload":"${'x'.repeat(200_000)}"}}`
+    const huge = `{"jsonrpc":"2.0","id":2,"method":"event.emit","params":{"source_id":"s","type":"x","payload":"${'x'.repeat(6_000_000)}"}}`
     for (const end of ['\n', '']) {
       const socket = opened(router.socket)
       const answers = all(socket)
@@ -129,6 +129,8 @@ describe('lines', () => {
       expect(lines.find(line => line.id === 1)).toMatchObject({ result: { events: [] } })
       expect(lines.find(line => line.id === null)).toMatchObject({ error: { code: -32004 } })
     }
+    const payload = 'x'.repeat(100_000)
+    await expect(call('event.emit', { source_id: 's', type: 'x', payload })).rejects.toMatchObject({ code: -32004 })
     expect((await call('event.query', {})).events).toEqual([])
   })
 

@@ -13,6 +13,8 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('bot.put', { bot: { id: 'sleeper', endpoint: command('exit 0'), enabled: false } })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
   await call('source.put', { source: { id: 'spare', source_type: 'manual' } })
+  await call('source.put', { source: { id: 'review-inbox', source_type: 'dispatch', config: { workflow_id: 'review' } } })
+  await call('trigger.put', { trigger: { id: 'review', event_source_id: 'review-inbox', filter: { type: ['dispatch'] }, action: { bot_id: 'sleeper' } } })
   await call('source.put', { source: { id: 'feed', source_type: 'poll', enabled: false, config: { command: { argv: ['/bin/echo', '[]'] } } } })
   await call('source.put', { source: { id: 'new-year', source_type: 'cron', config: { expression: '0 0 1 1 *' } } })
   const on = (id: string, type: string, bot_id: string): Promise<unknown> =>

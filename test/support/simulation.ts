@@ -232,7 +232,7 @@ export class Simulation {
     this.#parts = deliveryParts({
       config,
       store,
-      kinds: { http: kind, unix_rpc: kind, command: kind },
+      kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind },
       bots: registry.bots,
       queues: registry.queues,
       trigger: (id, version) => store.triggerVersion(id, version),

@@ -2,6 +2,7 @@
 // nothing, and nothing of an event enters its arguments.
 import type { CommandEndpoint } from '../../contract/types.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
+import { contextDirectory, type ContextDirectory } from '../../outbound/context-directory.ts'
 import { childEnvironment, type Commands } from '../../outbound/commands.ts'
 import type { SpawnerReport, SpawnOrder } from '../../outbound/spawner.ts'
 import { jsonText } from './http.ts'
@@ -12,6 +13,10 @@ export interface CommandBotOptions {
   env: Record<string, string | undefined>
   maxOutputBytes: number
   killGraceMs: number
+  /** the control socket, for what a command has to say */
+  socket: () => string
+  /** where the context files of running commands stand */
+  contextRoot: string
 }
 
 /** sysexits' EX_TEMPFAIL: the command asks for another try. */
@@ -19,13 +24,16 @@ const tryAgain = 75
 /** Errors that another try would meet again; E_LOST: it began, and what became of it is not known. */
 const startErrors: Record<string, 'refused' | 'run'> = { E2BIG: 'refused', ERR_INVALID_ARG_VALUE: 'refused', E_LOST: 'run' }
 
-function environment(endpoint: CommandEndpoint, delivery: Delivery, env: Record<string, string | undefined>): Record<string, string> {
+function environment(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined, { env, socket }: CommandBotOptions): Record<string, string> {
   return {
     ...childEnvironment(env, endpoint.env ?? []),
+    SIGNALBOX_SOCKET: socket(),
+    ...(context === undefined ? {} : { SIGNALBOX_CONTEXT_DIR: context }),
     SIGNALBOX_RUN_ID: delivery.run_id,
     SIGNALBOX_EVENT_ID: delivery.event_id,
     SIGNALBOX_TRIGGER_ID: delivery.trigger_id,
     SIGNALBOX_ATTEMPT: String(delivery.attempt),
+    SIGNALBOX_DEPTH: String(delivery.depth),
     ...(delivery.workflow_id === null ? {} : { SIGNALBOX_WORKFLOW_ID: delivery.workflow_id }),
   }
 }
@@ -73,17 +81,33 @@ function commandId(id: string, attempt: number): string {
   return `${id} ${attempt}`
 }
 
-export function commandBot({ commands, env, maxOutputBytes, killGraceMs }: CommandBotOptions): BotKind<CommandEndpoint> {
+export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint> {
+  const { commands, maxOutputBytes, killGraceMs, contextRoot } = options
   const allowances = new Map<string, Allowance>()
 
   async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     if (delivery.signal.aborted) return { outcome: 'aborted' }
+    if (delivery.context.length === 0) return run(endpoint, delivery, undefined)
+    let directory: ContextDirectory
+    try {
+      directory = await contextDirectory(contextRoot, delivery.context)
+    } catch (error) {
+      return failure('unreachable', `the context files could not be written: ${(error as Error).message}`, { status: 'E_CONTEXT' })
+    }
+    try {
+      return await run(endpoint, delivery, directory.path)
+    } finally {
+      await directory.remove()
+    }
+  }
+
+  async function run(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined): Promise<DeliveryResult> {
     const order: SpawnOrder = {
       kind: 'spawn',
       id: commandId(delivery.id, delivery.attempt),
       argv: endpoint.argv,
       cwd: endpoint.cwd ?? null,
-      env: environment(endpoint, delivery, env),
+      env: environment(endpoint, delivery, context, options),
       input: delivery.body,
       max_output_bytes: maxOutputBytes,
     }

@@ -4,6 +4,7 @@ import { backtestMethods } from './backtest.ts'
 import { botMethods } from './bot.ts'
 import type { Context } from './context.ts'
 import { deadMethods } from './dead.ts'
+import { dispatchMethods } from './dispatch.ts'
 import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
@@ -22,6 +23,7 @@ import { triggerMethods } from './trigger.ts'
 export function allMethods(context: Context): Handlers {
   return {
     ...emitMethods(context),
+    ...dispatchMethods(context),
     ...eventMethods(context),
     ...explainMethods(context),
     ...subscribeMethods(context),

@@ -19,6 +19,7 @@ import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'
 import type { Clock } from '../clock.ts'
+import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import { chosenBot, type DefinitionChange, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
@@ -154,6 +155,11 @@ export async function writeDefinitions(context: Context, changes: DefinitionChan
       if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))
       return outcome.objects
   }
+}
+
+/** What it takes to log an event that is handed over. */
+export function emitting({ registry, acceptor, config, now }: Context): EmittingOptions {
+  return { registry, acceptor, max_body_bytes: config.max_body_bytes, now }
 }
 
 export function notFound(noun: string, id: string, list: string): Fault {

@@ -3,12 +3,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
-import { routerSource } from '../../store/store.ts'
-import { Payload } from '../../routing/payload.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, writeDefinitions, type Context } from './context.ts'
+import { emitEvent, givenContext } from '../emitting.ts'
+import { emitting, writeDefinitions, type Context } from './context.ts'
 import { assertSource, shownSource } from './source.ts'
 import { assertTrigger } from './trigger-checks.ts'
 
@@ -34,30 +33,26 @@ async function registered(
 }
 
 export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
-  const { registry, store, acceptor } = context
+  const { registry, store } = context
 
   return {
-    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation }, call) {
-      if (source_id === routerSource)
-        throw new Fault('invalid_params', `source_id ${routerSource} is that of the router’s own events: nobody emits them`, { data: { path: 'source_id' } })
-      const source = registry.sources.get(source_id)
-      if (source === undefined) throw notFound('source', source_id, 'source.list')
-      if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)
-      const body = call.text('payload')!
-      const { event_id, duplicate, matched_triggers, runs, decisions } = await acceptor.acceptOne({
-        source_id,
-        type,
-        subject: subject ?? null,
-        timestamp: time ?? null,
-        headers: headers ?? {},
-        payload: Payload.of(payload),
-        body,
-        body_format: 'json',
-        delivery_key: idempotency_key ?? null,
-        signed_body: false,
-        log_redelivery_only: false,
-        causation: causation ?? null,
-      })
+    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation, context_files, deliver_at }, call) {
+      const { event_id, duplicate, matched_triggers, runs, decisions } = await emitEvent(
+        {
+          source_id,
+          type,
+          subject: subject ?? null,
+          payload,
+          body: call.text('payload')!,
+          delivery_key: idempotency_key ?? null,
+          causation: causation ?? null,
+          ...(time === undefined ? {} : { timestamp: time }),
+          ...(headers === undefined ? {} : { headers }),
+          context_files: givenContext(context_files),
+          deliver_at,
+        },
+        emitting(context),
+      )
       return { event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
     },
     async 'event.register'({ source, triggers = [] }, call) {

@@ -1,5 +1,6 @@
 // event.get and event.query: the log.
-import type { Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
+import type { ContextFile, Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
+import { sentAlong, type ContextFileBytes } from '../../context-files.ts'
 import { Sheet, verdictOn } from '../../routing/explain.ts'
 import { eventView, LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
@@ -13,8 +14,13 @@ import { compiledFilter } from './trigger-checks.ts'
 const maxScanned = 2000
 const scanPage = 50
 
-export function shownEvent(event: StoredEvent, raw: boolean): Event {
-  const { seq: _s, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, ...rest } = event
+function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
+  const { name, content, sha256 } = file
+  return { name, bytes: content.byteLength, sha256: Buffer.from(sha256).toString('hex'), ...(raw ? sentAlong(file) : {}) }
+}
+
+export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileBytes[] = []): Event {
+  const { seq: _s, context_files: _n, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, ...rest } = event
   return {
     ...rest,
     payload: payloadOf(body_format, body),
@@ -22,6 +28,7 @@ export function shownEvent(event: StoredEvent, raw: boolean): Event {
     ...(redelivery_of === null ? {} : { redelivery_of }),
     ...(causation === null ? {} : { causation }),
     body_sha256: Buffer.from(body_sha256).toString('hex'),
+    ...(files.length === 0 ? {} : { context_files: files.map(file => shownFile(file, raw)) }),
     ...(raw ? { body_base64: Buffer.from(body).toString('base64') } : {}),
     matched_triggers: decisions.map(decision => decision.trigger_id),
     decisions,
@@ -41,6 +48,7 @@ export function lineOf({
   body_sha256: _s,
   body_format: _f,
   delivery_key: _d,
+  context_files: _n,
   decisions,
   ...rest
 }: StoredEvent): EventLine {
@@ -106,7 +114,9 @@ async function lines(
 export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'event.query'> {
   return {
     async 'event.get'({ event_id, raw }) {
-      return shownEvent(await storedEvent(context, event_id), raw === true)
+      const event = await storedEvent(context, event_id)
+      const files = event.context_files === 0 ? [] : await context.store.contextFiles(event_id)
+      return shownEvent(event, raw === true, files)
     },
     async 'event.query'(params, call) {
       const { lines: found, next } = await lines(context, params, call.text('filter'))

@@ -3,6 +3,7 @@ import type { CronConfig, PollConfig, Source, SourceInput, WatchConfig, WebhookC
 import { Fault } from '../../errors.ts'
 import { routerSource } from '../../store/store.ts'
 import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
+import { payloadSchema, schemaRefusal } from '../payload-schemas.ts'
 import { completeSource } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
@@ -44,6 +45,20 @@ export async function assertSource(context: Context, input: SourceInput): Promis
   if (input.source_type === 'cron') assertCron(input.config, context.now())
   if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config)
   if (input.source_type === 'webhook') assertWebhook(input.config)
+  if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id)
+  const schema = input.source_type === 'service' ? payloadSchema(input) : undefined
+  const refusal = schema === undefined ? undefined : schemaRefusal(schema)
+  if (refusal !== undefined) throw new Fault('invalid_params', `source.config.payload_schema ${refusal}`, { data: { path: 'source.config.payload_schema' } })
+}
+
+function assertInbox({ registry }: Context, id: string, workflow_id: string): void {
+  const other = [...registry.sources.values()].find(
+    source => source.source_type === 'dispatch' && source.id !== id && source.config.workflow_id === workflow_id,
+  )
+  if (other !== undefined)
+    throw new Fault('conflict', `source.config.workflow_id ${workflow_id} has its inbox already, source ${other.id}`, {
+      data: { path: 'source.config.workflow_id' },
+    })
 }
 
 function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: CronConfig, now: number): void {
@@ -64,6 +79,7 @@ async function assertReading({ assertUrl, expressions }: Context, source_type: s
   if (url === undefined && bearer !== undefined) refuse('bearer', 'says nothing without url')
   if (url !== undefined) assertUrl(url, `${at}.url`)
   if (command !== undefined) assertConstant(command.argv, `${at}.command.argv`)
+  if (config.context_command !== undefined) assertConstant(config.context_command.argv, `${at}.context_command.argv`)
   for (const name of ['key', 'subject'] as const) {
     const refusal = source_type === 'poll' && config[name] !== undefined ? keyRefusal(config[name]) : undefined
     if (refusal !== undefined) refuse(name, `cannot be used: ${refusal}`)

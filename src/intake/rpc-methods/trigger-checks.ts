@@ -121,7 +121,8 @@ function assertApprover(approval: Policy['approval'], { bots }: Context['registr
   }
   const bot = bots.get(approval.bot_id)
   if (bot === undefined) throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which does not exist; write it first with bot.put`)
-  if (bot.endpoint.kind === 'pull') throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which is of kind pull and cannot be asked`)
+  const { kind } = bot.endpoint
+  if (kind === 'pull' || kind === 'emit') throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which is of kind ${kind} and cannot be asked`)
 }
 
 export async function assertInputs(action: Action, at: string, expressions: Context['expressions']): Promise<void> {

@@ -1,5 +1,6 @@
 // Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
 import { hash } from 'node:crypto'
+import type { ContextFileBytes } from '../../context-files.ts'
 import type { Causation, Decision } from '../../contract/types.ts'
 import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, RouteOutcome, RouteRequest } from '../store.ts'
 import type { Admission } from './admission.ts'
@@ -62,6 +63,8 @@ function statements(db: Db) {
     `SELECT run.trigger_id, event.subject, event.causation FROM (SELECT trigger_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT trigger_id, event_seq FROM run_archive WHERE id = ?) AS run
      JOIN event ON event.seq = run.event_seq`,
   )
+  const insertFile = db.prepare('INSERT INTO context_file (event_seq, position, name, is_text, bytes, sha256, content) VALUES (?, ?, ?, ?, ?, ?, ?)')
+  const filesOf = db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position')
   const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
   return {
     known,
@@ -77,6 +80,8 @@ function statements(db: Db) {
     causing,
     routable,
     wasUnrouted,
+    insertFile,
+    filesOf,
   }
 }
 
@@ -147,10 +152,15 @@ export class Accepting {
 
   #duplicate(first: First, event: NewEvent): AcceptOutcome {
     const event_id = idText(first.id)
-    if (!first.body_sha256.equals(event.body_sha256)) return { kind: 'key_reused', event_id }
+    if (!first.body_sha256.equals(event.body_sha256) || !this.#sameFiles(first.seq, event.context_files ?? [])) return { kind: 'key_reused', event_id }
     this.#sql.countDuplicate.run(first.seq)
     const run_ids = this.#sql.runsOf.all(first.seq, first.seq).map(idText)
     return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
+  }
+
+  #sameFiles(seq: number, files: readonly ContextFileBytes[]): boolean {
+    const before = this.#sql.filesOf.all(seq)
+    return before.length === files.length && before.every(({ name, sha256 }, index) => name === files[index]!.name && sha256.equals(files[index]!.sha256))
   }
 
   #knownDelivery(hash: number, { delivery_key, source_id, received_at }: NewEvent, { dedupe_ms }: AcceptLimits): First | undefined {
@@ -203,6 +213,8 @@ export class Accepting {
       body_sha256: sha256,
       body: Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
     })
+    for (const [position, { name, is_text, sha256, content }] of event.context_files?.entries() ?? [])
+      this.#sql.insertFile.run(seq, position, name, is_text ? 1 : 0, content.byteLength, sha256, content)
     if (event.once !== undefined) this.#sources.keep({ ...event, received_at }, event.once)
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)

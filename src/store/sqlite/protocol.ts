@@ -70,6 +70,7 @@ export interface ReadRequest {
     | 'passes'
     | 'ticks'
     | 'unseen'
+    | 'contextFiles'
   args: unknown[]
 }
 

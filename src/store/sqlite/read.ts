@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { routerSource } from '../store.ts'
 import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, RunStats, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
+import type { ContextFileBytes } from '../../context-files.ts'
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
 import { ringName } from './rings.ts'
@@ -103,7 +104,10 @@ function statements(db: Db) {
   )
   const passed = db.prepare<[string, number], number>('SELECT count(*) FROM rate_ring WHERE key = ? AND at > ?').pluck()
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  return { passed, unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+  const contextFiles = db.prepare<[Buffer], { name: string; is_text: number; sha256: Buffer; content: Buffer }>(
+    'SELECT name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
+  )
+  return { contextFiles, passed, unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
 }
 
 function fileBytes(path: string): number {
@@ -173,6 +177,10 @@ export class Reading {
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {
     const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
     return row === undefined ? null : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
+  }
+
+  contextFiles(event_id: string): ContextFileBytes[] {
+    return this.#sql.contextFiles.all(idBytes(event_id)).map(({ is_text, ...file }) => ({ ...file, is_text: is_text === 1 }))
   }
 
   unrouted(limit: number): StoredEvent[] {

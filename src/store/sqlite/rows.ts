@@ -33,7 +33,7 @@ export function decisionsOf(text: string | null): Decision[] {
 
 export const eventLineColumns =
   'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
-export const eventColumns = `${eventLineColumns}, event.causation, event.headers, event.delivery_key, event.body_format, event.body_sha256, event.body`
+export const eventColumns = `${eventLineColumns}, event.causation, event.headers, event.delivery_key, event.body_format, event.body_sha256, event.body, (SELECT count(*) FROM context_file WHERE event_seq = event.seq) AS context_files`
 
 export interface EventLineRow {
   seq: number
@@ -56,6 +56,7 @@ export interface EventRow extends EventLineRow {
   body_format: BodyFormat
   body_sha256: Buffer
   body: Buffer
+  context_files: number
 }
 
 export function eventLine(row: EventLineRow): EventLine {
@@ -84,6 +85,7 @@ export function storedEvent(row: EventRow): StoredEvent {
     body_format: row.body_format,
     body_sha256: row.body_sha256,
     body: row.body,
+    context_files: row.context_files,
     decisions: decisionsOf(row.decisions),
   }
 }

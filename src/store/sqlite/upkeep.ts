@@ -107,6 +107,7 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
   const deleteDecision = db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?')
   const forgetDelivery = db.prepare('DELETE FROM delivery_index WHERE hash = ? AND event_seq = ?')
   const forgetBody = db.prepare('DELETE FROM body_index WHERE hash = ? AND event_seq = ?')
+  const deleteFiles = db.prepare('DELETE FROM context_file WHERE event_seq = ?')
   const deleteEvent = db.prepare('DELETE FROM event WHERE seq = ?')
   const sources = forgetting(db)
   function deleteRunTrail(runSeq: number): void {
@@ -141,6 +142,7 @@ export function retaining(db: Db, lanes: Lanes): Retaining {
         if (row.delivery_hash !== null) forgetDelivery.run(row.delivery_hash, row.seq)
         if (row.body_hash !== null) forgetBody.run(row.body_hash, row.seq)
         forgetBatch.run(row.seq)
+        deleteFiles.run(row.seq)
         deleteEvent.run(row.seq)
         events++
       }

@@ -1,0 +1,70 @@
+// signalbox dispatch: hand work to a workflow, and wait for it where that is wanted.
+import type { Command } from 'commander'
+import type { Run } from '../client/client.ts'
+import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
+import { printEmitted } from './emit.ts'
+import { paint, stateStyle } from './output.ts'
+import { NoError, payloadArgument, type Session } from './session.ts'
+
+/** Between two looks at a run; the first come quicker. */
+const lookEveryMs = 1000
+const firstLookMs = 50
+
+const over = new Set<Run['state']>(['completed', 'failed', 'timed_out', 'cancelled'])
+
+/** A run once it has ended; a dead one has. */
+async function ended(session: Session, run_id: string): Promise<Run> {
+  for (let wait = firstLookMs; ; wait = Math.min(lookEveryMs, wait * 1.5)) {
+    const { run } = await session.call('run.get', { run_id })
+    if (over.has(run.state)) return run
+    await new Promise(resolve => setTimeout(resolve, wait))
+  }
+}
+
+/** Waits for runs; throws NoError where one did not complete. */
+export async function followRuns(session: Session, run_ids: readonly string[]): Promise<void> {
+  const runs = await Promise.all(run_ids.map(run_id => ended(session, run_id)))
+  const { output } = session
+  for (const run of runs) {
+    const { id, state, trigger_id, error, result } = run
+    if (output.json) output.line(JSON.stringify(run))
+    else output.line(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${error}`}`)
+    if (!output.json && result !== undefined && result !== null) output.line(typeof result === 'string' ? result : JSON.stringify(result, null, 2))
+  }
+  const bad = runs.filter(run => run.state !== 'completed')
+  if (bad.length > 0) throw new NoError(`${bad.length} of ${runs.length} runs did not complete`)
+}
+
+interface Options extends ContextOptions {
+  payload?: string
+  subject?: string
+  key?: string
+  wait?: true
+}
+
+export function addDispatch(program: Command, session: () => Session): void {
+  const command = program
+    .command('dispatch <workflow>')
+    .description('hand work to a workflow: an event in its inbox, which a source of type dispatch is')
+    .option('-p, --payload <text>', 'payload: JSON, else text; @file for a file, - for standard input')
+    .option('-s, --subject <text>', 'what it is about')
+    .option('-k, --key <text>', 'idempotency key: the same key is the same event')
+    .option('-w, --wait', 'wait until what it starts has ended, and say how: exit code 1 where it did not complete')
+  contextOptions(command).action(async (workflow_id: string, options: Options) => {
+    const current = session()
+    const answer = await current.call('event.dispatch', {
+      workflow_id,
+      ...(options.payload === undefined ? {} : { payload: payloadArgument(options.payload) }),
+      subject: options.subject,
+      idempotency_key: options.key,
+      causation: causationOf(current.environment),
+      context_files: givenFiles(options),
+    })
+    printEmitted(current.output, answer)
+    if (options.wait !== true) return
+    // Of an event that was debounced, batched or skipped: the run that took its part.
+    const run_ids = [...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])])]
+    if (run_ids.length === 0) throw new NoError('it started nothing that could be waited for')
+    await followRuns(current, run_ids)
+  })
+}

@@ -1,0 +1,79 @@
+// Files that go with an event: which names and sizes are taken. A name is used as the name of a file, on any system, and
+// as nothing else: no path, no option, nothing hidden, no two that one file system takes for one (RELIABILITY T42). Pure.
+import { hash } from 'node:crypto'
+
+export interface ContextFileGiven {
+  name: string
+  content: string
+  encoding?: 'utf8' | 'base64'
+}
+
+/** A file as it is kept and handed on. */
+export interface ContextFileBytes {
+  name: string
+  is_text: boolean
+  sha256: Uint8Array
+  content: Uint8Array
+}
+
+/** What is wrong with which of some files; field is name, content or undefined where it is all of them. */
+export interface ContextRefusal {
+  index: number | undefined
+  field: 'name' | 'content' | undefined
+  reason: string
+}
+
+export const maxContextFiles = 32
+export const maxContextFileBytes = 1_048_576
+export const maxContextBytes = 4 * 1_048_576
+
+export const maxNameLength = 128
+
+const plainName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+/** Windows takes these for devices, whatever follows a dot. */
+const deviceName = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Why a name is not taken; undefined: it is. */
+export function nameRefusal(name: string): string | undefined {
+  const shown = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}...` : name)
+  if (!plainName.test(name))
+    return `must be a plain file name: letters, digits, ".", "_" and "-", beginning with a letter or a digit, at most 128 characters; found ${shown}`
+  if (name.endsWith('.')) return `must not end with a dot; found ${shown}`
+  return deviceName.test(name) ? `is the name of a device on Windows: ${shown}` : undefined
+}
+
+/** The bytes of a content; a text where they are none. */
+function bytesOf({ content, encoding = 'utf8' }: ContextFileGiven): Buffer | string {
+  if (encoding === 'base64') return base64.test(content) ? Buffer.from(content, 'base64') : 'is not base64 with its padding'
+  return content.isWellFormed() ? Buffer.from(content) : 'is no text in UTF-8; send other bytes with encoding base64'
+}
+
+/** Files as they are kept, or what is wrong with the first that is not taken: then none is. */
+export function contextFiles(given: readonly ContextFileGiven[]): { files: ContextFileBytes[] } | { refusal: ContextRefusal } {
+  const refuse = (reason: string, index?: number, field?: 'name' | 'content'): { refusal: ContextRefusal } => ({ refusal: { index, field, reason } })
+  if (given.length > maxContextFiles) return refuse(`holds ${given.length} files; at most ${maxContextFiles} are taken`)
+  const names = new Map<string, number>()
+  const files: ContextFileBytes[] = []
+  let all = 0
+  for (const [index, file] of given.entries()) {
+    const reason = nameRefusal(file.name)
+    if (reason !== undefined) return refuse(reason, index, 'name')
+    const before = names.get(file.name.toLowerCase())
+    if (before !== undefined) return refuse(`is that of file ${before} too, in some spelling: ${JSON.stringify(file.name)}`, index, 'name')
+    names.set(file.name.toLowerCase(), index)
+    const content = bytesOf(file)
+    if (typeof content === 'string') return refuse(content, index, 'content')
+    all += content.length
+    if (content.length > maxContextFileBytes) return refuse(`has ${content.length} bytes; a file has at most ${maxContextFileBytes}`, index, 'content')
+    if (all > maxContextBytes) return refuse(`holds more than ${maxContextBytes} bytes in all`)
+    files.push({ name: file.name, is_text: file.encoding !== 'base64', sha256: hash('sha256', content, 'buffer'), content })
+  }
+  return { files }
+}
+
+/** A file as it is sent along: what came as text goes as text. */
+export function sentAlong({ name, is_text, content }: ContextFileBytes): { name: string; content: string; encoding: 'utf8' | 'base64' } {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
+  return is_text ? { name, content: bytes.toString('utf8'), encoding: 'utf8' } : { name, content: bytes.toString('base64'), encoding: 'base64' }
+}
