@@ -194,10 +194,10 @@ describe('a command', () => {
     ['it fails', sh('echo "cannot log in" >&2; exit 3'), 'the command failed, exit code 3: cannot log in'],
     ['it is not there', { command: { argv: ['/no/such/program'] } }, 'is not there or not executable'],
     ['it takes too long', { ...sh('sleep 60'), timeout_ms: 50 }, 'the command was ended after 50 ms'],
-    ['it prints without end', sh('yes'), 'the command'],
+    ['it prints without end', { ...sh('yes'), timeout_ms: 300 }, 'the command'],
   ])('%s', async (_name, config, error) => {
     const router = await freshRouter({ ...quick, poll_max_bytes: 4096 })
-    await put(router, { timeout_ms: 300, ...config })
+    await put(router, config)
     const health = await until(async () => {
       const found = (await source(router)).health!
       return found.failures > 0 && found
