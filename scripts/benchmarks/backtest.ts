@@ -84,14 +84,15 @@ async function rates(directory: string): Promise<void> {
     let matched = 0
     for (let round = 0; round < rounds; round++) {
       const begun = performance.now()
-      ;({ matched } = await backtests.run({ draft: side, live: { source_id: 'forge', filter: { type: ['release'] }, enabled: true }, samples: 5 }, wholeLog))
+      matched = (await backtests.run([{ draft: side, live: { source_id: 'forge', filter: { type: ['release'] }, enabled: true }, samples: 5 }], wholeLog))[0]!
+        .matched
       measured.push((stored * 1000) / (performance.now() - begun))
     }
     rows.push([`${name}, beside a live version`, Math.round(median(measured)).toString(), ratio(median(measured), floor), String(matched)])
     const alone: number[] = []
     for (let round = 0; round < rounds; round++) {
       const begun = performance.now()
-      ;({ matched } = await backtests.run({ draft: side, live: null, samples: 5 }, wholeLog))
+      matched = (await backtests.run([{ draft: side, live: null, samples: 5 }], wholeLog))[0]!.matched
       alone.push((stored * 1000) / (performance.now() - begun))
     }
     rows.push([name, Math.round(median(alone)).toString(), ratio(median(alone), floor), String(matched)])

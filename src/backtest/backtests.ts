@@ -1,8 +1,8 @@
-// Backtests on their way: each in a thread of its own, few at a time.
+// Backtests on their way: those that are asked for together in a thread of their own, few threads at a time.
 import { Worker } from 'node:worker_threads'
 import { Fault } from '../errors.ts'
-import type { BacktestCounts, BacktestJob } from '../routing/backtest.ts'
-import type { BacktestMessage, BacktestProgress, BacktestStart } from './run.ts'
+import type { BacktestJob } from '../routing/backtest.ts'
+import type { BacktestMessage, BacktestOutcome, BacktestProgress, BacktestStart } from './run.ts'
 
 const maxRunning = 2
 
@@ -10,13 +10,8 @@ export interface BacktestRange {
   /** milliseconds since the epoch; until is not part of it */
   since: number
   until: number
-  /** events at the most */
+  /** events that each looks at, at the most */
   limit: number
-}
-
-export interface BacktestOutcome extends BacktestCounts {
-  more: boolean
-  stopped: boolean
 }
 
 export class Backtests {
@@ -28,11 +23,11 @@ export class Backtests {
   }
 
   /** Throws Fault overloaded when enough are on their way. A signal stops it: it answers with what it has by then. */
-  async run(job: BacktestJob, range: BacktestRange, signal?: AbortSignal, onProgress?: (progress: BacktestProgress) => void): Promise<BacktestOutcome> {
+  async run(jobs: BacktestJob[], range: BacktestRange, signal?: AbortSignal, onProgress?: (progress: BacktestProgress) => void): Promise<BacktestOutcome[]> {
     if (this.#running.size >= maxRunning)
       throw new Fault('overloaded', `${maxRunning} backtests run already; wait for one to end, or stop it`, { retryAfterS: 5 })
     const stop = new Int32Array(new SharedArrayBuffer(4))
-    const workerData: BacktestStart = { stateDir: this.#stateDir, job, ...range, stop }
+    const workerData: BacktestStart = { stateDir: this.#stateDir, jobs, ...range, stop }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData })
     this.#running.add(worker)
     const onAbort = (): void => {
@@ -41,10 +36,10 @@ export class Backtests {
     }
     if (signal?.aborted === true) onAbort()
     signal?.addEventListener('abort', onAbort)
-    const { promise, resolve, reject } = Promise.withResolvers<BacktestOutcome>()
+    const { promise, resolve, reject } = Promise.withResolvers<BacktestOutcome[]>()
     worker.on('message', (message: BacktestMessage) => {
       if (message.kind === 'progress') onProgress?.(message.progress)
-      else resolve({ ...message.counts, more: message.more, stopped: message.stopped })
+      else resolve(message.outcomes)
     })
     worker.on('error', reject)
     worker.on('exit', () => reject(new Fault('not_ready', 'the backtest was ended before it could answer; try again', { retryAfterS: 5 })))

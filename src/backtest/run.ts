@@ -1,12 +1,13 @@
-// One backtest: reads the log, newest first, on a connection of its own, and counts.
+// Backtests of one pass: reads the log, newest first, on a connection of its own, and counts for each.
 import { Backtest, type BacktestCounts, type BacktestJob } from '../routing/backtest.ts'
 import { LogReader, type LogBody, type LogLine } from '../store/sqlite/log-reader.ts'
 
 export interface BacktestStart {
   stateDir: string
-  job: BacktestJob
+  jobs: BacktestJob[]
   since: number
   until: number
+  /** events that each looks at, at the most */
   limit: number
   /** not 0: stop */
   stop: Int32Array<SharedArrayBuffer>
@@ -19,7 +20,10 @@ export interface BacktestProgress {
   total: number
 }
 
-export type BacktestMessage = { kind: 'progress'; progress: BacktestProgress } | { kind: 'done'; counts: BacktestCounts; more: boolean; stopped: boolean }
+/** What was counted; more: there are events that it did not come to. */
+export type BacktestOutcome = BacktestCounts & { more: boolean; stopped: boolean }
+
+export type BacktestMessage = { kind: 'progress'; progress: BacktestProgress } | { kind: 'done'; outcomes: BacktestOutcome[] }
 
 /** Lines of a page; a page of whole events is smaller, since it holds their bodies, of up to a mebibyte each. */
 const linePage = 500
@@ -55,49 +59,53 @@ function resting(stop: Int32Array<SharedArrayBuffer>): () => void {
 type Read = { line: LogLine; body: LogBody | null | undefined }
 
 /** A page of the log: with all bodies where the last page needed most of them, else with those that are needed. */
-function* page(reader: LogReader, backtest: Backtest, before: number, from: number, whole: boolean): Generator<Read> {
+function* page(reader: LogReader, needed: (line: LogLine) => boolean, before: number, from: number, whole: boolean): Generator<Read> {
   if (whole) {
     yield* reader.whole(before, from, wholePage)
     return
   }
-  for (const line of reader.lines(before, from, linePage)) {
-    yield { line, body: backtest.concerns(line.source_id) && backtest.needsBody(line) ? (reader.body(line.seq) ?? undefined) : null }
-  }
+  for (const line of reader.lines(before, from, linePage)) yield { line, body: needed(line) ? (reader.body(line.seq) ?? undefined) : null }
 }
 
 /** Tells how far it is, and at the end what it has counted. */
-export function run({ stateDir, job, since, until, limit, stop }: BacktestStart, tell: (message: BacktestMessage) => void): void {
+export function run({ stateDir, jobs, since, until, limit, stop }: BacktestStart, tell: (message: BacktestMessage) => void): void {
   const reader = new LogReader(stateDir)
-  const backtest = new Backtest(job)
+  const all = jobs.map(job => new Backtest(job))
   const { from, to } = reader.range(since, until)
   const total = Math.max(0, to - from)
+  /** those that still look at events */
+  let open = limit > 0 ? all : []
   let before = to
   let whole = false
   let told = -Infinity
   const rest = resting(stop)
-  const done = (more: boolean, stopped: boolean): void => {
+  const done = (stopped: boolean): void => {
     reader.close()
-    tell({ kind: 'done', counts: backtest.counts(), more, stopped })
+    tell({ kind: 'done', outcomes: all.map(each => ({ ...each.counts(), more: stopped || !open.includes(each), stopped })) })
   }
+  const needed = (line: LogLine): boolean => open.some(each => each.concerns(line.source_id) && each.needsBody(line))
   for (;;) {
     if (performance.now() - told > progressMs) {
       told = performance.now()
-      tell({ kind: 'progress', progress: { scanned: backtest.scanned, matched: backtest.matched, total } })
+      const furthest = all.reduce((best, each) => (each.scanned > best.scanned ? each : best))
+      tell({ kind: 'progress', progress: { scanned: furthest.scanned, matched: furthest.matched, total } })
     }
     let seen = 0
-    let needed = 0
-    for (const { line, body } of page(reader, backtest, before, from, whole)) {
+    let wanted = 0
+    for (const { line, body } of page(reader, needed, before, from, whole)) {
       seen++
       before = line.seq
-      if (!backtest.concerns(line.source_id) || body === undefined) continue
-      if (backtest.scanned === limit) return done(true, false)
-      if (Atomics.load(stop, 0) !== 0) return done(true, true)
-      const wanted = body !== null && (!whole || backtest.needsBody(line))
-      if (wanted) needed++
-      backtest.take(line, wanted ? { ...line, ...body } : null)
+      const full = open.filter(each => each.scanned === limit && each.concerns(line.source_id))
+      if (full.length > 0) open = open.filter(each => !full.includes(each))
+      if (open.length === 0) return done(false)
+      if (body === undefined || !open.some(each => each.concerns(line.source_id))) continue
+      if (Atomics.load(stop, 0) !== 0) return done(true)
+      const own = body !== null && (!whole || needed(line)) ? { ...line, ...body } : null
+      if (own !== null) wanted++
+      for (const each of open) if (each.concerns(line.source_id)) each.take(line, own)
     }
-    whole = needed * 2 > seen
-    if (seen === 0) return done(false, false)
+    whole = wanted * 2 > seen
+    if (seen === 0) return done(false)
     rest()
   }
 }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { ConnectionError, RpcError } from '../client/client.ts'
 import { exitCodes } from '../errors.ts'
+import { addApply } from './apply.ts'
 import { addBacktest } from './backtest.ts'
 import { addBots } from './bots.ts'
 import { addDispatch } from './dispatch.ts'
@@ -74,6 +75,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addTriggers,
     addBots,
     addQueues,
+    addApply,
     addRouter,
     addDoctor,
     addRpc,

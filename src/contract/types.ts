@@ -105,6 +105,21 @@ export type ContextFiles = ContextFileInput[]
  */
 export type Uuid1 = string
 /**
+ * What the files that definitions come from are known by. What was applied from a set is its own, until it is applied from another or deleted.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "FileSet".
+ */
+export type FileSet = string
+/**
+ * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
+ */
+export type Version1 = number
+/**
+ * The file set that it was of so far.
+ */
+export type FileSet1 = string
+/**
  * The id of an event or a run: a UUIDv7, made by the router.
  */
 export type Uuid2 = string
@@ -297,6 +312,13 @@ export type YieldReason = string
 export type RouterPauseReason = string
 export type RouterPaused = boolean
 export type RouterPausedStill = boolean
+export type AppliedBots = BotInput[]
+export type AppliedQueues = QueueInput[]
+export type AppliedSources = SourceInput[]
+export type AppliedTriggers = TriggerInput[]
+export type Prune = boolean
+export type ApplyDryRun = boolean
+export type ExpectedVersions = ExpectedVersion[]
 export type RequestId = (string | number)
 
 export interface Contract {
@@ -316,6 +338,12 @@ kind: "http"
 url: string
 secret?: SecretRef
 bearer?: SecretRef
+/**
+ * What is sent, as a template over {run, event, trigger, inputs, allowed_tools}; all of that unless said.
+ */
+body?: {
+[k: string]: unknown
+}
 /**
  * 15,000 unless said.
  */
@@ -729,6 +757,65 @@ reason: string
 conditions: Condition[]
 gates: Gate[]
 run_ids: Uuid[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "FieldChange".
+ */
+export interface FieldChange {
+path: string
+/**
+ * Left out where there was nothing.
+ */
+before?: unknown
+/**
+ * Left out where there will be nothing.
+ */
+after?: unknown
+}
+/**
+ * What the change would have done to the events of the last 7 days: how many more and how many fewer it would have matched.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriedOnLog".
+ */
+export interface TriedOnLog {
+scanned: number
+added: number
+removed: number
+/**
+ * There are more events in these days than were looked at.
+ */
+more: boolean
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PlannedChange".
+ */
+export interface PlannedChange {
+noun: ("bot" | "queue" | "source" | "trigger")
+id: Id1
+change: ("created" | "updated" | "unchanged" | "deleted")
+version: Version1
+/**
+ * Of updated.
+ */
+fields?: FieldChange[]
+taken_from?: FileSet1
+tried?: TriedOnLog
+/**
+ * Why the log was not asked what the change would have done to it.
+ */
+untried?: string
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "ExpectedVersion".
+ */
+export interface ExpectedVersion {
+noun: ("bot" | "queue" | "source" | "trigger")
+id: Id1
+version: Version
 }
 /**
  * At most limit runs begin in any period_ms.
@@ -3327,6 +3414,45 @@ paused: RouterPausedStill
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterApplyParams".
+ */
+export interface RouterApplyParams {
+bots?: AppliedBots
+queues?: AppliedQueues
+sources?: AppliedSources
+triggers?: AppliedTriggers
+file_set?: FileSet
+prune?: Prune
+dry_run?: ApplyDryRun
+expected?: ExpectedVersions
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterApplyResult".
+ */
+export interface RouterApplyResult {
+applied: boolean
+changes: PlannedChange[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterExportParams".
+ */
+export interface RouterExportParams {
+file_set?: FileSet
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RouterExportResult".
+ */
+export interface RouterExportResult {
+bots: BotInput[]
+queues: QueueInput[]
+sources: SourceInput[]
+triggers: TriggerInput[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RpcDiscoverParams".
  */
 export interface RpcDiscoverParams {
@@ -3450,9 +3576,11 @@ export interface Methods {
   'router.stats': { params: RouterStatsParams; result: RouterStatsResult }
   'router.pause': { params: RouterPauseParams; result: RouterPauseResult }
   'router.resume': { params: RouterResumeParams; result: RouterResumeResult }
+  'router.apply': { params: RouterApplyParams; result: RouterApplyResult }
+  'router.export': { params: RouterExportParams; result: RouterExportResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

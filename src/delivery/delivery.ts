@@ -65,7 +65,7 @@ export interface BotKindsOptions {
 export function botKinds({ config, commands, egress, readSecret, env, render, emit, now }: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
-    http: httpBot({ exchanges, readSecret, now }),
+    http: httpBot({ exchanges, render, readSecret, now }),
     unix_rpc: unixRpcBot({ exchanges, render, maxResponseBytes: config.max_response_bytes, now }),
     command: commandBot({
       commands,

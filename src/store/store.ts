@@ -47,6 +47,13 @@ export interface DefinitionChange {
   at: number
 }
 
+/** An object and the set of files that it was applied from. */
+export interface FileSetRow {
+  noun: Noun
+  id: string
+  name: string
+}
+
 export type WriteOutcome =
   | { kind: 'written'; objects: (Stamp | null)[] }
   | { kind: 'conflict'; noun: Noun; id: string; expected: number; found: number }
@@ -278,8 +285,10 @@ export interface Store {
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
   start(now: number): Promise<StartAnswer>
   stop(): Promise<void>
-  /** Writes all changes or none. */
-  write(changes: DefinitionChange[]): Promise<WriteOutcome>
+  /** Writes all changes or none, and which file sets objects are of. */
+  write(changes: DefinitionChange[], owned?: FileSetRow[]): Promise<WriteOutcome>
+  /** Every object that was applied from files. */
+  fileSets(): Promise<FileSetRow[]>
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]>
   /** Notes ticks that make no event. */
   skipTicks(skipped: SkippedTicks[]): Promise<void>

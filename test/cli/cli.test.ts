@@ -1,30 +1,9 @@
 // The command line as people and programs use it: a real process against a real router.
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { signalbox, type Ran } from '../support/command-line.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
-
-interface Ran {
-  code: number
-  out: string
-  err: string
-}
-
-function signalbox(router: Pick<TestRouter, 'directory'>, args: string[], env: Record<string, string> = {}): Promise<Ran> {
-  const { promise, resolve } = Promise.withResolvers<Ran>()
-  const options = {
-    env: {
-      PATH: process.env.PATH,
-      HOME: router.directory,
-      SIGNALBOX_STATE_DIR: router.directory,
-      SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'),
-      ...env,
-    },
-  }
-  execFile(process.execPath, ['src/signalbox.ts', ...args], options, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }))
-  return promise
-}
 
 async function configured(): Promise<TestRouter> {
   const router = await freshRouter()

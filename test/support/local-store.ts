@@ -137,6 +137,7 @@ export class LocalStore implements Store {
   noteSource: Store['noteSource'] = note => this.#write({ op: 'note_source', note })
   unseen: Store['unseen'] = (...args) => this.#read(() => this.#sources.unseen(...args))
   forgetItem: Store['forgetItem'] = (...args) => this.#write({ op: 'forget_item', args })
+  fileSets: Store['fileSets'] = () => this.#read(() => this.#definitions.fileSets())
   contextFiles: Store['contextFiles'] = id => this.#read(() => this.#reading.contextFiles(id))
   ticks: Store['ticks'] = page => this.#read(() => this.#sources.ticks(page))
   event: Store['event'] = id => this.#read(() => this.#reading.event(id))

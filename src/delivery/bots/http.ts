@@ -2,12 +2,13 @@
 import { createHmac } from 'node:crypto'
 import type { HttpEndpoint } from '../../contract/types.ts'
 import type { ReadSecret } from '../../secrets.ts'
-import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
+import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
 import { retryAfterMs } from '../../outbound/retry-after.ts'
 import type { Exchanges, ExchangeAnswer } from '../../outbound/exchange.ts'
 
 export interface HttpBotOptions {
   exchanges: Exchanges
+  render: Render
   readSecret: ReadSecret
   now: () => number
 }
@@ -68,8 +69,14 @@ export function exchangeFailure(answer: ExchangeAnswer & { kind: 'failed' }): De
   }
 }
 
-export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind<HttpEndpoint> {
+export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions): BotKind<HttpEndpoint> {
   async function deliver(endpoint: HttpEndpoint, delivery: Delivery): Promise<DeliveryResult> {
+    let { body } = delivery
+    if (endpoint.body !== undefined) {
+      const rendered = await render(endpoint.body, 'endpoint.body', delivery.scope())
+      if (!rendered.ok) return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_BODY' })
+      body = JSON.stringify(rendered.value)
+    }
     const url = new URL(endpoint.url)
     const timestamp = Math.floor(now() / 1000)
     const headers: Record<string, string> = {
@@ -82,7 +89,7 @@ export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind
       traceparent: `00-${delivery.run_id.replaceAll('-', '')}-${delivery.attempt.toString(16).padStart(16, '0')}-01`,
     }
     for (const [ref, set] of [
-      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.id, timestamp, delivery.body))],
+      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.id, timestamp, body))],
       [endpoint.bearer, (secret: Buffer) => (headers.authorization = `Bearer ${secret.toString('latin1')}`)],
     ] as const) {
       if (ref === undefined) continue
@@ -94,7 +101,7 @@ export function httpBot({ exchanges, readSecret, now }: HttpBotOptions): BotKind
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       headers,
-      body: delivery.body,
+      body,
       timeout_ms: delivery.timeout_ms,
       signal: delivery.signal,
     })

@@ -1,5 +1,6 @@
 // Every method of the contract.
 import type { Handlers } from '../jsonrpc.ts'
+import { applyMethods } from './apply.ts'
 import { backtestMethods } from './backtest.ts'
 import { botMethods } from './bot.ts'
 import type { Context } from './context.ts'
@@ -40,5 +41,6 @@ export function allMethods(context: Context): Handlers {
     ...statsMethods(context),
     ...workerMethods(context),
     ...routerMethods(context),
+    ...applyMethods(context),
   }
 }

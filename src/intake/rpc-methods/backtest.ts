@@ -46,19 +46,19 @@ export async function backtested(context: Context, { draft, live, since, until, 
   const begun = now()
   const side = live === undefined ? null : { source_id: live.event_source_id, filter: live.filter, enabled: live.enabled }
   const job = { draft: { source_id: draft.source_id, filter: draft.filter, enabled: draft.enabled }, live: side, samples }
-  const found = await backtest(job, { since, until, limit }, call.signal(), state => call.progress({ ...state }, progress))
+  const [found] = await backtest([job], { since, until, limit }, call.signal(), state => call.progress({ ...state }, progress))
   const withInputs = (list: BacktestSample[]): Promise<BacktestSample[]> => Promise.all(list.map(sample => rendered(context, draft, sample)))
-  const { scanned, matched, by_type, by_day, more, stopped, added, removed } = found
+  const { scanned, matched, by_type, by_day, more, stopped, added, removed } = found!
   const difference =
     live === undefined
       ? undefined
-      : { live_version: live.version, added, removed, added_samples: await withInputs(found.samples.added), removed_samples: found.samples.removed }
+      : { live_version: live.version, added, removed, added_samples: await withInputs(found!.samples.added), removed_samples: found!.samples.removed }
   return {
     scanned,
     matched,
     by_type,
     by_day,
-    samples: { matched: await withInputs(found.samples.matched), unmatched: found.samples.unmatched },
+    samples: { matched: await withInputs(found!.samples.matched), unmatched: found!.samples.unmatched },
     ...(difference === undefined ? {} : { difference }),
     since,
     until,

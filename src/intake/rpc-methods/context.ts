@@ -22,7 +22,7 @@ import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { Subscriptions } from '../subscriptions.ts'
-import { chosenBot, type DefinitionChange, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
+import { chosenBot, type DefinitionChange, type FileSetRow, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
@@ -47,13 +47,13 @@ export interface RunControl {
   botActive(bot_id: string): number
 }
 
-/** Holds filters against the log, newest events first, beside everything else. Throws Fault overloaded and not_ready. */
+/** Holds filters against the log in one pass, newest events first, beside everything else. Throws Fault overloaded and not_ready. */
 export type RunBacktest = (
-  job: BacktestJob,
+  jobs: BacktestJob[],
   range: { since: number; until: number; limit: number },
   signal: AbortSignal,
   onProgress: (progress: object) => void,
-) => Promise<BacktestCounts & { more: boolean; stopped: boolean }>
+) => Promise<(BacktestCounts & { more: boolean; stopped: boolean })[]>
 
 /** What workers ask and say. Each throws Fault not_found or lease_lost, claim also invalid_state and disabled. */
 export interface Workers {
@@ -113,6 +113,13 @@ export interface Context {
   health: () => Promise<RpcHealthResult>
 }
 
+/** The definitions that a check looks at. */
+export type Known = Pick<Registry, 'sources' | 'triggers' | 'bots' | 'queues'>
+/** What it takes to check a definition before it is written. */
+export interface Checking extends Pick<Context, 'expressions' | 'assertUrl' | 'now'> {
+  registry: Known
+}
+
 export const defaultLimit = 50
 
 /** Throws Fault invalid_params where arguments of a command are not what they will be at every start. */
@@ -122,16 +129,21 @@ export function assertConstant(argv: readonly string[], at: string): void {
 }
 
 /** Throws Fault invalid_params where the triggers among some changes would be too much for the matcher. */
-export function assertFits({ registry }: Pick<Context, 'registry'>, changes: DefinitionChange[]): void {
+export function assertFits(
+  { registry }: Pick<Context, 'registry'>,
+  changes: DefinitionChange[],
+  pathOf: (trigger_id: string) => string = () => 'trigger.filter',
+): void {
   const exceeded = registry.exceeded(changes)
-  if (exceeded !== undefined) throw new Fault('invalid_params', `trigger ${exceeded.id} is refused: ${exceeded.reason}`, { data: { path: 'trigger.filter' } })
+  if (exceeded === undefined) return
+  throw new Fault('invalid_params', `trigger ${exceeded.id} is refused: ${exceeded.reason}`, { data: { path: pathOf(exceeded.id) } })
 }
 
 /** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
-export async function writeDefinitions(context: Context, changes: DefinitionChange[]): Promise<(Stamp | null)[]> {
+export async function writeDefinitions(context: Context, changes: DefinitionChange[], owned: FileSetRow[] = []): Promise<(Stamp | null)[]> {
   const { store, registry, botChanged, botDeleted, queuesChanged, sourcesChanged } = context
   assertFits(context, changes)
-  const outcome = await store.write(changes)
+  const outcome = await store.write(changes, owned)
   switch (outcome.kind) {
     case 'conflict': {
       const { noun, id, expected, found } = outcome

@@ -8,7 +8,7 @@ import { completeSource } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
 import { assertComes } from './schedule.ts'
-import { assertConstant, notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { assertConstant, type Checking, notFound, pageById, writeDefinitions, type Context } from './context.ts'
 
 type Stats = Map<string, { events: number; last_event_at: number }>
 
@@ -32,45 +32,49 @@ export function shownSource({ clock, poller }: Pick<Context, 'clock' | 'poller'>
 }
 
 /** Throws Fault invalid_params for what the schema cannot say. */
-export async function assertSource(context: Context, input: SourceInput): Promise<void> {
-  const present = context.registry.sources.get(input.id)
+export async function assertSource(
+  context: Checking,
+  input: SourceInput,
+  present: Source | undefined = context.registry.sources.get(input.id),
+  at = 'source',
+): Promise<void> {
   if (input.id === routerSource)
-    throw new Fault('invalid_params', `source.id ${routerSource} is that of the router’s own events; take another`, { data: { path: 'source.id' } })
+    throw new Fault('invalid_params', `${at}.id ${routerSource} is that of the router’s own events; take another`, { data: { path: `${at}.id` } })
   if (present !== undefined && present.source_type !== input.source_type) {
     throw new Fault(
       'conflict',
       `source ${input.id} is of type ${present.source_type}, which does not change to ${input.source_type}; delete it first, or use another id`,
+      { data: { path: `${at}.source_type` } },
     )
   }
-  if (input.source_type === 'cron') assertCron(input.config, context.now())
-  if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config)
-  if (input.source_type === 'webhook') assertWebhook(input.config)
-  if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id)
+  if (input.source_type === 'cron') assertCron(input.config, context.now(), `${at}.config`)
+  if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config, `${at}.config`)
+  if (input.source_type === 'webhook') assertWebhook(input.config, `${at}.config`)
+  if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id, `${at}.config.workflow_id`)
   const schema = input.source_type === 'service' ? payloadSchema(input) : undefined
   const refusal = schema === undefined ? undefined : schemaRefusal(schema)
-  if (refusal !== undefined) throw new Fault('invalid_params', `source.config.payload_schema ${refusal}`, { data: { path: 'source.config.payload_schema' } })
+  if (refusal !== undefined) throw new Fault('invalid_params', `${at}.config.payload_schema ${refusal}`, { data: { path: `${at}.config.payload_schema` } })
 }
 
-function assertInbox({ registry }: Context, id: string, workflow_id: string): void {
+function assertInbox({ registry }: Checking, id: string, workflow_id: string, at: string): void {
   const other = [...registry.sources.values()].find(
     source => source.source_type === 'dispatch' && source.id !== id && source.config.workflow_id === workflow_id,
   )
   if (other !== undefined)
-    throw new Fault('conflict', `source.config.workflow_id ${workflow_id} has its inbox already, source ${other.id}`, {
-      data: { path: 'source.config.workflow_id' },
+    throw new Fault('conflict', `${at} ${workflow_id} has its inbox already, source ${other.id}`, {
+      data: { path: at },
     })
 }
 
-function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: CronConfig, now: number): void {
-  assertComes(expression, timezone, Math.max(now, start_at - 1), 'source.config.')
+function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: CronConfig, now: number, at: string): void {
+  assertComes(expression, timezone, Math.max(now, start_at - 1), `${at}.`)
   if (end_at !== undefined && end_at <= start_at)
-    throw new Fault('invalid_params', `source.config.end_at is ${end_at}, not after start_at, which is ${start_at}`, { data: { path: 'source.config.end_at' } })
+    throw new Fault('invalid_params', `${at}.end_at is ${end_at}, not after start_at, which is ${start_at}`, { data: { path: `${at}.end_at` } })
 }
 
 /** Throws Fault for what cannot be read, and for templates that cannot be used. */
-async function assertReading({ assertUrl, expressions }: Context, source_type: string, config: PollConfig & WatchConfig): Promise<void> {
+async function assertReading({ assertUrl, expressions }: Checking, source_type: string, config: PollConfig & WatchConfig, at: string): Promise<void> {
   const { command, url, bearer } = config
-  const at = 'source.config'
   const refuse = (name: string, what: string): never => {
     throw new Fault('invalid_params', `${at}.${name} ${what}`, { data: { path: `${at}.${name}` } })
   }
@@ -92,19 +96,19 @@ async function assertReading({ assertUrl, expressions }: Context, source_type: s
   }
 }
 
-function assertWebhook({ provider, secrets }: WebhookConfig): void {
+function assertWebhook({ provider, secrets }: WebhookConfig, at: string): void {
   if (providers[provider].needs_secret && secrets === undefined) {
     throw new Fault(
       'invalid_params',
-      `source.config.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`,
+      `${at}.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`,
       {
-        data: { path: 'source.config.secrets' },
+        data: { path: `${at}.secrets` },
       },
     )
   }
   if (provider === 'none' && secrets !== undefined) {
-    throw new Fault('invalid_params', 'source.config.secrets makes no sense with provider "none", which checks nothing; use "bearer"', {
-      data: { path: 'source.config.secrets' },
+    throw new Fault('invalid_params', `${at}.secrets makes no sense with provider "none", which checks nothing; use "bearer"`, {
+      data: { path: `${at}.secrets` },
     })
   }
 }

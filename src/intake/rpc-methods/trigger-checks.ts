@@ -6,7 +6,7 @@ import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
 import { routerSource } from '../../store/store.ts'
-import type { Context } from './context.ts'
+import type { Checking, Context, Known } from './context.ts'
 
 export function invalid(path: string, message: string): Fault {
   return new Fault('invalid_params', `${path} ${message}`, { data: { path } })
@@ -33,7 +33,7 @@ export interface Company {
 }
 
 /** Everything about a trigger that its schema cannot say. */
-export async function assertTrigger(context: Context, trigger: TriggerInput, text: Uint8Array | undefined, at: string, company: Company = {}): Promise<void> {
+export async function assertTrigger(context: Checking, trigger: TriggerInput, text: Uint8Array | undefined, at: string, company: Company = {}): Promise<void> {
   const { registry, expressions } = context
   compiledFilter(trigger.filter, text, `${at}.filter`)
   const source = trigger.event_source_id ?? null
@@ -45,7 +45,7 @@ export async function assertTrigger(context: Context, trigger: TriggerInput, tex
   await assertInputs(trigger.action, at, expressions)
 }
 
-function assertAction({ action: { bot_id, capabilities, owner }, policy }: TriggerInput, { bots }: Context['registry'], at: string): void {
+function assertAction({ action: { bot_id, capabilities, owner }, policy }: TriggerInput, { bots }: Known, at: string): void {
   if ((bot_id === undefined) === (capabilities === undefined)) {
     const found = bot_id === undefined ? 'neither' : 'both'
     throw invalid(`${at}.action`, `has a bot_id or capabilities; found ${found}`)
@@ -64,7 +64,7 @@ function assertAction({ action: { bot_id, capabilities, owner }, policy }: Trigg
 const keyed = ['rate_limit', 'debounce', 'batch', 'singleton', 'concurrency', 'throttle'] as const
 
 /** Everything about a policy that its schema cannot say. */
-function assertPolicy({ id, policy = {} }: TriggerInput, registry: Context['registry'], at: string, { triggers = [] }: Company): void {
+function assertPolicy({ id, policy = {} }: TriggerInput, registry: Known, at: string, { triggers = [] }: Company): void {
   for (const name of keyed) assertKey(policy[name]?.key, `${at}.policy.${name}.key`)
   assertKey(policy.order_key, `${at}.policy.order_key`)
   if (policy.debounce !== undefined && policy.batch !== undefined)
@@ -112,7 +112,7 @@ function assertDependencies(id: string, depends_on: readonly string[], others: (
   }
 }
 
-function assertApprover(approval: Policy['approval'], { bots }: Context['registry'], at: string): void {
+function assertApprover(approval: Policy['approval'], { bots }: Known, at: string): void {
   if (approval?.bot_id === undefined) {
     const asked = approval?.questions?.filter(question => question !== 'start') ?? []
     if (asked.length > 0)

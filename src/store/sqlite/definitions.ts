@@ -1,7 +1,7 @@
 // Sources, triggers, bots and queues: written all or none, each change guarded by the version that the writer saw.
 import type { Statement } from 'better-sqlite3'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../contract/types.ts'
-import type { DefinitionChange, Definitions, Noun, Stamp, WriteOutcome } from '../store.ts'
+import type { DefinitionChange, Definitions, FileSetRow, Noun, Stamp, WriteOutcome } from '../store.ts'
 import type { Db } from './open.ts'
 import type { Sources } from './sources.ts'
 
@@ -26,7 +26,8 @@ function parsed({ definition, version, created_at, updated_at }: Row): object & 
 
 export interface DefinitionTables {
   load(): Definitions
-  write(changes: DefinitionChange[]): WriteOutcome
+  write(changes: DefinitionChange[], owned?: FileSetRow[]): WriteOutcome
+  fileSets(): FileSetRow[]
   triggerVersion(id: string, version: number): TriggerInput | null
   triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput }[]
 }
@@ -36,8 +37,8 @@ function working({ enabled = true, config = {} }: SourceInput): string {
   return JSON.stringify([enabled, config])
 }
 
-export function definitionTables(db: Db, sources: Sources): DefinitionTables {
-  const perNoun = Object.fromEntries(
+function nounStatements(db: Db): Record<Noun, NounStatements> {
+  return Object.fromEntries(
     nouns.map(noun => [
       noun,
       {
@@ -51,6 +52,10 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
       },
     ]),
   ) as Record<Noun, NounStatements>
+}
+
+export function definitionTables(db: Db, sources: Sources): DefinitionTables {
+  const perNoun = nounStatements(db)
   const putVersion = db.prepare('INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)')
   const lastVersion = db.prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?').pluck()
   const getVersion = db.prepare<[string, number], string>('SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?').pluck()
@@ -58,6 +63,9 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
     'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
   )
   const forgetStatus = db.prepare('DELETE FROM bot_status WHERE bot_id = ?')
+  const fileSets = db.prepare<[], FileSetRow>('SELECT noun, id, name FROM file_set ORDER BY noun, id')
+  const own = db.prepare('INSERT OR REPLACE INTO file_set (noun, id, name) VALUES (?, ?, ?)')
+  const disown = db.prepare('DELETE FROM file_set WHERE noun = ? AND id = ?')
   const openRunsOf = {
     bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
     queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
@@ -84,7 +92,8 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
       bots: perNoun.bot.all.all().map(parsed) as (BotInput & Stamp)[],
       queues: perNoun.queue.all.all().map(parsed) as (QueueInput & Stamp)[],
     }),
-    write(changes) {
+    fileSets: () => fileSets.all(),
+    write(changes, owned = []) {
       for (const { noun, id, version, definition } of changes) {
         const found = perNoun[noun].one.get(id)?.version ?? 0
         if (version !== undefined && version !== found) return { kind: 'conflict', noun, id, expected: version, found }
@@ -95,10 +104,12 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
         const present = perNoun[change.noun].one.get(change.id)
         if (change.definition !== null) return put(change, present)
         perNoun[change.noun].remove.run(change.id)
+        disown.run(change.noun, change.id)
         if (change.noun === 'bot') forgetStatus.run(change.id)
         if (change.noun === 'source') sources.deleted(change.id)
         return present === undefined ? null : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }
       })
+      for (const { noun, id, name } of owned) own.run(noun, id, name)
       return { kind: 'written', objects }
     },
     triggerVersion(id, version) {

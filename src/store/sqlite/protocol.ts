@@ -71,6 +71,7 @@ export interface ReadRequest {
     | 'ticks'
     | 'unseen'
     | 'contextFiles'
+    | 'fileSets'
   args: unknown[]
 }
 

@@ -16,6 +16,7 @@ const reading = new Reading(db)
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
   if (method === 'triggerVersions') return definitions.triggerVersions(...(args as [string, number | null, number]))
+  if (method === 'fileSets') return definitions.fileSets()
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))
   return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)

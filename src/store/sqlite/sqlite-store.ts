@@ -226,6 +226,7 @@ export class SqliteStore implements Store {
   noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
   unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)
   forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> => this.#call({ op: 'forget_item', args })
+  fileSets = (): ReturnType<Store['fileSets']> => this.#read('fileSets')
   contextFiles = (...args: Parameters<Store['contextFiles']>): ReturnType<Store['contextFiles']> => this.#read('contextFiles', ...args)
   ticks = (...args: Parameters<Store['ticks']>): ReturnType<Store['ticks']> => this.#read('ticks', ...args)
   counts = (): ReturnType<Store['counts']> => this.#read('counts')

@@ -1,0 +1,143 @@
+// Definitions in YAML or JSON files, with where everything stands: an error of the router names a path in what it was
+// sent, and this tells the file, the line and the column of it.
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node } from 'yaml'
+import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
+import { UsageError } from './session.ts'
+
+export interface Definitions {
+  bots: BotInput[]
+  queues: QueueInput[]
+  sources: SourceInput[]
+  triggers: TriggerInput[]
+}
+
+type Kind = keyof Definitions
+const kinds: readonly Kind[] = ['bots', 'queues', 'sources', 'triggers']
+const maxFileBytes = 4 * 1_048_576
+
+interface Origin {
+  file: string
+  lines: LineCounter
+  node: Node
+}
+
+export interface DefinitionFiles {
+  definitions: Definitions
+  /** what the files are known by */
+  name: string
+  files: string[]
+  /** "file:line:column" of a path such as triggers.3.filter.type; undefined: it stands nowhere */
+  where: (path: string) => string | undefined
+}
+
+function position({ file, lines, node }: Origin): string {
+  const { line, col } = lines.linePos(node.range?.[0] ?? 0)
+  return `${file}:${line}:${col}`
+}
+
+/** The node that a path leads to, or the last on the way that there is. Keys may hold dots. */
+function deepest(node: Node, steps: readonly string[]): Node {
+  if (steps.length === 0) return node
+  if (isSeq(node)) {
+    const item = node.items[Number(steps[0])]
+    return isNode(item) ? deepest(item, steps.slice(1)) : node
+  }
+  if (!isMap(node)) return node
+  for (let taken = 1; taken <= steps.length; taken++) {
+    const name = steps.slice(0, taken).join('.')
+    const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === name)
+    if (pair === undefined) continue
+    if (isNode(pair.value)) return deepest(pair.value, steps.slice(taken))
+    return isNode(pair.key) ? pair.key : node
+  }
+  return node
+}
+
+function filesOf(path: string): string[] {
+  if (path === '-') return ['-']
+  try {
+    if (!statSync(path).isDirectory()) return [path]
+    return readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)\./.test(name) && !/\.test\.(ya?ml|json)$/.test(name))
+      .toSorted()
+      .map(name => join(path, name))
+      .filter(file => statSync(file).isFile())
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+/** The documents of a file. Throws UsageError with the place of what is no YAML. */
+export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
+  let text: string
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+  if (text.length > maxFileBytes) throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
+  const lines = new LineCounter()
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }) as Document[]
+  for (const { errors } of documents) {
+    const [error] = errors
+    if (error === undefined) continue
+    const { line, col } = lines.linePos(error.pos[0])
+    throw new UsageError(`${file}:${line}:${col} is no YAML: ${error.message}`)
+  }
+  return { documents, lines }
+}
+
+/** A number that a double cannot hold exactly. */
+function inexact(document: Document): Node | undefined {
+  let found: Node | undefined
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== 'number' || Math.abs(node.value) <= Number.MAX_SAFE_INTEGER || !/^[-+]?\d+$/.test(node.source ?? '')) return undefined
+      if (BigInt(node.source!) === BigInt(node.value)) return undefined
+      found = node
+      return visit.BREAK
+    },
+  })
+  return found
+}
+
+/** Reads every definition of a file or a directory. Throws UsageError with file, line and column. */
+export function readDefinitions(path: string): DefinitionFiles {
+  const files = filesOf(path)
+  const definitions: Definitions = { bots: [], queues: [], sources: [], triggers: [] }
+  const origins: Record<Kind, Origin[]> = { bots: [], queues: [], sources: [], triggers: [] }
+  for (const file of files) {
+    const { documents, lines } = documentsOf(file)
+    for (const document of documents) {
+      const { contents } = document
+      if (contents === null || (isScalar(contents) && contents.value === null)) continue
+      const fail = (node: Node, text: string): never => {
+        throw new UsageError(`${position({ file, lines, node })} ${text}`)
+      }
+      const rounded = inexact(document)
+      if (rounded !== undefined) return fail(rounded, 'is a number that a double cannot hold exactly; put it in quotes')
+      if (!isMap(contents)) return fail(contents, `has ${kinds.join(', ')} as lists; found something else`)
+      for (const { key, value } of contents.items) {
+        const name = isScalar(key) ? String(key.value) : ''
+        const kind = kinds.find(each => each === name)
+        if (kind === undefined) return fail(isNode(key) ? key : contents, `has ${kinds.join(', ')} as lists; found ${JSON.stringify(name)}`)
+        if (isScalar(value) && value.value === null) continue
+        if (!isSeq(value)) return fail(isNode(value) ? value : contents, `${kind} is a list; found something else`)
+        for (const item of value.items) {
+          if (!isMap(item)) return fail(isNode(item) ? item : value, `an object of ${kind} was expected; found something else`)
+          definitions[kind].push(item.toJS(document, { maxAliasCount: 100 }) as never)
+          origins[kind].push({ file, lines, node: item })
+        }
+      }
+    }
+  }
+  if (files.length === 0) throw new UsageError(`${path} holds no .yaml, .yml or .json file`)
+  const where = (place: string): string | undefined => {
+    const [kind = '', index = '', ...steps] = place.split('.')
+    const origin = origins[kind as Kind]?.[Number(index)]
+    return origin === undefined ? undefined : position({ ...origin, node: deepest(origin.node, steps) })
+  }
+  return { definitions, name: path === '-' ? '-' : realpathSync(path), files, where }
+}
