@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { stringify } from 'yaml'
-import { RpcError, type PlannedChange, type RouterApplyParams } from '../client/client.ts'
+import { RpcError, type PlannedChange, type RouterApplyParams, type RouterExportResult } from '../client/client.ts'
 import { readDefinitions, type DefinitionFiles } from './definition-files.ts'
 import { paint, shortened, type Output } from './output.ts'
 import { NoError, UsageError, type Session } from './session.ts'
@@ -55,24 +55,34 @@ interface Options {
   yes?: true
 }
 
-async function apply(session: Session, { file, dryRun, prune, set, yes }: Options): Promise<void> {
+/** Shows what would change, asks where a person is there, and writes it. Throws NoError where nothing was written. */
+export async function applyDefinitions(session: Session, params: RouterApplyParams, { dryRun, yes }: Pick<Options, 'dryRun' | 'yes'>): Promise<void> {
+  const { changes } = await session.call('router.apply', { ...params, dry_run: true })
+  printPlan(session.output, changes)
+  if (dryRun === true) return
+  const moves = changes.some(({ change, taken_from }) => change !== 'unchanged' || taken_from !== undefined)
+  const deletes = changes.some(({ change }) => change === 'deleted')
+  if (moves && yes !== true && process.stdin.isTTY && !(await agreed())) throw new NoError('nothing was written')
+  if (deletes && yes !== true && !process.stdin.isTTY)
+    throw new NoError('it would delete something; say --yes to have that done without being asked. Nothing was written')
+  const expected = changes.map(({ noun, id, version }) => ({ noun, id, version }))
+  await session.call('router.apply', { ...params, expected })
+  if (moves && !session.output.json) session.output.line('done')
+}
+
+async function apply(session: Session, { file, prune, set, ...options }: Options): Promise<void> {
   const files = readDefinitions(file)
-  const params: RouterApplyParams = { ...files.definitions, file_set: set ?? files.name, prune: prune === true }
   try {
-    const { changes } = await session.call('router.apply', { ...params, dry_run: true })
-    printPlan(session.output, changes)
-    if (dryRun === true) return
-    const moves = changes.some(({ change, taken_from }) => change !== 'unchanged' || taken_from !== undefined)
-    const deletes = changes.some(({ change }) => change === 'deleted')
-    if (moves && yes !== true && process.stdin.isTTY && !(await agreed())) throw new NoError('nothing was written')
-    if (deletes && yes !== true && !process.stdin.isTTY)
-      throw new NoError('it would delete something; say --yes to have that done without being asked. Nothing was written')
-    const expected = changes.map(({ noun, id, version }) => ({ noun, id, version }))
-    await session.call('router.apply', { ...params, expected })
-    if (moves && !session.output.json) session.output.line('done')
+    await applyDefinitions(session, { ...files.definitions, file_set: set ?? files.name, prune: prune === true }, options)
   } catch (error) {
     throw located(error, files)
   }
+}
+
+/** Definitions as a file has them. */
+export function yamlOf(definitions: RouterExportResult): string {
+  const given = Object.fromEntries(Object.entries(definitions).filter(([, list]) => (list as unknown[]).length > 0))
+  return Object.keys(given).length === 0 ? '' : stringify(given, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd()
 }
 
 export function addApply(program: Command, session: () => Session): void {
@@ -92,8 +102,7 @@ export function addApply(program: Command, session: () => Session): void {
     .action(async ({ set }: { set?: string }) => {
       const { output } = session()
       const all = await session().call('router.export', { file_set: set })
-      const given = Object.fromEntries(Object.entries(all).filter(([, list]) => (list as unknown[]).length > 0))
-      if (output.json) output.line(JSON.stringify(given))
-      else if (Object.keys(given).length > 0) output.line(stringify(given, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd())
+      const text = output.json ? JSON.stringify(all) : yamlOf(all)
+      if (text !== '') output.line(text)
     })
 }

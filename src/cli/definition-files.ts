@@ -17,7 +17,7 @@ type Kind = keyof Definitions
 const kinds: readonly Kind[] = ['bots', 'queues', 'sources', 'triggers']
 const maxFileBytes = 4 * 1_048_576
 
-interface Origin {
+export interface Origin {
   file: string
   lines: LineCounter
   node: Node
@@ -32,13 +32,13 @@ export interface DefinitionFiles {
   where: (path: string) => string | undefined
 }
 
-function position({ file, lines, node }: Origin): string {
+export function position({ file, lines, node }: Origin): string {
   const { line, col } = lines.linePos(node.range?.[0] ?? 0)
   return `${file}:${line}:${col}`
 }
 
 /** The node that a path leads to, or the last on the way that there is. Keys may hold dots. */
-function deepest(node: Node, steps: readonly string[]): Node {
+export function deepest(node: Node, steps: readonly string[]): Node {
   if (steps.length === 0) return node
   if (isSeq(node)) {
     const item = node.items[Number(steps[0])]

@@ -10,6 +10,7 @@ import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
 import { addExplain } from './explain.ts'
+import { addImport } from './import.ts'
 import { addRegister } from './register.ts'
 import { addQueues } from './queues.ts'
 import { addReplay } from './replay.ts'
@@ -76,6 +77,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addBots,
     addQueues,
     addApply,
+    addImport,
     addRouter,
     addDoctor,
     addRpc,

@@ -314,3 +314,20 @@ test('a stored body that is damaged is not delivered; other events are', async (
   expect(await ended(again, damaged)).toMatchObject({ state: 'failed', dead: true, error: expect.stringContaining('is damaged') as string })
   expect(bot.received).toHaveLength(1)
 })
+
+test('a body of its own is a template, checked when it is written, and what is signed', async () => {
+  const bot = await botServer()
+  const { router, emit } = await withBot(
+    bot.url,
+    { retry: 'none' },
+    { endpoint: { body: { text: 'n is {{ inputs.n }}', all: '{{ inputs }}' }, secret: { env: 'KEY' } } },
+    { KEY: 'k' },
+  )
+  await ended(router, await emit({ n: 7 }))
+  const [{ body, headers }] = bot.received as [(typeof bot.received)[0]]
+  expect(JSON.parse(body)).toEqual({ text: 'n is 7', all: { n: 7 } })
+  const signed = createHmac('sha256', 'k').update(`${headers['webhook-id'] as string}.${headers['webhook-timestamp'] as string}.${body}`)
+  expect(headers['webhook-signature']).toBe(`v1,${signed.digest('base64')}`)
+  const bad = { id: 'bad', endpoint: { kind: 'http' as const, url: bot.url, body: { text: '{{ inputs.(' } } }
+  await expect(router.call('bot.put', { bot: bad })).rejects.toMatchObject({ code: -32602, data: { path: 'bot.endpoint.body.text' } })
+})

@@ -7,6 +7,7 @@ import type { BacktestSide } from '../../routing/backtest.ts'
 import { completeBot, completeSource, completeTrigger } from '../../routing/registry.ts'
 import { routerSource, type AnyInput, type DefinitionChange, type FileSetRow, type Noun, type Stamp } from '../../store/store.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
+import { assertBot } from './bot.ts'
 import { assertFits, writeDefinitions, type Context, type Known } from './context.ts'
 import { assertSource } from './source.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
@@ -108,10 +109,7 @@ async function assertGiven(context: Context, given: Given, known: Known, call: C
     const twice = ids.findIndex((id, index) => ids.indexOf(id) !== index)
     if (twice >= 0) throw invalid(`${noun}s.${twice}.id`, `is ${ids[twice]}, which ${noun}s.${ids.indexOf(ids[twice]!)} is too`)
   }
-  for (const [index, bot] of given.bots.entries()) {
-    context.assertEndpoint(bot.endpoint, `bots.${index}.endpoint`)
-    if (bot.wake !== undefined) context.assertEndpoint(bot.wake, `bots.${index}.wake`)
-  }
+  for (const [index, bot] of given.bots.entries()) await assertBot(context, bot, `bots.${index}`)
   for (const [index, source] of given.sources.entries()) await assertSource(checking, source, context.registry.sources.get(source.id), `sources.${index}`)
   const texts = elementTexts(call.text('triggers') ?? Buffer.from('[]'))
   for (const [index, trigger] of given.triggers.entries()) await assertTrigger(checking, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`)

@@ -1,12 +1,38 @@
 // bot.*
-import type { Bot } from '../../contract/types.ts'
+import type { Bot, BotInput, Endpoint } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { completeBot } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { liveBot, notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { assertTemplate } from './trigger-checks.ts'
+
+/** What of an endpoint is a template, by name. */
+function templatesOf(endpoint: Endpoint): Record<string, unknown> {
+  switch (endpoint.kind) {
+    case 'http':
+      return { body: endpoint.body }
+    case 'unix_rpc':
+      return { params: endpoint.params }
+    case 'emit':
+      return { payload: endpoint.payload, subject: endpoint.subject }
+    case 'command':
+    case 'pull':
+      return {}
+  }
+}
+
+/** Everything about a bot that its schema cannot say. Throws Fault. */
+export async function assertBot({ assertEndpoint, expressions }: Pick<Context, 'assertEndpoint' | 'expressions'>, bot: BotInput, at: string): Promise<void> {
+  for (const name of ['endpoint', 'wake'] as const) {
+    const endpoint = bot[name]
+    if (endpoint === undefined) continue
+    assertEndpoint(endpoint, `${at}.${name}`)
+    for (const [field, template] of Object.entries(templatesOf(endpoint))) await assertTemplate(template ?? null, `${at}.${name}.${field}`, expressions)
+  }
+}
 
 export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & keyof Handlers> {
-  const { registry, config, now, assertEndpoint, fleet } = context
+  const { registry, config, now, fleet } = context
 
   function found(id: string): Bot {
     const bot = registry.bots.get(id)
@@ -16,8 +42,7 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
 
   return {
     async 'bot.put'({ bot, version }) {
-      assertEndpoint(bot.endpoint, 'bot.endpoint')
-      if (bot.wake !== undefined) assertEndpoint(bot.wake, 'bot.wake')
+      await assertBot(context, bot, 'bot')
       const [stamp] = await writeDefinitions(context, [{ noun: 'bot', id: bot.id, definition: bot, version, at: now() }])
       return { bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)) }
     },

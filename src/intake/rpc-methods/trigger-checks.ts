@@ -125,9 +125,14 @@ function assertApprover(approval: Policy['approval'], { bots }: Known, at: strin
   if (kind === 'pull' || kind === 'emit') throw invalid(`${at}.bot_id`, `names the bot ${approval.bot_id}, which is of kind ${kind} and cannot be asked`)
 }
 
-export async function assertInputs(action: Action, at: string, expressions: Context['expressions']): Promise<void> {
+export function assertInputs(action: Action, at: string, expressions: Context['expressions']): Promise<void> {
+  return assertTemplate(action.inputs ?? {}, `${at}.action.inputs`, expressions)
+}
+
+/** Throws Fault invalid_params where a template cannot be used; at is where it stands. */
+export async function assertTemplate(template: unknown, at: string, expressions: Context['expressions']): Promise<void> {
   try {
-    await checkTemplate(action.inputs ?? {}, `${at}.action.inputs`, expressions)
+    await checkTemplate(template, at, expressions)
   } catch (error) {
     if (error instanceof InputsError) throw new Fault('invalid_params', error.message, { data: { path: error.path } })
     throw error

@@ -1,0 +1,70 @@
+// signalbox import: what other routers are configured with, as definitions of this one.
+import type { Command } from 'commander'
+import { isNode } from 'yaml'
+import type { SecretRef } from '../client/client.ts'
+import { applyDefinitions, yamlOf } from './apply.ts'
+import { deepest, documentsOf, position, type Origin } from './definition-files.ts'
+import { fromOsprey, OspreyError, type Converted } from './osprey.ts'
+import { plain } from './output.ts'
+import { UsageError, type Session } from './session.ts'
+
+interface Options {
+  bot: string
+  timezone: string
+  token: SecretRef
+  workerToken: SecretRef
+  apply?: true
+  yes?: true
+}
+
+/** env:NAME or file:/path. */
+function secretArgument(text: string): SecretRef {
+  const [, kind, rest] = /^(env|file):(.+)$/s.exec(text) ?? []
+  if (kind === undefined) throw new UsageError(`a secret is named by env:NAME or file:PATH; found ${JSON.stringify(text)}`)
+  return kind === 'env' ? { env: rest! } : { file: rest! }
+}
+
+/** Where a path of a file's value stands in it. */
+function placeIn(file: string): { value: unknown; where: (path: string) => string } {
+  const { documents, lines } = documentsOf(file)
+  const [document, second] = documents
+  const { contents } = document ?? {}
+  if (document === undefined || !isNode(contents) || second !== undefined) throw new UsageError(`${file} holds one YAML document; found ${documents.length}`)
+  const origin: Origin = { file, lines, node: contents }
+  return {
+    value: document.toJS({ maxAliasCount: 100 }) as unknown,
+    where: path => position({ ...origin, node: path === '' ? contents : deepest(contents, path.split('.')) }),
+  }
+}
+
+async function importOsprey(session: Session, file: string, { bot, timezone, token, workerToken, apply, yes }: Options): Promise<void> {
+  const { value, where } = placeIn(file)
+  let converted: Converted
+  try {
+    converted = fromOsprey(value, { bot_id: bot, timezone, intake_token: token, worker_token: workerToken })
+  } catch (error) {
+    if (error instanceof OspreyError) throw new UsageError(`${where(error.path)} ${error.message}`)
+    throw error
+  }
+  const { definitions, notes } = converted
+  const { output } = session
+  if (output.json && apply !== true) return output.line(JSON.stringify({ ...definitions, notes }))
+  for (const { path, text } of notes) console.error(plain(`${where(path)} ${path} ${text}`))
+  if (apply !== true) return output.line(yamlOf(definitions))
+  return applyDefinitions(session, { ...definitions, file_set: 'osprey' }, { yes })
+}
+
+export function addImport(program: Command, session: () => Session): void {
+  program
+    .command('import')
+    .description('what another router is configured with, as definitions of this one')
+    .command('osprey <file>')
+    .description('an Osprey dispatcher file (triggers.yml): prints what apply takes, and on standard error what is not as it was')
+    .option('--bot <id>', 'the worker that runs are sent to, and its queue', 'osprey-worker')
+    .option('-z, --timezone <zone>', 'that schedules are read in', 'UTC')
+    .option('--token <ref>', 'bearer token of its webhooks: env:NAME or file:PATH', secretArgument, { env: 'EVENT_DISPATCHER_TOKEN' })
+    .option('--worker-token <ref>', 'bearer token of its worker: env:NAME or file:PATH', secretArgument, { env: 'DISPATCH_WORKER_TOKEN' })
+    .option('--apply', 'write it, after showing what that changes')
+    .option('-y, --yes', 'do not ask')
+    .action((file: string, options: Options) => importOsprey(session(), file, options))
+}
