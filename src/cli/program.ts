@@ -10,6 +10,7 @@ import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
 import { addExplain } from './explain.ts'
+import { addForgejo } from './forgejo.ts'
 import { addImport } from './import.ts'
 import { addRegister } from './register.ts'
 import { addQueues } from './queues.ts'
@@ -78,6 +79,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addQueues,
     addApply,
     addImport,
+    addForgejo,
     addRouter,
     addDoctor,
     addRpc,

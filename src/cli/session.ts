@@ -28,16 +28,24 @@ export class Session {
   }
 
   async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']> {
-    this.#client ??= await SignalboxClient.connect(this.environment.socket)
-    return this.#client.call(method, params, options)
+    return (await this.#connected()).call(method, params, options)
+  }
+
+  async #connected(): Promise<SignalboxClient> {
+    return (this.#client ??= await SignalboxClient.connect(this.environment.socket))
   }
 
   /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */
   async follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
-    this.#client ??= await SignalboxClient.connect(this.environment.socket)
-    await this.#client.subscribe(params, onEvent)
-    await this.#client.closed
+    const client = await this.#connected()
+    await client.subscribe(params, onEvent)
+    await client.closed
     throw new ConnectionError('the router closed the connection')
+  }
+
+  /** Tells of events that are logged from now on, while the session lasts. */
+  async listen(params: Methods['event.subscribe']['params'], onEvent: (event: LoggedEvent['event']) => void): Promise<void> {
+    await (await this.#connected()).subscribe(params, ({ event }) => onEvent(event))
   }
 
   /** The id of an event; "last" is the newest one of the log. */

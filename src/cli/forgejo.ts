@@ -1,0 +1,223 @@
+// signalbox forgejo connect, check and disconnect: the webhook of a repository, made, tried and taken away.
+import { randomBytes } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import type { EventSummary, SecretRef, Source } from '../client/client.ts'
+import { RpcError } from '../client/client.ts'
+import { makeDirectory } from '../paths.ts'
+import { secretReader } from '../secrets.ts'
+import { ForgejoError, ForgejoRepository, type ForgejoHook } from './forgejo-api.ts'
+import { paint, plain, record } from './output.ts'
+import { NoError, UsageError, wholeNumber, type Session } from './session.ts'
+
+interface Options {
+  source: string
+  tokenFile?: string
+  webhookUrl?: string
+  events?: string
+  branchFilter?: string
+  wait: number
+}
+
+const notFoundCode = -32002
+/** issues and pull_request stand for all that happens to them. */
+const usualEvents = ['push', 'create', 'delete', 'issues', 'issue_comment', 'pull_request', 'pull_request_review', 'release']
+
+function tokenOf({ environment }: Session, { tokenFile }: Options): string | undefined {
+  const ref = tokenFile === undefined ? { env: 'FORGEJO_TOKEN' } : { file: tokenFile }
+  const answer = secretReader(environment.env, Date.now)(ref)
+  if (answer.ok) return answer.value.toString('utf8')
+  if (tokenFile === undefined) return undefined
+  throw new UsageError(answer.reason)
+}
+
+/** A source of Forgejo's deliveries; where there is none it is made, with a new secret. */
+async function sourceFor(session: Session, id: string, make: boolean): Promise<Source> {
+  try {
+    const { source } = await session.call('source.get', { source_id: id })
+    const provider = source.config.provider as string
+    if (source.source_type !== 'webhook' || (provider !== 'forgejo' && provider !== 'gitea'))
+      throw new UsageError(
+        `source ${id} is ${source.source_type}${source.source_type === 'webhook' ? `/${provider}` : ''}; one of type webhook with provider forgejo or gitea is needed`,
+      )
+    return source
+  } catch (error) {
+    if (!make || !(error instanceof RpcError) || error.code !== notFoundCode) throw error
+  }
+  const directory = join(session.environment.stateDir, 'secrets')
+  const file = join(directory, `${id}.secret`)
+  makeDirectory(directory)
+  if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' })
+  const { source } = await session.call('source.put', {
+    source: { id, source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ file }] } },
+    version: 0,
+  })
+  say(session, `source ${id} is made; its secret is in ${file}`)
+  return source
+}
+
+function say({ output }: Session, text: string): void {
+  if (!output.json) output.line(plain(text))
+}
+
+/** What signs the deliveries: the first of the source's secrets, which this process must be able to read as the router does. */
+function secretOf({ environment }: Session, { id, config }: Source): string {
+  const [ref] = config.secrets as [SecretRef]
+  const answer = secretReader(environment.env, Date.now)(ref)
+  if (answer.ok) return answer.value.toString('utf8')
+  throw new UsageError(`the secret of source ${id} cannot be read here: ${answer.reason}`)
+}
+
+async function webhookUrl(session: Session, { webhook_path }: Source, { webhookUrl: given }: Options): Promise<string> {
+  if (given !== undefined) {
+    if (!URL.canParse(given)) throw new UsageError(`--webhook-url is a URL; found ${JSON.stringify(given)}`)
+    return given
+  }
+  const { intake_address } = await session.call('router.status', {})
+  if (!intake_address.startsWith('http'))
+    throw new UsageError(`the intake listens on the socket ${intake_address}; say with --webhook-url where the forge reaches it`)
+  const url = new URL(intake_address)
+  // Bound to every address it is reached at any; this machine's is the one that is known.
+  if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = 'localhost'
+  return `${url.origin}${webhook_path}`
+}
+
+interface Connection {
+  repository: ForgejoRepository
+  source: Source
+  url: string
+  /** the hooks of the repository that deliver there */
+  own: ForgejoHook[]
+}
+
+async function connection(session: Session, forge: string, name: string, options: Options, make: boolean): Promise<Connection> {
+  const repository = new ForgejoRepository(forge, name, tokenOf(session, options))
+  const source = await sourceFor(session, options.source, make)
+  const url = await webhookUrl(session, source, options)
+  const own = (await repository.hooks()).filter(({ config }) => config.url === url)
+  return { repository, source, url, own }
+}
+
+/** Why no delivery may have come. */
+function suspicions({ repository, url, source }: Connection, hook: ForgejoHook, empty: boolean): string[] {
+  const local = /^(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(new URL(url).hostname)
+  return [
+    ...(empty ? ['the repository is empty, and of an empty one there is nothing to send: push a commit and check again'] : []),
+    `${repository.url}/${repository.name}/settings/hooks/${hook.id} shows what was sent and what came back`,
+    ...(local
+      ? [
+          'a Forgejo refuses private addresses unless told otherwise ("webhook can only call allowed HTTP servers"): in its app.ini set [webhook] ALLOWED_HOST_LIST = external, loopback (or private) and restart it',
+          `${url} is seen from the forge's side: in a container it is the container; --webhook-url names another way here`,
+        ]
+      : [`the forge must reach ${url}: look at the proxy and the firewall between them`]),
+    `if the router refused it, its log says so (event.refused); a secret that differs is made good by connecting again with --source ${source.id}`,
+  ]
+}
+
+/** Asks for a test delivery and waits for it. Throws NoError with what to look at where none comes. */
+async function tried(session: Session, made: Connection, hook: ForgejoHook, waitS: number): Promise<EventSummary> {
+  const { promise: came, resolve } = Promise.withResolvers<EventSummary>()
+  await session.listen({ source_id: made.source.id, type: 'push' }, event => resolve(event))
+  const empty = await made.repository.isEmpty()
+  await made.repository.testHook(hook.id)
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => giveUp(undefined), waitS * 1000)
+  const event = await Promise.race([came, late])
+  clearTimeout(timer)
+  if (event !== undefined) return event
+  throw new NoError(
+    `no test delivery came within ${waitS} s. Look at this:\n${suspicions(made, hook, empty)
+      .map(line => `  - ${line}`)
+      .join('\n')}`,
+  )
+}
+
+function reportTried(session: Session, { repository, source, url }: Connection, hook: ForgejoHook, event: EventSummary): void {
+  const { output } = session
+  if (output.json) return record(output, { repository: repository.name, hook_id: hook.id, url, source_id: source.id, event_id: event.id })
+  const matched = event.matched_triggers.length === 0 ? 'no trigger matched it' : `it matched ${event.matched_triggers.join(', ')}`
+  return output.line(`${paint(output, 'green', '✓')} the test delivery came: event ${event.id}; ${matched}`)
+}
+
+async function connect(session: Session, forge: string, name: string, options: Options): Promise<void> {
+  const made = await connection(session, forge, name, options, true)
+  const { repository, source, url, own } = made
+  const events = options.events?.split(',').map(each => each.trim()) ?? own[0]?.events ?? usualEvents
+  const branch_filter = options.branchFilter ?? own[0]?.branch_filter
+  const hook = await repository.createHook({
+    type: source.config.provider as string,
+    events,
+    ...(branch_filter === undefined || branch_filter === '' ? {} : { branch_filter }),
+    url,
+    secret: secretOf(session, source),
+  })
+  // Only now, so that there is no moment without one.
+  for (const old of own) await repository.deleteHook(old.id)
+  say(
+    session,
+    `hook ${hook.id} of ${name} delivers ${events.join(', ')} to ${url}${own.length > 0 ? `, in place of ${own.map(({ id }) => id).join(', ')}` : ''}`,
+  )
+  reportTried(session, made, hook, await tried(session, made, hook, options.wait))
+}
+
+async function check(session: Session, forge: string, name: string, options: Options): Promise<void> {
+  const made = await connection(session, forge, name, options, false)
+  const { own, url, source } = made
+  const [hook, ...more] = own
+  if (hook === undefined) throw new NoError(`no hook of ${name} delivers to ${url}; signalbox forgejo connect makes one`)
+  const wrong = [
+    ...(source.enabled ? [] : [`source ${source.id} is disabled`]),
+    ...(hook.active ? [] : [`hook ${hook.id} is not active`]),
+    ...(hook.config.content_type === 'json' || hook.config.content_type === 'form' ? [] : [`hook ${hook.id} sends ${hook.config.content_type}`]),
+    ...(more.length === 0 ? [] : [`${own.length} hooks deliver there, each event as often; connect leaves one`]),
+  ]
+  if (wrong.length > 0) throw new NoError(wrong.join('\n'))
+  say(
+    session,
+    `hook ${hook.id} of ${name} is active and delivers ${hook.events.join(', ')}${hook.branch_filter === '' || hook.branch_filter === '*' ? '' : `, of branches ${hook.branch_filter},`} to ${url}`,
+  )
+  reportTried(session, made, hook, await tried(session, made, hook, options.wait))
+}
+
+async function disconnect(session: Session, forge: string, name: string, options: Options): Promise<void> {
+  const { repository, own, url } = await connection(session, forge, name, options, false)
+  if (own.length === 0) throw new NoError(`no hook of ${name} delivers to ${url}`)
+  for (const hook of own) await repository.deleteHook(hook.id)
+  if (session.output.json) record(session.output, { repository: name, url, deleted: own.map(({ id }) => id) })
+  else say(session, `hook ${own.map(({ id }) => id).join(', ')} of ${name} is gone; source ${options.source} stays`)
+}
+
+const told = `
+The token is read from FORGEJO_TOKEN or --token-file; it needs the scope write:repository. A test delivery is a push to
+the default branch that changes nothing: triggers that match it start.`
+
+export function addForgejo(program: Command, session: () => Session): void {
+  const forgejo = program.command('forgejo').description('webhooks of Forgejo and Gitea repositories')
+  const actions = [
+    ['connect', 'let a repository deliver to a source, which is made where it is not there, and try it', connect],
+    ['check', 'look at the hook of a repository, and have a test delivery made', check],
+    ['disconnect', 'take the hook of a repository away; the source stays', disconnect],
+  ] as const
+  for (const [name, description, act] of actions) {
+    const command = forgejo
+      .command(`${name} <url> <owner/repo>`)
+      .description(description)
+      .requiredOption('--source <id>', 'the source that it delivers to')
+      .option('--token-file <path>', 'a file with the API token; FORGEJO_TOKEN unless said')
+      .option('--webhook-url <url>', 'where the forge reaches the source; the intake of the router unless said')
+      .addHelpText('after', told)
+    if (name !== 'disconnect') command.option('--wait <seconds>', 'how long to wait for the test delivery', wholeNumber, 15)
+    if (name === 'connect')
+      command
+        .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} unless said, or what the hook had before`)
+        .option('--branch-filter <glob>', 'pushes, new and deleted branches only of these')
+    command.action(async (url: string, repo: string, options: Options) => {
+      try {
+        await act(session(), url, repo, options)
+      } catch (error) {
+        throw error instanceof ForgejoError ? new NoError(error.message) : error
+      }
+    })
+  }
+}
