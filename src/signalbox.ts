@@ -30,6 +30,7 @@ try {
     socket: defaultSocket(process.env, stateDir),
     version: manifest.version,
     serve,
+    trial: async () => (await import('./main/trial.ts')).openTrial(Date.now),
   })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error

@@ -55,12 +55,15 @@ export function deepest(node: Node, steps: readonly string[]): Node {
   return node
 }
 
-function filesOf(path: string): string[] {
+const caseFile = /\.test\.(ya?ml|json)$/
+
+/** The files of a directory and what is below it, in order, or the one that is named. Passed over are hidden ones, node_modules, and events in folders named samples. */
+export function filesOf(path: string, of: 'definitions' | 'cases'): string[] {
   if (path === '-') return ['-']
   try {
-    if (!statSync(path).isDirectory()) return [path]
+    if (!statSync(path).isDirectory()) return caseFile.test(path) === (of === 'cases') ? [path] : []
     return readdirSync(path, { recursive: true, encoding: 'utf8' })
-      .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)\./.test(name) && !/\.test\.(ya?ml|json)$/.test(name))
+      .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.|node_modules\/|samples\/)/.test(name) && caseFile.test(name) === (of === 'cases'))
       .toSorted()
       .map(name => join(path, name))
       .filter(file => statSync(file).isFile())
@@ -105,7 +108,7 @@ function inexact(document: Document): Node | undefined {
 
 /** Reads every definition of a file or a directory. Throws UsageError with file, line and column. */
 export function readDefinitions(path: string): DefinitionFiles {
-  const files = filesOf(path)
+  const files = filesOf(path, 'definitions')
   const definitions: Definitions = { bots: [], queues: [], sources: [], triggers: [] }
   const origins: Record<Kind, Origin[]> = { bots: [], queues: [], sources: [], triggers: [] }
   for (const file of files) {

@@ -1,6 +1,7 @@
 // signalbox events: the log.
 import type { Command } from 'commander'
 import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
+import { addSave } from './samples.ts'
 import { plain, record, shortened, table, time } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
 
@@ -141,4 +142,5 @@ export function addEvents(program: Command, session: () => Session): void {
       if (raw === true) process.stdout.write(Buffer.from(event.body_base64!, 'base64'))
       else record(current.output, event)
     })
+  addSave(events, session)
 }

@@ -1,0 +1,45 @@
+// A trigger tried on one event: whether it would match, why, and what its workflow would be given. Nothing is started.
+import type { Condition, DraftEvent, DraftTrigger } from '../contract/types.ts'
+import { explainMatch } from './explain.ts'
+import type { Expressions } from './expressions.ts'
+import { checkTemplate, InputsError, renderTemplate } from './inputs.ts'
+import { hears } from './log-filter.ts'
+import type { MatchEvent } from './matcher.ts'
+import type { CompiledPattern } from './pattern.ts'
+
+export interface Tried {
+  matched: boolean
+  /** the verdict in one sentence */
+  reason: string
+  conditions: Condition[]
+  /** of a trigger that matches and has inputs */
+  inputs?: Record<string, unknown>
+  /** why the inputs cannot be made */
+  inputs_error?: string
+}
+
+/** An event that somebody made up, as filters see it. */
+export function draftView(draft: DraftEvent, now: number): MatchEvent {
+  const { id = '', source_id = '', type = '', subject = null, timestamp = now, headers = {}, payload = null } = draft
+  return { id, source_id, type, subject, timestamp, headers, payload }
+}
+
+/** An event without a source is taken for one of the trigger's own. */
+export async function tryTrigger(trigger: DraftTrigger, pattern: CompiledPattern, event: MatchEvent, expressions: Expressions): Promise<Tried> {
+  const { matched, reason: verdict, conditions } = explainMatch(pattern, event)
+  const reason = trigger.enabled === false ? `${verdict}; but the trigger is disabled and starts nothing` : verdict
+  const own = trigger.event_source_id ?? null
+  if (event.source_id !== '' && !hears(own, event.source_id)) {
+    const listens = own === null ? `every source but ${event.source_id}` : `source ${own}, the event is of ${event.source_id}`
+    return { matched: false, reason: `the trigger listens to ${listens}; its filter by itself: ${reason}`, conditions }
+  }
+  if (!matched || trigger.action?.inputs === undefined) return { matched, reason, conditions }
+  try {
+    await checkTemplate(trigger.action.inputs, 'inputs', expressions)
+    const inputs = (await renderTemplate(trigger.action.inputs, 'inputs', event, expressions)) as Record<string, unknown>
+    return { matched, reason, conditions, inputs }
+  } catch (error) {
+    if (error instanceof InputsError) return { matched, reason, conditions, inputs_error: error.message }
+    throw error
+  }
+}
