@@ -1,45 +1,9 @@
 // unix_rpc bots: both framings, templates and presets, and what each answer does.
-import { createServer as createHttp } from 'node:http'
-import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { UnixRpcEndpoint } from '../../src/contract/types.ts'
 import { ended, freshDirectory, freshRouter, type TestRouter } from '../support/router.ts'
-
-interface Service {
-  socket_path: string
-  calls: { method: string; params: unknown; id: unknown }[]
-}
-
-async function service(framing: 'http' | 'newline', answer: (call: { id: unknown; method: string }) => string): Promise<Service> {
-  const socket_path = join(freshDirectory(), 's')
-  const calls: Service['calls'] = []
-  const handle = (text: string): string => {
-    const call = JSON.parse(text) as Service['calls'][0]
-    calls.push(call)
-    return answer(call)
-  }
-  let server: Server
-  if (framing === 'http') {
-    server = createHttp((request, response) => {
-      let text = ''
-      request.on('data', chunk => (text += String(chunk)))
-      request.on('end', () => void response.end(handle(text)))
-    })
-  } else {
-    server = createServer(socket => {
-      let text = ''
-      socket.on('error', () => undefined)
-      socket.on('data', chunk => {
-        text += chunk.toString()
-        if (text.endsWith('\n')) socket.write(`${handle(text)}\n`)
-      })
-    })
-  }
-  await new Promise<void>(resolve => server.listen(socket_path, resolve))
-  onTestFinished(() => void server.close())
-  return { socket_path, calls }
-}
+import { rpcService as service } from '../support/rpc-service.ts'
 
 async function runWith(
   endpoint: Partial<UnixRpcEndpoint> & { socket_path: string },
