@@ -1,11 +1,21 @@
-// scripts/bench [accept|deliver|runs|match|backtest]: all of them unless named. Bounded, on loopback and temporary directories.
+// scripts/bench [accept|deliver|runs|match|backtest|schedules|dispatch]: all of them unless named. Bounded, on loopback and temporary directories.
 import { benchAccept } from './accept.ts'
 import { benchBacktest } from './backtest.ts'
 import { benchDeliver } from './deliver.ts'
+import { benchDispatch } from './dispatch.ts'
 import { benchMatch } from './match.ts'
 import { benchRuns } from './runs.ts'
+import { benchSchedules } from './schedules.ts'
 
-const benches: Record<string, () => Promise<void>> = { accept: benchAccept, deliver: benchDeliver, runs: benchRuns, match: benchMatch, backtest: benchBacktest }
+const benches: Record<string, () => Promise<void>> = {
+  accept: benchAccept,
+  deliver: benchDeliver,
+  runs: benchRuns,
+  match: benchMatch,
+  backtest: benchBacktest,
+  schedules: benchSchedules,
+  dispatch: benchDispatch,
+}
 const named = process.argv.slice(2)
 const wrong = named.find(name => benches[name] === undefined)
 if (wrong !== undefined) {
