@@ -1,0 +1,124 @@
+// Promise P33: a file operation that fails with EIO, once or from then on, is the end of the process within seconds, exit
+// code 74, and what was answered before is there after a restart. Promise P32: ENOSPC is a full disk, which is answered 507 and
+// outlived; nothing that was answered is lost.
+import { existsSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { SignalboxClient } from '../../src/client/client.ts'
+import { freshDirectory } from '../support/router.ts'
+import { checked } from './checker.ts'
+import { report, size } from './report.ts'
+import { faultyRouter, shim, type Faults } from './shim.ts'
+import { readTrace } from './trace.ts'
+import { define, send, someEvents, type Sent } from './workload.ts'
+
+const eio = 5
+const enospc = 28
+/** Operations of each kind that are made to fail; SIGNALBOX_ERRORS=500 for as many as there is time for. */
+const errors = size('SIGNALBOX_ERRORS', 14, 200)
+/** Beyond this the workload has ended. */
+const lastOperation = 500
+
+interface Met {
+  /** the fault was met */
+  failed: boolean
+  code: number | null
+  said: string
+  book: Sent[]
+  directory: string
+}
+
+/** A state directory with the definitions of the workload in it. */
+async function prepared(): Promise<string> {
+  const directory = freshDirectory()
+  const router = await faultyRouter(directory)
+  await define(router)
+  router.process.kill('SIGTERM')
+  expect(await router.ended).toBe(0)
+  return directory
+}
+
+/** A router whose n-th file operation fails, under load; on a fresh state directory unless one is given. */
+async function met(faults: Faults, directory: string = freshDirectory()): Promise<Met> {
+  const trace = `${directory}/trace`
+  const book = someEvents(40, 'io')
+  const router = await faultyRouter(directory, { ...faults, trace })
+  if (router.ready) {
+    await define(router).catch(() => undefined)
+    await send(router, book)
+  }
+  const failed = existsSync(trace) && readTrace(trace).some(operation => operation.kind === 'failure')
+  if (!failed || faults.errno === enospc) router.process.kill('SIGTERM')
+  // Who does not end by himself is ended, which his exit code shows.
+  const patience = setTimeout(() => router.process.kill('SIGKILL'), 10_000)
+  const code = await router.ended
+  clearTimeout(patience)
+  return { failed, code, said: router.said(), book, directory }
+}
+
+/** What is wrong after a restart without faults, with everything sent that had no answer. */
+async function after({ directory, book }: Met): Promise<string[]> {
+  const router = await faultyRouter(directory)
+  if (!router.ready) return [`it does not start any more: ${router.said()}`]
+  await define(router)
+  const lost = await checkedBeforeSending(router.socket, book)
+  await send(router, book)
+  const wrong = [...lost, ...(await checked(router.socket, book))]
+  router.process.kill('SIGKILL')
+  await router.ended
+  return wrong
+}
+
+async function checkedBeforeSending(socket: string, book: readonly Sent[]): Promise<string[]> {
+  const client = await SignalboxClient.connect(socket)
+  const wrong: string[] = []
+  for (const { event_id, delivery_id } of book)
+    if (event_id !== undefined) await client.call('event.get', { event_id }).catch(() => wrong.push(`C1 ${delivery_id} was accepted and is not there`))
+  client.close()
+  return wrong
+}
+
+function spread(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => Math.ceil(1 + (lastOperation - 1) * (index / count) ** 2))
+}
+
+describe.skipIf(shim() === undefined)('an operation that fails', () => {
+  test(`with EIO, at ${errors} points, once and from then on: the process ends with 74`, { timeout: 60_000 + errors * 20_000 }, async () => {
+    const begun = performance.now()
+    const wrong: string[] = []
+    let faults = 0
+    for (const [index, fail_at] of spread(errors).entries()) {
+      const own = await met({ fail_at, errno: eio, persist: index % 2 === 1 })
+      const point = `operation ${fail_at}${index % 2 === 1 ? ' and all after it' : ''}`
+      if (own.failed) {
+        faults++
+        if (own.code !== 74) wrong.push(`${point}: exit code ${own.code}: ${own.said.trim().slice(-200)}`)
+      }
+      wrong.push(...(await after(own)).map(each => `${point}: ${each}`))
+    }
+    report('P33', `EIO, met ${faults} times`, errors, wrong.length, begun)
+    expect(wrong).toEqual([])
+    expect(faults).toBeGreaterThan(errors / 2)
+  })
+
+  test('with ENOSPC: it is a full disk, which is said and outlived', { timeout: 240_000 }, async () => {
+    const begun = performance.now()
+    const wrong: string[] = []
+    const points = [60, 120, 240]
+    for (const fail_at of points) {
+      const own = await met({ fail_at, errno: enospc, persist: true, ops: 'W' }, await prepared())
+      expect(own.failed).toBe(true)
+      const refusals = new Set(own.book.flatMap(each => each.refused ?? []))
+      for (const refused of refusals) if (![507, -32_006].includes(refused)) wrong.push(`${fail_at}: refused with ${refused}`)
+      if (refusals.size === 0) wrong.push(`${fail_at}: nothing was refused`)
+      wrong.push(...(await after(own)).map(each => `${fail_at}: ${each}`))
+    }
+    report('P32', 'ENOSPC from some write on', points.length, wrong.length, begun)
+    expect(wrong).toEqual([])
+  })
+
+  test('control: a router that takes a failed commit for one that succeeded loses what it answered', { timeout: 120_000 }, async () => {
+    const own = await met({ fail_at: 8, errno: eio, ops: 'S', control: 'ignore-errors.mjs' }, await prepared())
+    expect(own.failed).toBe(true)
+    expect(await after(own)).toContainEqual(expect.stringContaining('was accepted and is not there') as string)
+  })
+})

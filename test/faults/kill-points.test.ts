@@ -1,0 +1,61 @@
+// Promises P1 and P4: a router that is killed before its n-th file operation has lost nothing that it answered, whatever n
+// is: at its first start and every other, in migrations, while events come in over both intakes and runs end.
+import { describe, expect, test } from 'vitest'
+import { freshDirectory } from '../support/router.ts'
+import { checked } from './checker.ts'
+import { report, size } from './report.ts'
+import { faultyRouter, shim } from './shim.ts'
+import { define, send, someEvents, type Sent } from './workload.ts'
+
+/** Points of one life each; SIGNALBOX_POINTS=1500 for as many as there is time for. */
+const points = size('SIGNALBOX_POINTS', 40, 600)
+/** Beyond this the workload has ended. */
+const lastPoint = 900
+
+async function life(directory: string, kill_at: number, book: Sent[], control?: string): Promise<boolean> {
+  const router = await faultyRouter(directory, { kill_at, ...(control === undefined ? {} : { control }) })
+  if (router.ready) {
+    const events = someEvents(12, `p${kill_at}`)
+    book.push(...events)
+    await define(router).catch(() => undefined)
+    // What has no answer is sent again in the next life, as a good sender does.
+    await send(router, book)
+  }
+  const died = router.process.exitCode !== null || router.process.signalCode !== null
+  if (!died) router.process.kill('SIGKILL')
+  await router.ended
+  return died
+}
+
+async function lives(count: number, control?: string): Promise<{ wrong: string[]; accepted: number; died: number }> {
+  const directory = freshDirectory()
+  const book: Sent[] = []
+  let died = 0
+  // The first operations one by one, in which a start is; then further and further apart.
+  const at = Array.from({ length: count }, (_, index) => Math.ceil(1 + (lastPoint - 1) * (index / count) ** 2))
+  for (const point of at) if (await life(directory, point, book, control)) died++
+  const last = await faultyRouter(directory)
+  expect(last.ready, last.said()).toBe(true)
+  await define(last)
+  await send(last, book)
+  const wrong = await checked(last.socket, book)
+  for (const each of book) if (each.event_id === undefined) wrong.push(`${each.delivery_id} was never accepted`)
+  last.process.kill('SIGTERM')
+  expect(await last.ended).toBe(0)
+  return { wrong, accepted: book.length, died }
+}
+
+describe.skipIf(shim() === undefined)('killed before a file operation', () => {
+  test(`${points} lives`, { timeout: 60_000 + points * 15_000 }, async () => {
+    const begun = performance.now()
+    const { wrong, accepted, died } = await lives(points)
+    report('P1 P4', `killed before a file operation, ${died} times, ${accepted} events`, points, wrong.length, begun)
+    expect(wrong).toEqual([])
+    expect(died).toBeGreaterThan(points / 3)
+  })
+
+  test('control: what is answered before its commit is missed', { timeout: 300_000 }, async () => {
+    const { wrong } = await lives(14, 'answer-before-commit.mjs')
+    expect(wrong.filter(each => each.startsWith('C1'))).not.toEqual([])
+  })
+})

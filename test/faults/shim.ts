@@ -1,0 +1,92 @@
+// The preload shim (shim.c), built once a test run with the system's compiler, and routers that run under it.
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { onTestFinished } from 'vitest'
+
+let built: string | undefined | null
+
+/** Path of the shim; undefined where there is no compiler, which is said loudly. */
+export function shim(): string | undefined {
+  if (built === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), 'sb-shim-'))
+    process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+    const path = join(directory, 'shim.so')
+    const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-Werror', '-shared', '-fPIC', '-o', path, 'test/faults/shim.c', '-ldl', '-lpthread'])
+    if (status !== 0)
+      console.log(
+        `SKIPPED: the fault shim cannot be built (${stderr === null ? 'no cc' : String(stderr)}); power loss, kill points and I/O errors were not tried`,
+      )
+    built = status === 0 ? path : null
+  }
+  return built ?? undefined
+}
+
+export interface Faults {
+  trace?: string
+  count?: string
+  kill_at?: number
+  fail_at?: number
+  errno?: number
+  persist?: boolean
+  ops?: string
+  /** a module that breaks the router on purpose: the control of an instrument */
+  control?: string
+}
+
+export interface FaultyRouter {
+  process: ChildProcess
+  socket: string
+  /** URL of the intake */
+  intake: string
+  /** false: it ended before it was ready */
+  ready: boolean
+  /** its exit code, or null where a signal ended it */
+  ended: Promise<number | null>
+  /** what it said on standard error */
+  said: () => string
+}
+
+/** Starts a router of a directory under the shim; answers once it is ready, or has ended. */
+export async function faultyRouter(directory: string, faults: Faults = {}, env: Record<string, string> = {}): Promise<FaultyRouter> {
+  const state = join(directory, 'state')
+  if (!existsSync(state)) mkdirSync(state, { mode: 0o700 })
+  const socket = join(directory, 'rpc.sock')
+  const given: Record<string, string | number | undefined> = {
+    LD_PRELOAD: shim(),
+    FAULT_PREFIX: join(state, 'signalbox'),
+    FAULT_TRACE: faults.trace,
+    FAULT_COUNT: faults.count,
+    FAULT_KILL_AT: faults.kill_at,
+    FAULT_FAIL_AT: faults.fail_at,
+    FAULT_ERRNO: faults.errno,
+    FAULT_PERSIST: faults.persist === true ? 1 : undefined,
+    FAULT_OPS: faults.ops,
+    PATH: process.env.PATH,
+    SIGNALBOX_STATE_DIR: state,
+    SIGNALBOX_SOCKET: socket,
+    SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
+    SIGNALBOX_LOG_LEVEL: 'error',
+    ...env,
+  }
+  const variables = Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])))
+  const flags = faults.control === undefined ? [] : ['--import', join(process.cwd(), 'test/faults/controls', faults.control)]
+  const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve'], { env: variables, stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => void router.kill('SIGKILL'))
+  let said = ''
+  router.stderr.on('data', chunk => (said += String(chunk)))
+  const ended = new Promise<number | null>(resolve => router.once('exit', code => resolve(code)))
+  let intake = ''
+  const { promise: started, resolve } = Promise.withResolvers<boolean>()
+  createInterface(router.stdout).on('line', line => {
+    const found = /intake\s+(http\S+)/.exec(line)
+    if (found === null) return
+    intake = found[1]!
+    resolve(true)
+  })
+  void ended.then(() => resolve(false))
+  const ready = await started
+  return { process: router, socket, intake, ready, ended, said: () => said }
+}
