@@ -102,12 +102,13 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     log.flush()
     onFatal(message)
   }
-  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, onFatal: fatal })
+  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, acceptLoss: config.accept_loss, onFatal: fatal })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
   const contract = compileContract()
   const opened = await opening
+  if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()

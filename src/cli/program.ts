@@ -32,6 +32,7 @@ const serveFlags: [string, string][] = [
   ['--state-dir <path>', 'where the database is kept'],
   ['--intake-address <address>', 'host:port or socket path for webhooks'],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
+  ['--accept-loss', 'start although the database lacks what was once written to it (exit code 65 says so); for one start'],
 ]
 
 export interface ProgramOptions extends Environment {

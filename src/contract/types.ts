@@ -1985,6 +1985,10 @@ dead_retention_ms: number
  */
 disk_reserve_bytes?: number
 /**
+ * Start although the database lacks what was once written to it. Meant for one start, as a flag: --accept-loss.
+ */
+accept_loss: boolean
+/**
  * Runs with all bots at the same time.
  */
 max_active: number

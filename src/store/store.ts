@@ -254,6 +254,14 @@ export interface RetentionLimits {
   slice: number
 }
 
+/** What is gone of a log that is behind what was once written of it. */
+export interface Loss {
+  events: number
+  runs: number
+  /** the write-ahead log was not there */
+  wal_missing: boolean
+}
+
 export interface StartAnswer {
   definitions: Definitions
   /** runs that the process before had in hand, now pending again */
@@ -271,6 +279,8 @@ export interface StartAnswer {
   /** lifecycle events wait to be routed */
   unrouted: boolean
   facts: StoreFacts
+  /** what was lost, where that was accepted */
+  loss?: Loss | undefined
 }
 
 export interface Store {

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { SignalboxClient } from '../../src/client/client.ts'
 import { freshDirectory, until } from '../support/router.ts'
 import { chance, Disk, everyKept } from './power-loss.ts'
 import { report, size } from './report.ts'
@@ -15,6 +16,8 @@ import { define, send, someEvents } from './workload.ts'
 
 /** SIGNALBOX_STATES=50000 for as many as there is time for. */
 const states = size('SIGNALBOX_STATES', 5000, 50_000)
+/** SIGNALBOX_OPENED=200 of them by the router itself. */
+const opened = size('SIGNALBOX_OPENED', 10, 100)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 /** The first router is killed before this operation: by the shim, so that the record has all that was done and no more. */
@@ -43,6 +46,23 @@ async function recorded(control?: string): Promise<{ operations: Operation[]; an
   const [database] = ['signalbox.db'].map(name => whole.afterLoss('all', chance(1)).get(name)!)
   expect(database!.equals(readFileSync(join(directory, 'state', 'signalbox.db'))), 'the record is not what the router did').toBe(true)
   return { operations, answered: new Set(operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids : []))).size }
+}
+
+/** Starts a router on a state; answers what is wrong. */
+async function openedAgain(files: ReadonlyMap<string, Buffer | null>, answered: ReadonlySet<string>): Promise<string[]> {
+  const directory = freshDirectory()
+  const state = join(directory, 'state')
+  mkdirSync(state, { mode: 0o700 })
+  laid(state, files)
+  const router = await faultyRouter(directory)
+  if (!router.ready) return [`it does not start: ${router.said().trim()}`]
+  const client = await SignalboxClient.connect(router.socket)
+  const wrong: string[] = []
+  for (const event_id of answered) await client.call('event.get', { event_id }).catch(() => wrong.push(`lost: event ${event_id}`))
+  client.close()
+  router.process.kill('SIGKILL')
+  await router.ended
+  return wrong
 }
 
 interface Losses {
@@ -93,6 +113,30 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
     expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, shown: [] })
     expect(answered).toBeGreaterThanOrEqual(60)
     expect(found.states).toBeGreaterThanOrEqual(states - 1)
+  })
+
+  test(`the router itself starts on ${opened} of them, and has what was answered`, { timeout: 60_000 + opened * 20_000 }, async () => {
+    const begun = performance.now()
+    const { operations } = await recorded()
+    const disk = new Disk()
+    const random = chance(seed)
+    const answered = new Set<string>()
+    const wrong: string[] = []
+    // The last one is after the clean stop.
+    const at = Array.from({ length: opened }, (_, index) => Math.floor(((operations.length - 1) * (index + 1)) / opened))
+    for (const [index, operation] of operations.entries()) {
+      disk.follow(operation)
+      if (operation.kind === 'answer') for (const id of operation.event_ids) answered.add(id)
+      const turn = at.indexOf(index)
+      if (turn < 0) continue
+      const kept = everyKept[turn % everyKept.length]!
+      wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after operation ${index}, ${kept} kept: ${text}`))
+    }
+    // What a disk keeps of a clean stop is its own affair.
+    for (const kept of everyKept)
+      wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after the clean stop, ${kept} kept: ${text}`))
+    report('P2', 'states that the router itself started on', opened + everyKept.length, wrong.length, begun)
+    expect(wrong).toEqual([])
   })
 
   test('control: with synchronous=NORMAL answered events are lost', { timeout: 120_000 }, async () => {

@@ -50,7 +50,12 @@ export interface FaultyRouter {
 }
 
 /** Starts a router of a directory under the shim; answers once it is ready, or has ended. */
-export async function faultyRouter(directory: string, faults: Faults = {}, env: Record<string, string> = {}): Promise<FaultyRouter> {
+export async function faultyRouter(
+  directory: string,
+  faults: Faults = {},
+  env: Record<string, string> = {},
+  args: readonly string[] = [],
+): Promise<FaultyRouter> {
   const state = join(directory, 'state')
   if (!existsSync(state)) mkdirSync(state, { mode: 0o700 })
   const socket = join(directory, 'rpc.sock')
@@ -68,12 +73,12 @@ export async function faultyRouter(directory: string, faults: Faults = {}, env: 
     SIGNALBOX_STATE_DIR: state,
     SIGNALBOX_SOCKET: socket,
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
-    SIGNALBOX_LOG_LEVEL: 'error',
+    SIGNALBOX_LOG_LEVEL: 'warn',
     ...env,
   }
   const variables = Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])))
   const flags = faults.control === undefined ? [] : ['--import', join(process.cwd(), 'test/faults/controls', faults.control)]
-  const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve'], { env: variables, stdio: ['ignore', 'pipe', 'pipe'] })
+  const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve', ...args], { env: variables, stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(() => void router.kill('SIGKILL'))
   let said = ''
   router.stderr.on('data', chunk => (said += String(chunk)))

@@ -71,7 +71,7 @@ test.each([
     'damaged or not a Signalbox database',
   ],
 ])('%s is refused', async (_name, prepare, exitCode, message) => {
-  openWriter(directory).close()
+  openWriter(directory).db.close()
   prepare()
   await expect(open()).rejects.toMatchObject({ exitCode, message: expect.stringContaining(message) as string })
 })
@@ -124,7 +124,7 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ source_id: 'a', type: 'b', matched: true }, 'USING INDEX event_source'],
     [{ trigger_id: 'a', type: 'b' }, 'SEARCH decision USING PRIMARY KEY'],
   ])('events %j', (selection, expected) => {
-    const db = openWriter(directory)
+    const { db } = openWriter(directory)
     const { sql, params } = eventPageSql(page(selection), 5, 2000)
     const plan = db
       .prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
@@ -141,7 +141,7 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ trigger_id: 'a' }, ['USING INDEX run_archive_trigger']],
     [{ bot_id: 'a' }, ['USING INDEX run_archive_bot']],
   ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
-    const db = openWriter(directory)
+    const { db } = openWriter(directory)
     const { sql, params } = runPageSql({ limit: 50, after: 1000, ...selection }, null)
     const plan = db
       .prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)

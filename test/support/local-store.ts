@@ -18,7 +18,7 @@ let template: Buffer | undefined
 export function freshDatabase(): Db {
   if (template === undefined) {
     const directory = mkdtempSync(join(tmpdir(), 'sb-'))
-    const db = openWriter(directory)
+    const { db } = openWriter(directory)
     db.pragma('journal_mode = DELETE')
     template = db.serialize()
     db.close()

@@ -1,9 +1,11 @@
 // Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { isOlder } from '../../machine.ts'
+import type { Loss } from '../store.ts'
+import { goOnBehind, lossOf, readMark, walIsMissing, type Mark } from './high-water.ts'
 
 export type Db = Database.Database
 
@@ -86,20 +88,63 @@ function migrate(db: Db, path: string): void {
   }
 }
 
+/** Throws ExitError 65 for what is gone, unless that is accepted: then it is answered. */
+function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLoss: boolean): Loss | undefined {
+  if (loss === undefined || acceptLoss) return loss
+  const gone =
+    loss.events + loss.runs > 0
+      ? `${loss.events} events and ${loss.runs} runs that were committed are not in it`
+      : 'what its last process wrote may not be in it'
+  const why = fresh ? `${path} is not there any more` : loss.wal_missing ? `${path}-wal is missing` : `${path}-wal is damaged, emptied, or of another time`
+  throw new ExitError(
+    exitCodes.dataDamaged,
+    `${path} is not what it was: ${gone} (${why}). Nothing was written. Put the file back, restore a copy, or start once with --accept-loss`,
+  )
+}
+
+/**
+ * Looks at a database on a connection that can only read: one that writes would checkpoint a damaged WAL and remove it as
+ * it is closed. Throws ExitError 65.
+ */
+function examined(path: string, mark: Mark | undefined, acceptLoss: boolean): Loss | undefined {
+  const walMissing = walIsMissing(path, mark)
+  // A first start that broke off before there was a WAL: SQLite puts it back, which takes a connection that writes.
+  if (existsSync(`${path}-journal`)) return undefined
+  const walThere = existsSync(`${path}-wal`)
+  const db = new Database(path, { readonly: true })
+  try {
+    quickCheck(db, path)
+    return accepted(lossOf(db, mark, walMissing), path, false, acceptLoss)
+  } finally {
+    db.close()
+    // Looking makes an empty one, which would be taken for the missing one the next time.
+    if (!walThere) for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+  }
+}
+
+/** A database that is open for writing. */
+export interface Opened {
+  db: Db
+  /** what was lost and is accepted to be */
+  loss: Loss | undefined
+}
+
 /** Opens the database for writing, creating or migrating it. Throws ExitError 65 when it is damaged, 78 when newer. */
-export function openWriter(stateDir: string): Db {
+export function openWriter(stateDir: string, acceptLoss = false): Opened {
   const path = databasePath(stateDir)
+  const mark = readMark(stateDir)
   const fresh = !existsSync(path) || statSync(path).size === 0
-  precreate(path)
   let db: Db | undefined
   try {
+    const loss = fresh ? accepted(lossOf(undefined, mark, false), path, true, acceptLoss) : examined(path, mark, acceptLoss)
+    precreate(path)
     db = new Database(path)
     assertSqliteVersion(db)
     if (fresh) db.pragma('auto_vacuum = INCREMENTAL')
     configure(db)
-    if (!fresh) quickCheck(db, path)
     migrate(db, path)
-    return db
+    if (loss !== undefined) goOnBehind(db, mark!)
+    return { db, loss }
   } catch (error) {
     db?.close()
     throw asDamage(error, path)

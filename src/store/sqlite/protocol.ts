@@ -81,4 +81,6 @@ export interface WorkerStart {
   stateDir: string
   lifecycle: LifecycleEvents
   now: number
+  /** start although committed rows are not there any more */
+  acceptLoss: boolean
 }

@@ -34,6 +34,8 @@ export interface SqliteStoreOptions {
   stateDir: string
   /** which moves of runs are told as events; none unless given */
   lifecycle?: LifecycleEvents
+  /** start although committed rows are not there any more; not unless said */
+  acceptLoss?: boolean
   /** The storage failed under a running store; nothing more is answered, and the process should end. */
   onFatal: (message: string) => void
 }
@@ -58,8 +60,8 @@ export class SqliteStore implements Store {
   }
 
   async start(now: number): Promise<StartAnswer> {
-    const { stateDir, lifecycle = 'none' } = this.#options
-    const workerData = { stateDir, lifecycle, now } satisfies WorkerStart
+    const { stateDir, lifecycle = 'none', acceptLoss = false } = this.#options
+    const workerData = { stateDir, lifecycle, now, acceptLoss } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     writer.on('message', (message: WriterMessage) => {
@@ -91,7 +93,7 @@ export class SqliteStore implements Store {
   #readingThread(): Worker {
     if (this.#reader !== undefined) return this.#reader
     const reader = new Worker(new URL('./reader.ts', import.meta.url), {
-      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0 } satisfies WorkerStart,
+      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0, acceptLoss: false } satisfies WorkerStart,
     })
     reader.on('message', (answer: ReadAnswer) => {
       const waiting = this.#reads.get(answer.call)

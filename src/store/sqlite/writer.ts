@@ -5,13 +5,14 @@
 // fsync) is there a short wait for more, at most 2 ms or a fifth of a commit: it gains 20-61 % there.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { ExitError, exitCodes } from '../../errors.ts'
-import { asDamage, databasePath, openWriter, takeLock, type Db } from './open.ts'
+import { HighWater } from './high-water.ts'
+import { asDamage, databasePath, openWriter, takeLock, type Db, type Opened } from './open.ts'
 import type { WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
 import { checkpointing } from './upkeep.ts'
 import { Work } from './work.ts'
 
 const port = parentPort!
-const { stateDir, lifecycle, now } = workerData as WorkerStart
+const { stateDir, lifecycle, now, acceptLoss } = workerData as WorkerStart
 const idleCheckpointMs = 1000
 /** A larger group would hold everyone behind it for too long. */
 const maxGroupOps = 512
@@ -111,10 +112,12 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
   return { batches, closing: false }
 }
 
-function serve(db: Db, lock: Db): void {
+function serve({ db, loss }: Opened, lock: Db): void {
   const work = new Work(db, lifecycle)
   const groups = new Groups(db, work)
   const checkpoint = checkpointing(db)
+  const started = { ...work.start(now), loss }
+  const mark = new HighWater(db, stateDir)
   const nothing = new Int32Array(new SharedArrayBuffer(4))
   let idleTimer: NodeJS.Timeout | undefined
   let commitMs = 0
@@ -123,6 +126,7 @@ function serve(db: Db, lock: Db): void {
   function write(batches: WriteBatch[]): void {
     const begun = performance.now()
     const results = groups.write(batches)
+    mark.committed()
     say({ kind: 'results', groups: results, ...work.told() })
     commitMs += (performance.now() - begun - commitMs) * 0.2
     lastBatches = batches.length
@@ -136,12 +140,13 @@ function serve(db: Db, lock: Db): void {
   function close(): void {
     clearTimeout(idleTimer)
     guarded(() => db.pragma('wal_checkpoint(TRUNCATE)'))
+    guarded(() => mark.closing())
     db.close()
     lock.close()
     port.close()
   }
 
-  say({ kind: 'started', answer: work.start(now) })
+  say({ kind: 'started', answer: started })
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
     if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
@@ -154,7 +159,7 @@ function serve(db: Db, lock: Db): void {
 
 try {
   const lock = takeLock(stateDir)
-  serve(openWriter(stateDir), lock)
+  serve(openWriter(stateDir, acceptLoss), lock)
 } catch (thrown) {
   const error = asDamage(thrown, databasePath(stateDir))
   const exitCode = error instanceof ExitError ? error.exitCode : exitCodes.ioError
