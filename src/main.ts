@@ -24,6 +24,7 @@ import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
 import { secretReader } from './secrets.ts'
 import { Retention } from './store/retention.ts'
+import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { StartAnswer } from './store/store.ts'
 
@@ -85,6 +86,7 @@ function assembled(
     registry,
     expressions: new ExpressionProcess(),
     backtests: new Backtests(config.state_dir),
+    backups: new Backups(config.state_dir),
     readSecret: secretReader(env, now),
     commands: new Commands(),
   }
@@ -141,7 +143,7 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
     await ownSources.stop()
     await delivered.stop()
     await lifecycle.stop()
-    await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.expressions.stop(), parts.commands.stop()])
+    await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})

@@ -1,4 +1,5 @@
-// signalbox pause, resume and stats: the router as a whole.
+// signalbox pause, resume, backup and stats: the router as a whole.
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { RouterStatsResult } from '../client/client.ts'
 import { table, time, type Output } from './output.ts'
@@ -48,6 +49,15 @@ export function addRouter(program: Command, session: () => Session): void {
     .action(async () => {
       await session().call('router.resume', {})
       session().output.line(session().output.json ? '{"paused":false}' : 'dispatching goes on')
+    })
+  program
+    .command('backup <file>')
+    .description('copy the database while the router runs; the copy is checked, and is a state directory’s signalbox.db')
+    .action(async (file: string) => {
+      const { output } = session()
+      const made = await session().call('router.backup', { path: resolve(file) })
+      if (output.json) return output.line(JSON.stringify(made))
+      return output.line(`${made.path}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`)
     })
   program
     .command('stats')

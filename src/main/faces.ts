@@ -73,7 +73,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests } = parts
+  const { config, log, now, store, registry, disk, expressions, egress, readSecret, backtests, backups } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -104,6 +104,7 @@ export function faces(
     poller,
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
+    backup: path => backups.make(path),
     workers,
     now,
     assertEndpoint: endpointCheck(egress),

@@ -10,6 +10,7 @@ import type { Environment } from '../paths.ts'
 import type { ExpressionProcess } from '../routing/expressions.ts'
 import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret } from '../secrets.ts'
+import type { Backups } from '../store/sqlite/backups.ts'
 import type { Store } from '../store/store.ts'
 
 /** What the router is made of, and what its rooms are built with. */
@@ -22,6 +23,7 @@ export interface Parts {
   disk: DiskWatch
   expressions: ExpressionProcess
   backtests: Backtests
+  backups: Backups
   env: Environment
   readSecret: ReadSecret
   commands: Commands

@@ -7,6 +7,7 @@ import type {
   Endpoint,
   Gate,
   LeaseState,
+  RouterBackupResult,
   RouterStatusResult,
   RpcHealthResult,
   Run,
@@ -90,6 +91,8 @@ export interface Context {
   expressions: Expressions
   runs: RunControl
   backtest: RunBacktest
+  /** Copies the database to a path. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */
+  backup: (path: string) => Promise<RouterBackupResult>
   workers: Workers
   fleet: FleetControl
   subscriptions: Subscriptions

@@ -7,7 +7,8 @@ export function routerMethods({
   status,
   health,
   setPaused,
-}: Context): Pick<Handlers, 'router.status' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)> {
+  backup,
+}: Context): Pick<Handlers, 'router.status' | 'router.backup' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)> {
   return {
     'router.status': () => status(),
     async 'router.pause'({ reason = 'nobody said why' }) {
@@ -18,6 +19,7 @@ export function routerMethods({
       await setPaused(null)
       return { paused: false }
     },
+    'router.backup': ({ path }) => backup(path),
     'rpc.discover': async () => ({ ...contractDocument() }),
     'rpc.health': () => health(),
     'rpc.cancel': async ({ id }, call) => ({ cancelled: call.cancel(id) }),
