@@ -256,6 +256,8 @@ export interface RetentionLimits {
 
 /** What is gone of a log that is behind what was once written of it. */
 export interface Loss {
+  /** transactions */
+  commits: number
   events: number
   runs: number
   /** the write-ahead log was not there */

@@ -1,27 +1,35 @@
 // The preload shim (shim.c), built once a test run with the system's compiler, and routers that run under it.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
 
+const source = 'test/faults/shim.c'
 let built: string | undefined | null
 
-/** Path of the shim; undefined where there is no compiler, which is said loudly. */
+/** Path of the shim, built where its source has changed; undefined where there is no compiler, which is said loudly. */
 export function shim(): string | undefined {
   if (built === undefined) {
-    const directory = mkdtempSync(join(tmpdir(), 'sb-shim-'))
-    process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
-    const path = join(directory, 'shim.so')
-    const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-Werror', '-shared', '-fPIC', '-o', path, 'test/faults/shim.c', '-ldl', '-lpthread'])
-    if (status !== 0)
-      console.log(
-        `SKIPPED: the fault shim cannot be built (${stderr === null ? 'no cc' : String(stderr)}); power loss, kill points and I/O errors were not tried`,
-      )
-    built = status === 0 ? path : null
+    const cache = join(process.cwd(), 'node_modules', '.cache')
+    const path = join(cache, `shim-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)}.so`)
+    mkdirSync(cache, { recursive: true })
+    built = existsSync(path) || compiled(path) ? path : null
   }
   return built ?? undefined
+}
+
+/** Compiles to a name of its own first: several test files may build it at the same time. */
+function compiled(path: string): boolean {
+  const own = `${path}.${process.pid}`
+  const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-Werror', '-shared', '-fPIC', '-o', own, source, '-ldl', '-lpthread'])
+  if (status === 0) renameSync(own, path)
+  else
+    console.log(
+      `SKIPPED: the fault shim cannot be built (${stderr === null ? 'no cc' : String(stderr)}); power loss, kill points and I/O errors were not tried`,
+    )
+  return status === 0
 }
 
 export interface Faults {

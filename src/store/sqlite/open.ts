@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { isOlder } from '../../machine.ts'
 import type { Loss } from '../store.ts'
-import { goOnBehind, lossOf, readMark, walIsMissing, type Mark } from './high-water.ts'
+import { goOnBehind, lossOf, readMark, type Mark } from './high-water.ts'
 
 export type Db = Database.Database
 
@@ -91,11 +91,8 @@ function migrate(db: Db, path: string): void {
 /** Throws ExitError 65 for what is gone, unless that is accepted: then it is answered. */
 function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLoss: boolean): Loss | undefined {
   if (loss === undefined || acceptLoss) return loss
-  const gone =
-    loss.events + loss.runs > 0
-      ? `${loss.events} events and ${loss.runs} runs that were committed are not in it`
-      : 'what its last process wrote may not be in it'
-  const why = fresh ? `${path} is not there any more` : loss.wal_missing ? `${path}-wal is missing` : `${path}-wal is damaged, emptied, or of another time`
+  const gone = `${loss.commits} transactions with ${loss.events} events and ${loss.runs} runs that were committed are not in it`
+  const why = fresh ? `${path} is not there any more` : `${path}-wal is ${loss.wal_missing ? 'missing' : 'damaged, emptied, or of another time'}`
   throw new ExitError(
     exitCodes.dataDamaged,
     `${path} is not what it was: ${gone} (${why}). Nothing was written. Put the file back, restore a copy, or start once with --accept-loss`,
@@ -107,17 +104,16 @@ function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLo
  * it is closed. Throws ExitError 65.
  */
 function examined(path: string, mark: Mark | undefined, acceptLoss: boolean): Loss | undefined {
-  const walMissing = walIsMissing(path, mark)
   // A first start that broke off before there was a WAL: SQLite puts it back, which takes a connection that writes.
   if (existsSync(`${path}-journal`)) return undefined
   const walThere = existsSync(`${path}-wal`)
   const db = new Database(path, { readonly: true })
   try {
     quickCheck(db, path)
-    return accepted(lossOf(db, mark, walMissing), path, false, acceptLoss)
+    return accepted(lossOf(db, mark, !walThere), path, false, acceptLoss)
   } finally {
     db.close()
-    // Looking makes an empty one, which would be taken for the missing one the next time.
+    // Looking makes an empty one.
     if (!walThere) for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
   }
 }

@@ -51,13 +51,15 @@ function guarded(work: () => void): void {
 class Groups {
   readonly #db: Db
   readonly #work: Work
+  readonly #mark: HighWater
   readonly #begin
   readonly #commit
   readonly #rollback
 
-  constructor(db: Db, work: Work) {
+  constructor(db: Db, work: Work, mark: HighWater) {
     this.#db = db
     this.#work = work
+    this.#mark = mark
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
@@ -68,6 +70,7 @@ class Groups {
     this.#begin.run()
     try {
       const groups = batches.map(({ ops, bodies }) => ops.map((operation): WriteResult => ({ ok: true, value: this.#work.perform(operation, bodies) })))
+      this.#mark.committing()
       this.#commit.run()
       return groups
     } catch (error) {
@@ -114,10 +117,10 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
 
 function serve({ db, loss }: Opened, lock: Db): void {
   const work = new Work(db, lifecycle)
-  const groups = new Groups(db, work)
   const checkpoint = checkpointing(db)
   const started = { ...work.start(now), loss }
   const mark = new HighWater(db, stateDir)
+  const groups = new Groups(db, work, mark)
   const nothing = new Int32Array(new SharedArrayBuffer(4))
   let idleTimer: NodeJS.Timeout | undefined
   let commitMs = 0
@@ -140,8 +143,8 @@ function serve({ db, loss }: Opened, lock: Db): void {
   function close(): void {
     clearTimeout(idleTimer)
     guarded(() => db.pragma('wal_checkpoint(TRUNCATE)'))
-    guarded(() => mark.closing())
     db.close()
+    mark.close()
     lock.close()
     port.close()
   }
