@@ -16,6 +16,12 @@ const { runProgram } = await import('./cli/program.ts')
 const { ExitError } = await import('./errors.ts')
 const { default: manifest } = await import('../package.json', { with: { type: 'json' } })
 
+// Who reads us may have had enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
+})
+
 async function serve(flags: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
   return router.serve(process.env, flags, ({ socket, intake }) =>

@@ -40,15 +40,20 @@ function located(error: unknown, { where }: DefinitionFiles): unknown {
 
 async function agreed(): Promise<boolean> {
   const asking = createInterface({ input: process.stdin, output: process.stderr })
+  const gone = new AbortController()
+  asking.once('close', () => gone.abort())
   try {
-    return /^y(es)?$/i.test((await asking.question('do it? [y/N] ')).trim())
+    return /^y(es)?$/i.test((await asking.question('do it? [y/N] ', { signal: gone.signal })).trim())
+  } catch {
+    // Ctrl-C and Ctrl-D are a no.
+    return false
   } finally {
     asking.close()
   }
 }
 
 interface Options {
-  file: string
+  file: string[]
   dryRun?: true
   prune?: true
   set?: string
@@ -72,8 +77,12 @@ export async function applyDefinitions(session: Session, params: RouterApplyPara
 
 async function apply(session: Session, { file, prune, set, ...options }: Options): Promise<void> {
   const files = readDefinitions(file)
+  if (files.files.length === 0 && prune !== true)
+    throw new UsageError(`${file.join(', ')}: there is no .yaml, .yml or .json file; with --prune all that came from there is deleted`)
+  const file_set = set ?? files.name
+  if (prune === true && file_set === undefined) throw new UsageError('--prune needs to know what the files are known by: say --set')
   try {
-    await applyDefinitions(session, { ...files.definitions, file_set: set ?? files.name, prune: prune === true }, options)
+    await applyDefinitions(session, { ...files.definitions, ...(file_set === undefined ? {} : { file_set }), prune: prune === true }, options)
   } catch (error) {
     throw located(error, files)
   }
@@ -89,7 +98,7 @@ export function addApply(program: Command, session: () => Session): void {
   program
     .command('apply')
     .description('write the bots, queues, sources and triggers of YAML or JSON files, all or none, after showing what that changes')
-    .requiredOption('-f, --file <path>', 'a file, or a directory with all .yaml, .yml and .json files below it')
+    .requiredOption('-f, --file <path...>', 'a file, or a directory with all .yaml, .yml and .json files below it; again for more')
     .option('--dry-run', 'only show what it would change, and what of the last 7 days triggers would have matched')
     .option('--prune', 'delete what was applied from the same files before and is gone from them')
     .option('--set <name>', 'what these files are known by; their full path unless said')

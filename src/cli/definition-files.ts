@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node } from 'yaml'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
-import { UsageError } from './session.ts'
+import { standardInput, UsageError } from './session.ts'
 
 export interface Definitions {
   bots: BotInput[]
@@ -25,8 +25,8 @@ export interface Origin {
 
 export interface DefinitionFiles {
   definitions: Definitions
-  /** what the files are known by */
-  name: string
+  /** what the files are known by; undefined of standard input */
+  name: string | undefined
   files: string[]
   /** "file:line:column" of a path such as triggers.3.filter.type; undefined: it stands nowhere */
   where: (path: string) => string | undefined
@@ -72,14 +72,17 @@ export function filesOf(path: string, of: 'definitions' | 'cases'): string[] {
   }
 }
 
-/** The documents of a file. Throws UsageError with the place of what is no YAML. */
-export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
-  let text: string
+function fileText(file: string): string {
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch (error) {
     throw new UsageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
+}
+
+/** The documents of a file. Throws UsageError with the place of what is no YAML. */
+export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
+  const text = file === '-' ? standardInput() : fileText(file)
   if (text.length > maxFileBytes) throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }) as Document[]
@@ -106,9 +109,9 @@ function inexact(document: Document): Node | undefined {
   return found
 }
 
-/** Reads every definition of a file or a directory. Throws UsageError with file, line and column. */
-export function readDefinitions(path: string): DefinitionFiles {
-  const files = filesOf(path, 'definitions')
+/** Reads every definition of files and directories. Throws UsageError with file, line and column. */
+export function readDefinitions(paths: readonly string[]): DefinitionFiles {
+  const files = paths.flatMap(path => filesOf(path, 'definitions'))
   const definitions: Definitions = { bots: [], queues: [], sources: [], triggers: [] }
   const origins: Record<Kind, Origin[]> = { bots: [], queues: [], sources: [], triggers: [] }
   for (const file of files) {
@@ -136,11 +139,20 @@ export function readDefinitions(path: string): DefinitionFiles {
       }
     }
   }
-  if (files.length === 0) throw new UsageError(`${path} holds no .yaml, .yml or .json file`)
   const where = (place: string): string | undefined => {
     const [kind = '', index = '', ...steps] = place.split('.')
     const origin = origins[kind as Kind]?.[Number(index)]
     return origin === undefined ? undefined : position({ ...origin, node: deepest(origin.node, steps) })
   }
-  return { definitions, name: path === '-' ? '-' : realpathSync(path), files, where }
+  return {
+    definitions,
+    name: paths.includes('-')
+      ? undefined
+      : paths
+          .map(path => realpathSync(path))
+          .toSorted()
+          .join(' '),
+    files,
+    where,
+  }
 }

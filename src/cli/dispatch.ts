@@ -1,6 +1,6 @@
 // signalbox dispatch: hand work to a workflow, and wait for it where that is wanted.
 import type { Command } from 'commander'
-import type { Run } from '../client/client.ts'
+import { ConnectionError, type Run } from '../client/client.ts'
 import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
 import { printEmitted } from './emit.ts'
 import { paint, stateStyle } from './output.ts'
@@ -65,6 +65,13 @@ export function addDispatch(program: Command, session: () => Session): void {
     // Of an event that was debounced, batched or skipped: the run that took its part.
     const run_ids = [...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])])]
     if (run_ids.length === 0) throw new NoError('it started nothing that could be waited for')
-    await followRuns(current, run_ids)
+    try {
+      await followRuns(current, run_ids)
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) throw error
+      throw new ConnectionError(
+        `${error.message}: the router went away while it was waited for; ${run_ids.length === 1 ? 'the run is kept and goes on' : 'the runs are kept and go on'} with it, see signalbox runs show ${run_ids[0]}`,
+      )
+    }
   })
 }

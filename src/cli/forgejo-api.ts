@@ -8,7 +8,7 @@ export interface ForgejoHook {
   type: string
   active: boolean
   events: string[]
-  branch_filter: string
+  branch_filter?: string
   config: { url: string; content_type: string }
 }
 

@@ -89,14 +89,19 @@ interface Connection {
   url: string
   /** the hooks of the repository that deliver there */
   own: ForgejoHook[]
+  /** those that deliver to a source of this name elsewhere: the same router by another way, or another one */
+  alike: ForgejoHook[]
 }
 
 async function connection(session: Session, forge: string, name: string, options: Options, make: boolean): Promise<Connection> {
   const repository = new ForgejoRepository(forge, name, tokenOf(session, options))
+  // Asked first: who may not look at hooks need not have a source made.
+  const hooks = await repository.hooks()
   const source = await sourceFor(session, options.source, make)
   const url = await webhookUrl(session, source, options)
-  const own = (await repository.hooks()).filter(({ config }) => config.url === url)
-  return { repository, source, url, own }
+  const own = hooks.filter(({ config }) => config.url === url)
+  const alike = hooks.filter(hook => !own.includes(hook) && hook.config.url.endsWith(source.webhook_path!))
+  return { repository, source, url, own, alike }
 }
 
 /** Why no delivery may have come. */
@@ -144,6 +149,7 @@ async function connect(session: Session, forge: string, name: string, options: O
   const made = await connection(session, forge, name, options, true)
   const { repository, source, url, own } = made
   const events = options.events?.split(',').map(each => each.trim()) ?? own[0]?.events ?? usualEvents
+  if (events.includes('')) throw new UsageError('--events is a list such as push,release; found an empty name')
   const branch_filter = options.branchFilter ?? own[0]?.branch_filter
   const hook = await repository.createHook({
     type: source.config.provider as string,
@@ -158,7 +164,16 @@ async function connect(session: Session, forge: string, name: string, options: O
     session,
     `hook ${hook.id} of ${name} delivers ${events.join(', ')} to ${url}${own.length > 0 ? `, in place of ${own.map(({ id }) => id).join(', ')}` : ''}`,
   )
+  tellAlike(session, made)
   reportTried(session, made, hook, await tried(session, made, hook, options.wait))
+}
+
+function tellAlike(session: Session, { repository, source, alike }: Connection): void {
+  for (const { id, config } of alike)
+    say(
+      session,
+      `hook ${id} delivers to ${config.url}: if that is this router too, each event comes twice; signalbox forgejo disconnect ${repository.url} ${repository.name} --source ${source.id} --webhook-url ${config.url} takes it away`,
+    )
 }
 
 async function check(session: Session, forge: string, name: string, options: Options): Promise<void> {
@@ -175,7 +190,7 @@ async function check(session: Session, forge: string, name: string, options: Opt
   if (wrong.length > 0) throw new NoError(wrong.join('\n'))
   say(
     session,
-    `hook ${hook.id} of ${name} is active and delivers ${hook.events.join(', ')}${hook.branch_filter === '' || hook.branch_filter === '*' ? '' : `, of branches ${hook.branch_filter},`} to ${url}`,
+    `hook ${hook.id} of ${name} is active and delivers ${hook.events.join(', ')}${(hook.branch_filter ?? '') === '' || hook.branch_filter === '*' ? '' : `, of branches ${hook.branch_filter},`} to ${url}`,
   )
   reportTried(session, made, hook, await tried(session, made, hook, options.wait))
 }

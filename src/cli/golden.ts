@@ -67,7 +67,7 @@ function assertNamed(cases: readonly Case[], ids: readonly string[]): void {
 export async function runCases(session: Session, path: string, junitFile: string | undefined): Promise<void> {
   const trial = await session.environment.trial()
   try {
-    const { definitions, where } = readDefinitions(path)
+    const { definitions, where } = readDefinitions([path])
     const complaint = trial.load(definitions)
     if (complaint !== undefined) throw new UsageError(`${where(complaint.path) ?? path} ${complaint.path} ${complaint.message}`)
     const cases = readCases(path, event => trial.refusal(event))

@@ -1,4 +1,5 @@
 // signalbox import: what other routers are configured with, as definitions of this one.
+import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { isNode } from 'yaml'
 import type { SecretRef } from '../client/client.ts'
@@ -17,11 +18,19 @@ interface Options {
   yes?: true
 }
 
+function assertTimezone(timezone: string): void {
+  try {
+    Intl.DateTimeFormat('en-US', { timeZone: timezone })
+  } catch {
+    throw new UsageError(`--timezone is an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
+  }
+}
+
 /** env:NAME or file:/path. */
 function secretArgument(text: string): SecretRef {
   const [, kind, rest] = /^(env|file):(.+)$/s.exec(text) ?? []
   if (kind === undefined) throw new UsageError(`a secret is named by env:NAME or file:PATH; found ${JSON.stringify(text)}`)
-  return kind === 'env' ? { env: rest! } : { file: rest! }
+  return kind === 'env' ? { env: rest! } : { file: resolve(rest!) }
 }
 
 /** Where a path of a file's value stands in it. */
@@ -38,6 +47,9 @@ function placeIn(file: string): { value: unknown; where: (path: string) => strin
 }
 
 async function importOsprey(session: Session, file: string, { bot, timezone, token, workerToken, apply, yes }: Options): Promise<void> {
+  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(bot))
+    throw new UsageError(`--bot is an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`)
+  assertTimezone(timezone)
   const { value, where } = placeIn(file)
   let converted: Converted
   try {

@@ -49,6 +49,12 @@ const sentFields = ['surface_prompt', 'surface_tools', 'max_turns']
 
 type Fields = Record<string, unknown>
 
+/** Notes every field that nothing is made of. */
+function noteOthers(fields: Fields, known: readonly string[], path: string, notes: Remark[], why = ''): void {
+  for (const name of Object.keys(fields))
+    if (!known.includes(name)) notes.push({ path: path === '' ? name : `${path}.${name}`, text: `is not carried over${why}` })
+}
+
 function fieldsAt(value: unknown, path: string): Fields {
   if (value === undefined || value === null) return {}
   if (typeof value === 'object' && !Array.isArray(value)) return value as Fields
@@ -126,9 +132,7 @@ function sourcesOf(id: string, trigger: Fields, path: string, { timezone, intake
   const config = fieldsAt(trigger.source_config, `${path}.source_config`)
   const kind = textAt(trigger, 'source', path)
   const known = kind === 'cron' ? ['interval_sec', 'at', 'days'] : []
-  if (kind === 'webhook' || kind === 'cron')
-    for (const name of Object.keys(config).filter(each => !known.includes(each)))
-      notes.push({ path: `${path}.source_config.${name}`, text: 'is not carried over' })
+  if (kind === 'webhook' || kind === 'cron') noteOthers(config, known, `${path}.source_config`, notes)
   if (kind === 'webhook') return [{ id, source_type: 'webhook', config: { provider: 'bearer', secrets: [intake_token], event_type: 'webhook' } }]
   if (kind !== 'cron') {
     notes.push({
@@ -168,9 +172,7 @@ const promptEnd = '{{ $boolean(payload) ? "\\n\\nThe payload of the event, as JS
 function triggerOf(id: string, trigger: Fields, path: string, sources: readonly SourceInput[], bot_id: string, notes: Remark[]): TriggerInput {
   const action = fieldsAt(trigger.action, `${path}.action`)
   const sent = sentFields.filter(name => action[name] !== undefined && action[name] !== null)
-  for (const name of Object.keys(action))
-    if (!['prompt', 'allowed_tools', ...sentFields].includes(name))
-      notes.push({ path: `${path}.action.${name}`, text: 'is not carried over: workers are not sent it' })
+  noteOthers(action, ['prompt', 'allowed_tools', ...sentFields], `${path}.action`, notes, ': workers are not sent it')
   const ids = sources.map(source => source.id)
   return {
     id,
@@ -203,6 +205,8 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
       text: "is not on this machine: where its address is a private one, list that in the configuration's egress_allow",
     })
   if (top.triggers !== undefined && !Array.isArray(top.triggers)) throw new OspreyError('triggers', `triggers is a list; found ${JSON.stringify(top.triggers)}`)
+  noteOthers(top, ['dispatcher', 'triggers'], '', notes)
+  noteOthers(dispatcher, ['dispatch_target', 'max_concurrent_runs', 'max_queue_depth'], 'dispatcher', notes)
   const bot: BotInput = {
     id: bot_id,
     max_active: numberAt(dispatcher, 'max_concurrent_runs', 'dispatcher', usualConcurrentRuns, 1),
@@ -219,6 +223,7 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
   for (const [index, each] of ((top.triggers ?? []) as unknown[]).entries()) {
     const path = `triggers.${index}`
     const trigger = fieldsAt(each, path)
+    noteOthers(trigger, ['name', 'source', 'source_config', 'action', 'on_error'], path, notes)
     const id = idOf(textAt(trigger, 'name', path), `${path}.name`, notes)
     const sources = sourcesOf(id, trigger, path, options, notes)
     if (sources.length === 0) continue

@@ -1,5 +1,5 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
-import { readFileSync } from 'node:fs'
+import { readFileSync, readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
 import type { CallOptions, Condition, DraftEvent, LoggedEvent, Methods, RouterApplyParams } from '../client/client.ts'
 import { doubledKey, exactJson } from '../json-text.ts'
@@ -98,14 +98,35 @@ function idOf(given: string, what: string): string {
   return given
 }
 
+const noMoreYetMs = 10
+
+/** All of standard input. It may be a pipe that does not block, whose writer takes its time. */
+export function standardInput(): string {
+  const chunks: Buffer[] = []
+  const chunk = Buffer.alloc(65_536)
+  const nothing = new Int32Array(new SharedArrayBuffer(4))
+  for (;;) {
+    try {
+      const length = readSync(0, chunk)
+      if (length === 0) return Buffer.concat(chunks).toString('utf8')
+      chunks.push(Buffer.from(chunk.subarray(0, length)))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EOF') return Buffer.concat(chunks).toString('utf8')
+      if (code !== 'EAGAIN') throw new UsageError(`standard input cannot be read (${code})`)
+      Atomics.wait(nothing, 0, 0, noMoreYetMs)
+    }
+  }
+}
+
 /** The text of an argument: itself, @file, or - for standard input. */
 export function textArgument(argument: string): string {
-  if (argument !== '-' && !argument.startsWith('@')) return argument
-  const path = argument === '-' ? 0 : argument.slice(1)
+  if (argument === '-') return standardInput()
+  if (!argument.startsWith('@')) return argument
   try {
-    return readFileSync(path, 'utf8')
+    return readFileSync(argument.slice(1), 'utf8')
   } catch (error) {
-    throw new UsageError(`${argument === '-' ? 'standard input' : argument.slice(1)} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    throw new UsageError(`${argument.slice(1)} cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 

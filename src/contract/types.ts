@@ -47,7 +47,7 @@ export type Capabilities = string[]
  */
 export type Availability1 = ("ready" | "sleeping" | "busy" | "degraded")
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "TimeMs".
@@ -63,7 +63,7 @@ export type Capabilities1 = string[]
  */
 export type Availability2 = ("ready" | "sleeping" | "busy" | "degraded")
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs1 = number
 /**
@@ -135,7 +135,7 @@ export type Uuid2 = string
  */
 export type RunState = ("pending" | "awaiting_approval" | "held" | "assigned" | "running" | "paused" | "completed" | "failed" | "timed_out" | "cancelled")
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs2 = number
 /**
@@ -150,11 +150,11 @@ export type LeaseToken = string
  */
 export type EventType2 = string
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs3 = number
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs4 = number
 /**
@@ -166,11 +166,11 @@ export type EventType3 = string
  */
 export type EventType4 = string
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs5 = number
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs6 = number
 /**
@@ -190,7 +190,7 @@ export type SourceType = ("webhook" | "cron" | "poll" | "watch" | "service" | "o
  */
 export type SourceInput = (WebhookSource | CronSource | PollSource | WatchSource | ServiceSource | OsisChangeSource | DispatchSource | ManualSource)
 /**
- * Milliseconds since the Unix epoch.
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs7 = number
 /**
@@ -1134,7 +1134,7 @@ payload?: {
 [k: string]: unknown
 }
 /**
- * What becomes of ticks that nobody was there for: none of them comes, the latest (the default), or all.
+ * What becomes of ticks that nobody was there for: none of them comes, the latest (the default), or all. What is no more than 10 s late is not missed: it comes.
  */
 catch_up?: ("none" | "latest" | "all")
 /**
@@ -1180,7 +1180,7 @@ command?: PolledCommand
 url?: string
 bearer?: SecretRef1
 /**
- * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
+ * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration, 10,000 unless said. After failures it doubles, up to 15 minutes or itself.
  */
 interval_ms?: number
 /**

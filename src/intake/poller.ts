@@ -10,10 +10,11 @@ import { Fault } from '../errors.ts'
 import type { Accepted, Incoming } from '../routing/accept.ts'
 import type { Expressions } from '../routing/expressions.ts'
 import type { SourceState, Store } from '../store/store.ts'
-import { judged, type Watched } from './crossing.ts'
+import { judged } from './crossing.ts'
 import { contextOf, itemsOf, numberOf, ReadingError, type Item } from './items.ts'
 import { ownEvent } from './own-event.ts'
 import { defaultTimeoutMs, read, readCommand, type ReadingOptions, type Validators } from './reading.ts'
+import { healthOf, warningOf, type Memory } from './source-memory.ts'
 import { Timetable, type Later } from './timetable.ts'
 
 const defaultIntervalMs = 60_000
@@ -24,18 +25,6 @@ const defaultItems = 1000
 /** Events that go to the store together. */
 const together = 100
 const maxErrorLength = 500
-
-/** What is remembered of a source from one reading to the next. */
-interface Memory extends Watched {
-  /** there was a reading that succeeded */
-  begun?: boolean
-  validators?: Validators
-  failures?: number
-  error?: string
-  read_at?: number
-  items?: number
-  next_at?: number
-}
 
 interface Entry {
   id: string
@@ -140,15 +129,12 @@ export class Poller {
 
   health(id: string): SourceHealth | undefined {
     const entry = this.#entries.get(id)
-    if (entry === undefined) return undefined
-    const { failures = 0, error, read_at, items, previous } = entry.memory
-    return {
-      failures,
-      ...(error === undefined ? {} : { error }),
-      ...(read_at === undefined ? {} : { read_at }),
-      ...(items === undefined ? {} : { items }),
-      ...(previous === undefined ? {} : { value: previous }),
-    }
+    return entry === undefined ? undefined : healthOf(entry.memory)
+  }
+
+  /** Sources whose last reading failed or could not be used whole, in words. */
+  warnings(): string[] {
+    return [...this.#entries.values()].flatMap(({ id, memory }) => warningOf(id, memory) ?? [])
   }
 
   /** Lets an item come again; false: it was not known. */

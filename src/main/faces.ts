@@ -87,7 +87,7 @@ export function faces(
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
-    warnings: () => sourceWarnings(registry, readSecret),
+    warnings: () => [...sourceWarnings(registry, readSecret), ...poller.warnings()],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()

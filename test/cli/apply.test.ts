@@ -1,4 +1,5 @@
 // Definitions as files: what apply plans, writes, refuses and prunes, and that an export changes nothing.
+import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -101,10 +102,14 @@ describe('apply', () => {
     expect((await router.call('bot.list', {})).bots.map(bot => bot.id)).toEqual(['by-hand', 'deployer'])
     // Another set of files takes over what it names, and its prune does not touch the first set's.
     const other = join(router.directory, 'other.json')
-    writeFileSync(other, JSON.stringify({ bots: [{ id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 4 }] }))
+    writeFileSync(other, JSON.stringify({ bots: [{ id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 5 }] }))
     expect((await run('apply', '-f', other, '--prune')).out).toMatch(
-      /^= bot deployer\n {4}taken over from .*conf\n0 created, 0 changed, 0 deleted, 1 as they are\ndone\n$/,
+      /^~ bot deployer\n {4}taken over from .*conf\n {4}max_active: 4 → 5\n0 created, 1 changed, 0 deleted, 0 as they are\ndone\n$/,
     )
+    // What it holds as it is stays with the files that it came from: an export that is applied takes nothing over.
+    const all = await run('export')
+    writeFileSync(join(router.directory, 'all.yaml'), all.out)
+    expect((await run('apply', '-f', join(router.directory, 'all.yaml'))).out).not.toContain('taken over')
     write('bots.yaml', 'queues: [{id: staging, max_active: 1}]\n')
     expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toBe('0 created, 0 changed, 0 deleted, 2 as they are\n')
     expect((await router.call('queue.get', { queue_id: 'staging' })).queue.paused).toBe(true)
@@ -183,4 +188,23 @@ test('apply after export changes nothing, here and on another router', async () 
   expect((await signalbox(other, ['export'])).out).toBe(text)
   expect((await signalbox(other, ['export', '--set', 'site'])).out).toBe(text)
   expect((await signalbox(other, ['export', '--set', 'none'])).out).toBe('')
+})
+
+test('standard input may come slowly, several files are one set, and an empty directory can be pruned', async () => {
+  const { router, directory, write, run } = await files()
+  // A pipe that does not block, from who takes his time.
+  const slow = ['/bin/sh', '-c', '(sleep 0.7; cat "$0") | "$1" src/signalbox.ts apply -f - --dry-run', join(directory, 'bots.yaml'), process.execPath]
+  const { promise, resolve } = Promise.withResolvers<string>()
+  const env = { PATH: process.env.PATH, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock') }
+  execFile(slow[0]!, slow.slice(1), { env }, (_error, out, err) => resolve(out + err))
+  expect(await promise).toContain('2 created')
+  const both = ['-f', join(directory, 'bots.yaml'), '-f', join(directory, 'routes.yml')]
+  expect((await run('apply', ...both)).out).toContain('4 created')
+  expect(await run('apply', '-f', '-', '--prune')).toMatchObject({ code: 64, err: expect.stringContaining('say --set') as string })
+  write('routes.yml', '')
+  expect((await run('apply', ...both, '--prune', '--yes')).out).toContain('2 deleted')
+  const empty = join(router.directory, 'empty')
+  mkdirSync(empty)
+  expect(await run('apply', '-f', empty)).toMatchObject({ code: 64, err: expect.stringContaining('there is no .yaml') as string })
+  expect(await run('apply', '-f', empty, '--prune')).toMatchObject({ code: 0, out: '0 created, 0 changed, 0 deleted, 0 as they are\n' })
 })

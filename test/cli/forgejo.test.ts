@@ -58,6 +58,20 @@ test('connect makes the source, its secret and an active hook, and the test deli
   expect(await run('check')).toMatchObject({ code: 1, err: expect.stringContaining('signalbox forgejo connect makes one') as string })
 })
 
+test('another hook of the same source by another way is named, and makes no second source before it may be made', async () => {
+  const { router, forge, run } = await both()
+  expect((await run('connect')).code).toBe(0)
+  const other = new URL(router.router.intake)
+  other.hostname = 'localhost'
+  const again = await run('connect', '--webhook-url', `${other.origin}/webhook/forge`)
+  expect(again.out).toContain(`hook 1 delivers to ${router.router.intake}/webhook/forge: if that is this router too, each event comes twice`)
+  expect(forge.hooks.size).toBe(2)
+  expect(await run('connect', '--events', '')).toMatchObject({ code: 64, err: expect.stringContaining('--events is a list') as string })
+  const tokenless = await signalbox(router, ['forgejo', 'connect', forge.url, 'acme/site', '--source', 'new'])
+  expect(tokenless).toMatchObject({ code: 1, out: '' })
+  await expect(router.call('source.get', { source_id: 'new' })).rejects.toMatchObject({ code: -32002 })
+})
+
 test('when no delivery comes it is said what to look at', async () => {
   const { forge, run } = await both()
   forge.allowsLoopback = false

@@ -113,6 +113,7 @@ test.each([
   [{ on_error: { action: 'alert' } }, 'none', ['triggers.0.on_error.action']],
   [{ on_error: { action: 'retry', max_retries: 90 } }, Array.from({ length: 25 }, () => 0), ['triggers.0.on_error.max_retries']],
   [{ name: 'My Hook!' }, 'none', ['triggers.0.name']],
+  [{ enabled: false }, 'none', ['triggers.0.enabled']],
 ])('%j', (trigger, retry, noted) => {
   const { definitions, notes } = converted(trigger)
   expect(definitions.triggers[0]!.policy!.retry).toEqual(retry)

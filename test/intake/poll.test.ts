@@ -238,6 +238,8 @@ test.each([
   [{ url: 'http://127.0.0.1/', key: '{{ $uppercase(item.id) }}' }, 'is more than a path'],
   [{ url: 'http://127.0.0.1/', items: '{{ answer.( }}' }, 'source.config.items'],
   [{ url: 'http://127.0.0.1/', interval_ms: 0 }, 'interval_ms'],
+  [{ url: 'http://127.0.0.1/', key: 'id' }, 'source.config.key says nothing of item, so all items would have the same: write {{ item.id }}'],
+  [{ url: 'http://127.0.0.1/', key: '{{ itm.id }}' }, 'source.config.key says nothing of item'],
 ])('what cannot be read is refused: %j', async (config, message) => {
   const router = await freshRouter()
   const source = { id: 'bad', source_type: 'poll', config } as SourceInput

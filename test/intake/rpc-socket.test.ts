@@ -342,3 +342,15 @@ test('of many routers that start at once on one state directory, one runs and th
   expect(outcomes.toSorted((a, b) => (a < b ? -1 : 1))).toEqual([...Array.from({ length: 7 }, () => 'exit 75'), 'ready'])
   expect((await http(join(directory, 's'), 'GET', '/health')).status).toBe(200)
 })
+
+test('times that no calendar has are refused', async () => {
+  const { call } = await freshRouter()
+  await call('source.put', { source: { id: 's', source_type: 'service' } })
+  const far = 8_640_000_000_000_000
+  await expect(call('event.emit', { source_id: 's', type: 'x', payload: {}, deliver_at: far })).rejects.toMatchObject({ code: -32602 })
+  await expect(call('source.preview', { expression: '* * * * *', after: far })).rejects.toMatchObject({ code: -32602 })
+  const cron = { id: 'c', source_type: 'cron' as const, config: { expression: '* * * * *', start_at: far } }
+  await expect(call('source.put', { source: cron })).rejects.toMatchObject({ code: -32602, data: { path: 'source.config.start_at' } })
+  const last = 253_402_300_799_999
+  await expect(call('source.preview', { expression: '* * * * *', after: last })).rejects.toMatchObject({ code: -32602 })
+})

@@ -139,7 +139,8 @@ function planned(
       const fields = before === undefined ? [] : differences(complete(context, noun, before), complete(context, noun, input), '')
       const change = before === undefined ? 'created' : fields.length === 0 ? 'unchanged' : 'updated'
       const owner = owners.get(`${noun} ${id}`)
-      const moves = file_set !== undefined && owner !== file_set
+      // What is as it was stays with the files that it came from.
+      const moves = file_set !== undefined && owner !== file_set && (owner === undefined || change !== 'unchanged')
       plan.changes.push({
         noun,
         id,

@@ -88,6 +88,9 @@ async function assertReading({ assertUrl, expressions }: Checking, source_type: 
     const refusal = source_type === 'poll' && config[name] !== undefined ? keyRefusal(config[name]) : undefined
     if (refusal !== undefined) refuse(name, `cannot be used: ${refusal}`)
   }
+  // A constant key would make the first item known, and all others with it.
+  if (config.key !== undefined && !/\{\{\s*item\b/.test(config.key))
+    refuse('key', `says nothing of item, so all items would have the same: write {{ item.${/^[A-Za-z_][\w.]*$/.test(config.key) ? config.key : 'id'} }}`)
   try {
     await checkTemplate({ items: config.items ?? '', value: config.value ?? '' }, at, expressions)
   } catch (error) {
