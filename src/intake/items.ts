@@ -1,5 +1,6 @@
 // What a reading holds: items with their keys, or a number.
 import { hash } from 'node:crypto'
+import { setImmediate as breath } from 'node:timers/promises'
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { PollConfig, WatchConfig } from '../contract/types.ts'
 import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
@@ -20,6 +21,9 @@ export interface ItemLimits extends JsonLimits {
 }
 
 const maxKeyLength = 1024
+/** Items of one answer, and how many are looked at between two breaths: some 5 ms. */
+const mostItems = 50_000
+const atOnce = 500
 
 function shown(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
@@ -77,9 +81,11 @@ export async function itemsOf(text: string, config: PollConfig, limits: ItemLimi
     const where = config.items === undefined ? 'what was read' : `what stands at ${config.items}`
     throw new ReadingError(`${where} is no list of items but ${shown(list)}`)
   }
+  if (list.length > mostItems) throw new ReadingError(`what was read has ${list.length} items; at most ${mostItems} are taken`)
   const items: Item[] = []
   const problems: string[] = []
   for (const [index, value] of list.entries()) {
+    if (index % atOnce === atOnce - 1) await breath()
     const item = itemOf(value, config, limits)
     if (typeof item === 'string') problems.push(`item ${index + 1} ${item}`)
     else items.push(item)

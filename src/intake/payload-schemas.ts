@@ -3,8 +3,13 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import type { OsisChangeConfig, ServiceConfig, Source, SourceInput } from '../contract/types.ts'
 
 const maxSchemaBytes = 65_536
-/** Regular expressions of users are not run on what others send: (a+)+$ takes 10 s for 28 characters. */
-const refused = new Set(['pattern'])
+/**
+ * Regular expressions of users are not run on what others send: (a+)+$ takes 10 s for 28 characters. $async has the
+ * validator answer a promise, which is a yes to everything.
+ */
+const refused = new Set(['pattern', '$async'])
+/** Up to so many elements may be held against one another: it takes the square of them. */
+const mostUnique = 1000
 const kept = new WeakMap<object, ValidateFunction>()
 
 /** What hero_osis tells: which object, and what became of it. */
@@ -20,12 +25,17 @@ function osisSchema({ object_type }: OsisChangeConfig): object {
   }
 }
 
+function isBounded({ maxItems }: { maxItems?: unknown }): boolean {
+  return typeof maxItems === 'number' && maxItems <= mostUnique
+}
+
 function refusedKeyword(schema: unknown): string | undefined {
   if (Array.isArray(schema)) return schema.map(refusedKeyword).find(found => found !== undefined)
   if (typeof schema !== 'object' || schema === null) return undefined
   for (const [name, value] of Object.entries(schema)) {
     if (refused.has(name) && typeof value !== 'object') return name
     if (name === 'patternProperties') return name
+    if (name === 'uniqueItems' && value === true && !isBounded(schema)) return `uniqueItems without maxItems of at most ${mostUnique}`
     if (name === '$ref' && (typeof value !== 'string' || !value.startsWith('#'))) return '$ref to elsewhere'
     const inner = refusedKeyword(value)
     if (inner !== undefined) return inner

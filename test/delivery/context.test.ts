@@ -297,6 +297,8 @@ describe('what comes in', () => {
   test.each([
     [{ type: 'nonsense' }, 'is no JSON Schema'],
     [{ properties: { a: { pattern: '(a+)+$' } } }, 'holds pattern, which is not taken'],
+    [{ $async: true, type: 'string' }, 'holds $async, which is not taken'],
+    [{ items: { uniqueItems: true } }, 'holds uniqueItems without maxItems of at most 1000'],
     [{ $ref: 'http://127.0.0.1/schema.json' }, 'holds $ref to elsewhere'],
     [{ $ref: '#/definitions/none' }, 'is no JSON Schema'],
   ])('a schema that cannot be used is refused: %j', async (payload_schema, message) => {
