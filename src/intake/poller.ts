@@ -20,6 +20,7 @@ import { Timetable, type Later } from './timetable.ts'
 const defaultIntervalMs = 60_000
 const longestPauseMs = 15 * 60_000
 const longestRetryAfterMs = 24 * 3_600_000
+const longestUnchangedMs = 24 * 3_600_000
 const defaultPages = 10
 const defaultItems = 1000
 /** Events that go to the store together. */
@@ -225,6 +226,15 @@ export class Poller {
     if (this.#entries.get(id) === entry) this.#timetable.set(id, next_at)
   }
 
+  /**
+   * Whether a server may say "unchanged". Not for ever: what is known of items is kept as long as they are seen, and
+   * an answer without items shows none. Twice within that time at the least they are read.
+   */
+  #mayBeUnchanged({ whole_at = 0 }: Memory): boolean {
+    const { retention_ms, dedupe_ms } = this.#options.config
+    return this.#options.now() - whole_at < Math.min(longestUnchangedMs, Math.max(retention_ms, dedupe_ms) / 3)
+  }
+
   /** Page after page, until one has nothing new. */
   async #pages(entry: Entry, first: boolean): Promise<Pages | 'unchanged'> {
     const { id, config, memory, abort } = entry
@@ -232,7 +242,7 @@ export class Poller {
     const pages: Pages = { fresh: new Map(), seen: [], held: 0, whole: false }
     let page_url: string | undefined
     for (let page = 1; page <= max_pages; page++) {
-      const validators = page === 1 ? (memory.validators ?? {}) : {}
+      const validators = page === 1 && this.#mayBeUnchanged(memory) ? (memory.validators ?? {}) : {}
       const answer = await read(id, config, { validators, page_url }, abort.signal, this.#options.reading)
       if (answer.kind === 'unchanged') return 'unchanged'
       if (answer.kind === 'failed') return { ...pages, failure: answer }
@@ -288,7 +298,7 @@ export class Poller {
         ...rest,
         ...(failure === undefined ? { read_at: now(), items: held, begun: true } : {}),
         // Only what was read and used to its end may be called unchanged.
-        ...(failure === undefined && whole && validators !== undefined ? { validators } : {}),
+        ...(failure === undefined && whole && validators !== undefined ? { validators, whole_at: now() } : {}),
       },
       ...(failure === undefined ? {} : { failure }),
       ...(problem === undefined ? {} : { problem }),

@@ -8,6 +8,8 @@ export interface Memory extends Watched {
   /** there was a reading that succeeded */
   begun?: boolean
   validators?: Validators
+  /** the last reading that was read and used to its end */
+  whole_at?: number
   failures?: number
   error?: string
   read_at?: number

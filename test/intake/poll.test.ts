@@ -56,6 +56,16 @@ describe('a feed over HTTP', () => {
     expect(await source(router)).toMatchObject({ health: { failures: 0, items: 3 }, event_count: 3 })
   })
 
+  test('a server that says unchanged is asked for all of it now and then, so that what is known of items does not grow old', async () => {
+    const server = await feedServer((_path, headers, response) => sendFeed([{ id: 1 }, { id: 2 }], headers, response))
+    const router = await freshRouter({ ...quick, retention_ms: 1500, dedupe_ms: 1500 })
+    await put(router, { url: server.url, key: '{{ item.id }}' })
+    // Answers with all items, a retention apart at the most.
+    await until(async () => server.requests.filter(({ headers }) => headers['if-none-match'] === undefined).length >= 6)
+    expect(server.requests.some(({ headers }) => headers['if-none-match'] !== undefined)).toBe(true)
+    expect((await source(router)).event_count).toBe(2)
+  })
+
   test('an item that is forgotten comes again, though the server says that nothing changed', async () => {
     const server = await feedServer((_path, headers, response) => sendFeed([{ id: 'a' }, { id: 'b' }], headers, response))
     const router = await freshRouter(quick)
@@ -133,7 +143,11 @@ describe('what goes wrong is told, slows it down, and costs nothing', () => {
     await until(async () => (await payloads(router)).length === 1)
     await until(async () => (await source(router)).health!.failures === 0)
     expect((await source(router)).health!.error).toBeUndefined()
-    expect((await router.call('event.query', { source_id: 'router', type: 'source.recovered' })).events).toHaveLength(1)
+    const recovered = await until(async () => {
+      const { events } = await router.call('event.query', { source_id: 'router', type: 'source.recovered' })
+      return events.length > 0 && events
+    })
+    expect(recovered).toHaveLength(1)
   })
 
   test('Retry-After is waited for', async () => {
