@@ -1,12 +1,13 @@
 // signalbox test of cases: triggers in files held against sample events, without a router.
 import { writeFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import type { TriggerTestResult } from '../client/client.ts'
 import { readCases, type Case, type Expectation } from './cases.ts'
 import { readDefinitions } from './definition-files.ts'
 import { printConditions } from './explain.ts'
 import { junit, type CaseResult } from './junit.ts'
 import { paint, plain, shortened, type Output } from './output.ts'
-import { NoError, UsageError, type Session, type Trial, type Tried } from './session.ts'
+import { NoError, UsageError, type Session, type Trial } from './session.ts'
 
 const mostListed = 20
 
@@ -23,7 +24,7 @@ function differences(expected: unknown, found: unknown, path: string): string[] 
 }
 
 /** Why one expectation does not hold, as lines; none: it holds. */
-function failing({ trigger_id, matched, inputs, place }: Expectation, tried: Tried, explain: (tried: Tried) => string[]): string[] {
+function failing({ trigger_id, matched, inputs, place }: Expectation, tried: TriggerTestResult, explain: (tried: TriggerTestResult) => string[]): string[] {
   if (tried.matched !== matched)
     return [`${trigger_id} ${tried.matched ? 'matched' : 'did not match'}, and should${matched ? '' : ' not'} (${place}): ${tried.reason}`, ...explain(tried)]
   if (inputs === undefined && tried.inputs_error === undefined) return []
@@ -32,14 +33,14 @@ function failing({ trigger_id, matched, inputs, place }: Expectation, tried: Tri
   return wrong.length === 0 ? [] : [`${trigger_id} matched with other inputs (${place})`, ...wrong.map(line => `  ${line}`)]
 }
 
-async function judged({ expect, event }: Case, trial: Trial, explain: (tried: Tried) => string[]): Promise<string[]> {
+async function judged({ expect, event }: Case, trial: Trial, explain: (tried: TriggerTestResult) => string[]): Promise<string[]> {
   const lines: string[] = []
   for (const expectation of expect) lines.push(...failing(expectation, await trial.attempt(expectation.trigger_id, event), explain))
   return lines
 }
 
 /** The conditions of a trial as lines. */
-function explained({ terminal }: Output): (tried: Tried) => string[] {
+function explained({ terminal }: Output): (tried: TriggerTestResult) => string[] {
   return ({ conditions }) => {
     const lines: string[] = []
     printConditions({ json: false, terminal, line: text => lines.push(text) }, conditions, '  ')

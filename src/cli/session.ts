@@ -1,7 +1,7 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readFileSync, readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
-import type { CallOptions, Condition, DraftEvent, LoggedEvent, Methods, RouterApplyParams } from '../client/client.ts'
+import type { CallOptions, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
 import { doubledKey, exactJson } from '../json-text.ts'
 import type { Output } from './output.ts'
 
@@ -10,15 +10,6 @@ export class UsageError extends Error {}
 
 /** The command's answer is no: exit code 1. */
 export class NoError extends Error {}
-
-/** What a trigger says to an event. */
-export interface Tried {
-  matched: boolean
-  reason: string
-  conditions: Condition[]
-  inputs?: Record<string, unknown>
-  inputs_error?: string
-}
 
 /** What is wrong with what was given, by its path in it. */
 export interface Complaint {
@@ -30,7 +21,7 @@ export interface Complaint {
 export interface Trial {
   load(definitions: RouterApplyParams): Complaint | undefined
   refusal(event: unknown): Complaint | undefined
-  attempt(trigger_id: string, event: DraftEvent): Promise<Tried>
+  attempt(trigger_id: string, event: DraftEvent): Promise<TriggerTestResult>
   close(): Promise<void>
 }
 

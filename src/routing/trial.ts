@@ -1,22 +1,11 @@
 // A trigger tried on one event: whether it would match, why, and what its workflow would be given. Nothing is started.
-import type { Condition, DraftEvent, DraftTrigger } from '../contract/types.ts'
+import type { DraftEvent, DraftTrigger, TriggerTestResult } from '../contract/types.ts'
 import { explainMatch } from './explain.ts'
 import type { Expressions } from './expressions.ts'
 import { checkTemplate, InputsError, renderTemplate } from './inputs.ts'
 import { hears } from './log-filter.ts'
 import type { MatchEvent } from './matcher.ts'
 import type { CompiledPattern } from './pattern.ts'
-
-export interface Tried {
-  matched: boolean
-  /** the verdict in one sentence */
-  reason: string
-  conditions: Condition[]
-  /** of a trigger that matches and has inputs */
-  inputs?: Record<string, unknown>
-  /** why the inputs cannot be made */
-  inputs_error?: string
-}
 
 /** An event that somebody made up, as filters see it. */
 export function draftView(draft: DraftEvent, now: number): MatchEvent {
@@ -25,7 +14,7 @@ export function draftView(draft: DraftEvent, now: number): MatchEvent {
 }
 
 /** An event without a source is taken for one of the trigger's own. */
-export async function tryTrigger(trigger: DraftTrigger, pattern: CompiledPattern, event: MatchEvent, expressions: Expressions): Promise<Tried> {
+export async function tryTrigger(trigger: DraftTrigger, pattern: CompiledPattern, event: MatchEvent, expressions: Expressions): Promise<TriggerTestResult> {
   const { matched, reason: verdict, conditions } = explainMatch(pattern, event)
   const reason = trigger.enabled === false ? `${verdict}; but the trigger is disabled and starts nothing` : verdict
   const own = trigger.event_source_id ?? null
