@@ -6,6 +6,7 @@ import { runProgram } from '../src/cli/program.ts'
 import { programVersion } from '../src/contract/document.ts'
 import { ExitError } from '../src/errors.ts'
 import { serve, type Router } from '../src/main.ts'
+import { salvage } from '../src/main/salvage.ts'
 import { openTrial } from '../src/main/trial.ts'
 import { defaultSocket, defaultStateDir } from '../src/paths.ts'
 import { registerDemo } from './demo.ts'
@@ -31,7 +32,12 @@ function welcome(router: Router): void {
 
 try {
   const options = { env: process.env, stateDir, socket: defaultSocket(process.env, stateDir), version: programVersion() }
-  process.exitCode = await runProgram(argv, { ...options, serve: flags => serve(process.env, flags, welcome), trial: async () => openTrial(Date.now) })
+  process.exitCode = await runProgram(argv, {
+    ...options,
+    serve: flags => serve(process.env, flags, welcome),
+    trial: async () => openTrial(Date.now),
+    salvage: async () => salvage,
+  })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error
   console.error(`signalbox: ${error.message}`)

@@ -37,6 +37,7 @@ try {
     version: manifest.version,
     serve,
     trial: async () => (await import('./main/trial.ts')).openTrial(Date.now),
+    salvage: async () => (await import('./main/salvage.ts')).salvage,
   })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error

@@ -20,6 +20,7 @@ import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
+import { addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addTest } from './test.ts'
 import { addTriggers } from './triggers.ts'
@@ -82,6 +83,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addImport,
     addForgejo,
     addRouter,
+    addSalvage,
     addDoctor,
     addRpc,
   ])

@@ -25,11 +25,34 @@ export interface Trial {
   close(): Promise<void>
 }
 
+/** What is wrong with a database; id is that of an event or run. */
+export interface Fault {
+  kind: string
+  id?: string | undefined
+  message: string
+}
+
+/** What there is in a database, and how many faults were told of. */
+export interface Salvaged {
+  path: string
+  bytes: number
+  events: number
+  runs: number
+  findings: number
+}
+
+/** Databases as files. Both throw ExitError. */
+export interface Salvage {
+  verify(path: string, tell: (fault: Fault) => void): Salvaged
+  recover(path: string, into: string, tell: (fault: Fault) => void): Salvaged
+}
+
 export interface Environment {
   env: Record<string, string | undefined>
   stateDir: string
   socket: string
   trial: () => Promise<Trial>
+  salvage: () => Promise<Salvage>
 }
 
 export class Session {

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { signalbox, type Ran } from '../support/command-line.ts'
 import { exampleRouter } from '../support/example-router.ts'
+import { ownEnvironment } from '../support/processes.ts'
 import { freshRouter, type TestRouter } from '../support/router.ts'
 
 const bots = `bots:
@@ -195,7 +196,7 @@ test('standard input may come slowly, several files are one set, and an empty di
   // A pipe that does not block, from who takes his time.
   const slow = ['/bin/sh', '-c', '(sleep 0.7; cat "$0") | "$1" src/signalbox.ts apply -f - --dry-run', join(directory, 'bots.yaml'), process.execPath]
   const { promise, resolve } = Promise.withResolvers<string>()
-  const env = { PATH: process.env.PATH, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock') }
+  const env = { ...ownEnvironment, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock') }
   execFile(slow[0]!, slow.slice(1), { env }, (_error, out, err) => resolve(out + err))
   expect(await promise).toContain('2 created')
   const both = ['-f', join(directory, 'bots.yaml'), '-f', join(directory, 'routes.yml')]

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
+import { ownEnvironment } from '../support/processes.ts'
 import { freshDirectory, freshRouter } from '../support/router.ts'
 
 const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
@@ -15,7 +16,7 @@ test.skipIf(!hasPrlimit)('a write that fails ends the router with 74, and loses 
   const directory = freshDirectory()
   const socket = join(directory, 'rpc.sock')
   const env = {
-    PATH: process.env.PATH,
+    ...ownEnvironment,
     SIGNALBOX_STATE_DIR: join(directory, 'state'),
     SIGNALBOX_SOCKET: socket,
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
+import { ownEnvironment } from '../support/processes.ts'
 
 const source = 'test/faults/shim.c'
 let built: string | undefined | null
@@ -77,7 +78,7 @@ export async function faultyRouter(
     FAULT_ERRNO: faults.errno,
     FAULT_PERSIST: faults.persist === true ? 1 : undefined,
     FAULT_OPS: faults.ops,
-    PATH: process.env.PATH,
+    ...ownEnvironment,
     SIGNALBOX_STATE_DIR: state,
     SIGNALBOX_SOCKET: socket,
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',

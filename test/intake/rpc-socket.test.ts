@@ -10,6 +10,7 @@ import { readConfig } from '../../src/config.ts'
 import { compileContract } from '../../src/contract/validators.ts'
 import { Caller, Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
 import { startRouter } from '../../src/main.ts'
+import { ownEnvironment } from '../support/processes.ts'
 import { freshDirectory, freshRouter, quiet, until } from '../support/router.ts'
 
 /** Everything that comes back until the other side closes. */
@@ -322,7 +323,7 @@ test('what a handler throws does not leave the router; its log has it', async ()
 test('of many routers that start at once on one state directory, one runs and the others say so', async () => {
   const directory = freshDirectory()
   const env = {
-    PATH: process.env.PATH,
+    ...ownEnvironment,
     SIGNALBOX_STATE_DIR: join(directory, 'state'),
     SIGNALBOX_SOCKET: join(directory, 's'),
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',

@@ -1,6 +1,7 @@
 // The command line as a person or a program runs it: a process of its own, against a test's router.
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
+import { ownEnvironment } from './processes.ts'
 import type { TestRouter } from './router.ts'
 
 export interface Ran {
@@ -13,7 +14,7 @@ export function signalbox(router: Pick<TestRouter, 'directory'>, args: readonly 
   const { promise, resolve } = Promise.withResolvers<Ran>()
   const options = {
     env: {
-      PATH: process.env.PATH,
+      ...ownEnvironment,
       HOME: router.directory,
       SIGNALBOX_STATE_DIR: router.directory,
       SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'),

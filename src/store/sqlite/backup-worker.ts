@@ -1,10 +1,10 @@
 // A copy of the database while it is being written, in a thread of its own: in small steps, out of one snapshot, so that
 // the writer goes on and what comes meanwhile does not make it begin anew. The copy is looked at before it has its name.
 import Database from 'better-sqlite3'
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
-import { openReader } from './open.ts'
+import { openReader, synced } from './open.ts'
 
 export interface BackupStart {
   stateDir: string
@@ -15,12 +15,6 @@ export type BackupAnswer = { ok: true; bytes: number; events: number; runs: numb
 
 /** Pages of a step: 2 MiB, some 5 ms. */
 const stepPages = 512
-
-function synced(path: string): void {
-  const file = openSync(path, 'r')
-  fsyncSync(file)
-  closeSync(file)
-}
 
 async function copied({ stateDir, path }: BackupStart): Promise<BackupAnswer> {
   const unfinished = `${path}.unfinished`

@@ -39,7 +39,7 @@ export function readMark(stateDir: string): Mark | undefined {
 }
 
 /** How far a database has come; db undefined where there is none. */
-function standing(db: Db | undefined): Mark {
+export function standing(db: Db | undefined): Mark {
   const none = { commits: 0, events: 0, runs: 0 }
   if (db === undefined || db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get() === undefined) return none
   const found = new Map(db.prepare<[], [string, number]>('SELECT name, seq FROM sqlite_sequence').raw().all())

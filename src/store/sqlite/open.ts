@@ -1,6 +1,6 @@
 // Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { isOlder } from '../../machine.ts'
@@ -67,10 +67,57 @@ function assertSqliteVersion(db: Db): void {
   if (isOlder(found, oldestSqlite)) throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite} or newer is needed, found ${found}`)
 }
 
-function migrate(db: Db, path: string): void {
-  const files = readdirSync(migrations)
+/** Makes a database where there is none, to be filled and closed: it is on the disk once it was synced. */
+export function createAt(path: string, version = migrationFiles().length): Db {
+  if (path !== ':memory:') precreate(path)
+  const db = new Database(path)
+  db.pragma('auto_vacuum = INCREMENTAL')
+  db.pragma('journal_mode = MEMORY')
+  db.pragma('synchronous = OFF')
+  db.pragma('trusted_schema = OFF')
+  migrate(db, path, migrationFiles().slice(0, version))
+  return db
+}
+
+/** A table or index as sqlite_master has it. */
+export interface SchemaRow {
+  type: string
+  name: string
+  tbl_name: string
+  rootpage: number
+  sql: string | null
+}
+
+export function schemaOf(db: Db): SchemaRow[] {
+  return db.prepare<[], SchemaRow>('SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY name').all()
+}
+
+/**
+ * An empty database of a version, of this program's newest where there is no such version. Every database of that version has the
+ * same schema: where the roots of tables stand is a matter of the migrations alone, whatever came between them.
+ */
+export function emptyOf(version: number | undefined): { schema: SchemaRow[]; bytes: Buffer } {
+  const known = migrationFiles().length
+  const db = createAt(':memory:', version !== undefined && version >= 1 && version <= known ? version : known)
+  const empty = { schema: schemaOf(db), bytes: db.serialize() }
+  db.close()
+  return empty
+}
+
+/** Syncs a file or a directory. */
+export function synced(path: string): void {
+  const file = openSync(path, 'r')
+  fsyncSync(file)
+  closeSync(file)
+}
+
+function migrationFiles(): string[] {
+  return readdirSync(migrations)
     .filter(name => name.endsWith('.sql'))
     .toSorted()
+}
+
+function migrate(db: Db, path: string, files = migrationFiles()): void {
   const present = db.pragma('user_version', { simple: true }) as number
   if (present > files.length) {
     throw new ExitError(
@@ -95,7 +142,7 @@ function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLo
   const why = fresh ? `${path} is not there any more` : `${path}-wal is ${loss.wal_missing ? 'missing' : 'damaged, emptied, or of another time'}`
   throw new ExitError(
     exitCodes.dataDamaged,
-    `${path} is not what it was: ${gone} (${why}). Nothing was written. Put the file back, restore a copy, or start once with --accept-loss`,
+    `${path} is not what it was: ${gone} (${why}). Nothing was written. Put the file back, restore a backup, or start once with --accept-loss`,
   )
 }
 
@@ -165,7 +212,7 @@ function quickCheck(db: Db, path: string): void {
 function damaged(path: string, detail: string | undefined): ExitError {
   return new ExitError(
     exitCodes.dataDamaged,
-    `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. Move it away, or restore a copy`,
+    `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. signalbox verify tells what is wrong, signalbox recover FILE writes what is whole to a new one; or restore a backup`,
   )
 }
 

@@ -1,0 +1,296 @@
+// signalbox recover: a new database from what is whole in a damaged one. The original is only read, and by way of a copy:
+// its write-ahead log is folded in, and inner pages of its tables that are gone are made again (mend.ts), there.
+import Database from 'better-sqlite3'
+import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ExitError, exitCodes } from '../../errors.ts'
+import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
+import { giveSchema, mended } from './mend.ts'
+import { createAt, databasePath, emptyOf, schemaOf, synced, takeLock, type Db } from './open.ts'
+import { brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import { eventFault, type Finding } from './verify.ts'
+
+export interface Recovered {
+  path: string
+  bytes: number
+  events: number
+  runs: number
+  findings: number
+}
+
+/** Tables that are read as a whole; those of an event or a run come with it, and the indexes of hashes are made anew. */
+const others = [
+  'meta',
+  'source',
+  'trigger',
+  'bot',
+  'queue',
+  'trigger_version',
+  'bot_status',
+  'source_stat',
+  'source_state',
+  'tick',
+  'seen_item',
+  'file_set',
+  'run_lane',
+  'lane_opening',
+  'rate_ring',
+  'rate_key',
+  'unrouted',
+]
+/** What hangs on a run or on an event, and by which column. */
+const ofRun = { run_history: 'run_seq', attempt: 'run_seq', run_event: 'run_seq', run_dependency: 'run_seq' }
+const ofEvent = { context_file: 'event_seq' }
+
+/** What was taken out of it must hang together again. */
+const together = `
+  DELETE FROM meta WHERE key IN ('delivery_index_seq', 'body_index_seq');
+  INSERT OR IGNORE INTO decision (trigger_id, event_seq)
+    SELECT each.value ->> 0, seq FROM event, json_each(event.decisions) AS each WHERE decisions IS NOT NULL;
+  DELETE FROM unrouted WHERE event_seq NOT IN (SELECT seq FROM event);
+  DELETE FROM run_event WHERE event_seq NOT IN (SELECT seq FROM event);
+  DELETE FROM run_lane WHERE run_seq NOT IN (SELECT seq FROM outbox);
+  INSERT OR IGNORE INTO run_lane (lane, run_seq) SELECT flow ->> '$.order.lane', seq FROM outbox
+    WHERE flow ->> '$.order.lane' IS NOT NULL AND state NOT IN ('failed', 'timed_out');
+  INSERT OR IGNORE INTO run_lane (lane, run_seq) SELECT flow ->> '$.singleton.lane', seq FROM outbox
+    WHERE flow ->> '$.singleton.lane' IS NOT NULL AND state NOT IN ('failed', 'timed_out');
+  INSERT OR REPLACE INTO run_lane (lane, run_seq, active) SELECT lane.value ->> 'lane', seq, 1 FROM outbox, json_each(flow) AS lane
+    WHERE flow IS NOT NULL AND lane.key IN ('order', 'singleton', 'concurrency') AND state IN ('assigned', 'running', 'paused');
+  INSERT OR REPLACE INTO lane_opening (lane, opens_at) SELECT DISTINCT parked_on, 0 FROM outbox WHERE parked_on IS NOT NULL;`
+
+class Recovery {
+  readonly #from: Db
+  readonly #into: Db
+  readonly #tell: (finding: Finding) => void
+  readonly #inserts = new Map<string, (row: Row) => boolean>()
+  readonly #children = new Map<string, (key: number) => Row[]>()
+  /** why a row was left out, by table and key */
+  readonly #why = new Map<string, string>()
+
+  constructor(from: Db, into: Db, tell: (finding: Finding) => void) {
+    this.#from = from
+    this.#into = into
+    this.#tell = tell
+  }
+
+  /** Takes a row over, in the columns that both have; false: it does not fit. */
+  #insert(table: string, row: Row): boolean {
+    let insert = this.#inserts.get(table)
+    if (insert === undefined) {
+      const columns = this.#into
+        .prepare<[], string>(`SELECT name FROM pragma_table_info('${table}')`)
+        .pluck()
+        .all()
+        .filter(name => name in row)
+      const statement = this.#into.prepare(
+        `INSERT OR IGNORE INTO "${table}" (${columns.map(name => `"${name}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+      )
+      insert = own => {
+        try {
+          return statement.run(columns.map(name => own[name])).changes === 1
+        } catch (error) {
+          if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') === true || error instanceof TypeError) return false
+          throw error
+        }
+      }
+      this.#inserts.set(table, insert)
+    }
+    return insert(row)
+  }
+
+  /** The rows that hang on a key, as far as they can be read. */
+  #takeChildren(tables: Record<string, string>, key: number, whose: string): boolean {
+    let whole = true
+    for (const [table, column] of Object.entries(tables)) {
+      if (!this.#children.has(table)) {
+        const there = hasTable(this.#from, table)
+        const read = there ? readable(() => this.#from.prepare<[number], Row>(`SELECT * FROM ${table} WHERE ${column} = ?`)) : undefined
+        this.#children.set(table, own => read?.all(own) ?? [])
+      }
+      const rows = readable(() => this.#children.get(table)!(key))
+      if (rows === undefined) {
+        whole = false
+        this.#tell({ kind: table === 'context_file' ? 'context_file' : 'run', message: `${table} of ${whose} cannot be read` })
+      }
+      for (const row of rows ?? []) this.#insert(table, row)
+    }
+    return whole
+  }
+
+  #leftOut(table: Numbered, key: number, why: string): void {
+    this.#why.set(`${table} ${key}`, why)
+  }
+
+  events(): number {
+    let taken = 0
+    for (const read of numberedRows(this.#from, 'event')) {
+      if (!('row' in read)) continue
+      const seq = read.row.seq as number
+      const fault = eventFault(read.row)
+      if (fault !== undefined || !this.#insert('event', read.row)) {
+        this.#leftOut('event', seq, fault ?? 'it is not what an event can be')
+        continue
+      }
+      this.#takeChildren(ofEvent, seq, `event ${rowId(read.row)}`)
+      taken++
+    }
+    this.#missing('event', 'event', ['event'])
+    return taken
+  }
+
+  runs(): number {
+    const event = this.#into.prepare('SELECT 1 FROM event WHERE seq = ?')
+    const ended = this.#into.prepare('SELECT 1 FROM run_archive WHERE seq = ?')
+    let taken = 0
+    for (const table of ['run_archive', 'outbox'] as const) {
+      for (const read of numberedRows(this.#from, table)) {
+        if (!('row' in read)) continue
+        const { seq, event_seq } = read.row as { seq: number; event_seq: number }
+        const column = brokenJson(table, read.row)
+        const fault =
+          event.get(event_seq) === undefined
+            ? `its event, number ${event_seq}, is lost`
+            : column !== undefined
+              ? `its ${column} is not JSON`
+              : table === 'outbox' && ended.get(seq) !== undefined
+                ? 'it is among those that ended, too'
+                : undefined
+        if (fault !== undefined || !this.#insert(table, read.row)) {
+          this.#leftOut(table, seq, fault ?? 'it is not what a run can be')
+          continue
+        }
+        this.#takeChildren(ofRun, seq, `run ${rowId(read.row)}`)
+        taken++
+      }
+    }
+    for (const table of ['run_archive', 'outbox'] as const) this.#missing(table, 'run', ['run_archive', 'outbox'])
+    return taken
+  }
+
+  /** Tells of what the index of ids knows and the new tables do not have. */
+  #missing(table: Numbered, kind: 'event' | 'run', places: readonly Numbered[]): void {
+    const there = places.map(place => this.#into.prepare(`SELECT 1 FROM ${place} WHERE seq = ?`))
+    const told = new Set<number>()
+    const whole = readable(() => {
+      const index = this.#from.prepare<[], { id: unknown; seq: number }>(`SELECT id, seq FROM ${table} INDEXED BY ${table}_id`)
+      for (const { id, seq } of index.iterate()) {
+        if (there.some(each => each.get(seq) !== undefined)) continue
+        told.add(seq)
+        this.#tell({ kind, id: rowId({ id }), message: `${kind} ${seq} is left out: ${this.#why.get(`${table} ${seq}`) ?? 'it cannot be read'}` })
+      }
+      return true
+    })
+    for (const [place, why] of this.#why) {
+      const [own, key] = place.split(' ')
+      if (own === table && !told.has(Number(key)) && there.every(each => each.get(Number(key)) === undefined))
+        this.#tell({ kind, message: `${kind} ${key} is left out: ${why}` })
+    }
+    if (whole !== true) this.#tell({ kind, message: `the index of ${table} cannot be read: there may have been more ${kind}s than are told of` })
+  }
+
+  rest(): void {
+    for (const table of others) {
+      if (!hasTable(this.#from, table)) continue
+      const { rows, whole } = otherRows(this.#from, table)
+      if (!whole) this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
+      for (const row of rows) {
+        const column = brokenJson(table, row)
+        if (column === undefined) this.#insert(table, row)
+        else this.#tell({ kind: 'definition', message: `${table} ${String(row.id ?? row.trigger_id)} is left out: its ${column} is not JSON` })
+      }
+    }
+    this.#into.exec(together)
+    const waiting = this.#into.prepare<[], Buffer>(
+      `SELECT id FROM outbox WHERE seq IN (SELECT run_seq FROM run_dependency WHERE on_seq NOT IN (SELECT seq FROM outbox) AND on_seq NOT IN (SELECT seq FROM run_archive))`,
+    )
+    for (const id of waiting.pluck().all())
+      this.#tell({ kind: 'run', id: rowId({ id }), message: 'it waits for a run that is lost: cancel it, or let it go with signalbox runs skip' })
+  }
+}
+
+/** What a file that may be damaged answers, on a connection of its own. */
+function asked<T>(path: string, ask: (db: Db) => T): T | undefined {
+  return readable(() => {
+    const db = new Database(path)
+    try {
+      db.unsafeMode(true)
+      db.pragma('writable_schema = ON')
+      return ask(db)
+    } finally {
+      db.close()
+    }
+  })
+}
+
+/** A copy to work on: its write-ahead log folded in, its inner pages mended, its schema what it was. Answers what was done, in words. */
+function workingCopy(path: string, copy: string): string[] {
+  copyFileSync(path, copy)
+  if (existsSync(`${path}-wal`)) copyFileSync(`${path}-wal`, `${copy}-wal`)
+  asked(copy, db => db.pragma('wal_checkpoint(TRUNCATE)'))
+  for (const end of ['-wal', '-shm']) rmSync(`${copy}${end}`, { force: true })
+  const notes = mended(copy)
+  const version = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
+  const empty = emptyOf(version)
+  if (JSON.stringify(asked(copy, schemaOf)) === JSON.stringify(empty.schema)) return notes
+  giveSchema(copy, empty.bytes)
+  return [...notes, 'the head of the file or its schema was damaged and was made again']
+}
+
+function assertNotInUse(path: string): void {
+  const stateDir = dirname(path)
+  if (path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock'))) takeLock(stateDir).close()
+}
+
+/** Where a database and its mark say that it had come, whichever is further. */
+function furthest(from: Db, path: string): Mark {
+  const found = readable(() => standing(from))
+  const marks = [found, path === databasePath(dirname(path)) ? readMark(dirname(path)) : undefined].filter(mark => mark !== undefined)
+  const of = (column: keyof Mark): number => Math.max(0, ...marks.map(mark => mark[column]))
+  return { commits: of('commits'), events: of('events'), runs: of('runs') }
+}
+
+/**
+ * Writes what is whole of a database to a new file, with the numbers of events and runs going on behind what was. Tells
+ * of what is not in it. Throws ExitError 65 where nothing can be read, 74 for files that cannot be read or written, 75 while
+ * a router has the database open.
+ */
+export function recover(path: string, into: string, tell: (finding: Finding) => void): Recovered {
+  assertNotInUse(path)
+  if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
+  const copy = `${into}.damaged`
+  const unfinished = `${into}.unfinished`
+  let findings = 0
+  const counted = (finding: Finding): void => {
+    findings++
+    tell(finding)
+  }
+  let from: Db | undefined
+  let target: Db | undefined
+  try {
+    for (const message of workingCopy(path, copy)) counted({ kind: 'structure', message })
+    from = openDamaged(copy)
+    if (!hasTable(from, 'event')) throw new ExitError(exitCodes.dataDamaged, `${path} has no table of events that can be read; restore a copy of it`)
+    target = createAt(unfinished)
+    const recovery = new Recovery(from, target, counted)
+    target.exec('BEGIN')
+    const events = recovery.events()
+    const runs = recovery.runs()
+    recovery.rest()
+    goOnBehind(target, furthest(from, path))
+    target.exec('COMMIT')
+    target.close()
+    synced(unfinished)
+    renameSync(unfinished, into)
+    synced(dirname(into))
+    return { path: into, bytes: statSync(into).size, events, runs, findings }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (isDamage(error)) throw new ExitError(exitCodes.dataDamaged, `${path} cannot be read far enough (${message}); restore a copy of it`)
+    if (/^(E[A-Z]+|SQLITE_FULL|SQLITE_CANTOPEN)$/.test(code ?? '')) throw new ExitError(exitCodes.ioError, `${message}; nothing was recovered`)
+    throw error
+  } finally {
+    from?.close()
+    target?.close()
+    for (const file of [copy, unfinished]) for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
+  }
+}

@@ -1,0 +1,154 @@
+// signalbox verify: whether a database is what was written. SQLite has no checksums of pages (of 200 flipped bits its
+// integrity_check noticed 11), so each body and each context file is held against the SHA-256 that it was stored with.
+import { hash } from 'node:crypto'
+import { existsSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { ExitError } from '../../errors.ts'
+import { lossOf, readMark } from './high-water.ts'
+import { databasePath, emptyOf, schemaOf, takeLock, type Db } from './open.ts'
+import { brokenJson, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+
+/** What is not as it should be; id is that of the event or run, where there is one. */
+export interface Finding {
+  kind: 'structure' | 'event' | 'run' | 'context_file' | 'definition' | 'loss'
+  id?: string | undefined
+  message: string
+}
+
+export interface Verified {
+  path: string
+  bytes: number
+  events: number
+  runs: number
+  findings: number
+}
+
+/** Faults of structure that are told of one by one. */
+const structureFaults = 20
+
+/** Why an event cannot be trusted; undefined: it can. */
+export function eventFault(row: Row): string | undefined {
+  if (!(row.body instanceof Buffer && row.body_sha256 instanceof Buffer) || rowId(row) === undefined)
+    return `event ${row.seq as number} is not what an event can be`
+  if (!hash('sha256', row.body, 'buffer').equals(row.body_sha256))
+    return `the body of event ${row.seq as number} does not have the hash that it was stored with`
+  const column = brokenJson('event', row)
+  return column === undefined ? undefined : `${column} of event ${row.seq as number} is not JSON`
+}
+
+function* structure(db: Db): Generator<Finding> {
+  const found = readable(() => db.pragma(`integrity_check(${structureFaults})`) as { integrity_check: string }[])
+  if (found === undefined) yield { kind: 'structure', message: 'it cannot be read at all' }
+  const version = readable(() => db.pragma('user_version', { simple: true })) as number | undefined
+  const schema = readable(() => schemaOf(db))
+  if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
+    yield { kind: 'structure', message: `the schema is not that of version ${version}: tables or indexes are missing or damaged` }
+  for (const { integrity_check: message } of found ?? []) if (message !== 'ok') yield { kind: 'structure', message }
+}
+
+function* rowsOf(db: Db, table: Numbered, kind: 'event' | 'run', fault: (row: Row) => string | undefined, seen: () => void): Generator<Finding> {
+  for (const read of numberedRows(db, table)) {
+    if ('row' in read) {
+      seen()
+      const message = fault(read.row)
+      if (message !== undefined) yield { kind, id: rowId(read.row), message }
+    } else yield { kind, message: `${kind}s ${read.from} to ${read.to}, as far as there were any, cannot be read from ${table} (${read.why})` }
+  }
+}
+
+/** Rows that hang on others that are not there; on a damaged table the question cannot be asked. */
+const orphans: readonly [kind: Finding['kind'], what: string, sql: string][] = [
+  ['run', 'runs without their event', 'SELECT seq FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  ['run', 'ended runs without their event', 'SELECT seq FROM run_archive WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  ['run', 'runs that are open and ended at once', 'SELECT seq FROM outbox WHERE id IN (SELECT id FROM run_archive)'],
+  ['context_file', 'context files without their event', 'SELECT rowid FROM context_file WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  ['event', 'decisions without their event', 'SELECT 1 FROM decision WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  [
+    'run',
+    'moves of runs that are not there',
+    'SELECT 1 FROM run_history WHERE run_seq NOT IN (SELECT seq FROM outbox) AND run_seq NOT IN (SELECT seq FROM run_archive)',
+  ],
+]
+
+function* hanging(db: Db): Generator<Finding> {
+  for (const [kind, what, sql] of orphans) {
+    const count = readable(() => db.prepare<[], number>(`SELECT count(*) FROM (${sql})`).pluck().get())
+    if (count !== undefined && count > 0) yield { kind, message: `${count} ${what}` }
+  }
+}
+
+function* contextFiles(db: Db): Generator<Finding> {
+  if (!hasTable(db, 'context_file')) return
+  const { rows, whole } = otherRows(db, 'context_file')
+  for (const { event_seq, name, sha256, content } of rows as { event_seq: number; name: string; sha256: Buffer; content: Buffer }[])
+    if (!(content instanceof Buffer && sha256 instanceof Buffer && hash('sha256', content, 'buffer').equals(sha256)))
+      yield { kind: 'context_file', message: `context file ${name} of event ${event_seq} does not have the hash that it was stored with` }
+  if (!whole) yield { kind: 'context_file', message: 'some context files cannot be read' }
+}
+
+function* definitions(db: Db): Generator<Finding> {
+  for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table => hasTable(db, table))) {
+    const { rows, whole } = otherRows(db, noun)
+    for (const row of rows)
+      if (brokenJson(noun, row) !== undefined)
+        yield { kind: 'definition', message: `the definition of ${noun} ${String(row.id ?? row.trigger_id)} is not JSON` }
+    if (!whole) yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
+  }
+}
+
+/** Looking makes an empty write-ahead log where there was none; a router that was started meanwhile has its own. */
+function removeLeft(path: string, ends: readonly string[]): void {
+  try {
+    const lock = existsSync(join(dirname(path), 'router.lock')) ? takeLock(dirname(path)) : undefined
+    for (const end of ends) rmSync(`${path}${end}`, { force: true })
+    lock?.close()
+  } catch (error) {
+    if (!(error instanceof ExitError)) throw error
+  }
+}
+
+/**
+ * Looks at a database, in use or not, and writes nothing. Yields what is wrong; answers what there is. Throws ExitError 65
+ * where it is no database at all, 74 where it cannot be opened.
+ */
+export function* verify(path: string): Generator<Finding, Verified> {
+  const stateDir = dirname(path)
+  const mark = path === databasePath(stateDir) ? readMark(stateDir) : undefined
+  const left = ['-wal', '-shm'].filter(end => !existsSync(`${path}${end}`))
+  const db = openDamaged(path)
+  const count = { events: 0, runs: 0, findings: 0 }
+  function* counted(all: Generator<Finding>): Generator<Finding> {
+    for (const finding of all) {
+      count.findings++
+      yield finding
+    }
+  }
+  function* found(): Generator<Finding> {
+    yield* structure(db)
+    const loss = readable(() => lossOf(db, mark, left.includes('-wal')))
+    if (loss !== undefined)
+      yield {
+        kind: 'loss',
+        message: `${loss.commits} transactions with ${loss.events} events and ${loss.runs} runs that were committed are not in ${basename(path)}`,
+      }
+    if (!hasTable(db, 'event')) return
+    yield* rowsOf(db, 'event', 'event', eventFault, () => count.events++)
+    for (const table of ['outbox', 'run_archive'] as const) {
+      const fault = (row: Row): string | undefined => {
+        const column = brokenJson(table, row)
+        return column === undefined ? undefined : `${column} of run ${row.seq as number} is not JSON`
+      }
+      yield* rowsOf(db, table, 'run', fault, () => count.runs++)
+    }
+    yield* contextFiles(db)
+    yield* definitions(db)
+    yield* hanging(db)
+  }
+  try {
+    yield* counted(found())
+    return { path, bytes: statSync(path).size, ...count }
+  } finally {
+    db.close()
+    removeLeft(path, left)
+  }
+}
