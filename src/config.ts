@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { Config } from './contract/types.ts'
 import { validateConfig } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
+import { doubledKey } from './json-text.ts'
 import { defaultSocket, defaultStateDir, type Environment } from './paths.ts'
 
 const fromEnvironment: Record<string, keyof Config> = {
@@ -23,8 +24,11 @@ function readFile(path: string): Record<string, unknown> {
   }
   try {
     const value: unknown = JSON.parse(text)
+    const doubled = doubledKey(Buffer.from(text))
+    if (doubled !== undefined) throw complain(`has the key ${doubled} twice, of which the first would be lost`)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch (error) {
+    if (error instanceof ExitError) throw error
     throw complain(`is not valid JSON: ${(error as Error).message}`)
   }
   throw complain('must hold a JSON object')

@@ -2,8 +2,10 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import { ownEnvironment } from '../support/processes.ts'
 
@@ -43,6 +45,17 @@ export interface Faults {
   ops?: string
   /** a module that breaks the router on purpose: the control of an instrument */
   control?: string
+  /** the router tells what inputs cost: meter.mjs */
+  meter?: boolean
+}
+
+/** What the router's main thread spent. */
+export interface Spent {
+  cpu_ms: number
+  /** longest time without a turn of the event loop */
+  longest_ms: number
+  /** most memory in use, over what was in use before */
+  bytes: number
 }
 
 export interface FaultyRouter {
@@ -56,6 +69,8 @@ export interface FaultyRouter {
   ended: Promise<number | null>
   /** what it said on standard error */
   said: () => string
+  /** what it spent since the last time, of a router with a meter; collect: garbage is collected before what comes next */
+  spent: (collect?: boolean) => Promise<Spent>
 }
 
 /** Starts a router of a directory under the shim; answers once it is ready, or has ended. */
@@ -86,8 +101,13 @@ export async function faultyRouter(
     ...env,
   }
   const variables = Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])))
-  const flags = faults.control === undefined ? [] : ['--import', join(process.cwd(), 'test/faults/controls', faults.control)]
-  const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve', ...args], { env: variables, stdio: ['ignore', 'pipe', 'pipe'] })
+  const modules = [faults.control === undefined ? [] : [`controls/${faults.control}`], faults.meter === true ? ['meter.mjs'] : []].flat()
+  const flags = modules.flatMap(name => ['--import', join(process.cwd(), 'test/faults', name)])
+  if (faults.meter === true) flags.push('--expose-gc')
+  const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve', ...args], {
+    env: variables,
+    stdio: ['ignore', 'pipe', 'pipe', ...(faults.meter === true ? (['ipc'] as const) : [])],
+  }) as ChildProcess & { stdout: Readable; stderr: Readable }
   onTestFinished(() => void router.kill('SIGKILL'))
   let said = ''
   router.stderr.on('data', chunk => (said += String(chunk)))
@@ -102,5 +122,10 @@ export async function faultyRouter(
   })
   void ended.then(() => resolve(false))
   const ready = await started
-  return { process: router, socket, intake, ready, ended, said: () => said }
+  const spent = async (collect = false): Promise<Spent> => {
+    const answer = once(router, 'message')
+    router.send(collect ? 'collect' : 'read')
+    return ((await answer) as [Spent])[0]
+  }
+  return { process: router, socket, intake, ready, ended, said: () => said, spent }
 }

@@ -25,7 +25,7 @@ export function raw(intake: string, ...parts: (string | Buffer)[]): Promise<RawA
     socket.destroy()
   }
   socket.on('data', chunk => {
-    text += chunk.toString('latin1')
+    text = (text + chunk.toString('latin1')).replace(/^HTTP\/1\.1 100 [^\r]*\r\n\r\n/, '')
     const [head = '', body] = text.split('\r\n\r\n')
     const length = /content-length: (\d+)/i.exec(head)?.[1]
     if (body !== undefined && length !== undefined && body.length >= Number(length)) setImmediate(() => done(/connection: close/i.test(head)))
