@@ -8,6 +8,7 @@ const pageSize = 4096
 const mapEntryBytes = 5
 /** A map page, and the pages behind it that it speaks of. */
 const perMap = Math.floor(pageSize / mapEntryBytes) + 1
+const rootOfTree = 1
 const innerOfTree = 5
 const tableLeaf = 0x0d
 const tableInner = 0x05
@@ -51,17 +52,19 @@ class Pages {
     writeSync(this.#file, page, 0, pageSize, (number - 1) * pageSize)
   }
 
+  /** What the pointer map says of each page: its kind, and which page is above it. */
+  *entries(): Generator<{ page: number; kind: number; above: number }> {
+    for (let map = 2; map <= this.count; map += perMap) {
+      const page = this.read(map)
+      for (let index = 0; index < perMap - 1 && map + 1 + index <= this.count; index++)
+        yield { page: map + 1 + index, kind: page[index * mapEntryBytes]!, above: page.readUInt32BE(index * mapEntryBytes + 1) }
+    }
+  }
+
   /** Pages of trees, by the page that is above them. */
   children(): Map<number, number[]> {
     const found = new Map<number, number[]>()
-    for (let map = 2; map <= this.count; map += perMap) {
-      const page = this.read(map)
-      for (let index = 0; index < perMap - 1 && map + 1 + index <= this.count; index++) {
-        if (page[index * mapEntryBytes] !== innerOfTree) continue
-        const above = page.readUInt32BE(index * mapEntryBytes + 1)
-        found.set(above, [...(found.get(above) ?? []), map + 1 + index])
-      }
-    }
+    for (const { page, kind, above } of this.entries()) if (kind === innerOfTree) found.set(above, [...(found.get(above) ?? []), page])
     return found
   }
 }
@@ -145,6 +148,18 @@ class Mending {
     const [, afterLength] = varint(page, last)
     const [key] = varint(page, afterLength)
     return Number.isSafeInteger(key) && key > 0 ? key : undefined
+  }
+}
+
+/** The roots of all tables and indexes, in order: they tell which version of the schema a file has. */
+export function rootsOf(path: string): number[] {
+  const file = openSync(path, 'r')
+  try {
+    return Array.from(new Pages(file).entries())
+      .filter(({ kind }) => kind === rootOfTree)
+      .map(({ page }) => page)
+  } finally {
+    closeSync(file)
   }
 }
 

@@ -104,6 +104,10 @@ export function emptyOf(version: number | undefined): { schema: SchemaRow[]; byt
   return empty
 }
 
+export function newestSchema(): number {
+  return migrationFiles().length
+}
+
 /** Syncs a file or a directory. */
 export function synced(path: string): void {
   const file = openSync(path, 'r')

@@ -5,8 +5,8 @@ import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
-import { giveSchema, mended } from './mend.ts'
-import { createAt, databasePath, emptyOf, schemaOf, synced, takeLock, type Db } from './open.ts'
+import { giveSchema, mended, rootsOf } from './mend.ts'
+import { createAt, databasePath, emptyOf, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
 import { brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
 import { eventFault, type Finding } from './verify.ts'
 
@@ -229,8 +229,17 @@ function workingCopy(path: string, copy: string): string[] {
   asked(copy, db => db.pragma('wal_checkpoint(TRUNCATE)'))
   for (const end of ['-wal', '-shm']) rmSync(`${copy}${end}`, { force: true })
   const notes = mended(copy)
-  const version = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
-  const empty = emptyOf(version)
+  const roots = JSON.stringify(rootsOf(copy))
+  const rootsOfEmpty = (version: number): string =>
+    JSON.stringify(
+      emptyOf(version)
+        .schema.flatMap(({ rootpage }) => (rootpage > 1 ? rootpage : []))
+        .toSorted((a, b) => a - b),
+    )
+  // The version stands in the head, which may be what is damaged: where the roots are says it, too.
+  const stated = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
+  const version = [stated ?? 0, ...Array.from({ length: newestSchema() }, (_, index) => newestSchema() - index)].find(each => rootsOfEmpty(each) === roots)
+  const empty = emptyOf(version ?? stated)
   if (JSON.stringify(asked(copy, schemaOf)) === JSON.stringify(empty.schema)) return notes
   giveSchema(copy, empty.bytes)
   return [...notes, 'the head of the file or its schema was damaged and was made again']
