@@ -22,7 +22,7 @@ import type { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
-import { secretReader } from './secrets.ts'
+import { secretsOf } from './secrets.ts'
 import { Retention } from './store/retention.ts'
 import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
@@ -81,13 +81,15 @@ function assembled(
   const { config, env, now } = given
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
   registry.load(definitions)
+  const secrets = secretsOf(env, now)
   return {
     ...given,
     registry,
     expressions: new ExpressionProcess(),
     backtests: new Backtests(config.state_dir),
     backups: new Backups(config.state_dir),
-    readSecret: secretReader(env, now),
+    readSecret: secrets.read,
+    hideSecrets: secrets.hide,
     commands: new Commands(),
   }
 }

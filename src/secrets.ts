@@ -22,8 +22,35 @@ function readFile(path: string): SecretAnswer {
   }
 }
 
+/** Shorter ones are too likely to be something else. */
+const shortestHidden = 8
+/** Variables that a command may be given, and print. */
+const secretName = /token|secret|passw|credential|api_?key|private_?key/i
+
+export interface Secrets {
+  read: ReadSecret
+  /** A text with *** for the secrets that were read so far and for variables that are named like one: for what bots and commands print. */
+  hide: (text: string) => string
+}
+
 /** Answers a reader of secrets over an environment; now is in milliseconds. */
-export function secretReader(env: Record<string, string | undefined>, now: () => number): ReadSecret {
+export function secretsOf(env: Record<string, string | undefined>, now: () => number): Secrets {
+  const reading = secretReader(env, now)
+  const values = new Set(Object.entries(env).flatMap(([name, value = '']) => (secretName.test(name) && value.length >= shortestHidden ? [value] : [])))
+  return {
+    read(ref) {
+      const answer = reading(ref)
+      if (answer.ok && answer.value.length >= shortestHidden) values.add(answer.value.toString('utf8'))
+      return answer
+    },
+    hide(text) {
+      for (const value of values) if (text.includes(value)) text = text.replaceAll(value, '***')
+      return text
+    },
+  }
+}
+
+function secretReader(env: Record<string, string | undefined>, now: () => number): ReadSecret {
   const known = new Map<string, { at: number; answer: SecretAnswer }>()
   const environment = new Map<string, { text: string; answer: SecretAnswer }>()
   return ref => {

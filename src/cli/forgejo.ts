@@ -6,7 +6,7 @@ import type { Command } from 'commander'
 import type { EventSummary, SecretRef, Source } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { makeDirectory } from '../paths.ts'
-import { secretReader } from '../secrets.ts'
+import { secretsOf } from '../secrets.ts'
 import { ForgejoError, ForgejoRepository, type ForgejoHook } from './forgejo-api.ts'
 import { paint, plain, record } from './output.ts'
 import { NoError, UsageError, wholeNumber, type Session } from './session.ts'
@@ -26,7 +26,7 @@ const usualEvents = ['push', 'create', 'delete', 'issues', 'issue_comment', 'pul
 
 function tokenOf({ environment }: Session, { tokenFile }: Options): string | undefined {
   const ref = tokenFile === undefined ? { env: 'FORGEJO_TOKEN' } : { file: tokenFile }
-  const answer = secretReader(environment.env, Date.now)(ref)
+  const answer = secretsOf(environment.env, Date.now).read(ref)
   if (answer.ok) return answer.value.toString('utf8')
   if (tokenFile === undefined) return undefined
   throw new UsageError(answer.reason)
@@ -64,7 +64,7 @@ function say({ output }: Session, text: string): void {
 /** What signs the deliveries: the first of the source's secrets, which this process must be able to read as the router does. */
 function secretOf({ environment }: Session, { id, config }: Source): string {
   const [ref] = config.secrets as [SecretRef]
-  const answer = secretReader(environment.env, Date.now)(ref)
+  const answer = secretsOf(environment.env, Date.now).read(ref)
   if (answer.ok) return answer.value.toString('utf8')
   throw new UsageError(`the secret of source ${id} cannot be read here: ${answer.reason}`)
 }

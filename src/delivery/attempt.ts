@@ -28,6 +28,8 @@ export interface AttemptOptions {
   now: () => number
   chance: () => number
   logBug: (error: unknown) => void
+  /** a text without the secrets that the router knows */
+  hide: (text: string) => string
   /** the files that go with an event */
   contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
 }
@@ -165,6 +167,13 @@ async function deliver({ run, bot, trigger, context, body }: Record, { kinds, de
     signal,
   }
   return (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery)
+}
+
+/** What a bot said, without secrets that it may have been near to. */
+function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
+  if (result.outcome === 'aborted') return result
+  if (result.outcome === 'failure') return { ...result, error: hide(result.error), output: hide(result.output) }
+  return { ...result, output: hide(result.output), result: result.result === null ? null : hide(result.result) }
 }
 
 function attemptRow(result: DeliveryResult, started_at: number, ended_at: number, outcome: AttemptRow['outcome']): Omit<AttemptRow, 'number'> {
@@ -308,7 +317,7 @@ export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancel
   const record = { run, started_at: options.now() } as Record
   try {
     await prepare(record, options)
-    const result = await deliver(record, options, signal)
+    const result = hidden(await deliver(record, options, signal), options.hide)
     return decide(record, result, isCancelled(), options)
   } catch (error) {
     return decide(record, notPrepared(error, options), isCancelled(), options)

@@ -23,7 +23,7 @@ import { wakeCall } from './wake.ts'
 /** How long a sleeper that could not be woken is left alone. */
 const wakePauseMs = 60_000
 
-export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug'> {
+export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug' | 'hide'> {
   config: Config
   store: Store
   bots: ReadonlyMap<string, Bot>

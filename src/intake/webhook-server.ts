@@ -108,7 +108,8 @@ export class WebhookServer {
     } catch (error) {
       const fault = error instanceof Fault ? error : undefined
       if (fault === undefined) logBug(error)
-      else if (fault.fault !== 'not_found') this.#options.log('event.refused', { path: request.url?.slice(0, 200), code: fault.reason, detail: fault.message })
+      else if (fault.fault !== 'not_found')
+        this.#options.log('event.refused', { path: request.url?.split('?', 1)[0]!.slice(0, 200), code: fault.reason, detail: fault.message })
       // A body that was not read to its end cannot be followed by another request.
       const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
       sendFault(response, error, { ...close, ...(fault?.allow === undefined ? {} : { allow: fault.allow }) })

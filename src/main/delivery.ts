@@ -28,7 +28,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 }
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
-export function delivery({ config, log, now, store, registry, expressions, env, readSecret, commands, egress }: Parts, emit: Emit): DeliveryParts {
+export function delivery({ config, log, now, store, registry, expressions, env, readSecret, hideSecrets, commands, egress }: Parts, emit: Emit): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -54,6 +54,7 @@ export function delivery({ config, log, now, store, registry, expressions, env, 
     store,
     bots: registry.bots,
     queues: registry.queues,
+    hide: hideSecrets,
     kinds: botKinds({ config, commands, egress, readSecret, env, render, emit, now }),
     trigger: triggerVersions(store),
     render,

@@ -26,6 +26,8 @@ export interface Parts {
   backups: Backups
   env: Environment
   readSecret: ReadSecret
+  /** what is printed by others, without the secrets that the router knows */
+  hideSecrets: (text: string) => string
   commands: Commands
   egress: Egress
   contract: ReturnType<typeof compileContract>

@@ -241,6 +241,7 @@ export class Simulation {
       now,
       chance: this.#chance,
       logBug,
+      hide: text => text,
       makeToken: encoding => (++this.#tokens).toString(16).padStart(encoding === 'hex' ? 32 : 22, '0'),
       disableBot: async () => undefined,
       pauseQueue: (id, paused_reason) => rewrite('queue', id, { id, paused: true, paused_reason }),
