@@ -23,6 +23,7 @@ import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
 import { secretsOf } from './secrets.ts'
+import { steadyClock } from './steady-clock.ts'
 import { Retention } from './store/retention.ts'
 import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
@@ -75,7 +76,7 @@ function egressOf({ egress_allow }: Config): Egress {
 
 /** The parts that everything else is built with. */
 function assembled(
-  given: Pick<Parts, 'config' | 'env' | 'now' | 'log' | 'store' | 'disk' | 'egress' | 'contract'>,
+  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'egress' | 'contract'>,
   { definitions }: Pick<StartAnswer, 'definitions'>,
 ): Parts {
   const { config, env, now } = given
@@ -95,10 +96,11 @@ function assembled(
 }
 
 /** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
-export async function startRouter(config: Config, { env, now = Date.now, onFatal }: RouterOptions): Promise<Router> {
+export async function startRouter(config: Config, { env, now: wall = Date.now, onFatal }: RouterOptions): Promise<Router> {
   assertNode()
   const egress = egressOf(config)
   prepareStateDir(config.state_dir)
+  const now = wall === Date.now ? steadyClock(wall, () => performance.now()) : wall
   const started_at = now()
   const log = openLog(config.log_level)
   const disk = new DiskWatch(config.state_dir, config.disk_reserve_bytes)
@@ -112,11 +114,12 @@ export async function startRouter(config: Config, { env, now = Date.now, onFatal
   opening.catch(() => undefined)
   const contract = compileContract()
   const opened = await opening
+  if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
   if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const parts = assembled({ config, env, now, log, store, disk, egress, contract }, opened)
+  const parts = assembled({ config, env, now, wall, log, store, disk, egress, contract }, opened)
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),

@@ -6,7 +6,7 @@ const files = globSync('src/**/*.ts').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
-const leaves = ['context-files', 'errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'tools']
+const leaves = ['context-files', 'errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'steady-clock', 'tools']
 const allowed: Record<string, string[]> = {
   contract: [],
   'context-files': [],
@@ -16,6 +16,7 @@ const allowed: Record<string, string[]> = {
   machine: [],
   paths: [],
   secrets: ['contract'],
+  'steady-clock': [],
   tools: [],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],
@@ -102,6 +103,7 @@ test('what decides is pure: no clock, no chance, no input or output', () => {
     'src/delivery/run-state.ts',
     'src/delivery/retry-schedule.ts',
     'src/delivery/breaker.ts',
+    'src/steady-clock.ts',
     ...globSync('src/intake/providers/*.ts'),
   ]
   const impure = pure.filter(file => /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)))

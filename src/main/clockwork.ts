@@ -21,12 +21,12 @@ export interface Clockwork {
   changed: (source_ids: string[]) => void
 }
 
-export function clockwork({ registry, store, config, now, log, egress, commands, readSecret, env, expressions }: Parts, acceptor: Acceptor): Clockwork {
+export function clockwork({ registry, store, config, now, wall, log, egress, commands, readSecret, env, expressions }: Parts, acceptor: Acceptor): Clockwork {
   const { sources } = registry
   const common = { sources, now, later, accept: acceptor.accept.bind(acceptor), log: log.event, logBug: log.bug }
   const exchanges = new Exchanges(egress, config.poll_max_bytes + 1)
   const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now }
-  const clock = new Clock({ ...common, skipTicks: skipped => store.skipTicks(skipped) })
+  const clock = new Clock({ ...common, now: wall, skipTicks: skipped => store.skipTicks(skipped) })
   const poller = new Poller({ ...common, store, expressions, reading, config })
   return {
     clock,

@@ -17,7 +17,10 @@ import type { Store } from '../store/store.ts'
 export interface Parts {
   config: Config
   log: Log
+  /** for all that waits: it is never set back (steady-clock.ts) */
   now: () => number
+  /** for what is held against the time of others: schedules, signatures */
+  wall: () => number
   store: Store
   registry: Registry
   disk: DiskWatch

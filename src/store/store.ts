@@ -268,6 +268,8 @@ export interface StartAnswer {
   definitions: Definitions
   /** runs that the process before had in hand, now pending again */
   recovered: number
+  /** how far the clock is behind what was written last; by so much what waits was moved */
+  clock_behind_ms: number
   open_runs: number
   /** what workers hold */
   worker_leases: WorkerLease[]

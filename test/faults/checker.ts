@@ -4,11 +4,12 @@ import type { Sent } from './workload.ts'
 
 type Page = Methods['event.query']['result']
 
+/** Every event of the workload's sources. */
 async function everyEvent(client: SignalboxClient): Promise<Page['events']> {
   const found: Page['events'] = []
   for (let cursor: string | undefined; ;) {
     const page: Page = await client.call('event.query', { limit: 500, cursor })
-    found.push(...page.events.filter(event => event.source_id !== 'router'))
+    found.push(...page.events.filter(event => event.source_id === 'hook' || event.source_id === 'local'))
     if (page.next_cursor === undefined) return found
     cursor = page.next_cursor
   }

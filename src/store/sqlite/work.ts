@@ -4,6 +4,7 @@ import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewE
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
 import { claiming, type Claiming } from './claim.ts'
+import { movedBack } from './clock-step.ts'
 import { definitionTables, type DefinitionTables } from './definitions.ts'
 import { EventLog } from './event-log.ts'
 import { History } from './history.ts'
@@ -156,7 +157,9 @@ export class Work {
   }
 
   start(now: number): StartAnswer {
+    let clock_behind_ms = 0
     const putBack = (): number => {
+      clock_behind_ms = movedBack(this.#db, now)
       this.#accepting.catchUp()
       return this.#moving.recover(now)
     }
@@ -166,6 +169,7 @@ export class Work {
     return {
       definitions: this.#definitions.load(),
       recovered,
+      clock_behind_ms,
       open_runs: this.#accepting.openRuns,
       worker_leases: this.#moving.workerLeases(),
       waiting_bots: this.#waiting.all(),

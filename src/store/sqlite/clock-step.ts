@@ -1,0 +1,31 @@
+// A start with a clock that is behind the log: it was ahead before, and was set right. What waits for a time of then would wait for
+// as long as it was ahead.
+import type { Db } from './open.ts'
+
+/** Clocks differ by less between two routers, or two corrections; it is not worth a word. */
+const toleratedMs = 1000
+
+const newest = `SELECT max(at) FROM (
+  SELECT received_at AS at FROM event WHERE seq = (SELECT max(seq) FROM event)
+  UNION ALL SELECT max(updated_at) FROM outbox UNION ALL SELECT updated_at FROM run_archive WHERE seq = (SELECT max(seq) FROM run_archive))`
+
+/**
+ * Moves what is due by how far the clock is behind what was written last. What people set a time for stays: a first attempt is
+ * moved only where it waits for more events. In a transaction; answers by how much, in milliseconds, 0 where nothing was to be done.
+ */
+export function movedBack(db: Db, now: number): number {
+  const behind = (db.prepare<[], number | null>(newest).pluck().get() ?? 0) - now
+  if (behind <= toleratedMs) return 0
+  const moves = [
+    `UPDATE outbox SET not_before = not_before - :behind WHERE not_before > :now AND state IN ('pending', 'held')
+       AND (attempt > 0 OR flow ->> '$.debounce.lane' IS NOT NULL OR flow ->> '$.batch.lane' IS NOT NULL)`,
+    'UPDATE outbox SET lease_until = lease_until - :behind WHERE lease_until > :now',
+    'UPDATE outbox SET timeout_at = timeout_at - :behind WHERE timeout_at > :now',
+    'UPDATE outbox SET deadline_at = deadline_at - :behind WHERE deadline_at > :now',
+    'UPDATE lane_opening SET opens_at = opens_at - :behind WHERE opens_at > :now',
+    'UPDATE rate_ring SET at = at - :behind WHERE at > :now',
+    'UPDATE rate_key SET keep_until = keep_until - :behind WHERE keep_until > :now',
+  ]
+  for (const sql of moves) db.prepare<[{ behind: number; now: number }]>(sql).run({ behind, now })
+  return behind
+}
