@@ -1,8 +1,9 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
+import { handedSocket } from '../intake/activation.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
 import { assertConstant, liveBot, type Context } from '../intake/rpc-methods/context.ts'
@@ -35,7 +36,8 @@ function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   }
 }
 
-async function listenIntake({ server }: WebhookServer, address: string): Promise<string> {
+async function listenIntake({ server }: WebhookServer, address: string, handed: number | undefined): Promise<string> {
+  if (handed !== undefined) return listenHanded(server, handed)
   if (address.includes('/')) return listenUnix(server, address)
   const at = address.lastIndexOf(':')
   const host = address.slice(0, at).replace(/^\[|\]$/g, '')
@@ -54,8 +56,28 @@ async function listenIntake({ server }: WebhookServer, address: string): Promise
       `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`,
     )
   }
-  const bound = server.address() as AddressInfo
-  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+  return shown(server.address()!)
+}
+
+/** Listens on a socket that is bound already. Throws ExitError 73 where it is none. */
+async function listenHanded(server: Server, fd: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  try {
+    server.listen({ fd }, resolve)
+    await promise
+  } catch (error) {
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `what was handed over as descriptor ${fd} is no socket to listen on (${(error as NodeJS.ErrnoException).code})`,
+    )
+  }
+  const bound = server.address()
+  return bound === null ? `descriptor ${fd}` : shown(bound)
+}
+
+function shown(bound: AddressInfo | string): string {
+  return typeof bound === 'string' ? bound : `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 
 export interface Faces {
@@ -125,10 +147,10 @@ export function faces(
   return { rpc, webhooks, addresses }
 }
 
-export async function listen({ rpc, webhooks, addresses }: Faces, { config, disk, store }: Parts): Promise<void> {
+export async function listen({ rpc, webhooks, addresses }: Faces, { config, env, disk, store }: Parts): Promise<void> {
   try {
     addresses.socket = await rpc.start()
-    addresses.intake = await listenIntake(webhooks, config.intake_address)
+    addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
   } catch (error) {
     await rpc.stop()
     disk.stop()
