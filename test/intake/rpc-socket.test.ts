@@ -77,7 +77,7 @@ describe('HTTP', () => {
     ['GET', '/index.html', undefined, {}, 404, 'E_NOT_FOUND'],
     ['POST', '/webhook/x', '{}', {}, 404, 'E_NOT_FOUND'],
     ['POST', '/rpc', `"${'x'.repeat(8_000_000)}"`, {}, 413, 'E_TOO_LARGE'],
-  ] as [string, string, string | undefined, Record<string, string>, number, string][])('%s %s %s is %i', async (method, path, body, headers, status, part) => {
+  ] as [string, string, string | undefined, Record<string, string>, number, string][])('%s %s, row %#', async (method, path, body, headers, status, part) => {
     const { router } = await freshRouter()
     const answer = await http(router.socket, method, path, body, headers)
     expect(answer.status).toBe(status)
