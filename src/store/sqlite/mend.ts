@@ -106,14 +106,15 @@ class Mending {
     const page = this.#pages.read(number)
     const known = pointers(page)
     const own = new Set(children)
+    // A page that points to what is below it, by and large, is no worse than the map.
+    if (known !== undefined && known.filter(each => own.has(each)).length * 2 > known.length) return
     const keyed = children
       .flatMap(child => {
         const key = this.#highestKey(child, 0)
         return key === undefined ? [] : [{ child, key }]
       })
       .toSorted((a, b) => a.key - b.key)
-    // A page that points to what is below it, by and large, is no worse than the map.
-    if (keyed.length === 0 || (known !== undefined && known.filter(each => own.has(each)).length * 2 > known.length)) return
+    if (keyed.length === 0) return
     this.#write(number, page, keyed)
     this.notes.push(`page ${number} was damaged and was made again from the ${keyed.length} pages below it`)
   }

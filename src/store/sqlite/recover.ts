@@ -55,7 +55,7 @@ const together = `
   INSERT OR IGNORE INTO run_lane (lane, run_seq) SELECT flow ->> '$.singleton.lane', seq FROM outbox
     WHERE flow ->> '$.singleton.lane' IS NOT NULL AND state NOT IN ('failed', 'timed_out');
   INSERT OR REPLACE INTO run_lane (lane, run_seq, active) SELECT lane.value ->> 'lane', seq, 1 FROM outbox, json_each(flow) AS lane
-    WHERE flow IS NOT NULL AND lane.key IN ('order', 'singleton', 'concurrency') AND state IN ('assigned', 'running', 'paused');
+    WHERE flow IS NOT NULL AND lane.key IN ('order', 'singleton', 'concurrency') AND lane.value ->> 'lane' IS NOT NULL AND state IN ('assigned', 'running', 'paused');
   INSERT OR REPLACE INTO lane_opening (lane, opens_at) SELECT DISTINCT parked_on, 0 FROM outbox WHERE parked_on IS NOT NULL;`
 
 class Recovery {
@@ -239,15 +239,21 @@ function workingCopy(path: string, copy: string): string[] {
   // The version stands in the head, which may be what is damaged: where the roots are says it, too.
   const stated = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
   const version = [stated ?? 0, ...Array.from({ length: newestSchema() }, (_, index) => newestSchema() - index)].find(each => rootsOfEmpty(each) === roots)
+  if (version === undefined && stated !== undefined && stated > newestSchema())
+    throw new ExitError(
+      exitCodes.configuration,
+      `${path} has schema ${stated}, this program knows up to ${newestSchema()}; use the newer program that wrote it`,
+    )
   const empty = emptyOf(version ?? stated)
   if (JSON.stringify(asked(copy, schemaOf)) === JSON.stringify(empty.schema)) return notes
   giveSchema(copy, empty.bytes)
   return [...notes, 'the head of the file or its schema was damaged and was made again']
 }
 
-function assertNotInUse(path: string): void {
+/** Keeps routers away for as long as the answered lock is open. Throws ExitError 75 where one is at work. */
+function heldBack(path: string): Db | undefined {
   const stateDir = dirname(path)
-  if (path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock'))) takeLock(stateDir).close()
+  return path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock')) ? takeLock(stateDir) : undefined
 }
 
 /** Where a database and its mark say that it had come, whichever is further. */
@@ -264,7 +270,6 @@ function furthest(from: Db, path: string): Mark {
  * a router has the database open.
  */
 export function recover(path: string, into: string, tell: (finding: Finding) => void): Recovered {
-  assertNotInUse(path)
   if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
   const copy = `${into}.damaged`
   const unfinished = `${into}.unfinished`
@@ -273,11 +278,12 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     findings++
     tell(finding)
   }
+  const lock = heldBack(path)
   let from: Db | undefined
   let target: Db | undefined
   try {
     for (const message of workingCopy(path, copy)) counted({ kind: 'structure', message })
-    from = openDamaged(copy)
+    from = openDamaged(copy, path)
     if (!hasTable(from, 'event')) throw new ExitError(exitCodes.dataDamaged, `${path} has no table of events that can be read; restore a copy of it`)
     target = createAt(unfinished)
     const recovery = new Recovery(from, target, counted)
@@ -300,6 +306,7 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
   } finally {
     from?.close()
     target?.close()
+    lock?.close()
     for (const file of [copy, unfinished]) for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
   }
 }

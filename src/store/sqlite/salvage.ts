@@ -35,9 +35,9 @@ export function readable<T>(read: () => T): T | undefined {
 
 /**
  * Opens a database to read what can be read of it. A file that is shorter than its header says is refused as a whole
- * otherwise. Throws ExitError 65 where it is no database, 74 where it cannot be opened.
+ * otherwise. name is what it is called in words. Throws ExitError 65 where it is no database, 74 where it cannot be opened.
  */
-export function openDamaged(path: string): Db {
+export function openDamaged(path: string, name = path): Db {
   let db: Db | undefined
   try {
     db = new Database(path, { readonly: true, fileMustExist: true })
@@ -50,7 +50,11 @@ export function openDamaged(path: string): Db {
   } catch (error) {
     db?.close()
     const { code = 'bug', message } = error as { code?: string; message: string }
-    if (isDamage(error)) throw new ExitError(exitCodes.dataDamaged, `${path} is no database that can be read (${message}); restore a copy of it`)
+    if (isDamage(error))
+      throw new ExitError(
+        exitCodes.dataDamaged,
+        `${name} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`,
+      )
     if (code.startsWith('SQLITE_CANTOPEN')) throw new ExitError(exitCodes.ioError, `${path} cannot be opened; is it there, and yours?`)
     throw error
   }

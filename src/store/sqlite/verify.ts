@@ -5,7 +5,7 @@ import { existsSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { ExitError } from '../../errors.ts'
 import { lossOf, readMark } from './high-water.ts'
-import { databasePath, emptyOf, schemaOf, takeLock, type Db } from './open.ts'
+import { databasePath, emptyOf, newestSchema, schemaOf, takeLock, type Db } from './open.ts'
 import { brokenJson, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
 
 /** What is not as it should be; id is that of the event or run, where there is one. */
@@ -41,7 +41,9 @@ function* structure(db: Db): Generator<Finding> {
   if (found === undefined) yield { kind: 'structure', message: 'it cannot be read at all' }
   const version = readable(() => db.pragma('user_version', { simple: true })) as number | undefined
   const schema = readable(() => schemaOf(db))
-  if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
+  if (version !== undefined && version > newestSchema()) {
+    yield { kind: 'structure', message: `it has schema ${version}, this program knows up to ${newestSchema()}: use the newer program that wrote it` }
+  } else if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
     yield { kind: 'structure', message: `the schema is not that of version ${version}: tables or indexes are missing or damaged` }
   for (const { integrity_check: message } of found ?? []) if (message !== 'ok') yield { kind: 'structure', message }
 }

@@ -1,0 +1,79 @@
+// verify and recover on damage of every kind: they answer or say why not, and what recover writes is whole in itself.
+import fc from 'fast-check'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { expect, test } from 'vitest'
+import { ExitError } from '../../src/errors.ts'
+import { salvage } from '../../src/main/salvage.ts'
+import { newestSchema } from '../../src/store/sqlite/open.ts'
+import { freshDirectory } from '../support/router.ts'
+
+const pageSize = 4096
+const sample = gunzipSync(readFileSync(`test/fixtures/databases/schema-${newestSchema()}.db.gz`))
+const cases = Number(process.env.SIGNALBOX_SALVAGES ?? 40)
+
+type Damage = (bytes: Buffer) => Buffer
+const at = fc.nat(sample.length - 1)
+const damage: fc.Arbitrary<Damage> = fc.oneof(
+  at.map(
+    (length): Damage =>
+      bytes =>
+        bytes.subarray(0, length),
+  ),
+  at.map(
+    (where): Damage =>
+      bytes =>
+        bytes.fill(0, where - (where % pageSize), where - (where % pageSize) + pageSize),
+  ),
+  fc.tuple(at, fc.uint8Array({ minLength: 1, maxLength: pageSize })).map(([where, garbage]): Damage => bytes => {
+    bytes.set(garbage.subarray(0, bytes.length - where), where)
+    return bytes
+  }),
+  fc.array(at, { minLength: 1, maxLength: 300 }).map((places): Damage => bytes => {
+    for (const place of places) bytes[place]! ^= 1 << (place % 8)
+    return bytes
+  }),
+  fc.array(fc.nat(pageSize - 1), { minLength: 1, maxLength: 40 }).map((places): Damage => bytes => {
+    for (const place of places) bytes[place]! ^= 1 << (place % 8)
+    return bytes
+  }),
+)
+
+/** The answer, or undefined where it said with an exit code why there is none. */
+function answered<T>(ask: () => T): T | undefined {
+  try {
+    return ask()
+  } catch (error) {
+    expect(error).toBeInstanceOf(ExitError)
+    expect([65, 78]).toContain((error as ExitError).exitCode)
+    return undefined
+  }
+}
+
+test(`${cases} damaged databases`, { timeout: 60_000 + cases * 2000 }, () => {
+  const directory = freshDirectory()
+  mkdirSync(join(directory, 'state'))
+  const path = join(directory, 'state', 'signalbox.db')
+  const into = join(directory, 'recovered.db')
+  let recovered = 0
+  fc.assert(
+    fc.property(damage, hurt => {
+      for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+      rmSync(into, { force: true })
+      const bytes = hurt(Buffer.from(sample))
+      writeFileSync(path, bytes)
+      answered(() => salvage.verify(path, () => undefined))
+      const made = answered(() => salvage.recover(path, into, () => undefined))
+      expect(readFileSync(path).equals(bytes)).toBe(true)
+      if (made === undefined) return
+      recovered += made.events
+      const said: string[] = []
+      // What waits for a run that is lost is told of, and stays.
+      salvage.verify(into, ({ message }) => said.push(message))
+      expect(said).toEqual([])
+    }),
+    { numRuns: cases, seed: Number(process.env.SIGNALBOX_SEED ?? 1) },
+  )
+  expect(recovered).toBeGreaterThan(cases * 8)
+})
