@@ -52,8 +52,8 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
   beforeEach(async () => {
     driver.store = (await underTest().open()).store
   })
-  const reopen = async (): Promise<void> => {
-    driver.store = (await underTest().open()).store
+  const reopen = async (now?: number): Promise<void> => {
+    driver.store = (await underTest().open(now)).store
   }
 
   describe('before the outbox', () => {
@@ -61,7 +61,7 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       const flow: RunFlow = { rate_limit: { key: 'k', limit: 2, period_ms: 10 * second } }
       expect((await driver.emit(t0, [{ flow }])).run_ids).toHaveLength(1)
       expect((await driver.emit(t0 + 4 * second, [{ flow }])).run_ids).toHaveLength(1)
-      await reopen()
+      await reopen(t0 + 5 * second)
       const beyond = await driver.emit(t0 + 9 * second, [{ flow }])
       expect(beyond.decisions).toMatchObject([{ outcome: 'rate_limited' }])
       expect(beyond.run_ids).toEqual([])

@@ -6,7 +6,7 @@ import { uuidv7Maker } from '../../src/ids.ts'
 
 /** A store over the same data each time, as a restarted router would open it. */
 export interface StoreUnderTest {
-  open: () => Promise<{ store: Store; start: Awaited<ReturnType<Store['start']>> }>
+  open: (now?: number) => Promise<{ store: Store; start: Awaited<ReturnType<Store['start']>> }>
 }
 
 const makeId = uuidv7Maker()
@@ -72,8 +72,8 @@ const completed = (run_id: string, changes: Partial<RunMove> = {}): RunMove => (
 
 export function storeConformance(underTest: () => StoreUnderTest): void {
   let store: Store
-  const reopen = async (): Promise<Awaited<ReturnType<Store['start']>>> => {
-    const opened = await underTest().open()
+  const reopen = async (now?: number): Promise<Awaited<ReturnType<Store['start']>>> => {
+    const opened = await underTest().open(now)
     store = opened.store
     return opened.start
   }
@@ -319,6 +319,18 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       ])
       expect(await store.runs({ dead: true, limit: 10, after: null })).toEqual([])
       expect(await store.runs({ dead: false, state: 'failed', limit: 10, after: null })).toMatchObject([{ id: run.id, attempt: 2 }])
+    })
+
+    test('wait no longer for a clock that was ahead and is right again; what people set a time for stays', async () => {
+      const [retried, dated] = [newRun(), newRun({ not_before: t0 + 50_000_000, bot_id: 'later' })]
+      await accept(newEvent({ runs: [retried] }), newEvent({ runs: [dated] }))
+      await store.claim(claimAll())
+      const ahead = t0 + 3_600_000
+      await store.move([{ run_id: retried.id, move: 'retry_later', from: ['running'], to: 'pending', at: ahead, not_before: ahead + 5000, error: 'no' }])
+      const start = await reopen(t0)
+      expect(start).toMatchObject({ clock_behind_ms: 3_600_000, next_due_at: t0 + 5000 })
+      expect(await store.run(dated.id)).toMatchObject({ not_before: t0 + 50_000_000 })
+      expect((await reopen(t0 + 3_600_000)).clock_behind_ms).toBe(0)
     })
 
     test('that were in hand when the process ended are owed again, at once', async () => {

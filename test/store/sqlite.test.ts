@@ -17,10 +17,10 @@ let directory = ''
 let current: SqliteStore | undefined
 let fatal: string[] = []
 
-async function open(): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
+async function open(now = 1_790_000_000_000): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
   await current?.stop()
   current = new SqliteStore({ stateDir: directory, onFatal: message => fatal.push(message) })
-  return { store: current, start: await current.start(1_790_000_000_000) }
+  return { store: current, start: await current.start(now) }
 }
 
 beforeEach(() => {
