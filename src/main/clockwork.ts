@@ -25,7 +25,7 @@ export function clockwork({ registry, store, config, now, wall, log, egress, com
   const { sources } = registry
   const common = { sources, now, later, accept: acceptor.accept.bind(acceptor), log: log.event, logBug: log.bug }
   const exchanges = new Exchanges(egress, config.poll_max_bytes + 1)
-  const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now }
+  const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now: wall }
   const clock = new Clock({ ...common, now: wall, skipTicks: skipped => store.skipTicks(skipped) })
   const poller = new Poller({ ...common, store, expressions, reading, config })
   return {

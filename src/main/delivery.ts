@@ -28,7 +28,10 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 }
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
-export function delivery({ config, log, now, store, registry, expressions, env, readSecret, hideSecrets, commands, egress }: Parts, emit: Emit): DeliveryParts {
+export function delivery(
+  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, commands, egress }: Parts,
+  emit: Emit,
+): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
@@ -55,7 +58,8 @@ export function delivery({ config, log, now, store, registry, expressions, env, 
     bots: registry.bots,
     queues: registry.queues,
     hide: hideSecrets,
-    kinds: botKinds({ config, commands, egress, readSecret, env, render, emit, now }),
+    // Whoever is delivered to holds the time of a signature against a clock of his own.
+    kinds: botKinds({ config, commands, egress, readSecret, env, render, emit, now: wall }),
     trigger: triggerVersions(store),
     render,
     view: eventView,

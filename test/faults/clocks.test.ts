@@ -42,7 +42,13 @@ function started(directory: string): Promise<FaultyRouter> {
   return faultyRouter(
     directory,
     {},
-    { LD_PRELOAD: library!, FAKETIME_TIMESTAMP_FILE: join(directory, 'clock'), FAKETIME_NO_CACHE: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' },
+    {
+      LD_PRELOAD: library!,
+      FAKETIME_TIMESTAMP_FILE: join(directory, 'clock'),
+      FAKETIME_NO_CACHE: '1',
+      SIGN: 'a secret of this bot',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    },
   )
 }
 
@@ -59,15 +65,18 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
     let slow = 0
     let retried = 0
     let late = 0
-    const bot = await botServer(({ body }, response) => {
+    let signed_at = 0
+    const bot = await botServer(({ body, headers }, response) => {
       const { event } = JSON.parse(body) as { event: { type: string } }
       if (event.type === 'slow') {
         slow++
         void jumped.then(() => response.end('{}'))
-      } else if (event.type === 'again') response.writeHead(++late === 1 ? 503 : 200).end('{}')
-      else response.writeHead(++retried === 1 ? 503 : 200).end('{}')
+      } else if (event.type === 'again') {
+        signed_at ||= Number(headers['webhook-timestamp'])
+        response.writeHead(++late === 1 ? 503 : 200).end('{}')
+      } else response.writeHead(++retried === 1 ? 503 : 200).end('{}')
     })
-    await client.call('bot.put', { bot: { id: 'web', endpoint: { kind: 'http', url: bot.url } } })
+    await client.call('bot.put', { bot: { id: 'web', endpoint: { kind: 'http', url: bot.url, secret: { env: 'SIGN' } } } })
     await client.call('source.put', { source: { id: 'other', source_type: 'service' } })
     await client.call('trigger.put', {
       trigger: { id: 'web', event_source_id: 'other', filter: { type: ['slow', 'retry', 'again'] }, action: { bot_id: 'web' } },
@@ -104,6 +113,9 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
     wrong.push(...(await checked(router.socket, book)))
     const [lateRun] = (await client.call('event.emit', { source_id: 'other', type: 'again', payload: {} })).runs
     await until(() => Promise.resolve(late === 1))
+    // Others hold a signature's time against their own clock.
+    if (Math.abs(signed_at - (Date.now() / 1000 + Number(offset))) > 60)
+      wrong.push(`signed at ${signed_at}, with the clock ${offset} s from ${Date.now() / 1000}`)
     client.close()
     router.process.kill('SIGTERM')
     if ((await router.ended) !== 0) wrong.push(`it ended badly: ${router.said()}`)
