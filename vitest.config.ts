@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     reporters: ['default', './scripts/plain-reporter.ts'],
-    // Two cores: more workers only wait for each other.
-    maxWorkers: 2,
+    // Two cores: a third worker has what they are left with while tests wait for processes and time limits.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
