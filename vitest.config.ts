@@ -1,4 +1,18 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** What takes longest begins first, so that no core is left with it at the end. */
+const long = ['power-loss', 'hostile', 'kill', 'contract', 'kill-points', 'io-errors', 'upgrades', 'damage', 'neighbours', 'schedule', 'cli', 'simulation']
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = long.findIndex(name => moduleId.endsWith(`/${name}.test.ts`))
+      return at < 0 ? long.length : at
+    }
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b))
+  }
+}
 
 export default defineConfig({
   test: {
@@ -6,6 +20,7 @@ export default defineConfig({
     reporters: ['default', './scripts/plain-reporter.ts'],
     // Two cores: a third worker has what they are left with while tests wait for processes and time limits.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -9,7 +9,7 @@ import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 /** SIGNALBOX_KILLS=1000 for as many as there is time for. */
-const kills = Number(process.env.SIGNALBOX_KILLS ?? 12)
+const kills = Number(process.env.SIGNALBOX_KILLS ?? 8)
 const secret = 'storm'
 
 interface Sent {

@@ -12,7 +12,7 @@ import { faultyRouter, type FaultyRouter } from './shim.ts'
 import { define, send, someEvents } from './workload.ts'
 
 const random = chance(Number(process.env.SIGNALBOX_SEED ?? 1))
-const each = size('SIGNALBOX_DAMAGES', 2, 25)
+const each = size('SIGNALBOX_DAMAGES', 1, 25)
 
 /** A state directory that a killed router left behind, its WAL full of what was answered. */
 async function leftBehind(): Promise<{ state: string; events: number }> {

@@ -14,7 +14,7 @@ import { define, send, someEvents, type Sent } from './workload.ts'
 const eio = 5
 const enospc = 28
 /** Operations of each kind that are made to fail; SIGNALBOX_ERRORS=500 for as many as there is time for. */
-const errors = size('SIGNALBOX_ERRORS', 10, 200)
+const errors = size('SIGNALBOX_ERRORS', 6, 200)
 /** Beyond this the workload has ended. */
 const lastOperation = 500
 
@@ -103,7 +103,7 @@ describe.skipIf(shim() === undefined)('an operation that fails', () => {
   test('with ENOSPC: it is a full disk, which is said and outlived', { timeout: 240_000 }, async () => {
     const begun = performance.now()
     const wrong: string[] = []
-    const points = [60, 120, 240]
+    const points = [60, 240]
     for (const fail_at of points) {
       const own = await met({ fail_at, errno: enospc, persist: true, ops: 'W' }, await prepared())
       expect(own.failed).toBe(true)

@@ -17,7 +17,7 @@ import { define, send, someEvents } from './workload.ts'
 /** SIGNALBOX_STATES=50000 for as many as there is time for. */
 const states = size('SIGNALBOX_STATES', 5000, 50_000)
 /** SIGNALBOX_OPENED=200 of them by the router itself. */
-const opened = size('SIGNALBOX_OPENED', 10, 100)
+const opened = size('SIGNALBOX_OPENED', 4, 100)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 /** The first router is killed before this operation: by the shim, so that the record has all that was done and no more. */
@@ -46,6 +46,13 @@ async function recorded(control?: string): Promise<{ operations: Operation[]; an
   const [database] = ['signalbox.db'].map(name => whole.afterLoss('all', chance(1)).get(name)!)
   expect(database!.equals(readFileSync(join(directory, 'state', 'signalbox.db'))), 'the record is not what the router did').toBe(true)
   return { operations, answered: new Set(operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids : []))).size }
+}
+
+let life: ReturnType<typeof recorded> | undefined
+
+/** The life of a router as it is, recorded once. */
+function whole(): ReturnType<typeof recorded> {
+  return (life ??= recorded())
 }
 
 /** Starts a router on a state; answers what is wrong. */
@@ -107,7 +114,7 @@ function losses(operations: readonly Operation[], count: number, honest = true):
 describe.skipIf(shim() === undefined)('after a loss of power', () => {
   test(`nothing that was answered is lost or torn in ${states} states (seed ${seed})`, { timeout: 900_000 }, async () => {
     const begun = performance.now()
-    const { operations, answered } = await recorded()
+    const { operations, answered } = await whole()
     const found = losses(operations, states)
     report('P2', `power loss, ${operations.length} operations, ${answered} events answered`, found.states, found.lost + found.corrupt + found.torn, begun)
     expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, shown: [] })
@@ -117,7 +124,7 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
 
   test(`the router itself starts on ${opened} of them, and has what was answered`, { timeout: 60_000 + opened * 20_000 }, async () => {
     const begun = performance.now()
-    const { operations } = await recorded()
+    const { operations } = await whole()
     const disk = new Disk()
     const random = chance(seed)
     const answered = new Set<string>()
@@ -133,9 +140,10 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
       wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after operation ${index}, ${kept} kept: ${text}`))
     }
     // What a disk keeps of a clean stop is its own affair.
-    for (const kept of everyKept)
+    const atTheEnd = everyKept.slice(0, 3)
+    for (const kept of atTheEnd)
       wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after the clean stop, ${kept} kept: ${text}`))
-    report('P2', 'states that the router itself started on', opened + everyKept.length, wrong.length, begun)
+    report('P2', 'states that the router itself started on', opened + atTheEnd.length, wrong.length, begun)
     expect(wrong).toEqual([])
   })
 
@@ -145,7 +153,7 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
   })
 
   test('control: on a disk that lies about fsync databases are broken', { timeout: 120_000 }, async () => {
-    const { operations } = await recorded()
+    const { operations } = await whole()
     const { lost, corrupt } = losses(operations, 500, false)
     expect(lost + corrupt).toBeGreaterThan(50)
   })

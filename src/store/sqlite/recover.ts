@@ -7,8 +7,8 @@ import { ExitError, exitCodes } from '../../errors.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
 import { giveSchema, mended, rootsOf } from './mend.ts'
 import { createAt, databasePath, emptyOf, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
-import { brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
-import { eventFault, type Finding } from './verify.ts'
+import { assertFile, brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import { eventFault, loss, type Finding } from './verify.ts'
 
 export interface Recovered {
   path: string
@@ -188,6 +188,12 @@ class Recovery {
     if (whole !== true) this.#tell({ kind, message: `the index of ${table} cannot be read: there may have been more ${kind}s than are told of` })
   }
 
+  /** How many definitions were taken over. */
+  definitions(): number {
+    const count = (table: string): number => this.#into.prepare<[], number>(`SELECT count(*) FROM "${table}"`).pluck().get()!
+    return ['source', 'trigger', 'bot', 'queue'].reduce((sum, table) => sum + count(table), 0)
+  }
+
   rest(): void {
     for (const table of others) {
       if (!hasTable(this.#from, table)) continue
@@ -257,10 +263,10 @@ function heldBack(path: string): Db | undefined {
 }
 
 /** Where a database and its mark say that it had come, whichever is further. */
-function furthest(from: Db, path: string): Mark {
+function furthest(from: Db, mark: Mark | undefined): Mark {
   const found = readable(() => standing(from))
-  const marks = [found, path === databasePath(dirname(path)) ? readMark(dirname(path)) : undefined].filter(mark => mark !== undefined)
-  const of = (column: keyof Mark): number => Math.max(0, ...marks.map(mark => mark[column]))
+  const marks = [found, mark].filter(each => each !== undefined)
+  const of = (column: keyof Mark): number => Math.max(0, ...marks.map(each => each[column]))
   return { commits: of('commits'), events: of('events'), runs: of('runs') }
 }
 
@@ -270,6 +276,9 @@ function furthest(from: Db, path: string): Mark {
  * a router has the database open.
  */
 export function recover(path: string, into: string, tell: (finding: Finding) => void): Recovered {
+  assertFile(path)
+  if (statSync(dirname(into), { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new ExitError(exitCodes.ioError, `${dirname(into)} is no directory; a file is written to one that is there`)
   if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
   const copy = `${into}.damaged`
   const unfinished = `${into}.unfinished`
@@ -282,16 +291,22 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
   let from: Db | undefined
   let target: Db | undefined
   try {
-    for (const message of workingCopy(path, copy)) counted({ kind: 'structure', message })
-    from = openDamaged(copy, path)
+    const mends = workingCopy(path, copy)
+    for (const message of mends) counted({ kind: 'structure', message })
+    from = openDamaged(copy, message => `${path} was damaged too much to be mended (${message}); restore a backup`)
     if (!hasTable(from, 'event')) throw new ExitError(exitCodes.dataDamaged, `${path} has no table of events that can be read; restore a copy of it`)
+    const mark = path === databasePath(dirname(path)) ? readMark(dirname(path)) : undefined
+    const gone = loss(from, path, mark)
+    if (gone !== undefined) counted(gone)
     target = createAt(unfinished)
     const recovery = new Recovery(from, target, counted)
     target.exec('BEGIN')
     const events = recovery.events()
     const runs = recovery.runs()
     recovery.rest()
-    goOnBehind(target, furthest(from, path))
+    if (events + runs + recovery.definitions() === 0 && mends.length > 0)
+      throw new ExitError(exitCodes.dataDamaged, `there is nothing in ${path} that can be read; restore a backup`)
+    goOnBehind(target, furthest(from, mark))
     target.exec('COMMIT')
     target.close()
     synced(unfinished)

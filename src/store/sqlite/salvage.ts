@@ -1,5 +1,6 @@
 // Reading a database that may be damaged: what can be read of each table, row by row, and what cannot.
 import Database from 'better-sqlite3'
+import { statSync } from 'node:fs'
 import { ExitError, exitCodes } from '../../errors.ts'
 import type { Db } from './open.ts'
 import { idText } from './rows.ts'
@@ -33,11 +34,18 @@ export function readable<T>(read: () => T): T | undefined {
   }
 }
 
+/** Throws ExitError 74 where there is no file to read. */
+export function assertFile(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isFile() !== true)
+    throw new ExitError(exitCodes.ioError, `${path} ${found === undefined ? 'is not there' : 'is no file'}; the path of a database was expected`)
+}
+
 /**
  * Opens a database to read what can be read of it. A file that is shorter than its header says is refused as a whole
- * otherwise. name is what it is called in words. Throws ExitError 65 where it is no database, 74 where it cannot be opened.
+ * otherwise. Throws ExitError 65 where it is no database, in words made of SQLite's, 74 where it cannot be opened.
  */
-export function openDamaged(path: string, name = path): Db {
+export function openDamaged(path: string, complaint: (message: string) => string): Db {
   let db: Db | undefined
   try {
     db = new Database(path, { readonly: true, fileMustExist: true })
@@ -50,12 +58,8 @@ export function openDamaged(path: string, name = path): Db {
   } catch (error) {
     db?.close()
     const { code = 'bug', message } = error as { code?: string; message: string }
-    if (isDamage(error))
-      throw new ExitError(
-        exitCodes.dataDamaged,
-        `${name} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`,
-      )
-    if (code.startsWith('SQLITE_CANTOPEN')) throw new ExitError(exitCodes.ioError, `${path} cannot be opened; is it there, and yours?`)
+    if (isDamage(error)) throw new ExitError(exitCodes.dataDamaged, complaint(message))
+    if (code.startsWith('SQLITE_CANTOPEN')) throw new ExitError(exitCodes.ioError, `${path} cannot be opened; is it yours to read?`)
     throw error
   }
 }

@@ -4,9 +4,9 @@ import { hash } from 'node:crypto'
 import { existsSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { ExitError } from '../../errors.ts'
-import { lossOf, readMark } from './high-water.ts'
+import { lossOf, readMark, type Mark } from './high-water.ts'
 import { databasePath, emptyOf, newestSchema, schemaOf, takeLock, type Db } from './open.ts'
-import { brokenJson, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import { assertFile, brokenJson, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
 
 /** What is not as it should be; id is that of the event or run, where there is one. */
 export interface Finding {
@@ -43,7 +43,8 @@ function* structure(db: Db): Generator<Finding> {
   const schema = readable(() => schemaOf(db))
   if (version !== undefined && version > newestSchema()) {
     yield { kind: 'structure', message: `it has schema ${version}, this program knows up to ${newestSchema()}: use the newer program that wrote it` }
-  } else if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
+  } else if (schema?.length === 0) yield { kind: 'structure', message: 'there is nothing in it' }
+  else if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
     yield { kind: 'structure', message: `the schema is not that of version ${version}: tables or indexes are missing or damaged` }
   for (const { integrity_check: message } of found ?? []) if (message !== 'ok') yield { kind: 'structure', message }
 }
@@ -98,10 +99,21 @@ function* definitions(db: Db): Generator<Finding> {
   }
 }
 
+/** What was committed once, after a database's mark, and is not in it. */
+export function loss(db: Db, path: string, mark: Mark | undefined): Finding | undefined {
+  const lost = readable(() => lossOf(db, mark, false))
+  if (lost === undefined) return undefined
+  return {
+    kind: 'loss',
+    message: `${lost.commits} transactions with ${lost.events} events and ${lost.runs} runs that were committed are not in ${basename(path)}`,
+  }
+}
+
 /** Looking makes an empty write-ahead log where there was none; a router that was started meanwhile has its own. */
 function removeLeft(path: string, ends: readonly string[]): void {
   try {
-    const lock = existsSync(join(dirname(path), 'router.lock')) ? takeLock(dirname(path)) : undefined
+    const isOfRouter = path === databasePath(dirname(path)) && existsSync(join(dirname(path), 'router.lock'))
+    const lock = isOfRouter ? takeLock(dirname(path)) : undefined
     for (const end of ends) rmSync(`${path}${end}`, { force: true })
     lock?.close()
   } catch (error) {
@@ -117,7 +129,11 @@ export function* verify(path: string): Generator<Finding, Verified> {
   const stateDir = dirname(path)
   const mark = path === databasePath(stateDir) ? readMark(stateDir) : undefined
   const left = ['-wal', '-shm'].filter(end => !existsSync(`${path}${end}`))
-  const db = openDamaged(path)
+  assertFile(path)
+  const db = openDamaged(
+    path,
+    message => `${path} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`,
+  )
   const count = { events: 0, runs: 0, findings: 0 }
   function* counted(all: Generator<Finding>): Generator<Finding> {
     for (const finding of all) {
@@ -127,12 +143,8 @@ export function* verify(path: string): Generator<Finding, Verified> {
   }
   function* found(): Generator<Finding> {
     yield* structure(db)
-    const loss = readable(() => lossOf(db, mark, left.includes('-wal')))
-    if (loss !== undefined)
-      yield {
-        kind: 'loss',
-        message: `${loss.commits} transactions with ${loss.events} events and ${loss.runs} runs that were committed are not in ${basename(path)}`,
-      }
+    const gone = loss(db, path, mark)
+    if (gone !== undefined) yield gone
     if (!hasTable(db, 'event')) return
     yield* rowsOf(db, 'event', 'event', eventFault, () => count.events++)
     for (const table of ['outbox', 'run_archive'] as const) {
