@@ -44,6 +44,7 @@ export function addSalvage(program: Command, session: () => Session): void {
       const made = salvage.recover(path, resolve(into), fault => tell(output, fault))
       if (output.json) return output.line(JSON.stringify(made))
       output.line(`${made.path}: ${counts(made)}; ${made.findings === 0 ? 'nothing is missing' : `${made.findings} things are missing or were mended`}`)
+      if (made.path === database(session(), undefined)) return output.line('a router of this state directory starts on it')
       return output.line(`to start on it: move ${path}, ${path}-wal and ${path}-shm away, and put it in the place of the first`)
     })
 }

@@ -3,8 +3,8 @@
 // others go. signalbox verify finds what is damaged.
 import Database from 'better-sqlite3'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { signalbox, type Ran } from '../support/command-line.ts'
@@ -136,6 +136,26 @@ describe('signalbox recover', () => {
     expect(existsSync(join(directory, 'nothing.db'))).toBe(false)
     expect(readFileSync(path).length).toBe(1500)
     expect(wrong).toEqual([])
+  })
+
+  test('nothing that was there is touched: not the damaged file whatever its name, not what is left of another database', { timeout: 120_000 }, async () => {
+    const { directory, path } = damaged(zeroed(1))
+    const into = path
+    const aside = `${path}.damaged`
+    renameSync(path, aside)
+    const before = readFileSync(aside)
+    const log = `${into}-wal`
+    writeFileSync(log, 'of another')
+    expect(await run(directory, 'recover', into, '--from', aside)).toMatchObject({
+      code: 74,
+      err: expect.stringContaining(`${log} is left of another`) as string,
+    })
+    expect(readFileSync(log, 'utf8')).toBe('of another')
+    rmSync(log)
+    expect(await run(directory, 'recover', into, '--from', aside)).toMatchObject({ code: 0, out: expect.stringContaining('starts on it') as string })
+    expect(readFileSync(aside).equals(before)).toBe(true)
+    expect(readdirSync(dirname(path)).filter(name => name.includes('recovering'))).toEqual([])
+    expect((await run(directory, 'verify')).code).toBe(0)
   })
 
   test('a router starts on what was recovered and goes on with it', { timeout: 120_000 }, async () => {

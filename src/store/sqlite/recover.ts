@@ -1,7 +1,7 @@
 // signalbox recover: a new database from what is whole in a damaged one. The original is only read, and by way of a copy:
 // its write-ahead log is folded in, and inner pages of its tables that are gone are made again (mend.ts), there.
 import Database from 'better-sqlite3'
-import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
@@ -262,6 +262,21 @@ function heldBack(path: string): Db | undefined {
   return path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock')) ? takeLock(stateDir) : undefined
 }
 
+/** The mark of the state directory that a database is of or is made for. */
+function markOf(...paths: readonly string[]): Mark | undefined {
+  const own = paths.find(path => path === databasePath(dirname(path)))
+  return own === undefined ? undefined : readMark(dirname(own))
+}
+
+/** Throws ExitError 74 where a file cannot be made without touching what is there: SQLite would read the log of another database into it. */
+function assertFree(into: string): void {
+  if (statSync(dirname(into), { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new ExitError(exitCodes.ioError, `${dirname(into)} is no directory; a file is written to one that is there`)
+  if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
+  const beside = ['-wal', '-shm', '-journal'].map(end => `${into}${end}`).find(path => existsSync(path))
+  if (beside !== undefined) throw new ExitError(exitCodes.ioError, `${beside} is left of another database; move it beside that, or give another name`)
+}
+
 /** Where a database and its mark say that it had come, whichever is further. */
 function furthest(from: Db, mark: Mark | undefined): Mark {
   const found = readable(() => standing(from))
@@ -277,25 +292,26 @@ function furthest(from: Db, mark: Mark | undefined): Mark {
  */
 export function recover(path: string, into: string, tell: (finding: Finding) => void): Recovered {
   assertFile(path)
-  if (statSync(dirname(into), { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new ExitError(exitCodes.ioError, `${dirname(into)} is no directory; a file is written to one that is there`)
-  if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
-  const copy = `${into}.damaged`
-  const unfinished = `${into}.unfinished`
+  assertFree(into)
   let findings = 0
   const counted = (finding: Finding): void => {
     findings++
     tell(finding)
   }
-  const lock = heldBack(path)
+  const locks = [path, into].map(heldBack)
   let from: Db | undefined
   let target: Db | undefined
+  let work: string | undefined
   try {
+    // Of a name that nothing else has: it is removed.
+    work = mkdtempSync(`${into}.recovering-`)
+    const copy = join(work, 'damaged.db')
+    const unfinished = join(work, 'unfinished.db')
     const mends = workingCopy(path, copy)
     for (const message of mends) counted({ kind: 'structure', message })
     from = openDamaged(copy, message => `${path} was damaged too much to be mended (${message}); restore a backup`)
     if (!hasTable(from, 'event')) throw new ExitError(exitCodes.dataDamaged, `${path} has no table of events that can be read; restore a copy of it`)
-    const mark = path === databasePath(dirname(path)) ? readMark(dirname(path)) : undefined
+    const mark = markOf(path, into)
     const gone = loss(from, path, mark)
     if (gone !== undefined) counted(gone)
     target = createAt(unfinished)
@@ -321,7 +337,7 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
   } finally {
     from?.close()
     target?.close()
-    lock?.close()
-    for (const file of [copy, unfinished]) for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
+    for (const lock of locks) lock?.close()
+    if (work !== undefined) rmSync(work, { recursive: true })
   }
 }
