@@ -330,7 +330,11 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       const start = await reopen(t0)
       expect(start).toMatchObject({ clock_behind_ms: 3_600_000, next_due_at: t0 + 5000 })
       expect(await store.run(dated.id)).toMatchObject({ not_before: t0 + 50_000_000 })
+      // What was written then says so still; what waits is right by now.
+      expect(await reopen(t0 + 2000)).toMatchObject({ clock_behind_ms: 0, next_due_at: t0 + 5000 })
       expect((await reopen(t0 + 3_600_000)).clock_behind_ms).toBe(0)
+      await accept(newEvent({ received_at: t0 + 4_000_000 }))
+      expect((await reopen(t0 + 3_700_000)).clock_behind_ms).toBe(300_000)
     })
 
     test('that were in hand when the process ended are owed again, at once', async () => {

@@ -9,13 +9,23 @@ const newest = `SELECT max(at) FROM (
   SELECT received_at AS at FROM event WHERE seq = (SELECT max(seq) FROM event)
   UNION ALL SELECT max(updated_at) FROM outbox UNION ALL SELECT updated_at FROM run_archive WHERE seq = (SELECT max(seq) FROM run_archive))`
 
+/** The newest time that was behind which everything has been moved already: rows of then keep their times, and say it again at each start. */
+const settledKey = 'clock_settled_at'
+
 /**
  * Moves what is due by how far the clock is behind what was written last. What people set a time for stays: a first attempt is
  * moved only where it waits for more events. In a transaction; answers by how much, in milliseconds, 0 where nothing was to be done.
  */
 export function movedBack(db: Db, now: number): number {
-  const behind = (db.prepare<[], number | null>(newest).pluck().get() ?? 0) - now
-  if (behind <= toleratedMs) return 0
+  const last = db.prepare<[], number | null>(newest).pluck().get() ?? 0
+  const behind = last - now
+  if (behind <= toleratedMs) {
+    db.prepare('DELETE FROM meta WHERE key = ?').run(settledKey)
+    return 0
+  }
+  const settled = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck().get(settledKey)
+  if (settled !== undefined && last <= settled) return 0
+  db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(settledKey, last)
   const moves = [
     `UPDATE outbox SET not_before = not_before - :behind WHERE not_before > :now AND state IN ('pending', 'held')
        AND (attempt > 0 OR flow ->> '$.debounce.lane' IS NOT NULL OR flow ->> '$.batch.lane' IS NOT NULL)`,
