@@ -33,8 +33,8 @@ interface Entry {
   config: PollConfig & WatchConfig
   memory: Memory
   abort: AbortController
-  /** an item was forgotten while it was read */
-  forgotten: boolean
+  /** items that were forgotten since the last reading was noted: what was found of them before is not so any more */
+  forgotten: Set<string>
 }
 
 export interface PollerOptions {
@@ -142,7 +142,7 @@ export class Poller {
   async forget(id: string, key: string): Promise<boolean> {
     const entry = this.#entries.get(id)
     if (entry !== undefined) {
-      entry.forgotten = true
+      entry.forgotten.add(key)
       delete entry.memory.validators
     }
     return this.#options.store.forgetItem(id, key)
@@ -150,7 +150,7 @@ export class Poller {
 
   #enter({ id, source_type, enabled, config }: Source, memory: Memory): void {
     if ((source_type !== 'poll' && source_type !== 'watch') || !enabled || this.#stopped) return
-    const entry: Entry = { id, source_type, config, memory, abort: new AbortController(), forgotten: false }
+    const entry: Entry = { id, source_type, config, memory, abort: new AbortController(), forgotten: new Set() }
     this.#entries.set(id, entry)
     const now = this.#options.now()
     this.#timetable.set(id, Math.min(memory.next_at ?? now, now + this.#interval(entry)))
@@ -215,14 +215,17 @@ export class Poller {
     const error = (failure?.error ?? problem)?.slice(0, maxErrorLength)
     const { error: _, ...rest } = memory
     entry.memory = { ...rest, failures, next_at, ...(error === undefined ? {} : { error }) }
-    if (entry.forgotten) delete entry.memory.validators
-    entry.forgotten = false
+    const { forgotten } = entry
+    if (forgotten.size > 0) delete entry.memory.validators
+    // The store does these things in turn: what is forgotten from here on is forgotten after this is noted.
+    entry.forgotten = new Set()
+    const known = seen.filter(key => !forgotten.has(key))
     if (error !== undefined || events > 0)
       log('source.read', { source_id: id, events, ms: Math.round(ms), ...(error === undefined ? {} : { error, failures }) })
     const told = failures === 1 ? store.tell('source.failing', id, { source_id: id, error }, at) : undefined
     const well = failures === 0 && before > 0 ? store.tell('source.recovered', id, { source_id: id }, at) : undefined
     // What cannot be noted is read once more after the next start, and found to be known.
-    await Promise.all([store.noteSource({ source_id: id, state: { ...entry.memory }, seen, at }), told, well]).catch(logBug)
+    await Promise.all([store.noteSource({ source_id: id, state: { ...entry.memory }, seen: known, at }), told, well]).catch(logBug)
     if (this.#entries.get(id) === entry) this.#timetable.set(id, next_at)
   }
 

@@ -1,5 +1,6 @@
 // Polls and watches on a real router, a real feed server and real commands (promise P31).
 import { existsSync, writeFileSync } from 'node:fs'
+import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -78,6 +79,27 @@ describe('a feed over HTTP', () => {
     expect(await router.call('source.forget', { source_id: 'feed', key: 'z' })).toEqual({ forgotten: false })
   })
 
+  test('an item that is forgotten while it is read comes again too', async () => {
+    let items = [{ id: 'a' }, { id: 'b' }]
+    const asked = Promise.withResolvers<ServerResponse>()
+    const server = await feedServer((path, headers, response) => {
+      if (path === '/2') asked.resolve(response)
+      else sendFeed(items, headers, response, items.length > 2 ? { link: `<${server.url}/2>; rel="next"` } : {})
+    })
+    const router = await freshRouter(quick)
+    await put(router, { url: server.url, key: '{{ item.id }}' })
+    await read(router)
+    items = [...items, { id: 'c' }]
+    // That b is known has been found, and is not noted before the second page is there.
+    const second = await asked.promise
+    expect(await router.call('source.forget', { source_id: 'feed', key: 'b' })).toEqual({ forgotten: true })
+    server.answer = (path, headers, response) => (path === '/2' ? sendFeed([], headers, response) : sendFeed(items, headers, response))
+    sendFeed([], {}, second)
+    await until(async () => (await payloads(router)).length === 4)
+    await read(router)
+    expect(await payloads(router)).toEqual([{ id: 'a' }, { id: 'b' }, { id: 'c' }, { id: 'b' }])
+  })
+
   test('pages are followed on the same origin until one has nothing new', async () => {
     const page = (path: string): number => Number(/page=(\d+)/.exec(path)?.[1] ?? 1)
     const server = await feedServer((path, headers, response) =>
@@ -118,16 +140,12 @@ describe('a feed over HTTP', () => {
 
 describe('what goes wrong is told, slows it down, and costs nothing', () => {
   test.each([
-    ['500', (response: import('node:http').ServerResponse) => void response.writeHead(500).end(), 'the server answered 500'],
-    [
-      'a redirect',
-      (response: import('node:http').ServerResponse) => void response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
-      'redirects are not followed',
-    ],
-    ['no JSON', (response: import('node:http').ServerResponse) => void response.end('<html>'), 'is not JSON; it begins "<html>"'],
-    ['no list', (response: import('node:http').ServerResponse) => void response.end('{"a":1}'), 'is no list of items but'],
-    ['too much', (response: import('node:http').ServerResponse) => void response.end(`["${'x'.repeat(2000)}"]`), 'larger than 1024 bytes'],
-    ['a hang-up', (response: import('node:http').ServerResponse) => void response.destroy(), 'UND_ERR_SOCKET'],
+    ['500', (response: ServerResponse) => void response.writeHead(500).end(), 'the server answered 500'],
+    ['a redirect', (response: ServerResponse) => void response.writeHead(302, { location: 'http://169.254.169.254/' }).end(), 'redirects are not followed'],
+    ['no JSON', (response: ServerResponse) => void response.end('<html>'), 'is not JSON; it begins "<html>"'],
+    ['no list', (response: ServerResponse) => void response.end('{"a":1}'), 'is no list of items but'],
+    ['too much', (response: ServerResponse) => void response.end(`["${'x'.repeat(2000)}"]`), 'larger than 1024 bytes'],
+    ['a hang-up', (response: ServerResponse) => void response.destroy(), 'UND_ERR_SOCKET'],
   ])('%s', async (_name, answer, error) => {
     const server = await feedServer((_path, _headers, response) => answer(response))
     const router = await freshRouter({ ...quick, poll_max_bytes: 1024 })
