@@ -197,9 +197,11 @@ class Recovery {
   rest(): void {
     for (const table of others) {
       if (!hasTable(this.#from, table)) continue
-      const { rows, whole } = otherRows(this.#from, table)
-      if (!whole) this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
-      for (const row of rows) {
+      for (const row of otherRows(this.#from, table)) {
+        if (row === 'lost') {
+          this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
+          continue
+        }
         const column = brokenJson(table, row)
         if (column === undefined) this.#insert(table, row)
         else this.#tell({ kind: 'definition', message: `${table} ${String(row.id ?? row.trigger_id)} is left out: its ${column} is not JSON` })

@@ -134,19 +134,19 @@ export function* numberedRows(db: Db, table: Numbered): Generator<Read> {
   if (lost !== undefined) yield lost
 }
 
-/** The rows of a table without numbers, from its beginning and, behind an error, from its end; whole: there was none. */
-export function otherRows(db: Db, table: string): { rows: Row[]; whole: boolean } {
+/** The rows of a table without numbers, from its beginning and, behind an error, from its end; then "lost": some cannot be read. */
+export function* otherRows(db: Db, table: string): Generator<Row | 'lost'> {
   const keys = readable(() => db.prepare<[], string>(`SELECT name FROM pragma_table_info('${table}') WHERE pk > 0 ORDER BY pk`).pluck().all()) ?? []
-  const rows: Row[] = []
-  const read = (direction: 'ASC' | 'DESC'): boolean =>
-    readable(() => {
-      const order = keys.length === 0 ? `rowid ${direction}` : keys.map(key => `"${key}" ${direction}`).join(', ')
-      for (const row of db.prepare<[], Row>(`SELECT * FROM "${table}" ORDER BY ${order}`).iterate()) rows.push(row)
-      return true
-    }) === true
-  if (read('ASC')) return { rows, whole: true }
-  read('DESC')
-  return { rows, whole: false }
+  for (const direction of ['ASC', 'DESC']) {
+    const order = keys.length === 0 ? `rowid ${direction}` : keys.map(key => `"${key}" ${direction}`).join(', ')
+    try {
+      yield* db.prepare<[], Row>(`SELECT * FROM "${table}" ORDER BY ${order}`).iterate()
+      if (direction === 'ASC') return
+    } catch (error) {
+      if (!isDamage(error)) throw error
+    }
+  }
+  yield 'lost'
 }
 
 const jsonColumns: Record<string, readonly string[]> = {

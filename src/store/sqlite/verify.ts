@@ -82,20 +82,23 @@ function* hanging(db: Db): Generator<Finding> {
 
 function* contextFiles(db: Db): Generator<Finding> {
   if (!hasTable(db, 'context_file')) return
-  const { rows, whole } = otherRows(db, 'context_file')
-  for (const { event_seq, name, sha256, content } of rows as { event_seq: number; name: string; sha256: Buffer; content: Buffer }[])
-    if (!(content instanceof Buffer && sha256 instanceof Buffer && hash('sha256', content, 'buffer').equals(sha256)))
-      yield { kind: 'context_file', message: `context file ${name} of event ${event_seq} does not have the hash that it was stored with` }
-  if (!whole) yield { kind: 'context_file', message: 'some context files cannot be read' }
+  for (const row of otherRows(db, 'context_file')) {
+    if (row === 'lost') yield { kind: 'context_file', message: 'some context files cannot be read' }
+    else if (!(row.content instanceof Buffer && row.sha256 instanceof Buffer && hash('sha256', row.content, 'buffer').equals(row.sha256)))
+      yield {
+        kind: 'context_file',
+        message: `context file ${String(row.name)} of event ${String(row.event_seq)} does not have the hash that it was stored with`,
+      }
+  }
 }
 
 function* definitions(db: Db): Generator<Finding> {
   for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table => hasTable(db, table))) {
-    const { rows, whole } = otherRows(db, noun)
-    for (const row of rows)
-      if (brokenJson(noun, row) !== undefined)
+    for (const row of otherRows(db, noun)) {
+      if (row === 'lost') yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
+      else if (brokenJson(noun, row) !== undefined)
         yield { kind: 'definition', message: `the definition of ${noun} ${String(row.id ?? row.trigger_id)} is not JSON` }
-    if (!whole) yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
+    }
   }
 }
 
