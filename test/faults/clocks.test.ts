@@ -53,7 +53,7 @@ function started(directory: string): Promise<FaultyRouter> {
 }
 
 describe.skipIf(library === undefined)('a clock that jumps', () => {
-  test.each(jumps)('%s', { timeout: 60_000 }, async (name, offset) => {
+  test.each(jumps)('%s', async (name, offset) => {
     const begun = performance.now()
     const directory = freshDirectory()
     const clock = join(directory, 'clock')

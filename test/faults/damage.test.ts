@@ -138,7 +138,7 @@ describe('what is not whole is not started on', () => {
     expect(wrong).toEqual([])
   })
 
-  test('--accept-loss starts all the same, says what is gone, and gives no number twice; after it all is well', { timeout: 120_000 }, async () => {
+  test('--accept-loss starts all the same, says what is gone, and gives no number twice; after it all is well', async () => {
     const { state: origin, events } = await leftBehind()
     const { directory, state } = copied(origin)
     rmSync(wal(state))
@@ -166,7 +166,7 @@ describe('what is not whole is not started on', () => {
     await stopped(next)
   })
 
-  test('control: without its mark a router with half a WAL starts as if nothing had been', { timeout: 120_000 }, async () => {
+  test('control: without its mark a router with half a WAL starts as if nothing had been', async () => {
     const { state: origin } = await leftBehind()
     const { directory, state } = copied(origin)
     walDamages['a bit in the midst of the WAL is flipped']!(state)

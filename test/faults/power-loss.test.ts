@@ -147,23 +147,23 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
     expect(wrong).toEqual([])
   })
 
-  test('control: with synchronous=NORMAL answered events are lost', { timeout: 120_000 }, async () => {
+  test('control: with synchronous=NORMAL answered events are lost', async () => {
     const { operations } = await recorded('synchronous-normal.mjs')
     expect(losses(operations, 500).lost).toBeGreaterThan(0)
   })
 
-  test('control: on a disk that lies about fsync databases are broken', { timeout: 120_000 }, async () => {
+  test('control: on a disk that lies about fsync databases are broken', async () => {
     const { operations } = await whole()
     const { lost, corrupt } = losses(operations, 500, false)
     expect(lost + corrupt).toBeGreaterThan(50)
   })
 
-  test('control: what is answered before its commit is lost', { timeout: 120_000 }, async () => {
+  test('control: what is answered before its commit is lost', async () => {
     const { operations } = await recorded('answer-before-commit.mjs')
     expect(losses(operations, 500).lost).toBeGreaterThan(0)
   })
 
-  test('control: an event in one transaction and its runs in another are torn apart', { timeout: 120_000 }, async () => {
+  test('control: an event in one transaction and its runs in another are torn apart', async () => {
     const { operations } = await recorded('two-transactions.mjs')
     expect(losses(operations, 1000).torn).toBeGreaterThan(0)
   })

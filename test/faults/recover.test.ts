@@ -117,7 +117,7 @@ describe('signalbox recover', () => {
     expect(wrong).toEqual([])
   })
 
-  test('of a file that was cut off: what is in front of the cut', { timeout: 120_000 }, async () => {
+  test('of a file that was cut off: what is in front of the cut', async () => {
     const wrong: string[] = []
     for (const share of [0.4, 0.9]) {
       const { directory, path } = damaged(bytes => bytes)
@@ -138,7 +138,7 @@ describe('signalbox recover', () => {
     expect(wrong).toEqual([])
   })
 
-  test('nothing that was there is touched: not the damaged file whatever its name, not what is left of another database', { timeout: 120_000 }, async () => {
+  test('nothing that was there is touched: not the damaged file whatever its name, not what is left of another database', async () => {
     const { directory, path } = damaged(zeroed(1))
     const into = path
     const aside = `${path}.damaged`
@@ -158,7 +158,7 @@ describe('signalbox recover', () => {
     expect((await run(directory, 'verify')).code).toBe(0)
   })
 
-  test('a router starts on what was recovered and goes on with it', { timeout: 120_000 }, async () => {
+  test('a router starts on what was recovered and goes on with it', async () => {
     const held = [...rowsOfPages()].filter(([, rows]) => rows > 1).map(([page]) => page)
     const { directory, path } = damaged(bytes => zeroed(held[3]!)(zeroed(held.at(-2)!)(bytes)))
     expect((await run(directory, 'verify')).code).toBe(65)
@@ -188,7 +188,7 @@ describe('signalbox recover', () => {
   })
 })
 
-test('what was lost with a WAL is told by its number, and no number is given twice', { timeout: 60_000 }, async () => {
+test('what was lost with a WAL is told by its number, and no number is given twice', async () => {
   const directory = freshDirectory()
   const first = await faultyRouter(directory)
   await define(first)
@@ -213,7 +213,7 @@ test('what was lost with a WAL is told by its number, and no number is given twi
 })
 
 describe('flipped bits', () => {
-  test(`in ${flips} bodies: verify finds each, their runs are dead, all others go`, { timeout: 120_000 }, async () => {
+  test(`in ${flips} bodies: verify finds each, their runs are dead, all others go`, async () => {
     const begun = performance.now()
     const hurt = new Set<Sent>()
     const { directory } = damaged(bytes => {

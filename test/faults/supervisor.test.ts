@@ -122,14 +122,14 @@ describe('exit codes: what a restart mends, and what a person has to look at', (
       },
     ],
   ]
-  test.each(ways)('%s: %i', { timeout: 60_000 }, async (_name, code, restart, end) => {
+  test.each(ways)('%s: %i', async (_name, code, restart, end) => {
     if (code === 74 && shim() === undefined) return
     expect(await end(freshDirectory())).toBe(code)
     // Restart=on-failure.
     expect(code !== 0 && !stays.has(code)).toBe(restart)
   })
 
-  test('after an I/O error a restart goes on with everything that was answered', { timeout: 60_000 }, async () => {
+  test('after an I/O error a restart goes on with everything that was answered', async () => {
     if (shim() === undefined) return
     const directory = freshDirectory()
     const first = await faultyRouter(directory, { fail_at: 150, errno: 5 })
@@ -144,7 +144,7 @@ describe('exit codes: what a restart mends, and what a person has to look at', (
   })
 })
 
-test('a socket that is handed over is listened on, and who sends while the router is away waits', { timeout: 60_000 }, async () => {
+test('a socket that is handed over is listened on, and who sends while the router is away waits', async () => {
   const directory = freshDirectory()
   mkdirSync(join(directory, 'state'), { mode: 0o700 })
   const holder = createServer()

@@ -80,7 +80,7 @@ describe('databases of earlier schemas', () => {
     expect(versions.map(Number).toSorted((a, b) => a - b)).toEqual(Array.from({ length: migrations }, (_, index) => index + 1))
   })
 
-  test.each(versions)('schema %s: opens, is migrated, and goes on', { timeout: 60_000 }, async version => {
+  test.each(versions)('schema %s: opens, is migrated, and goes on', async version => {
     const { directory, path } = stateOf(version)
     expect(await goesOn(directory, version)).toEqual([])
     const db = new Database(path, { readonly: true })
@@ -88,7 +88,7 @@ describe('databases of earlier schemas', () => {
     db.close()
   })
 
-  test('what is damaged in an earlier one is told, and what is whole recovered into a new one', { timeout: 60_000 }, async () => {
+  test('what is damaged in an earlier one is told, and what is whole recovered into a new one', async () => {
     const { directory, path } = stateOf('1')
     const bytes = readFileSync(path)
     // The schema's pages are not in the places of today's.
