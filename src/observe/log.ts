@@ -1,11 +1,12 @@
 // The log: one JSON record a line on standard error, one line per unit of work (event.accepted, run.attempted).
 import { destination, pino, type Logger } from 'pino'
+import { Fault, type ErrorName } from '../errors.ts'
 
 export interface Log {
   /** One thing that was done, with everything that an operator asks of it. */
   event: (event: string, fields: Record<string, unknown>) => void
   warn: (event: string, fields: Record<string, unknown>) => void
-  /** Something that must not happen; the record has the stack. */
+  /** Something that must not happen; the record has the stack. What the store cannot do for now is a warning. */
   bug: (error: unknown) => void
   flush: () => void
 }
@@ -13,6 +14,9 @@ export interface Log {
 /** Records wait for each other up to so many bytes, or so long. */
 const bufferBytes = 4096
 const flushMs = 200
+
+/** What work in the background meets on a full disk and while the router stops; it is done later. */
+const notNow: ReadonlySet<ErrorName> = new Set(['storage_full', 'overloaded', 'not_ready', 'shutting_down'])
 
 export function openLog(level: string): Log {
   const out = destination({ fd: 2, sync: false, minLength: bufferBytes })
@@ -23,6 +27,7 @@ export function openLog(level: string): Log {
     event: (event, fields) => logger.info(fields, event),
     warn: (event, fields) => logger.warn(fields, event),
     bug: error => {
+      if (error instanceof Fault && notNow.has(error.fault)) return logger.warn({ error: error.message }, 'storage.refused')
       logger.error({ err: error instanceof Error ? { message: error.message, stack: error.stack } : String(error) }, 'bug')
       out.flush()
     },
