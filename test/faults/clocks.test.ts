@@ -8,10 +8,9 @@ import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { botServer } from '../support/bot-server.ts'
 import { signalbox } from '../support/command-line.ts'
 import { freshDirectory, until } from '../support/router.ts'
-import { checked } from './checker.ts'
 import { report } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
-import { define, send, someEvents } from './workload.ts'
+import { checked, define, send, someEvents } from './workload.ts'
 
 const [library] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')
 if (library === undefined) console.log('SKIPPED: libfaketime is not installed; jumps of the clock were tried in virtual time only')
@@ -110,7 +109,7 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
     await client.call('source.disable', { source_id: 'second' })
     const fired = await instants(client)
     if (new Set(fired).size !== fired.length) wrong.push('an instant has two events')
-    wrong.push(...(await checked(router.socket, book)))
+    wrong.push(...(await checked(router, book)))
     const [lateRun] = (await client.call('event.emit', { source_id: 'other', type: 'again', payload: {} })).runs
     await until(() => Promise.resolve(late === 1))
     // Others hold a signature's time against their own clock.

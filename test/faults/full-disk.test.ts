@@ -7,10 +7,9 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { signalbox } from '../support/command-line.ts'
 import { freshDirectory, until } from '../support/router.ts'
-import { checked } from './checker.ts'
 import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'
-import { define, send, someEvents, type Sent } from './workload.ts'
+import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
 const rounds = size('SIGNALBOX_FULL_DISKS', 2, 20)
 
@@ -41,6 +40,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
       const book: Sent[] = someEvents(30, 'before')
       await send(router, book)
       const filler = join(directory, 'filler')
+      const filled = Date.now()
       const free = (): number => statfsSync(directory).bavail * statfsSync(directory).bsize
       try {
         writeFileSync(filler, Buffer.alloc(free() - (reserve === 0 ? 200_000 : 3.5 * 1024 * 1024)))
@@ -72,7 +72,7 @@ describe.skipIf(!mayMount)('a full disk', () => {
         return again.every(sent => sent.event_id !== undefined)
       })
       recovered.push(performance.now() - freed)
-      wrong.push(...(await checked(router.socket, book)))
+      wrong.push(...(await checked(router, book, { faults: [{ what: 'a full disk', at: filled, until: Date.now() }] })))
       router.process.kill('SIGTERM')
       if ((await router.ended) !== 0) wrong.push(`reserve ${reserve}: it ended badly: ${router.said()}`)
       const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })

@@ -5,11 +5,11 @@ import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { freshDirectory } from '../support/router.ts'
-import { checked } from './checker.ts'
+import type { FaultNote } from './checker.ts'
 import { report, size } from './report.ts'
 import { faultyRouter, shim, type Faults } from './shim.ts'
 import { readTrace } from './trace.ts'
-import { define, send, someEvents, type Sent } from './workload.ts'
+import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
 const eio = 5
 const enospc = 28
@@ -25,6 +25,7 @@ interface Met {
   said: string
   book: Sent[]
   directory: string
+  fault: FaultNote
 }
 
 /** A state directory with the definitions of the workload in it. */
@@ -41,6 +42,7 @@ async function prepared(): Promise<string> {
 async function met(faults: Faults, directory: string = freshDirectory()): Promise<Met> {
   const trace = `${directory}/trace`
   const book = someEvents(40, 'io')
+  const at = Date.now()
   const router = await faultyRouter(directory, { ...faults, trace })
   if (router.ready) {
     await define(router).catch(() => undefined)
@@ -52,17 +54,17 @@ async function met(faults: Faults, directory: string = freshDirectory()): Promis
   const patience = setTimeout(() => router.process.kill('SIGKILL'), 30_000)
   const code = await router.ended
   clearTimeout(patience)
-  return { failed, code, said: router.said(), book, directory }
+  return { failed, code, said: router.said(), book, directory, fault: { what: 'an operation that failed', at, until: Date.now() } }
 }
 
 /** What is wrong after a restart without faults, with everything sent that had no answer. */
-async function after({ directory, book }: Met): Promise<string[]> {
+async function after({ directory, book, fault }: Met): Promise<string[]> {
   const router = await faultyRouter(directory)
   if (!router.ready) return [`it does not start any more: ${router.said()}`]
   await define(router)
   const lost = await checkedBeforeSending(router.socket, book)
   await send(router, book)
-  const wrong = [...lost, ...(await checked(router.socket, book))]
+  const wrong = [...lost, ...(await checked(router, book, { faults: [fault] }))]
   router.process.kill('SIGKILL')
   await router.ended
   return wrong

@@ -4,17 +4,18 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { freshDirectory } from '../support/router.ts'
-import { checked } from './checker.ts'
+import type { FaultNote } from './checker.ts'
 import { report, size } from './report.ts'
 import { faultyRouter, shim } from './shim.ts'
-import { define, send, someEvents, type Sent } from './workload.ts'
+import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
 /** Points of one life each; SIGNALBOX_POINTS=1500 for as many as there is time for. */
 const points = size('SIGNALBOX_POINTS', 20, 600)
 /** Beyond this the workload has ended. */
 const lastPoint = 900
 
-async function life(directory: string, kill_at: number, book: Sent[], atOnce: number, control?: string): Promise<boolean> {
+/** A life, to its end; answers whether that came by the shim. */
+async function life(directory: string, kill_at: number, book: Sent[], faults: FaultNote[], atOnce: number, control?: string): Promise<boolean> {
   // The mark beside the database would have the broken router refuse to start on what it lost.
   if (control !== undefined) rmSync(join(directory, 'state', 'signalbox.high'), { force: true })
   const router = await faultyRouter(directory, { kill_at, ...(control === undefined ? {} : { control }) })
@@ -27,7 +28,8 @@ async function life(directory: string, kill_at: number, book: Sent[], atOnce: nu
   }
   const died = router.process.exitCode !== null || router.process.signalCode !== null
   if (!died) router.process.kill('SIGKILL')
-  await router.ended
+  const code = await router.ended
+  faults.push({ what: `killed before operation ${kill_at}`, at: Date.now(), until: Date.now(), code, expected: null })
   return died
 }
 
@@ -35,14 +37,15 @@ async function life(directory: string, kill_at: number, book: Sent[], atOnce: nu
 async function lives(at: readonly number[], atOnce: number, control?: string): Promise<{ wrong: string[]; accepted: number; died: number }> {
   const directory = freshDirectory()
   const book: Sent[] = []
+  const faults: FaultNote[] = []
   let died = 0
-  for (const point of at) if (await life(directory, point, book, atOnce, control)) died++
+  for (const point of at) if (await life(directory, point, book, faults, atOnce, control)) died++
   if (control !== undefined) rmSync(join(directory, 'state', 'signalbox.high'), { force: true })
   const last = await faultyRouter(directory)
   expect(last.ready, last.said()).toBe(true)
   await define(last)
   await send(last, book)
-  const wrong = await checked(last.socket, book)
+  const wrong = await checked(last, book, { faults })
   for (const each of book) if (each.event_id === undefined) wrong.push(`${each.delivery_id} was never accepted`)
   last.process.kill('SIGTERM')
   expect(await last.ended).toBe(0)

@@ -8,10 +8,9 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { botServer } from '../support/bot-server.ts'
 import { freshDirectory, until } from '../support/router.ts'
-import { checked } from './checker.ts'
 import { report } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
-import { define, send, someEvents, type Sent } from './workload.ts'
+import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
 type Run = Methods['run.get']['result']['run']
 
@@ -310,6 +309,7 @@ describe('what the machine runs out of', () => {
     await define(router)
     const book = someEvents(30, 'before')
     await send(router, book)
+    const exhausted = Date.now()
     const relieve = await exhaust(router, book)
     const during = someEvents(60, 'during')
     book.push(...during)
@@ -317,8 +317,9 @@ describe('what the machine runs out of', () => {
     relieve()
     const last = await delivered(directory, router, book)
     const wrong = await checked(
-      last.socket,
+      last,
       book.filter(sent => sent.event_id !== undefined || sent.refused !== undefined),
+      { faults: [{ what: name, at: exhausted, until: Date.now() }] },
     ).catch((error: unknown) => [String(error)])
     for (const sent of book) if (sent.event_id === undefined) wrong.push(`${sent.delivery_id} was never accepted`)
     const ended = router.process.exitCode ?? router.process.signalCode

@@ -1,6 +1,9 @@
 // What routers under fault are given to do: events over both intakes, bots that take some of them, a little of everything
 // that writes. The books are the sender's own.
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { SignalboxClient } from '../../src/client/client.ts'
+import { judged, quiet, sha256, told, type Books, type Delivered, type FaultNote } from './checker.ts'
 import type { FaultyRouter } from './shim.ts'
 
 /** What became of one event that was sent: accepted under an id, refused with a code, or unknown. */
@@ -11,13 +14,23 @@ export interface Sent {
   refused?: number
 }
 
+const mostActive = 4
+const quickBelow = 3
+/** What the bot writes down of an attempt before it is done. */
+const entry = String.raw`printf '{"run":"%s","attempt":%s,"event":"%s","at":%s}\n' "$SIGNALBOX_RUN_ID" "$SIGNALBOX_ATTEMPT" "$SIGNALBOX_EVENT_ID" "$(date +%s%3N)" >> "$1"`
+
+/** The book of the bot of a directory's routers. */
+function ledger(socket: string): string {
+  return join(dirname(socket), 'ledger')
+}
+
 /** Definitions of the workload; repeated, they change nothing. Throws where the router is gone. */
 export async function define({ socket }: FaultyRouter): Promise<void> {
   const client = await SignalboxClient.connect(socket)
   try {
     await client.call('router.apply', {
       bots: [
-        { id: 'quick', endpoint: { kind: 'command', argv: ['/bin/true'] } },
+        { id: 'quick', max_active: mostActive, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', entry, 'quick', ledger(socket)] } },
         { id: 'off', enabled: false, endpoint: { kind: 'pull' } },
       ],
       sources: [
@@ -26,7 +39,7 @@ export async function define({ socket }: FaultyRouter): Promise<void> {
       ],
       triggers: [
         { id: 'to-off', filter: { payload: { n: [{ exists: true }] } }, action: { bot_id: 'off' } },
-        { id: 'to-quick', filter: { payload: { n: [{ numeric: ['<', 3] }] } }, action: { bot_id: 'quick' }, policy: { retry: 'none' } },
+        { id: 'to-quick', filter: { payload: { n: [{ numeric: ['<', quickBelow] }] } }, action: { bot_id: 'quick' }, policy: { retry: 'none' } },
       ],
     })
   } finally {
@@ -79,4 +92,39 @@ export function someEvents(count: number, name: string): Sent[] {
     delivery_id: `${n % 2 === 0 ? 'h' : 'l'}-${name}-${n}`,
     body: JSON.stringify({ n, name, text: 'x'.repeat((n * 397) % 3000) }),
   }))
+}
+
+/** Lines of a book that is appended to; one that is not written to its end is not written. */
+export function bookLines<T>(path: string): T[] {
+  if (!existsSync(path)) return []
+  const text = readFileSync(path, 'utf8')
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as T)
+}
+
+export interface Checked {
+  faults?: readonly FaultNote[]
+  /** whose bot was given what this router has, too: the socket of a router before it */
+  before?: string
+}
+
+/** What is wrong by the nine rules of the checker, in words, once the router has done what it can. */
+export async function checked({ socket, said }: Pick<FaultyRouter, 'socket' | 'said'>, book: readonly Sent[], more: Checked = {}): Promise<string[]> {
+  const client = await SignalboxClient.connect(socket)
+  try {
+    await quiet(client, ['quick'])
+    const all = await told(client, ['hook', 'local'])
+    const sent = book.map(({ body, ...each }) => {
+      const { n } = JSON.parse(body) as { n: number }
+      return { ...each, sha256: sha256(body), owes: n < quickBelow ? ['to-off', 'to-quick'] : ['to-off'] }
+    })
+    const delivered = bookLines<Delivered>(ledger(more.before ?? socket)).map(each => ({ ...each, id: each.run, done: true }))
+    const books: Books = { sent, delivered, faults: more.faults ?? [], said: said(), most_active: mostActive, bots: ['quick'] }
+    return judged(books, all)
+  } finally {
+    client.close()
+  }
 }
