@@ -1,23 +1,34 @@
 // A bot that keeps its own books: it imports nothing of the product. Every attempt that it is sent is written, with fsync,
-// before it is answered. arguments: ledger. Prints its port.
-import { createHash } from 'node:crypto'
+// before it is answered. What the event asks for it does at the first attempt that comes: it has no time, wants another one
+// later, hangs up, says nothing at all, or refuses; then it does its work. arguments: ledger. Prints its port.
 import { fsyncSync, openSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
 
+const retryAfterMs = 1000
+const moods = {
+  unavailable: response => response.writeHead(503).end(),
+  later: response => response.writeHead(503, { 'retry-after': retryAfterMs / 1000 }).end(),
+  'hangs up': response => response.destroy(),
+  silent: () => undefined,
+}
+const met = new Set()
 const ledger = openSync(process.argv[2], 'a')
 createServer((request, response) => {
   const chunks = []
   request.on('data', chunk => chunks.push(chunk))
   request.on('end', () => {
-    const body = Buffer.concat(chunks).toString('utf8')
-    const { run, event } = JSON.parse(body)
-    const payload = JSON.stringify(event.payload)
+    const { run, event } = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    const { key, mood } = event.payload
+    const answer = mood === 'refuses' ? () => response.writeHead(400).end() : met.has(run.id) ? undefined : moods[mood]
+    met.add(run.id)
+    const retry_after_ms = answer === moods.later ? retryAfterMs : undefined
     writeSync(
       ledger,
-      `${JSON.stringify({ webhook_id: request.headers['webhook-id'], run: run.id, attempt: run.attempt, event: event.id, id: event.payload.id, sha256: createHash('sha256').update(payload).digest('hex'), at: Date.now() })}\n`,
+      `${JSON.stringify({ id: request.headers['webhook-id'], run: run.id, attempt: run.attempt, event: event.id, key, at: Date.now(), done: answer === undefined, retry_after_ms })}\n`,
     )
     fsyncSync(ledger)
-    response.end('{}')
+    if (answer === undefined) response.end('{}')
+    else answer(response)
   })
 }).listen(0, '127.0.0.1', function () {
   console.log(this.address().port)

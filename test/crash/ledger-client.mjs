@@ -50,26 +50,32 @@ function sendLine(id, body) {
       text += chunk
       if (!text.endsWith('\n')) return
       const answer = JSON.parse(text)
-      resolve({ status: answer.error === undefined ? 202 : 503, text: JSON.stringify(answer.result ?? answer.error) })
+      resolve({ status: answer.error === undefined ? 202 : answer.error.code, text: JSON.stringify(answer.result ?? answer.error) })
       socket.destroy()
     })
   })
 }
 
 const send = target.startsWith('http') ? sendHttp : sendLine
+/** What a bot is to do with an event at first, of every so many; the others it does. */
+const each = 60
+const moods = { 7: 'unavailable', 17: 'later', 27: 'hangs up', 37: 'silent', 47: 'refuses' }
+/** Answers of a router that has no room or is about to stop: it is asked again, as it is where there was none. */
+const notNow = [0, 503, -32005, -32007, -32010]
 let next = 0
 async function sender(lane) {
   while (!stopping.signal.aborted) {
-    const id = `${prefix}-${lane}-${next++}`
-    const body = JSON.stringify({ id, ref: 'refs/heads/main', text: 'x'.repeat(200 + ((next * 37) % 3000)) })
-    note({ id, sha256: createHash('sha256').update(body).digest('hex') })
+    const n = next++
+    const delivery_id = `${prefix}-${lane}-${n}`
+    const body = JSON.stringify({ id: delivery_id, key: n % 8, mood: moods[n % each], text: 'x'.repeat(200 + ((n * 37) % 3000)) })
+    note({ delivery_id, sha256: createHash('sha256').update(body).digest('hex') })
     for (;;) {
-      const { status, text } = await send(id, body)
+      const { status, text } = await send(delivery_id, body)
       if (status === 200 || status === 202) {
-        note({ id, accepted: JSON.parse(text).event_id })
+        note({ delivery_id, event_id: JSON.parse(text).event_id })
         break
       }
-      if (status !== 0 && status !== 503) note({ id, refused: status, text })
+      if (!notNow.includes(status)) note({ delivery_id, refused: status, text })
       await pause(20)
     }
   }

@@ -1,10 +1,10 @@
 // Workers that are killed, stopped for longer than their leases, and started again, and a router that is killed under
 // them: every run is done, and taken from one worker only. The books are kept by processes that import nothing of ours.
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SignalboxClient, type Run } from '../../src/client/client.ts'
+import { bookLines } from '../faults/workload.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
@@ -61,13 +61,7 @@ test(`${faults} faults of workers and of the router under load`, { timeout: 120_
     return worker
   }
   const workers = await Promise.all(Array.from({ length: workersAtOnce }, start))
-  const books = (): Entry[] =>
-    existsSync(ledger)
-      ? readFileSync(ledger, 'utf8')
-          .split('\n')
-          .slice(0, -1)
-          .map(line => JSON.parse(line) as Entry)
-      : []
+  const books = (): Entry[] => bookLines(ledger)
   const emit = async (count: number): Promise<void> => {
     for (let n = 0; n < count; n++) await client.call('event.emit', { source_id: 'jobs', type: 'job', payload: { n } })
   }

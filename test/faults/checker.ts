@@ -297,7 +297,9 @@ function* legalStates(_: Books, { runs }: Told): Generator<string> {
     for (const entry of history) {
       if (entry.from !== last.to) yield `C8 run ${id} went by ${entry.move} from ${entry.from}, and was ${last.to}`
       if (!following[entry.from ?? 'none'].includes(entry.to)) yield `C8 run ${id} went by ${entry.move} from ${entry.from} to ${entry.to}`
-      if (entry.attempt < last.attempt) yield `C8 run ${id} was at attempt ${last.attempt} and is at ${entry.attempt} by ${entry.move}`
+      // What is put back was not begun.
+      if (entry.attempt < last.attempt - (entry.move === 'put_back' ? 1 : 0))
+        yield `C8 run ${id} was at attempt ${last.attempt} and is at ${entry.attempt} by ${entry.move}`
       last = entry
     }
     if (last.to !== state) yield `C8 run ${id} is ${state}, its history ends ${last.to}`
