@@ -1,7 +1,7 @@
 // Promise P2 (and P4): what was answered survives a loss of power at any point, on a disk that honours fsync. A router is
-// recorded from its first start through a workload, checkpoints, a kill, a second start and a clean stop; then the power
-// goes at every point of that record, and each time some unsynced sectors are on the disk and some are not.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+// recorded from its first start through a workload, checkpoints, a kill, a second start, retention, a backup and a clean stop; then
+// the power goes at every point of that record, and each time some unsynced sectors are on the disk and some are not.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -9,8 +9,8 @@ import { SignalboxClient } from '../../src/client/client.ts'
 import { freshDirectory, until } from '../support/router.ts'
 import { chance, Disk, everyKept } from './power-loss.ts'
 import { report, size } from './report.ts'
-import { faultyRouter, shim } from './shim.ts'
-import { faultsOf, laid } from './states.ts'
+import { faultyRouter, shim, type FaultyRouter } from './shim.ts'
+import { faultsOf, isWhole, laid } from './states.ts'
 import { readTrace, type Operation } from './trace.ts'
 import { define, send, someEvents } from './workload.ts'
 
@@ -21,22 +21,55 @@ const opened = size('SIGNALBOX_OPENED', 4, 100)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 /** The first router is killed before this operation: by the shim, so that the record has all that was done and no more. */
-const killedAt = 1200
+const killedAt = 1800
+const backupName = 'signalbox.backup.db'
+const retentionMs = 1000
 
-/** A router's life, recorded. */
-async function recorded(control?: string): Promise<{ operations: Operation[]; answered: number }> {
+interface Life {
+  operations: Operation[]
+  /** ids of events that were answered and are to stay */
+  answered: number
+  /** ids of events that retention has removed before the end */
+  removed: ReadonlySet<string>
+}
+
+/** Events that nobody waits for once their runs have ended; answers their ids. */
+async function sentOld({ socket }: FaultyRouter): Promise<Set<string>> {
+  const client = await SignalboxClient.connect(socket)
+  await client.call('trigger.put', { trigger: { id: 'of-old', event_source_id: 'local', filter: { type: ['old'] }, action: { bot_id: 'quick' } } })
+  const ids = new Set<string>()
+  for (let n = 0; n < 12; n++) ids.add((await client.call('event.emit', { source_id: 'local', type: 'old', payload: { text: 'x'.repeat(2000) } })).event_id)
+  await until(async () => (await client.call('run.list', { trigger_id: 'of-old', state: 'completed' })).runs.length === ids.size)
+  client.close()
+  return ids
+}
+
+/** Waits until retention has removed what is old, and makes a backup. */
+async function tidied({ socket }: FaultyRouter, directory: string): Promise<void> {
+  const client = await SignalboxClient.connect(socket)
+  await until(async () => (await client.call('event.query', { type: 'old' })).events.length === 0)
+  await client.call('router.backup', { path: join(directory, 'state', backupName) })
+  client.close()
+}
+
+/** A router's life, recorded; of one that is broken on purpose without what tidies up. */
+async function recorded(control?: string): Promise<Life> {
   const directory = freshDirectory()
   const trace = join(directory, 'trace')
   const faults = { trace, ...(control === undefined ? {} : { control }) }
   const first = await faultyRouter(directory, { ...faults, kill_at: killedAt })
   await define(first)
+  const removed = control === undefined ? await sentOld(first) : new Set<string>()
   await send(first, someEvents(20, 'first'))
   // A checkpoint of its own comes once nothing was written for a second.
   await until(async () => readTrace(trace).some(operation => operation.kind === 'sync' && operation.path.endsWith('.db')) || undefined)
   await send(first, someEvents(2000, 'second'), 4)
   expect(await first.ended).toBe(null)
-  const second = await faultyRouter(directory, faults)
+  const config = join(directory, 'config.json')
+  writeFileSync(config, JSON.stringify({ retention_ms: retentionMs, dedupe_ms: retentionMs }))
+  const second = await faultyRouter(directory, { control: 'hasty.mjs', ...faults }, { SIGNALBOX_CONFIG: config })
   await send(second, someEvents(40, 'third'), 8)
+  if (control === undefined) await tidied(second, directory)
   second.process.kill('SIGTERM')
   await second.ended
   const operations = readTrace(trace)
@@ -45,13 +78,14 @@ async function recorded(control?: string): Promise<{ operations: Operation[]; an
   for (const operation of operations) whole.follow(operation)
   const [database] = ['signalbox.db'].map(name => whole.afterLoss('all', chance(1)).get(name)!)
   expect(database!.equals(readFileSync(join(directory, 'state', 'signalbox.db'))), 'the record is not what the router did').toBe(true)
-  return { operations, answered: new Set(operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids : []))).size }
+  const answered = new Set(operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids.filter(id => !removed.has(id)) : [])))
+  return { operations, answered: answered.size, removed }
 }
 
-let life: ReturnType<typeof recorded> | undefined
+let life: Promise<Life> | undefined
 
 /** The life of a router as it is, recorded once. */
-function whole(): ReturnType<typeof recorded> {
+function whole(): Promise<Life> {
   return (life ??= recorded())
 }
 
@@ -77,33 +111,39 @@ interface Losses {
   lost: number
   corrupt: number
   torn: number
+  /** a backup that is not whole, or not there although it was done */
+  backup: number
   /** some of them, with what it takes to see them again */
   shown: string[]
 }
 
 /** Loses the power so many times, spread over a trace; honest: false is a disk whose syncs are lies. */
-function losses(operations: readonly Operation[], count: number, honest = true): Losses {
+function losses({ operations, removed }: Life, count: number, honest = true): Losses {
   const directory = mkdtempSync(join(process.platform === 'linux' ? '/dev/shm' : tmpdir(), 'sb-loss-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
-  mkdirSync(join(directory, 'state'))
   const disk = new Disk(honest)
   const random = chance(seed)
   const answered = new Set<string>()
-  const found: Losses = { states: 0, lost: 0, corrupt: 0, torn: 0, shown: [] }
+  const found: Losses = { states: 0, lost: 0, corrupt: 0, torn: 0, backup: 0, shown: [] }
+  const named = operations.findIndex(operation => operation.kind === 'rename' && operation.to.endsWith(backupName))
+  const done = named < 0 ? Infinity : operations.findIndex((operation, index) => index > named && operation.kind === 'directory_sync')
   // Nothing is to be lost before the first file is there.
   const each = count / operations.length
   let due = 0
   for (const [index, operation] of operations.entries()) {
     disk.follow(operation)
-    if (operation.kind === 'answer') for (const id of operation.event_ids) answered.add(id)
+    if (operation.kind === 'answer') for (const id of operation.event_ids) if (!removed.has(id)) answered.add(id)
     for (due += each; due >= 1; due--) {
       const kept = everyKept[found.states % everyKept.length]!
       laid(directory, disk.afterLoss(kept, random))
       const faults = faultsOf(directory, answered)
+      const backup = join(directory, backupName)
+      if (existsSync(backup) ? !isWhole(backup) : index >= done) faults.push('the backup is not there as a whole')
       found.states++
       if (faults.some(fault => fault.startsWith('lost'))) found.lost++
       if (faults.some(fault => fault.startsWith('corrupt'))) found.corrupt++
       if (faults.some(fault => fault.includes('without'))) found.torn++
+      if (faults.some(fault => fault.includes('backup'))) found.backup++
       if (faults.length > 0 && found.shown.length < 5)
         found.shown.push(`after operation ${index} of ${operations.length}, ${kept} kept: ${faults.slice(0, 2).join('; ')}`)
     }
@@ -114,17 +154,19 @@ function losses(operations: readonly Operation[], count: number, honest = true):
 describe.skipIf(shim() === undefined)('after a loss of power', () => {
   test(`nothing that was answered is lost or torn in ${states} states (seed ${seed})`, { timeout: 900_000 }, async () => {
     const begun = performance.now()
-    const { operations, answered } = await whole()
-    const found = losses(operations, states)
-    report('P2', `power loss, ${operations.length} operations, ${answered} events answered`, found.states, found.lost + found.corrupt + found.torn, begun)
-    expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, shown: [] })
+    const lived = await whole()
+    const { operations, answered } = lived
+    const found = losses(lived, states)
+    const failures = found.lost + found.corrupt + found.torn + found.backup
+    report('P2', `power loss, ${operations.length} operations, ${answered} events answered`, found.states, failures, begun)
+    expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, backup: 0, shown: [] })
     expect(answered).toBeGreaterThanOrEqual(60)
     expect(found.states).toBeGreaterThanOrEqual(states - 1)
   })
 
   test(`the router itself starts on ${opened} of them, and has what was answered`, { timeout: 60_000 + opened * 20_000 }, async () => {
     const begun = performance.now()
-    const { operations } = await whole()
+    const { operations, removed } = await whole()
     const disk = new Disk()
     const random = chance(seed)
     const answered = new Set<string>()
@@ -133,7 +175,7 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
     const at = Array.from({ length: opened }, (_, index) => Math.floor(((operations.length - 1) * (index + 1)) / opened))
     for (const [index, operation] of operations.entries()) {
       disk.follow(operation)
-      if (operation.kind === 'answer') for (const id of operation.event_ids) answered.add(id)
+      if (operation.kind === 'answer') for (const id of operation.event_ids) if (!removed.has(id)) answered.add(id)
       const turn = at.indexOf(index)
       if (turn < 0) continue
       const kept = everyKept[turn % everyKept.length]!
@@ -148,23 +190,20 @@ describe.skipIf(shim() === undefined)('after a loss of power', () => {
   })
 
   test('control: with synchronous=NORMAL answered events are lost', async () => {
-    const { operations } = await recorded('synchronous-normal.mjs')
-    expect(losses(operations, 500).lost).toBeGreaterThan(0)
+    expect(losses(await recorded('synchronous-normal.mjs'), 500).lost).toBeGreaterThan(0)
   })
 
   test('control: on a disk that lies about fsync databases are broken', async () => {
-    const { operations } = await whole()
-    const { lost, corrupt } = losses(operations, 500, false)
+    const { lost, corrupt, backup } = losses(await whole(), 500, false)
     expect(lost + corrupt).toBeGreaterThan(50)
+    expect(backup).toBeGreaterThan(0)
   })
 
   test('control: what is answered before its commit is lost', async () => {
-    const { operations } = await recorded('answer-before-commit.mjs')
-    expect(losses(operations, 500).lost).toBeGreaterThan(0)
+    expect(losses(await recorded('answer-before-commit.mjs'), 500).lost).toBeGreaterThan(0)
   })
 
   test('control: an event in one transaction and its runs in another are torn apart', async () => {
-    const { operations } = await recorded('two-transactions.mjs')
-    expect(losses(operations, 1000).torn).toBeGreaterThan(0)
+    expect(losses(await recorded('two-transactions.mjs'), 1000).torn).toBeGreaterThan(0)
   })
 })

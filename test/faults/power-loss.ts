@@ -1,6 +1,7 @@
 // Power loss, played after the fact: what a disk may hold when the power goes at some point of a trace. What was synced is
 // there; of what was written since, some sectors are and some are not. A file that was removed may be back until its
-// directory is synced: a rollback journal that comes back undoes what was committed after it.
+// directory is synced: a rollback journal that comes back undoes what was committed after it. One that got another name has
+// either until then.
 import { basename } from 'node:path'
 import type { Operation } from './trace.ts'
 
@@ -28,6 +29,8 @@ interface File {
   durable: Buffer | null
   /** since then, in order; writes a sector each */
   pending: Change[]
+  /** the name that it had when the directory was last synced, where it had another */
+  was?: string
 }
 
 /** A write as its sectors. */
@@ -83,6 +86,7 @@ export class Disk {
   follow(operation: Operation): void {
     if (operation.kind === 'answer' || operation.kind === 'failure') return
     if (operation.kind === 'directory_sync') return this.#syncDirectory()
+    if (operation.kind === 'rename') return this.#rename(basename(operation.path), basename(operation.to))
     const file = this.#file(operation.path)
     if (operation.kind === 'write') file.pending.push(...sectors(operation.at, operation.bytes))
     else if (operation.kind === 'truncate') file.pending.push({ kind: 'truncate', size: operation.size })
@@ -93,9 +97,17 @@ export class Disk {
     }
   }
 
+  #rename(from: string, to: string): void {
+    const file = this.#file(from)
+    this.#files.delete(from)
+    this.#files.set(to, file)
+    file.was ??= from
+  }
+
   #syncDirectory(): void {
     if (!this.#honest) return
     for (const file of this.#files.values()) {
+      delete file.was
       const removed = file.pending.findLastIndex(change => change.kind === 'unlink')
       if (removed < 0) continue
       file.durable = null
@@ -109,9 +121,9 @@ export class Disk {
     const total = [...this.#files.values()].reduce((sum, file) => sum + file.pending.length, 0)
     let left = kept === 'torn' ? Math.floor(random() * (total + 1)) : Infinity
     return new Map(
-      [...this.#files].map(([name, { durable, pending }]) => {
+      [...this.#files].map(([name, { durable, pending, was }]) => {
         const chosen = pending.filter(() => left-- > 0 && random() < share)
-        return [name, applied(durable, chosen)]
+        return [was === undefined || random() < share ? name : was, applied(durable, chosen)]
       }),
     )
   }

@@ -1,14 +1,25 @@
 // What a database holds after a loss of power, seen with SQLite alone: whether it is whole, has every event that was answered,
 // and no event without its runs nor runs without their event.
 import Database from 'better-sqlite3'
-import { rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Writes the files of a state into a directory that is otherwise empty. */
 export function laid(directory: string, files: ReadonlyMap<string, Buffer | null>): void {
-  for (const name of ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'signalbox.db-journal', 'signalbox.high'])
-    rmSync(join(directory, name), { force: true })
+  for (const name of readdirSync(directory)) rmSync(join(directory, name))
   for (const [name, content] of files) if (content !== null && !name.endsWith('-shm')) writeFileSync(join(directory, name), content, { mode: 0o600 })
+}
+
+/** Whether a file is a database whose pages are whole. */
+export function isWhole(path: string): boolean {
+  try {
+    const db = new Database(path, { readonly: true, fileMustExist: true })
+    const check = db.pragma('quick_check(1)', { simple: true })
+    db.close()
+    return check === 'ok'
+  } catch {
+    return false
+  }
 }
 
 /** What is wrong with the database of a directory, in words; answered holds the ids of events that must be there. */

@@ -1,4 +1,4 @@
-// What the shim recorded: every write, truncation, sync and removal, and every answer that told of an event, in one order.
+// What the shim recorded: every write, truncation, sync, renaming and removal, and every answer that told of an event, in one order.
 import { readFileSync } from 'node:fs'
 
 export type Operation =
@@ -11,6 +11,7 @@ export type Operation =
   /** an operation that was made to fail */
   | { kind: 'failure' }
   | { kind: 'unlink'; path: string }
+  | { kind: 'rename'; path: string; to: string }
   /** ids of the events that were answered */
   | { kind: 'answer'; event_ids: string[] }
 
@@ -34,6 +35,9 @@ export function readTrace(trace: string): Operation[] {
     if (kind === 'O') {
       paths.set(file, data.toString())
       operations.push({ kind: 'open', path: data.toString() })
+    } else if (kind === 'R') {
+      paths.set(file, data.toString())
+      operations.push({ kind: 'rename', path, to: data.toString() })
     } else if (kind === 'W') operations.push({ kind: 'write', path, at: offset, bytes: data })
     else if (kind === 'T') operations.push({ kind: 'truncate', path, size: offset })
     else if (kind === 'S') operations.push({ kind: 'sync', path })
