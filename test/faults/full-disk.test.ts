@@ -25,7 +25,7 @@ const mayMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'mount'
 if (!mayMount) console.log('SKIPPED: no file system can be mounted; full disks were tried with injected errors only')
 
 describe.skipIf(!mayMount)('a full disk', () => {
-  test(`${rounds} times: 507, and back by itself; then without a reserve, to the last byte`, { timeout: 240_000 }, async () => {
+  test(`${rounds} times: 507, and back by itself; then without a reserve, to the last byte`, async () => {
     const begun = performance.now()
     const wrong: string[] = []
     let refused = 0

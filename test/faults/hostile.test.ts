@@ -16,7 +16,7 @@ import { call, deliveries, delivery, edited, schedule, sessions, transcriptLines
 import { report, size } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
 
-const inputs = size('SIGNALBOX_INPUTS', 20_000, 1_000_000)
+const inputs = size('SIGNALBOX_INPUTS', 20_000, 400_000)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 const share = (part: number): number => Math.ceil(inputs * part)
 const secret = 'hostile'
@@ -313,56 +313,52 @@ const large: Record<string, string> = {
 }
 
 describe('large input', () => {
-  test(
-    `${Object.keys(large).length} bodies and calls cost at most 50 ms of the event loop or three of the engine’s own readings, and 32 times their size`,
-    { timeout: 300_000 },
-    async () => {
-      const begun = performance.now()
-      const { router, directory } = await target()
-      const lines = new Lines(router.socket)
-      const wrong: string[] = []
-      let dearest = ''
-      let most = 0
-      // What costs more than 50 ms here is 60,000 different keys alone: the engine reads them in 20 to 36, all in all it is up to 66.
-      const measured = async (name: string, text: string, send: () => Promise<string | undefined>): Promise<void> => {
-        let cpu = Infinity
-        let bytes = Infinity
-        let tooDear = true
-        for (let turn = 0; turn < 5; turn++) {
-          await router.spent(true)
-          const fault = await send()
-          if (fault !== undefined) wrong.push(`${name}: ${fault}`)
-          const spent = await router.spent()
-          const cost = Math.min(spent.cpu_ms, spent.longest_ms)
-          cpu = Math.min(cpu, cost)
-          bytes = Math.min(bytes, spent.bytes)
-          tooDear &&= isTooDear(cost, text)
-          if (turn > 0 && !tooDear && bytes <= freeBytes) break
-        }
-        if (tooDear) wrong.push(`${name}: ${cpu.toFixed(0)} ms of the event loop`)
-        if (bytes > Math.max(freeBytes, 32 * text.length)) wrong.push(`${name}: ${(bytes / text.length).toFixed(1)} times its size`)
-        if (cpu > most) [most, dearest] = [cpu, name]
+  test(`${Object.keys(large).length} bodies and calls cost at most 50 ms of the event loop or three of the engine’s own readings, and 32 times their size`, async () => {
+    const begun = performance.now()
+    const { router, directory } = await target()
+    const lines = new Lines(router.socket)
+    const wrong: string[] = []
+    let dearest = ''
+    let most = 0
+    // What costs more than 50 ms here is 60,000 different keys alone: the engine reads them in 20 to 36, all in all it is up to 66.
+    const measured = async (name: string, text: string, send: () => Promise<string | undefined>): Promise<void> => {
+      let cpu = Infinity
+      let bytes = Infinity
+      let tooDear = true
+      for (let turn = 0; turn < 5; turn++) {
+        await router.spent(true)
+        const fault = await send()
+        if (fault !== undefined) wrong.push(`${name}: ${fault}`)
+        const spent = await router.spent()
+        const cost = Math.min(spent.cpu_ms, spent.longest_ms)
+        cpu = Math.min(cpu, cost)
+        bytes = Math.min(bytes, spent.bytes)
+        tooDear &&= isTooDear(cost, text)
+        if (turn > 0 && !tooDear && bytes <= freeBytes) break
       }
-      for (const [name, text] of Object.entries(large)) {
-        const input = { path: '/webhook/open', method: 'POST', headers: [], body: Buffer.from(text) }
-        await measured(`delivered: ${name}`, text, async () => faultOfHttp(input, await raw(router.intake, post(input.path, input.body))))
-        await measured(`emitted: ${name}`, text, async () =>
-          faultOfLine(await lines.call({ method: 'event.emit', params: `{"source_id":"open","type":"x","payload":${text}}` })),
-        )
-        const trigger = JSON.stringify({
-          id: 't',
-          filter: { payload: { ref: [{ wildcard: '*a*a*b' }] } },
-          action: { bot_id: 'b', inputs: { all: '{{ payload }}' } },
-        })
-        await measured(`tried: ${name}`, text, async () =>
-          faultOfLine(await lines.call({ method: 'trigger.test', params: `{"trigger":${trigger},"event":{"type":"x","payload":${text}}}` })),
-        )
-      }
-      report('P63', `large inputs; the dearest took ${most.toFixed(0)} ms (${dearest})`, 3 * Object.keys(large).length, wrong.length, begun)
-      expect(wrong).toEqual([])
-      await unharmed(router, directory)
-    },
-  )
+      if (tooDear) wrong.push(`${name}: ${cpu.toFixed(0)} ms of the event loop`)
+      if (bytes > Math.max(freeBytes, 32 * text.length)) wrong.push(`${name}: ${(bytes / text.length).toFixed(1)} times its size`)
+      if (cpu > most) [most, dearest] = [cpu, name]
+    }
+    for (const [name, text] of Object.entries(large)) {
+      const input = { path: '/webhook/open', method: 'POST', headers: [], body: Buffer.from(text) }
+      await measured(`delivered: ${name}`, text, async () => faultOfHttp(input, await raw(router.intake, post(input.path, input.body))))
+      await measured(`emitted: ${name}`, text, async () =>
+        faultOfLine(await lines.call({ method: 'event.emit', params: `{"source_id":"open","type":"x","payload":${text}}` })),
+      )
+      const trigger = JSON.stringify({
+        id: 't',
+        filter: { payload: { ref: [{ wildcard: '*a*a*b' }] } },
+        action: { bot_id: 'b', inputs: { all: '{{ payload }}' } },
+      })
+      await measured(`tried: ${name}`, text, async () =>
+        faultOfLine(await lines.call({ method: 'trigger.test', params: `{"trigger":${trigger},"event":{"type":"x","payload":${text}}}` })),
+      )
+    }
+    report('P63', `large inputs; the dearest took ${most.toFixed(0)} ms (${dearest})`, 3 * Object.keys(large).length, wrong.length, begun)
+    expect(wrong).toEqual([])
+    await unharmed(router, directory)
+  })
 
   test('control: what does hold the loop up is noticed', async () => {
     const directory = freshDirectory()
