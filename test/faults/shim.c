@@ -10,7 +10,8 @@
  *
  * Operations are the kinds W, S, T, R (rename) and U (unlink). A record is a head of 24 bytes - kind, 3 bytes of padding,
  * u32 file, u64 offset or size, u32 length, u32 zero, little endian - and length bytes: O (opened for the first time: its
- * path), W (bytes at an offset), T (size), S (synced), D (their directory was synced), R (the new path), U, E (what failed),
+ * path), W (bytes at an offset), T (size), S (synced), D (their directory was synced), R (the new path), U, E (what failed: its
+ * letter),
  * A (bytes sent on a socket that hold event_id). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -100,7 +101,7 @@ static void record(char kind, int file, uint64_t at, const void *bytes, uint32_t
 }
 
 /* Before an operation, the lock held: 0, or the errno that it is to fail with. */
-static int before(char kind) {
+static int before(char kind, int file) {
   operations++;
   if (count_fd >= 0) {
     char text[32];
@@ -114,7 +115,8 @@ static int before(char kind) {
   if (fail_at && strchr(fail_ops, kind)) {
     failures_met++;
     if (failures_met == fail_at || (persist && failures_met > fail_at)) {
-      record('E', 0, (uint64_t)operations, 0, 0);
+      char of = file == DIRECTORY ? 'D' : kind;
+      record('E', file, (uint64_t)operations, &of, 1);
       return fail_errno;
     }
   }
@@ -172,7 +174,7 @@ int close(int fd) {
 
 static ssize_t written(int fd, const void *bytes, size_t length, off_t at) {
   pthread_mutex_lock(&lock);
-  int error = before('W');
+  int error = before('W', file_of(fd));
   if (error) {
     pthread_mutex_unlock(&lock);
     errno = error;
@@ -230,7 +232,7 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 static int synced(int fd, int (*real)(int)) {
   if (!file_of(fd)) return real(fd);
   pthread_mutex_lock(&lock);
-  int error = before('S');
+  int error = before('S', file_of(fd));
   pthread_mutex_unlock(&lock);
   if (error) {
     errno = error;
@@ -248,7 +250,7 @@ int fdatasync(int fd) { return synced(fd, real_fdatasync); }
 int ftruncate(int fd, off_t size) {
   if (!file_of(fd)) return real_ftruncate(fd, size);
   pthread_mutex_lock(&lock);
-  int error = before('T');
+  int error = before('T', file_of(fd));
   int done = error ? -1 : real_ftruncate(fd, size);
   if (done == 0) record('T', file_of(fd), (uint64_t)size, 0, 0);
   pthread_mutex_unlock(&lock);
@@ -260,7 +262,7 @@ int ftruncate64(int fd, off_t size) { return ftruncate(fd, size); }
 int rename(const char *from, const char *to) {
   if (!ours(from) && !ours(to)) return real_rename(from, to);
   pthread_mutex_lock(&lock);
-  before('R');
+  before('R', 0);
   int file = known(from);
   int done = real_rename(from, to);
   if (done == 0) record('R', file, 0, to, (uint32_t)strlen(to));
@@ -275,7 +277,7 @@ int rename(const char *from, const char *to) {
 int unlink(const char *path) {
   if (!ours(path)) return real_unlink(path);
   pthread_mutex_lock(&lock);
-  before('U');
+  before('U', 0);
   int file = known(path);
   int done = real_unlink(path);
   if (done == 0 && file) {

@@ -8,8 +8,8 @@ export type Operation =
   | { kind: 'sync'; path: string }
   /** the directory: what was removed stays removed */
   | { kind: 'directory_sync' }
-  /** an operation that was made to fail */
-  | { kind: 'failure' }
+  /** an operation that was made to fail: W, S, T, or D for the sync of the directory */
+  | { kind: 'failure'; of: string }
   | { kind: 'unlink'; path: string }
   | { kind: 'rename'; path: string; to: string }
   /** ids of the events that were answered */
@@ -42,7 +42,7 @@ export function readTrace(trace: string): Operation[] {
     else if (kind === 'T') operations.push({ kind: 'truncate', path, size: offset })
     else if (kind === 'S') operations.push({ kind: 'sync', path })
     else if (kind === 'D') operations.push({ kind: 'directory_sync' })
-    else if (kind === 'E') operations.push({ kind: 'failure' })
+    else if (kind === 'E') operations.push({ kind: 'failure', of: data.toString() })
     else if (kind === 'U') operations.push({ kind: 'unlink', path })
     else if (kind === 'A') operations.push({ kind: 'answer', event_ids: [...data.toString('latin1').matchAll(answered)].map(match => match[1]!) })
     else throw new Error(`a record of kind ${JSON.stringify(kind)} at ${at}`)

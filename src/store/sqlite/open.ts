@@ -191,6 +191,8 @@ export function openWriter(stateDir: string, acceptLoss = false): Opened {
     configure(db)
     migrate(db, path)
     if (loss !== undefined) goOnBehind(db, mark!)
+    // Of a failed sync of the directory SQLite says nothing: what its files are called might be lost with the power.
+    synced(stateDir)
     return { db, loss }
   } catch (error) {
     db?.close()
@@ -227,5 +229,6 @@ export function asDamage(error: unknown, path: string): unknown {
     return damaged(path, code)
   }
   if (code === 'SQLITE_CANTOPEN') return new ExitError(exitCodes.ioError, `${path} cannot be opened`)
+  if (code === 'EIO') return new ExitError(exitCodes.ioError, `${path} cannot be kept (${(error as Error).message}); look at its disk`)
   return error
 }
