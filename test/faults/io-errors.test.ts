@@ -2,6 +2,7 @@
 // code 74, and what was answered before is there after a restart. Promise P32: ENOSPC is a full disk, which is answered 507 and
 // outlived; nothing that was answered is lost.
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { freshDirectory } from '../support/router.ts'
@@ -106,6 +107,21 @@ describe.skipIf(shim() === undefined)('an operation that fails', () => {
     report('P33', `EIO, met ${faults} times`, errors, wrong.length, begun)
     expect(wrong).toEqual([])
     expect(faults).toBeGreaterThan(errors / 2)
+  })
+
+  test('with EIO at the sync of the directory, of which SQLite says nothing: it does not start', async () => {
+    const directory = await prepared()
+    const trace = join(directory, 'trace')
+    const calm = await faultyRouter(directory, { trace })
+    calm.process.kill('SIGTERM')
+    const operations = readTrace(trace).filter(({ kind }) => ['write', 'sync', 'truncate', 'directory_sync'].includes(kind))
+    expect(await calm.ended).toBe(0)
+    const fail_at = operations.findLastIndex(({ kind }) => kind === 'directory_sync') + 1
+    expect(fail_at).toBeGreaterThan(0)
+    const router = await faultyRouter(directory, { fail_at, errno: eio })
+    expect(router.ready).toBe(false)
+    expect(await router.ended).toBe(74)
+    expect(router.said()).toContain('cannot be kept (EIO')
   })
 
   test('with ENOSPC: it is a full disk, which is said and outlived', async () => {

@@ -21,7 +21,7 @@ const opened = size('SIGNALBOX_OPENED', 4, 40)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 /** The first router is killed before this operation: by the shim, so that the record has all that was done and no more. */
-const killedAt = 1800
+const killedAt = 2600
 const backupName = 'signalbox.backup.db'
 const retentionMs = 1000
 
