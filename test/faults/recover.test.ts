@@ -144,6 +144,11 @@ describe('signalbox recover', () => {
     const aside = `${path}.damaged`
     renameSync(path, aside)
     const before = readFileSync(aside)
+    writeFileSync(`${aside}-wal`, Buffer.alloc(8192, 'x'))
+    const there = readdirSync(dirname(path))
+    expect((await run(directory, 'verify', aside)).code).toBe(65)
+    expect(readdirSync(dirname(path))).toEqual(there)
+    rmSync(`${aside}-wal`)
     const log = `${into}-wal`
     writeFileSync(log, 'of another')
     expect(await run(directory, 'recover', into, '--from', aside)).toMatchObject({

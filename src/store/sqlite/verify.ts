@@ -133,10 +133,7 @@ export function* verify(path: string): Generator<Finding, Verified> {
   const mark = path === databasePath(stateDir) ? readMark(stateDir) : undefined
   const left = ['-wal', '-shm'].filter(end => !existsSync(`${path}${end}`))
   assertFile(path)
-  const db = openDamaged(
-    path,
-    message => `${path} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`,
-  )
+  let db: Db | undefined
   const count = { events: 0, runs: 0, findings: 0 }
   function* counted(all: Generator<Finding>): Generator<Finding> {
     for (const finding of all) {
@@ -144,7 +141,7 @@ export function* verify(path: string): Generator<Finding, Verified> {
       yield finding
     }
   }
-  function* found(): Generator<Finding> {
+  function* found(db: Db): Generator<Finding> {
     yield* structure(db)
     const gone = loss(db, path, mark)
     if (gone !== undefined) yield gone
@@ -162,10 +159,11 @@ export function* verify(path: string): Generator<Finding, Verified> {
     yield* hanging(db)
   }
   try {
-    yield* counted(found())
+    db = openDamaged(path, message => `${path} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`)
+    yield* counted(found(db))
     return { path, bytes: statSync(path).size, ...count }
   } finally {
-    db.close()
+    db?.close()
     removeLeft(path, left)
   }
 }
