@@ -14,6 +14,11 @@ export function paint(output: Output, style: Style, text: string): string {
   return output.terminal ? styleText(style, text, { validateStream: false }) : text
 }
 
+/** A number with what it counts: 1 event, 2,000 events. */
+export function counted(number: number, noun: string): string {
+  return `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`
+}
+
 /** Control characters of an event must not reach a terminal: they are shown as escapes; line breaks too, unless they are kept. */
 export function plain(text: string, keepLines = false): string {
   if (keepLines)

@@ -1,5 +1,6 @@
 // signalbox replay: make runs for events of the log.
 import type { Command } from 'commander'
+import { counted } from './output.ts'
 import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
 /** Events that the router makes runs for in one answer. */
@@ -63,8 +64,7 @@ export function addReplay(program: Command, session: () => Session): void {
 }
 
 function summary({ all, dryRun }: ReplayOptions, looked_at: number, runs: number, more: boolean): string {
-  const count = (number: number, noun: string): string => `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`
   const none = runs === 0 && all !== true ? ' (none that is missing; --all makes them once more)' : ''
   const made = dryRun === true ? 'would be' : runs === 1 ? 'was' : 'were'
-  return `${count(looked_at, 'event')} looked at, ${count(runs, 'run')} ${made} made${none}${more ? '; stopped at --limit, events are left' : ''}`
+  return `${counted(looked_at, 'event')} looked at, ${counted(runs, 'run')} ${made} made${none}${more ? '; stopped at --limit, events are left' : ''}`
 }

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ExitError, exitCodes } from '../errors.ts'
-import { paint, plain, type Output } from './output.ts'
+import { counted, paint, plain, type Output } from './output.ts'
 import type { Fault, Session } from './session.ts'
 
 function tell(output: Output, { kind, id, message }: Fault): void {
@@ -29,8 +29,7 @@ export function addSalvage(program: Command, session: () => Session): void {
       const salvage = await environment.salvage()
       const found = salvage.verify(database(session(), given), fault => tell(output, fault))
       if (output.json) output.line(JSON.stringify(found))
-      else
-        output.line(`${found.path}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : `${found.findings} ${found.findings === 1 ? 'fault' : 'faults'}`}`)
+      else output.line(`${found.path}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`)
       if (found.findings > 0)
         throw new ExitError(exitCodes.dataDamaged, 'it is damaged; signalbox recover FILE writes what is whole to a new database, a backup may have more')
     })
