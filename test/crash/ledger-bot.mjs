@@ -1,6 +1,7 @@
 // A bot that keeps its own books: it imports nothing of the product. Every attempt that it is sent is written, with fsync,
 // before it is answered. What the event asks for it does at the first attempt that comes: it has no time, wants another one
 // later, hangs up, says nothing at all, or refuses; then it does its work. arguments: ledger. Prints its port.
+import { createHash } from 'node:crypto'
 import { fsyncSync, openSync, writeSync } from 'node:fs'
 import { createServer } from 'node:http'
 
@@ -19,12 +20,13 @@ createServer((request, response) => {
   request.on('end', () => {
     const { run, event } = JSON.parse(Buffer.concat(chunks).toString('utf8'))
     const { key, mood } = event.payload
+    const sha256 = createHash('sha256').update(JSON.stringify(event.payload)).digest('hex')
     const answer = mood === 'refuses' ? () => response.writeHead(400).end() : met.has(run.id) ? undefined : moods[mood]
     met.add(run.id)
     const retry_after_ms = answer === moods.later ? retryAfterMs : undefined
     writeSync(
       ledger,
-      `${JSON.stringify({ id: request.headers['webhook-id'], run: run.id, attempt: run.attempt, event: event.id, key, at: Date.now(), done: answer === undefined, retry_after_ms })}\n`,
+      `${JSON.stringify({ id: request.headers['webhook-id'], run: run.id, attempt: run.attempt, event: event.id, sha256, key, mood, at: Date.now(), done: answer === undefined, retry_after_ms })}\n`,
     )
     fsyncSync(ledger)
     if (answer === undefined) response.end('{}')

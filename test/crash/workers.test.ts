@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SignalboxClient, type Run } from '../../src/client/client.ts'
-import { bookLines } from '../faults/workload.ts'
+import { bookLines } from '../faults/checker.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 

@@ -1,6 +1,7 @@
 // The checker: what senders and bots wrote down themselves, and what was done to the router meanwhile, against what the router
 // says over its public interface. Nine rules, each on its own; what they find wrong is said in words that begin with the rule.
 import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Attempt, Methods, Run, RunHistoryEntry, RunState, SignalboxClient, Trigger } from '../../src/client/client.ts'
 
@@ -23,6 +24,8 @@ export interface Delivered {
   run: string
   attempt: number
   event: string
+  /** of the payload, where it is that of the body */
+  sha256?: string
   at: number
   /** whether the answer was that it is done */
   done: boolean
@@ -85,6 +88,17 @@ const callsAtOnce = 32
 
 export function sha256(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Lines of a book that is appended to; one that is not written to its end is not written. */
+export function bookLines<T>(path: string): T[] {
+  if (!existsSync(path)) return []
+  const text = readFileSync(path, 'utf8')
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as T)
 }
 
 async function allOf<T>(ask: (cursor: string | undefined) => Promise<{ items: readonly T[]; next_cursor?: string | undefined }>): Promise<T[]> {
@@ -205,9 +219,10 @@ function* boundedDuplicates({ delivered, faults, most_active }: Books): Generato
     yield `C4 run ${entry.run} was done as attempt ${before.attempt} at ${before.at}, and came again as ${entry.attempt} at ${entry.at}`
 }
 
-/** C5: all attempts of a run come under its id, and count 1, 2, 3; a number is missing or there twice only over a fault. */
-function* identity({ delivered, faults }: Books, { runs }: Told): Generator<string> {
+/** C5: all attempts of a run come under its id with its event, and count 1, 2, 3; a number is missing or there twice only over a fault. */
+function* identity({ delivered, faults }: Books, { events, runs }: Told): Generator<string> {
   const byId = new Map(runs.map(run => [run.id, run]))
+  const bodies = new Map(events.map(event => [event.id, event.sha256]))
   for (const [id, entries] of grouped(delivered, entry => entry.run)) {
     const run = byId.get(id)
     if (run === undefined) yield `C5 run ${id} was delivered and is not there`
@@ -215,6 +230,7 @@ function* identity({ delivered, faults }: Books, { runs }: Told): Generator<stri
     for (const entry of entries) {
       if (entry.id !== id) yield `C5 attempt ${entry.attempt} of run ${id} came under ${entry.id}`
       if (run !== undefined && entry.event !== run.event_id) yield `C5 run ${id} of event ${run.event_id} was delivered with ${entry.event}`
+      if (entry.sha256 !== undefined && entry.sha256 !== bodies.get(entry.event)) yield `C5 run ${id} was delivered with another body`
       // An attempt that never came as far as its bot is in the router's book alone.
       const missing = Array.from({ length: Math.max(0, entry.attempt - last.attempt - 1) }, (_, index) => last.attempt + 1 + index)
       const isInOrder =

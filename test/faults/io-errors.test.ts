@@ -52,10 +52,10 @@ async function met(faults: Faults, directory: string = freshDirectory()): Promis
     await send(router, book)
   }
   const operations = existsSync(trace) ? readTrace(trace) : []
-  const failedAt = operations.findIndex(operation => operation.kind === 'failure')
-  const failed = failedAt >= 0
-  const next = operations.slice(failedAt).find(operation => operation.kind === 'directory_sync' || operation.kind === 'answer')
-  const madeGood = failed && (operations[failedAt] as { of: string }).of === 'D' && next?.kind === 'directory_sync'
+  const failure = operations.find(operation => operation.kind === 'failure')
+  const failed = failure !== undefined
+  const next = operations.slice(failed ? operations.indexOf(failure) : 0).find(({ kind }) => kind === 'directory_sync' || kind === 'answer')
+  const madeGood = failure?.of === 'D' && next?.kind === 'directory_sync'
   if (!failed || madeGood || faults.errno === enospc) router.process.kill('SIGTERM')
   // Who does not end by himself is ended, which his exit code shows.
   const patience = setTimeout(() => router.process.kill('SIGKILL'), 30_000)

@@ -1,9 +1,8 @@
 // What routers under fault are given to do: events over both intakes, bots that take some of them, a little of everything
 // that writes. The books are the sender's own.
-import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { SignalboxClient } from '../../src/client/client.ts'
-import { judged, quiet, sha256, told, type Books, type Delivered, type FaultNote } from './checker.ts'
+import { bookLines, judged, quiet, sha256, told, type Books, type Delivered, type FaultNote } from './checker.ts'
 import type { FaultyRouter } from './shim.ts'
 
 /** What became of one event that was sent: accepted under an id, refused with a code, or unknown. */
@@ -92,17 +91,6 @@ export function someEvents(count: number, name: string): Sent[] {
     delivery_id: `${n % 2 === 0 ? 'h' : 'l'}-${name}-${n}`,
     body: JSON.stringify({ n, name, text: 'x'.repeat((n * 397) % 3000) }),
   }))
-}
-
-/** Lines of a book that is appended to; one that is not written to its end is not written. */
-export function bookLines<T>(path: string): T[] {
-  if (!existsSync(path)) return []
-  const text = readFileSync(path, 'utf8')
-  return text
-    .slice(0, text.lastIndexOf('\n') + 1)
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as T)
 }
 
 export interface Checked {
