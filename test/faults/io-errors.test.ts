@@ -58,7 +58,7 @@ async function met(faults: Faults, directory: string = freshDirectory()): Promis
   const madeGood = failure?.of === 'D' && next?.kind === 'directory_sync'
   if (!failed || madeGood || faults.errno === enospc) router.process.kill('SIGTERM')
   // Who does not end by himself is ended, which his exit code shows.
-  const patience = setTimeout(() => router.process.kill('SIGKILL'), 30_000)
+  const patience = setTimeout(() => router.process.kill('SIGKILL'), 10_000)
   const code = await router.ended
   clearTimeout(patience)
   return { failed, code, said: router.said(), book, directory, madeGood, fault: { what: 'an operation that failed', at, until: Date.now() } }
