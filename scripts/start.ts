@@ -9,6 +9,7 @@ import { serve, type Router } from '../src/main.ts'
 import { salvage } from '../src/main/salvage.ts'
 import { openTrial } from '../src/main/trial.ts'
 import { defaultSocket, defaultStateDir } from '../src/paths.ts'
+import { defaultToolRules } from '../src/main/default-tools.ts'
 import { registerDemo } from './demo.ts'
 
 const demo = process.argv.includes('--demo')
@@ -37,6 +38,7 @@ try {
     serve: flags => serve(process.env, flags, welcome),
     trial: async () => openTrial(Date.now),
     salvage: async () => salvage,
+    toolRules: async () => defaultToolRules(),
   })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error

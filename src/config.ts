@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Config } from './contract/types.ts'
+import { configSchema } from './contract/document.ts'
 import { validateConfig } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { doubledKey } from './json-text.ts'
@@ -34,6 +35,21 @@ function readFile(path: string): Record<string, unknown> {
   throw complain('must hold a JSON object')
 }
 
+/** The tools that are denied before the configuration adds any. */
+export function defaultDeniedTools(): string[] {
+  return (configSchema().properties as unknown as { denied_tools: { default: string[] } }).denied_tools.default
+}
+
+/** The default and what is added to it. Throws ExitError where an entry could never match a tool. */
+function deniedTools(given: readonly string[]): string[] {
+  const wrong = given.findIndex(entry => !/^[ -~]*[A-Za-z0-9*][ -~]*$/.test(entry) || /[()]/.test(entry))
+  if (wrong >= 0) {
+    const expected = 'must be a word (shell), a name (TaskOutput) or a pattern with * (mcp__git__*), in ASCII and without arguments'
+    throw new ExitError(exitCodes.configuration, `configuration: denied_tools.${wrong} ${expected}; found ${JSON.stringify(given[wrong])}`)
+  }
+  return [...new Set([...defaultDeniedTools(), ...given])]
+}
+
 /**
  * The whole configuration. flags are keys of the schema, as strings or values; config names the file.
  * Throws ExitError 78 with the key, what was expected and what was found.
@@ -50,5 +66,5 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok) throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
-  return checked.value
+  return { ...checked.value, denied_tools: deniedTools(checked.value.denied_tools) }
 }

@@ -28,6 +28,7 @@ import { Retention } from './store/retention.ts'
 import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { StartAnswer } from './store/store.ts'
+import { ToolRules } from './tools.ts'
 
 export interface Router {
   config: Config
@@ -76,7 +77,7 @@ function egressOf({ egress_allow }: Config): Egress {
 
 /** The parts that everything else is built with. */
 function assembled(
-  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'egress' | 'contract'>,
+  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'egress' | 'contract' | 'tools'>,
   { definitions }: Pick<StartAnswer, 'definitions'>,
 ): Parts {
   const { config, env, now } = given
@@ -108,7 +109,8 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     log.flush()
     onFatal(message)
   }
-  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, acceptLoss: config.accept_loss, onFatal: fatal })
+  const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
+  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, acceptLoss: config.accept_loss, toolLimits, onFatal: fatal })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
@@ -119,7 +121,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const parts = assembled({ config, env, now, wall, log, store, disk, egress, contract }, opened)
+  const parts = assembled({ config, env, now, wall, log, store, disk, egress, contract, tools: new ToolRules(toolLimits) }, opened)
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),

@@ -38,6 +38,7 @@ try {
     serve,
     trial: async () => (await import('./main/trial.ts')).openTrial(Date.now),
     salvage: async () => (await import('./main/salvage.ts')).salvage,
+    toolRules: async () => (await import('./main/default-tools.ts')).defaultToolRules(),
   })
 } catch (error) {
   if (!(error instanceof ExitError)) throw error

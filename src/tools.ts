@@ -1,16 +1,191 @@
-// What the bot of a run may use: what its trigger allows, cut by what the bot may use at all and by what nobody may. Pure.
+// Which tools the bot of a run may use: those that its trigger and the bot itself list, less the denied ones. Pure.
+//
+// An agent looks its tools up by name, so a denied tool must not pass under another spelling. A name is judged by its
+// words: split at everything that is no letter, at camelCase boundaries and around digits, without regard to case.
+// Every doubt counts as denied, because only the configuration can allow a denied tool again, and does so by its name.
 
-/** "shell" and "shell:ls" and "shell(ls)" are one family. */
-function family(tool: string): string {
-  return tool.split(/[:(]/)[0]!.trim().toLowerCase()
+/** A denied tool that a bot may use all the same; without bot_id every bot. */
+export interface AllowedDeniedTool {
+  tool: string
+  bot_id?: string | undefined
 }
 
-function holds(list: readonly string[], tool: string): boolean {
-  const lower = tool.toLowerCase()
-  return list.some(each => each.toLowerCase() === lower || each.toLowerCase() === family(tool))
+/** What the configuration says about tools. */
+export interface ToolLimits {
+  denied_tools: readonly string[]
+  allowed_denied_tools: readonly AllowedDeniedTool[]
 }
 
-/** undefined for allowed: the trigger says nothing; own undefined: the bot may use anything. */
-export function permittedTools(allowed: readonly string[] | undefined, own: readonly string[] | undefined, denied: readonly string[]): string[] | undefined {
-  return allowed?.filter(tool => !holds(denied, tool) && (own === undefined || holds(own, tool)))
+/** A tool that was removed from a list, and why. */
+export interface CutTool {
+  tool: string
+  reason: string
+}
+
+interface ToolUser {
+  id: string
+  /** all that it may ever use; undefined: it has no such list */
+  tools?: readonly string[] | undefined
+}
+
+export interface Permitted {
+  /** undefined: no list limits the tools, all but the denied ones may be used */
+  allowed: string[] | undefined
+  cut: CutTool[]
+}
+
+/** A tool in quotes, with everything that is not ASCII escaped: a look-alike must not look alike. */
+export function shownTool(tool: string): string {
+  return JSON.stringify(tool).replaceAll(/[^ -~]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+export const noToolLimits: ToolLimits = { denied_tools: [], allowed_denied_tools: [] }
+
+/** Judged names that are kept: triggers repeat few names many times. */
+const maxJudged = 2000
+
+const nameOrArguments = /^([^()]+)(?:\(([^()]*)\))?$/
+/** Wildcards, commas and quotes are missing on purpose: they could stand for another name, or make two of one. */
+const plainName = /^[A-Za-z0-9_.:/@ -]*[A-Za-z0-9][A-Za-z0-9_.:/@ -]*$/
+const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
+
+const camelCase = /(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
+/** BASHOutput may be written BASHoutput: there the last capital belongs to the word in front of it. */
+const capitalsFirst = /(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
+
+function split(name: string, boundaries: RegExp): string {
+  return name.replaceAll(boundaries, '_').toLowerCase()
+}
+
+function wordsOf(text: string): string[] {
+  return text.split(/[^a-z0-9]+/).filter(word => word !== '')
+}
+
+/** A tool as it is judged: its name without arguments; undefined with the reason where it is no plain name. */
+function nameOf(tool: string): { name: string } | { name: undefined; reason: string } {
+  const text = tool.normalize('NFKC')
+  if (invisible.test(text)) return { name: undefined, reason: 'it contains a control character or an invisible one' }
+  const [, name, args] = nameOrArguments.exec(text) ?? []
+  if (name === undefined) return { name, reason: 'it must be a name, or a name with arguments in one pair of parentheses at the end' }
+  if (plainName.test(name)) return { name: name.trim() }
+  const where = args === undefined ? '' : ' outside its arguments'
+  if (/[^ -~]/.test(name)) return { name: undefined, reason: `it contains a character other than ASCII${where}, which could imitate another name` }
+  return { name: undefined, reason: `it contains a character other than letters, digits, spaces and _ - . : / @${where}, which could stand for other names` }
+}
+
+/** Texts with * for any run of some characters, as one expression. */
+function globs(patterns: readonly string[], any: string): RegExp {
+  const sources = patterns.map(pattern =>
+    pattern
+      .split('*')
+      .map(part => part.replaceAll(/[^A-Za-z0-9]/g, String.raw`\$&`))
+      .join(any),
+  )
+  return sources.length === 0 ? /(?!)/ : new RegExp(`^(?:${sources.join('|')})$`)
+}
+
+/** Whether a list has a tool, itself or without its arguments, or the family in front of its first colon. */
+function lists(list: readonly string[], tool: string): boolean {
+  const { name } = nameOf(tool)
+  const forms = new Set([tool, ...(name === undefined ? [] : [name, name.split(':')[0]!.trim()])].map(form => form.toLowerCase()))
+  return list.some(each => forms.has(each.toLowerCase()))
+}
+
+/** The limits of the configuration, made ready to judge tools by. */
+export class ToolRules {
+  readonly limits: ToolLimits
+  /** denied words and names as one word each, with the entry that they come from */
+  readonly #names = new Map<string, string>()
+  readonly #longest: number
+  readonly #patterns: { entry: string; expression: RegExp }[] = []
+  readonly #exceptions: { bot_id: string | undefined; expression: RegExp; whole: string }[]
+  readonly #judged = new Map<string, string | undefined>()
+
+  constructor(limits: ToolLimits) {
+    this.limits = limits
+    for (const entry of limits.denied_tools) {
+      const text = entry.normalize('NFKC')
+      if (text.includes('*')) this.#patterns.push({ entry, expression: globs([joined(split(text, camelCase)), text.toLowerCase()], '.*') })
+      else {
+        const name = wordsOf(text.toLowerCase()).join('')
+        if (name !== '') this.#names.set(name, entry)
+      }
+    }
+    this.#longest = Math.max(0, ...[...this.#names.keys()].map(name => name.length)) + 'es'.length
+    this.#exceptions = limits.allowed_denied_tools.map(({ tool, bot_id }) => {
+      const whole = tool.toLowerCase()
+      return { bot_id, whole, expression: globs([whole], '[a-z0-9_.:/@-]*') }
+    })
+  }
+
+  /** The denied tools that a bot may use all the same. */
+  exceptions(bot_id: string): string[] {
+    return this.limits.allowed_denied_tools.filter(each => each.bot_id === undefined || each.bot_id === bot_id).map(({ tool }) => tool)
+  }
+
+  /** Why a bot must not use a tool; undefined: it may. Without a bot: why none may. */
+  denial(tool: string, bot_id: string | undefined): string | undefined {
+    const reason = this.#judge(tool)
+    return reason === undefined || this.#isException(tool, bot_id) ? undefined : reason
+  }
+
+  /** The tools of a run. allowed: what its trigger lists, undefined where it has no list; bot undefined: none is chosen yet. */
+  permit(allowed: readonly string[] | undefined, bot: ToolUser | undefined): Permitted {
+    const own = bot?.tools
+    const listed = allowed ?? own
+    if (listed === undefined) return { allowed: undefined, cut: [] }
+    const cut = listed.flatMap((tool): CutTool[] => {
+      const reason = this.denial(tool, bot?.id) ?? (own === undefined || lists(own, tool) ? undefined : `bot ${bot!.id} does not list it in its tools`)
+      return reason === undefined ? [] : [{ tool, reason }]
+    })
+    const gone = new Set(cut.map(({ tool }) => tool))
+    return { allowed: listed.filter(tool => !gone.has(tool)), cut }
+  }
+
+  #judge(tool: string): string | undefined {
+    if (this.#judged.has(tool)) return this.#judged.get(tool)
+    const found = nameOf(tool)
+    const reason = found.name === undefined ? found.reason : this.#match(found.name)
+    if (this.#judged.size >= maxJudged) this.#judged.clear()
+    this.#judged.set(tool, reason)
+    return reason
+  }
+
+  #match(name: string): string | undefined {
+    const texts = [split(name, camelCase), split(name, capitalsFirst)]
+    for (const text of texts) {
+      const entry = this.#named(wordsOf(text))
+      if (entry !== undefined) return `it matches ${JSON.stringify(entry)} of the denied tools`
+    }
+    const forms = [joined(texts[0]!), name.toLowerCase()]
+    const pattern = this.#patterns.find(({ expression }) => forms.some(form => expression.test(form)))
+    return pattern === undefined ? undefined : `it matches the pattern ${JSON.stringify(pattern.entry)} of the denied tools`
+  }
+
+  /** The entry that one word, or several adjacent words written together, are: b_a_s_h is bash, and web-fetch is WebFetch. */
+  #named(words: readonly string[]): string | undefined {
+    for (let first = 0; first < words.length; first++) {
+      let text = ''
+      for (let last = first; last < words.length && text.length <= this.#longest; last++) {
+        text += words[last]
+        const entry = this.#names.get(text) ?? this.#names.get(text.replace(/s$/, '')) ?? this.#names.get(text.replace(/es$/, ''))
+        if (entry !== undefined) return entry
+      }
+    }
+    return undefined
+  }
+
+  #isException(tool: string, bot_id: string | undefined): boolean {
+    const { name } = nameOf(tool)
+    return this.#exceptions.some(
+      each =>
+        (bot_id === undefined || each.bot_id === undefined || each.bot_id === bot_id) &&
+        (each.whole === tool.toLowerCase() || (name !== undefined && each.expression.test(name.toLowerCase()))),
+    )
+  }
+}
+
+/** The words of a name or a pattern with _ between them. */
+function joined(text: string): string {
+  return text.replaceAll(/[^a-z0-9*]+/g, '_')
 }

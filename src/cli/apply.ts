@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { stringify } from 'yaml'
 import { RpcError, type PlannedChange, type RouterApplyParams, type RouterExportResult } from '../client/client.ts'
 import { readDefinitions, type DefinitionFiles } from './definition-files.ts'
-import { paint, shortened, type Output } from './output.ts'
+import { paint, printWarnings, shortened, type Output } from './output.ts'
 import { NoError, UsageError, type Session } from './session.ts'
 
 const signs = { created: '+', updated: '~', unchanged: '=', deleted: '-' } as const
@@ -62,8 +62,9 @@ interface Options {
 
 /** Shows what would change, asks where a person is there, and writes it. Throws NoError where nothing was written. */
 export async function applyDefinitions(session: Session, params: RouterApplyParams, { dryRun, yes }: Pick<Options, 'dryRun' | 'yes'>): Promise<void> {
-  const { changes } = await session.call('router.apply', { ...params, dry_run: true })
+  const { changes, ...noted } = await session.call('router.apply', { ...params, dry_run: true })
   printPlan(session.output, changes)
+  printWarnings(noted)
   if (dryRun === true) return
   const moves = changes.some(({ change, taken_from }) => change !== 'unchanged' || taken_from !== undefined)
   const deletes = changes.some(({ change }) => change === 'deleted')

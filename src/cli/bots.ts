@@ -1,7 +1,7 @@
 // signalbox bots: who executes runs.
 import type { Command } from 'commander'
 import type { Availability, Bot, BotInput } from '../client/client.ts'
-import { record, shortened, table } from './output.ts'
+import { printWarnings, record, shortened, table } from './output.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
 
 function health({ health: known }: Bot): string {
@@ -70,7 +70,11 @@ export function addBots(program: Command, session: () => Session): void {
   bots
     .command('put <file>')
     .description('write a bot from JSON; - for standard input')
-    .action(async (file: string) => show((await session().call('bot.put', { bot: jsonFile(file, file) as BotInput })).bot))
+    .action(async (file: string) => {
+      const { bot, ...noted } = await session().call('bot.put', { bot: jsonFile(file, file) as BotInput })
+      printWarnings(noted)
+      show(bot)
+    })
   bots
     .command('delete <bot>')
     .description('delete a bot')

@@ -1,6 +1,7 @@
 // signalbox explain: why an event did or did not start something.
 import type { Command } from 'commander'
 import type { Condition, ExplainedDecision } from '../client/client.ts'
+import { shownTool } from '../tools.ts'
 import { paint, shortened, type Output } from './output.ts'
 import { UsageError, wholeNumber, type Session } from './session.ts'
 
@@ -56,6 +57,12 @@ function printDecision(output: Output, decision: ExplainedDecision): void {
     const sign = gate.verdict === 'pass' ? paint(output, 'green', '→') : gate.verdict === 'hold' ? paint(output, 'yellow', '‖') : paint(output, 'red', '■')
     output.line(`    ${sign} ${gate.gate}: ${shortened(gate.detail, 200)}`)
   }
+  printCut(output, decision)
+}
+
+function printCut(output: Output, { matched, cut_tools = [] }: ExplainedDecision): void {
+  if (!matched) return
+  for (const { tool, reason } of cut_tools) output.line(`    ${paint(output, 'yellow', '−')} tool ${shownTool(tool)} is removed: ${shortened(reason, 200)}`)
 }
 
 export function addExplain(program: Command, session: () => Session): void {

@@ -5,7 +5,7 @@ import { isNode } from 'yaml'
 import type { SecretRef } from '../client/client.ts'
 import { applyDefinitions, yamlOf } from './apply.ts'
 import { deepest, documentsOf, position, type Origin } from './definition-files.ts'
-import { fromOsprey, OspreyError, type Converted } from './osprey.ts'
+import { deniedToo, fromOsprey, OspreyError, type Converted } from './osprey.ts'
 import { plain } from './output.ts'
 import { UsageError, type Session } from './session.ts'
 
@@ -51,18 +51,21 @@ async function importOsprey(session: Session, file: string, { bot, timezone, tok
     throw new UsageError(`--bot is an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`)
   assertTimezone(timezone)
   const { value, where } = placeIn(file)
+  const tools = await session.environment.toolRules()
   let converted: Converted
   try {
-    converted = fromOsprey(value, { bot_id: bot, timezone, intake_token: token, worker_token: workerToken })
+    converted = fromOsprey(value, { bot_id: bot, timezone, intake_token: token, worker_token: workerToken, tools })
   } catch (error) {
     if (error instanceof OspreyError) throw new UsageError(`${where(error.path)} ${error.message}`)
     throw error
   }
   const { definitions, notes } = converted
   const { output } = session
-  if (output.json && apply !== true) return output.line(JSON.stringify({ ...definitions, notes }))
+  const denied = deniedToo({ tools })
+  if (output.json && apply !== true) return output.line(JSON.stringify({ ...definitions, notes: [...notes, { path: 'triggers', text: denied }] }))
   for (const { path, text } of notes) console.error(plain(`${where(path)} ${path} ${text}`))
-  if (apply !== true) return output.line(yamlOf(definitions))
+  if (apply !== true) return output.line(`# ${denied}\n${yamlOf(definitions)}`)
+  if (!output.json) output.line(denied)
   return applyDefinitions(session, { ...definitions, file_set: 'osprey' }, { yes })
 }
 

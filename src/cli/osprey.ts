@@ -7,6 +7,7 @@
 // event's payload is added to the prompt. on_error retry tries again where the worker could not be reached or broke down.
 // Schedules are interval_sec, or at (times of day) on days, which are not made up when they were missed.
 import type { BotInput, QueueInput, SecretRef, SourceInput, TriggerInput } from '../client/client.ts'
+import { shownTool, type ToolRules } from '../tools.ts'
 import type { Definitions } from './definition-files.ts'
 
 export interface OspreyOptions {
@@ -15,6 +16,8 @@ export interface OspreyOptions {
   timezone: string
   intake_token: SecretRef
   worker_token: SecretRef
+  /** what the router denies by default */
+  tools: Pick<ToolRules, 'denial'>
 }
 
 /** Something of the file, by the path at which it stands there. */
@@ -46,6 +49,16 @@ const mostRetries = 24
 const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']
 /** Actions' fields that the worker is sent besides the prompt and the tools. */
 const sentFields = ['surface_prompt', 'surface_tools', 'max_turns']
+
+/** Osprey denies these to its workers whatever a trigger says; of the Playwright tools one stands for all. */
+export const deniedByOsprey = ['WebFetch', 'WebSearch', 'mcp__plugin_playwright_playwright__browser_click', 'Bash', 'BashOutput', 'KillShell']
+
+/** Whether the tools that Osprey denies are denied here too. */
+export function deniedToo({ tools }: Pick<OspreyOptions, 'tools'>): string {
+  const open = deniedByOsprey.filter(tool => tools.denial(tool, undefined) === undefined)
+  if (open.length > 0) return `Osprey denies these tools to its workers, this router does not by default: ${open.join(', ')}`
+  return 'the tools that Osprey denies to its workers (WebFetch, WebSearch, the Playwright tools, Bash, BashOutput, KillShell) are denied here too, by the default of denied_tools'
+}
 
 type Fields = Record<string, unknown>
 
@@ -167,13 +180,31 @@ function retryOf(trigger: Fields, path: string, notes: Remark[]): NonNullable<Tr
   return { retry: [0, ...Array.from({ length: Math.min(asked, mostRetries) }, () => wait)], retry_on: ['unreachable', 'unavailable', 'timeout'] }
 }
 
+/** Notes the tools of a list that the router denies, and answers the others. */
+function permittedOf(list: readonly string[], path: string, why: string, { tools }: OspreyOptions, notes: Remark[]): string[] {
+  return list.filter((tool, index) => {
+    const denial = tools.denial(tool, undefined)
+    if (denial !== undefined) notes.push({ path: `${path}.${index}`, text: `${shownTool(tool)} is denied by default: ${denial}; ${why}` })
+    return denial === undefined
+  })
+}
+
+/** Tools that are sent as an input: the router does not judge inputs, so denied ones are left out here. */
+function sentValue(name: string, value: unknown, path: string, options: OspreyOptions, notes: Remark[]): unknown {
+  if (name !== 'surface_tools') return typeof value === 'string' ? literal(value) : value
+  return permittedOf(textsAt(value, path), path, 'it is left out', options, notes).map(literal)
+}
+
 const promptEnd = '{{ $boolean(payload) ? "\\n\\nThe payload of the event, as JSON:\\n" & $string(payload, true) : "" }}'
 
-function triggerOf(id: string, trigger: Fields, path: string, sources: readonly SourceInput[], bot_id: string, notes: Remark[]): TriggerInput {
+function triggerOf(id: string, trigger: Fields, path: string, sources: readonly SourceInput[], options: OspreyOptions, notes: Remark[]): TriggerInput {
+  const { bot_id } = options
   const action = fieldsAt(trigger.action, `${path}.action`)
   const sent = sentFields.filter(name => action[name] !== undefined && action[name] !== null)
   noteOthers(action, ['prompt', 'allowed_tools', ...sentFields], `${path}.action`, notes, ': workers are not sent it')
   const ids = sources.map(source => source.id)
+  const allowed_tools = textsAt(action.allowed_tools, `${path}.action.allowed_tools`)
+  permittedOf(allowed_tools, `${path}.action.allowed_tools`, "only the configuration's allowed_denied_tools allows it", options, notes)
   return {
     id,
     ...(ids.length === 1 ? { event_source_id: ids[0]! } : {}),
@@ -183,9 +214,9 @@ function triggerOf(id: string, trigger: Fields, path: string, sources: readonly 
       workflow_id: id,
       inputs: {
         prompt: `${literal(textAt(action, 'prompt', `${path}.action`))}${promptEnd}`,
-        ...Object.fromEntries(sent.map(name => [name, typeof action[name] === 'string' ? literal(action[name]) : action[name]])),
+        ...Object.fromEntries(sent.map(name => [name, sentValue(name, action[name], `${path}.action.${name}`, options, notes)])),
       },
-      allowed_tools: textsAt(action.allowed_tools, `${path}.action.allowed_tools`),
+      allowed_tools,
     },
     policy: retryOf(trigger, path, notes),
   }
@@ -228,7 +259,7 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
     const sources = sourcesOf(id, trigger, path, options, notes)
     if (sources.length === 0) continue
     definitions.sources.push(...sources)
-    definitions.triggers.push(triggerOf(id, trigger, path, sources, bot_id, notes))
+    definitions.triggers.push(triggerOf(id, trigger, path, sources, options, notes))
   }
   const ids = definitions.sources.map(source => source.id)
   const twice = ids.find((id, index) => ids.indexOf(id) !== index)

@@ -32,6 +32,11 @@ export function plain(text: string, keepLines = false): string {
   )
 }
 
+/** What was accepted and will not work as written: on standard error, so that the answer can still be piped. */
+export function printWarnings({ warnings = [] }: { warnings?: string[] }): void {
+  for (const warning of warnings) console.error(plain(`warning: ${warning}`))
+}
+
 export function time(ms: number | undefined): string {
   return ms === undefined
     ? '-'

@@ -3,6 +3,7 @@ import { readFileSync, readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
 import type { CallOptions, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
 import { doubledKey, exactJson } from '../json-text.ts'
+import type { ToolRules } from '../tools.ts'
 import type { Output } from './output.ts'
 
 /** A command was given something that it cannot use: exit code 64. */
@@ -53,6 +54,8 @@ export interface Environment {
   socket: string
   trial: () => Promise<Trial>
   salvage: () => Promise<Salvage>
+  /** what is denied by default, without a router's configuration */
+  toolRules: () => Promise<ToolRules>
 }
 
 export class Session {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Trigger, TriggerInput, TriggerPutParams } from '../client/client.ts'
 import { printReport } from './backtest.ts'
-import { record, shortened, table, time } from './output.ts'
+import { printWarnings, record, shortened, table, time } from './output.ts'
 import { everyPage, jsonFile, mostAtOnce, wholeNumber, type Session } from './session.ts'
 
 function addList(triggers: Command, session: () => Session): void {
@@ -68,10 +68,11 @@ export function addTriggers(program: Command, session: () => Session): void {
   const triggers = program.command('triggers').description('when to start what')
   const show = (trigger: Trigger): void => record(session().output, trigger)
   const put = async (params: TriggerPutParams): Promise<void> => {
-    const { trigger, backtest } = await session().call('trigger.put', params)
+    const { trigger, backtest, ...noted } = await session().call('trigger.put', params)
+    printWarnings(noted)
     const { output } = session()
     if (backtest === undefined) show(trigger)
-    else if (output.json) output.line(JSON.stringify({ trigger, backtest }))
+    else if (output.json) output.line(JSON.stringify({ trigger, backtest, ...noted }))
     else {
       output.line(
         `nothing was written; ${backtest.difference === undefined ? 'there is no such trigger yet' : `${trigger.id} would be version ${trigger.version}`}; the last 7 days:`,

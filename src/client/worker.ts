@@ -6,8 +6,7 @@ import { ConnectionError, RpcError, SignalboxClient, type Lease, type Methods } 
 /** What a handler is given of its run. */
 export interface Job {
   lease: Lease
-  /** {run, event, trigger, inputs, allowed_tools} */
-  delivery: Record<string, unknown>
+  delivery: Lease['delivery']
   /** aborted when the run is to be cancelled, or is not this worker's any more */
   signal: AbortSignal
   /** A row of the run's history. */

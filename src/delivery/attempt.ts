@@ -7,6 +7,7 @@ import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredE
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
+import type { ToolRules } from '../tools.ts'
 
 const maxOutputKept = 2048
 const maxErrorKept = 1000
@@ -20,8 +21,7 @@ export interface AttemptOptions {
   /** a trigger at the version that made the run */
   trigger: (id: string, version: number) => Promise<TriggerInput | null>
   render: Render
-  /** what a run may use of what its trigger allows */
-  tools: (allowed: readonly string[], bot: Bot | undefined) => string[]
+  tools: ToolRules
   /** the event as filters and templates see it */
   view: (event: StoredEvent) => EventView
   defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
@@ -138,12 +138,18 @@ function contextText(context: readonly ContextFileBytes[], bot: Bot | undefined)
   return `,"context_files":${JSON.stringify(files)}`
 }
 
+/** allowed_tools is null where no list limits the tools: then the bot may use all but the denied ones. */
+function toolsText({ run, trigger, bot }: Record, tools: ToolRules): string {
+  const { allowed = null } = tools.permit(run.allowed_tools ?? trigger.action.allowed_tools, bot)
+  const allowed_denied_tools = bot === undefined ? [] : tools.exceptions(bot.id)
+  return JSON.stringify({ allowed_tools: allowed, denied_tools: tools.limits.denied_tools, allowed_denied_tools }).slice(1, -1)
+}
+
 function compose(record: Record, { tools }: AttemptOptions): void {
   const { run, view, events, inputs, trigger, bot, context } = record
   const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
   const batch = events === undefined ? '' : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
-  const allowed_tools = tools(run.allowed_tools ?? trigger.action.allowed_tools ?? [], bot)
-  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},"allowed_tools":${JSON.stringify(allowed_tools)}${contextText(context, bot)}}`
+  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},${toolsText(record, tools)}${contextText(context, bot)}}`
 }
 
 async function deliver({ run, bot, trigger, context, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {

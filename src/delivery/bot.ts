@@ -29,7 +29,7 @@ export interface Delivery {
   trigger_id: string
   workflow_id: string | null
   attempt: number
-  /** {run, event, trigger, inputs, allowed_tools} as one line of JSON */
+  /** {run, event, trigger, inputs, allowed_tools, denied_tools, allowed_denied_tools} as one line of JSON */
   body: string
   /** the same as a value, for templates; made only when asked for */
   scope: () => unknown

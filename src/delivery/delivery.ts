@@ -7,7 +7,7 @@ import { Exchanges } from '../outbound/exchange.ts'
 import { contextRoot } from '../paths.ts'
 import type { ReadSecret } from '../secrets.ts'
 import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
-import { permittedTools } from '../tools.ts'
+import type { ToolRules } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
 import { commandBot } from './bots/command.ts'
 import { emitBot, type Emit } from './bots/emit.ts'
@@ -26,6 +26,7 @@ const wakePauseMs = 60_000
 export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug' | 'hide'> {
   config: Config
   store: Store
+  tools: ToolRules
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
   /** random bytes as text of an encoding */
@@ -41,7 +42,7 @@ export interface DeliveryParts {
   workers: PullDesk
   fleet: Fleet
   runs: RunController
-  /** what the bot of a trigger's run may use, as far as it is known which bot that is */
+  /** what the bot of a trigger's run may use, as far as the bot is known; undefined: all but the denied tools */
   tools: (trigger: Trigger) => string[] | undefined
   /** What stands from before, taken up before anybody can say a word about a lease. */
   hold(opened: StartAnswer): void
@@ -80,11 +81,10 @@ export function botKinds({ config, commands, egress, readSecret, env, render, em
 }
 
 export function deliveryParts(options: DeliveryOptions): DeliveryParts {
-  const { config, store, kinds, bots, queues, now, log, logBug, makeToken } = options
+  const { config, store, kinds, tools, bots, queues, now, log, logBug, makeToken } = options
   const attempt: AttemptOptions = {
     ...options,
     bot: id => bots.get(id),
-    tools: (allowed, bot) => permittedTools(allowed, bot?.tools, config.denied_tools)!,
     defaults: config,
     contextFiles: id => store.contextFiles(id),
   }
@@ -127,7 +127,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     workers,
     fleet,
     runs,
-    tools: ({ action }) => permittedTools(action.allowed_tools, bots.get(action.bot_id ?? '')?.tools, config.denied_tools),
+    tools: ({ action }) => tools.permit(action.allowed_tools, bots.get(action.bot_id ?? '')).allowed,
     hold({ bot_status, worker_leases }) {
       fleet.start(bot_status)
       workers.start(worker_leases)

@@ -30,7 +30,7 @@ export interface PullDeskOptions {
   logBug: (error: unknown) => void
 }
 
-/** A run that a worker has been given; body: {run, event, trigger, inputs, allowed_tools} as JSON. */
+/** A run that a worker has been given; body: what every bot is given, as JSON. */
 export interface GivenLease {
   run_id: string
   lease_token: string

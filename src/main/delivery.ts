@@ -29,7 +29,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
 export function delivery(
-  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, commands, egress }: Parts,
+  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, commands, egress, tools }: Parts,
   emit: Emit,
 ): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
@@ -55,6 +55,7 @@ export function delivery(
   return deliveryParts({
     config,
     store,
+    tools,
     bots: registry.bots,
     queues: registry.queues,
     hide: hideSecrets,

@@ -95,7 +95,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups } = parts
+  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, tools } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -119,6 +119,7 @@ export function faces(
     registry,
     acceptor,
     expressions,
+    tools,
     runs,
     fleet,
     subscriptions,

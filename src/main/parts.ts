@@ -12,6 +12,7 @@ import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret } from '../secrets.ts'
 import type { Backups } from '../store/sqlite/backups.ts'
 import type { Store } from '../store/store.ts'
+import type { ToolRules } from '../tools.ts'
 
 /** What the router is made of, and what its rooms are built with. */
 export interface Parts {
@@ -33,5 +34,6 @@ export interface Parts {
   hideSecrets: (text: string) => string
   commands: Commands
   egress: Egress
+  tools: ToolRules
   contract: ReturnType<typeof compileContract>
 }

@@ -2,13 +2,16 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { fromOsprey, OspreyError, type Converted } from '../../src/cli/osprey.ts'
+import { defaultDeniedTools } from '../../src/config.ts'
+import { noToolLimits, ToolRules } from '../../src/tools.ts'
+import { deniedToo, fromOsprey, OspreyError, type Converted } from '../../src/cli/osprey.ts'
 import { botServer } from '../support/bot-server.ts'
 import { signalbox } from '../support/command-line.ts'
 import { ended, freshRouter } from '../support/router.ts'
 
 const env = { EVENT_DISPATCHER_TOKEN: 'let-me-in', DISPATCH_WORKER_TOKEN: 'to-the-worker' }
-const options = { bot_id: 'worker', timezone: 'Europe/Berlin', intake_token: { env: 'A' }, worker_token: { env: 'B' } }
+const tools = new ToolRules({ denied_tools: defaultDeniedTools(), allowed_denied_tools: [] })
+const options = { tools, bot_id: 'worker', timezone: 'Europe/Berlin', intake_token: { env: 'A' }, worker_token: { env: 'B' } }
 const dispatcher = { dispatch_target: 'http://127.0.0.1:9190' }
 const converted = (trigger: object, more: object = {}): Converted =>
   fromOsprey({ dispatcher: { ...dispatcher, ...more }, triggers: [{ name: 't', source: 'webhook', action: { prompt: 'go' }, ...trigger }] }, options)
@@ -37,7 +40,10 @@ triggers:
 `,
   )
   const shown = await signalbox(router, ['import', 'osprey', file])
-  expect(shown).toMatchObject({ code: 0, err: '' })
+  expect(shown).toMatchObject({ code: 0, out: expect.stringMatching(/^# the tools that Osprey denies .* are denied here too/) as string })
+  expect(shown.err).toBe(
+    `${file}:11:31 triggers.0.action.allowed_tools.1 "bash" is denied by default: it matches "bash" of the denied tools; only the configuration's allowed_denied_tools allows it\n`,
+  )
   expect((await signalbox(router, ['apply', '-f', '-', '--set', 'x', '--dry-run'], {}, shown.out)).out).toContain('4 created')
   expect((await signalbox(router, ['import', 'osprey', file, '--apply'])).out).toMatch(
     /\+ bot osprey-worker\n\+ queue osprey-worker\n\+ source triage\n\+ trigger triage .*\n4 created, .*\ndone\n$/,
@@ -85,6 +91,22 @@ test('without its token it fails closed, and what is wrong in a file is told wit
     code: 64,
     err: expect.stringContaining('env:NAME') as string,
   })
+})
+
+test('denied tools are named, those sent as an input left out', () => {
+  const action = { prompt: 'go', allowed_tools: ['get_pv', 'WebFetch'], surface_tools: ['Bash(git:*)', 'show_{{x}}'] }
+  const { definitions, notes } = converted({ action })
+  expect(definitions.triggers[0]!.action).toMatchObject({ allowed_tools: ['get_pv', 'WebFetch'], inputs: { surface_tools: [] } })
+  expect(notes).toEqual([
+    { path: 'triggers.0.action.allowed_tools.1', text: expect.stringMatching(/^"WebFetch" is denied by default: it matches "web"/) as string },
+    { path: 'triggers.0.action.surface_tools.0', text: expect.stringMatching(/^"Bash\(git:\*\)" is denied by default: .*; it is left out$/) as string },
+    { path: 'triggers.0.action.surface_tools.1', text: expect.stringContaining('it is left out') as string },
+  ])
+})
+
+test('what Osprey denies is said to be denied too, or not', () => {
+  expect(deniedToo({ tools })).toMatch(/^the tools that Osprey denies .* are denied here too, by the default of denied_tools$/)
+  expect(deniedToo({ tools: new ToolRules(noToolLimits) })).toMatch(/this router does not by default: WebFetch, .*, KillShell$/)
 })
 
 test.each([

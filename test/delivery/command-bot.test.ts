@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { defaultDeniedTools } from '../../src/config.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 async function withCommand(
@@ -37,7 +38,14 @@ test('the body comes on standard input, and the environment is made from nothing
   const run_id = await emit({ evil: '$(touch pwned) `touch pwned` ; touch pwned', LD_PRELOAD: '/tmp/x.so', text: 'ä\u0000\n' })
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed' })
   const body = JSON.parse(readFileSync(join(router.directory, 'got.json'), 'utf8')) as Record<string, unknown>
-  expect(body).toMatchObject({ run: { id: run_id, attempt: 1 }, event: { payload: { text: 'ä\u0000\n' } }, inputs: {}, allowed_tools: [] })
+  expect(body).toMatchObject({
+    run: { id: run_id, attempt: 1 },
+    event: { payload: { text: 'ä\u0000\n' } },
+    inputs: {},
+    allowed_tools: null,
+    denied_tools: defaultDeniedTools(),
+    allowed_denied_tools: [],
+  })
   const names = (await output(router, run_id))
     .trim()
     .split('\n')

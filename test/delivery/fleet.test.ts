@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { BotInput, Policy, Run } from '../../src/client/client.ts'
 import { afterChoice, ranked, type Standing } from '../../src/delivery/assignment.ts'
-import { permittedTools } from '../../src/tools.ts'
+import { ToolRules } from '../../src/tools.ts'
 import { botServer } from '../support/bot-server.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
@@ -213,14 +213,16 @@ describe('drained', () => {
 
 describe('tools', () => {
   test.each([
-    [undefined, ['git'], [], undefined],
+    [undefined, undefined, [], undefined],
+    [undefined, ['git', 'Bash'], ['bash'], ['git']],
     [['git', 'make'], undefined, [], ['git', 'make']],
     [['git', 'make'], ['git'], [], ['git']],
     [['git', 'Bash', 'shell:ls', 'shell(rm)'], undefined, ['bash', 'shell'], ['git']],
     [['net:get'], ['net'], [], ['net:get']],
     [['git'], [], [], []],
   ])('allowed %j, own %j, denied %j: %j', (allowed, own, denied, permitted) => {
-    expect(permittedTools(allowed, own, denied)).toEqual(permitted)
+    const rules = new ToolRules({ denied_tools: denied, allowed_denied_tools: [] })
+    expect(rules.permit(allowed, { id: 'bot', tools: own }).allowed).toEqual(permitted)
   })
 
   test('what results is stored with the run and sent to the bot; one that is given back has all of it again', async () => {

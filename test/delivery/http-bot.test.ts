@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { defaultDeniedTools } from '../../src/config.ts'
 import { botServer } from '../support/bot-server.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
@@ -73,6 +74,8 @@ test('one body, one id on every attempt, a signature that verifies', async () =>
       trigger: { id: 't', version: 1, event_source_id: null },
       inputs: { n: 9007199254740991 },
       allowed_tools: ['git'],
+      denied_tools: defaultDeniedTools(),
+      allowed_denied_tools: [],
     })
   }
   const { attempts, history } = await router.call('run.history', { run_id })

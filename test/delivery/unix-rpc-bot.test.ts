@@ -1,6 +1,7 @@
 // unix_rpc bots: both framings, templates and presets, and what each answer does.
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { defaultDeniedTools } from '../../src/config.ts'
 import type { UnixRpcEndpoint } from '../../src/contract/types.ts'
 import { ended, freshDirectory, freshRouter, type TestRouter } from '../support/router.ts'
 import { rpcService as service } from '../support/rpc-service.ts'
@@ -26,7 +27,18 @@ test.each(['http', 'newline'] as const)("%s: the whole body by default, under th
   const { router, run_id } = await runWith({ socket_path, framing, method: 'work.do' }, { who: '{{ type }}' })
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed', result: { sid: 'play-1' } })
   expect(calls).toMatchObject([
-    { id: run_id, method: 'work.do', params: { run: { id: run_id }, event: { payload: { a: 'line\nbreak' } }, inputs: { who: 'x' }, allowed_tools: [] } },
+    {
+      id: run_id,
+      method: 'work.do',
+      params: {
+        run: { id: run_id },
+        event: { payload: { a: 'line\nbreak' } },
+        inputs: { who: 'x' },
+        allowed_tools: null,
+        denied_tools: defaultDeniedTools(),
+        allowed_denied_tools: [],
+      },
+    },
   ])
 })
 

@@ -17,6 +17,7 @@ import { Registry } from '../../src/routing/registry.ts'
 import { renderTemplate } from '../../src/routing/inputs.ts'
 import type { RunFlow } from '../../src/store/flow.ts'
 import type { DefinitionChange, StoredRun } from '../../src/store/store.ts'
+import { ToolRules } from '../../src/tools.ts'
 import { freshDatabase, LocalStore } from './local-store.ts'
 
 const t0 = 1_790_000_000_000
@@ -232,6 +233,7 @@ export class Simulation {
     this.#parts = deliveryParts({
       config,
       store,
+      tools: new ToolRules(config),
       kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind },
       bots: registry.bots,
       queues: registry.queues,

@@ -9,6 +9,7 @@ import { routerSource, type AnyInput, type DefinitionChange, type FileSetRow, ty
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { assertBot } from './bot.ts'
 import { assertFits, writeDefinitions, type Context, type Known } from './context.ts'
+import { warningsOf } from './cut-tools.ts'
 import { assertSource } from './source.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 
@@ -227,12 +228,17 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
       assertNothingHangs(known, deleted)
       const { changes, writes, owned: joining } = planned(context, given, deleted, owners, file_set)
       assertFits(context, writes, id => `triggers.${given.triggers.findIndex(trigger => trigger.id === id)}.filter`)
+      const warnings = warningsOf(context, given, known.bots)
       if (dry_run) {
         await tryOnLog(context, changes, given, call)
-        return { applied: false, changes }
+        return { applied: false, changes, ...warnings }
       }
       if (writes.length + joining.length > 0) await writeDefinitions(context, writes, joining)
-      return { applied: true, changes: changes.map(change => ({ ...change, version: versionOf(context, change.noun, change.id) || change.version })) }
+      return {
+        applied: true,
+        changes: changes.map(change => ({ ...change, version: versionOf(context, change.noun, change.id) || change.version })),
+        ...warnings,
+      }
     },
     async 'router.export'({ file_set }) {
       const owned =

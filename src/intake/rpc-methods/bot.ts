@@ -4,6 +4,7 @@ import { Fault } from '../../errors.ts'
 import { completeBot } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { liveBot, notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { warningsOf } from './cut-tools.ts'
 import { assertTemplate } from './trigger-checks.ts'
 
 /** What of an endpoint is a template, by name. */
@@ -44,7 +45,7 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     async 'bot.put'({ bot, version }) {
       await assertBot(context, bot, 'bot')
       const [stamp] = await writeDefinitions(context, [{ noun: 'bot', id: bot.id, definition: bot, version, at: now() }])
-      return { bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)) }
+      return { bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)), ...warningsOf(context, { bots: [bot] }, registry.bots) }
     },
     'bot.get': async ({ bot_id }) => ({ bot: liveBot(context, found(bot_id)) }),
     async 'bot.list'({ kind, limit, cursor }) {

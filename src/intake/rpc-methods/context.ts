@@ -23,6 +23,7 @@ import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { Subscriptions } from '../subscriptions.ts'
+import type { ToolRules } from '../../tools.ts'
 import { chosenBot, type DefinitionChange, type FileSetRow, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
@@ -89,6 +90,7 @@ export interface Context {
   registry: Registry
   acceptor: Acceptor
   expressions: Expressions
+  tools: ToolRules
   runs: RunControl
   backtest: RunBacktest
   /** Copies the database to a path. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */

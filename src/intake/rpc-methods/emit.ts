@@ -8,6 +8,7 @@ import type { DefinitionChange } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { emitEvent, givenContext } from '../emitting.ts'
 import { emitting, writeDefinitions, type Context } from './context.ts'
+import { warningsOf } from './cut-tools.ts'
 import { assertSource, shownSource } from './source.ts'
 import { assertTrigger } from './trigger-checks.ts'
 
@@ -72,7 +73,12 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       const answer = await registered(context, kept, inputs)
       const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
       const shown = shownSource(context, answer.source, counted)
-      return { ...answer, source: shown, ...(shown.webhook_path === undefined ? {} : { webhook_path: shown.webhook_path }) }
+      return {
+        ...answer,
+        source: shown,
+        ...(shown.webhook_path === undefined ? {} : { webhook_path: shown.webhook_path }),
+        ...warningsOf(context, { triggers: inputs }, registry.bots),
+      }
     },
   }
 }

@@ -7,6 +7,7 @@ import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, storedEvent, triggerAt, waitingOf, type Context } from './context.ts'
+import { cutOfAction, cutOfRun } from './cut-tools.ts'
 import { invalid } from './trigger-checks.ts'
 
 const maxExplained = 100
@@ -99,6 +100,8 @@ interface Deciding {
 function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger, pattern }: Deciding, runs: StoredRun[], asked?: number): ExplainedDecision {
   const { matched, reason, conditions } = explainOn(pattern, sheet)
   const own = runs.filter(run => run.trigger_id === trigger.id && (asked === undefined || run.trigger_version === asked))
+  const [run] = own
+  const cut_tools = run === undefined ? cutOfAction(context, trigger.action, context.registry.bots) : cutOfRun(context, run, trigger.action)
   return {
     trigger_id: trigger.id,
     trigger_version: trigger.version,
@@ -107,6 +110,7 @@ function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger,
     conditions,
     gates: gates(context, event, trigger, matched, reason, own),
     run_ids: own.map(run => run.id),
+    ...(cut_tools.length === 0 ? {} : { cut_tools }),
   }
 }
 

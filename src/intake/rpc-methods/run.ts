@@ -2,6 +2,7 @@
 import type { Attempt, Run, RunHistoryEntry } from '../../contract/types.ts'
 import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
+import { cutOfRun } from './cut-tools.ts'
 import { decodeSeq, defaultLimit, encodeCursor, notFound, shownRun, type Context } from './context.ts'
 
 function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
@@ -23,7 +24,7 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
 export function runMethods(
   context: Context,
 ): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume'}`> {
-  const { store, runs } = context
+  const { store, runs, registry } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
     return { run: shownRun(context, await work) }
@@ -33,7 +34,10 @@ export function runMethods(
     async 'run.get'({ run_id }) {
       const run = await store.run(run_id)
       if (run === null) throw notFound('run', run_id, 'run.list')
-      return { run: shownRun(context, run) }
+      const present = registry.triggers.get(run.trigger_id)
+      const trigger = present?.version === run.trigger_version ? present : await store.triggerVersion(run.trigger_id, run.trigger_version)
+      const cut_tools = trigger === null ? [] : cutOfRun(context, run, trigger.action)
+      return { run: { ...shownRun(context, run), ...(cut_tools.length === 0 ? {} : { cut_tools }) } }
     },
     async 'run.list'({ limit = defaultLimit, cursor, ...page }) {
       const found = await store.runs({ ...page, limit: limit + 1, after: decodeSeq(cursor) })

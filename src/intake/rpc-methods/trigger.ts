@@ -5,6 +5,7 @@ import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { backtested } from './backtest.ts'
 import { assertFits, decodeSeq, defaultLimit, encodeCursor, notFound, pageById, storedTrigger, triggerAt, writeDefinitions, type Context } from './context.ts'
+import { warningsOf } from './cut-tools.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 
 /** How far back trigger.put looks with dry_run. */
@@ -55,9 +56,10 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
       const definition = await written(trigger, trigger_id, from_version)
       const { id } = definition
       await assertTrigger(context, definition, trigger === undefined ? undefined : call.text('trigger', 'filter'), 'trigger')
-      if (dry_run) return tried(definition, version, call)
+      const warnings = warningsOf(context, { triggers: [definition] }, registry.bots)
+      if (dry_run) return { ...(await tried(definition, version, call)), ...warnings }
       const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
-      return { trigger: completeTrigger(definition, stamp!) }
+      return { trigger: completeTrigger(definition, stamp!), ...warnings }
     },
     async 'trigger.versions'({ trigger_id, limit = defaultLimit, cursor }) {
       const found = await store.triggerVersions(trigger_id, decodeSeq(cursor), limit + 1)

@@ -1,5 +1,5 @@
 // run.* for workers: what they ask for, and what they say of a run that they hold.
-import type { Run, RunProgressParams } from '../../contract/types.ts'
+import type { Delivery, Run, RunProgressParams } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
@@ -26,7 +26,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   return {
     async 'run.claim'({ bot_id, max = 1, wait_ms = 0, capabilities }, call) {
       const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
-      return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Record<string, unknown> })) }
+      return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Delivery })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
     'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, undefined, paused),

@@ -4,7 +4,7 @@
 // Due runs stand in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
 // queue is one step away however many wait. A run that a gate refuses is parked (lanes.ts) and the next is looked at.
 import type { Assignment } from '../../contract/types.ts'
-import { permittedTools } from '../../tools.ts'
+import type { ToolRules } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
 import type { Choice, ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
 import type { History } from './history.ts'
@@ -90,17 +90,19 @@ class Claim {
   readonly #queues: Queues
   readonly #moving: Moving
   readonly #history: History
+  readonly #tools: ToolRules
   readonly #room = new Map<string, number>()
   readonly #choices = new Map<string, Choice[]>()
   #parked = 0
 
-  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history }: ClaimParts) {
+  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history }: ClaimParts, tools: ToolRules) {
     this.#request = request
     this.#sql = sql
     this.#lanes = lanes
     this.#queues = queues
     this.#moving = moving
     this.#history = history
+    this.#tools = tools
     for (const { bot_id, room, choices } of request.bots) {
       this.#room.set(bot_id, choices === undefined ? room : choices.length)
       if (choices !== undefined) this.#choices.set(bot_id, [...choices])
@@ -229,7 +231,7 @@ class Claim {
     const choice = this.#chosen(group)
     const bot_id = choice?.bot_id ?? row.bot_id
     const assignment = choice === undefined ? row.assignment : JSON.stringify(weighed(choice.assignment, row.priority))
-    const allowed_tools = choice === undefined || row.allowed_tools === null ? row.allowed_tools : cut(row.allowed_tools, choice)
+    const allowed_tools = this.#permitted(row.allowed_tools, choice ?? { bot_id })
     const worker_token = worker_tokens?.[this.runs.length]
     // To a worker it is only assigned: it counts as an attempt when that begins.
     const [move, state, attempt, token] =
@@ -262,6 +264,13 @@ class Claim {
       deadline_name,
     }
     this.runs.push({ ...storedRun(leased, what.event.id, false), ...what })
+  }
+
+  /** What the bot of a run may use, as JSON: what was denied since the run was created counts too, and the list of a bot that was just chosen. */
+  #permitted(allowed_tools: string | null, { bot_id, tools }: Pick<Choice, 'bot_id' | 'tools'>): string | null {
+    if (allowed_tools === null && tools === undefined) return null
+    const listed = allowed_tools === null ? undefined : (JSON.parse(allowed_tools) as string[])
+    return JSON.stringify(this.#tools.permit(listed, { id: bot_id, tools }).allowed)
   }
 
   /** Takes the bot that the next run of a group goes to. */
@@ -303,11 +312,6 @@ function weighed({ candidates = [], ...assignment }: Assignment, priority: numbe
   return { ...assignment, priority: weight, candidates: candidates.map(each => ({ ...each, score: score(each.score) })) }
 }
 
-/** What the chosen bot may use of what its trigger allows. */
-function cut(allowed_tools: string, { tools }: Choice): string {
-  return JSON.stringify(permittedTools(JSON.parse(allowed_tools) as string[], tools, []))
-}
-
 function rank({ not_before, priority }: RunRow): number {
   return not_before - priority * 60_000
 }
@@ -321,7 +325,7 @@ function readable<T>(read: () => T | undefined): T | undefined {
   }
 }
 
-export function claiming(db: Db, parts: ClaimParts): Claiming {
+export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming {
   const sql = statements(db)
   const { lanes, queues } = parts
 
@@ -342,7 +346,7 @@ export function claiming(db: Db, parts: ClaimParts): Claiming {
       lanes.tick(now)
       queues.tick(now)
       const overdue = sql.overdue.all(now, overdueAtOnce).map(row => storedRun(row, idText(sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), false))
-      const claim = new Claim(request, sql, parts)
+      const claim = new Claim(request, sql, parts, tools)
       const groups = claim.groups()
       claim.run(groups)
       const became_due = [...lanes.due].filter(bot_id => !before.has(bot_id))

@@ -1,4 +1,5 @@
 // What the router's thread and the two database threads say to each other.
+import type { ToolLimits } from '../../tools.ts'
 import type { AcceptLimits, BotStatus, LifecycleEvents, NewEvent, RunMove, RetentionLimits, SkippedTicks, SourceNote, StartAnswer } from '../store.ts'
 import type { Store } from '../store.ts'
 
@@ -83,4 +84,6 @@ export interface WorkerStart {
   now: number
   /** start although committed rows are not there any more */
   acceptLoss: boolean
+  /** which tools runs may use, judged again when a run is claimed */
+  toolLimits: ToolLimits
 }

@@ -6,6 +6,7 @@
 // States: stopped -> starting -> running -> (failed | stopping) -> stopped.
 import { Worker } from 'node:worker_threads'
 import { ExitError, Fault } from '../../errors.ts'
+import { noToolLimits, type ToolLimits } from '../../tools.ts'
 import type {
   AcceptLimits,
   AcceptOutcome,
@@ -36,6 +37,8 @@ export interface SqliteStoreOptions {
   lifecycle?: LifecycleEvents
   /** start although committed rows are not there any more; not unless said */
   acceptLoss?: boolean
+  /** which tools runs may use; no limits unless given */
+  toolLimits?: ToolLimits
   /** The storage failed under a running store; nothing more is answered, and the process should end. */
   onFatal: (message: string) => void
 }
@@ -60,8 +63,8 @@ export class SqliteStore implements Store {
   }
 
   async start(now: number): Promise<StartAnswer> {
-    const { stateDir, lifecycle = 'none', acceptLoss = false } = this.#options
-    const workerData = { stateDir, lifecycle, now, acceptLoss } satisfies WorkerStart
+    const { stateDir, lifecycle = 'none', acceptLoss = false, toolLimits = noToolLimits } = this.#options
+    const workerData = { stateDir, lifecycle, now, acceptLoss, toolLimits } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     writer.on('message', (message: WriterMessage) => {
@@ -93,7 +96,7 @@ export class SqliteStore implements Store {
   #readingThread(): Worker {
     if (this.#reader !== undefined) return this.#reader
     const reader = new Worker(new URL('./reader.ts', import.meta.url), {
-      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0, acceptLoss: false } satisfies WorkerStart,
+      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0, acceptLoss: false, toolLimits: noToolLimits } satisfies WorkerStart,
     })
     reader.on('message', (answer: ReadAnswer) => {
       const waiting = this.#reads.get(answer.call)

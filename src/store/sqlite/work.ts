@@ -1,5 +1,6 @@
 // What each operation of the writing thread does, inside the transaction of its group.
 import type { TriggerInput } from '../../contract/types.ts'
+import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
 import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, StartAnswer } from '../store.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
@@ -41,7 +42,7 @@ export class Work {
   readonly #waiting
   readonly #unrouted
 
-  constructor(db: Db, lifecycle: LifecycleEvents) {
+  constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits) {
     this.#db = db
     this.#log = new EventLog(db)
     this.#history = new History(db, this.#log, lifecycle)
@@ -51,7 +52,7 @@ export class Work {
     const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
     this.#sources = new Sources(db)
     this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources)
-    this.#claiming = claiming(db, parts)
+    this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources)
     this.#retaining = retaining(db, this.#lanes)

@@ -12,7 +12,7 @@ import { checkpointing } from './upkeep.ts'
 import { Work } from './work.ts'
 
 const port = parentPort!
-const { stateDir, lifecycle, now, acceptLoss } = workerData as WorkerStart
+const { stateDir, lifecycle, now, acceptLoss, toolLimits } = workerData as WorkerStart
 const idleCheckpointMs = 1000
 /** A larger group would hold everyone behind it for too long. */
 const maxGroupOps = 512
@@ -116,7 +116,7 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
 }
 
 function serve({ db, loss }: Opened, lock: Db): void {
-  const work = new Work(db, lifecycle)
+  const work = new Work(db, lifecycle, toolLimits)
   const checkpoint = checkpointing(db)
   const started = { ...work.start(now), loss }
   const mark = new HighWater(db, stateDir)

@@ -1,0 +1,50 @@
+// What the tool limits remove: as warnings for definitions that are written, and as facts about runs.
+import type { BotInput, TriggerInput } from '../../contract/types.ts'
+import { chosenBot, type StoredRun } from '../../store/store.ts'
+import { shownTool, type CutTool } from '../../tools.ts'
+import type { Context } from './context.ts'
+
+type Judging = Pick<Context, 'tools'>
+type Bots = ReadonlyMap<string, Pick<BotInput, 'id' | 'tools'>>
+type Action = TriggerInput['action']
+
+/** Tools that the runs of an action are without, as far as its bot is known. */
+export function cutOfAction({ tools }: Judging, { bot_id, allowed_tools }: Action, bots: Bots): CutTool[] {
+  return tools.permit(allowed_tools, bots.get(bot_id ?? '')).cut
+}
+
+/** A sentence for each tool that a trigger lists and its runs are without. */
+function triggerWarnings(judging: Judging, { id, action }: TriggerInput, bots: Bots): string[] {
+  // What a bot lists in vain is said where the bot is written.
+  if (action.allowed_tools === undefined) return []
+  return cutOfAction(judging, action, bots).map(({ tool, reason }) => `trigger ${id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`)
+}
+
+/** A sentence for each tool that a bot lists and may not use. */
+function botWarnings({ tools }: Judging, bot: BotInput): string[] {
+  const { cut } = tools.permit(undefined, bot)
+  return cut.map(({ tool, reason }) => `bot ${bot.id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`)
+}
+
+/** The warnings field of an answer about definitions; bots: those that the triggers start. */
+export function warningsOf(judging: Judging, given: { triggers?: readonly TriggerInput[]; bots?: readonly BotInput[] }, bots: Bots): { warnings?: string[] } {
+  const warnings = [
+    ...(given.bots ?? []).flatMap(bot => botWarnings(judging, bot)),
+    ...(given.triggers ?? []).flatMap(trigger => triggerWarnings(judging, trigger, bots)),
+  ]
+  return warnings.length === 0 ? {} : { warnings }
+}
+
+/**
+ * Tools that a run is without. What was removed when it was created or claimed is the difference of two stored lists, so
+ * it stays true when the configuration changes; the reasons are those of today.
+ */
+export function cutOfRun({ tools, registry }: Pick<Context, 'tools' | 'registry'>, run: StoredRun, action: Action): CutTool[] {
+  const bot = registry.bots.get(chosenBot(run) ?? '')
+  const today = tools.permit(action.allowed_tools, bot)
+  if (run.allowed_tools === null) return today.cut
+  const listed = action.allowed_tools ?? bot?.tools ?? []
+  const reasons = new Map(today.cut.map(({ tool, reason }) => [tool, reason]))
+  const before = 'it was denied when the run was created or claimed; the limits have changed since'
+  return listed.flatMap(tool => (run.allowed_tools!.includes(tool) ? [] : [{ tool, reason: reasons.get(tool) ?? before }]))
+}
