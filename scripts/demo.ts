@@ -75,6 +75,12 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
         filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
         action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
       },
+      {
+        id: 'demo-5-tools',
+        description: 'lists a shell, which is denied: the bot is not given it',
+        filter: toMain,
+        action: { bot_id: 'demo-echo', workflow_id: 'review', allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'] },
+      },
     ],
   })
 }
@@ -92,7 +98,7 @@ function printLines(router: Router, { body, secret, pushFile, directory }: DemoF
   const signature = createHmac('sha256', secret).update(body).digest('hex')
   const signalbox = commandPrefix(router)
   console.log(`
-The tutorial is registered: source demo-forge, three bots, four triggers. Paste these into another terminal, in the
+The tutorial is registered: source demo-forge, three bots, five triggers. Paste these into another terminal, in the
 directory of the project.
 
 1. Deliver a signed Forgejo push. It answers with the event, the triggers that matched and their runs (pasted again, it is
@@ -111,7 +117,15 @@ ls ${directory}/written
 
 ${signalbox} explain last demo-4-release
 
-4. Hand in an event without any webhook:
+4. One trigger lists a tool that agents are denied, a shell. The run does without it; explain says why, and the delivery
+that demo-echo printed has allowed_tools without it:
+
+${signalbox} explain last demo-5-tools
+${signalbox} runs list --trigger demo-5-tools --limit 1 --json
+
+Only allowed_denied_tools in the router's configuration can allow it again: neither the trigger nor the bot can.
+
+5. Hand in an event without any webhook:
 
 ${signalbox} emit demo-forge push --payload '{"ref": "refs/heads/next"}'
 `)
