@@ -44,9 +44,14 @@ export const noToolLimits: ToolLimits = { denied_tools: [], allowed_denied_tools
 /** Judged names that are kept: triggers repeat few names many times. */
 const maxJudged = 2000
 
-const nameOrArguments = /^([^()]+)(?:\(([^()]*)\))?$/
-/** Wildcards, commas and quotes are missing on purpose: they could stand for another name, or make two of one. */
-const plainName = /^[A-Za-z0-9_.:/@ -]*[A-Za-z0-9][A-Za-z0-9_.:/@ -]*$/
+const nameOrArguments = /^([^()]*)(?:\(([^()]*)\))?$/
+/**
+ * Wildcards, commas, quotes and spaces are missing on purpose: they could stand for another name, or make two of one. A
+ * hyphen in front would be an option where a bot passes tools as arguments.
+ */
+const plainName = /^(?=.*[A-Za-z0-9])[A-Za-z0-9_][A-Za-z0-9_.:/@-]*$/
+/** Agents take these for more than one tool: Claude Code approves all tools of a server by mcp__server, and has a set named default. */
+const groupName = /^(all|any|default|mcp__(?!.*[A-Za-z0-9]__+[A-Za-z0-9]).*)$/i
 const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
 
 const camelCase = /(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
@@ -61,33 +66,40 @@ function wordsOf(text: string): string[] {
   return text.split(/[^a-z0-9]+/).filter(word => word !== '')
 }
 
-/** A tool as it is judged: its name without arguments; undefined with the reason where it is no plain name. */
+/** A tool as it is judged: its name without arguments; undefined with the reason where the name cannot be judged. */
 function nameOf(tool: string): { name: string } | { name: undefined; reason: string } {
+  const unclear = (reason: string): { name: undefined; reason: string } => ({ name: undefined, reason })
   const text = tool.normalize('NFKC')
-  if (invisible.test(text)) return { name: undefined, reason: 'it contains a control character or an invisible one' }
-  const [, name, args] = nameOrArguments.exec(text) ?? []
-  if (name === undefined) return { name, reason: 'it must be a name, or a name with arguments in one pair of parentheses at the end' }
-  if (plainName.test(name)) return { name: name.trim() }
-  const where = args === undefined ? '' : ' outside its arguments'
-  if (/[^ -~]/.test(name)) return { name: undefined, reason: `it contains a character other than ASCII${where}, which could imitate another name` }
-  return { name: undefined, reason: `it contains a character other than letters, digits, spaces and _ - . : / @${where}, which could stand for other names` }
+  if (invisible.test(text)) return unclear('it contains a control character or an invisible one')
+  const [, name] = nameOrArguments.exec(text) ?? []
+  if (name === undefined) return unclear('it must be a name, or a name with arguments in one pair of parentheses at the end')
+  if (/[^ -~]/.test(name)) return unclear('its name contains a character other than ASCII, which could imitate another name')
+  if (!plainName.test(name))
+    return unclear('its name must consist of letters, digits and _ - . : / @ and begin with a letter, a digit or _; anything else could stand for other tools')
+  if (groupName.test(name)) return unclear('its name stands for several tools; each must be listed by its own name')
+  return { name }
 }
 
-/** Texts with * for any run of some characters, as one expression. */
-function globs(patterns: readonly string[], any: string): RegExp {
-  const sources = patterns.map(pattern =>
-    pattern
-      .split('*')
-      .map(part => part.replaceAll(/[^A-Za-z0-9]/g, String.raw`\$&`))
-      .join(any),
-  )
-  return sources.length === 0 ? /(?!)/ : new RegExp(`^(?:${sources.join('|')})$`)
+/** Whether a text matches a pattern with * for any characters. Linear: a name must not be able to make it slow. */
+function matches(pattern: string, text: string): boolean {
+  const [first, ...others] = pattern.split('*')
+  const last = others.pop()
+  if (last === undefined) return pattern === text
+  const end = text.length - last.length
+  let at = first!.length
+  if (end < at || !text.startsWith(first!) || !text.endsWith(last)) return false
+  for (const part of others) {
+    const found = text.indexOf(part, at)
+    if (found < 0 || found + part.length > end) return false
+    at = found + part.length
+  }
+  return true
 }
 
 /** Whether a list has a tool, itself or without its arguments, or the family in front of its first colon. */
 function lists(list: readonly string[], tool: string): boolean {
   const { name } = nameOf(tool)
-  const forms = new Set([tool, ...(name === undefined ? [] : [name, name.split(':')[0]!.trim()])].map(form => form.toLowerCase()))
+  const forms = new Set([tool, ...(name === undefined ? [] : [name, name.split(':')[0]!])].map(form => form.toLowerCase()))
   return list.some(each => forms.has(each.toLowerCase()))
 }
 
@@ -97,25 +109,21 @@ export class ToolRules {
   /** denied words and names as one word each, with the entry that they come from */
   readonly #names = new Map<string, string>()
   readonly #longest: number
-  readonly #patterns: { entry: string; expression: RegExp }[] = []
-  readonly #exceptions: { bot_id: string | undefined; expression: RegExp; whole: string }[]
+  /** each in both forms that names are compared in */
+  readonly #patterns: { entry: string; forms: string[] }[] = []
   readonly #judged = new Map<string, string | undefined>()
 
   constructor(limits: ToolLimits) {
     this.limits = limits
     for (const entry of limits.denied_tools) {
       const text = entry.normalize('NFKC')
-      if (text.includes('*')) this.#patterns.push({ entry, expression: globs([joined(split(text, camelCase)), text.toLowerCase()], '.*') })
+      if (text.includes('*')) this.#patterns.push({ entry, forms: formsOf(text) })
       else {
         const name = wordsOf(text.toLowerCase()).join('')
         if (name !== '') this.#names.set(name, entry)
       }
     }
     this.#longest = Math.max(0, ...[...this.#names.keys()].map(name => name.length)) + 'es'.length
-    this.#exceptions = limits.allowed_denied_tools.map(({ tool, bot_id }) => {
-      const whole = tool.toLowerCase()
-      return { bot_id, whole, expression: globs([whole], '[a-z0-9_.:/@-]*') }
-    })
   }
 
   /** The denied tools that a bot may use all the same. */
@@ -157,8 +165,8 @@ export class ToolRules {
       const entry = this.#named(wordsOf(text))
       if (entry !== undefined) return `it matches ${JSON.stringify(entry)} of the denied tools`
     }
-    const forms = [joined(texts[0]!), name.toLowerCase()]
-    const pattern = this.#patterns.find(({ expression }) => forms.some(form => expression.test(form)))
+    const forms = formsOf(name)
+    const pattern = this.#patterns.find(each => each.forms.some((form, index) => matches(form, forms[index]!)))
     return pattern === undefined ? undefined : `it matches the pattern ${JSON.stringify(pattern.entry)} of the denied tools`
   }
 
@@ -177,15 +185,15 @@ export class ToolRules {
 
   #isException(tool: string, bot_id: string | undefined): boolean {
     const { name } = nameOf(tool)
-    return this.#exceptions.some(
-      each =>
-        (bot_id === undefined || each.bot_id === undefined || each.bot_id === bot_id) &&
-        (each.whole === tool.toLowerCase() || (name !== undefined && each.expression.test(name.toLowerCase()))),
-    )
+    return this.limits.allowed_denied_tools.some(each => {
+      if (bot_id !== undefined && each.bot_id !== undefined && each.bot_id !== bot_id) return false
+      const allowed = each.tool.toLowerCase()
+      return allowed === tool.toLowerCase() || (name !== undefined && matches(allowed, name.toLowerCase()))
+    })
   }
 }
 
-/** The words of a name or a pattern with _ between them. */
-function joined(text: string): string {
-  return text.replaceAll(/[^a-z0-9*]+/g, '_')
+/** What patterns and names are compared as: words with _ between them, and as written. */
+function formsOf(text: string): [string, string] {
+  return [split(text, camelCase).replaceAll(/[^a-z0-9*]+/g, '_'), text.toLowerCase()]
 }

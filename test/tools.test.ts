@@ -75,13 +75,16 @@ describe('spellings', () => {
     ['wildcards', ['*', 'Ba*', 'W?bX', 'mcp__forgejo__*', '[A-Z]ead', '{Read}', 'Re|ad', '.*', '^Read$', 'Re+ad', '!Read', '~Read', '%']],
     ['lists in one name', ['Read,Edit', 'Read;Edit', '"Read"', "Read'", 'Read\\Edit', 'Read,Bash']],
     ['arguments out of place', ['Read(x),Edit(y)', 'Read((),Edit(x))', 'Read(x', 'Read)x(', 'Read(x)y', '(Read)', '()', 'Read(a(b))', 'Read(x)(y)']],
+    ['whitespace', ['Read Edit', ' Read', 'Read ', 'Read (x)', 'Read\u00a0Edit', 'Read\u3000']],
+    ['options', ['--dangerously-skip-permissions', '-x', '-', '@server', './run', ':x']],
+    ['groups', ['all', 'default', 'ANY', 'Default(x)', 'mcp__forgejo', 'mcp__', 'mcp__forgejo__', 'MCP__my_server', 'mcp____x']],
     ['no name', ['', ' ', '___', '::', '-']],
   ])('%s are denied', (_kind, tools) => {
     expect(tools.filter(tool => !isDenied(tool))).toEqual([])
   })
 
   test('of a tool with arguments only the name counts', () => {
-    const tools = ['Read(/srv/bash/*)', 'Edit(src/**/web.ts)', 'Read(*)', 'Read(größe.txt)', 'Read(a, "b"; c)', 'Read()', 'Read (x)']
+    const tools = ['Read(/srv/bash/*)', 'Edit(src/**/web.ts)', 'Read(*)', 'Read(größe.txt)', 'Read(a, "b"; c)', 'Read()', 'mcp__x__read(*)']
     expect(tools.filter(tool => isDenied(tool))).toEqual([])
   })
 
@@ -89,10 +92,11 @@ describe('spellings', () => {
     const reason = (tool: string): string | undefined => rules().denial(tool, 'bot')
     expect(reason('mcp__x__Web-Fetch')).toBe('it matches "web" of the denied tools')
     expect(reason('ArtifactList')).toBe('it matches the pattern "Artifact*" of the denied tools')
-    expect(reason('B\u0430sh')).toBe('it contains a character other than ASCII, which could imitate another name')
+    expect(reason('B\u0430sh')).toBe('its name contains a character other than ASCII, which could imitate another name')
     expect(reason('Ba*(x)')).toBe(
-      'it contains a character other than letters, digits, spaces and _ - . : / @ outside its arguments, which could stand for other names',
+      'its name must consist of letters, digits and _ - . : / @ and begin with a letter, a digit or _; anything else could stand for other tools',
     )
+    expect(reason('mcp__forgejo')).toBe('its name stands for several tools; each must be listed by its own name')
     expect(reason('Ba\u200bsh')).toBe('it contains a control character or an invisible one')
     expect(reason('Read(x),Edit(y)')).toBe('it must be a name, or a name with arguments in one pair of parentheses at the end')
     expect(shownTool('B\u0430sh')).toBe(String.raw`"B\u0430sh"`)
@@ -106,6 +110,8 @@ describe('entries', () => {
     ['a name with digits', 's3', ['s3', 's3_list', 'S3Get', 'list-s3'], ['s', 's_list', 's4', 's33']],
     ['a pattern', 'mcp__git__*', ['mcp__git__push', 'mcp-git-pull', 'MCP__GIT__X'], ['mcp__github__push', 'x_mcp__git__push', 'git']],
     ['a pattern in camelCase', 'Task*', ['Task', 'TaskGet', 'TASKGET', 'task_get'], ['MultiTask', 'mcp__x__TaskGet']],
+    ['a pattern with parts', 'a*b*c', ['a_b_c', 'aXbYc', 'abc', 'a_b_b_c_c'], ['a_c_b', 'ab', 'a_b_c_d', 'ac']],
+    ['a pattern whose ends overlap', 'abc*bcd', ['abcbcd', 'abc_x_bcd'], ['abcd']],
     ['a pattern of an end', '*_push', ['git_push', 'mcp__git__push', 'GitPush'], ['push_git', 'pushed']],
     ['everything', '*', ['Read', 'x'], []],
     ['full width', 'ｄｅｐｌｏｙ', ['deploy'], ['x']],
@@ -168,9 +174,16 @@ describe('a denied tool is allowed', () => {
   })
 })
 
+test('no pattern makes a name slow', () => {
+  // With a backtracking expression this took longer than anybody waits.
+  const by = rules([{ tool: `${'a*'.repeat(60)}b` }], [`${'a*'.repeat(60)}b`, 'bash'])
+  expect(isDenied('a'.repeat(128), by)).toBe(false)
+  expect(isDenied(`bash_${'a'.repeat(120)}`, by)).toBe(true)
+})
+
 test('a tool is judged by its name however it is spelled', () => {
   const judged = rules()
-  const separators = ['_', '-', '.', ':', ' ', '__', '1', '/']
+  const separators = ['_', '-', '.', ':', '__', '1', '/']
   for (const word of defaultDeniedTools().filter(entry => /^[a-z]+$/.test(entry)))
     for (const separator of separators)
       for (const tool of [word, word.toUpperCase(), word[0]!.toUpperCase() + word.slice(1)])

@@ -2108,11 +2108,11 @@ poll_max_bytes: number
  */
 poll_max_active: number
 /**
- * Tools that no run may use, whatever its trigger and its bot list. The entries of the configuration are added to the default; they do not replace it. An entry without * is a word or a name: shell denies every tool that has this word in its name (run_shell_command, KillShell, mcp__x__shell), TaskOutput every tool that has these words next to each other, written together or apart (TaskOutput, task_output). An entry with * is a pattern for the whole name: mcp__git__*. A name is normalized (NFKC) and split into words at every character that is not a letter, at camelCase boundaries and around digits; case does not matter, and a plural s or es is ignored. Of Bash(git:*) only Bash is judged. A tool is denied as well when its name is not plain: when it contains a character other than ASCII letters, digits, spaces and _ - . : / @, such as a wildcard, a comma or a Cyrillic letter, when its arguments are not one pair of parentheses at the end, or when it contains an invisible character. Only allowed_denied_tools allows a denied tool again.
+ * Tools that no run may use, whatever its trigger and its bot list. The entries of the configuration are added to the default; they do not replace it. An entry without * is a word or a name: shell denies every tool that has this word in its name (run_shell_command, KillShell, mcp__x__shell), TaskOutput every tool that has these words next to each other, written together or apart (TaskOutput, task_output). An entry with * is a pattern for the whole name: mcp__git__*. A name is normalized (NFKC) and split into words at every character that is not a letter, at camelCase boundaries and around digits; case does not matter, and a plural s or es is ignored. Of Bash(git:*) only Bash is judged. A tool is denied as well when its name cannot be judged: when it contains a character other than ASCII letters, digits and _ - . : / @ (a wildcard, a comma, a space or a Cyrillic letter), does not begin with a letter, a digit or _, stands for several tools (all, any, default, mcp__server), has arguments that are not one pair of parentheses at the end, or contains an invisible character. Only allowed_denied_tools allows a denied tool again.
  */
 denied_tools: string[]
 /**
- * Denied tools that bots may use all the same. This is the only way to allow a denied tool: triggers and bots cannot. A tool must still be in the lists of the trigger and the bot, where they have one.
+ * Denied tools that bots may use all the same. This is the only way to allow a denied tool: triggers and bots cannot. A tool must still be in the lists of the trigger and the bot, where they have one. Every trigger that starts the bot may list the tool.
  */
 allowed_denied_tools: AllowedDeniedTool[]
 }
@@ -2122,7 +2122,7 @@ export interface AllowedDeniedTool {
  */
 bot_id?: string
 /**
- * The tool as triggers and bots list it; case does not matter. Bash allows Bash and Bash with any arguments, Bash(git:*) only exactly that. * stands for any letters, digits and _ - . : / @.
+ * The tool as triggers and bots list it; case does not matter. Bash allows Bash and Bash with any arguments, Bash(git:*) only exactly that. * stands for any part of a name that can be judged.
  */
 tool: string
 }

@@ -204,7 +204,7 @@ describe('a warning says what is removed', () => {
   test('of bots, and of bots that come with their triggers', async () => {
     const { call } = await stage()
     const bot = { id: 'bot', endpoint: echo, tools: ['Edit', 'B\u0430sh'] }
-    const looksLike = String.raw`bot bot: tool "B\u0430sh" is removed from its runs: it contains a character other than ASCII, which could imitate another name`
+    const looksLike = String.raw`bot bot: tool "B\u0430sh" is removed from its runs: its name contains a character other than ASCII, which could imitate another name`
     expect((await call('bot.put', { bot })).warnings).toEqual([looksLike])
     const { warnings } = await call('router.apply', { bots: [{ ...bot, id: 'new' }], triggers: [trigger({ bot_id: 'new', allowed_tools: ['Read'] })] })
     expect(warnings).toEqual([
