@@ -79,7 +79,10 @@ async function router(session: Session): Promise<Finding[]> {
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
     if (status.runs.dead > 0)
       findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
-    for (const warning of status.warnings) findings.push({ check: 'source', verdict: warning.includes('cannot') ? 'bad' : 'warn', detail: warning })
+    for (const warning of status.warnings) {
+      const check = /^(trigger|bot) /.exec(warning)?.[1] ?? 'source'
+      findings.push({ check, verdict: check === 'source' && warning.includes('cannot') ? 'bad' : 'warn', detail: warning })
+    }
     for (const bot of status.bots) {
       if (!bot.enabled)
         findings.push({

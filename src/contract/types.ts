@@ -3271,7 +3271,7 @@ triggers: number
 bots: Bot[]
 store: StoreStatus
 /**
- * What stands in the way of events or runs, in words.
+ * What stands in the way of events or runs, in words; also tools that enabled triggers and bots list and that are removed from their runs, at most 20.
  */
 warnings: string[]
 /**

@@ -7,6 +7,7 @@ import { handedSocket } from '../intake/activation.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
 import { assertConstant, liveBot, type Context } from '../intake/rpc-methods/context.ts'
+import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
 import { RpcServer } from '../intake/rpc-server.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
@@ -109,7 +110,7 @@ export function faces(
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
-    warnings: () => [...sourceWarnings(registry, readSecret), ...poller.warnings()],
+    warnings: () => [...sourceWarnings(registry, readSecret), ...poller.warnings(), ...standingWarnings(context)],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()

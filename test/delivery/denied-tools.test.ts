@@ -213,6 +213,19 @@ describe('a warning says what is removed', () => {
     ] satisfies Methods['router.apply']['result']['warnings'])
   })
 
+  test('in router.status, while the definitions are as they are', async () => {
+    const { call, ...router } = await stage()
+    await call('trigger.put', { trigger: bad })
+    await call('trigger.put', { trigger: { ...bad, id: 'off', enabled: false } })
+    expect((await call('router.status', {})).warnings).toEqual([warned])
+    expect((await signalbox(router, ['doctor'])).out).toContain(warned)
+    const many = Array.from({ length: 25 }, (_, index) => `Bash(${index})`)
+    await call('bot.put', { bot: { id: 'many', endpoint: echo, tools: many } })
+    const { warnings } = await call('router.status', {})
+    expect(warnings).toHaveLength(21)
+    expect(warnings.at(-1)).toBe('6 more tools are removed from runs; run.get shows them as cut_tools')
+  })
+
   test('on standard error of the command line', async () => {
     const { call: _, ...router } = await stage()
     const put = await signalbox(router, ['triggers', 'put', '-'], {}, JSON.stringify(bad))

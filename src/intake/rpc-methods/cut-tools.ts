@@ -4,6 +4,9 @@ import { chosenBot, type StoredRun } from '../../store/store.ts'
 import { shownTool, type CutTool } from '../../tools.ts'
 import type { Context } from './context.ts'
 
+/** Warnings that router.status lists one by one. */
+const mostStanding = 20
+
 type Judging = Pick<Context, 'tools'>
 type Bots = ReadonlyMap<string, Pick<BotInput, 'id' | 'tools'>>
 type Action = TriggerInput['action']
@@ -33,6 +36,14 @@ export function warningsOf(judging: Judging, given: { triggers?: readonly Trigge
     ...(given.triggers ?? []).flatMap(trigger => triggerWarnings(judging, trigger, bots)),
   ]
   return warnings.length === 0 ? {} : { warnings }
+}
+
+/** For router.status: what is removed from the runs of definitions as they are, such as ones that an earlier configuration allowed. */
+export function standingWarnings({ tools, registry }: Pick<Context, 'tools' | 'registry'>): string[] {
+  const triggers = [...registry.triggers.values()].filter(({ enabled }) => enabled)
+  const { warnings = [] } = warningsOf({ tools }, { triggers, bots: [...registry.bots.values()] }, registry.bots)
+  if (warnings.length <= mostStanding) return warnings
+  return [...warnings.slice(0, mostStanding), `${warnings.length - mostStanding} more tools are removed from runs; run.get shows them as cut_tools`]
 }
 
 /**
