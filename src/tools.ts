@@ -160,8 +160,7 @@ export class ToolRules {
   }
 
   #match(name: string): string | undefined {
-    const texts = [split(name, camelCase), split(name, capitalsFirst)]
-    for (const text of texts) {
+    for (const text of new Set([split(name, camelCase), split(name, capitalsFirst)])) {
       const entry = this.#named(wordsOf(text))
       if (entry !== undefined) return `it matches ${JSON.stringify(entry)} of the denied tools`
     }
@@ -176,11 +175,15 @@ export class ToolRules {
       let text = ''
       for (let last = first; last < words.length && text.length <= this.#longest; last++) {
         text += words[last]
-        const entry = this.#names.get(text) ?? this.#names.get(text.replace(/s$/, '')) ?? this.#names.get(text.replace(/es$/, ''))
+        const entry = this.#names.get(text) ?? (text.endsWith('s') ? this.#singular(text) : undefined)
         if (entry !== undefined) return entry
       }
     }
     return undefined
+  }
+
+  #singular(text: string): string | undefined {
+    return this.#names.get(text.slice(0, -1)) ?? (text.endsWith('es') ? this.#names.get(text.slice(0, -2)) : undefined)
   }
 
   #isException(tool: string, bot_id: string | undefined): boolean {
