@@ -6,12 +6,13 @@ const files = globSync('src/**/*.ts').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
-const leaves = ['context-files', 'decimal', 'errors', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'steady-clock', 'tools']
+const leaves = ['context-files', 'decimal', 'errors', 'forge', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'steady-clock', 'tools']
 const allowed: Record<string, string[]> = {
   contract: [],
   'context-files': [],
   decimal: [],
   errors: [],
+  forge: [],
   ids: [],
   'json-text': [],
   machine: [],
@@ -105,6 +106,7 @@ test('what decides is pure: no clock, no chance, no input or output', () => {
     'src/delivery/retry-schedule.ts',
     'src/delivery/breaker.ts',
     'src/steady-clock.ts',
+    'src/forge.ts',
     ...globSync('src/intake/providers/*.ts'),
   ]
   const impure = pure.filter(file => /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)))

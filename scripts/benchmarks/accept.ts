@@ -19,7 +19,7 @@ const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_r
 
 /** A push of 4 KB, each different. */
 function payload(index: number): string {
-  const start = `{"n":${index},"ref":"refs/heads/main","repository":{"full_name":"acme/site"},"commits":[`
+  const start = `{"n":${index},"ref":"refs/heads/main","repository":{"full_name":"acme/site"},"sender":{"login":"ada"},"commits":[`
   const commit = `{"id":"${randomBytes(20).toString('hex')}","message":"${'m'.repeat(300)}","author":{"username":"ada"}}`
   const count = Math.floor((bodyBytes - start.length - 20) / (commit.length + 1))
   const text = `${start}${Array.from({ length: count }, () => commit).join(',')}],"x":""}`
@@ -83,6 +83,9 @@ async function storeAppend(directory: string, total: number, inFlight: number): 
       source_id: 'forge',
       type: 'push',
       subject: 'acme/site',
+      actor: 'ada',
+      thread: 'acme/site@refs/heads/main',
+      emitted: false,
       timestamp: now,
       received_at: now,
       headers: { 'content-type': 'application/json' },

@@ -7,7 +7,7 @@ import { ms, table } from './measure.ts'
 
 type Filter = Record<string, unknown>
 
-const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, timestamp: 0, headers: {} }
+const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
 const most = 100_000
 
 interface Hostile {

@@ -20,7 +20,16 @@ function samples(count: number): Sample[] {
   return Array.from({ length: count }, () => {
     const { type, payload } = forge.event()
     const { full_name } = payload.repository as { full_name: string }
-    const attributes = { id: 'e', source_id: 'forge', type, subject: full_name, timestamp: 1_790_000_000_000, headers: { 'x-forgejo-event': type } }
+    const attributes = {
+      id: 'e',
+      source_id: 'forge',
+      type,
+      subject: full_name,
+      actor: null,
+      thread: null,
+      timestamp: 1_790_000_000_000,
+      headers: { 'x-forgejo-event': type },
+    }
     return { attributes, body: Buffer.from(JSON.stringify(payload, null, 2)) }
   })
 }

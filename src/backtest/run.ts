@@ -69,8 +69,11 @@ function* page(reader: LogReader, needed: (line: LogLine) => boolean, before: nu
 
 /** Tells how far it is, and at the end what it has counted. */
 export function run({ stateDir, jobs, since, until, limit, stop }: BacktestStart, tell: (message: BacktestMessage) => void): void {
-  const reader = new LogReader(stateDir)
   const all = jobs.map(job => new Backtest(job))
+  const reader = new LogReader(
+    stateDir,
+    all.some(each => each.asksForOrigin),
+  )
   const { from, to } = reader.range(since, until)
   const total = Math.max(0, to - from)
   /** those that still look at events */

@@ -8,6 +8,8 @@ import { jsonArgument, timeArgument, type Session } from './session.ts'
 interface Options extends ContextOptions {
   payload: string
   subject?: string
+  actor?: string
+  thread?: string
   key?: string
   at?: number
 }
@@ -51,6 +53,8 @@ export function addEmit(program: Command, session: () => Session): void {
     .description('log an event and start what it matches')
     .option('-p, --payload <json>', 'payload; @file for a file, - for standard input', 'null')
     .option('-s, --subject <text>', 'what it is about, such as acme/site')
+    .option('--actor <login>', 'the account that caused it; within a run the router sets it')
+    .option('--thread <text>', 'the conversation that it belongs to, such as acme/site#12')
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
     .option('--at <time>', 'its runs begin then, not before: a date', timeArgument)
   contextOptions(command).action(async (source_id: string, type: string, options: Options) => {
@@ -60,6 +64,8 @@ export function addEmit(program: Command, session: () => Session): void {
       type,
       payload: jsonArgument(options.payload, 'the payload'),
       subject: options.subject,
+      actor: options.actor,
+      thread: options.thread,
       idempotency_key: options.key,
       causation: causationOf(current.environment),
       deliver_at: options.at,

@@ -2,13 +2,15 @@
 import type { Command } from 'commander'
 import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
 import { addSave } from './samples.ts'
-import { plain, record, shortened, table, time } from './output.ts'
+import { plain, record, shortened, table, time, type Column, type Output } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
 
 interface ListOptions {
   source?: string
   type?: string
   subject?: string
+  actor?: string
+  thread?: string
   trigger?: string
   matched?: boolean
   unmatched?: boolean
@@ -24,6 +26,8 @@ interface FollowOptions {
   source?: string
   type?: string
   subject?: string
+  actor?: string
+  thread?: string
   filter?: string
   after?: string
   whole?: boolean
@@ -37,15 +41,19 @@ async function found(current: Session, query: EventQueryParams & { limit: number
   const events: EventSummary[] = []
   let cursor = query.cursor
   for (let asked = 0; ; asked++) {
-    const { events: page, next_cursor } = await current.call('event.query', {
+    const {
+      events: page,
+      next_cursor,
+      ...rest
+    } = await current.call('event.query', {
       ...query,
       limit: query.limit - events.length,
       ...(cursor === undefined ? {} : { cursor }),
     })
     events.push(...page)
     cursor = next_cursor
-    if (cursor === undefined) return { events }
-    if (events.length >= query.limit || asked === mostAnswers) return { events, next_cursor: cursor }
+    if (cursor === undefined) return { events, ...rest }
+    if (events.length >= query.limit || asked === mostAnswers) return { events, next_cursor: cursor, ...rest }
   }
 }
 
@@ -56,6 +64,8 @@ function addFollow(events: Command, session: () => Session): void {
     .option('--source <id>', 'of one source; router: what the router tells of itself')
     .option('--type <type>', 'of one type')
     .option('--subject <text>', 'about one subject')
+    .option('--actor <login>', 'caused by one account, in any case')
+    .option('--thread <text>', 'of one conversation, such as acme/site#12')
     .option('--filter <json>', 'that match an event pattern; @file for a file')
     .option('--after <cursor>', 'go on behind a cursor that --json printed')
     .option('--whole', 'with their payload')
@@ -75,17 +85,32 @@ function addFollow(events: Command, session: () => Session): void {
     })
 }
 
-export function addEvents(program: Command, session: () => Session): void {
-  const events = program
-    .command('events')
-    .description('look at the log')
-    .addHelpText('after', '\nsignalbox events is signalbox events list; its options: signalbox events list --help')
-  events
+/** Columns for what at least one event has. */
+function originColumns(events: readonly EventSummary[]): Column<EventSummary>[] {
+  const shown = (['actor', 'thread'] as const).filter(name => events.some(event => event[name] !== null))
+  return shown.map(name => ({
+    title: name.toUpperCase(),
+    value: event => `${event[name] ?? '-'}${name === 'actor' && event.emitted === true ? ' (emitted)' : ''}`,
+  }))
+}
+
+/** Says which events a list by actor or thread leaves out, and how to find them. */
+function printBeginning(output: Output, { actor, thread, filter }: EventQueryParams, { begins_at }: EventQueryResult): void {
+  if (begins_at === undefined || output.json) return
+  const pattern = { ...filter, ...(actor === undefined ? {} : { actor: [actor] }), ...(thread === undefined ? {} : { thread: [thread] }) }
+  output.line(`events received before ${time(begins_at)} were logged without actor and thread and are not listed`)
+  output.line(`find them with: --filter ${plain(`'${JSON.stringify(pattern)}'`)}`)
+}
+
+function listCommand(events: Command): Command {
+  return events
     .command('list', { isDefault: true })
     .description('events, newest first')
     .option('--source <id>', 'of one source')
     .option('--type <type>', 'of one type')
     .option('--subject <text>', 'about one subject')
+    .option('--actor <login>', 'caused by one account, in any case')
+    .option('--thread <text>', 'of one conversation, such as acme/site#12')
     .option('--trigger <id>', 'that one trigger had a part in')
     .option('--matched', 'that matched a trigger')
     .option('--unmatched', 'that matched none')
@@ -95,42 +120,49 @@ export function addEvents(program: Command, session: () => Session): void {
     .option('--near <trigger>', 'near misses of a trigger: that fail by one field')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
     .option('--cursor <text>', 'go on where an answer ended')
-    .action(async (options: ListOptions) => {
-      const current = session()
-      const { source, trigger, matched, unmatched, filter, ...rest } = options
-      const query = {
-        ...rest,
-        source_id: source,
-        trigger_id: trigger,
-        ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),
-        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
-      }
-      const answer = await found(current, query)
-      table(
-        current.output,
-        answer.events,
-        [
-          { title: 'EVENT', value: event => event.id },
-          { title: 'RECEIVED', value: event => time(event.received_at) },
-          { title: 'SOURCE', value: event => event.source_id },
-          { title: 'TYPE', value: event => event.type },
-          { title: 'SUBJECT', value: event => event.subject ?? '-' },
-          { title: 'BYTES', value: event => String(event.body_bytes) },
-          {
-            title: 'TRIGGERS',
-            value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')),
-            style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green'),
-          },
-          ...(options.near === undefined
-            ? []
-            : [
-                { title: 'FAILS', value: (event: EventSummary): string => event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements' },
-              ]),
-        ],
-        answer.next_cursor === undefined ? 'no such events' : 'none among those that were looked at',
-      )
-      if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
-    })
+}
+
+export function addEvents(program: Command, session: () => Session): void {
+  const events = program
+    .command('events')
+    .description('look at the log')
+    .addHelpText('after', '\nsignalbox events is signalbox events list; its options: signalbox events list --help')
+  listCommand(events).action(async (options: ListOptions) => {
+    const current = session()
+    const { source, trigger, matched, unmatched, filter, ...rest } = options
+    const query = {
+      ...rest,
+      source_id: source,
+      trigger_id: trigger,
+      ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),
+      ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+    }
+    const answer = await found(current, query)
+    table(
+      current.output,
+      answer.events,
+      [
+        { title: 'EVENT', value: event => event.id },
+        { title: 'RECEIVED', value: event => time(event.received_at) },
+        { title: 'SOURCE', value: event => event.source_id },
+        { title: 'TYPE', value: event => event.type },
+        { title: 'SUBJECT', value: event => event.subject ?? '-' },
+        ...originColumns(answer.events),
+        { title: 'BYTES', value: event => String(event.body_bytes) },
+        {
+          title: 'TRIGGERS',
+          value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')),
+          style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green'),
+        },
+        ...(options.near === undefined
+          ? []
+          : [{ title: 'FAILS', value: (event: EventSummary): string => event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements' }]),
+      ],
+      answer.next_cursor === undefined ? 'no such events' : 'none among those that were looked at',
+    )
+    printBeginning(current.output, query, answer)
+    if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
+  })
   addFollow(events, session)
   events
     .command('show <event>')

@@ -40,8 +40,10 @@ export function addSave(events: Command, session: () => Session): void {
     .option('--force', 'write over a file that is there')
     .action(async (given: string, path: string | undefined, { force }: { force?: true }) => {
       const current = session()
-      const { id, source_id, type, subject, timestamp, headers, payload } = await current.call('event.get', { event_id: await current.eventId(given) })
-      const { value, paths } = redacted({ source_id, type, subject, timestamp, headers, payload })
+      const { id, source_id, type, subject, actor, thread, timestamp, headers, payload } = await current.call('event.get', {
+        event_id: await current.eventId(given),
+      })
+      const { value, paths } = redacted({ source_id, type, subject, actor, thread, timestamp, headers, payload })
       const text = `${JSON.stringify(value, null, 2)}\n`
       if (path === '-') return void process.stdout.write(text)
       const file = path ?? `samples/${source_id}-${type.replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${id.slice(-8)}.json`

@@ -100,6 +100,20 @@ export type Cursor = string
  */
 export type EventType1 = string
 /**
+ * The login of the account that caused an event, as the forge spells it, or bot:<id> for an event that a bot of this router emitted. Compared without regard to the case of ASCII letters. Control and invisible characters are refused.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Actor".
+ */
+export type Actor = string
+/**
+ * The conversation that an event belongs to, unique within its source: acme/site#12 for an issue or pull request with its comments, reviews and labels, acme/site!12 for a merge request of GitLab, acme/site@refs/heads/main for a push and for a branch or tag that was created or deleted. Control and invisible characters are refused.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Thread".
+ */
+export type Thread = string
+/**
  * At most 32 files and 4 MiB in all.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -249,9 +263,17 @@ export type Triggers = TriggerInput[]
 export type Raw = boolean
 export type Subject2 = string
 export type Matched = boolean
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs8 = number
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs9 = number
 export type Subject3 = string
 /**
  * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
@@ -617,6 +639,18 @@ id: Uuid
 source_id: Id1
 type: EventType1
 subject: (string | null)
+/**
+ * The login of the account that caused the event; null where the source does not tell, and for the router's own events.
+ */
+actor: (string | null)
+/**
+ * The conversation that it belongs to: acme/site#12, acme/site!12 or acme/site@refs/heads/main; null for everything else.
+ */
+thread: (string | null)
+/**
+ * true: the event was emitted into a webhook source, not delivered to it. No signature was checked, so it proves nothing about its actor. Left out where it is false, and for events that were logged before actor and thread were.
+ */
+emitted?: boolean
 timestamp: TimeMs
 received_at: TimeMs
 headers: Headers
@@ -655,6 +689,18 @@ id: Uuid
 source_id: Id1
 type: EventType1
 subject: (string | null)
+/**
+ * The login of the account that caused the event; null where the source does not tell, and for the router's own events.
+ */
+actor: (string | null)
+/**
+ * The conversation that it belongs to: acme/site#12, acme/site!12 or acme/site@refs/heads/main; null for everything else.
+ */
+thread: (string | null)
+/**
+ * true: the event was emitted into a webhook source, not delivered to it. No signature was checked, so it proves nothing about its actor. Left out where it is false, and for events that were logged before actor and thread were.
+ */
+emitted?: boolean
 timestamp: TimeMs
 received_at: TimeMs
 duplicates: number
@@ -676,6 +722,8 @@ export interface EventSelection {
 source_id?: Id1
 type?: EventType1
 subject?: string
+actor?: Actor
+thread?: Thread
 trigger_id?: Id1
 matched?: boolean
 since?: TimeMs
@@ -702,6 +750,8 @@ id?: string
 source_id?: Id1
 type?: string
 subject?: (string | null)
+actor?: (string | null)
+thread?: (string | null)
 timestamp?: TimeMs
 headers?: Headers
 /**
@@ -2141,6 +2191,8 @@ headers?: Headers
 causation?: Causation
 context_files?: ContextFiles
 deliver_at?: TimeMs
+actor?: Actor
+thread?: Thread
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2229,6 +2281,8 @@ filter?: Filter
 near?: Id1
 limit?: Limit
 cursor?: Cursor
+actor?: Actor
+thread?: Thread
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2237,6 +2291,7 @@ cursor?: Cursor
 export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
+begins_at?: TimeMs8
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2288,6 +2343,7 @@ runs: Uuid[]
  */
 more: boolean
 next_cursor?: Cursor
+begins_at?: TimeMs9
 }
 export interface ReplayPlan {
 event_id: Uuid
@@ -2305,6 +2361,8 @@ trigger_id?: Id1
 filter?: Filter
 after?: Cursor
 whole?: WholeEvents
+actor?: Actor
+thread?: Thread
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

@@ -8,6 +8,8 @@ export interface EventView {
   source_id: string
   type: string
   subject: string | null
+  actor: string | null
+  thread: string | null
   timestamp: number
   headers: Record<string, string>
   payload: unknown

@@ -2,10 +2,11 @@
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { Causation, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
+import { botActorPrefix, forgeOf, originFault } from '../forge.ts'
 import type { Accepted, Acceptor } from '../routing/accept.ts'
 import { Payload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
-import { routerSource } from '../store/store.ts'
+import { routerSource, type Store } from '../store/store.ts'
 import { payloadRefusal } from './payload-schemas.ts'
 
 const yearMs = 366 * 86_400_000
@@ -14,6 +15,9 @@ export interface Emitted {
   source_id: string
   type: string
   subject: string | null
+  /** the account that caused it, as the caller says */
+  actor?: string | undefined
+  thread?: string | undefined
   payload: unknown
   /** its JSON as it is to be stored */
   body: Uint8Array
@@ -27,6 +31,7 @@ export interface Emitted {
 
 export interface EmittingOptions {
   registry: Registry
+  store: Pick<Store, 'cause'>
   acceptor: Acceptor
   max_body_bytes: number
   now: () => number
@@ -53,9 +58,28 @@ function taking({ sources }: Registry, source_id: string): Source {
   return source
 }
 
+/** Throws Fault invalid_params for an actor or a thread that cannot be one. */
+function assertOrigin(event: Emitted): void {
+  for (const name of ['actor', 'thread'] as const) {
+    const text = event[name]
+    const fault = text === undefined ? undefined : originFault(name, text)
+    if (fault !== undefined) throw new Fault('invalid_params', `${name} ${fault}; nothing was stored`, { data: { path: name } })
+  }
+}
+
+/**
+ * Who causes an event, and what: of a run that the router knows neither is the caller's to say. A run that it does not know
+ * (deleted since, or of another router) proves nothing either way, and is kept as it was said.
+ */
+async function causeOf({ causation, actor }: Emitted, store: Pick<Store, 'cause'>): Promise<{ causation: Causation | null; actor: string | null }> {
+  const known = causation === null ? null : await store.cause(causation.run_id)
+  return known === null ? { causation, actor: actor ?? null } : { causation: known.causation, actor: `${botActorPrefix}${known.bot_id}` }
+}
+
 /** Logs an event that was handed over. Throws every Fault. */
-export async function emitEvent(event: Emitted, { registry, acceptor, max_body_bytes, now }: EmittingOptions): Promise<Accepted> {
+export async function emitEvent(event: Emitted, { registry, store, acceptor, max_body_bytes, now }: EmittingOptions): Promise<Accepted> {
   const source = taking(registry, event.source_id)
+  assertOrigin(event)
   if (event.body.byteLength > max_body_bytes)
     throw new Fault('too_large', `the payload has ${event.body.byteLength} bytes; at most ${max_body_bytes} are taken (max_body_bytes)`)
   const refusal = payloadRefusal(source, event.payload)
@@ -64,10 +88,15 @@ export async function emitEvent(event: Emitted, { registry, acceptor, max_body_b
   const { deliver_at, context_files } = event
   if (deliver_at !== undefined && deliver_at > now() + yearMs)
     throw new Fault('invalid_params', `deliver_at is ${new Date(deliver_at).toISOString()}; at most a year ahead is taken`, { data: { path: 'deliver_at' } })
+  const { causation, actor } = await causeOf(event, store)
   return acceptor.acceptOne({
     source_id: source.id,
     type: event.type,
     subject: event.subject,
+    actor,
+    thread: event.thread ?? null,
+    forge: forgeOf(source.config.provider),
+    emitted: source.source_type === 'webhook',
     timestamp: event.timestamp ?? null,
     headers: event.headers ?? {},
     payload: Payload.of(event.payload),
@@ -76,7 +105,7 @@ export async function emitEvent(event: Emitted, { registry, acceptor, max_body_b
     delivery_key: event.delivery_key,
     signed_body: false,
     log_redelivery_only: false,
-    causation: event.causation,
+    causation,
     ...(context_files === undefined ? {} : { context_files }),
     ...(deliver_at === undefined ? {} : { deliver_at }),
   })

@@ -16,6 +16,9 @@ export function ownEvent({ json, delivery_key = null, ...event }: OwnEvent): Inc
   const body = Buffer.from(json)
   return {
     ...event,
+    actor: null,
+    thread: null,
+    emitted: false,
     headers: {},
     payload: Payload.ofJson(body, unlimited),
     body,

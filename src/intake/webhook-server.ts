@@ -272,9 +272,12 @@ function asJsonFault(error: unknown): unknown {
 }
 
 function incomingEvent({ source, webhook, provider }: Target, event: ReadEvent, headers: Record<string, string>): Incoming {
-  const { attributes, type, ...rest } = event
+  const { attributes, type, actor = null, thread = null, ...rest } = event
   return {
     ...rest,
+    actor,
+    thread,
+    emitted: false,
     source_id: source.id,
     type: type ?? webhook.event_type ?? 'webhook',
     headers: attributes === undefined ? headers : { ...headers, ...attributes },

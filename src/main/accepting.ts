@@ -29,7 +29,10 @@ export function accepting({ store, registry, config, now, disk, log }: Parts, { 
 }
 
 /** How bots of kind emit make events. */
-export function emitter({ registry, config, now }: Parts, acceptor: () => Acceptor): Emit {
+export function emitter({ registry, store, config, now }: Parts, acceptor: () => Acceptor): Emit {
   return order =>
-    emitEvent({ ...order, body: Buffer.from(JSON.stringify(order.payload)) }, { registry, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now })
+    emitEvent(
+      { ...order, body: Buffer.from(JSON.stringify(order.payload)) },
+      { registry, store, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now },
+    )
 }

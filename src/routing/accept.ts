@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
+import type { Forge } from '../forge.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
 import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
@@ -16,12 +17,20 @@ export interface Incoming {
   source_id: string
   type: string
   subject: string | null
+  /** the account that caused it; null: as its forge's payload says, where it is of one */
+  actor: string | null
+  /** the conversation that it belongs to; null: as its forge's payload says, where it is of one */
+  thread: string | null
+  /** into a webhook source, without being delivered to it: nobody checked a signature */
+  emitted: boolean
   /** when it happened, in milliseconds; null: now */
   timestamp: number | null
   headers: Record<string, string>
   payload: Payload
   /** where in the payload the subject may stand, where it is not known yet */
   subject_paths?: readonly string[]
+  /** what wrote its payload */
+  forge?: Forge | undefined
   body: Uint8Array
   body_format: BodyFormat
   delivery_key: string | null
@@ -128,23 +137,25 @@ export class Acceptor {
     const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, subject_paths, deliver_at = 0, ...rest } = incoming
+    const { payload, headers: given, subject_paths, forge, deliver_at = 0, ...rest } = incoming
     const wait_ms = Math.max(0, deliver_at - received_at)
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
-    const attributes = { id, source_id: incoming.source_id, type: incoming.type, subject: incoming.subject, timestamp, headers }
-    const { matched, subject } = registry.match(attributes, payload, subject_paths)
+    const attributes = attributesOf({ ...incoming, id, timestamp, headers })
+    const { matched, subject, actor, thread } = registry.match(attributes, payload, { subject_paths, forge })
     assertLength('E_SUBJECT', 'subjects', subject, maxSubjectLength)
     assertLength('E_EVENT_TYPE', 'event types', incoming.type, maxTypeLength)
     return {
       ...rest,
       id,
       subject,
+      actor,
+      thread,
       timestamp,
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256: hash('sha256', incoming.body, 'buffer'),
-      ...this.#owed(matched, incoming.causation, { at: received_at, wait_ms }, () => ({ ...attributes, subject, payload: payload.value })),
+      ...this.#owed(matched, incoming.causation, { at: received_at, wait_ms }, () => ({ ...attributes, subject, actor, thread, payload: payload.value })),
     }
   }
 

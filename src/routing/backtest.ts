@@ -64,6 +64,7 @@ type Side = 'draft' | 'live'
 export class Backtest {
   readonly #job: BacktestJob
   readonly #draft: CompiledPattern
+  readonly #patterns: readonly CompiledPattern[]
   readonly #filter: LogFilter<Side>
   readonly #lines: Matcher<true> | undefined
   readonly #types = new Map<string, BacktestTypeCount>()
@@ -89,6 +90,12 @@ export class Backtest {
     ]
     this.#filter = new LogFilter(sides)
     this.#lines = lineFilter(sides)
+    this.#patterns = [this.#draft, ...sides.map(({ pattern }) => pattern)]
+  }
+
+  /** Whether any filter asks for what old events have in their bodies only. */
+  get asksForOrigin(): boolean {
+    return this.#patterns.some(({ branches }) => branches.some(({ fields }) => fields.some(({ path }) => path === 'actor' || path === 'thread')))
   }
 
   get scanned(): number {
@@ -108,7 +115,7 @@ export class Backtest {
   /** Whether its line leaves the verdict open, so that its body is needed; also for samples, which say why. */
   needsBody({ received_at: _, ...line }: LoggedLine): boolean {
     if (this.#missesSeen < this.#missesWanted || this.#lines === undefined) return true
-    return this.#lines.match({ ...line, headers: {}, payload: null }).length > 0
+    return this.#lines.match({ ...line, actor: null, thread: null, headers: {}, payload: null }).length > 0
   }
 
   /** Counts an event; null where its line refutes it. */

@@ -1,6 +1,7 @@
 // Why a filter did or did not match an event: every leaf with its path, operator, what was expected and found. What a
 // condition or a branch is worth is decided by the very functions that the matcher calls.
 import type { Condition as ExplainedCondition } from '../contract/types.ts'
+import { withFoldedActor } from '../forge.ts'
 import { consistent, leafHolds, type Met } from './index/array-consistency.ts'
 import { holds, type Scalar } from './conditions.ts'
 import { Gathering, PathSlot, type Leaf } from './index/leaves.ts'
@@ -27,7 +28,7 @@ export class Sheet {
     for (const { branches } of patterns) for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
     const gathering = new Gathering<PathSlot>()
     gathering.begin()
-    walk(event, top, gathering)
+    walk(withFoldedActor(event), top, gathering)
   }
 
   #mention(path: string, top: PathNode<PathSlot>): void {

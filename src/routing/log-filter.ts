@@ -3,10 +3,10 @@ import { routerSource, type StoredEvent } from '../store/store.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
-export type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp' | 'headers' | 'body_format' | 'body'>
+export type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'actor' | 'thread' | 'timestamp' | 'headers' | 'body_format' | 'body'>
 
-export function attributesOf({ id, source_id, type, subject, timestamp, headers }: Omit<Logged, 'body' | 'body_format'>): Attributes {
-  return { id, source_id, type, subject, timestamp, headers }
+export function attributesOf({ id, source_id, type, subject, actor, thread, timestamp, headers }: Omit<Logged, 'body' | 'body_format'>): Attributes {
+  return { id, source_id, type, subject, actor, thread, timestamp, headers }
 }
 
 /** A stored event as filters see it. */

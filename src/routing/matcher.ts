@@ -25,6 +25,7 @@
 import { consistent, type Met } from './index/array-consistency.ts'
 import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/burden.ts'
 import type { Scalar } from './conditions.ts'
+import { withFoldedActor } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { Gathering, root } from './index/leaves.ts'
 import { PathNode } from './index/path-trie.ts'
@@ -41,6 +42,8 @@ export interface Attributes {
   source_id: string
   type: string
   subject: string | null
+  actor: string | null
+  thread: string | null
   timestamp: number
   headers: Record<string, string>
 }
@@ -99,7 +102,7 @@ export class Matcher<T> {
   #reach = 0
   readonly #openFields = new Tally<Known<T>>(shared => weightOf(shared.field))
 
-  /** also: paths whose texts textAt answers, whether a trigger mentions them or not. */
+  /** also: paths whose values valueAt answers, whether a trigger mentions them or not. */
   constructor(triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [], limits: JsonLimits = unlimited, also: readonly string[] = []) {
     this.#scanner = new Scanner(limits)
     for (const path of also) this.#slot(path).keep()
@@ -274,11 +277,11 @@ export class Matcher<T> {
   /** The targets of all triggers that match an event, in no order. */
   match(event: MatchEvent): T[] {
     this.#gathering.begin()
-    walk(event, this.#root, this.#gathering)
+    walk(withFoldedActor(event), this.#root, this.#gathering)
     return this.#matched()
   }
 
-  /** Reads a payload that has been parsed, for textAt and matchRead. */
+  /** Reads a payload that has been parsed, for valueAt and matchRead. */
   readValue(payload: unknown): void {
     this.#gathering.begin()
     const node = this.#root.children?.get('payload')
@@ -291,7 +294,7 @@ export class Matcher<T> {
   }
 
   /**
-   * Reads the JSON text of a payload without parsing it, for textAt and matchRead. Answers false where it has to be
+   * Reads the JSON text of a payload without parsing it, for valueAt and matchRead. Answers false where it has to be
    * parsed first: it is no JSON, exceeds the limits, or is out of the ordinary.
    */
   read(payload: Uint8Array): boolean {
@@ -299,15 +302,19 @@ export class Matcher<T> {
     return this.#scanner.scan(payload, this.#root.children?.get('payload') ?? nowhere, this.#gathering, 1)
   }
 
-  /** The first text at one of the paths that are always gathered, of what was read last, in no element of an array; null where there is none. */
-  textAt(path: string): string | null {
-    for (let leaf = this.#gathering.first(this.#slots.get(path)!); leaf !== null; leaf = leaf.next)
-      if (leaf.element === root && typeof leaf.value === 'string' && leaf.value !== '') return leaf.value
-    return null
+  /**
+   * The text or number at one of the paths that are always gathered, of what was read last, in no element of an array; null
+   * where there is none, an empty one, or several (a list, or a key with dots beside nested ones: neither counts).
+   */
+  valueAt(path: string): string | number | null {
+    const leaf = this.#gathering.first(this.#slots.get(path)!)
+    if (leaf === null || leaf.next !== null || leaf.element !== root) return null
+    return typeof leaf.value === 'number' || (typeof leaf.value === 'string' && leaf.value !== '') ? leaf.value : null
   }
 
   /** The targets of all triggers that match an event whose payload was read last. */
-  matchRead(attributes: Attributes): T[] {
+  matchRead(given: Attributes): T[] {
+    const attributes = withFoldedActor(given)
     for (const name of attributeNames) {
       const node = this.#root.children?.get(name)
       if (node !== undefined) walk(attributes[name], node, this.#gathering, undefined, 1)
@@ -385,6 +392,7 @@ export class Matcher<T> {
 /** Of more leaves at one path, those with the same value are decided once: a hostile event repeats one a thousand times. */
 const fewLeaves = 16
 
-const attributeNames = ['id', 'source_id', 'type', 'subject', 'timestamp', 'headers'] as const
+const attributeNames = ['id', 'source_id', 'type', 'subject', 'actor', 'thread', 'timestamp', 'headers'] as const
+
 const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
 const nowhere = new PathNode<never>('payload')

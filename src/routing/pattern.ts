@@ -1,5 +1,6 @@
 // Filters compiled: the event pattern language of PATTERNS.md, read once when a trigger is written. Pure.
 import { condition, fewValues, holds, isObject, operators, shown, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
+import { foldedActor } from '../forge.ts'
 import { PatternError, patternLimits } from './pattern-limits.ts'
 
 export interface Field {
@@ -45,10 +46,17 @@ function withoutDoubles(conditions: readonly Condition[]): readonly Condition[] 
   return conditions.length < 2 ? conditions : [...new Map(conditions.map(each => [testText(each.test), each])).values()]
 }
 
+/** An alternative for actors, which are compared without regard to case: its texts folded, its operators as they are. */
+function folded(item: unknown): unknown {
+  if (typeof item === 'string') return foldedActor(item)
+  if (Array.isArray(item)) return item.map(folded)
+  return isObject(item) ? Object.fromEntries(Object.entries(item).map(([name, value]) => [name, folded(value)])) : item
+}
+
 function field(path: string, list: unknown[]): Field {
   if (list.length === 0) throw new PatternError(path, 'at least one alternative was expected; found an empty list')
   if (list.length > patternLimits.alternatives) throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
-  const alternatives = list.map(item => condition(item, path))
+  const alternatives = list.map(item => condition(path === 'actor' ? folded(item) : item, path))
   const conditions = withoutDoubles(alternatives.filter(each => each !== 'absent'))
   const values = conditions.flatMap(({ test }) => (test.kind === 'equals' ? [test.value] : []))
   const operators = conditions.length - values.length

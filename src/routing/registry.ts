@@ -2,6 +2,7 @@
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
 import type { Bot, BotInput, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
+import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { hears } from './log-filter.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
@@ -31,6 +32,20 @@ export interface RegistryOptions {
   subject_paths: readonly string[]
 }
 
+/** What of an event is read out of its payload. */
+export interface PayloadReading {
+  /** where its subject may stand, where it is not known yet */
+  subject_paths?: readonly string[] | undefined
+  /** given: what its actor and thread are read by, where they are not known yet */
+  forge?: Forge | undefined
+}
+
+export interface Matched extends Origin {
+  /** enabled triggers, by id */
+  matched: Trigger[]
+  subject: string | null
+}
+
 export class Registry {
   readonly sources = new Map<string, Source>()
   readonly triggers = new Map<string, Trigger>()
@@ -49,7 +64,7 @@ export class Registry {
     return new Matcher(
       triggers.map(trigger => [trigger.id, matchable(trigger)]),
       limits,
-      subject_paths.map(path => `payload.${path}`),
+      [...new Set([...subject_paths, ...originPaths])].map(path => `payload.${path}`),
     )
   }
 
@@ -120,24 +135,28 @@ export class Registry {
   }
 
   /**
-   * The enabled triggers whose filter an event matches, by id. With subject paths, the subject is the first text that
-   * stands at one of them. Throws Fault bad_request for a payload that is no JSON.
+   * The enabled triggers whose filter an event matches. With subject paths, the subject is the first text that
+   * stands at one of them; with a forge, actor and thread are what its payload says, unless they are given. Throws Fault bad_request for a payload that is no JSON.
    */
-  match(event: Attributes, payload: Payload, subject_paths: readonly string[] = []): { matched: Trigger[]; subject: string | null } {
+  match(event: Attributes, payload: Payload, { subject_paths = [], forge }: PayloadReading = {}): Matched {
     const { json } = payload
     if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.value)
-    const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, path => this.#matcher.textAt(`payload.${path}`))
-    const matched = this.#matcher.matchRead({ ...event, subject })
+    const at: ValueAt = path => this.#matcher.valueAt(`payload.${path}`)
+    const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, at)
+    const origin = forge === undefined ? undefined : originOf(forge, event.type, at)
+    const actor = event.actor ?? origin?.actor ?? null
+    const thread = event.thread ?? origin?.thread ?? null
+    const matched = this.#matcher.matchRead({ ...event, subject, actor, thread })
     // Who listens to everything would hear his own runs.
     const heard = event.source_id === routerSource ? matched.filter(trigger => hears(trigger.event_source_id, event.source_id)) : matched
-    return { matched: byId(heard), subject }
+    return { matched: byId(heard), subject, actor, thread }
   }
 }
 
-function firstText(paths: readonly string[], at: (path: string) => string | null): string | null {
+function firstText(paths: readonly string[], at: ValueAt): string | null {
   for (const path of paths) {
     const text = at(path)
-    if (text !== null) return text
+    if (typeof text === 'string') return text
   }
   return null
 }

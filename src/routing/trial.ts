@@ -9,8 +9,8 @@ import type { CompiledPattern } from './pattern.ts'
 
 /** An event that somebody made up, as filters see it. */
 export function draftView(draft: DraftEvent, now: number): MatchEvent {
-  const { id = '', source_id = '', type = '', subject = null, timestamp = now, headers = {}, payload = null } = draft
-  return { id, source_id, type, subject, timestamp, headers, payload }
+  const { id = '', source_id = '', type = '', subject = null, actor = null, thread = null, timestamp = now, headers = {}, payload = null } = draft
+  return { id, source_id, type, subject, actor, thread, timestamp, headers, payload }
 }
 
 /** An event without a source is taken for one of the trigger's own. */

@@ -71,6 +71,12 @@ export interface NewEvent {
   source_id: string
   type: string
   subject: string | null
+  /** login of the account that caused it, as it was sent; found again in any case of its ASCII letters */
+  actor: string | null
+  /** the conversation that it belongs to */
+  thread: string | null
+  /** into a webhook source, without being delivered to it: it proves nothing about its actor */
+  emitted: boolean
   timestamp: number
   received_at: number
   headers: Record<string, string> | null
@@ -90,6 +96,12 @@ export interface NewEvent {
   once?: Once
   /** none where there are none */
   context_files?: ContextFileBytes[]
+}
+
+/** A run as the cause of an event. */
+export interface Cause {
+  bot_id: string
+  causation: Causation
 }
 
 /** What an event may be the only one of, noted in its own transaction: of the same the second is a duplicate. */
@@ -147,6 +159,11 @@ export interface StoredEvent {
   source_id: string
   type: string
   subject: string | null
+  /** of an event that was logged before these were: read out of its body */
+  actor: string | null
+  thread: string | null
+  /** false where it is not known: the event was logged before */
+  emitted: boolean
   timestamp: number
   received_at: number
   headers: Record<string, string>

@@ -7,6 +7,7 @@ import type { RateGate } from './flow.ts'
 import type {
   AttemptRow,
   BotStatus,
+  Cause,
   EventLine,
   HeldBy,
   HistoryRow,
@@ -79,6 +80,9 @@ export interface EventSelectionStored {
   source_id?: string
   type?: string
   subject?: string
+  /** both find what was logged with its actor and thread only: originsSince */
+  actor?: string
+  thread?: string
   trigger_id?: string
   matched?: boolean
   since?: number
@@ -324,7 +328,14 @@ export interface Store {
   retain(limits: RetentionLimits): Promise<{ events: number; more: boolean }>
   event(id: string): Promise<StoredEvent | null>
   events(page: EventPage): Promise<(EventLine | StoredEvent)[]>
+  /**
+   * When the oldest event was received that was logged with its actor and thread, where older ones were not; all are known: null.
+   * Where none was yet: Infinity.
+   */
+  originsSince(): Promise<number | null>
   run(id: string): Promise<StoredRun | null>
+  /** What an event that a run causes has as its cause, and the run's bot; null: there is no such run, or none has been chosen for it. */
+  cause(run_id: string): Promise<Cause | null>
   runs(page: RunPage): Promise<StoredRun[]>
   history(run_id: string): Promise<{ history: HistoryRow[]; attempts: AttemptRow[] } | null>
   /** A trigger as it was at a version; null when that version never was. */

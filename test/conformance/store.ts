@@ -35,6 +35,9 @@ export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
     source_id: 'forge',
     type: 'push',
     subject: 'acme/site',
+    actor: null,
+    thread: null,
+    emitted: false,
     timestamp: t0,
     received_at: t0,
     headers: null,
@@ -188,6 +191,50 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       expect(await ids({ since: t0 + 30, until: t0 + 61 })).toEqual([3, 4, 5, 6])
       expect(await ids({ since: t0 + 31 })).toEqual(where(index => index > 3))
       expect(await ids({ until: t0 })).toEqual([])
+    })
+
+    test('actor and thread are kept as they were sent', async () => {
+      const given = [
+        { actor: 'Ada', thread: 'acme/site#12', emitted: false },
+        { actor: null, thread: 'acme/Site@refs/heads/ü', emitted: true },
+        { actor: 'bot:b', thread: null, emitted: false },
+      ]
+      const events = given.map(each => newEvent(each))
+      await accept(...events)
+      for (const [index, { id }] of events.entries()) expect(await store.event(id)).toMatchObject(given[index]!)
+      const page = { selection: {}, order: 'asc' as const, limit: 9, after: null }
+      expect(await store.events({ ...page, whole: false })).toMatchObject(given)
+      expect(await store.events({ ...page, whole: true })).toMatchObject(given)
+      expect(await store.originsSince()).toBeNull()
+    })
+
+    test('actors are found in any case, threads in their own', async () => {
+      const actors = ['Ada', 'ada', 'ADA', 'adam', null, 'ÄDA', 'äda']
+      const events = actors.map((actor, index) => newEvent({ actor, thread: index % 2 === 0 ? 'a/b#1' : 'A/b#1', source_id: index < 2 ? 'x' : 'y' }))
+      await accept(...events)
+      const found = async (selection: Parameters<Store['events']>[0]['selection']): Promise<number[]> => {
+        const lines = await store.events({ selection, order: 'asc', limit: 50, after: null, whole: false })
+        return lines.map(line => events.findIndex(event => event.id === line.id))
+      }
+      expect(await found({ actor: 'aDa' })).toEqual([0, 1, 2])
+      expect(await found({ actor: 'äda' })).toEqual([6])
+      expect(await found({ thread: 'a/b#1' })).toEqual([0, 2, 4, 6])
+      expect(await found({ thread: 'a/b#1', actor: 'ada' })).toEqual([0, 2])
+      expect(await found({ actor: 'ada', source_id: 'y' })).toEqual([2])
+      expect(await found({ actor: 'ada', since: t0 + 1 })).toEqual([])
+    })
+
+    test('a run is known as the cause of an event', async () => {
+      const [named, open] = [newRun(), newRun({ bot_id: '?{"capabilities":["x"]}' })]
+      const cause = { event_id: makeId(t0), run_id: makeId(t0), depth: 4 }
+      const event = newEvent({ causation: cause, runs: [named, open] })
+      await accept(event)
+      expect(await store.cause(named.id)).toEqual({ bot_id: 'deployer', causation: { event_id: event.id, run_id: named.id, depth: 5 } })
+      expect(await store.cause(open.id)).toBeNull()
+      expect(await store.cause(makeId(t0))).toBeNull()
+      await store.claim(claimAll())
+      await store.move([completed(named.id)])
+      expect(await store.cause(named.id)).toMatchObject({ bot_id: 'deployer' })
     })
 
     test('the log never goes back in time, though the clock may', async () => {

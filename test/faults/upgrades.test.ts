@@ -88,6 +88,73 @@ describe('databases of earlier schemas', () => {
     db.close()
   })
 
+  test('older events get actor and thread from their bodies', async () => {
+    const { directory, path } = stateOf('6')
+    const given = ['issue-comment-event.json', 'push-event.json', 'release-event.json'].map(file => readFileSync(`test/fixtures/gitea-webhooks/${file}`))
+    const db = new Database(path)
+    db.prepare('UPDATE source SET definition = ? WHERE id = ?').run(
+      JSON.stringify({ id: 'hook', source_type: 'webhook', config: { provider: 'gitea', secrets: [{ env: 'SECRET' }] } }),
+      'hook',
+    )
+    const ids = db.prepare<[], Buffer>("SELECT id FROM event WHERE source_id = 'hook' ORDER BY seq LIMIT 3").pluck().all()
+    const change = db.prepare('UPDATE event SET type = ?, body = ?, body_bytes = ? WHERE id = ?')
+    for (const [index, type] of ['issue_comment', 'push', 'release'].entries()) change.run(type, given[index], given[index]!.length, ids[index])
+    db.close()
+    const router = await faultyRouter(directory)
+    const client = await SignalboxClient.connect(router.socket)
+    const shown = { issue_comment: 'example example/example#1', push: 'example example/example@refs/heads/master', release: 'example null' }
+    const { events } = await client.call('event.query', { source_id: 'hook', limit: 50 })
+    for (const [type, expected] of Object.entries(shown)) {
+      const line = events.find(event => event.type === type)!
+      const whole = await client.call('event.get', { event_id: line.id })
+      expect([`${line.actor} ${line.thread}`, `${whole.actor} ${whole.thread}`, line.emitted, whole.emitted]).toEqual([
+        expected,
+        expected,
+        undefined,
+        undefined,
+      ])
+    }
+    const comment = events.find(event => event.type === 'issue_comment')!.id
+    const filter = { actor: ['Example'], thread: ['example/example#1'] }
+    expect((await client.call('event.query', { filter })).events.map(event => event.id)).toEqual([comment])
+    expect(await client.call('trigger.test', { filter, event_id: comment })).toMatchObject({ matched: true })
+    expect(await client.call('trigger.backtest', { filter })).toMatchObject({ scanned: 24, matched: 1 })
+    expect(await client.call('trigger.backtest', { filter: { actor: ['example'] } })).toMatchObject({ matched: 3 })
+    await client.call('trigger.put', { trigger: { id: 'by-actor', filter, action: { bot_id: 'off' } } })
+    expect((await client.call('event.explain', { event_id: comment, trigger_id: 'by-actor' })).decisions).toMatchObject([{ matched: true }])
+    expect((await client.call('event.replay', { query: { filter }, trigger_id: 'by-actor', dry_run: true })).planned).toHaveLength(1)
+    client.close()
+    router.process.kill('SIGTERM')
+    await router.ended
+  })
+
+  test('lists by actor or thread begin at the migration, and say so', async () => {
+    const { directory } = stateOf('6')
+    const router = await faultyRouter(directory)
+    const client = await SignalboxClient.connect(router.socket)
+    const list = (query: object): ReturnType<typeof client.call<'event.query'>> => client.call('event.query', query)
+    const newest = (await list({ limit: 1 })).events[0]!.received_at
+    const none = await list({ actor: 'ada' })
+    expect(none.events).toEqual([])
+    expect(none.begins_at).toBeGreaterThan(newest)
+    const { event_id } = await client.call('event.emit', { source_id: 'local', type: 'y', payload: { n: 99 }, actor: 'Ada', thread: 'a/b#1' })
+    const { received_at } = await client.call('event.get', { event_id })
+    for (const query of [{ actor: 'ada' }, { thread: 'a/b#1' }])
+      expect(await list(query)).toMatchObject({ events: [{ id: event_id, actor: 'Ada', thread: 'a/b#1' }], begins_at: received_at })
+    expect(await client.call('event.replay', { query: { actor: 'ada' }, dry_run: true })).toMatchObject({ events: 1, begins_at: received_at })
+    for (const query of [{ actor: 'ada', since: received_at }, { subject: 'x' }, { filter: { actor: ['ada'] } }])
+      expect(await list(query)).not.toHaveProperty('begins_at')
+    const { code, out } = await signalbox({ directory }, ['events', '--actor', 'ada'], { SIGNALBOX_SOCKET: router.socket })
+    expect([code, out]).toEqual([
+      0,
+      expect.stringMatching(/ACTOR +THREAD[\s\S]* Ada +a\/b#1 [\s\S]*events received before .* were logged without actor and thread/),
+    ])
+    expect(out).toContain(`find them with: --filter '{"actor":["ada"]}'`)
+    client.close()
+    router.process.kill('SIGTERM')
+    await router.ended
+  })
+
   test('what is damaged in an earlier one is told, and what is whole recovered into a new one', async () => {
     const { directory, path } = stateOf('1')
     const bytes = readFileSync(path)

@@ -13,7 +13,7 @@ import { referenceMatches } from '../support/reference-matcher.ts'
 
 type Pattern = Record<string, unknown>
 
-const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, timestamp: 5, headers: { 'x-a': 'b' } }
+const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, actor: null, thread: null, timestamp: 5, headers: { 'x-a': 'b' } }
 
 function compiled(pattern: unknown): CompiledPattern | undefined {
   try {

@@ -17,7 +17,7 @@ function matches(pattern: unknown, event: unknown): boolean {
 /** The same for a payload as its text, which is not parsed unless it has to be. */
 function matchesText(pattern: unknown, text: string): boolean {
   const matcher = new Matcher([['one', { source_id: null, pattern: compilePattern({ payload: pattern }), target: true }]])
-  const attributes = { id: '', source_id: '', type: '', subject: null, timestamp: 0, headers: {} }
+  const attributes = { id: '', source_id: '', type: '', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
   const found = matcher.matchJson(attributes, Buffer.from(text)) ?? matcher.match({ ...attributes, payload: JSON.parse(text) as unknown })
   return found.length > 0
 }

@@ -142,6 +142,8 @@ export class LocalStore implements Store {
   ticks: Store['ticks'] = page => this.#read(() => this.#sources.ticks(page))
   event: Store['event'] = id => this.#read(() => this.#reading.event(id))
   events: Store['events'] = page => this.#read(() => this.#reading.events(page))
+  originsSince: Store['originsSince'] = () => this.#read(() => this.#reading.originsSince())
+  cause: Store['cause'] = id => this.#read(() => this.#reading.cause(id))
   run: Store['run'] = id => this.#read(() => this.#reading.run(id))
   runs: Store['runs'] = page => this.#read(() => this.#reading.runs(page))
   history: Store['history'] = id => this.#read(() => this.#reading.history(id))

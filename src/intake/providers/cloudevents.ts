@@ -1,5 +1,6 @@
 // CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
 import { Fault } from '../../errors.ts'
+import { originFault, type Origin } from '../../forge.ts'
 import { elementTexts } from '../../json-text.ts'
 import { verifyBearer } from './bearer.ts'
 import { Payload } from '../../routing/payload.ts'
@@ -8,10 +9,19 @@ import { plainBody, type Delivery, type Provider, type ReadEvent } from './provi
 const structured = 'application/cloudevents+json'
 const batched = 'application/cloudevents-batch+json'
 const required = ['specversion', 'id', 'source', 'type'] as const
-const textAttributes = [...required, 'subject', 'time', 'datacontenttype', 'dataschema'] as const
+const textAttributes = [...required, 'subject', 'actor', 'thread', 'time', 'datacontenttype', 'dataschema'] as const
 
 function invalid(message: string): Fault {
   return new Fault('bad_request', message, { reason: 'E_CLOUDEVENT' })
+}
+
+/** The extension actor or thread. */
+function originExtension(name: keyof Origin, attributes: ReadonlyMap<string, string>): Partial<Record<keyof Origin, string>> {
+  const text = attributes.get(name)
+  if (text === undefined) return {}
+  const fault = originFault(name, text)
+  if (fault !== undefined) throw invalid(`the CloudEvents attribute ${name} ${fault}`)
+  return { [name]: text }
 }
 
 /** The event of a set of attributes; extensions come along as ce- headers. */
@@ -26,6 +36,8 @@ function fromAttributes(attributes: ReadonlyMap<string, string>): Omit<ReadEvent
   return {
     type: attributes.get('type')!,
     subject: attributes.get('subject') ?? null,
+    ...originExtension('actor', attributes),
+    ...originExtension('thread', attributes),
     timestamp,
     delivery_key: JSON.stringify([attributes.get('source'), attributes.get('id')]),
     attributes: Object.fromEntries([...attributes].map(([name, value]) => [`ce-${name}`, value])),
@@ -71,7 +83,7 @@ function readBatch({ body, limits }: Delivery): ReadEvent[] {
 export const cloudevents: Provider = {
   needs_secret: false,
   token: true,
-  single_headers: ['authorization', 'ce-id', 'ce-source', 'ce-type', 'ce-specversion', 'ce-subject', 'ce-time'],
+  single_headers: ['authorization', 'ce-id', 'ce-source', 'ce-type', 'ce-specversion', 'ce-subject', 'ce-time', 'ce-actor', 'ce-thread'],
   media_types: null,
   signs_body_only: false,
   subject_paths: [],

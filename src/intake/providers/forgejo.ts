@@ -20,7 +20,7 @@ export function forge(name: 'forgejo' | 'gitea'): Provider {
     takes_get: true,
     verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, '', forgePayload(delivery).json, secrets),
     subject_paths,
-    read: delivery => forgeEvent(delivery, types, ids, subject_paths),
+    read: delivery => forgeEvent(name, delivery, types, ids, subject_paths),
   }
 }
 

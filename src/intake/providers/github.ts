@@ -13,5 +13,5 @@ export const github: Provider = {
   takes_get: false,
   verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, 'sha256=', delivery.body, secrets),
   subject_paths,
-  read: delivery => forgeEvent(delivery, ['x-github-event'], ['x-github-delivery'], subject_paths),
+  read: delivery => forgeEvent('github', delivery, ['x-github-event'], ['x-github-delivery'], subject_paths),
 }

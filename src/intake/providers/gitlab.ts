@@ -21,7 +21,7 @@ export const gitlab: Provider = {
   },
   subject_paths,
   read(delivery) {
-    const events = forgeEvent(delivery, ['x-gitlab-event'], [], subject_paths)
+    const events = forgeEvent('gitlab', delivery, ['x-gitlab-event'], [], subject_paths)
     const delivery_key = deliveryKey(firstHeader(delivery, ids) ?? undefined)
     return events.map(event => ({ ...event, delivery_key }))
   },

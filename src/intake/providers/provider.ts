@@ -1,6 +1,7 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { Fault } from '../../errors.ts'
+import type { Forge } from '../../forge.ts'
 import type { JsonLimits } from '../../json-text.ts'
 import { formPayload, Payload, payloadOf } from '../../routing/payload.ts'
 import type { BodyFormat } from '../../store/store.ts'
@@ -22,6 +23,10 @@ export interface Delivery {
 export interface ReadEvent {
   type: string | null
   subject: string | null
+  /** given: who caused it, and in which conversation; else the forge's payload says it, where it is of one */
+  actor?: string
+  thread?: string
+  forge?: Forge
   timestamp: number | null
   delivery_key: string | null
   payload: Payload
@@ -128,14 +133,21 @@ export function forgePayload(delivery: Delivery): { json: Uint8Array; body: Uint
   return { json: Buffer.from(text), body: delivery.body, body_format: 'form' }
 }
 
-/** The event of a forge: type from headers, subject the repository. */
-export function forgeEvent(delivery: Delivery, typeHeaders: readonly string[], idHeaders: readonly string[], subject_paths: readonly string[]): ReadEvent[] {
+/** The event of a forge: type from headers, subject the repository, actor and thread from the payload. */
+export function forgeEvent(
+  forge: Forge,
+  delivery: Delivery,
+  typeHeaders: readonly string[],
+  idHeaders: readonly string[],
+  subject_paths: readonly string[],
+): ReadEvent[] {
   const { json, body, body_format } = forgePayload(delivery)
   return [
     {
       type: firstHeader(delivery, typeHeaders),
       subject: null,
       subject_paths,
+      forge,
       timestamp: null,
       delivery_key: deliveryKey(firstHeader(delivery, idHeaders) ?? undefined),
       payload: Payload.ofJson(json, delivery.limits),

@@ -175,8 +175,8 @@ export async function writeDefinitions(context: Context, changes: DefinitionChan
 }
 
 /** What it takes to log an event that is handed over. */
-export function emitting({ registry, acceptor, config, now }: Context): EmittingOptions {
-  return { registry, acceptor, max_body_bytes: config.max_body_bytes, now }
+export function emitting({ registry, store, acceptor, config, now }: Context): EmittingOptions {
+  return { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }
 }
 
 export function notFound(noun: string, id: string, list: string): Fault {

@@ -37,12 +37,14 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
   const { registry, store } = context
 
   return {
-    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation, context_files, deliver_at }, call) {
+    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation, context_files, deliver_at, actor, thread }, call) {
       const { event_id, duplicate, matched_triggers, runs, decisions } = await emitEvent(
         {
           source_id,
           type,
           subject: subject ?? null,
+          actor,
+          thread,
           payload,
           body: call.text('payload')!,
           delivery_key: idempotency_key ?? null,

@@ -20,9 +20,10 @@ function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
 }
 
 export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileBytes[] = []): Event {
-  const { seq: _s, context_files: _n, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, ...rest } = event
+  const { seq: _s, context_files: _n, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, emitted, ...rest } = event
   return {
     ...rest,
+    ...(emitted ? { emitted } : {}),
     payload: payloadOf(body_format, body),
     ...(delivery_key === null ? {} : { delivery_id: delivery_key }),
     ...(redelivery_of === null ? {} : { redelivery_of }),
@@ -37,8 +38,8 @@ export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileB
 
 type ShownLine = EventLine & { failing?: string[] }
 
-export function shownLine({ seq: _, redelivery_of, ...line }: ShownLine): EventSummary {
-  return redelivery_of === null ? line : { ...line, redelivery_of }
+export function shownLine({ seq: _, redelivery_of, emitted, ...line }: ShownLine): EventSummary {
+  return { ...line, ...(emitted ? { emitted } : {}), ...(redelivery_of === null ? {} : { redelivery_of }) }
 }
 
 export function lineOf({
@@ -70,6 +71,19 @@ function missing(trigger: Trigger): Wanted {
     const { distance, failing } = verdictOn(pattern, new Sheet(eventView(event), [pattern]))
     return distance > 0 && distance <= 1 ? { failing } : undefined
   }
+}
+
+/**
+ * Where a list by actor or thread begins: events that were logged before these are in no index. Nothing where all are found,
+ * and where the list is of later ones only.
+ */
+export async function beginning(
+  { store, now }: Pick<Context, 'store' | 'now'>,
+  { actor, thread, since = 0 }: Pick<EventSelectionStored, 'actor' | 'thread' | 'since'>,
+): Promise<{ begins_at?: number }> {
+  if (actor === undefined && thread === undefined) return {}
+  const begins_at = await store.originsSince()
+  return begins_at === null || begins_at <= since ? {} : { begins_at: Math.min(begins_at, now() + 1) }
 }
 
 /** The events of a page that all want, and where to go on. */
@@ -120,7 +134,7 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'ev
     },
     async 'event.query'(params, call) {
       const { lines: found, next } = await lines(context, params, call.text('filter'))
-      return { events: found.map(shownLine), ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
+      return { events: found.map(shownLine), ...(next === null ? {} : { next_cursor: encodeCursor(next) }), ...(await beginning(context, params)) }
     },
   }
 }

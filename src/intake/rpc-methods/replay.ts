@@ -4,6 +4,7 @@ import { LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
+import { beginning } from './event.ts'
 import { decodeSeq, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
 import { compiledFilter, invalid } from './trigger-checks.ts'
 
@@ -68,7 +69,15 @@ export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> 
       const { requests, looked_at, next } = await planned(context, params, call.text('query', 'filter'))
       const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
       const runs = dry_run || plans.length === 0 ? [] : await context.acceptor.replay(requests)
-      return { dry_run, events: looked_at, planned: plans, runs, more: next !== null, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
+      return {
+        dry_run,
+        events: looked_at,
+        planned: plans,
+        runs,
+        more: next !== null,
+        ...(next === null ? {} : { next_cursor: encodeCursor(next) }),
+        ...(await beginning(context, query ?? {})),
+      }
     },
   }
 }

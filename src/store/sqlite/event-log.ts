@@ -8,6 +8,9 @@ export interface EventToLog {
   source_id: string
   type: string
   subject: string | null
+  actor: string | null
+  thread: string | null
+  emitted: boolean
   timestamp: number
   received_at: number
   matched: boolean
@@ -31,8 +34,8 @@ export class EventLog {
 
   constructor(db: Db) {
     this.#insert = db.prepare(
-      `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body, actor, thread, emitted)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#last = db.prepare<[], number>('SELECT received_at FROM event ORDER BY seq DESC LIMIT 1').pluck()
     this.reload()
@@ -71,6 +74,9 @@ export class EventLog {
       event.body.byteLength,
       event.body_sha256,
       event.body,
+      event.actor,
+      event.thread,
+      event.emitted ? 1 : 0,
     )
     return Number(lastInsertRowid)
   }

@@ -1,13 +1,23 @@
 // The log read from end to end, on a connection of its own: newest first, in small pages that are read whole, so that no
 // statement stays open while anything is done with them (an open one keeps the WAL from being checkpointed).
+import type { Origin } from '../../forge.ts'
 import type { BodyFormat } from '../store.ts'
 import { openReader, type Db } from './open.ts'
 import { Reading } from './read.ts'
-import { idText } from './rows.ts'
+import { idText, originColumns, originOfRow } from './rows.ts'
 
 /** A line of the log as it is stored; the body is read apart, since most filters need it of few events. */
 type LineRow = [seq: number, id: Buffer, source_id: string, type: string, subject: string | null, timestamp: number, received_at: number]
-type BodyRow = [headers: string | null, body_format: BodyFormat, body: Buffer]
+type BodyRow = [
+  type: string,
+  headers: string | null,
+  body_format: BodyFormat,
+  body: Buffer,
+  actor: string | null,
+  thread: string | null,
+  emitted: number | null,
+  provider: string | null,
+]
 
 export interface LogLine {
   seq: number
@@ -19,7 +29,7 @@ export interface LogLine {
   received_at: number
 }
 
-export interface LogBody {
+export interface LogBody extends Origin {
   headers: Record<string, string>
   body_format: BodyFormat
   body: Uint8Array
@@ -31,22 +41,29 @@ function lineOf([seq, id, source_id, type, subject, timestamp, received_at]: Lin
   return { seq, id: idText(id), source_id, type, subject, timestamp, received_at }
 }
 
-function bodyOf([headers, body_format, body]: BodyRow): LogBody {
-  return { headers: headers === null ? {} : (JSON.parse(headers) as Record<string, string>), body_format, body }
+const bodyColumns = `event.type, event.headers, event.body_format, event.body, ${originColumns}`
+
+/** with_origin: that of an event that was logged before origins were is read out of its body, at the cost of parsing it. */
+function bodyOf([type, headers, body_format, body, actor, thread, emitted, provider]: BodyRow, with_origin: boolean): LogBody {
+  const origin = with_origin ? originOfRow({ type, headers, body_format, body, actor, thread, emitted, provider }) : { actor, thread }
+  return { headers: headers === null ? {} : (JSON.parse(headers) as Record<string, string>), body_format, body, ...origin }
 }
 
 export class LogReader {
   readonly #db: Db
+  readonly #with_origin: boolean
   readonly #lines
   readonly #whole
   readonly #body
 
-  constructor(stateDir: string) {
+  /** with_origin: events that were logged before origins were have theirs, too. */
+  constructor(stateDir: string, with_origin: boolean) {
+    this.#with_origin = with_origin
     this.#db = openReader(stateDir)
     const page = 'FROM event WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?'
     this.#lines = this.#db.prepare<[number, number, number], LineRow>(`SELECT ${lineColumns} ${page}`).raw()
-    this.#whole = this.#db.prepare<[number, number, number], [...LineRow, ...BodyRow]>(`SELECT ${lineColumns}, headers, body_format, body ${page}`).raw()
-    this.#body = this.#db.prepare<[number], BodyRow>('SELECT headers, body_format, body FROM event WHERE seq = ?').raw()
+    this.#whole = this.#db.prepare<[number, number, number], [...LineRow, ...BodyRow]>(`SELECT ${lineColumns}, ${bodyColumns} ${page}`).raw()
+    this.#body = this.#db.prepare<[number], BodyRow>(`SELECT ${bodyColumns} FROM event WHERE seq = ?`).raw()
   }
 
   /** The range of seq that was received in a time: from is part of it, to is not. */
@@ -61,13 +78,15 @@ export class LogReader {
 
   /** Lines with their bodies: cheaper than one after the other where most are needed. */
   whole(before: number, from: number, limit: number): { line: LogLine; body: LogBody }[] {
-    return this.#whole.all(before, from, limit).map(row => ({ line: lineOf(row.slice(0, 7) as LineRow), body: bodyOf(row.slice(7) as BodyRow) }))
+    return this.#whole
+      .all(before, from, limit)
+      .map(row => ({ line: lineOf(row.slice(0, 7) as LineRow), body: bodyOf(row.slice(7) as BodyRow, this.#with_origin) }))
   }
 
   /** null when it has been deleted since its line was read. */
   body(seq: number): LogBody | null {
     const row = this.#body.get(seq)
-    return row === undefined ? null : bodyOf(row)
+    return row === undefined ? null : bodyOf(row, this.#with_origin)
   }
 
   close(): void {

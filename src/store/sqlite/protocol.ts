@@ -57,6 +57,8 @@ export interface ReadRequest {
     | 'event'
     | 'events'
     | 'run'
+    | 'cause'
+    | 'originsSince'
     | 'runs'
     | 'history'
     | 'sourceStats'

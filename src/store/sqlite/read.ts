@@ -1,7 +1,21 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
 import { statSync } from 'node:fs'
-import { routerSource } from '../store.ts'
-import type { AttemptRow, Counts, EventLine, EventPage, HistoryRow, RunPage, RunStats, StoredEvent, StoredRun, StoreFacts, StuckOrder } from '../store.ts'
+import type { Causation } from '../../contract/types.ts'
+import { isNeed, routerSource } from '../store.ts'
+import type {
+  AttemptRow,
+  Cause,
+  Counts,
+  EventLine,
+  EventPage,
+  HistoryRow,
+  RunPage,
+  RunStats,
+  StoredEvent,
+  StoredRun,
+  StoreFacts,
+  StuckOrder,
+} from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
@@ -42,7 +56,7 @@ export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq:
   // What the router tells is listed where it is asked for.
   else if (selection.source_id === undefined) add(`+event.source_id <> '${routerSource}'`)
   // The most telling field picks the index; a unary + keeps SQLite from picking another one for the others.
-  const fields = (['subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
+  const fields = (['thread', 'actor', 'subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
   for (const [index, name] of fields.entries()) add(`${index === 0 && !byTrigger ? '' : '+'}event.${name} = ?`, selection[name]!)
   if (selection.matched !== undefined) add(`${fields.length === 0 && !byTrigger ? '' : '+'}event.matched = ?`, selection.matched ? 1 : 0)
   if (page.after !== null) add(`${seq} ${order === 'desc' ? '<' : '>'} ?`, page.after)
@@ -107,7 +121,31 @@ function statements(db: Db) {
   const contextFiles = db.prepare<[Buffer], { name: string; is_text: number; sha256: Buffer; content: Buffer }>(
     'SELECT name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
   )
-  return { contextFiles, passed, unrouted, eventsOf, liveBySeq, eventById, eventSeq, eventIdBySeq, runById, historyOf, attemptsOf, seqBounds, nextReceived }
+  const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
+    'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
+  )
+  const cause = db.prepare<[Buffer, Buffer], { bot_id: string; event_id: Buffer; causation: string | null }>(
+    `SELECT run.bot_id, event.id AS event_id, event.causation
+     FROM (SELECT bot_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, event_seq FROM run_archive WHERE id = ?) AS run
+     JOIN event ON event.seq = run.event_seq`,
+  )
+  return {
+    cause,
+    originKnown,
+    contextFiles,
+    passed,
+    unrouted,
+    eventsOf,
+    liveBySeq,
+    eventById,
+    eventSeq,
+    eventIdBySeq,
+    runById,
+    historyOf,
+    attemptsOf,
+    seqBounds,
+    nextReceived,
+  }
 }
 
 function fileBytes(path: string): number {
@@ -160,6 +198,28 @@ export class Reading {
       .prepare<Params, EventRow>(sql)
       .all(...params)
       .map(storedEvent)
+  }
+
+  originsSince(): number | null {
+    const { low, high } = this.#sql.seqBounds.get()!
+    if (low === null || high === null || this.#sql.originKnown.get(low)!.known === 1) return null
+    // Those that were logged before come first: halving, as above.
+    let [from, to] = [low, high + 1]
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2)
+      const row = this.#sql.originKnown.get(middle)
+      if (row === undefined || row.known === 1) to = middle
+      else from = row.seq + 1
+    }
+    return this.#sql.originKnown.get(from)?.received_at ?? Infinity
+  }
+
+  cause(run_id: string): Cause | null {
+    const id = idBytes(run_id)
+    const row = this.#sql.cause.get(id, id)
+    if (row === undefined || isNeed(row.bot_id)) return null
+    const before = row.causation === null ? 0 : (JSON.parse(row.causation) as Causation).depth
+    return { bot_id: row.bot_id, causation: { event_id: idText(row.event_id), run_id, depth: before + 1 } }
   }
 
   run(id: string): StoredRun | null {

@@ -1,5 +1,6 @@
 // How records and rows turn into one another.
 import type { Assignment, Causation, Decision, RunState } from '../../contract/types.ts'
+import { storedOrigin, type Origin } from '../../forge.ts'
 import type { RunFlow } from '../flow.ts'
 import { isNeed, type BodyFormat, type DeadlineName, type EventLine, type HeldBy, type Need, type StoredEvent, type StoredRun } from '../store.ts'
 
@@ -31,15 +32,34 @@ export function decisionsOf(text: string | null): Decision[] {
   return rows.map(([trigger_id, trigger_version, outcome, run_id]) => ({ trigger_id, trigger_version, outcome, ...(run_id === undefined ? {} : { run_id }) }))
 }
 
-export const eventLineColumns =
-  'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
-export const eventColumns = `${eventLineColumns}, event.causation, event.headers, event.delivery_key, event.body_format, event.body_sha256, event.body, (SELECT count(*) FROM context_file WHERE event_seq = event.seq) AS context_files`
+/** Of an event that was logged before its origin was: the provider of its source, so that its body tells. */
+export const originColumns = `event.actor, event.thread, event.emitted,
+  CASE WHEN event.emitted IS NULL THEN (SELECT definition ->> '$.config.provider' FROM source WHERE source.id = event.source_id) END AS provider`
 
-export interface EventLineRow {
+const commonColumns =
+  'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
+/** With the bodies of events that were logged before their origin was, and of no others. */
+export const eventLineColumns = `${commonColumns}, ${originColumns},
+  CASE WHEN event.emitted IS NULL THEN event.headers END AS headers, event.body_format, CASE WHEN event.emitted IS NULL THEN event.body END AS body`
+export const eventColumns = `${commonColumns}, ${originColumns}, event.causation, event.headers, event.delivery_key, event.body_format, event.body_sha256, event.body, (SELECT count(*) FROM context_file WHERE event_seq = event.seq) AS context_files`
+
+/** What an event's origin is read from. */
+export interface OriginRow {
+  type: string
+  actor: string | null
+  thread: string | null
+  /** null: it was logged before its origin was */
+  emitted: number | null
+  provider: string | null
+  headers: string | null
+  body_format: BodyFormat
+  body: Buffer | null
+}
+
+export interface EventLineRow extends OriginRow {
   seq: number
   id: Buffer
   source_id: string
-  type: string
   subject: string | null
   timestamp: number
   received_at: number
@@ -51,12 +71,20 @@ export interface EventLineRow {
 
 export interface EventRow extends EventLineRow {
   causation: string | null
-  headers: string | null
   delivery_key: string | null
-  body_format: BodyFormat
   body_sha256: Buffer
   body: Buffer
   context_files: number
+}
+
+function headersOf(text: string | null): Record<string, string> {
+  return text === null ? {} : (JSON.parse(text) as Record<string, string>)
+}
+
+/** Who caused an event, and in which conversation. */
+export function originOfRow({ actor, thread, emitted, provider, type, headers, body_format, body }: OriginRow): Origin {
+  if (emitted !== null || provider === null || body === null) return { actor, thread }
+  return storedOrigin({ provider, type, headers: headersOf(headers), body_format, body })
 }
 
 export function eventLine(row: EventLineRow): EventLine {
@@ -66,6 +94,8 @@ export function eventLine(row: EventLineRow): EventLine {
     source_id: row.source_id,
     type: row.type,
     subject: row.subject,
+    ...originOfRow(row),
+    emitted: row.emitted === 1,
     timestamp: row.timestamp,
     received_at: row.received_at,
     redelivery_of: row.redelivery_of === null ? null : idText(row.redelivery_of),
@@ -80,7 +110,7 @@ export function storedEvent(row: EventRow): StoredEvent {
   return {
     ...line,
     causation: row.causation === null ? null : (JSON.parse(row.causation) as Causation),
-    headers: row.headers === null ? {} : (JSON.parse(row.headers) as Record<string, string>),
+    headers: headersOf(row.headers),
     delivery_key: row.delivery_key,
     body_format: row.body_format,
     body_sha256: row.body_sha256,

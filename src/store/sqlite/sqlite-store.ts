@@ -219,6 +219,8 @@ export class SqliteStore implements Store {
   }
   event = (...args: Parameters<Store['event']>): ReturnType<Store['event']> => this.#read('event', ...args)
   events = (...args: Parameters<Store['events']>): ReturnType<Store['events']> => this.#read('events', ...args)
+  originsSince = (): ReturnType<Store['originsSince']> => this.#read('originsSince')
+  cause = (...args: Parameters<Store['cause']>): ReturnType<Store['cause']> => this.#read('cause', ...args)
   run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
