@@ -45,7 +45,7 @@ export function foldedActor(actor: string): string {
 /** An event as filters compare it: their own texts for actors are folded, too. */
 export function withFoldedActor<E extends { actor: string | null }>(event: E): E {
   const { actor } = event
-  return actor === null || !/[A-Z]/.test(actor) ? event : { ...event, actor: foldedActor(actor) }
+  return typeof actor !== 'string' || !/[A-Z]/.test(actor) ? event : { ...event, actor: foldedActor(actor) }
 }
 
 export function isBotActor(actor: string): boolean {
