@@ -55,6 +55,25 @@ test('from registering to explaining', async () => {
   expect((await run('explain', 'last')).out).toContain('■ main v2  would match, but the trigger is disabled')
 })
 
+test('events are emitted and listed by actor and thread', async () => {
+  const router = await configured()
+  const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
+  await run('register', join(router.directory, 'forge.json'))
+  expect((await run('emit', 'forge', 'push')).code).toBe(0)
+  expect((await run('events')).out).not.toContain('ACTOR')
+  expect((await run('emit', 'forge', 'comment', '--actor', 'Ada', '--thread', 'acme/site#12')).code).toBe(0)
+  const row = /^EVENT +RECEIVED +SOURCE +TYPE +SUBJECT +ACTOR +THREAD +BYTES +TRIGGERS\n\S+ +\S+ \S+ +forge +comment +- +Ada +acme\/site#12 +4 +-\n$/
+  expect((await run('events', '--actor', 'ADA')).out).toMatch(row)
+  expect((await run('events', '--thread', 'acme/site#12')).out).toMatch(row)
+  expect((await run('events', '--thread', 'acme/site#1')).out).toBe('no such events\n')
+  expect((await run('events', 'show', 'last')).out).toMatch(/actor +Ada\n(.*\n)*thread +acme\/site#12\n/)
+  expect(JSON.parse((await run('events', 'save', 'last', '-')).out)).toMatchObject({ actor: 'Ada', thread: 'acme/site#12' })
+  expect(await run('emit', 'forge', 'x', '--actor', 'bot:b')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('actor must not begin with "bot:"') as string,
+  })
+})
+
 test('lists, definitions and the doctor', async () => {
   const router = await configured()
   const run = (...args: string[]): Promise<Ran> => signalbox(router, args)
