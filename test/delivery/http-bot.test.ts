@@ -67,6 +67,8 @@ test('one body, one id on every attempt, a signature that verifies', async () =>
         source_id: 's',
         type: 'x',
         subject: null,
+        actor: null,
+        thread: null,
         timestamp: expect.any(Number) as number,
         headers: {},
         payload: { n: 9007199254740991, text: 'a\nb' },
