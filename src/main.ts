@@ -104,13 +104,13 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const now = wall === Date.now ? steadyClock(wall, () => performance.now()) : wall
   const started_at = now()
   const log = openLog(config.log_level)
-  const disk = new DiskWatch(config.state_dir, config.disk_reserve_bytes)
   const fatal = (message: string): void => {
     log.flush()
     onFatal(message)
   }
   const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
   const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, acceptLoss: config.accept_loss, toolLimits, onFatal: fatal })
+  const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
@@ -136,7 +136,8 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   delivered.hold(opened)
   await listen(served, parts)
   const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
-  const retention = new Retention({ store, limits, now, log: log.event, logBug: log.bug })
+  const retention = new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
+  disk.onLow = () => retention.hurry()
   retention.start()
   delivered.start(opened)
   ownSources.start(opened.source_states)

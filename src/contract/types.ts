@@ -2086,7 +2086,7 @@ retention_ms: number
  */
 dead_retention_ms: number
 /**
- * Free space below which intake answers 507. Unless said: 5 % of the disk, at least 64 MiB, at most 1 GiB.
+ * Space that is kept free: intake answers 507 while the free space of the disk and the free pages of the database together are less. Default: 5 % of the disk, at least 64 MiB, at most 1 GiB.
  */
 disk_reserve_bytes?: number
 /**
@@ -3355,10 +3355,31 @@ journal_mode: string
  */
 synchronous: number
 schema_version: number
+/**
+ * Size of the database file, free pages included.
+ */
 database_bytes: number
+/**
+ * Free pages in the database file: new events use them before the file grows. They go back to the disk after retention and when the router is idle.
+ */
+reusable_bytes: number
 wal_bytes: number
+/**
+ * Free space of the disk.
+ */
 free_bytes: number
+/**
+ * Intake answers 507 when free_bytes and reusable_bytes together are below this.
+ */
 reserve_bytes: number
+/**
+ * Intake resumes when free_bytes and reusable_bytes together reach this: twice the reserve, or half way from the reserve to all that can become free.
+ */
+resume_bytes: number
+/**
+ * Whether intake answers 507 now.
+ */
+full: boolean
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

@@ -10,9 +10,13 @@ import type { Parts } from './parts.ts'
 export function accepting({ store, registry, config, now, disk, log }: Parts, { dispatcher, tools }: DeliveryParts, isClosing: () => boolean): Acceptor {
   const assertOpen = (): void => {
     if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
-    const { full, reserve_bytes } = disk.state
+    const { full, room_bytes, reserve_bytes, resume_bytes } = disk.state
     if (full)
-      throw new Fault('storage_full', `less than ${reserve_bytes} bytes are free, so nothing is taken in; free some space and try again`, { retryAfterS: 60 })
+      throw new Fault(
+        'storage_full',
+        `the disk is nearly full: room for ${room_bytes} bytes, ${reserve_bytes} are kept in reserve; events are accepted again from ${resume_bytes} bytes on, free some space`,
+        { retryAfterS: 60 },
+      )
   }
   return new Acceptor({
     store,

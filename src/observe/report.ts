@@ -41,7 +41,7 @@ export async function routerStatus({
 }: ReportOptions): Promise<RouterStatusResult> {
   const [counts, facts] = await Promise.all([store.counts(), store.facts()])
   const { sqlite_version, ...storeFacts } = facts
-  const { free_bytes, reserve_bytes } = disk()
+  const { free_bytes, reserve_bytes, resume_bytes, full } = disk()
   const pausedWhy = paused()
   return {
     version: programVersion(),
@@ -58,7 +58,7 @@ export async function routerStatus({
     sources: sources.size,
     triggers: triggers.size,
     bots: bots(),
-    store: { ...storeFacts, free_bytes, reserve_bytes },
+    store: { ...storeFacts, free_bytes, reserve_bytes, resume_bytes, full },
     warnings: warnings(),
     ...(pausedWhy === null ? {} : { paused: pausedWhy }),
   }
@@ -70,10 +70,11 @@ export async function routerHealth({ now, started_at, store, disk, active }: Rep
   const facts = await store.facts().catch(() => undefined)
   const tookMs = (performance.now() - begun).toFixed(1)
   const wal_bytes = facts?.wal_bytes ?? 0
-  const { free_bytes, reserve_bytes, full } = disk()
+  const { free_bytes, reserve_bytes, resume_bytes, full } = disk()
+  const space = `${free_bytes} bytes free on the disk, ${facts?.reusable_bytes ?? 0} free in the database, ${reserve_bytes} kept in reserve`
   const checks = [
     { name: 'store', ok: facts !== undefined, detail: facts === undefined ? 'the store does not answer' : `writer and reader answered in ${tookMs} ms` },
-    { name: 'disk', ok: !full, detail: `${free_bytes} bytes free, ${reserve_bytes} kept in reserve` },
+    { name: 'disk', ok: !full, detail: full ? `${space}; intake answers 507 until ${resume_bytes} bytes are free` : space },
     { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
     { name: 'dispatcher', ok: true, detail: `${active()} runs are with bots` },
   ]

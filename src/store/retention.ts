@@ -1,12 +1,24 @@
-// Retention as a routine: slice after slice, with room for everyone between slices.
+// Retention as a routine: slice after slice, with room for everyone between slices. What it removes leaves free pages in the
+// database; those that are more than the next events need go back to the disk, all of them while the disk is nearly full.
+import { Fault } from '../errors.ts'
 import type { RetentionLimits, Store } from './store.ts'
 
 const everyMs = 60_000
-const slice = 200
+/** While the disk is nearly full. */
+const hurriedEveryMs = 5000
+/** Rows of a slice: at most 50 ms. */
+const rows = 200
+/** Pages of a slice, about 5 ms; on a disk that is nearly full fewer, because each needs as much write-ahead log. */
+const pages = 256
+const hurriedPages = 64
+/** Free pages that may stay, as a share of those that hold data: new events use them again. */
+const keptShare = 1 / 16
 
 export interface RetentionOptions {
   store: Store
   limits: Omit<RetentionLimits, 'now' | 'slice'>
+  /** whether the disk is nearly full */
+  isLow: () => boolean
   now: () => number
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
@@ -16,13 +28,14 @@ export class Retention {
   readonly #options: RetentionOptions
   #timer: NodeJS.Timeout | undefined
   #sweeping = false
+  #sweptAt = -Infinity
 
   constructor(options: RetentionOptions) {
     this.#options = options
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => void this.#sweep().catch(this.#options.logBug), everyMs).unref()
+    this.#timer ??= setInterval(() => this.#begin(), everyMs).unref()
   }
 
   stop(): void {
@@ -30,20 +43,50 @@ export class Retention {
     this.#timer = undefined
   }
 
+  /** The disk is nearly full: does at once what would be done within a minute. */
+  hurry(): void {
+    if (this.#timer !== undefined && Math.abs(this.#options.now() - this.#sweptAt) >= hurriedEveryMs) this.#begin()
+  }
+
+  #begin(): void {
+    void this.#sweep().catch(this.#options.logBug)
+  }
+
   async #sweep(): Promise<void> {
     if (this.#sweeping) return
     this.#sweeping = true
-    const { store, limits, now, log } = this.#options
+    const { store, limits, isLow, now, log } = this.#options
     let events = 0
+    let given = 0
     try {
-      for (let more = true; more && this.#timer !== undefined;) {
+      await this.#slices(rows, async slice => {
         const taken = await store.retain({ ...limits, now: now(), slice })
         events += taken.events
-        more = taken.more
-      }
+        return taken.more
+      })
+      await this.#slices(isLow() ? hurriedPages : pages, async slice => {
+        const low = isLow()
+        const { pages: gone, more } = await store.giveBack({ pages: slice, keep_share: low ? 0 : keptShare, checkpoint: low })
+        given += gone
+        return more
+      })
     } finally {
       this.#sweeping = false
+      this.#sweptAt = now()
     }
-    if (events > 0) log('retention.swept', { events })
+    if (events > 0 || given > 0) log('retention.swept', { events, pages_given_back: given })
+  }
+
+  /** Until there is no more. A slice that does not fit on the disk is tried again as a smaller one. */
+  async #slices(most: number, work: (slice: number) => Promise<boolean>): Promise<void> {
+    let slice = most
+    for (let more = true; more && this.#timer !== undefined;) {
+      try {
+        more = await work(slice)
+      } catch (error) {
+        if (!(error instanceof Fault) || error.fault !== 'storage_full' || slice === 1) throw error
+        slice = Math.ceil(slice / 4)
+      }
+    }
   }
 }

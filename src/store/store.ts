@@ -247,6 +247,26 @@ export interface StoreFacts {
   schema_version: number
   database_bytes: number
   wal_bytes: number
+  /** of database_bytes: free pages, which new events use before the file grows */
+  reusable_bytes: number
+}
+
+/** What the files of the store take up on the disk. */
+export interface Space {
+  database_bytes: number
+  wal_bytes: number
+  reusable_bytes: number
+  /** whether free pages can go back to the disk; false: the database was not made by a router */
+  gives_back: boolean
+}
+
+export interface GiveBackRequest {
+  /** most pages of this slice */
+  pages: number
+  /** free pages that may stay, as a share of those that hold data */
+  keep_share: number
+  /** the disk is nearly full: checkpoint after this slice, so that the write-ahead log is used again */
+  checkpoint: boolean
 }
 
 export interface RetentionLimits {
@@ -256,6 +276,12 @@ export interface RetentionLimits {
   dedupe_ms: number
   /** rows to look at in one slice */
   slice: number
+}
+
+/** What a slice gave back to the disk, and whether there is more. */
+export interface GivenBack {
+  pages: number
+  more: boolean
 }
 
 /** What is gone of a log that is behind what was once written of it. */
@@ -326,6 +352,9 @@ export interface Store {
   replay(requests: ReplayRequest[], max_open_runs: number): Promise<string[] | null>
   /** One slice of deleting what is old; answers whether there is more. */
   retain(limits: RetentionLimits): Promise<{ events: number; more: boolean }>
+  /** One slice of giving free pages back to the disk. */
+  giveBack(request: GiveBackRequest): Promise<GivenBack>
+  space(): Promise<Space>
   event(id: string): Promise<StoredEvent | null>
   events(page: EventPage): Promise<(EventLine | StoredEvent)[]>
   /**

@@ -125,6 +125,8 @@ export class LocalStore implements Store {
   replay: Store['replay'] = (...args) => this.#write({ op: 'replay', args })
   write: Store['write'] = (...args) => this.#write({ op: 'write', args })
   retain: Store['retain'] = limits => this.#write({ op: 'retain', limits })
+  giveBack: Store['giveBack'] = request => this.#write({ op: 'give_back', request })
+  space: Store['space'] = () => this.#read(() => this.#reading.space())
   setPaused: Store['setPaused'] = (...args) => this.#write({ op: 'set_paused', args })
   setBotStatus: Store['setBotStatus'] = (...args) => this.#write({ op: 'set_bot_status', args })
   tell: Store['tell'] = (...args) => this.#write({ op: 'tell', args })

@@ -187,7 +187,8 @@ export function openWriter(stateDir: string, acceptLoss = false): Opened {
     precreate(path)
     db = new Database(path)
     assertSqliteVersion(db)
-    if (fresh) db.pragma('auto_vacuum = INCREMENTAL')
+    // Whether it is empty shows once it is open: a first start that was killed may leave pages, which SQLite rolls back.
+    if (db.pragma('page_count', { simple: true }) === 0) db.pragma('auto_vacuum = INCREMENTAL')
     configure(db)
     migrate(db, path)
     if (loss !== undefined) goOnBehind(db, mark!)

@@ -1,6 +1,17 @@
 // What the router's thread and the two database threads say to each other.
 import type { ToolLimits } from '../../tools.ts'
-import type { AcceptLimits, BotStatus, LifecycleEvents, NewEvent, RunMove, RetentionLimits, SkippedTicks, SourceNote, StartAnswer } from '../store.ts'
+import type {
+  AcceptLimits,
+  BotStatus,
+  GiveBackRequest,
+  LifecycleEvents,
+  NewEvent,
+  RunMove,
+  RetentionLimits,
+  SkippedTicks,
+  SourceNote,
+  StartAnswer,
+} from '../store.ts'
 import type { Store } from '../store.ts'
 
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
@@ -13,6 +24,7 @@ export type WriteOp =
   | { op: 'replay'; args: Parameters<Store['replay']> }
   | { op: 'write'; args: Parameters<Store['write']> }
   | { op: 'retain'; limits: RetentionLimits }
+  | { op: 'give_back'; request: GiveBackRequest }
   | { op: 'route'; args: Parameters<Store['route']> }
   | { op: 'tell'; args: Parameters<Store['tell']> }
   | { op: 'skip_ticks'; skipped: SkippedTicks[] }
@@ -64,6 +76,7 @@ export interface ReadRequest {
     | 'sourceStats'
     | 'counts'
     | 'facts'
+    | 'space'
     | 'triggerVersion'
     | 'triggerVersions'
     | 'stuck'

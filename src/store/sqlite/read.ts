@@ -1,5 +1,4 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
-import { statSync } from 'node:fs'
 import type { Causation } from '../../contract/types.ts'
 import { isNeed, routerSource } from '../store.ts'
 import type {
@@ -14,12 +13,14 @@ import type {
   StoredEvent,
   StoredRun,
   StoreFacts,
+  Space,
   StuckOrder,
 } from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
 import { ringName } from './rings.ts'
+import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
 import {
   eventColumns,
@@ -146,10 +147,6 @@ function statements(db: Db) {
     seqBounds,
     nextReceived,
   }
-}
-
-function fileBytes(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
 
 export class Reading {
@@ -295,12 +292,17 @@ export class Reading {
   }
 
   facts(): StoreFacts {
-    return { ...connectionFacts(this.#db), database_bytes: fileBytes(this.#db.name), wal_bytes: fileBytes(`${this.#db.name}-wal`) }
+    const { database_bytes, wal_bytes, reusable_bytes } = spaceOf(this.#db)
+    return { ...connectionFacts(this.#db), database_bytes, wal_bytes, reusable_bytes }
+  }
+
+  space(): Space {
+    return spaceOf(this.#db)
   }
 }
 
 /** What a connection says of itself. */
-export function connectionFacts(db: Db): Omit<StoreFacts, 'database_bytes' | 'wal_bytes'> {
+export function connectionFacts(db: Db): Omit<StoreFacts, 'database_bytes' | 'wal_bytes' | 'reusable_bytes'> {
   return {
     path: db.name,
     sqlite_version: db.prepare('SELECT sqlite_version()').pluck().get() as string,

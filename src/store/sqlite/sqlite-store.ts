@@ -206,6 +206,8 @@ export class SqliteStore implements Store {
   replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
   write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
   retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
+  giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> => this.#call({ op: 'give_back', request: args[0] })
+  space = (): ReturnType<Store['space']> => this.#read('space')
   setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
   tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
   unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)

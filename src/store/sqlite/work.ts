@@ -17,6 +17,7 @@ import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
 import { Soon } from './soon.ts'
 import { Sources } from './sources.ts'
+import { giveBack } from './space.ts'
 import { standing, type Standing } from './standing.ts'
 import { retaining, type Retaining } from './upkeep.ts'
 
@@ -91,6 +92,8 @@ export class Work {
       case 'retain':
         this.#lanes.rings.prune(operation.limits.now, operation.limits.slice)
         return this.#retaining.retain(operation.limits)
+      case 'give_back':
+        return giveBack(this.#db, operation.request)
       case 'skip_ticks':
         return this.#sources.skip(operation.skipped)
       case 'note_source':
@@ -179,7 +182,7 @@ export class Work {
       source_states: this.#sources.states(),
       next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
-      facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0 },
+      facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0, reusable_bytes: 0 },
     }
   }
 }

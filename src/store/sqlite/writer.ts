@@ -8,12 +8,17 @@ import { ExitError, exitCodes } from '../../errors.ts'
 import { HighWater } from './high-water.ts'
 import { asDamage, databasePath, openWriter, takeLock, type Db, type Opened } from './open.ts'
 import type { WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
+import { giveBack } from './space.ts'
 import { checkpointing } from './upkeep.ts'
 import { Work } from './work.ts'
 
 const port = parentPort!
 const { stateDir, lifecycle, now, acceptLoss, toolLimits } = workerData as WorkerStart
 const idleCheckpointMs = 1000
+/** Between slices of free pages that an idle writer gives back. */
+const idleSliceMs = 50
+const idlePages = 256
+const pageBytes = 4096
 /** A larger group would hold everyone behind it for too long. */
 const maxGroupOps = 512
 const maxGroupBytes = 4 * 1024 * 1024
@@ -115,6 +120,15 @@ function gathered(first: WriteBatch): { batches: WriteBatch[]; closing: boolean 
   return { batches, closing: false }
 }
 
+/** About what an operation writes to the write-ahead log, its bodies apart. */
+function logBytes(operation: WriteOp): number {
+  return operation.op === 'give_back' ? operation.request.pages * pageBytes : 8192
+}
+
+function wantsCheckpoint(operation: WriteOp): boolean {
+  return operation.op === 'give_back' && operation.request.checkpoint
+}
+
 function serve({ db, loss }: Opened, lock: Db): void {
   const work = new Work(db, lifecycle, toolLimits)
   const checkpoint = checkpointing(db)
@@ -125,6 +139,8 @@ function serve({ db, loss }: Opened, lock: Db): void {
   let idleTimer: NodeJS.Timeout | undefined
   let commitMs = 0
   let lastBatches = 0
+  let wroteAt = 0
+  const giveBackIdle = db.transaction(() => giveBack(db, { pages: idlePages, keep_share: 0 }))
 
   function write(batches: WriteBatch[]): void {
     const begun = performance.now()
@@ -133,11 +149,26 @@ function serve({ db, loss }: Opened, lock: Db): void {
     say({ kind: 'results', groups: results, ...work.told() })
     commitMs += (performance.now() - begun - commitMs) * 0.2
     lastBatches = batches.length
-    checkpoint.wrote(batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.length * 8192, 0))
-    idleTimer ??= setTimeout(() => {
-      idleTimer = undefined
-      guarded(() => checkpoint.idle())
-    }, idleCheckpointMs).unref()
+    wroteAt = performance.now()
+    checkpoint.wrote(
+      batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.reduce((own, operation) => own + logBytes(operation), 0), 0),
+      batches.some(({ ops }) => ops.some(wantsCheckpoint)),
+    )
+    idleTimer ??= setTimeout(idle, idleCheckpointMs).unref()
+  }
+
+  /** What has time: checkpoints, and once nothing has come for a while, free pages that go back to the disk. */
+  function idle(): void {
+    idleTimer = undefined
+    let again = performance.now() - wroteAt < idleCheckpointMs ? idleCheckpointMs : 0
+    guarded(() => {
+      checkpoint.idle()
+      if (again > 0) return
+      const { pages, more } = giveBackIdle.immediate()
+      if (pages > 0) checkpoint.wrote(pages * pageBytes, true)
+      if (more) again = idleSliceMs
+    })
+    if (again > 0) idleTimer = setTimeout(idle, again).unref()
   }
 
   function close(): void {
@@ -150,6 +181,7 @@ function serve({ db, loss }: Opened, lock: Db): void {
   }
 
   say({ kind: 'started', answer: started })
+  idleTimer = setTimeout(idle, idleCheckpointMs).unref()
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
     if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
