@@ -135,7 +135,8 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const { rpc, webhooks, addresses } = served
   delivered.hold(opened)
   await listen(served, parts)
-  const limits = { event_ms: config.retention_ms, dead_ms: config.dead_retention_ms, dedupe_ms: config.dedupe_ms }
+  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes } = config
+  const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes }
   const retention = new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
   disk.onLow = () => retention.hurry()
   retention.start()

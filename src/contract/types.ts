@@ -2082,6 +2082,10 @@ signed_body_ms: number
  */
 retention_ms: number
 /**
+ * Most bytes of data in the database. Beyond it the oldest events go before retention_ms is over, with their finished and dead runs; never an event with an open run, and delivery ids are remembered for dedupe_ms all the same (some 250 bytes each). The file may be 1.2 times as large, and the write-ahead log comes on top of it. Default: no limit.
+ */
+retention_bytes?: number
+/**
  * How long dead runs are kept: 90 days.
  */
 dead_retention_ms: number

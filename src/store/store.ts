@@ -274,6 +274,10 @@ export interface RetentionLimits {
   event_ms: number
   dead_ms: number
   dedupe_ms: number
+  /** how long a signed body is known again; default: 0 */
+  signed_body_ms?: number
+  /** the data may be as large; beyond it the oldest events go, however young; default: no limit */
+  max_bytes?: number | undefined
   /** rows to look at in one slice */
   slice: number
 }

@@ -7,7 +7,7 @@ import type { Admission } from './admission.ts'
 import type { EventLog } from './event-log.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
-import { decisionsOf, decisionsText, hash48, idBytes, idText } from './rows.ts'
+import { decisionsOf, decisionsText, filesHash, hash48, idBytes, idText, type Hashes } from './rows.ts'
 import type { Sources } from './sources.ts'
 
 interface First {
@@ -15,6 +15,8 @@ interface First {
   id: Buffer
   decisions: string | null
   body_sha256: Buffer
+  /** of an event that retention removed: a hash of its context files; null: they are there */
+  files_sha256: Buffer | null
 }
 
 /** How far back a chain of causes is looked at. */
@@ -35,7 +37,13 @@ function deliveryHash(source_id: string, key: string): number {
 
 function statements(db: Db) {
   const known = db.prepare<[number, string, string, number], First>(
-    'SELECT seq, id, decisions, body_sha256 FROM event WHERE seq = ? AND delivery_key = ? AND source_id = ? AND received_at > ?',
+    'SELECT seq, id, decisions, body_sha256, NULL AS files_sha256 FROM event WHERE seq = ? AND delivery_key = ? AND source_id = ? AND received_at > ?',
+  )
+  const removed = db.prepare<[number, string, string, number], First>(
+    'SELECT seq, id, decisions, body_sha256, files_sha256 FROM removed_event WHERE seq = ? AND delivery_key = ? AND source_id = ? AND received_at > ?',
+  )
+  const removedBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
+    'SELECT id FROM removed_event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
   )
   const knownBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
     'SELECT id FROM event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
@@ -68,7 +76,9 @@ function statements(db: Db) {
   const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
   return {
     known,
+    removed,
     knownBody,
+    removedBody,
     insertDecision,
     countDuplicate,
     countEvent,
@@ -122,6 +132,12 @@ export class Accepting {
     this.#bodies.catchUp()
   }
 
+  /** An event was removed, and what it was known by has expired. */
+  forget({ seq, delivery_hash, body_hash }: Hashes): void {
+    if (delivery_hash !== null) this.#deliveries.forget(delivery_hash, seq)
+    if (body_hash !== null) this.#bodies.forget(body_hash, seq)
+  }
+
   get openRuns(): number {
     return this.#open
   }
@@ -152,20 +168,22 @@ export class Accepting {
 
   #duplicate(first: First, event: NewEvent): AcceptOutcome {
     const event_id = idText(first.id)
-    if (!first.body_sha256.equals(event.body_sha256) || !this.#sameFiles(first.seq, event.context_files ?? [])) return { kind: 'key_reused', event_id }
+    if (!first.body_sha256.equals(event.body_sha256) || !this.#sameFiles(first, event.context_files ?? [])) return { kind: 'key_reused', event_id }
     this.#sql.countDuplicate.run(first.seq)
     const run_ids = this.#sql.runsOf.all(first.seq, first.seq).map(idText)
     return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
   }
 
-  #sameFiles(seq: number, files: readonly ContextFileBytes[]): boolean {
+  #sameFiles({ seq, files_sha256 }: First, files: readonly ContextFileBytes[]): boolean {
+    if (files_sha256 !== null) return files_sha256.equals(filesHash(files))
     const before = this.#sql.filesOf.all(seq)
     return before.length === files.length && before.every(({ name, sha256 }, index) => name === files[index]!.name && sha256.equals(files[index]!.sha256))
   }
 
   #knownDelivery(hash: number, { delivery_key, source_id, received_at }: NewEvent, { dedupe_ms }: AcceptLimits): First | undefined {
     for (const seq of this.#deliveries.find(hash)) {
-      const first = this.#sql.known.get(seq, delivery_key!, source_id, received_at - dedupe_ms)
+      const key = [seq, delivery_key!, source_id, received_at - dedupe_ms] as const
+      const first = this.#sql.known.get(...key) ?? this.#sql.removed.get(...key)
       if (first !== undefined) return first
     }
     return undefined
@@ -173,7 +191,8 @@ export class Accepting {
 
   #knownBody(hash: number, sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
     for (const seq of this.#bodies.find(hash)) {
-      const before = this.#sql.knownBody.get(seq, source_id, sha256, this.#log.received(0) - signed_body_ms)
+      const key = [seq, source_id, sha256, this.#log.received(0) - signed_body_ms] as const
+      const before = this.#sql.knownBody.get(...key) ?? this.#sql.removedBody.get(...key)
       if (before !== undefined) return before
     }
     return undefined

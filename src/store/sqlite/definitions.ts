@@ -62,6 +62,8 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
   const versionsOf = db.prepare<[string, number, number], { version: number; created_at: number; definition: string }>(
     'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
   )
+  const noteDeleted = db.prepare('INSERT OR REPLACE INTO deleted_trigger (trigger_id, deleted_at) VALUES (?, ?)')
+  const noteBack = db.prepare('DELETE FROM deleted_trigger WHERE trigger_id = ?')
   const forgetStatus = db.prepare('DELETE FROM bot_status WHERE bot_id = ?')
   const fileSets = db.prepare<[], FileSetRow>('SELECT noun, id, name FROM file_set ORDER BY noun, id')
   const own = db.prepare('INSERT OR REPLACE INTO file_set (noun, id, name) VALUES (?, ?, ?)')
@@ -81,7 +83,10 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
       const before = present === undefined ? undefined : working(JSON.parse(present.definition) as SourceInput)
       sources.written(change.id, before !== working(change.definition as SourceInput), change.at)
     }
-    if (change.noun === 'trigger') putVersion.run(change.id, stamp.version, text, change.at)
+    if (change.noun === 'trigger') {
+      putVersion.run(change.id, stamp.version, text, change.at)
+      noteBack.run(change.id)
+    }
     return stamp
   }
 
@@ -105,6 +110,7 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
         if (change.definition !== null) return put(change, present)
         perNoun[change.noun].remove.run(change.id)
         disown.run(change.noun, change.id)
+        if (change.noun === 'trigger' && present !== undefined) noteDeleted.run(change.id, change.at)
         if (change.noun === 'bot') forgetStatus.run(change.id)
         if (change.noun === 'source') sources.deleted(change.id)
         return present === undefined ? null : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }

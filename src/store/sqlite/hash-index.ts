@@ -31,7 +31,11 @@ export class HashIndex {
     this.#sql = {
       find: db.prepare<[number], number>(`SELECT event_seq FROM ${table} WHERE hash = ? ORDER BY event_seq`).pluck(),
       insert: db.prepare(`INSERT OR IGNORE INTO ${table} (hash, event_seq) VALUES (?, ?)`),
-      behind: db.prepare<[number], { seq: number; hash: number }>(`SELECT seq, ${column} AS hash FROM event WHERE seq > ? AND ${column} IS NOT NULL`),
+      remove: db.prepare(`DELETE FROM ${table} WHERE hash = ? AND event_seq = ?`),
+      behind: db.prepare<[number, number], { seq: number; hash: number }>(
+        `SELECT seq, ${column} AS hash FROM event WHERE seq > ? AND ${column} IS NOT NULL
+         UNION ALL SELECT seq, ${column} FROM removed_event WHERE seq > ? AND ${column} IS NOT NULL ORDER BY seq`,
+      ),
       meta: db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck(),
       setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
     }
@@ -45,7 +49,7 @@ export class HashIndex {
     this.#nextSlice = 0
     const indexed = this.#sql.meta.get(this.#metaKey) ?? 0
     this.#lastSeq = indexed
-    for (const { seq, hash } of this.#sql.behind.iterate(indexed)) this.#remember(hash, seq)
+    for (const { seq, hash } of this.#sql.behind.iterate(indexed, indexed)) this.#remember(hash, seq)
     this.#roundSeq = this.#lastSeq
     this.#behind = this.#added
     this.#added = 0
@@ -76,6 +80,16 @@ export class HashIndex {
   add(hash: number, seq: number): void {
     this.#remember(hash, seq)
     if (this.#added >= eventsPerSlice) this.#moveSlice()
+  }
+
+  /** Forgets an event, wherever its hash is by now: what memory holds would go into the table later. */
+  forget(hash: number, seq: number): void {
+    const map = this.#recent[Math.floor(hash / sliceWidth)]!
+    const known = map.get(hash)
+    const others = known === undefined ? [] : [known].flat().filter(each => each !== seq)
+    if (others.length > 0) map.set(hash, others)
+    else map.delete(hash)
+    this.#sql.remove.run(hash, seq)
   }
 
   #moveSlice(): void {

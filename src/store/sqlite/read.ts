@@ -19,6 +19,7 @@ import type {
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
+import { goneEventsKey } from './pruning.ts'
 import { ringName } from './rings.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
@@ -282,7 +283,10 @@ export class Reading {
     const states = this.#db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
     const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
     return {
-      events: this.#db.prepare('SELECT coalesce(sum(events), 0) FROM source_stat').pluck().get() as number,
+      events: this.#db
+        .prepare<[string], number>('SELECT coalesce(sum(events), 0) + coalesce((SELECT value FROM meta WHERE key = ?), 0) FROM source_stat')
+        .pluck()
+        .get(goneEventsKey)!,
       event_bytes: fileBytes(this.#db.name) + fileBytes(`${this.#db.name}-wal`),
       pending: of('pending'),
       running: of('assigned', 'running', 'paused'),

@@ -3,6 +3,9 @@
 import type { RateGate } from '../flow.ts'
 import type { Db } from './open.ts'
 
+/** Passes that one slice of pruning deletes, but for those of its last key: a ring has up to 10,000. */
+const mostPasses = 10_000
+
 /** The key with its limit: a limit that is changed begins anew. */
 export function ringName({ key, limit, period_ms }: RateGate): string {
   return `${limit}/${period_ms} ${key}`
@@ -70,11 +73,15 @@ export class Rings {
     return at !== undefined && at > now - gate.period_ms
   }
 
-  /** Forgets some keys whose passes count for nothing any more. */
-  prune(now: number, most: number): void {
-    for (const name of this.#old.all(now, most)) {
-      this.#forgetRing.run(name)
+  /** Forgets some keys whose passes count for nothing any more; answers whether there are more. */
+  prune(now: number, most: number): boolean {
+    const names = this.#old.all(now, most)
+    let passes = 0
+    for (const [index, name] of names.entries()) {
+      if (passes >= mostPasses) return index < names.length
+      passes += this.#forgetRing.run(name).changes
       this.#forgetKey.run(name)
     }
+    return names.length === most
   }
 }

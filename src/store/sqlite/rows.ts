@@ -1,4 +1,5 @@
 // How records and rows turn into one another.
+import { hash } from 'node:crypto'
 import type { Assignment, Causation, Decision, RunState } from '../../contract/types.ts'
 import { storedOrigin, type Origin } from '../../forge.ts'
 import type { RunFlow } from '../flow.ts'
@@ -16,6 +17,18 @@ export function idText(bytes: Buffer): string {
 /** The first 48 bits of a SHA-256: small enough for a JavaScript number and an index. */
 export function hash48(sha256: Buffer): number {
   return sha256.readUIntBE(0, 6)
+}
+
+/** What an event is known by when its delivery or its signed body comes again. */
+export interface Hashes {
+  seq: number
+  delivery_hash: number | null
+  body_hash: number | null
+}
+
+/** One hash of all context files of an event, by their names and hashes, in their order. */
+export function filesHash(files: readonly { name: string; sha256: Uint8Array }[]): Buffer {
+  return hash('sha256', JSON.stringify(files.map(({ name, sha256 }) => [name, Buffer.from(sha256).toString('hex')])), 'buffer')
 }
 
 /** Decisions as a column: [trigger, version, outcome], and the run that took its part, without the names. */

@@ -9,7 +9,7 @@ import type { GiveBackRequest, GivenBack, Space } from '../store.ts'
 import type { Db } from './open.ts'
 
 /** Fewer free pages than this stay: the next events use them again. */
-const leastPages = 64
+const leastPages = 8
 const incremental = 2
 
 export function fileBytes(path: string): number {
@@ -18,6 +18,11 @@ export function fileBytes(path: string): number {
 
 function pragma(db: Db, name: string): number {
   return db.pragma(name, { simple: true }) as number
+}
+
+/** Bytes of the database that hold data, as the connection's transaction sees them. */
+export function usedBytes(db: Db): number {
+  return (pragma(db, 'page_count') - pragma(db, 'freelist_count')) * pragma(db, 'page_size')
 }
 
 export function spaceOf(db: Db): Space {

@@ -3,8 +3,9 @@ import type { RunFlow } from '../flow.ts'
 import type { RetentionLimits } from '../store.ts'
 import type { Lanes } from './lanes.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
-import { decisionsOf } from './rows.ts'
-import { fileBytes } from './space.ts'
+import { pruning } from './pruning.ts'
+import { decisionsOf, filesHash, type Hashes } from './rows.ts'
+import { fileBytes, usedBytes } from './space.ts'
 
 /**
  * Estimated bytes between checkpoints. Measured at 64 in flight (rate, p99): 2 MB 14.7k/s 8.5 ms, 4 MB 16.0k/s 8.1 ms,
@@ -59,97 +60,205 @@ export function checkpointing(db: Db): Checkpointing {
   }
 }
 
-export interface Retaining {
-  retain(limits: RetentionLimits): { events: number; more: boolean }
+interface EventRow extends Hashes {
+  received_at: number
+  decisions: string | null
+  body_bytes: number
 }
 
-/** Ticks and items of polls that are old; answers whether there are more. */
-function forgetting(db: Db): (limits: RetentionLimits) => boolean {
-  const deleteItems = db.prepare(
-    'DELETE FROM seen_item WHERE (source_id, key_hash) IN (SELECT source_id, key_hash FROM seen_item WHERE seen_at < ? ORDER BY seen_at LIMIT ?)',
-  )
-  // The last of each schedule says where it goes on.
-  const deleteTicks = db.prepare(
-    `DELETE FROM tick WHERE (source_id, scheduled_at) IN
-       (SELECT source_id, scheduled_at FROM tick AS old WHERE at < ? AND scheduled_at < (SELECT max(scheduled_at) FROM tick WHERE source_id = old.source_id) ORDER BY at LIMIT ?)`,
-  )
-  return ({ now, event_ms, dedupe_ms, slice }) => {
-    const items = deleteItems.run(now - Math.max(event_ms, dedupe_ms), slice).changes
-    return deleteTicks.run(now - event_ms, slice).changes === slice || items === slice
-  }
+interface DeadRow {
+  seq: number
+  flow: string | null
 }
 
-/** Events go with everything of theirs, oldest first, and never while one of their runs is open or dead in time. */
-export function retaining(db: Db, lanes: Lanes): Retaining {
-  const meta = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck()
-  const setMeta = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)')
-  const oldest = db.prepare<
-    [number, number],
-    { seq: number; received_at: number; decisions: string | null; delivery_hash: number | null; body_hash: number | null }
-  >('SELECT seq, received_at, decisions, delivery_hash, body_hash FROM event WHERE seq > ? ORDER BY seq LIMIT ?')
-  const expireDead = db.prepare<[number, number], { seq: number; flow: string | null }>(
-    "SELECT seq, flow FROM outbox INDEXED BY outbox_died WHERE state IN ('failed', 'timed_out') AND finished_at < ? ORDER BY finished_at LIMIT ?",
-  )
-  const deleteLive = db.prepare('DELETE FROM outbox WHERE seq = ?')
-  // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
-  const held = db.prepare(
-    `SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ?
-     UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ?
-     UNION ALL SELECT 1 FROM run_event JOIN run_archive ON run_archive.seq = run_event.run_seq WHERE run_event.event_seq = ? AND run_archive.finished_at >= ? LIMIT 1`,
-  )
-  const forgetBatch = db.prepare('DELETE FROM run_event WHERE event_seq = ?')
-  const endedRuns = db.prepare<[number], number>('SELECT seq FROM run_archive WHERE event_seq = ?').pluck()
-  const deleteEnded = db.prepare('DELETE FROM run_archive WHERE seq = ?')
-  const deleteHistory = db.prepare('DELETE FROM run_history WHERE run_seq = ?')
-  const deleteAttempts = db.prepare('DELETE FROM attempt WHERE run_seq = ?')
-  const forgetDependencies = db.prepare('DELETE FROM run_dependency WHERE run_seq = ? OR on_seq = ?')
-  const forgetEvents = db.prepare('DELETE FROM run_event WHERE run_seq = ?')
-  const deleteDecision = db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?')
-  const forgetDelivery = db.prepare('DELETE FROM delivery_index WHERE hash = ? AND event_seq = ?')
-  const forgetBody = db.prepare('DELETE FROM body_index WHERE hash = ? AND event_seq = ?')
-  const deleteFiles = db.prepare('DELETE FROM context_file WHERE event_seq = ?')
-  const deleteEvent = db.prepare('DELETE FROM event WHERE seq = ?')
-  const sources = forgetting(db)
-  function deleteRunTrail(runSeq: number): void {
-    deleteHistory.run(runSeq)
-    deleteAttempts.run(runSeq)
-    forgetDependencies.run(runSeq, runSeq)
-    forgetEvents.run(runSeq)
-  }
+/** What a slice may still delete; 100 events with two runs each take 15 ms. */
+interface Budget {
+  rows: number
+  bytes: number
+}
 
+/** Bytes that one slice deletes, but for those of its last event: 8 MiB take 2 ms where they are in memory. */
+const sliceBytes = 16_777_216
+/** What an event takes up beside its body, at the least: its row and the entries of five indexes. */
+const leastEventBytes = 300
+
+const dead = "('failed', 'timed_out')"
+
+function eventStatements(db: Db) {
+  const columns = 'seq, received_at, decisions, delivery_hash, body_hash, body_bytes'
   return {
-    retain(limits) {
-      const dead = expireDead.all(limits.now - limits.dead_ms, limits.slice)
-      for (const row of dead) {
-        deleteLive.run(row.seq)
-        deleteRunTrail(row.seq)
-        if (row.flow !== null) lanes.moved(row.seq, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, limits.now)
-      }
-      // An event that is held back by an open run is passed over and met again in the next round.
-      const passed = meta.get('retention_passed_seq') ?? 0
-      const before = limits.now - Math.max(limits.event_ms, limits.dedupe_ms)
-      // received_at never falls: the first young one is the end, and nothing behind it is looked at.
-      const looked = oldest.all(passed, limits.slice)
-      const rows = looked.filter(row => row.received_at < before)
-      let events = 0
-      for (const row of rows) {
-        if (held.get(row.seq, row.seq, before, row.seq, row.seq, before) !== undefined) continue
-        for (const runSeq of endedRuns.all(row.seq)) {
-          deleteEnded.run(runSeq)
-          deleteRunTrail(runSeq)
-        }
-        for (const decision of decisionsOf(row.decisions)) deleteDecision.run(decision.trigger_id, row.seq)
-        if (row.delivery_hash !== null) forgetDelivery.run(row.delivery_hash, row.seq)
-        if (row.body_hash !== null) forgetBody.run(row.body_hash, row.seq)
-        forgetBatch.run(row.seq)
-        deleteFiles.run(row.seq)
-        deleteEvent.run(row.seq)
+    oldest: db.prepare<[number, number], EventRow>(`SELECT ${columns} FROM event WHERE seq > ? ORDER BY seq LIMIT ?`),
+    // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
+    held: db
+      .prepare<[number, number, number, number, number, number, number]>(
+        `SELECT 1 FROM outbox WHERE event_seq = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND finished_at >= ?
+         UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ?
+         UNION ALL SELECT 1 FROM run_event JOIN run_archive ON run_archive.seq = run_event.run_seq WHERE run_event.event_seq = ? AND run_archive.finished_at >= ?
+         UNION ALL SELECT 1 FROM unrouted WHERE event_seq = ? LIMIT 1`,
+      )
+      .pluck(),
+    // For want of room only what is open holds its event: runs, its place in a batch, and that no trigger was asked about it yet.
+    heldOpen: db
+      .prepare<[number, number, number]>(
+        `SELECT 1 FROM outbox WHERE event_seq = ? AND state NOT IN ${dead} UNION ALL SELECT 1 FROM run_event JOIN outbox ON outbox.seq = run_event.run_seq WHERE run_event.event_seq = ?
+           AND outbox.event_seq <> run_event.event_seq
+         UNION ALL SELECT 1 FROM unrouted WHERE event_seq = ? LIMIT 1`,
+      )
+      .pluck(),
+    deadRuns: db.prepare<[number], DeadRow>(`SELECT seq, flow FROM outbox WHERE event_seq = ? AND state IN ${dead}`),
+    inLane: db.prepare<[string, number]>('SELECT 1 FROM run_lane WHERE lane = ? AND run_seq = ?').pluck(),
+    forgetBatch: db.prepare('DELETE FROM run_event WHERE event_seq = ?'),
+    endedRuns: db.prepare<[number, number], number>('SELECT seq FROM run_archive WHERE event_seq = ? LIMIT ?').pluck(),
+    deleteDecision: db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?'),
+    files: db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position'),
+    deleteFiles: db.prepare('DELETE FROM context_file WHERE event_seq = ?'),
+    deleteEvent: db.prepare('DELETE FROM event WHERE seq = ?'),
+    keepKey: db.prepare(
+      `INSERT INTO removed_event (seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, files_sha256)
+       SELECT seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, ? FROM event WHERE seq = ?`,
+    ),
+    oldestKeys: db.prepare<[number], Hashes & { received_at: number }>(
+      'SELECT seq, received_at, delivery_hash, body_hash FROM removed_event ORDER BY seq LIMIT ?',
+    ),
+    deleteKey: db.prepare('DELETE FROM removed_event WHERE seq = ?'),
+  }
+}
+
+function runStatements(db: Db) {
+  return {
+    expireDead: db.prepare<[number, number], DeadRow>(
+      `SELECT seq, flow FROM outbox INDEXED BY outbox_died WHERE state IN ${dead} AND finished_at < ? ORDER BY finished_at LIMIT ?`,
+    ),
+    deleteLive: db.prepare('DELETE FROM outbox WHERE seq = ?'),
+    deleteEnded: db.prepare('DELETE FROM run_archive WHERE seq = ?'),
+    deleteHistory: db.prepare('DELETE FROM run_history WHERE run_seq = ?'),
+    deleteAttempts: db.prepare('DELETE FROM attempt WHERE run_seq = ?'),
+    forgetDependencies: db.prepare('DELETE FROM run_dependency WHERE run_seq = ? OR on_seq = ?'),
+    forgetEvents: db.prepare('DELETE FROM run_event WHERE run_seq = ?'),
+  }
+}
+
+/** Events go with everything of theirs, oldest first, and never while one of their runs is open. */
+export class Retaining {
+  readonly #db: Db
+  readonly #lanes: Lanes
+  readonly #forget: (hashes: Hashes) => void
+  readonly #prune: (limits: RetentionLimits) => boolean
+  readonly #events
+  readonly #runs
+  readonly #meta
+  readonly #setMeta
+
+  /** forget: an event's hashes lead nowhere any more. */
+  constructor(db: Db, lanes: Lanes, forget: (hashes: Hashes) => void) {
+    this.#db = db
+    this.#lanes = lanes
+    this.#forget = forget
+    this.#prune = pruning(db, lanes.rings)
+    this.#events = eventStatements(db)
+    this.#runs = runStatements(db)
+    this.#meta = db.prepare<[string], number>('SELECT value FROM meta WHERE key = ?').pluck()
+    this.#setMeta = db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)')
+  }
+
+  /** One slice. */
+  retain(limits: RetentionLimits): { events: number; more: boolean } {
+    const expired = this.#runs.expireDead.all(limits.now - limits.dead_ms, limits.slice)
+    for (const row of expired) this.#deleteDead(row, limits.now)
+    const { events, more } = this.#retainEvents(limits)
+    const moreKeys = this.#expireKeys(limits)
+    return { events, more: more || moreKeys || expired.length === limits.slice || this.#prune(limits) }
+  }
+
+  #retainEvents(limits: RetentionLimits): { events: number; more: boolean } {
+    const { now, event_ms, dedupe_ms, slice, max_bytes } = limits
+    // An event that is held back by an open run is passed over and met again in the next round.
+    const passed = this.#meta.get('retention_passed_seq') ?? 0
+    const before = now - Math.max(event_ms, dedupe_ms)
+    let excess = max_bytes === undefined ? 0 : usedBytes(this.#db) - max_bytes
+    const budget: Budget = { rows: 2 * slice, bytes: sliceBytes }
+    const looked = this.#events.oldest.all(passed, slice)
+    let last = passed
+    let events = 0
+    for (const row of looked) {
+      const isOld = row.received_at < before
+      // received_at never falls: behind the first young one, nothing is old.
+      if (!isOld && excess <= 0) break
+      if (!(excess > 0 ? this.#isHeldOpen(row.seq) : this.#isHeld(row.seq, before))) {
+        if (budget.rows <= 0 || budget.bytes <= 0 || !this.#removed(row, limits, budget)) return this.#passedTo(last, events)
+        excess -= row.body_bytes + leastEventBytes
         events++
       }
-      const more = rows.length === limits.slice
-      setMeta.run('retention_passed_seq', more ? rows.at(-1)!.seq : 0)
-      const forgotten = sources(limits)
-      return { events, more: more || dead.length === limits.slice || forgotten }
-    },
+      last = row.seq
+      if (last === looked.at(-1)!.seq && looked.length === slice) return this.#passedTo(last, events)
+    }
+    this.#setMeta.run('retention_passed_seq', 0)
+    return { events, more: false }
+  }
+
+  #passedTo(seq: number, events: number): { events: number; more: true } {
+    this.#setMeta.run('retention_passed_seq', seq)
+    return { events, more: true }
+  }
+
+  #isHeld(seq: number, before: number): boolean {
+    return this.#events.held.get(seq, seq, before, seq, seq, before, seq) !== undefined
+  }
+
+  /** A dead run that others wait behind is left to people, as policy block says. */
+  #isHeldOpen(seq: number): boolean {
+    if (this.#events.heldOpen.get(seq, seq, seq) !== undefined) return true
+    return this.#events.deadRuns.all(seq).some(row => {
+      const lane = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow).order?.lane
+      return lane !== undefined && this.#events.inLane.get(lane, row.seq) !== undefined
+    })
+  }
+
+  /** Removes an event with everything of its; false: the budget was spent on its runs first, and it is still there. */
+  #removed(row: EventRow, limits: RetentionLimits, budget: Budget): boolean {
+    const runs = this.#events.endedRuns.all(row.seq, budget.rows)
+    for (const seq of runs) {
+      this.#runs.deleteEnded.run(seq)
+      this.#deleteTrail(seq)
+    }
+    budget.rows -= runs.length + 1
+    if (budget.rows < 0) return false
+    const { dedupe_ms, signed_body_ms = 0, now } = limits
+    for (const run of this.#events.deadRuns.all(row.seq)) this.#deleteDead(run, now)
+    for (const decision of decisionsOf(row.decisions)) this.#events.deleteDecision.run(decision.trigger_id, row.seq)
+    const isKnown = (of: number | null, ms: number): boolean => of !== null && row.received_at >= now - ms
+    if (isKnown(row.delivery_hash, dedupe_ms) || isKnown(row.body_hash, signed_body_ms))
+      this.#events.keepKey.run(filesHash(this.#events.files.all(row.seq)), row.seq)
+    else this.#forget(row)
+    this.#events.forgetBatch.run(row.seq)
+    this.#events.deleteFiles.run(row.seq)
+    this.#events.deleteEvent.run(row.seq)
+    budget.bytes -= row.body_bytes
+    return true
+  }
+
+  #deleteDead({ seq, flow }: DeadRow, now: number): void {
+    this.#runs.deleteLive.run(seq)
+    this.#deleteTrail(seq)
+    if (flow !== null) this.#lanes.moved(seq, JSON.parse(flow) as RunFlow, { active: false, open: false, ordered: false }, now)
+  }
+
+  #deleteTrail(seq: number): void {
+    this.#runs.deleteHistory.run(seq)
+    this.#runs.deleteAttempts.run(seq)
+    this.#runs.forgetDependencies.run(seq, seq)
+    this.#runs.forgetEvents.run(seq)
+  }
+
+  /** Delivery keys whose event went before them; answers whether there are more. */
+  #expireKeys(limits: RetentionLimits): boolean {
+    const { now, dedupe_ms, signed_body_ms = 0 } = limits
+    const before = now - Math.max(dedupe_ms, signed_body_ms)
+    const rows = this.#events.oldestKeys.all(limits.slice).filter(row => row.received_at < before)
+    for (const row of rows) {
+      this.#forget(row)
+      this.#events.deleteKey.run(row.seq)
+    }
+    return rows.length === limits.slice
   }
 }

@@ -19,7 +19,7 @@ import { Soon } from './soon.ts'
 import { Sources } from './sources.ts'
 import { giveBack } from './space.ts'
 import { standing, type Standing } from './standing.ts'
-import { retaining, type Retaining } from './upkeep.ts'
+import { Retaining } from './upkeep.ts'
 
 function unpacked(event: PackedEvent, bodies: ArrayBuffer): NewEvent {
   return { ...event, body: new Uint8Array(bodies, event.body_at, event.body_length) }
@@ -56,7 +56,7 @@ export class Work {
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources)
-    this.#retaining = retaining(db, this.#lanes)
+    this.#retaining = new Retaining(db, this.#lanes, hashes => this.#accepting.forget(hashes))
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
@@ -90,7 +90,6 @@ export class Work {
       case 'tell':
         return this.#history.tell(...operation.args)
       case 'retain':
-        this.#lanes.rings.prune(operation.limits.now, operation.limits.slice)
         return this.#retaining.retain(operation.limits)
       case 'give_back':
         return giveBack(this.#db, operation.request)
