@@ -1,9 +1,10 @@
 // Promise P39: a backup that is made under load opens, is whole, and has every event that was answered before it began;
 // intake goes on meanwhile.
-import { cpSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
+import { giveName } from '../../src/store/sqlite/open.ts'
 import { freshDirectory } from '../support/router.ts'
 import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'
@@ -62,4 +63,65 @@ test(`${backups} backups under load have all that was answered before`, async ()
     each.process.kill('SIGKILL')
     await each.ended
   }
+})
+
+describe('a backup destroys nothing', () => {
+  /** A running router with a client, and a directory for backups. */
+  async function running(): Promise<{ client: SignalboxClient; state: string; into: string }> {
+    const directory = freshDirectory()
+    const router = await faultyRouter(directory)
+    await define(router)
+    await send(router, someEvents(4, 'kept'))
+    const client = await SignalboxClient.connect(router.socket)
+    onTestFinished(() => client.close())
+    return { client, state: join(directory, 'state'), into: freshDirectory() }
+  }
+
+  test("names of the router's own files are refused", async () => {
+    const { client, state, into } = await running()
+    symlinkSync(state, join(into, 'link'))
+    for (const name of [
+      'signalbox.db-journal',
+      'signalbox.high-journal',
+      'router.lock-wal',
+      'contexts',
+      'SIGNALBOX.DB-journal',
+      '../state/signalbox.db-journal',
+    ])
+      for (const directory of [state, join(into, 'link')])
+        await expect(client.call('router.backup', { path: `${directory}/${name}` }), name).rejects.toMatchObject({ code: -32602 })
+    // The same names elsewhere are a state directory's own.
+    await expect(client.call('router.backup', { path: join(into, 'signalbox.db') })).resolves.toMatchObject({ events: expect.any(Number) as number })
+    await expect(client.call('router.backup', { path: join(state, 'signalbox.backup.db') })).resolves.toMatchObject({ events: expect.any(Number) as number })
+  })
+
+  test.each(['', '.unfinished', '-wal', '-journal', '.unfinished-journal'])('what is there already stays: X%s', async end => {
+    const { client, into } = await running()
+    const path = join(into, 'x.db')
+    writeFileSync(`${path}${end}`, 'of another')
+    await expect(client.call('router.backup', { path })).rejects.toMatchObject({
+      code: -32009,
+      message: expect.stringContaining(`${path}${end} exists`) as string,
+    })
+    expect(readFileSync(`${path}${end}`, 'utf8')).toBe('of another')
+    expect(existsSync(path)).toBe(end === '')
+  })
+
+  test('a link to nowhere stays', async () => {
+    const { client, into } = await running()
+    symlinkSync(join(into, 'nowhere'), join(into, 'x.db'))
+    await expect(client.call('router.backup', { path: join(into, 'x.db') })).rejects.toMatchObject({ code: -32009 })
+    expect(existsSync(join(into, 'nowhere'))).toBe(false)
+  })
+
+  test('a file that appears meanwhile stays', () => {
+    const into = freshDirectory()
+    const [from, to] = [join(into, 'x.db.unfinished'), join(into, 'x.db')]
+    writeFileSync(from, 'the backup')
+    writeFileSync(to, 'of another')
+    expect(() => giveName(from, to)).toThrow(expect.objectContaining({ code: 'EEXIST' }) as Error)
+    expect([readFileSync(from, 'utf8'), readFileSync(to, 'utf8')]).toEqual(['the backup', 'of another'])
+    giveName(from, join(into, 'y.db'))
+    expect([existsSync(from), readFileSync(join(into, 'y.db'), 'utf8')]).toEqual([false, 'the backup'])
+  })
 })

@@ -8,7 +8,7 @@
  *   FAULT_OPS      letters of the operations that may fail, of W (write), S (sync), T (truncate); WST unless said
  *   FAULT_COUNT    file that holds, as text, how many operations there were
  *
- * Operations are the kinds W, S, T, R (rename) and U (unlink). A record is a head of 24 bytes - kind, 3 bytes of padding,
+ * Operations are the kinds W, S, T, R (rename or link) and U (unlink). A record is a head of 24 bytes - kind, 3 bytes of padding,
  * u32 file, u64 offset or size, u32 length, u32 zero, little endian - and length bytes: O (opened for the first time: its
  * path), W (bytes at an offset), T (size), S (synced), D (their directory was synced), R (the new path), U, E (what failed: its
  * letter),
@@ -53,6 +53,7 @@ static int (*real_fdatasync)(int);
 static int (*real_ftruncate)(int, off_t);
 static int (*real_close)(int);
 static int (*real_rename)(const char *, const char *);
+static int (*real_link)(const char *, const char *);
 static int (*real_unlink)(const char *);
 
 static long number(const char *name) {
@@ -70,6 +71,7 @@ __attribute__((constructor)) static void begin(void) {
   real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
   real_close = dlsym(RTLD_NEXT, "close");
   real_rename = dlsym(RTLD_NEXT, "rename");
+  real_link = dlsym(RTLD_NEXT, "link");
   real_unlink = dlsym(RTLD_NEXT, "unlink");
   prefix = getenv("FAULT_PREFIX");
   prefix_length = prefix ? strlen(prefix) : 0;
@@ -265,6 +267,23 @@ int rename(const char *from, const char *to) {
   before('R', 0);
   int file = known(from);
   int done = real_rename(from, to);
+  if (done == 0) record('R', file, 0, to, (uint32_t)strlen(to));
+  if (done == 0 && file) {
+    free(paths[file]);
+    paths[file] = strdup(to);
+  }
+  pthread_mutex_unlock(&lock);
+  return done;
+}
+
+/* A file that gets its name by a link is recorded as renamed: the router removes the other name at once, and that is no operation
+   on its content. */
+int link(const char *from, const char *to) {
+  if (!ours(from) && !ours(to)) return real_link(from, to);
+  pthread_mutex_lock(&lock);
+  before('R', 0);
+  int file = known(from);
+  int done = real_link(from, to);
   if (done == 0) record('R', file, 0, to, (uint32_t)strlen(to));
   if (done == 0 && file) {
     free(paths[file]);

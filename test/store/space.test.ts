@@ -1,6 +1,6 @@
 // Promise P65 without a small disk: free pages go back to it in slices and when the writer is idle.
 import Database from 'better-sqlite3'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -93,4 +93,36 @@ test('a database of another program keeps its size', async () => {
   await filledAndEmptied(300)
   expect(await store.giveBack({ pages: 100, keep_share: 0, checkpoint: false })).toEqual({ pages: 0, more: false })
   expect(await store.space()).toMatchObject({ gives_back: false })
+})
+
+/** A database with committed events whose log was lost after a kill. */
+async function withLostLog(): Promise<string> {
+  const path = databasePath(directory)
+  const copy = mkdtempSync(join(tmpdir(), 'sb-'))
+  await store.accept(
+    Array.from({ length: 50 }, () => newEvent()),
+    limits,
+  )
+  for (const name of ['signalbox.db', 'signalbox.high']) copyFileSync(join(directory, name), join(copy, name))
+  await store.stop()
+  for (const name of ['signalbox.db', 'signalbox.high']) copyFileSync(join(copy, name), join(directory, name))
+  rmSync(copy, { recursive: true })
+  for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+  return path
+}
+
+const hotJournal = Buffer.concat([Buffer.from('d9d505f920a163d7', 'hex'), Buffer.alloc(4096)])
+
+test.each([
+  ['no journal', undefined],
+  ['an empty journal', Buffer.alloc(0)],
+  ['a journal of zeros', Buffer.alloc(4096)],
+  ['a journal that would be rolled back', hotJournal],
+])('lost commits are noticed beside %s', async (_name, journal) => {
+  const path = await withLostLog()
+  if (journal !== undefined) writeFileSync(`${path}-journal`, journal)
+  const before = readFileSync(path)
+  const again = new SqliteStore({ stateDir: directory, onFatal: message => expect.fail(message) })
+  await expect(again.start(t0)).rejects.toMatchObject({ exitCode: 65 })
+  expect(readFileSync(path).equals(before)).toBe(true)
 })

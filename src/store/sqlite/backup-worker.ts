@@ -1,15 +1,18 @@
 // A copy of the database while it is being written, in a thread of its own: in small steps, out of one snapshot, so that
 // the writer goes on and what comes meanwhile does not make it begin anew. The copy is looked at before it has its name.
 import Database from 'better-sqlite3'
-import { closeSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
-import { openReader, synced } from './open.ts'
+import { besideDatabase, giveName, openReader, synced, type Db } from './open.ts'
 
 export interface BackupStart {
   stateDir: string
   path: string
 }
+
+/** begun: the unfinished copy is a file now, of this backup. */
+export type BackupMessage = 'begun' | BackupAnswer
 
 export type BackupAnswer = { ok: true; bytes: number; events: number; runs: number } | { ok: false; code: string; message: string }
 
@@ -18,9 +21,12 @@ const stepPages = 512
 
 async function copied({ stateDir, path }: BackupStart): Promise<BackupAnswer> {
   const unfinished = `${path}.unfinished`
-  const db = openReader(stateDir)
+  // Made here or not at all: what is there already is another's, and is neither overwritten nor removed.
+  closeSync(openSync(unfinished, 'wx', 0o600))
+  parentPort!.postMessage('begun' satisfies BackupMessage)
+  let db: Db | undefined
   try {
-    closeSync(openSync(unfinished, 'wx', 0o600))
+    db = openReader(stateDir)
     // A backup out of an open snapshot is of one moment.
     db.exec('BEGIN')
     db.prepare('SELECT count(*) FROM meta').get()
@@ -33,12 +39,12 @@ async function copied({ stateDir, path }: BackupStart): Promise<BackupAnswer> {
     copy.close()
     if (check !== 'ok') return { ok: false, code: 'SQLITE_CORRUPT', message: check }
     synced(unfinished)
-    renameSync(unfinished, path)
+    giveName(unfinished, path)
     synced(dirname(path))
     return { ok: true, bytes: statSync(path).size, ...found }
   } finally {
-    db.close()
-    for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${unfinished}${end}`, { force: true })
+    db?.close()
+    for (const end of ['', ...besideDatabase]) rmSync(`${unfinished}${end}`, { force: true })
   }
 }
 
@@ -46,5 +52,5 @@ try {
   parentPort!.postMessage(await copied(workerData as BackupStart))
 } catch (error) {
   const { code = 'bug', message } = error as { code?: string; message: string }
-  parentPort!.postMessage({ ok: false, code, message } satisfies BackupAnswer)
+  parentPort!.postMessage({ ok: false, code, message } satisfies BackupMessage)
 }

@@ -1,6 +1,6 @@
 // Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { isOlder } from '../../machine.ts'
@@ -108,6 +108,25 @@ export function newestSchema(): number {
   return migrationFiles().length
 }
 
+const noLinks = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])
+
+/** What SQLite keeps beside a database. */
+export const besideDatabase = ['-wal', '-shm', '-journal']
+
+/** Gives a finished file its name. A link, unlike a rename, never takes the place of a file that came meanwhile: that throws EEXIST. */
+export function giveName(from: string, to: string): void {
+  try {
+    linkSync(from, to)
+  } catch (error) {
+    if (!noLinks.has((error as NodeJS.ErrnoException).code ?? '')) throw error
+    // A file system without hard links: an empty file takes the name first, and is replaced.
+    closeSync(openSync(to, 'wx', 0o600))
+    renameSync(from, to)
+    return
+  }
+  rmSync(from)
+}
+
 /** Syncs a file or a directory. */
 export function synced(path: string): void {
   const file = openSync(path, 'r')
@@ -150,13 +169,39 @@ function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLo
   )
 }
 
+/** Whether SQLite would roll something back: a connection that can only read cannot, and says so. An empty journal is none. */
+function isHot(path: string): boolean {
+  if (!existsSync(`${path}-journal`)) return false
+  const db = new Database(path, { readonly: true })
+  try {
+    db.pragma('page_count')
+    return false
+  } catch (error) {
+    if ((error as { code?: string }).code === 'SQLITE_READONLY_ROLLBACK') return true
+    throw error
+  } finally {
+    db.close()
+  }
+}
+
+/**
+ * A journal to roll back is left by a first start that broke off before there was a WAL, and so before the mark: to put it back takes
+ * a connection that writes. Beside a database that has a mark it is not the router's, and would overwrite what was committed.
+ */
+function rolledBackBy(path: string, mark: Mark | undefined): undefined {
+  if (mark === undefined) return undefined
+  throw new ExitError(
+    exitCodes.dataDamaged,
+    `${path}-journal is a rollback journal, which a router that has run never leaves: SQLite would overwrite ${mark.commits} transactions with it. Nothing was written. Move it away`,
+  )
+}
+
 /**
  * Looks at a database on a connection that can only read: one that writes would checkpoint a damaged WAL and remove it as
  * it is closed. Throws ExitError 65.
  */
 function examined(path: string, mark: Mark | undefined, acceptLoss: boolean): Loss | undefined {
-  // A first start that broke off before there was a WAL: SQLite puts it back, which takes a connection that writes.
-  if (existsSync(`${path}-journal`)) return undefined
+  if (isHot(path)) return rolledBackBy(path, mark)
   const walThere = existsSync(`${path}-wal`)
   const db = new Database(path, { readonly: true })
   try {

@@ -1,12 +1,12 @@
 // signalbox recover: a new database from what is whole in a damaged one. The original is only read, and by way of a copy:
 // its write-ahead log is folded in, and inner pages of its tables that are gone are made again (mend.ts), there.
 import Database from 'better-sqlite3'
-import { copyFileSync, existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
 import { giveSchema, mended, rootsOf } from './mend.ts'
-import { createAt, databasePath, emptyOf, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
+import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
 import { assertFile, brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
 import { eventFault, loss, type Finding } from './verify.ts'
 
@@ -330,7 +330,7 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     target.exec('COMMIT')
     target.close()
     synced(unfinished)
-    renameSync(unfinished, into)
+    giveName(unfinished, into)
     synced(dirname(into))
     return { path: into, bytes: statSync(into).size, events, runs, findings }
   } catch (error) {
