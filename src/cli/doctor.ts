@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { isOlder, oldestNode, usualReserve } from '../machine.ts'
 import { paint } from './output.ts'
+import type { RouterStatusResult } from '../client/client.ts'
 import { NoError, type Session } from './session.ts'
 
 interface Finding {
@@ -27,6 +28,20 @@ function nodeVersion(): Finding {
     : { check: 'node', verdict: 'ok', detail }
 }
 
+/** Space as a running router sees it, with its own reserve. */
+function routerSpace({ free_bytes, reusable_bytes, reserve_bytes, resume_bytes, database_bytes, full }: RouterStatusResult['store']): Finding {
+  const mib = (bytes: number): string => `${Math.floor(bytes / 1_048_576)} MiB`
+  const detail = `${mib(free_bytes)} free on the disk, ${mib(reusable_bytes)} free in the database of ${mib(database_bytes)}, ${mib(reserve_bytes)} kept in reserve`
+  if (full)
+    return {
+      check: 'space',
+      verdict: 'bad',
+      detail: `${detail}: events are answered 507 until ${mib(resume_bytes)} are free`,
+      mend: 'free some space, keep events for a shorter time (retention_ms, retention_bytes), or set disk_reserve_bytes in the configuration',
+    }
+  return { check: 'space', verdict: free_bytes + reusable_bytes < 2 * reserve_bytes ? 'warn' : 'ok', detail }
+}
+
 function stateDir(path: string): Finding[] {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined) return [{ check: 'state', verdict: 'warn', detail: `${path} does not exist yet`, mend: 'the router makes it at its first start' }]
@@ -34,6 +49,12 @@ function stateDir(path: string): Finding[] {
   const mode: Finding = open
     ? { check: 'state', verdict: 'bad', detail: `${path} has mode ${(found.mode & 0o777).toString(8)}`, mend: `chmod 700 ${path}` }
     : { check: 'state', verdict: 'ok', detail: `${path} is private` }
+  return [mode]
+}
+
+/** Space where no router runs: with the reserve that it would keep by default. */
+function diskSpace(path: string): Finding[] {
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return []
   const { bavail, blocks, bsize } = statfsSync(path)
   const freeMib = Math.floor((bavail * bsize) / 1_048_576)
   const reserveMib = Math.floor(usualReserve(blocks * bsize) / 1_048_576)
@@ -42,11 +63,11 @@ function stateDir(path: string): Finding[] {
       ? {
           check: 'space',
           verdict: 'bad',
-          detail: `${freeMib} MiB free, ${reserveMib} MiB are kept in reserve: events are answered 507`,
+          detail: `${freeMib} MiB free, ${reserveMib} MiB are kept in reserve by default: a router would answer events with 507`,
           mend: 'free some space, or set disk_reserve_bytes in the configuration',
         }
       : { check: 'space', verdict: freeMib < 2 * reserveMib ? 'warn' : 'ok', detail: `${freeMib} MiB free` }
-  return [mode, space]
+  return [space]
 }
 
 async function router(session: Session): Promise<Finding[]> {
@@ -76,6 +97,7 @@ async function router(session: Session): Promise<Finding[]> {
             mend: 'this is a bug: accepted events would not survive a power loss',
           },
     ]
+    findings.push(routerSpace(status.store))
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
     if (status.runs.dead > 0)
       findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
@@ -153,7 +175,10 @@ export function addDoctor(program: Command, session: () => Session): void {
     .option('--forgejo-ini <path>', 'app.ini of the Forgejo that sends webhooks')
     .action(async ({ forgejoIni }: { forgejoIni?: string }) => {
       const current = session()
-      const findings = [nodeVersion(), ...stateDir(current.environment.stateDir), ...(await router(current)), forgejo(forgejoIni)]
+      const routed = await router(current)
+      const spaceSaid = routed.some(finding => finding.check === 'space')
+      const space = spaceSaid ? [] : diskSpace(current.environment.stateDir)
+      const findings = [nodeVersion(), ...stateDir(current.environment.stateDir), ...space, ...routed, forgejo(forgejoIni)]
       const signs = {
         ok: paint(current.output, 'green', 'ok  '),
         info: paint(current.output, 'dim', 'info'),

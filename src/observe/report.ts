@@ -7,6 +7,10 @@ import type { DiskState } from './disk.ts'
 /** Beyond it checkpoints are not getting through. */
 const longestWalBytes = 64 * 1024 * 1024
 
+/** Every router makes its database with auto_vacuum; one that another program wrote anew may be without. */
+const keepsItsSize =
+  'the database file never becomes smaller: it was written by another program, without auto_vacuum; stop the router and write it anew with signalbox recover'
+
 export interface ReportOptions {
   config: Config
   now: () => number
@@ -39,7 +43,7 @@ export async function routerStatus({
   warnings,
   paused,
 }: ReportOptions): Promise<RouterStatusResult> {
-  const [counts, facts] = await Promise.all([store.counts(), store.facts()])
+  const [counts, facts, { gives_back }] = await Promise.all([store.counts(), store.facts(), store.space()])
   const { sqlite_version, ...storeFacts } = facts
   const { free_bytes, reserve_bytes, resume_bytes, full } = disk()
   const pausedWhy = paused()
@@ -59,7 +63,7 @@ export async function routerStatus({
     triggers: triggers.size,
     bots: bots(),
     store: { ...storeFacts, free_bytes, reserve_bytes, resume_bytes, full },
-    warnings: warnings(),
+    warnings: [...warnings(), ...(gives_back ? [] : [keepsItsSize])],
     ...(pausedWhy === null ? {} : { paused: pausedWhy }),
   }
 }

@@ -92,6 +92,8 @@ test('lists, definitions and the doctor', async () => {
   writeFileSync(ini, '[webhook]\nALLOWED_HOST_LIST = external, loopback\n[other]\n')
   const well = await run('doctor', '--forgejo-ini', ini)
   expect(well).toMatchObject({ code: 0, out: expect.stringContaining('synchronous=FULL') as string })
+  // With the reserve and the free pages of the router that runs.
+  expect(well.out).toMatch(/MiB free on the disk, \d+ MiB free in the database of \d+ MiB, \d+ MiB kept in reserve/)
   expect((await run('bots', 'disable', 'b')).out).toMatch(/enabled +false/)
   expect((await run('bots', 'enable', 'b')).out).toMatch(/enabled +true/)
   await router.call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ file: '/no/secret' }] } } })
