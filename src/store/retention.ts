@@ -6,9 +6,9 @@ import type { RetentionLimits, Store } from './store.ts'
 const everyMs = 60_000
 /** While the disk is nearly full. */
 const hurriedEveryMs = 5000
-/** Rows of a slice: at most 50 ms. */
-const rows = 200
-/** Pages of a slice, about 5 ms; on a disk that is nearly full fewer, because each needs as much write-ahead log. */
+/** Rows of a slice, with their runs: 3 ms of processor in the median, 13 at the most. */
+const rows = 64
+/** Pages of a slice, 2 ms of processor and 1.1 MB of write-ahead log; on a disk that is nearly full fewer, because what is given back is written there first. */
 const pages = 256
 const hurriedPages = 64
 /** Free pages that may stay, as a share of those that hold data: new events use them again. */

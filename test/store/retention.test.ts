@@ -186,3 +186,19 @@ test('passes of more keys than a slice are forgotten in one sweep', async () => 
   await sweep(lived, { ...old, now: t0 + dayMs / 2 }, undefined)
   expect(rowCounts(lived)).toMatchObject({ rate_key: 0, rate_ring: 0 })
 })
+
+test('large events go in slices of bounded size', async () => {
+  const lived = await life()
+  await lived.store.accept(
+    Array.from({ length: 40 }, (_, n) => newEvent({ body: Buffer.alloc(1_048_576, n) })),
+    limits,
+  )
+  const taken: number[] = []
+  for (let more = true; more;) {
+    const slice = await lived.store.retain({ ...old, now: t0 + 2 * dayMs, slice: 200 })
+    taken.push(slice.events)
+    ;({ more } = slice)
+  }
+  expect(Math.max(...taken)).toBeLessThanOrEqual(16)
+  expect(taken.reduce((sum, events) => sum + events)).toBe(40)
+})
