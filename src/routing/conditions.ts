@@ -3,10 +3,13 @@
 // A condition is data, not a closure: the matcher's indexes read it, explanations show it, and 100,000 triggers hold
 // some 200,000 of them.
 import { isIPv6 } from 'node:net'
+import { ExactNumber, liesBetween, rawNumber, type FilterNumber } from './exact-number.ts'
 import { edits } from './nearest-path.ts'
-import { PatternError, patternLimits } from './pattern-limits.ts'
+import { numberIn, numeric, type RangeTest } from './numeric.ts'
+import { PatternError, patternLimits, shown } from './pattern-limits.ts'
 
-export type Scalar = string | number | boolean | null
+/** A value as filters see it; a number that no double holds is an ExactNumber. */
+export type Scalar = string | FilterNumber | boolean | null
 
 /** An operator over texts, alone or inside anything-but. */
 export type TextTest =
@@ -25,8 +28,7 @@ export type Test =
   | { kind: 'equals'; value: Scalar }
   | { kind: 'anything_but'; excluded: readonly Scalar[] | ReadonlySet<Scalar> }
   | { kind: 'anything_but_texts'; tests: readonly TextTest[] }
-  /** both ends included: the doubles next to open ends */
-  | { kind: 'range'; low: number; high: number }
+  | RangeTest
   | { kind: 'exists' }
 
 /** One alternative of a field. */
@@ -44,12 +46,7 @@ export type Block = { version: 4; low: number; high: number } | { version: 6; lo
 export type Members = Record<string, unknown>
 
 export function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && rawNumber(value) === undefined
 }
 
 /** Longer lists of values are sets: a set takes more room, a list more time. */
@@ -194,7 +191,8 @@ export function holds(test: Test, value: Scalar, fits: Fits = fitsAlone): boolea
     case 'anything_but_texts':
       return typeof value !== 'string' || !test.tests.some(each => textHolds(each, value, fits))
     case 'range':
-      return typeof value === 'number' && value >= test.low && value <= test.high
+      if (typeof value === 'number') return value >= test.low && value <= test.high
+      return value instanceof ExactNumber && liesBetween(value, test.from, test.to)
     case 'cidr':
       return typeof value === 'string' && inBlock(test.block, value)
     case 'prefix':
@@ -284,55 +282,14 @@ function anythingBut(value: unknown, path: string): Test {
     })
     return { kind: 'anything_but_texts', tests }
   }
-  const list = Array.isArray(value) ? value : [value]
-  const kinds = new Set(list.map(item => typeof item))
+  const list = (Array.isArray(value) ? value : [value]).map(item => numberIn(item, path) ?? (item as unknown))
+  const kinds = new Set(list.map(item => (item instanceof ExactNumber ? 'number' : typeof item)))
   if (list.length === 0 || kinds.size > 1 || !(kinds.has('string') || kinds.has('number'))) {
     throw new PatternError(path, `"anything-but" takes strings or numbers, not both and not none; found ${shown(value)}`)
   }
   if (list.length > patternLimits.alternatives)
     throw new PatternError(path, `"anything-but" takes at most ${patternLimits.alternatives} values; found ${list.length}`)
   return { kind: 'anything_but', excluded: list.length > fewValues ? new Set(list as Scalar[]) : (list as Scalar[]) }
-}
-
-const bitsOfDouble = new BigInt64Array(1)
-const double = new Float64Array(bitsOfDouble.buffer)
-
-/** The next double in a direction. Infinite ones stay. */
-function nextDouble(value: number, up: boolean): number {
-  if (!Number.isFinite(value)) return value
-  double[0] = value === 0 ? 0 : value
-  if (value === 0) {
-    bitsOfDouble[0] = 1n
-    return up ? double[0] : -double[0]
-  }
-  bitsOfDouble[0]! += value > 0 === up ? 1n : -1n
-  return double[0]
-}
-
-type Sign = '=' | '<' | '<=' | '>' | '>='
-
-function isSign(value: unknown): value is Sign {
-  return typeof value === 'string' && ['=', '<', '<=', '>', '>='].includes(value)
-}
-
-function numeric(value: unknown, path: string): Test {
-  const wrong = (): PatternError =>
-    new PatternError(path, `"numeric" takes one comparison such as [">", 5] or a range such as [">=", 0, "<", 10]; found ${shown(value)}`)
-  if (!Array.isArray(value) || (value.length !== 2 && value.length !== 4)) throw wrong()
-  let low = -Infinity
-  let high = Infinity
-  const sides = new Set<string>()
-  for (let index = 0; index < value.length; index += 2) {
-    const sign: unknown = value[index]
-    const bound: unknown = value[index + 1]
-    if (!isSign(sign) || typeof bound !== 'number' || !Number.isFinite(bound) || (sign === '=' && value.length > 2)) throw wrong()
-    sides.add(sign[0]!)
-    if (sign !== '<' && sign !== '<=') low = sign === '>' ? nextDouble(bound, true) : bound
-    if (sign !== '>' && sign !== '>=') high = sign === '<' ? nextDouble(bound, false) : bound
-  }
-  if (sides.size * 2 !== value.length) throw wrong()
-  if (low > high) throw new PatternError(path, `no number lies in the range ${shown(value)}`)
-  return { kind: 'range', low, high }
 }
 
 function cidr(value: unknown, path: string): Test {
@@ -365,8 +322,9 @@ function meant(word: string): string {
 
 /** One alternative of a field; exists:false is none, but the field's own property. Throws PatternError. */
 export function condition(value: unknown, path: string): Condition | 'absent' {
-  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
-    return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
+  const number = numberIn(value, path)
+  if (number !== undefined) return { operator: 'equals', expected: value, test: { kind: 'equals', value: number } }
   if (!isObject(value)) throw new PatternError(path, `a value or an operator was expected in the list; found ${shown(value)}`)
   const { key: operator, value: expected } = onlyMember(value, path)
   const text = textTest(operator, expected, path)

@@ -20,6 +20,8 @@ export class Sheet {
   readonly #event: MatchEvent
   readonly #slots = new Map<string, PathSlot>()
   #paths: EventPath[] | undefined
+  /** numbers as the event has them, where that is not how they are compared */
+  readonly #written = new Map<Leaf, unknown>()
   readonly #hints = new Map<string, string | undefined>()
 
   constructor(event: MatchEvent, patterns: Iterable<CompiledPattern>) {
@@ -28,7 +30,7 @@ export class Sheet {
     for (const { branches } of patterns) for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
     const gathering = new Gathering<PathSlot>()
     gathering.begin()
-    walk(withFoldedActor(event), top, gathering)
+    walk(withFoldedActor(event), top, gathering, { written: (leaf, value) => this.#written.set(leaf, value) })
   }
 
   #mention(path: string, top: PathNode<PathSlot>): void {
@@ -52,6 +54,13 @@ export class Sheet {
     const values: Scalar[] = []
     for (let leaf = this.first(path); leaf !== null; leaf = leaf.next) values.push(leaf.value as Scalar)
     return values
+  }
+
+  /** The first of them as they stand in the event. */
+  shown(path: string, most: number): unknown[] {
+    const shown: unknown[] = []
+    for (let leaf = this.first(path); leaf !== null && shown.length < most; leaf = leaf.next) shown.push(this.#written.get(leaf) ?? leaf.value)
+    return shown
   }
 
   /** A path of the event that may have been meant by the first of some at which it has nothing. */
@@ -125,7 +134,7 @@ export function verdictOn({ branches }: CompiledPattern, sheet: Sheet): Verdict 
 function conditions(field: Field, sheet: Sheet, way: Way, branch: number): ExplainedCondition[] {
   const found = sheet.values(field.path)
   const field_holds = way.matched || !way.failing.includes(field.path)
-  const common = { path: field.path, found: found.slice(0, shownValues), field_holds, branch }
+  const common = { path: field.path, found: sheet.shown(field.path, shownValues), field_holds, branch }
   const hint = found.length > 0 || field.absent ? undefined : sheet.hint(field.path)
   const result = field.conditions.map(({ operator, expected, test }) => ({
     ...common,

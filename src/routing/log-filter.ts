@@ -1,5 +1,6 @@
 // Filters held against the log: stored events, whose bodies are read without being parsed where that is possible.
 import { routerSource, type StoredEvent } from '../store/store.ts'
+import { exactJson } from '../json-text.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
@@ -12,6 +13,11 @@ export function attributesOf({ id, source_id, type, subject, actor, thread, time
 /** A stored event as filters see it. */
 export function eventView(stored: Logged): MatchEvent {
   return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body) }
+}
+
+/** The same with its numbers as they were written, for filters: a double may not hold them. */
+export function exactView(stored: Logged): MatchEvent {
+  return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body, exactJson) }
 }
 
 /** Whether a trigger's source hears a source's events: what the router itself tells is for those who name it. */
@@ -29,6 +35,6 @@ export class LogFilter<T> {
   /** The targets of the triggers that match a stored event, in no order. */
   match(stored: Logged): T[] {
     const read = stored.body_format === 'json' ? this.#matcher.matchJson(attributesOf(stored), stored.body) : undefined
-    return read ?? this.#matcher.match(eventView(stored))
+    return read ?? this.#matcher.match(exactView(stored))
   }
 }

@@ -285,7 +285,7 @@ export class Matcher<T> {
   readValue(payload: unknown): void {
     this.#gathering.begin()
     const node = this.#root.children?.get('payload')
-    if (node !== undefined) walk(payload, node, this.#gathering, undefined, 1)
+    if (node !== undefined) walk(payload, node, this.#gathering, { depth: 1 })
   }
 
   /** The same for a payload as JSON text; undefined where it has to be parsed first. */
@@ -317,7 +317,7 @@ export class Matcher<T> {
     const attributes = withFoldedActor(given)
     for (const name of attributeNames) {
       const node = this.#root.children?.get(name)
-      if (node !== undefined) walk(attributes[name], node, this.#gathering, undefined, 1)
+      if (node !== undefined) walk(attributes[name], node, this.#gathering, { depth: 1 })
     }
     return this.#matched()
   }

@@ -1,5 +1,7 @@
 // Did you mean: the path of an event that comes nearest to one that leads nowhere. Pure.
 
+import { rawNumber } from './exact-number.ts'
+
 /** Paths of an event that are looked at, and how long they and their steps may be. */
 const maxPaths = 500
 const maxSteps = 12
@@ -29,7 +31,7 @@ export function pathsOf(event: unknown): EventPath[] {
   const visit = (value: unknown, steps: readonly Step[]): void => {
     if (found.size >= maxPaths || steps.length > maxSteps) return
     if (Array.isArray(value)) for (const item of (value as unknown[]).slice(0, maxPaths)) visit(item, steps)
-    else if (typeof value === 'object' && value !== null)
+    else if (typeof value === 'object' && value !== null && rawNumber(value) === undefined)
       for (const key of Object.keys(value).slice(0, maxPaths)) visit((value as Record<string, unknown>)[key], [...steps, ...key.split('.').map(stepOf)])
     else {
       const path = steps.map(step => step.text).join('.')

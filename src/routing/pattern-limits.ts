@@ -20,4 +20,11 @@ export const patternLimits = {
   wildcardStars: 16,
   wildcardLength: 512,
   textLength: 4096,
+  numberLength: 512,
 } as const
+
+/** What was found, for an error. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+}

@@ -1,7 +1,7 @@
 // Filters compiled: the event pattern language of PATTERNS.md, read once when a trigger is written. Pure.
-import { condition, fewValues, holds, isObject, operators, shown, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
+import { condition, fewValues, holds, isObject, operators, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
 import { foldedActor } from '../forge.ts'
-import { PatternError, patternLimits } from './pattern-limits.ts'
+import { PatternError, patternLimits, shown } from './pattern-limits.ts'
 
 export interface Field {
   /** Path from the event's top, its steps joined by dots. */
@@ -33,7 +33,7 @@ export function fieldHolds(field: Field, value: Scalar, fits?: Fits): boolean {
   return false
 }
 
-/** A test as text: two that ask the same are the same. JSON has no sets, bigints and infinities. */
+/** A test as text: two that ask the same are the same. JSON has no sets, bigints and infinities; exact numbers are their digits. */
 function testText(test: Condition['test']): string {
   return JSON.stringify(test, (_key, value: unknown) => {
     if (value instanceof Set) return [...value]

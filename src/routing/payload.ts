@@ -1,7 +1,7 @@
 // The payload of an event, read out of its body as it was received.
 import { Fault } from '../errors.ts'
 import type { BodyFormat } from '../store/store.ts'
-import { exceededLimit, type JsonLimits } from '../json-text.ts'
+import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
 
 const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -39,18 +39,27 @@ export class Payload {
   /** Throws Fault bad_request for what is no JSON in UTF-8, or exceeds the limits. */
   get value(): unknown {
     if (this.#json !== undefined) {
-      const exceeded = exceededLimit(this.#json, this.#limits!)
-      if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
-      this.#value = parsed(this.#json)
+      this.#value = this.#parsed(this.#json, JSON.parse)
       this.#json = undefined
     }
     return this.#value
   }
+
+  /** The value for filters: numbers that are spelled in their own way are as they were written. Throws the same. */
+  get exact(): unknown {
+    return this.#json === undefined ? this.#value : this.#parsed(this.#json, exactJson)
+  }
+
+  #parsed(json: Uint8Array, parse: (text: string) => unknown): unknown {
+    const exceeded = exceededLimit(json, this.#limits!)
+    if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
+    return parsed(json, parse)
+  }
 }
 
-function parsed(json: Uint8Array): unknown {
+function parsed(json: Uint8Array, parse: (text: string) => unknown): unknown {
   try {
-    return JSON.parse(strictUtf8(json)) as unknown
+    return parse(strictUtf8(json))
   } catch {
     throw invalidJson()
   }
@@ -75,14 +84,14 @@ export function textAt(payload: unknown, path: string): string | null {
 }
 
 /** Throws a SyntaxError or TypeError when the body is not of its format. */
-export function payloadOf(format: BodyFormat, body: Uint8Array): unknown {
+export function payloadOf(format: BodyFormat, body: Uint8Array, parse: (text: string) => unknown = JSON.parse): unknown {
   switch (format) {
     case 'json':
-      return JSON.parse(strictUtf8(body)) as unknown
+      return parse(strictUtf8(body))
     case 'form':
-      return JSON.parse(formPayload(body) ?? '') as unknown
+      return parse(formPayload(body) ?? '')
     case 'cloudevent':
-      return cloudEventData(JSON.parse(strictUtf8(body)) as Record<string, unknown>)
+      return cloudEventData(parse(strictUtf8(body)) as Record<string, unknown>)
     case 'text':
       return strictUtf8(body)
     case 'binary':

@@ -3,12 +3,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { folded, wildcardHolds } from '../../src/routing/conditions.ts'
 import { indexLimits } from '../../src/routing/index/burden.ts'
+import { exactJson } from '../../src/json-text.ts'
+import { explainMatch } from '../../src/routing/explain.ts'
 import { Matcher, type Attributes } from '../../src/routing/matcher.ts'
 import { PatternError } from '../../src/routing/pattern-limits.ts'
 import { compilePattern, type CompiledPattern } from '../../src/routing/pattern.ts'
 import { Ranges } from '../../src/routing/index/ranges.ts'
 import { searched, Wildcards } from '../../src/routing/index/wildcards.ts'
-import { alternatives, eventOf, nestedEvent, nestedPattern, pairs, patternOf, patternsOf } from '../support/pattern-pairs.ts'
+import { alternatives, eventOf, nestedEvent, nestedPattern, oddPattern, oddText, pairs, patternOf, patternsOf } from '../support/pattern-pairs.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 
 type Pattern = Record<string, unknown>
@@ -109,13 +111,50 @@ describe('from the bytes of the payload', () => {
         const found = matcher.matchJson(attributes, bytes)
         if (found === undefined) return
         answered++
-        const payload = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)) as unknown
+        const payload = exactJson(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes))
         expect(ascending(found)).toEqual(ascending(matcher.match({ ...attributes, payload })))
         expect(ascending(found)).toEqual(judged(patterns, payload))
       }),
       { numRuns: pairs / 2 },
     )
     expect(answered / pairs).toBeGreaterThan(0.05)
+  })
+
+  /** As the router does it: from the bytes, or parsed where they are out of the ordinary. */
+  const answered = (matcher: Matcher<number>, text: string): number[] =>
+    matcher.matchJson(attributes, Buffer.from(text)) ?? matcher.match({ ...attributes, payload: exactJson(text) })
+
+  test('doubled and dotted keys in any order, as the judge', () => {
+    let matched = 0
+    let read = 0
+    fc.assert(
+      fc.property(fc.array(oddPattern, { minLength: 1, maxLength: 6 }), oddText, (patterns, text) => {
+        const matcher = over(patterns)
+        const payload = exactJson(text)
+        const wanted = judged(patterns, payload)
+        if (wanted.length > 0) matched++
+        if (matcher.matchJson(attributes, Buffer.from(text)) !== undefined) read++
+        expect(ascending(answered(matcher, text))).toEqual(wanted)
+        const explained = patterns.flatMap((pattern, index) =>
+          explainMatch(compilePattern({ payload: pattern }), { ...attributes, payload }).matched ? [index] : [],
+        )
+        expect(explained).toEqual(wanted)
+      }),
+      { numRuns: pairs },
+    )
+    expect(matched / pairs).toBeGreaterThan(0.1)
+    expect(read / pairs).toBeGreaterThan(0.1)
+  })
+
+  test.each([
+    ['{"a.b":1,"a":{"b":5},"a.b":2}', [2]],
+    ['{"a":{"b":5},"a.b":1,"a.b":2}', [2]],
+    ['{"a.b":1,"a":{"b":5}}', [0, 1]],
+    ['{"a.b":1,"a":{"b":2},"\\u0061.b":5}', [2]],
+    ['{"a":[{"a.b":0,"b":0}],"a.b":1,"a":{"b":5},"a.b":5}', []],
+  ])('a dotted key twice around its nesting: %s', (text, wanted) => {
+    const matcher = over([{ a: { b: [1] } }, { a: { b: [{ 'anything-but': [2, 5] }] } }, { a: { b: [2] } }])
+    expect(ascending(answered(matcher, text))).toEqual(wanted)
   })
 
   const wants = over([
@@ -405,7 +444,7 @@ describe('parts of the index', () => {
         const all = given.map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const)
         const find = (): number[] => {
           const found: number[] = []
-          ranges.visit(number, value => void found.push(value))
+          ranges.visit(number, number, value => void found.push(value))
           return ascending(found)
         }
         const wanted = (but: number): number[] => all.flatMap(([low, high], index) => (index !== but && low <= number && number <= high ? [index] : []))

@@ -4,7 +4,11 @@ import fc from 'fast-check'
 // Few keys and values, so that patterns and events meet.
 const key = fc.constantFrom('a', 'b', 'c', 'a.b', 'z', '', 'b-c')
 const word = fc.constantFrom('', 'x', 'xy', 'xyx', 'X', 'ß', 'ẞ', 'K', 'k', '😀', 'a*b', 'a\\b', '1', '10.0.0.1', '10.9.9.9')
-const number = fc.constantFrom(0, -0, 1, 1.5, -3, 1e21, 5)
+const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown }
+/** Numbers that a double cannot hold, beside those that it takes for them, and other spellings. */
+const written = ['9007199254740993', '9007199254740992', '9007199254740992.5', '5.00', '10e-1', '1e400', '-1e400', '1e-400', '1.0000000000000001', '-3.0e0']
+const exact = fc.constantFrom(...written).map(text => rawJSON(text))
+const number = fc.oneof({ weight: 3, arbitrary: fc.constantFrom<unknown>(0, -0, 1, 1.5, -3, 1e21, 5) }, exact)
 const scalar = fc.oneof(word, number, fc.boolean(), fc.constant(null))
 const eventValue = fc.letrec(tie => ({
   value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 3 }), fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true })),
@@ -27,7 +31,13 @@ export const alternatives = {
   equals: scalar,
   'operators over texts': textTests,
   'anything-but': excluding.map(each => ({ 'anything-but': each })),
-  numeric: fc.constantFrom(['=', 1], ['<', 1], ['>=', 0], ['>', 0, '<=', 1.5], ['>', -5, '<', 0]).map(numeric => ({ numeric })),
+  numeric: fc
+    .oneof(
+      fc.constantFrom<unknown[]>(['=', 1], ['<', 1], ['>=', 0], ['>', 0, '<=', 1.5], ['>', -5, '<', 0], ['>', 1, '<', 1.0000000000000002]),
+      fc.tuple(fc.constantFrom('=', '<', '<=', '>', '>='), number),
+      fc.tuple(fc.constantFrom('>', '>='), number, fc.constantFrom('<', '<='), number),
+    )
+    .map(numeric => ({ numeric })),
   exists: fc.boolean().map(exists => ({ exists })),
   cidr: fc.constantFrom('10.0.0.0/8', '10.0.0.1/32', '0.0.0.0/0').map(cidr => ({ cidr })),
 } as const
@@ -70,6 +80,43 @@ const nestedTest = fc.constantFrom<unknown[]>(
   [{ numeric: ['>', 0] }],
 )
 export const nestedPattern = fc.dictionary(path, nestedTest, { minKeys: 1, maxKeys: 4, noNullPrototype: true })
+// JSON texts as nobody should write them: doubled keys at any depth, dotted keys beside the nesting that they name,
+// escaped keys, all in any order.
+const oddKey = fc.constantFrom('a', 'b', 'c', 'a.b', 'b.c', 'a.b.c', 'c.a', '', 'a.')
+const oddValue = fc.letrec<{ value: string; object: string }>(tie => ({
+  value: fc.oneof(
+    { maxDepth: 4, depthSize: 'medium' },
+    fc.constantFrom('0', '1', '2', '"x"', 'null', '9007199254740993', '9007199254740992'),
+    tie('object'),
+    tie('object'),
+    fc.array(tie('value'), { maxLength: 3 }).map(items => `[${items.join(',')}]`),
+  ),
+  object: fc
+    .array(fc.tuple(oddKey, fc.boolean(), tie('value')), { maxLength: 4 })
+    .map(members => `{${members.map(([name, escaped, value]) => `${escaped ? escapedKey(name) : JSON.stringify(name)}:${value}`).join(', ')}}`),
+})).object
+function escapedKey(name: string): string {
+  return `"${name.replaceAll(/./g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`
+}
+export const oddText = oddValue
+const oddTest = fc.constantFrom<unknown[]>(
+  [0],
+  [1],
+  [1, 2],
+  ['x'],
+  [{ 'anything-but': [0, 2] }],
+  [{ exists: false }],
+  [{ exists: true }],
+  [{ exists: false }, 1],
+  [rawJSON('9007199254740993')],
+  [{ 'anything-but': [rawJSON('9007199254740993'), 1] }],
+  [{ numeric: ['>', rawJSON('9007199254740992')] }],
+)
+export const oddPattern = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'a.b', 'b.c', 'a.b.c', 'c.a', 'a.c', '', 'a.', 'a.a', 'a.b.b'), oddTest, {
+  minKeys: 1,
+  maxKeys: 3,
+  noNullPrototype: true,
+})
 export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 
 /** How many pairs a property is tried on: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */

@@ -2,28 +2,65 @@
 // leaf of the event with the array elements that it stands in, and tries all ways to choose one leaf per field.
 
 type Json = unknown
+/** A number as it was written: parsed JSON has it as JSON.rawJSON. */
+class Decimal {
+  readonly digits: bigint
+  readonly exponent: number
+
+  constructor(source: string) {
+    const [mantissa = '', exponent = '0'] = source.toLowerCase().split('e')
+    const [whole = '', fraction = ''] = mantissa.split('.')
+    this.digits = BigInt(whole + fraction)
+    this.exponent = Number(exponent) - fraction.length
+  }
+
+  /** Below zero, zero, or above zero. */
+  compare(other: Decimal): number {
+    const least = Math.min(this.exponent, other.exponent)
+    const [left, right] = [this, other].map(({ digits, exponent }) => digits * 10n ** BigInt(exponent - least)) as [bigint, bigint]
+    return left < right ? -1 : left > right ? 1 : 0
+  }
+}
+
+type Value = string | boolean | null | Decimal
+
+/** An element of an array. */
+interface Element {
+  id: string
+  /** steps of the path at which the array stands */
+  depth: number
+}
+
 interface Leaf {
   path: string
-  value: string | number | boolean | null
-  /** array (by the order of its appearance) -> index of the element */
-  elements: Map<number, number>
+  value: Value
+  /** the elements that it stands in, from the outside to the inside */
+  elements: Element[]
+}
+
+const { isRawJSON } = JSON as unknown as { isRawJSON: (value: unknown) => value is { rawJSON: string } }
+
+function valueOf(value: Json): Value {
+  if (isRawJSON(value)) return new Decimal(value.rawJSON)
+  return typeof value === 'number' ? new Decimal(String(value)) : (value as string | boolean | null)
+}
+
+function isCompound(value: Json): boolean {
+  return typeof value === 'object' && value !== null && !isRawJSON(value)
 }
 
 function leavesOf(event: Json): Leaf[] {
   const leaves: Leaf[] = []
   let arrays = 0
-  const walk = (value: Json, path: string[], elements: Map<number, number>): void => {
+  const walk = (value: Json, path: string[], elements: Element[]): void => {
     if (Array.isArray(value)) {
-      const array = arrays++
-      for (const [index, item] of value.entries()) {
-        const inside = typeof item === 'object' && item !== null
-        walk(item, path, inside ? new Map([...elements, [array, index]]) : elements)
-      }
-    } else if (typeof value === 'object' && value !== null) {
-      for (const [key, child] of Object.entries(value)) walk(child, [...path, key], elements)
-    } else leaves.push({ path: path.join('.'), value: value as Leaf['value'], elements })
+      const [array, depth] = [arrays++, path.join('.').split('.').length]
+      for (const [index, item] of value.entries()) walk(item, path, isCompound(item) ? [...elements, { id: `${array} ${index}`, depth }] : elements)
+    } else if (isCompound(value)) {
+      for (const [key, child] of Object.entries(value as object)) walk(child, [...path, key], elements)
+    } else leaves.push({ path: path.join('.'), value: valueOf(value), elements })
   }
-  walk(event, [], new Map())
+  walk(event, [], [])
   return leaves
 }
 
@@ -70,23 +107,35 @@ function cidrFits(block: string, text: string): boolean {
   return wanted >> (32n - BigInt(bits)) === found >> (32n - BigInt(bits))
 }
 
-function fits(test: Json, value: Leaf['value']): boolean {
-  if (typeof test !== 'object' || test === null) return typeof test === 'number' ? test === value : Object.is(test, value)
-  const [operator, argument] = Object.entries(test)[0]!
+/** Whether a value is the one that a pattern names. */
+function same(named: Json, value: Value): boolean {
+  const wanted = valueOf(named)
+  return wanted instanceof Decimal ? value instanceof Decimal && wanted.compare(value) === 0 : wanted === value
+}
+
+function listOf(value: Json): Json[] {
+  return Array.isArray(value) ? value : [value]
+}
+
+function fits(test: Json, value: Value): boolean {
+  if (!isCompound(test)) return same(test, value)
+  const [operator, argument] = Object.entries(test as object)[0]! as [string, Json]
   switch (operator) {
     case 'anything-but': {
-      if (typeof argument === 'object' && !Array.isArray(argument)) {
-        const [inner, texts] = Object.entries(argument as object)[0]!
-        return typeof value !== 'string' || !([texts].flat() as Json[]).some(text => textFits(inner, text, value))
+      if (isCompound(argument) && !Array.isArray(argument)) {
+        const [inner, texts] = Object.entries(argument as object)[0]! as [string, Json]
+        return typeof value !== 'string' || !listOf(texts).some(text => textFits(inner, text, value))
       }
-      return !([argument].flat() as Json[]).some(excluded => excluded === value)
+      return !listOf(argument).some(excluded => same(excluded, value))
     }
     case 'numeric': {
-      if (typeof value !== 'number') return false
-      const list = argument as (string | number)[]
-      const one = (sign: string, bound: number): boolean =>
-        ({ '=': value === bound, '<': value < bound, '<=': value <= bound, '>': value > bound, '>=': value >= bound })[sign]!
-      return one(list[0] as string, list[1] as number) && (list.length === 2 || one(list[2] as string, list[3] as number))
+      if (!(value instanceof Decimal)) return false
+      const list = argument as Json[]
+      const one = (sign: string, bound: Json): boolean => {
+        const order = value.compare(valueOf(bound) as Decimal)
+        return { '=': order === 0, '<': order < 0, '<=': order <= 0, '>': order > 0, '>=': order >= 0 }[sign]!
+      }
+      return one(list[0] as string, list[1]) && (list.length === 2 || one(list[2] as string, list[3]))
     }
     case 'exists':
       return argument === true
@@ -114,18 +163,27 @@ function waysOf(pattern: Record<string, Json>, prefix: string[]): Field[][] {
   return ways
 }
 
-function agrees(left: Map<number, number>, right: Map<number, number>): boolean {
-  return [...left].every(([array, index]) => !right.has(array) || right.get(array) === index)
+function sharedSteps(left: string, right: string): number {
+  const [a, b] = [left.split('.'), right.split('.')]
+  const differ = a.findIndex((step, index) => step !== b[index])
+  return differ < 0 ? a.length : differ
 }
 
-function holds(fields: Field[], leaves: Leaf[], fixed: Map<number, number>): boolean {
+/** Whether two values may be chosen together: on the steps that their paths share, one stands in the elements of the other. */
+function agrees(left: Leaf, right: Leaf): boolean {
+  const steps = sharedSteps(left.path, right.path)
+  const [a, b] = [left, right].map(({ elements }) => elements.filter(({ depth }) => depth <= steps)) as [Element[], Element[]]
+  return a.slice(0, b.length).every(({ id }, at) => id === b[at]!.id)
+}
+
+function holds(fields: Field[], leaves: Leaf[], chosen: Leaf[]): boolean {
   const [field, ...rest] = fields
   if (field === undefined) return true
   const [path, alternatives] = field
-  const there = leaves.filter(leaf => leaf.path === path && agrees(fixed, leaf.elements))
+  const there = leaves.filter(leaf => leaf.path === path && chosen.every(other => agrees(other, leaf)))
   const mayBeAbsent = alternatives.some(test => typeof test === 'object' && test !== null && (test as { exists?: boolean }).exists === false)
-  if (mayBeAbsent && there.length === 0 && holds(rest, leaves, fixed)) return true
-  return there.some(leaf => alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, new Map([...fixed, ...leaf.elements])))
+  if (mayBeAbsent && there.length === 0 && holds(rest, leaves, chosen)) return true
+  return there.some(leaf => alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, [...chosen, leaf]))
 }
 
 /** Whether an event matches a pattern that was accepted. */
@@ -135,7 +193,7 @@ export function referenceMatches(pattern: Record<string, Json>, event: Json): bo
     holds(
       way.toSorted(([a], [b]) => (a < b ? -1 : 1)),
       leaves,
-      new Map(),
+      [],
     ),
   )
 }

@@ -2,7 +2,7 @@
 import type { ContextFile, Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
 import { sentAlong, type ContextFileBytes } from '../../context-files.ts'
 import { Sheet, verdictOn } from '../../routing/explain.ts'
-import { eventView, LogFilter } from '../../routing/log-filter.ts'
+import { exactView, LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
@@ -68,7 +68,7 @@ export function matching(filter: unknown, text: Uint8Array | undefined): Wanted 
 function missing(trigger: Trigger): Wanted {
   const pattern = compilePattern(trigger.filter)
   return event => {
-    const { distance, failing } = verdictOn(pattern, new Sheet(eventView(event), [pattern]))
+    const { distance, failing } = verdictOn(pattern, new Sheet(exactView(event), [pattern]))
     return distance > 0 && distance <= 1 ? { failing } : undefined
   }
 }

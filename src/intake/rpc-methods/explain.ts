@@ -1,7 +1,7 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
 import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
-import { eventView, hears } from '../../routing/log-filter.ts'
+import { exactView, hears } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
@@ -129,7 +129,7 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const triggers = await Promise.all(ids.map(id => deciding(context, event, id, trigger_version)))
       const all = triggers.map((trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
       const sheet = new Sheet(
-        eventView(event),
+        exactView(event),
         all.map(each => each.pattern),
       )
       const nearest = all

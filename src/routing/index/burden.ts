@@ -6,6 +6,7 @@
 // open; what they ask is counted over all of them. Deciding a condition costs up to 200 ns when nothing of it is in the
 // cache, passing a branch 60.
 import type { Condition, Test, TextTest, WildcardTest } from '../conditions.ts'
+import { isPoint } from '../numeric.ts'
 import type { Branch, CompiledPattern, Field } from '../pattern.ts'
 import { searched } from './wildcards.ts'
 
@@ -46,7 +47,7 @@ export function isOpenTest(test: Test): boolean {
     case 'wildcard':
       return searched(test.pieces).length > 0 || Math.max(...test.pieces.map(piece => piece.length)) < 3
     case 'range':
-      return test.low !== test.high
+      return !isPoint(test)
     case 'exists':
     case 'anything_but':
     case 'anything_but_texts':

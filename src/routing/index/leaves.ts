@@ -83,7 +83,7 @@ export class Gathering<S extends PathSlot> {
     this.touched = []
   }
 
-  add(slot: S, value: LeafValue, element: Element): void {
+  add(slot: S, value: LeafValue, element: Element): Leaf {
     const leaf: Leaf = { value, element, next: null }
     if (slot.event !== this.event) {
       slot.event = this.event
@@ -97,6 +97,7 @@ export class Gathering<S extends PathSlot> {
       if (element !== root) slot.in_arrays = true
     }
     slot.last = leaf
+    return leaf
   }
 
   first(slot: S): Leaf | null {

@@ -1,5 +1,6 @@
 // Which field of a branch fewest events are likely to pass: a guess, made of what triggers ask for. Pure.
 import type { Condition, Scalar } from '../conditions.ts'
+import { isPoint } from '../numeric.ts'
 
 /** How likely an event is to pass a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
 export function likelihood({ test }: Condition, uses: number, all: number, crowd: (value: Scalar) => number): number {
@@ -15,7 +16,7 @@ export function likelihood({ test }: Condition, uses: number, all: number, crowd
     case 'wildcard':
       return (Math.max(...test.pieces.map(piece => piece.length)) < 3 ? 0.5 : 0.03) + share
     case 'range':
-      return (test.low === test.high ? 0.001 : test.low === -Infinity || test.high === Infinity ? 0.5 : 0.2) + share
+      return (isPoint(test) ? 0.001 : test.from === undefined || test.to === undefined ? 0.5 : 0.2) + share
     case 'cidr':
       return 0.05 + share
     case 'exists':

@@ -63,19 +63,19 @@ export class Ranges<T> {
     return highest
   }
 
-  /** Emits the values of all ranges that hold a number, both ends included. */
-  visit(number: number, emit: (value: T) => void): void {
+  /** Emits the values of all ranges that a number lies in, both ends included; of one between two doubles: those that it may lie in. */
+  visit(below: number, above: number, emit: (value: T) => void): void {
     if (this.#fresh.length > maxFresh || this.#gone.size > maxFresh + this.#values.length / 2) this.#merge()
-    for (const range of this.#fresh) if (range.low <= number && number <= range.high) emit(range.value)
-    this.#visit(0, this.#values.length, number, emit)
+    for (const range of this.#fresh) if (range.low <= above && below <= range.high) emit(range.value)
+    this.#visit(0, this.#values.length, below, above, emit)
   }
 
-  #visit(from: number, to: number, number: number, emit: (value: T) => void): void {
+  #visit(from: number, to: number, below: number, above: number, emit: (value: T) => void): void {
     const middle = (from + to) >> 1
-    if (from >= to || this.#highest[middle]! < number) return
-    this.#visit(from, middle, number, emit)
-    if (this.#lows[middle]! > number) return
-    if (number <= this.#highs[middle]! && (this.#gone.size === 0 || !this.#gone.has(this.#values[middle]!))) emit(this.#values[middle]!)
-    this.#visit(middle + 1, to, number, emit)
+    if (from >= to || this.#highest[middle]! < below) return
+    this.#visit(from, middle, below, above, emit)
+    if (this.#lows[middle]! > above) return
+    if (below <= this.#highs[middle]! && (this.#gone.size === 0 || !this.#gone.has(this.#values[middle]!))) emit(this.#values[middle]!)
+    this.#visit(middle + 1, to, below, above, emit)
   }
 }

@@ -9,6 +9,8 @@
 // caller parses: this reader may refuse, but it never takes what JSON.parse would not, nor finds anything else.
 import { isUtf8 } from 'node:buffer'
 import type { JsonLimits } from '../../json-text.ts'
+import { numberOf } from '../exact-number.ts'
+import { bytesBefore, isDigit, literalEnd, numberEnd, spaceEnd, stops, textEnd, textStop } from './json-tokens.ts'
 import { unmentioned, root, type Element, type Gathering, type LeafValue, type PathSlot } from './leaves.ts'
 import { hashStart, hashStep, type PathNode } from './path-trie.ts'
 
@@ -20,117 +22,14 @@ export interface TextSlot extends PathSlot {
 
 const quote = 0x22
 const comma = 0x2c
-const dot = 0x2e
 const colon = 0x3a
 const openBracket = 0x5b
-const backslash = 0x5c
 const closeBracket = 0x5d
 const openBrace = 0x7b
 const closeBrace = 0x7d
 
 /** Zeros behind the text: no look ahead goes further. */
 const padding = 16
-
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39
-}
-
-function isHexDigit(byte: number): boolean {
-  return isDigit(byte) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66)
-}
-
-/**
- * The high bits of those of four bytes at which the reading of a text stops: its end, an escape, what is not allowed in
- * it (below a space). The lowest bit that is set is right, those above it may not be.
- */
-function stops(word: number): number {
-  return ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101)) & ~word & 0x80808080
-}
-
-/** How many bytes stand before the lowest bit that is set. */
-function bytesBefore(bits: number): number {
-  return (31 - Math.clz32(bits & -bits)) >> 3
-}
-
-/** Index of the next byte at which the reading of a text stops. */
-function textStop(view: DataView, start: number): number {
-  for (let at = start; ; at += 4) {
-    const found = stops(view.getInt32(at, true))
-    if (found !== 0) return at + bytesBefore(found)
-  }
-}
-
-/** Index of the next byte that is no white space. */
-function spaceEnd(bytes: Uint8Array, view: DataView, start: number): number {
-  let at = start
-  let byte = bytes[at]!
-  if (byte === 0x0a) {
-    at++
-    while (view.getInt32(at, true) === 0x20202020) at += 4
-    byte = bytes[at]!
-  }
-  while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++at]!
-  return at
-}
-
-/** Index behind a text of which an escape, its end, or something forbidden comes next; -1: forbidden. */
-function textEnd(bytes: Uint8Array, view: DataView, start: number): number {
-  let at = start
-  for (;;) {
-    if (bytes[at] === quote) return at + 1
-    if (bytes[at] !== backslash) return -1
-    const escape = bytes[at + 1]!
-    if (escape === 0x75) {
-      for (let index = 2; index < 6; index++) if (!isHexDigit(bytes[at + index]!)) return -1
-      at += 6
-    } else if (
-      escape === quote ||
-      escape === backslash ||
-      escape === 0x2f ||
-      escape === 0x62 ||
-      escape === 0x66 ||
-      escape === 0x6e ||
-      escape === 0x72 ||
-      escape === 0x74
-    )
-      at += 2
-    else return -1
-    at = textStop(view, at)
-  }
-}
-
-/** Index behind a number, or -1. */
-function numberEnd(bytes: Uint8Array, start: number): number {
-  let at = start
-  if (bytes[at] === 0x2d) at++
-  if (bytes[at] === 0x30) at++
-  else {
-    if (!isDigit(bytes[at]!)) return -1
-    while (isDigit(bytes[at]!)) at++
-  }
-  if (bytes[at] === dot) {
-    if (!isDigit(bytes[++at]!)) return -1
-    while (isDigit(bytes[at]!)) at++
-  }
-  if (bytes[at] === 0x65 || bytes[at] === 0x45) {
-    at++
-    if (bytes[at] === 0x2b || bytes[at] === 0x2d) at++
-    if (!isDigit(bytes[at]!)) return -1
-    while (isDigit(bytes[at]!)) at++
-  }
-  return at
-}
-
-const wordTrue = 0x65757274
-const wordNull = 0x6c6c756e
-const wordAlse = 0x65736c61
-
-/** Index behind true, false or null, or -1. */
-function literalEnd(bytes: Uint8Array, view: DataView, at: number): number {
-  const word = view.getInt32(at, true)
-  if (word === wordTrue || word === wordNull) return at + 4
-  return bytes[at] === 0x66 && view.getInt32(at + 1, true) === wordAlse ? at + 5 : -1
-}
 
 export class Scanner<S extends TextSlot> {
   #bytes = Buffer.alloc(65_536)
@@ -144,6 +43,8 @@ export class Scanner<S extends TextSlot> {
   #hash = 0
   #ascii = true
   #dotted = false
+  /** by object of the present text: where its dotted keys led to */
+  readonly #dottedKeys = new Map<number, Set<PathNode<S>>>()
   /** values and keys of the present text so far, as exceededLimit counts them */
   #tokens = 0
 
@@ -160,6 +61,7 @@ export class Scanner<S extends TextSlot> {
     this.#into = into
     this.#depth = 0
     this.#tokens = 1
+    this.#dottedKeys.clear()
     const end = this.#value(this.#space(0), node, root, depth)
     return end >= 0 && this.#space(end) === json.length && this.#tokens <= this.#maxTokens
   }
@@ -267,9 +169,21 @@ export class Scanner<S extends TextSlot> {
     this.#tokens++
     at = this.#space(at + 1)
     if (child === null) return this.#skip(at)
-    if (child.met === object) return -1
-    child.met = object
+    if (steps > 1 ? this.#isDoubledPath(object, child) : child.met === object) return -1
+    if (steps === 1) child.met = object
     return this.#value(at, child, element, depth + steps)
+  }
+
+  /**
+   * Whether a dotted key came before in the same object. What is nested beside it meets the same node in objects of its
+   * own, so the node cannot tell.
+   */
+  #isDoubledPath(object: number, node: PathNode<S>): boolean {
+    const met = this.#dottedKeys.get(object)
+    if (met === undefined) this.#dottedKeys.set(object, new Set([node]))
+    else if (met.has(node)) return true
+    else met.add(node)
+    return false
   }
 
   #array(start: number, node: PathNode<S>, element: Element, depth: number): number {
@@ -321,8 +235,14 @@ export class Scanner<S extends TextSlot> {
     let at = start
     // Whole numbers of up to 15 digits are exact however they are added up.
     if (end - start < 16) while (at < end && isDigit(bytes[at]!)) value = value * 10 + bytes[at++]! - 0x30
-    this.#into.add(slot, at === end ? value : Number(bytes.toString('latin1', start, end)), element)
+    this.#into.add(slot, at === end ? value : this.#otherNumber(start, end), element)
     return end
+  }
+
+  /** A number that is no whole one of up to 15 digits. A double holds up to 15 digits wherever the point is. */
+  #otherNumber(start: number, end: number): LeafValue {
+    const text = this.#bytes.toString('latin1', start, end)
+    return end - start < 16 && !/[eE]/.test(text) ? Number(text) : numberOf(text)
   }
 
   /**

@@ -6,6 +6,7 @@
 import { passesUnmentioned } from './array-consistency.ts'
 import { isOpenTest, narrowCrowd, narrowLengths, searchingWildcards, Tally } from './burden.ts'
 import { holds, wildcardHolds, type Fits, type OnlyText, type Scalar, type Test, type WildcardTest } from '../conditions.ts'
+import { ExactNumber } from '../exact-number.ts'
 import { PathSlot, unmentioned, type LeafValue } from './leaves.ts'
 import { hashText } from './path-trie.ts'
 import { fieldHolds, type Field } from '../pattern.ts'
@@ -312,6 +313,7 @@ export class Slot<B> extends PathSlot {
         this.#pass(value)
         for (const { field } of this.#fitting) if (field !== undefined && field.hung.length > 0) led.sure(field)
       }
-    } else if (typeof value === 'number') this.#ranges?.visit(value, led.sure)
+    } else if (typeof value === 'number') this.#ranges?.visit(value, value, led.sure)
+    else if (value instanceof ExactNumber) this.#ranges?.visit(value.below, value.above, led.maybe)
   }
 }

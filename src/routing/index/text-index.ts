@@ -146,7 +146,7 @@ export class TextIndex<F> {
     }
     if (this.#v4 === undefined && this.#v6 === undefined) return
     const { v4, v6 } = addressOf(text)
-    if (v4 >= 0) this.#v4?.visit(v4, sure)
-    if (v6 !== undefined) this.#v6?.visit(v6Number(v6), maybe)
+    if (v4 >= 0) this.#v4?.visit(v4, v4, sure)
+    if (v6 !== undefined) this.#v6?.visit(v6Number(v6), v6Number(v6), maybe)
   }
 }

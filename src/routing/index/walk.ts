@@ -1,22 +1,42 @@
 // The leaves of an event that has been parsed. What the scanner of bytes (scan.ts) finds is the same.
 import type { Scalar } from '../conditions.ts'
-import { root, type Element, type Gathering, type PathSlot } from './leaves.ts'
+import { numberOf, rawNumber } from '../exact-number.ts'
+import { root, type Element, type Gathering, type Leaf, type PathSlot } from './leaves.ts'
 import type { PathNode } from './path-trie.ts'
 
+/** Told of each leaf whose value stands in the event otherwise than it is compared: a number as it was written. */
+export type Written = (leaf: Leaf, value: unknown) => void
+
 /** Gathers the leaves of a value along a trie; depth: steps of the path so far. */
-export function walk<S extends PathSlot>(value: unknown, node: PathNode<S>, into: Gathering<S>, element: Element = root, depth = 0): void {
-  if (Array.isArray(value)) {
-    const array = into.arrays++
-    for (const item of value as unknown[]) {
-      // A plain value in an array stands in no element: conditions on it are free of array consistency.
-      if (typeof item === 'object' && item !== null) walk(item, node, into, { parent: element, array, depth }, depth)
-      else if (node.slot !== null) into.add(node.slot, item as Scalar, element)
+export function walk<S extends PathSlot>(
+  value: unknown,
+  node: PathNode<S>,
+  into: Gathering<S>,
+  { element = root, depth = 0, written }: { element?: Element; depth?: number; written?: Written } = {},
+): void {
+  const visit = (value: unknown, node: PathNode<S>, element: Element, depth: number): void => {
+    if (Array.isArray(value)) {
+      const array = into.arrays++
+      for (const item of value as unknown[]) {
+        // A plain value in an array stands in no element: conditions on it are free of array consistency.
+        const inner = isCompound(item) ? { parent: element, array, depth } : element
+        visit(item, node, inner, depth)
+      }
+    } else if (isCompound(value)) {
+      if (node.children === null) return
+      for (const key of Object.keys(value)) {
+        const led = node.led(key)
+        if (led !== null) visit((value as Record<string, unknown>)[key], led.node, element, depth + led.steps)
+      }
+    } else if (node.slot !== null) {
+      const source = typeof value === 'object' ? rawNumber(value) : undefined
+      const leaf = into.add(node.slot, source === undefined ? (value as Scalar) : numberOf(source), element)
+      if (source !== undefined) written?.(leaf, value)
     }
-  } else if (typeof value === 'object' && value !== null) {
-    if (node.children === null) return
-    for (const key of Object.keys(value)) {
-      const led = node.led(key)
-      if (led !== null) walk((value as Record<string, unknown>)[key], led.node, into, element, depth + led.steps)
-    }
-  } else if (node.slot !== null) into.add(node.slot, value as Scalar, element)
+  }
+  visit(value, node, element, depth)
+}
+
+function isCompound(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && rawNumber(value) === undefined
 }
