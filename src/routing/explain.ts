@@ -4,7 +4,10 @@ import type { Condition as ExplainedCondition } from '../contract/types.ts'
 import { withFoldedActor } from '../forge.ts'
 import { consistent, leafHolds, type Met } from './index/array-consistency.ts'
 import { holds, type Scalar } from './conditions.ts'
-import { Gathering, PathSlot, type Leaf } from './index/leaves.ts'
+import type { ElementSet } from './index/element-set.ts'
+import { elementsThatHold } from './index/holding.ts'
+import type { Leaf } from './index/leaf.ts'
+import { Gathering, PathSlot } from './index/leaves.ts'
 import type { MatchEvent } from './matcher.ts'
 import { nearestPath, pathsOf, type EventPath } from './nearest-path.ts'
 import { PathNode } from './index/path-trie.ts'
@@ -19,6 +22,7 @@ const maxHints = 20
 export class Sheet {
   readonly #event: MatchEvent
   readonly #slots = new Map<string, PathSlot>()
+  readonly #gathering = new Gathering<PathSlot>()
   #paths: EventPath[] | undefined
   /** numbers as the event has them, where that is not how they are compared */
   readonly #written = new Map<Leaf, unknown>()
@@ -28,9 +32,8 @@ export class Sheet {
     this.#event = event
     const top = new PathNode<PathSlot>('')
     for (const { branches } of patterns) for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
-    const gathering = new Gathering<PathSlot>()
-    gathering.begin()
-    walk(withFoldedActor(event), top, gathering, { written: (leaf, value) => this.#written.set(leaf, value) })
+    this.#gathering.begin()
+    walk(withFoldedActor(event), top, this.#gathering, { written: (leaf, value) => this.#written.set(leaf, value) })
   }
 
   #mention(path: string, top: PathNode<PathSlot>): void {
@@ -81,15 +84,23 @@ export class Sheet {
     return hint
   }
 
+  #met(field: Field): Met {
+    const slot = this.#slots.get(field.path)!
+    let held: ElementSet | undefined
+    const holding = (): ElementSet => (held ??= elementsThatHold(slot, field, value => leafHolds(field, value)))
+    return { field, slot, holding, holdsIn: id => holding().has(id), most: () => holding().few?.length ?? Infinity }
+  }
+
   branchMatches({ fields }: Branch): boolean {
-    return consistent(fields.map((field): Met => ({ field, first: this.first(field.path) })))
+    const met = fields.map(field => this.#met(field))
+    return met.every(each => (each.field.absent && this.mayBeAbsent(each.field.path)) || !each.holding().empty) && consistent(met, this.#gathering)
   }
 }
 
 function holdsAlone(field: Field, sheet: Sheet): boolean {
   // Below arrays there may be an element without it; what stands outside of arrays is absent in none.
   if (field.absent && sheet.mayBeAbsent(field.path)) return true
-  for (let leaf = sheet.first(field.path); leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf)) return true
+  for (let leaf = sheet.first(field.path); leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf.value)) return true
   return false
 }
 

@@ -22,12 +22,13 @@
 //
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
-import { consistent, type Met } from './index/array-consistency.ts'
+import { consistent } from './index/array-consistency.ts'
 import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/burden.ts'
 import type { Scalar } from './conditions.ts'
 import { withFoldedActor } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
-import { Gathering, root } from './index/leaves.ts'
+import { root } from './index/leaf.ts'
+import { Gathering } from './index/leaves.ts'
 import { PathNode } from './index/path-trie.ts'
 import { withSource, type Branch, type CompiledPattern, type Field } from './pattern.ts'
 import { Scanner } from './index/scan.ts'
@@ -327,8 +328,7 @@ export class Matcher<T> {
     this.#candidates = []
     for (const slot of touched) {
       if (slot.any !== undefined) for (const shared of slot.any) this.#led.maybe(shared)
-      if (slot.count > fewLeaves) for (const value of slot.values()) slot.visit(value, this.#led)
-      else for (let leaf = slot.first; leaf !== null; leaf = leaf.next) slot.visit(leaf.value, this.#led)
+      slot.visitAll(this.#led)
     }
     for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#led.maybe(shared)
     const found: T[] = []
@@ -370,7 +370,7 @@ export class Matcher<T> {
       if (slot.in_arrays && slot.event === event) inArrays += field.absent ? 2 : 1
     }
     // One field below arrays finds its element by itself; an absence has to be looked at.
-    return inArrays < 2 || consistent(fields.map(({ field, slot }): Met => ({ field, first: this.#gathering.first(slot) })))
+    return inArrays < 2 || consistent(fields, this.#gathering)
   }
 
   /** Whether a field holds for any value at its path, decided once for an event. */
@@ -379,18 +379,11 @@ export class Matcher<T> {
     const { slot, field } = shared
     const there = slot.event === event
     // What stands outside of arrays is absent in no element of any.
-    let holds = field.absent && (!there || slot.in_arrays)
-    if (there && slot.count > fewLeaves) {
-      for (const value of slot.values()) if ((holds ||= shared.holdsFor(value))) break
-    } else if (there) for (let leaf = slot.first; leaf !== null && !holds; leaf = leaf.next) holds = shared.holdsFor(leaf.value)
     shared.decided = event
-    shared.holds = holds
-    return holds
+    shared.holds = (field.absent && (!there || slot.in_arrays)) || (there && shared.holdsForAny())
+    return shared.holds
   }
 }
-
-/** Of more leaves at one path, those with the same value are decided once: a hostile event repeats one a thousand times. */
-const fewLeaves = 16
 
 const attributeNames = ['id', 'source_id', 'type', 'subject', 'actor', 'thread', 'timestamp', 'headers'] as const
 

@@ -60,13 +60,28 @@ export const patternOf = fc.letrec<{ pattern: Record<string, unknown> }>(tie => 
 
 // Objects in arrays, with so few values that consistency decides.
 const bit = fc.constantFrom(0, 1)
-const inner = fc.letrec(tie => ({
-  object: fc.record(
-    { b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')), c: fc.oneof(bit, tie('list')), d: bit, z: bit },
-    { requiredKeys: [], noNullPrototype: true },
-  ),
-  list: fc.oneof({ maxDepth: 3 }, bit, fc.array(tie('object'), { minLength: 1, maxLength: 3 })),
-})).list
+/** odd: with values beside arrays on one path, in lists of values and objects or by dotted keys. */
+function nested(odd: boolean): fc.Arbitrary<unknown> {
+  return fc.letrec(tie => ({
+    object: fc.record(
+      {
+        b: fc.oneof(bit, fc.array(bit, { maxLength: 2 }), tie('list')),
+        c: fc.oneof(bit, tie('list')),
+        d: bit,
+        z: bit,
+        ...(odd ? { 'b.d': fc.oneof({ weight: 9, arbitrary: bit }, { weight: 1, arbitrary: tie('list') }) } : {}),
+      },
+      { requiredKeys: [], noNullPrototype: true },
+    ),
+    list: fc.oneof(
+      { maxDepth: 3 },
+      bit,
+      fc.array(tie('object'), { minLength: 1, maxLength: 3 }),
+      fc.array(odd ? fc.oneof(bit, tie('object'), tie('list')) : tie('object'), { minLength: 1, maxLength: 3 }),
+    ),
+  })).list
+}
+const inner = fc.oneof({ weight: 2, arbitrary: nested(false) }, { weight: 1, arbitrary: nested(true) })
 export const nestedEvent = fc.record({ a: inner, q: inner }, { requiredKeys: ['a'], noNullPrototype: true })
 const path = fc.constantFrom('a.b', 'a.c', 'a.d', 'a.z', 'a.b.b', 'a.b.c', 'a.b.d', 'a.c.b', 'a.c.d', 'a', 'q.b', 'q.c', 'q.d', 'q.b.d')
 const nestedTest = fc.constantFrom<unknown[]>(

@@ -176,14 +176,27 @@ function agrees(left: Leaf, right: Leaf): boolean {
   return a.slice(0, b.length).every(({ id }, at) => id === b[at]!.id)
 }
 
-function holds(fields: Field[], leaves: Leaf[], chosen: Leaf[]): boolean {
+/** Whether values of some fields stand both in an element and beside it, on the steps that their paths share. */
+function isMixed(fields: Field[], leaves: Leaf[]): boolean {
+  const own = leaves.filter(leaf => fields.some(([path]) => path === leaf.path))
+  return own.some(outer =>
+    own.some(inner => {
+      const steps = sharedSteps(outer.path, inner.path)
+      const [a, b] = [outer, inner].map(({ elements }) => elements.filter(({ depth }) => depth <= steps).length) as [number, number]
+      return a < b && agrees(outer, inner)
+    }),
+  )
+}
+
+function holds(fields: Field[], leaves: Leaf[], chosen: Leaf[], mixed: boolean): boolean {
   const [field, ...rest] = fields
   if (field === undefined) return true
   const [path, alternatives] = field
   const there = leaves.filter(leaf => leaf.path === path && chosen.every(other => agrees(other, leaf)))
   const mayBeAbsent = alternatives.some(test => typeof test === 'object' && test !== null && (test as { exists?: boolean }).exists === false)
-  if (mayBeAbsent && there.length === 0 && holds(rest, leaves, chosen)) return true
-  return there.some(leaf => alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, [...chosen, leaf]))
+  const isAbsent = mixed ? leaves.every(leaf => leaf.path !== path) : there.length === 0
+  if (mayBeAbsent && isAbsent && holds(rest, leaves, chosen, mixed)) return true
+  return there.some(leaf => alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, [...chosen, leaf], mixed))
 }
 
 /** Whether an event matches a pattern that was accepted. */
@@ -194,6 +207,7 @@ export function referenceMatches(pattern: Record<string, Json>, event: Json): bo
       way.toSorted(([a], [b]) => (a < b ? -1 : 1)),
       leaves,
       [],
+      isMixed(way, leaves),
     ),
   )
 }

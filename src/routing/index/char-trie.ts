@@ -20,6 +20,8 @@ export class CharTrie<T> {
   units: number[] = [0]
   /** by node: what ends here */
   ends: (T[] | undefined)[] = [undefined]
+  /** by node: the last event that led there */
+  #met: number[] = []
   /** units of the texts that are in it, and of those that were */
   #living = 0
   #dead = 0
@@ -43,6 +45,7 @@ export class CharTrie<T> {
     this.units = [0]
     this.ends = [undefined]
     this.#dead = 0
+    this.#met = []
     for (const { way, ends } of texts) this.ends[way.reduce((node, unit) => this.#grown(node, unit), 0)] = ends
   }
 
@@ -134,12 +137,15 @@ export class CharTrie<T> {
     return node < 0 ? 0 : (this.ends[node]?.length ?? 0)
   }
 
-  /** What ends at any beginning (backwards: ending) of a text. */
-  visit(text: string, backwards: boolean, emit: (value: T) => void): void {
+  /** What ends at any beginning (backwards: ending) of a text, unless another text of the event has led there. */
+  visit(text: string, backwards: boolean, emit: (value: T) => void, event: number): void {
     let node = 0
     for (let index = 0; ; index++) {
       const ends = this.ends[node]
-      if (ends !== undefined) for (const value of ends) emit(value)
+      if (ends !== undefined && this.#met[node] !== event) {
+        this.#met[node] = event
+        for (const value of ends) emit(value)
+      }
       if (index === text.length) return
       node = this.next(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
       if (node === -1) return

@@ -78,4 +78,34 @@ export class Ranges<T> {
     if (below <= this.#highs[middle]! && (this.#gone.size === 0 || !this.#gone.has(this.#values[middle]!))) emit(this.#values[middle]!)
     this.#visit(middle + 1, to, below, above, emit)
   }
+
+  /** Emits the values of all ranges that any of some numbers lies in, each once; sorted: the numbers in order. */
+  visitAny(sorted: Float64Array, emit: (value: T) => void): void {
+    if (this.#fresh.length > 0 || this.#gone.size > 0) this.#merge()
+    this.#visitAny(0, this.#values.length, sorted, emit)
+  }
+
+  #visitAny(from: number, to: number, sorted: Float64Array, emit: (value: T) => void): void {
+    if (from >= to) return
+    const middle = (from + to) >> 1
+    // Those below the least low end are of no use here and behind it.
+    const rest = sorted.subarray(firstFrom(sorted, this.#lows[from]!))
+    if (rest.length === 0 || rest[0]! > this.#highest[middle]!) return
+    this.#visitAny(from, middle, rest, emit)
+    const least = rest[firstFrom(rest, this.#lows[middle]!)]
+    if (least === undefined) return
+    if (least <= this.#highs[middle]!) emit(this.#values[middle]!)
+    this.#visitAny(middle + 1, to, rest, emit)
+  }
+}
+
+/** The index of the first number of some in order that is not below another. */
+function firstFrom(sorted: Float64Array, least: number): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle]! < least) low = middle + 1
+    else high = middle
+  }
+  return low
 }

@@ -11,7 +11,8 @@ import { isUtf8 } from 'node:buffer'
 import type { JsonLimits } from '../../json-text.ts'
 import { numberOf } from '../exact-number.ts'
 import { bytesBefore, isDigit, literalEnd, numberEnd, spaceEnd, stops, textEnd, textStop } from './json-tokens.ts'
-import { unmentioned, root, type Element, type Gathering, type LeafValue, type PathSlot } from './leaves.ts'
+import { unmentioned, root, type Element, type LeafValue } from './leaf.ts'
+import type { Gathering, PathSlot } from './leaves.ts'
 import { hashStart, hashStep, type PathNode } from './path-trie.ts'
 
 /** A slot that knows which texts it has to see. */
@@ -171,6 +172,7 @@ export class Scanner<S extends TextSlot> {
     if (child === null) return this.#skip(at)
     if (steps > 1 ? this.#isDoubledPath(object, child) : child.met === object) return -1
     if (steps === 1) child.met = object
+    else this.#into.mixed = true
     return this.#value(at, child, element, depth + steps)
   }
 
@@ -188,7 +190,7 @@ export class Scanner<S extends TextSlot> {
 
   #array(start: number, node: PathNode<S>, element: Element, depth: number): number {
     const bytes = this.#bytes
-    const array = this.#into.arrays++
+    let [nested, plain] = [false, false]
     if (++this.#depth > this.#maxDepth) return -1
     this.#tokens++
     let at = this.#space(start + 1)
@@ -198,8 +200,13 @@ export class Scanner<S extends TextSlot> {
     }
     for (;;) {
       const first = bytes[at]
-      const nested = first === openBrace || first === openBracket
-      at = this.#value(at, node, nested ? { parent: element, array, depth } : element, depth)
+      if (first === openBrace || first === openBracket) {
+        nested = true
+        at = this.#value(at, node, this.#into.element(element, depth), depth)
+      } else {
+        plain = true
+        at = this.#value(at, node, element, depth)
+      }
       if (at < 0) return -1
       at = this.#space(at)
       const byte = bytes[at]!
@@ -208,6 +215,7 @@ export class Scanner<S extends TextSlot> {
         at = this.#space(at + 1)
       } else if (byte === closeBracket) {
         this.#depth--
+        if (nested && plain && node.slot !== null) this.#into.mixed = true
         return at + 1
       } else return -1
     }

@@ -3,11 +3,15 @@
 //
 // A field stands in the indexes while a branch has it as its way in (matcher.ts); all its alternatives do then. Fields
 // of one exact value are found by that value, in the very table that keeps them.
-import { passesUnmentioned } from './array-consistency.ts'
+import { passesUnmentioned, type Met } from './array-consistency.ts'
 import { isOpenTest, narrowCrowd, narrowLengths, searchingWildcards, Tally } from './burden.ts'
-import { holds, wildcardHolds, type Fits, type OnlyText, type Scalar, type Test, type WildcardTest } from '../conditions.ts'
+import { holds, wildcardHolds, type Fits, type Scalar, type Test, type WildcardTest } from '../conditions.ts'
 import { ExactNumber } from '../exact-number.ts'
-import { PathSlot, unmentioned, type LeafValue } from './leaves.ts'
+import type { ElementSet } from './element-set.ts'
+import { endLengths, isOnlyText, keyOf, mentionedTexts, readsText, singleValue } from './asked.ts'
+import { anyHolds, elementsThatHold, holdsIn } from './holding.ts'
+import { unmentioned, type LeafValue } from './leaf.ts'
+import { fewLeaves, PathSlot } from './leaves.ts'
 import { hashText } from './path-trie.ts'
 import { fieldHolds, type Field } from '../pattern.ts'
 import { Ranges } from './ranges.ts'
@@ -21,7 +25,7 @@ const none: never[] = []
 const fewWildcards = 4
 
 /** A field that branches share: what it asks, and what is known of it for the present event. B: a branch. */
-export class SharedField<B> {
+export class SharedField<B> implements Met {
   readonly field: Field
   readonly slot: Slot<B>
   /** branches that have it */
@@ -53,6 +57,47 @@ export class SharedField<B> {
     this.searching = searchingWildcards(field.conditions).map(test => ({ test, field: direct.has(test) ? this : undefined, fitted: 0 }))
   }
 
+  /** the event for which the elements that hold are known */
+  #held_of = 0
+  #held: ElementSet | undefined
+
+  holding(): ElementSet {
+    if (this.#held !== undefined && this.#held_of === this.slot.event) return this.#held
+    this.#held = elementsThatHold(this.slot, this.field, value => this.holdsFor(value))
+    this.#held_of = this.slot.event
+    this.slot.held.push(this)
+    return this.#held
+  }
+
+  holdsIn(id: number): boolean {
+    if (this.#held !== undefined && this.#held_of === this.slot.event) return this.#held.has(id)
+    return holdsIn(
+      this.slot,
+      id,
+      value => this.holdsFor(value),
+      () => this.holding(),
+    )
+  }
+
+  most(): number {
+    if (this.#held !== undefined && this.#held_of === this.slot.event) return this.#held.few?.length ?? Infinity
+    if (this.test?.kind !== 'equals' || this.slot.count <= fewLeaves) return Infinity
+    return this.slot.index().elements.get(this.test.value)?.length ?? 0
+  }
+
+  /** Whether it holds for any value at its path. */
+  holdsForAny(): boolean {
+    const { slot, field } = this
+    if (slot.count > fewLeaves) return anyHolds(slot.index(), field)
+    for (let leaf = slot.first; leaf !== null; leaf = leaf.next) if (this.holdsFor(leaf.value)) return true
+    return false
+  }
+
+  /** What an event leaves behind is let go when its path is read again. */
+  forget(): void {
+    this.#held = undefined
+  }
+
   holdsFor(value: LeafValue): boolean {
     if (value === unmentioned) return this.any_text
     const fits = this.searching.length > 0 ? this.slot.fits : undefined
@@ -66,38 +111,6 @@ interface Searching<B> {
   field: SharedField<B> | undefined
   /** the last pass in which a text fitted it */
   fitted: number
-}
-
-function isOnlyText(test: Test): test is OnlyText {
-  return test.kind !== 'equals' && test.kind !== 'range' && test.kind !== 'exists' && test.kind !== 'anything_but' && test.kind !== 'anything_but_texts'
-}
-
-/** Whether a test has to see the text itself: no hash answers it. */
-function readsText(test: Test): boolean {
-  return isOnlyText(test) || test.kind === 'anything_but_texts'
-}
-
-/** The lengths of the beginnings and endings by which a test may be found. */
-function endLengths(test: Test): number[] {
-  if (test.kind === 'prefix' || test.kind === 'suffix') return [test.text.length]
-  return test.kind === 'wildcard' && test.pieces.length === 2 ? test.pieces.map(piece => piece.length) : []
-}
-
-function mentionedTexts({ conditions }: Field): string[] {
-  return conditions.flatMap(({ test }) => {
-    const values = test.kind === 'equals' ? [test.value] : test.kind === 'anything_but' ? [...test.excluded] : []
-    return values.filter(value => typeof value === 'string')
-  })
-}
-
-/** The value that a field asks for, where that is all it does. */
-function singleValue({ conditions, absent }: Field): Scalar | undefined {
-  const [first] = conditions
-  return conditions.length === 1 && !absent && first!.test.kind === 'equals' ? first!.test.value : undefined
-}
-
-function keyOf({ conditions, absent }: Field): string {
-  return `${absent ? '-' : '+'}${JSON.stringify(conditions.map(({ operator, expected }) => [operator, expected]))}`
 }
 
 export class Slot<B> extends PathSlot {
@@ -128,6 +141,9 @@ export class Slot<B> extends PathSlot {
   #searchingWays = 0
   readonly #fitting: Searching<B>[] = []
   readonly #searching = new Map<WildcardTest, Searching<B>>()
+  #fits_of: Map<Searching<B>, string[]> | undefined
+  /** fields that hold sets of elements of the present event */
+  readonly held: SharedField<B>[] = []
   /** ways in that nearly any value may make hold */
   any: Set<SharedField<B>> | undefined
   /** ways in that hold where nothing is */
@@ -253,6 +269,26 @@ export class Slot<B> extends PathSlot {
   override clear(): void {
     super.clear()
     this.#passed = undefined
+    this.#fits_of = undefined
+    for (const shared of this.held) shared.forget()
+    this.held.length = 0
+  }
+
+  /** The texts of the present event that fit a wildcard, found for all of them in one pass over each text. */
+  override fitting(test: WildcardTest): readonly string[] | undefined {
+    const searching = this.#searching.get(test)
+    if (searching === undefined || this.#wildcards!.size <= fewWildcards) return undefined
+    if (this.#fits_of === undefined) {
+      this.#fits_of = new Map()
+      for (const text of this.index().texts) {
+        this.#wildcards!.visit(text, each => {
+          const present = this.#fits_of!.get(each)
+          if (present === undefined) this.#fits_of!.set(each, [text])
+          else present.push(text)
+        })
+      }
+    }
+    return this.#fits_of.get(searching) ?? none
   }
 
   /** The mentions of the fields that are there now, this one among them. */
@@ -301,19 +337,37 @@ export class Slot<B> extends PathSlot {
     this.#texts?.removeAll(tests.filter(isOnlyText), shared)
   }
 
-  /** Leads from a value to fields, besides those in any and absent; to some more than once. */
-  visit(value: LeafValue, led: Led<SharedField<B>>): void {
+  /** Leads from the values of the present event to fields, besides those in any and absent; to some more than once. */
+  visitAll(led: Led<SharedField<B>>): void {
+    if (this.count <= fewLeaves) {
+      for (let leaf = this.first; leaf !== null; leaf = leaf.next) {
+        this.#visit(leaf.value, led)
+        this.#visitNumber(leaf.value, led)
+      }
+      return
+    }
+    const index = this.index()
+    for (const value of index.elements.keys()) this.#visit(value, led)
+    if (this.#ranges === undefined) return
+    this.#ranges.visitAny(index.doubles, led.sure)
+    for (const value of index.exact) this.#visitNumber(value, led)
+  }
+
+  #visitNumber(value: LeafValue, led: Led<SharedField<B>>): void {
+    if (typeof value === 'number') this.#ranges?.visit(value, value, led.sure)
+    else if (value instanceof ExactNumber) this.#ranges?.visit(value.below, value.above, led.maybe)
+  }
+
+  #visit(value: LeafValue, led: Led<SharedField<B>>): void {
     if (value === unmentioned) return
     const single = this.#singles.get(value)
     if (single !== undefined && single.hung.length > 0) led.sure(single)
     if (this.#exact.size > 0) this.#exact.visit(value, led.sure)
-    if (typeof value === 'string') {
-      this.#texts?.visit(value, led)
-      if (this.#searchingWays > 0) {
-        this.#pass(value)
-        for (const { field } of this.#fitting) if (field !== undefined && field.hung.length > 0) led.sure(field)
-      }
-    } else if (typeof value === 'number') this.#ranges?.visit(value, value, led.sure)
-    else if (value instanceof ExactNumber) this.#ranges?.visit(value.below, value.above, led.maybe)
+    if (typeof value !== 'string') return
+    this.#texts?.visit(value, led, this.event)
+    if (this.#searchingWays > 0) {
+      this.#pass(value)
+      for (const { field } of this.#fitting) if (field !== undefined && field.hung.length > 0) led.sure(field)
+    }
   }
 }

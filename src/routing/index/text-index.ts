@@ -58,9 +58,9 @@ class Ends<F> {
   readonly prefixes = new CharTrie<F>()
   readonly suffixes = new CharTrie<F>()
 
-  visit(text: string, emit: (field: F) => void): void {
-    this.prefixes.visit(text, false, emit)
-    this.suffixes.visit(text, true, emit)
+  visit(text: string, emit: (field: F) => void, event: number): void {
+    this.prefixes.visit(text, false, emit, event)
+    this.suffixes.visit(text, true, emit, event)
   }
 }
 
@@ -136,13 +136,14 @@ export class TextIndex<F> {
     return byPrefix <= 0 ? prefixes.add(first, field) : suffixes.add(last, field, true)
   }
 
-  visit(text: string, { sure, maybe }: Led<F>): void {
-    this.#ends?.visit(text, sure)
-    this.#wildcardEnds?.visit(text, maybe)
+  /** Leads to fields, those of a beginning or ending once in an event. */
+  visit(text: string, { sure, maybe }: Led<F>, event: number): void {
+    this.#ends?.visit(text, sure, event)
+    this.#wildcardEnds?.visit(text, maybe, event)
     if (this.#folded !== undefined || this.#foldedEnds !== undefined) {
       const plain = folded(text)
       this.#folded?.visit(plain, sure)
-      this.#foldedEnds?.visit(plain, sure)
+      this.#foldedEnds?.visit(plain, sure, event)
     }
     if (this.#v4 === undefined && this.#v6 === undefined) return
     const { v4, v6 } = addressOf(text)

@@ -1,7 +1,8 @@
 // The leaves of an event that has been parsed. What the scanner of bytes (scan.ts) finds is the same.
 import type { Scalar } from '../conditions.ts'
 import { numberOf, rawNumber } from '../exact-number.ts'
-import { root, type Element, type Gathering, type Leaf, type PathSlot } from './leaves.ts'
+import { root, type Element, type Leaf } from './leaf.ts'
+import type { Gathering, PathSlot } from './leaves.ts'
 import type { PathNode } from './path-trie.ts'
 
 /** Told of each leaf whose value stands in the event otherwise than it is compared: a number as it was written. */
@@ -16,17 +17,21 @@ export function walk<S extends PathSlot>(
 ): void {
   const visit = (value: unknown, node: PathNode<S>, element: Element, depth: number): void => {
     if (Array.isArray(value)) {
-      const array = into.arrays++
+      let nested = 0
       for (const item of value as unknown[]) {
         // A plain value in an array stands in no element: conditions on it are free of array consistency.
-        const inner = isCompound(item) ? { parent: element, array, depth } : element
-        visit(item, node, inner, depth)
+        const isNested = isCompound(item)
+        if (isNested) nested++
+        visit(item, node, isNested ? into.element(element, depth) : element, depth)
       }
+      if (node.slot !== null && nested > 0 && nested < value.length) into.mixed = true
     } else if (isCompound(value)) {
       if (node.children === null) return
       for (const key of Object.keys(value)) {
         const led = node.led(key)
-        if (led !== null) visit((value as Record<string, unknown>)[key], led.node, element, depth + led.steps)
+        if (led === null) continue
+        if (led.steps > 1) into.mixed = true
+        visit((value as Record<string, unknown>)[key], led.node, element, depth + led.steps)
       }
     } else if (node.slot !== null) {
       const source = typeof value === 'object' ? rawNumber(value) : undefined
