@@ -10,18 +10,7 @@ interface Decimal {
 }
 
 const number = /^(-?)(\d+)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/
-/**
- * Longer exponents are all the same: BigInt takes 0.5 s for one of a million digits, and their numbers are beyond any use.
- */
-const maxExponentDigits = 1000
 const zero: Decimal = { negative: false, digits: '', point: 0n }
-
-function exponentOf(text: string): bigint {
-  if (text.length <= maxExponentDigits) return BigInt(text)
-  const digits = text.replace(/^[+-]?0*/, '')
-  const kept = digits.length <= maxExponentDigits ? digits : '9'.repeat(maxExponentDigits)
-  return text.startsWith('-') ? -BigInt(kept) : BigInt(kept)
-}
 
 /** The parts of a JSON number, or of String(number). */
 function decimal(text: string): Decimal {
@@ -32,7 +21,7 @@ function decimal(text: string): Decimal {
   let end = unpadded.length
   while (end > 0 && unpadded[end - 1] === '0') end--
   if (end === 0) return zero
-  return { negative: sign === '-', digits: unpadded.slice(0, end), point: BigInt(whole.length - (written.length - unpadded.length)) + exponentOf(exponent) }
+  return { negative: sign === '-', digits: unpadded.slice(0, end), point: BigInt(whole.length - (written.length - unpadded.length)) + BigInt(exponent) }
 }
 
 /** As JavaScript writes numbers: plain from 1e-7 up to 1e21, with an exponent beyond. */

@@ -83,7 +83,7 @@ export function hostileLists(): Hostile[] {
       payloads: [{ a: 1, n: list(1900, index => index) }],
     },
     {
-      name: 'ranges over 450 numbers that no double holds',
+      name: 'ranges over 420 numbers that no double holds',
       filter: index => ({ n: [{ numeric: ['>=', -index - 1] }], m: [{ numeric: ['<', rawJSON(`90071992547409${index + 10}.5`)] }] }),
       payloads: [{ n: list(210, index => rawJSON(`9007199254740993${index}1`)), m: list(210, index => rawJSON(`9007199254740993${index}1`)) }],
     },
@@ -108,7 +108,7 @@ export function hostileLists(): Hostile[] {
       payloads: [{ a: list(1000, index => `v${index}`), b: 1 }],
     },
     {
-      name: 'wildcards over 700 texts',
+      name: 'wildcards over 650 texts',
       filter: index => ({
         a: [
           {

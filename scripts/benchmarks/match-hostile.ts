@@ -21,10 +21,10 @@ function worst(matcher: Matcher<number>, payload: unknown): { took: number; matc
 }
 
 /** As many triggers as the limits let through. */
-export function hostileMatcher(filter: Hostile['filter']): { matcher: Matcher<number>; taken: number } {
+export function hostileMatcher(filter: Hostile['filter'], atMost = most): { matcher: Matcher<number>; taken: number } {
   const matcher = new Matcher<number>()
   let taken = 0
-  while (taken < most) {
+  while (taken < atMost) {
     const pattern = compilePattern({ payload: filter(taken) })
     if (matcher.exceeded({ source_id: null, pattern }) !== undefined) break
     matcher.put(String(taken), { source_id: null, pattern, target: taken++ })

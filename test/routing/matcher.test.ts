@@ -10,7 +10,19 @@ import { PatternError } from '../../src/routing/pattern-limits.ts'
 import { compilePattern, type CompiledPattern } from '../../src/routing/pattern.ts'
 import { Ranges } from '../../src/routing/index/ranges.ts'
 import { searched, Wildcards } from '../../src/routing/index/wildcards.ts'
-import { alternatives, eventOf, nestedEvent, nestedPattern, oddPattern, oddText, pairs, patternOf, patternsOf } from '../support/pattern-pairs.ts'
+import {
+  alternatives,
+  eventOf,
+  manyEvent,
+  manyPattern,
+  nestedEvent,
+  nestedPattern,
+  oddPattern,
+  oddText,
+  pairs,
+  patternOf,
+  patternsOf,
+} from '../support/pattern-pairs.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 
 type Pattern = Record<string, unknown>
@@ -144,6 +156,19 @@ describe('from the bytes of the payload', () => {
     )
     expect(matched / pairs).toBeGreaterThan(0.1)
     expect(read / pairs).toBeGreaterThan(0.1)
+  })
+
+  test('arrays of many values and objects, as the judge', () => {
+    let matched = 0
+    fc.assert(
+      fc.property(fc.array(manyPattern, { minLength: 1, maxLength: 6 }), manyEvent, (patterns, payload) => {
+        const wanted = judged(patterns, payload)
+        matched += wanted.length
+        expect(ascending(answered(over(patterns), JSON.stringify(payload)))).toEqual(wanted)
+      }),
+      { numRuns: pairs / 10 },
+    )
+    expect(matched / pairs).toBeGreaterThan(0.01)
   })
 
   test.each([

@@ -132,6 +132,23 @@ export const oddPattern = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'a.b', 'b
   maxKeys: 3,
   noNullPrototype: true,
 })
+// Arrays of more values than are looked at one by one.
+const manyKey = fc.constantFrom('x', 'y', 'z')
+export const manyEvent = fc.record({
+  c: fc.array(
+    fc.dictionary(manyKey, fc.oneof({ weight: 5, arbitrary: scalar }, { weight: 1, arbitrary: fc.array(scalar, { maxLength: 2 }) }), { noNullPrototype: true }),
+    {
+      minLength: 24,
+      maxLength: 30,
+    },
+  ),
+  s: fc.array(scalar, { minLength: 17, maxLength: 30 }),
+})
+export const manyPattern = fc.dictionary(
+  fc.constantFrom('c.x', 'c.y', 'c.z', 's'),
+  fc.array(fc.oneof(alternative, fc.constant({ exists: false })), { minLength: 1, maxLength: 3 }),
+  { minKeys: 1, maxKeys: 4, noNullPrototype: true },
+)
 export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 
 /** How many pairs a property is tried on: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */

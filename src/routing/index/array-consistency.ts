@@ -54,7 +54,7 @@ export function consistent(fields: readonly Met[], event: Gathering<PathSlot>): 
     shared = Math.min(shared, sharedSteps(first.slot.steps, slot.steps))
     deepest = Math.max(deepest, slot.deepest)
   }
-  return !mixed && deepest <= shared ? inOneElement(met) : new Join(met, event.elements, mixed).holds()
+  return !mixed && deepest <= shared ? inOneElement(met) : new Join(met, event, mixed).holds()
 }
 
 /** Whether values stand both in an element and beside it, on the steps that the paths of some fields share. */
@@ -120,8 +120,11 @@ class Join {
   readonly #met: readonly Joined[]
   readonly #mixed: boolean
 
-  constructor(met: readonly Met[], elements: readonly Element[], mixed: boolean) {
+  readonly #known: Gathering<PathSlot>['lifted']
+
+  constructor(met: readonly Met[], { elements, lifted }: Gathering<PathSlot>, mixed: boolean) {
     this.#elements = elements
+    this.#known = lifted
     this.#words = bitWords(elements.length)
     this.#mixed = mixed
     // Where values are mixed nothing is fixed, and what has a value anywhere is not absent (PATTERNS.md).
@@ -154,17 +157,22 @@ class Join {
 
   #alone(at: number, steps: number): Uint32Array {
     const { mayLack, slot } = this.#met[at]!
-    const held = this.#lifted(this.#copy(this.#met[at]!.met.holding().bits), steps)
+    const held = this.#liftedCopy(this.#met[at]!.met.holding().bits, steps).slice()
     if (!mayLack) return held
-    const present = this.#lifted(this.#copy(slot.present()), steps)
+    const present = this.#liftedCopy(slot.present(), steps)
     for (let word = 0; word < this.#words; word++) held[word]! |= ~present[word]!
     return held
   }
 
-  #copy(bits: Uint32Array): Uint32Array {
+  /** Lifted once for an event: many fields have the same set. Not to be changed. */
+  #liftedCopy(bits: Uint32Array, steps: number): Uint32Array {
+    const known = this.#known.get(bits)
+    if (known?.steps === steps) return known.bits
     const copy = new Uint32Array(this.#words)
     copy.set(bits)
-    return copy
+    const lifted = { steps, bits: this.#lifted(copy, steps) }
+    this.#known.set(bits, lifted)
+    return lifted.bits
   }
 
   /** What holds in an element of an array on further steps holds in the element around it. */

@@ -2,7 +2,7 @@
 import { ElementSet } from './element-set.ts'
 import type { LeafValue } from './leaf.ts'
 import { fewLeaves, type PathSlot } from './leaves.ts'
-import type { Condition, Scalar } from '../conditions.ts'
+import type { Scalar } from '../conditions.ts'
 import type { Field } from '../pattern.ts'
 import type { ValueIndex } from './value-index.ts'
 
@@ -23,10 +23,10 @@ export function elementsThatHold(slot: PathSlot, { conditions }: Field, holdsFor
     return held
   }
   const index = slot.index()
-  const [{ test: only }] = conditions as [Condition, ...Condition[]]
-  if (conditions.length === 1 && only.kind === 'range') return index.elementsIn(only, slot.present().length)
-  if (conditions.length === 1 && only.kind === 'exists') return new ElementSet(slot.present())
-  if (conditions.length === 1 && only.kind === 'anything_but' && slot.count === slot.places()) return allBut(slot, index, only.excluded)
+  const only = conditions.length === 1 ? conditions[0]!.test : undefined
+  if (only?.kind === 'range') return index.elementsIn(only, slot.present().length)
+  if (only?.kind === 'exists') return new ElementSet(slot.present())
+  if (only?.kind === 'anything_but' && slot.count === slot.places()) return allBut(slot, index, only.excluded)
   for (const { test } of conditions) for (const value of index.hits(test)) for (const id of index.elements.get(value)!) held.add(id)
   return held
 }

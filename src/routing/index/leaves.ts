@@ -89,6 +89,8 @@ export class Gathering<S extends PathSlot> {
   elements: Element[] = [root]
   /** whether values may stand beside an array on its own path: a list has plain values and others, or a key has dots */
   mixed = false
+  /** sets of elements, each lifted to those around them whose arrays stand on less than so many steps (array-consistency.ts) */
+  lifted = new Map<Uint32Array, { steps: number; bits: Uint32Array }>()
 
   begin(): void {
     this.end()
@@ -102,6 +104,7 @@ export class Gathering<S extends PathSlot> {
     this.touched = []
     if (this.elements.length > 1) this.elements = [root]
     this.mixed = false
+    if (this.lifted.size > 0) this.lifted = new Map()
   }
 
   element(parent: Element, depth: number): Element {
