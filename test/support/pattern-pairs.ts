@@ -106,12 +106,23 @@ const oddValue = fc.letrec<{ value: string; object: string }>(tie => ({
     tie('object'),
     fc.array(tie('value'), { maxLength: 3 }).map(items => `[${items.join(',')}]`),
   ),
-  object: fc
-    .array(fc.tuple(oddKey, fc.boolean(), tie('value')), { maxLength: 4 })
-    .map(members => `{${members.map(([name, escaped, value]) => `${escaped ? escapedKey(name) : JSON.stringify(name)}:${value}`).join(', ')}}`),
+  object: fc.oneof(
+    fc.array(fc.tuple(oddKey, fc.boolean(), tie('value')), { maxLength: 4 }).map(oddObject),
+    // A dotted key twice, around what is nested.
+    fc.tuple(fc.boolean(), tie('value'), tie('value'), tie('value')).map(([escaped, first, inner, last]) =>
+      oddObject([
+        ['a.b', false, first],
+        ['a', false, `{"b":${inner}}`],
+        ['a.b', escaped, last],
+      ]),
+    ),
+  ),
 })).object
 function escapedKey(name: string): string {
   return `"${name.replaceAll(/./g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`
+}
+function oddObject(members: readonly (readonly [name: string, escaped: boolean, value: string])[]): string {
+  return `{${members.map(([name, escaped, value]) => `${escaped ? escapedKey(name) : JSON.stringify(name)}:${value}`).join(', ')}}`
 }
 export const oddText = oddValue
 const oddTest = fc.constantFrom<unknown[]>(
