@@ -7,7 +7,7 @@ import { Sheet, verdictOn } from '../../src/routing/explain.ts'
 import type { Attributes } from '../../src/routing/matcher.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 
-const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, timestamp: 0, headers: {} }
+const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
 const triggers = 1000
 const most = 300
 

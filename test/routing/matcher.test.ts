@@ -17,6 +17,8 @@ import {
   manyPattern,
   nestedEvent,
   nestedPattern,
+  numberEvent,
+  numberPattern,
   oddPattern,
   oddText,
   pairs,
@@ -156,6 +158,15 @@ describe('from the bytes of the payload', () => {
     )
     expect(matched / pairs).toBeGreaterThan(0.1)
     expect(read / pairs).toBeGreaterThan(0.1)
+  })
+
+  test('numbers by their exact values, as the judge', () => {
+    fc.assert(
+      fc.property(fc.array(numberPattern, { minLength: 1, maxLength: 4 }), numberEvent, (patterns, payload) => {
+        expect(ascending(answered(over(patterns), JSON.stringify(payload)))).toEqual(judged(patterns, payload))
+      }),
+      { numRuns: pairs / 4 },
+    )
   })
 
   test('arrays of many values and objects, as the judge', () => {

@@ -160,6 +160,18 @@ export const manyPattern = fc.dictionary(
   fc.array(fc.oneof(alternative, fc.constant({ exists: false })), { minLength: 1, maxLength: 3 }),
   { minKeys: 1, maxKeys: 4, noNullPrototype: true },
 )
+// One number, and filters that ask about numbers.
+export const numberEvent = fc.record({ n: number })
+export const numberPattern = fc.record({
+  n: fc.array(
+    fc.oneof(
+      number,
+      alternatives.numeric,
+      number.map(each => ({ 'anything-but': each })),
+    ),
+    { minLength: 1, maxLength: 2 },
+  ),
+})
 export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 
 /** How many pairs a property is tried on: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
