@@ -1,6 +1,7 @@
 // Configuration in: flags over environment over file over the defaults of schemas/config.schema.json.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { budgetRefusal } from './contract/budgets.ts'
 import type { Config } from './contract/types.ts'
 import { configSchema } from './contract/document.ts'
 import { validateConfig } from './contract/validators.ts'
@@ -66,5 +67,7 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok) throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
+  const refusal = budgetRefusal(checked.value.budget, ['router', 'bot'])
+  if (refusal !== undefined) throw new ExitError(exitCodes.configuration, `configuration: budget${refusal.path} ${refusal.message}`)
   return { ...checked.value, denied_tools: deniedTools(checked.value.denied_tools) }
 }

@@ -4,6 +4,7 @@ import { rmSync, statSync } from 'node:fs'
 import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
+import { completeBudgets } from './contract/budgets.ts'
 import { compileContract } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
@@ -109,7 +110,14 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     onFatal(message)
   }
   const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
-  const store = new SqliteStore({ stateDir: config.state_dir, lifecycle: config.lifecycle_events, acceptLoss: config.accept_loss, toolLimits, onFatal: fatal })
+  const store = new SqliteStore({
+    stateDir: config.state_dir,
+    lifecycle: config.lifecycle_events,
+    acceptLoss: config.accept_loss,
+    toolLimits,
+    budgets: completeBudgets(config.budget, 'router'),
+    onFatal: fatal,
+  })
   const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
   // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)

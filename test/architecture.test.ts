@@ -25,7 +25,7 @@ const allowed: Record<string, string[]> = {
   backtest: ['routing', 'store', 'contract', ...leaves],
   routing: ['store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   outbound: ['contract', ...leaves],
-  intake: ['routing', 'outbound', 'store/store.ts', 'contract', ...leaves],
+  intake: ['routing', 'outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   delivery: ['outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   observe: ['store/store.ts', 'contract', ...leaves],
   client: ['contract'],

@@ -1,11 +1,32 @@
 // signalbox pause, resume, backup and stats: the router as a whole.
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { RouterStatsResult } from '../client/client.ts'
+import type { BudgetUse, RouterStatsResult, UsageTotals } from '../client/client.ts'
 import { table, time, type Output } from './output.ts'
 import { timeArgument, type Session } from './session.ts'
 
-type Counts = RouterStatsResult['triggers'][number]
+type Counts = Partial<RouterStatsResult['triggers'][number]> & RouterStatsResult['queues'][number]
+const hourMs = 3_600_000
+
+function amount(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
+}
+
+/** Such as 12 in + 3 out tokens, 0.5 USD; ended runs that reported nothing are counted behind it. */
+function usage(used: UsageTotals | undefined): string {
+  if (used === undefined) return '-'
+  const silent = used.unreported === 0 ? '' : ` (${used.unreported} unreported)`
+  return `${amount(used.input_tokens)} in, ${amount(used.output_tokens)} out, ${amount(used.cost_usd)} USD${silent}`
+}
+
+function period(ms: number): string {
+  return ms % hourMs === 0 ? `${ms / hourMs} h` : `${ms / 60_000} min`
+}
+
+function budgets(uses: readonly BudgetUse[] | undefined): string {
+  if (uses === undefined) return '-'
+  return uses.map(each => `${amount(each.used)}/${amount(each.limit)} ${each.figure} in ${period(each.period_ms)}`).join(', ')
+}
 
 function milliseconds(times: { average_ms: number; p95_ms: number } | undefined): string {
   return times === undefined ? '-' : `${times.average_ms}/${times.p95_ms}`
@@ -25,9 +46,10 @@ function print(output: Output, title: string, rows: readonly Counts[]): void {
       { title: 'DEAD', value: row => String(row.dead), style: row => (row.dead > 0 ? 'red' : undefined) },
       { title: 'START MS (P95)', value: row => milliseconds(row.start) },
       { title: 'FINISH MS (P95)', value: row => milliseconds(row.finish) },
+      { title: 'USED', value: row => usage(row.usage) },
       {
         title: 'BUDGET',
-        value: row => (row.budget === undefined ? '-' : `${row.budget.runs}/${row.budget.of} ${row.budget.period === 'hour' ? 'an hour' : 'a day'}`),
+        value: row => budgets(row.budgets),
       },
     ],
     'none',
@@ -73,6 +95,7 @@ export function addRouter(program: Command, session: () => Session): void {
       output.line('')
       print(output, 'TRIGGER', stats.triggers)
       output.line('')
+      if (stats.usage !== undefined || stats.budgets !== undefined) output.line(`all runs: used ${usage(stats.usage)}; budgets ${budgets(stats.budgets)}`)
       return output.line(
         `${stats.runs.toLocaleString('en-US')} ended runs since ${time(stats.since)}; FAILED are those that were cancelled or discarded, too; times are average/p95 from when a run was made`,
       )

@@ -1,7 +1,7 @@
 // A worker in a few lines: asks for runs of a bot, keeps each for as long as its handler works on it, and says how it
 // ended. It stops asking when it is told to, and lets what it has in hand come to its end. A router that is away for a
 // while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
-import { ConnectionError, RpcError, SignalboxClient, type Lease, type Methods } from './client.ts'
+import { ConnectionError, RpcError, SignalboxClient, type Lease, type Methods, type Usage } from './client.ts'
 
 /** What a handler is given of its run. */
 export interface Job {
@@ -11,6 +11,8 @@ export interface Job {
   signal: AbortSignal
   /** A row of the run's history. */
   progress: (percent: number | undefined, message?: string, data?: unknown) => Promise<void>
+  /** Reports what the run has used so far, in total: tokens, and dollars. The last report counts; budgets are checked against it. */
+  used: (usage: Usage) => Promise<void>
   /** A place at which the handler may stand still: it does while the run is to be paused, and goes on after it. */
   checkpoint: () => Promise<void>
 }
@@ -159,6 +161,7 @@ class Work {
         delivery: this.#lease.delivery,
         signal: this.#ending.signal,
         checkpoint: () => this.#checkpoint(),
+        used: async usage => this.#heard(await this.#say('run.progress', { ...this.#own, usage })),
         progress: async (percent, message, data) => {
           const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }), ...(data === undefined ? {} : { data }) }
           this.#heard(await this.#say('run.progress', { ...this.#own, ...how }))

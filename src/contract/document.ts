@@ -71,9 +71,9 @@ export function paramsSchema(method: MethodDescriptor): Schema {
   }
 }
 
-/** The schema of the configuration, schemas/config.schema.json. */
+/** The schema of the configuration, schemas/config.schema.json; what it refers to is in components/schemas of the contract. */
 export function configSchema(): Schema {
-  return readJson('schemas/config.schema.json') as Schema
+  return rewriteRefs(readJson('schemas/config.schema.json')) as Schema
 }
 
 /** The version of this program, as the contract states it. */

@@ -43,6 +43,20 @@ export type Id1 = string
  */
 export type Capabilities = string[]
 /**
+ * One budget, or a list of which every one must have room. A run that does not fit is held until there is room, or until it is released by hand.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Budgets".
+ */
+export type Budgets = (Budget | Budget[])
+/**
+ * How long a use counts: hour (60 minutes), day (24 hours), month (30 days), or milliseconds. The period slides: it is always the time up to now.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BudgetPeriod".
+ */
+export type BudgetPeriod = (("hour" | "day" | "month") | number)
+/**
  * As long as it says nothing itself with bot.heartbeat; ready unless said.
  */
 export type Availability1 = ("ready" | "sleeping" | "busy" | "degraded")
@@ -514,8 +528,25 @@ owner?: string
  * All tools that the bot may ever use: what a trigger allows is limited to them, and a trigger without allowed_tools allows them. Tools that the configuration denies are removed. Default: no limit but the denied tools.
  */
 tools?: string[]
+budget?: Budgets
 availability?: Availability1
 wake?: WakeCall
+}
+/**
+ * How much may be used in any period: exactly one of runs (runs that begin), tokens (input and output together) or cost_usd. It is checked before a run begins, so it is exceeded by no more than what the running runs use.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Budget".
+ */
+export interface Budget {
+/**
+ * Whose use counts. A policy takes trigger (the default there), a bot takes bot (the default there), the configuration takes bot (each bot) or router (all runs; the default there).
+ */
+per?: ("trigger" | "bot" | "router")
+runs?: number
+tokens?: number
+cost_usd?: number
+period: BudgetPeriod
 }
 /**
  * The breaker: closed lets runs through, open holds them until open_until, half_open lets one through to see.
@@ -549,6 +580,7 @@ active?: number
 capabilities?: Capabilities1
 owner?: string
 tools?: string[]
+budget?: Budgets
 availability?: Availability2
 availability_reason?: string
 wake?: WakeCall
@@ -561,6 +593,51 @@ last_heard_at?: TimeMs1
 version: Version
 created_at: TimeMs
 updated_at: TimeMs
+}
+/**
+ * How much of a budget is used now.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BudgetUse".
+ */
+export interface BudgetUse {
+per: ("trigger" | "bot" | "router")
+figure: ("runs" | "tokens" | "cost_usd")
+/**
+ * In the period up to now.
+ */
+used: number
+limit: number
+period_ms: number
+}
+/**
+ * What an attempt has used so far, in total: the last report counts. A figure that is left out stays what it was; one that is smaller than the last report is refused.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Usage".
+ */
+export interface Usage {
+input_tokens?: number
+output_tokens?: number
+/**
+ * Kept to the millionth of a dollar.
+ */
+cost_usd?: number
+}
+/**
+ * What attempts have reported that they used, added up. Absent where nothing was reported.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "UsageTotals".
+ */
+export interface UsageTotals {
+input_tokens: number
+output_tokens: number
+cost_usd: number
+/**
+ * Ended attempts of a run, or ended runs of a bot, trigger or router, that reported nothing: the totals do not include them.
+ */
+unreported: number
 }
 /**
  * Lower-case names; secrets are never kept.
@@ -1037,6 +1114,7 @@ assignment?: Assignment
  * What keeps a run that waits, is held or is paused.
  */
 waiting_for?: string
+usage?: UsageTotals
 /**
  * Why the last attempt failed.
  */
@@ -1744,16 +1822,6 @@ burst?: number
 key?: KeyTemplate
 }
 /**
- * At most runs of the trigger begin in any hour or day; the others are held until there is room again, or a person releases them.
- * 
- * This interface was referenced by `Contract`'s JSON-Schema
- * via the `definition` "Budget".
- */
-export interface Budget {
-runs: number
-period: ("hour" | "day")
-}
-/**
  * Who is asked before a run starts, and before what else. No answer in time, an error, or anything but a clear yes is a no.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1838,7 +1906,7 @@ depends_on?: Id1[]
  * Whether the run is cancelled or held when one of them fails; skip unless said.
  */
 on_failed_dependency?: ("skip" | "hold")
-budget?: Budget
+budget?: Budgets
 approval?: Approval
 }
 /**
@@ -2169,6 +2237,10 @@ denied_tools: string[]
  * Denied tools that bots may use all the same. This is the only way to allow a denied tool: triggers and bots cannot. A tool must still be in the lists of the trigger and the bot, where they have one. Every trigger that starts the bot may list the tool.
  */
 allowed_denied_tools: AllowedDeniedTool[]
+/**
+ * Budgets of all runs together (per: router) and of each bot (per: bot).
+ */
+budget: Budget[]
 }
 export interface AllowedDeniedTool {
 /**
@@ -3253,6 +3325,7 @@ lease_token: LeaseToken
 percent?: Percent
 message?: ProgressMessage
 data?: ProgressData
+usage?: Usage
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3262,6 +3335,7 @@ export interface RunCompleteParams {
 run_id: Uuid
 lease_token: LeaseToken
 result?: WorkerResult
+usage?: Usage
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3280,6 +3354,7 @@ lease_token: LeaseToken
 error: WorkerError
 retryable?: Retryable
 after_ms?: AfterMs
+usage?: Usage
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3405,6 +3480,11 @@ runs: number
 queues: QueueStat[]
 bots: BotStat[]
 triggers: TriggerStat[]
+usage?: UsageTotals
+/**
+ * Budgets of all runs together.
+ */
+budgets?: BudgetUse[]
 }
 export interface QueueStat {
 /**
@@ -3477,6 +3557,8 @@ failed: number
 oldest_waiting_at?: TimeMs
 start?: BotStatStart
 finish?: BotStatFinish
+usage?: UsageTotals
+budgets?: BudgetUse[]
 }
 /**
  * From made to begun, of those that ended since then.
@@ -3520,7 +3602,8 @@ failed: number
 oldest_waiting_at?: TimeMs
 start?: TriggerStatStart
 finish?: TriggerStatFinish
-budget?: BudgetUse
+usage?: UsageTotals
+budgets?: BudgetUse[]
 }
 /**
  * From made to begun, of those that ended since then.
@@ -3535,14 +3618,6 @@ p95_ms: number
 export interface TriggerStatFinish {
 average_ms: number
 p95_ms: number
-}
-export interface BudgetUse {
-/**
- * Begun in the present period.
- */
-runs: number
-of: number
-period: ("hour" | "day")
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

@@ -59,6 +59,15 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
   validateResult: Validator<Methods[M]['result']>
 }
 
+/** References into the bundled document as references into what addDefinitions adds. */
+function absolute(schema: unknown): object {
+  return JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
+}
+
+function addDefinitions(ajv: Ajv): void {
+  ajv.addSchema({ $id: 'contract', definitions: absolute(contractDocument().components.schemas) })
+}
+
 /**
  * Compiles the validators of every method (about 40 ms for all). Result validators, which only tests use, are
  * compiled when first called.
@@ -66,8 +75,7 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
 export function compileContract(): Map<string, MethodContract> {
   const document = contractDocument()
   const ajv = new Ajv(options)
-  const absolute = (schema: unknown): object => JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
-  ajv.addSchema({ $id: 'contract', definitions: absolute(document.components.schemas) })
+  addDefinitions(ajv)
   const compiled = (method: MethodDescriptor): MethodContract => {
     let result: Validator<Methods[keyof Methods]['result']> | undefined
     return {
@@ -84,5 +92,6 @@ export function compileContract(): Map<string, MethodContract> {
 export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & Complaint) {
   const { $schema: _, ...schema } = configSchema()
   const ajv = new Ajv({ ...options, useDefaults: true })
-  return validator<Config>(ajv.compile(schema))(value)
+  addDefinitions(ajv)
+  return validator<Config>(ajv.compile(absolute(schema)))(value)
 }

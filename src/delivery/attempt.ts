@@ -3,11 +3,12 @@
 import { hash } from 'node:crypto'
 import { maxNameLength, sentAlong, type ContextFileBytes } from '../context-files.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
-import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun } from '../store/store.ts'
+import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
 import type { ToolRules } from '../tools.ts'
+import { usageOfResult } from './usage.ts'
 
 const maxOutputKept = 2048
 const maxErrorKept = 1000
@@ -217,7 +218,8 @@ function decide(
 ): Attempted {
   const at = options.now()
   const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
-  const base = { run_id: run.id, lease_token: run.lease_token!, at }
+  const usage = result.outcome === 'aborted' ? undefined : usageOfResult(result.outcome === 'success' ? result.result : result.output)
+  const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
   if (result.outcome === 'success') {
     return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }
   }
@@ -293,18 +295,27 @@ export async function prepareForWorker(run: ClaimedRun, options: AttemptOptions)
   }
 }
 
+/** What a worker says of a run that failed. */
+export interface SaidFailure {
+  error: string
+  retryable: boolean
+  after_ms: number | undefined
+  usage: UsageReport | undefined
+}
+
 /** What becomes of a run that a worker says failed: tried again if it or the trigger wants that, else dead. */
 export function failedByWorker(
   run: StoredRun,
   trigger: TriggerInput | null,
-  said: { error: string; retryable: boolean; after_ms: number | undefined },
+  said: SaidFailure,
   options: Pick<AttemptOptions, 'now' | 'chance' | 'defaults'>,
 ): RunMove {
   const at = options.now()
   const policy = said.retryable ? { ...trigger?.policy, retry_on: undefined } : trigger?.policy
   const again = isTriedAgain(policy, 'run', said.retryable || policy?.retry !== undefined)
   const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, options)
-  const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error }
+  const { usage } = said
+  const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error, ...(usage === undefined ? {} : { usage }) }
   const attempt = { started_at: 0, ended_at: at, status: null, error: said.error.slice(0, maxErrorKept), output: null }
   if (next !== null) {
     const not_before = said.after_ms === undefined ? next : at + said.after_ms

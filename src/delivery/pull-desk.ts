@@ -4,15 +4,25 @@
 // outlives the router: after a restart the same worker goes on with the same token.
 // States: stopped -> running -> stopped. A run that a worker holds is assigned, then running.
 import { hash } from 'node:crypto'
-import type { Bot, TriggerInput } from '../contract/types.ts'
+import type { Bot, LeaseState, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import { workerTokenPrefix, type ClaimedRun, type ClaimRequest, type RunMove, type Store, type StoredRun, type WorkerLease } from '../store/store.ts'
+import {
+  workerTokenPrefix,
+  type ClaimedRun,
+  type ClaimRequest,
+  type RunMove,
+  type Store,
+  type StoredRun,
+  type UsageReport,
+  type WorkerLease,
+} from '../store/store.ts'
 import { offers } from './assignment.ts'
-import { failedByWorker, prepareForWorker, type AttemptOptions } from './attempt.ts'
+import { failedByWorker, prepareForWorker, type AttemptOptions, type SaidFailure } from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Fleet, Load } from './fleet.ts'
 import { Leases } from './leases.ts'
 import { move, type MoveName } from './run-state.ts'
+import { usageShrank, type Extension } from './usage.ts'
 
 const defaultLeaseMs = 60_000
 const maxResultBytes = 65_536
@@ -36,12 +46,6 @@ export interface GivenLease {
   lease_token: string
   lease_until: number
   body: string
-}
-
-interface LeaseState {
-  lease_until: number
-  cancel_requested: boolean
-  pause_requested: boolean
 }
 
 /** A claim of a worker that is to be made. */
@@ -253,6 +257,7 @@ export class PullDesk {
     const last = enough === 'any' ? (outcomes.findLast(outcome => outcome.kind === 'moved') ?? outcomes.at(-1)!) : outcomes.at(-1)!
     const { run_id, lease_token } = run_moves[0]!
     if (last.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
+    if (last.kind === 'usage_shrank') throw usageShrank(last.reported)
     if (last.kind === 'refused') throw this.#lost(last.run)
     if (last.run.lease_token === null) this.#release(lease_token!, last.run)
     return last.run
@@ -293,8 +298,8 @@ export class PullDesk {
     }
   }
 
-  /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found and lease_lost. */
-  async extend(run_id: string, lease_token: string, note?: string, paused?: boolean): Promise<LeaseState> {
+  /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
+  async extend(run_id: string, lease_token: string, { note, paused, usage }: Extension = {}): Promise<LeaseState> {
     const { store, now, bots } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
@@ -314,8 +319,10 @@ export class PullDesk {
           lease_until,
           touch: note === undefined ? 'silent' : 'noted',
           ...(note === undefined ? {} : { reason: note }),
+          ...(usage === undefined ? {} : { usage }),
         },
       ])
+      if (outcome?.kind === 'usage_shrank') throw usageShrank(outcome.reported)
       if (outcome?.kind !== 'moved') continue
       this.#leases.hold({ run_id, bot_id: run.bot_id, lease_token, lease_until })
       return { lease_until, cancel_requested: outcome.run.cancel_requested, pause_requested: outcome.run.pause_requested }
@@ -333,15 +340,19 @@ export class PullDesk {
   }
 
   /** Throws Fault not_found, lease_lost and too_large. The same completion again answers the same. */
-  async complete(run_id: string, lease_token: string, result: unknown): Promise<StoredRun> {
+  async complete(run_id: string, lease_token: string, result: unknown, usage?: UsageReport): Promise<StoredRun> {
     const { now } = this.#options
     const text = result === undefined ? null : JSON.stringify(result)
     if (text !== null && Buffer.byteLength(text) > maxResultBytes)
       throw new Fault('too_large', `a result has at most ${maxResultBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
     const at = now()
     const attempt = { started_at: 0, ended_at: at, outcome: 'success' as const, status: tokenMark(lease_token), error: null, output: null }
+    const used = usage === undefined ? {} : { usage }
     try {
-      return await this.#settle([this.#startMove(run_id, lease_token), { run_id, lease_token, at, ...move('complete'), attempt, result: text, error: null }])
+      return await this.#settle([
+        this.#startMove(run_id, lease_token),
+        { run_id, lease_token, at, ...move('complete'), attempt, result: text, error: null, ...used },
+      ])
     } catch (error) {
       const done = error instanceof Fault && error.fault === 'lease_lost' ? await this.#completedBefore(run_id, lease_token) : undefined
       if (done === undefined) throw error
@@ -357,7 +368,7 @@ export class PullDesk {
   }
 
   /** Throws Fault not_found and lease_lost. */
-  async fail(run_id: string, lease_token: string, said: { error: string; retryable: boolean; after_ms: number | undefined }): Promise<StoredRun> {
+  async fail(run_id: string, lease_token: string, said: SaidFailure): Promise<StoredRun> {
     const { store, attempt } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)

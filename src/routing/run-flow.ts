@@ -1,11 +1,11 @@
 // A run as its trigger makes it for an event: where it waits, for whom, and the gates that it carries, keys rendered.
 import { hash } from 'node:crypto'
+import { completeBudgets } from '../contract/budgets.ts'
 import type { Policy, Trigger } from '../contract/types.ts'
 import { needKey, type Need, type NewRun } from '../store/store.ts'
-import type { RateGate, RunFlow } from '../store/flow.ts'
+import { budgetGate, type RateGate, type RunFlow } from '../store/flow.ts'
 import { renderKey } from './inputs.ts'
 
-const hourMs = 3_600_000
 const longestKey = 200
 const defaultApprovalMs = 60_000
 
@@ -35,11 +35,6 @@ function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNull
   return { lane: `approver:${bot_id}`, timeout_ms: timeout_ms ?? defaultApprovalMs }
 }
 
-/** A budget as a limit over time. */
-export function budgetRate(trigger_id: string, { runs, period }: NonNullable<Policy['budget']>): RateGate {
-  return { key: `budget:${trigger_id}`, limit: runs, period_ms: period === 'hour' ? hourMs : 24 * hourMs }
-}
-
 /** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
 function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow | undefined {
   const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
@@ -62,7 +57,7 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow |
     ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
     ...(throttle === undefined ? {} : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
     ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
-    ...(budget === undefined ? {} : { budget: { trigger_id: id, lane: `budget:${id}`, rate: budgetRate(id, budget) } }),
+    ...(budget === undefined ? {} : { budgets: completeBudgets(budget, 'trigger').map(each => budgetGate(`trigger:${id}`, each)) }),
     ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
     ...(approval === undefined || approval.questions?.includes('start') === false ? {} : { approval: asked(approval) }),
   }

@@ -1,11 +1,32 @@
 // The gates that a run carries with it: its trigger's policy when it was made, keys rendered. What they remember stands
 // in the store, so a restart changes nothing.
 
+import type { CompleteBudget } from '../contract/budgets.ts'
+
 /** A limit over time: at most limit passes of the key in any period. */
 export interface RateGate {
   key: string
   limit: number
   period_ms: number
+}
+
+/** How much may be used in any period_ms, by whom. */
+export interface BudgetGate {
+  /** trigger:ID, bot:ID or router */
+  scope: string
+  figure: 'runs' | 'tokens' | 'cost_usd'
+  /** runs, tokens, or micro-dollars */
+  limit: number
+  period_ms: number
+}
+
+/** A budget as it was written, as the budget of a scope. */
+export function budgetGate(scope: string, { figure, limit, period_ms }: CompleteBudget): BudgetGate {
+  return { scope, figure, limit, period_ms }
+}
+
+export interface BudgetUse extends BudgetGate {
+  used: number
 }
 
 export interface RunFlow {
@@ -15,9 +36,14 @@ export interface RunFlow {
   batch?: { lane: string; max: number; timeout_ms: number }
   singleton?: { lane: string; on_conflict: 'skip' | 'queue' | 'cancel_running' }
   concurrency?: { lane: string; limit: number }
-  /** what a throttle and a budget ask of time; every one of them must let it pass */
+  /** every one of the rates must let it pass */
   throttle?: { lane: string; rates: RateGate[] }
-  budget?: { trigger_id: string; lane: string; rate: RateGate }
+  /** those of its trigger; those of bots and of the router are looked up when it is claimed */
+  budgets?: BudgetGate[]
+  /** of runs from before there were several: the one of its trigger, in runs */
+  budget?: { trigger_id: string; rate: RateGate }
+  /** a person released it: no budget keeps it any more */
+  budgets_released?: true
   order?: { lane: string; on_dead: 'block' | 'continue' }
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
   /** asked before it starts: a bot by its lane, or people; timeout_ms: when no answer is a no, null: never */

@@ -227,6 +227,8 @@ export interface StoredRun {
   denials: number
   /** of a batch that was read for itself: how many events it holds */
   event_count?: number
+  /** of a run that was read for itself and reported something: the totals, and how many ended attempts reported nothing */
+  usage?: UsageTotals & { unreported: number }
 }
 
 export type HeldBy = 'person' | 'dependency' | 'budget' | 'approval'
@@ -251,6 +253,16 @@ export interface AttemptRow {
   error: string | null
   output: string | null
 }
+
+/** What was used; cost in millionths of a dollar. */
+export interface UsageTotals {
+  input_tokens: number
+  output_tokens: number
+  cost_micro_usd: number
+}
+
+/** What an attempt has used so far; a figure that is left out stays what it was. */
+export type UsageReport = Partial<UsageTotals>
 
 /** A run that a worker holds. */
 export interface WorkerLease {
@@ -298,6 +310,8 @@ export interface RunCounts {
   dead: number
   done: number
   failed: number
+  /** ended runs that reported no usage */
+  unreported: number
   oldest_waiting_at?: number
   /** from made to begun */
   start?: RunTimes
@@ -308,6 +322,8 @@ export interface RunCounts {
 export interface RunStats {
   /** ended runs that were counted */
   runs: number
+  /** of these: how many reported no usage */
+  unreported: number
   queues: RunCounts[]
   bots: RunCounts[]
   triggers: RunCounts[]

@@ -3,7 +3,7 @@
 // Every implementation passes test/conformance/store.ts.
 import type { Assignment, BotInput, Decision, QueueInput, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
-import type { RateGate } from './flow.ts'
+import type { BudgetGate, BudgetUse } from './flow.ts'
 import type {
   AttemptRow,
   BotStatus,
@@ -23,6 +23,8 @@ import type {
   StoredRun,
   StuckOrder,
   TickRow,
+  UsageReport,
+  UsageTotals,
   WorkerLease,
 } from './records.ts'
 
@@ -174,6 +176,8 @@ export interface RunMove {
   at: number
   reason?: string
   attempt?: Omit<AttemptRow, 'number'>
+  /** what the attempt has used so far */
+  usage?: UsageReport
   not_before?: number
   error?: string | null
   result?: string | null
@@ -205,7 +209,12 @@ export interface RunMove {
   skip_order?: boolean
 }
 
-export type MoveOutcome = { kind: 'moved'; run: StoredRun } | { kind: 'refused'; run: StoredRun } | { kind: 'not_found' }
+export type MoveOutcome =
+  | { kind: 'moved'; run: StoredRun }
+  | { kind: 'refused'; run: StoredRun }
+  | { kind: 'not_found' }
+  /** the usage that came with the move is less than the attempt reported before; nothing was changed */
+  | { kind: 'usage_shrank'; reported: UsageTotals }
 
 export interface ReplayRequest {
   event_id: string
@@ -390,8 +399,10 @@ export interface Store {
   setBotStatus(status: BotStatus, at: number): Promise<void>
   sourceStats(): Promise<{ source_id: string; events: number; last_event_at: number }[]>
   stats(since: number): Promise<RunStats>
-  /** How many passes of each gate there were in the period up to now. */
-  passes(gates: RateGate[], now: number): Promise<number[]>
+  /** How much of each budget is used in its period up to now. */
+  budgetUses(gates: BudgetGate[], now: number): Promise<BudgetUse[]>
+  /** What was reported since a time, by scope as in BudgetGate; scopes that reported nothing are left out. */
+  usage(since: number): Promise<(UsageTotals & { scope: string })[]>
   counts(): Promise<Counts>
   facts(): Promise<StoreFacts>
   /** Answers when the writing side really does. */

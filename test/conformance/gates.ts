@@ -186,7 +186,7 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('budget: held beyond it with the time when there is room, warned of at 80 %, released by time or by a person', async () => {
-      const flow: RunFlow = { budget: { trigger_id: 'deploy', lane: 'budget:deploy', rate: { key: 'budget:deploy', limit: 5, period_ms: 3_600_000 } } }
+      const flow: RunFlow = { budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 5, period_ms: 3_600_000 }] }
       const runs: string[] = []
       for (let count = 0; count < 8; count++) runs.push((await driver.emit(t0 + count, [{ flow }])).run_ids[0]!)
       expect(await driver.claimed(t0 + 10)).toEqual(runs.slice(0, 5))

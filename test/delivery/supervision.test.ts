@@ -371,7 +371,7 @@ describe('many at once', () => {
     const stats = await router.call('router.stats', {})
     expect(stats.runs).toBe(3)
     for (const list of [stats.queues, stats.bots, stats.triggers]) expect(list).toMatchObject([{ waiting: 0, active: 0, dead: 0, done: 2, failed: 1 }])
-    expect(stats.triggers[0]).toMatchObject({ id: 't', budget: { runs: 5, of: 100, period: 'day' } })
+    expect(stats.triggers[0]).toMatchObject({ id: 't', budgets: [{ per: 'trigger', figure: 'runs', used: 5, limit: 100, period_ms: 86_400_000 }] })
     expect(stats.bots[0]!.start!.p95_ms).toBeGreaterThanOrEqual(stats.bots[0]!.start!.average_ms)
   })
 })

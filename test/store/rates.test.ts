@@ -96,7 +96,7 @@ describe('limits over time', () => {
           kind === 'throttle'
             ? { throttle: { lane: 'throttle:k', rates: [rate] } }
             : kind === 'budget'
-              ? { budget: { trigger_id: 't', lane: 'budget:k', rate } }
+              ? { budgets: [{ scope: 'trigger:t', figure: 'runs', limit: wanted.limit, period_ms: wanted.period_ms }] }
               : {}
         const begun: number[] = []
         const room = (): number => wanted.limit - begun.filter(time => time > now - wanted.period_ms).length

@@ -9,7 +9,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/open.ts'
 import { eventPageSql, runPageSql } from '../../src/store/sqlite/read.ts'
 import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
-import type { EventPage, NewEvent, RunPage } from '../../src/store/store.ts'
+import type { EventPage, LifecycleEvents, NewEvent, RunPage } from '../../src/store/store.ts'
+import type { CompleteBudget } from '../../src/contract/budgets.ts'
+import { budgetsConformance } from '../conformance/budgets.ts'
 import { gatesConformance } from '../conformance/gates.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
@@ -17,9 +19,13 @@ let directory = ''
 let current: SqliteStore | undefined
 let fatal: string[] = []
 
-async function open(now = 1_790_000_000_000): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
+async function open(
+  now = 1_790_000_000_000,
+  budgets: readonly CompleteBudget[] = [],
+  lifecycle: LifecycleEvents = 'none',
+): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
   await current?.stop()
-  current = new SqliteStore({ stateDir: directory, onFatal: message => fatal.push(message) })
+  current = new SqliteStore({ stateDir: directory, budgets, lifecycle, onFatal: message => fatal.push(message) })
   return { store: current, start: await current.start(now) }
 }
 
@@ -36,6 +42,7 @@ afterEach(async () => {
 
 describe('conformance', () => storeConformance(() => ({ open })))
 describe('gates', () => gatesConformance(() => ({ open })))
+describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {
   await open()

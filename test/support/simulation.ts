@@ -509,12 +509,15 @@ export class Simulation {
       await wait(this.#below(900))
       const said = await say(workers => workers.extend(run_id, lease_token))
       if (said?.cancel_requested === true) return void (await say(workers => workers.yield(run_id, lease_token, 0, undefined)))
-      if (said !== undefined) await say(workers => workers.extend(run_id, lease_token, undefined, said.pause_requested))
+      if (said !== undefined) await say(workers => workers.extend(run_id, lease_token, { paused: said.pause_requested }))
     }
     // Stopped for longer than its lease, and then it goes on as if nothing had been.
     if (dice < 0.22) await wait(3000 + this.#below(3000))
     else if (dice < 0.26) return undefined
-    if (dice > 0.9) return void (await say(workers => workers.fail(run_id, lease_token, { error: 'no', retryable: this.#likely(0.5), after_ms: undefined })))
+    if (dice > 0.9)
+      return void (await say(workers =>
+        workers.fail(run_id, lease_token, { error: 'no', retryable: this.#likely(0.5), after_ms: undefined, usage: undefined }),
+      ))
     return void (await say(workers => workers.complete(run_id, lease_token, { ok: true })))
   }
 

@@ -5,7 +5,7 @@ import { completeBot } from '../../routing/registry.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { liveBot, notFound, pageById, writeDefinitions, type Context } from './context.ts'
 import { warningsOf } from './cut-tools.ts'
-import { assertTemplate } from './trigger-checks.ts'
+import { assertBudgets, assertTemplate } from './trigger-checks.ts'
 
 /** What of an endpoint is a template, by name. */
 function templatesOf(endpoint: Endpoint): Record<string, unknown> {
@@ -24,6 +24,7 @@ function templatesOf(endpoint: Endpoint): Record<string, unknown> {
 
 /** Everything about a bot that its schema cannot say. Throws Fault. */
 export async function assertBot({ assertEndpoint, expressions }: Pick<Context, 'assertEndpoint' | 'expressions'>, bot: BotInput, at: string): Promise<void> {
+  assertBudgets(bot.budget, ['bot'], `${at}.budget`)
   for (const name of ['endpoint', 'wake'] as const) {
     const endpoint = bot[name]
     if (endpoint === undefined) continue

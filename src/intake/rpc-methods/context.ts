@@ -13,7 +13,9 @@ import type {
   Run,
   Trigger,
   TriggerInput,
+  UsageTotals,
 } from '../../contract/types.ts'
+import { microPerUsd } from '../../contract/budgets.ts'
 import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
@@ -24,7 +26,16 @@ import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { ToolRules } from '../../tools.ts'
-import { chosenBot, type DefinitionChange, type FileSetRow, type Stamp, type Store, type StoredEvent, type StoredRun } from '../../store/store.ts'
+import {
+  chosenBot,
+  type DefinitionChange,
+  type FileSetRow,
+  type Stamp,
+  type Store,
+  type StoredEvent,
+  type StoredRun,
+  type UsageReport,
+} from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
@@ -67,9 +78,13 @@ export interface Workers {
     signal: AbortSignal,
   ): Promise<{ run_id: string; lease_token: string; lease_until: number; body: string }[]>
   start_run(run_id: string, lease_token: string): Promise<StoredRun>
-  extend(run_id: string, lease_token: string, note?: string, paused?: boolean): Promise<LeaseState>
-  complete(run_id: string, lease_token: string, result: unknown): Promise<StoredRun>
-  fail(run_id: string, lease_token: string, said: { error: string; retryable: boolean; after_ms: number | undefined }): Promise<StoredRun>
+  extend(run_id: string, lease_token: string, said: { note?: string; paused?: boolean | undefined; usage?: UsageReport | undefined }): Promise<LeaseState>
+  complete(run_id: string, lease_token: string, result: unknown, usage: UsageReport | undefined): Promise<StoredRun>
+  fail(
+    run_id: string,
+    lease_token: string,
+    said: { error: string; retryable: boolean; after_ms: number | undefined; usage: UsageReport | undefined },
+  ): Promise<StoredRun>
   yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun>
 }
 
@@ -261,6 +276,11 @@ export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): Retu
   return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
 }
 
+/** Totals as they are answered: in dollars. */
+export function shownUsage({ input_tokens, output_tokens, cost_micro_usd, unreported }: NonNullable<StoredRun['usage']>): UsageTotals {
+  return { input_tokens, output_tokens, cost_usd: cost_micro_usd / microPerUsd, unreported }
+}
+
 export function shownRun(context: Context, run: StoredRun): Run {
   const waiting = waitingOf(context, run)
   return {
@@ -288,6 +308,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     ...(run.allowed_tools === null ? {} : { allowed_tools: run.allowed_tools }),
     ...(run.assignment === null ? {} : { assignment: run.assignment }),
     ...(waiting === undefined ? {} : { waiting_for: waiting.detail }),
+    ...(run.usage === undefined ? {} : { usage: shownUsage(run.usage) }),
     ...(run.error === null ? {} : { error: run.error }),
     ...(run.result === null ? {} : { result: asJson(run.result) }),
   }

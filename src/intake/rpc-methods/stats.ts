@@ -1,40 +1,79 @@
-// router.stats: counts and times by queue, bot and trigger.
-import type { RouterStatsResult } from '../../contract/types.ts'
-import { budgetRate } from '../../routing/run-flow.ts'
-import type { RunCounts } from '../../store/store.ts'
+// router.stats: counts, times, usage and budgets by queue, bot and trigger.
+import { completeBudgets, microPerUsd, type CompleteBudget } from '../../contract/budgets.ts'
+import type { BudgetUse, RouterStatsResult, UsageTotals } from '../../contract/types.ts'
+import { budgetGate, type BudgetGate } from '../../store/flow.ts'
+import type { RunCounts, RunStats } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import type { Context } from './context.ts'
+import { shownUsage, type Context } from './context.ts'
 
 const dayMs = 86_400_000
 
-type Shown = Omit<RunCounts, 'id'> & { id: string | null }
-type BudgetUse = NonNullable<RouterStatsResult['triggers'][number]['budget']>
+type Shown = Omit<RunCounts, 'id' | 'unreported'> & { id: string | null }
 
-function byId(counts: readonly RunCounts[]): Shown[] {
+function byId(counts: readonly RunCounts[]): (Shown & { unreported: number })[] {
   return counts.map(each => ({ ...each, id: each.id === '' ? null : each.id })).toSorted((a, b) => ((a.id ?? '') < (b.id ?? '') ? -1 : 1))
 }
 
-/** How much of their budgets triggers have used. */
-async function budgets({ registry, store, now }: Context): Promise<Map<string, BudgetUse>> {
-  const all = [...registry.triggers.values()].flatMap(({ id, policy: { budget } }) => (budget === undefined ? [] : [{ id, budget }]))
-  if (all.length === 0) return new Map()
-  const gates = all.map(({ id, budget }) => budgetRate(id, budget))
-  const passes = await store.passes(gates, now())
-  return new Map(all.map(({ id, budget }, index) => [id, { runs: passes[index]!, of: budget.runs, period: budget.period }]))
+/** Every budget that is defined, with whose it is as scope. */
+function definedBudgets({ registry, config }: Context): BudgetGate[] {
+  const configured = completeBudgets(config.budget, 'router')
+  const everyBot = configured.filter(each => each.per === 'bot')
+  const of = (scope: string, budgets: readonly CompleteBudget[]): BudgetGate[] => budgets.map(each => budgetGate(scope, each))
+  return [
+    ...[...registry.triggers.values()].flatMap(({ id, policy }) => of(`trigger:${id}`, completeBudgets(policy.budget, 'trigger'))),
+    ...[...registry.bots.values()].flatMap(({ id, budget }) => of(`bot:${id}`, [...completeBudgets(budget, 'bot'), ...everyBot])),
+    ...of(
+      'router',
+      configured.filter(each => each.per === 'router'),
+    ),
+  ]
+}
+
+/** What is used of every budget, by scope. */
+async function budgetUses(context: Context): Promise<Map<string, BudgetUse[]>> {
+  const gates = definedBudgets(context)
+  const uses = gates.length === 0 ? [] : await context.store.budgetUses(gates, context.now())
+  const byScope = new Map<string, BudgetUse[]>()
+  for (const { scope, figure, limit, period_ms, used } of uses) {
+    const shown = (amount: number): number => (figure === 'cost_usd' ? amount / microPerUsd : amount)
+    const use: BudgetUse = { per: scope.split(':')[0] as BudgetUse['per'], figure, used: shown(used), limit: shown(limit), period_ms }
+    byScope.set(scope, [...(byScope.get(scope) ?? []), use])
+  }
+  return byScope
+}
+
+interface Use {
+  usage?: UsageTotals
+  budgets?: BudgetUse[]
 }
 
 export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
   const { store, now } = context
   return {
-    async 'router.stats'({ since = now() - dayMs }) {
-      const [{ runs, queues, bots, triggers }, used] = await Promise.all([store.stats(since), budgets(context)])
-      const known = new Set(triggers.map(each => each.id))
-      const idle = [...used.keys()].filter(id => !known.has(id)).map(id => ({ id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0 }))
-      const withBudget = byId([...triggers, ...idle]).map(each => {
-        const budget = used.get(each.id ?? '')
-        return budget === undefined ? each : { ...each, budget }
-      })
-      return { since, runs, queues: byId(queues), bots: byId(bots), triggers: withBudget }
+    async 'router.stats'({ since = now() - dayMs }): Promise<RouterStatsResult> {
+      const [{ runs, unreported, queues, bots, triggers }, used, budgets] = await Promise.all([store.stats(since), store.usage(since), budgetUses(context)])
+      const usage = new Map(used.map(each => [each.scope, each]))
+      const useOf = (scope: string, silent: number): Use => {
+        const [reported, limited] = [usage.get(scope), budgets.get(scope)]
+        return {
+          ...(reported === undefined ? {} : { usage: shownUsage({ ...reported, unreported: silent }) }),
+          ...(limited === undefined ? {} : { budgets: limited }),
+        }
+      }
+      const withUse = (kind: 'bot' | 'trigger', counts: RunStats['bots']): (Shown & Use)[] =>
+        byId([...counts, ...idle(kind, counts, [...usage.keys(), ...budgets.keys()])]).map(({ unreported: silent, ...each }) => ({
+          ...each,
+          ...(each.id === null ? {} : useOf(`${kind}:${each.id}`, silent)),
+        }))
+      const plain = byId(queues).map(({ unreported: _, ...each }) => each)
+      return { since, runs, queues: plain, bots: withUse('bot', bots), triggers: withUse('trigger', triggers), ...useOf('router', unreported) }
     },
   }
+}
+
+/** Bots or triggers without runs that have a budget, or used something. */
+function idle(kind: 'bot' | 'trigger', counts: readonly RunCounts[], scopes: readonly string[]): RunCounts[] {
+  const known = new Set(counts.map(each => each.id))
+  const ids = scopes.filter(scope => scope.startsWith(`${kind}:`)).map(scope => scope.slice(kind.length + 1))
+  return [...new Set(ids)].filter(id => !known.has(id)).map(id => ({ id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0 }))
 }

@@ -1,5 +1,6 @@
 // What a trigger has to pass before it is written or tried, besides its schema.
-import type { Action, Policy, TriggerInput } from '../../contract/types.ts'
+import { budgetRefusal, type BudgetHolder } from '../../contract/budgets.ts'
+import type { Action, Budgets, Policy, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { doubledKey } from '../../json-text.ts'
@@ -90,6 +91,13 @@ function assertPolicy({ id, policy = {} }: TriggerInput, registry: Known, at: st
     throw invalid(`${at}.policy.queue`, `names the queue ${policy.queue}, which does not exist; write it first with queue.put`)
   assertDependencies(id, policy.depends_on ?? [], others, `${at}.policy.depends_on`)
   assertApprover(policy.approval, registry, `${at}.policy.approval`)
+  assertBudgets(policy.budget, ['trigger'], `${at}.policy.budget`)
+}
+
+/** Throws Fault invalid_params for budgets that cannot be; takes: whose they may be here. */
+export function assertBudgets(budgets: Budgets | undefined, takes: readonly BudgetHolder[], at: string): void {
+  const refusal = budgets === undefined ? undefined : budgetRefusal(budgets, takes)
+  if (refusal !== undefined) throw invalid(`${at}${refusal.path}`, refusal.message)
 }
 
 function assertKey(key: string | undefined, at: string): void {

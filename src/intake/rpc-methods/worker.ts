@@ -1,7 +1,8 @@
 // run.* for workers: what they ask for, and what they say of a run that they hold.
-import type { Delivery, Run, RunProgressParams } from '../../contract/types.ts'
+import { usageReport } from '../../contract/budgets.ts'
+import type { Delivery, Run, RunProgressParams, Usage } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { StoredRun } from '../../store/store.ts'
+import type { StoredRun, UsageReport } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { shownRun, type Context } from './context.ts'
 
@@ -14,6 +15,10 @@ function progressNote({ percent, message = '', data }: Pick<RunProgressParams, '
   const text = data === undefined ? '' : JSON.stringify(data)
   if (Buffer.byteLength(text) > maxDataBytes) throw new Fault('too_large', `data has at most ${maxDataBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
   return [percent === undefined ? '' : `${percent} %`, message, text].filter(part => part !== '').join(': ')
+}
+
+function reported(usage: Usage | undefined): UsageReport | undefined {
+  return usage === undefined ? undefined : usageReport(usage)
 }
 
 export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
@@ -29,10 +34,15 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
       return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Delivery })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
-    'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, undefined, paused),
-    'run.progress': async ({ run_id, lease_token, ...said }) => workers.extend(run_id, lease_token, progressNote(said)),
-    'run.complete': ({ run_id, lease_token, result }) => answer(workers.complete(run_id, lease_token, result)),
-    'run.fail': ({ run_id, lease_token, error, retryable = false, after_ms }) => answer(workers.fail(run_id, lease_token, { error, retryable, after_ms })),
+    'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, { paused }),
+    async 'run.progress'({ run_id, lease_token, usage, ...said }) {
+      const note = progressNote(said)
+      // Usage alone is no row of the history: it may be reported often.
+      return workers.extend(run_id, lease_token, { ...(note === '' && usage !== undefined ? {} : { note }), usage: reported(usage) })
+    },
+    'run.complete': ({ run_id, lease_token, result, usage }) => answer(workers.complete(run_id, lease_token, result, reported(usage))),
+    'run.fail': ({ run_id, lease_token, error, retryable = false, after_ms, usage }) =>
+      answer(workers.fail(run_id, lease_token, { error, retryable, after_ms, usage: reported(usage) })),
     'run.yield': ({ run_id, lease_token, after_ms = 0, reason }) => answer(workers.yield(run_id, lease_token, after_ms, reason)),
   }
 }

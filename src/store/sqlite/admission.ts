@@ -161,7 +161,7 @@ export class Admission {
     // A person who held it has not said that it may go; a gate that did is asked again.
     const state = row.held_by === 'person' ? 'held' : 'pending'
     const deadline_at = run.flow?.max_age_ms === undefined ? null : row.created_at + run.flow.max_age_ms
-    if (row.flow !== null) this.#lanes.moved(row.seq, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
+    if (row.flow !== null) this.#lanes.moved(row, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
     this.#wasDebounced(row)

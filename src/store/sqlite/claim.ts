@@ -6,7 +6,7 @@
 import type { Assignment } from '../../contract/types.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
-import type { Choice, ClaimAnswer, ClaimedRun, ClaimRequest, StoredEvent } from '../store.ts'
+import { isNeed, type Choice, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type StoredEvent } from '../store.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
@@ -127,10 +127,17 @@ class Claim {
     return this.#queues.room(queue, this.#request.now).room
   }
 
-  /** Of a run that no queue is named for: the best bot whose own queue has room. */
+  /** Of a run that no queue is named for: the best bot whose own queue has room; of several one whose budget is not spent. */
   #choice({ bot_id, queue }: Group): Choice | undefined {
     const choices = this.#choices.get(bot_id)
-    return queue === '' ? choices?.find(choice => this.#queueRoom(choice.bot_id) > 0) : choices?.[0]
+    const open = queue === '' ? choices?.filter(choice => this.#queueRoom(choice.bot_id) > 0) : choices
+    if (open === undefined || open.length < 2 || !this.#lanes.budgets.defined.any) return open?.[0]
+    return open.find(choice => this.#lanes.budgets.over(this.#lanes.budgets.defined.of(choice.bot_id), this.#request.now) === undefined) ?? open[0]
+  }
+
+  /** The bot that a run of a group would go to; its need where none is found. */
+  #botOf(row: RunRow, group: Group): string {
+    return isNeed(row.bot_id) ? (this.#choice(group)?.bot_id ?? row.bot_id) : row.bot_id
   }
 
   /** The queue that the next run of a group is counted in. */
@@ -176,7 +183,8 @@ class Claim {
     const { now } = this.#request
     if (row.deadline_name === 'max_age_ms' && row.deadline_at! <= now) return this.#tooOld(row)
     const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
-    const verdict = flow === undefined ? ({ kind: 'go' } as const) : this.#lanes.judge(row, flow, now)
+    const isBound = flow !== undefined || this.#lanes.budgets.defined.any
+    const verdict = isBound ? this.#lanes.judge(row, flow ?? {}, this.#botOf(row, group), now) : ({ kind: 'go' } as const)
     if (verdict.kind === 'park') {
       this.#parked++
       this.#lanes.park(row, verdict, now)
@@ -219,7 +227,7 @@ class Claim {
       answer_by !== null && answer_by < (row.deadline_at ?? Infinity) ? ([answer_by, 'approval'] as const) : ([row.deadline_at, row.deadline_name] as const)
     this.#sql.ask.run(now, deadline_at, deadline_name, row.seq)
     this.#history.add(row, { at: now, move: 'ask', state: 'awaiting_approval', reason: null })
-    this.#lanes.asks(row.seq, flow, now)
+    this.#lanes.asks(row, flow, now)
     const asked: RunRow = { ...row, state: 'awaiting_approval', steps: row.steps + 1, deadline_at, deadline_name, updated_at: now }
     this.asked.push({ ...storedRun(asked, what.event.id, false), ...what })
     return true
@@ -247,7 +255,7 @@ class Claim {
     this.#queues.add(queue, state, 1)
     this.#queues.began(queue, now)
     this.#room.set(group.bot_id, this.#room.get(group.bot_id)! - 1)
-    if (flow !== undefined) this.#lanes.leased(row.seq, flow, now)
+    if (flow !== undefined || this.#lanes.budgets.defined.any) this.#lanes.leased(row.seq, flow ?? {}, bot_id, now)
     const leased: RunRow = {
       ...row,
       state,

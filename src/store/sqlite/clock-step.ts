@@ -36,6 +36,12 @@ export function movedBack(db: Db, now: number): number {
     'UPDATE rate_ring SET at = at - :behind WHERE at > :now',
     'UPDATE rate_key SET keep_until = keep_until - :behind WHERE keep_until > :now',
   ]
+  // What was spent in a time that is not yet counts from now on.
+  const gather = `INSERT INTO spending SELECT scope, :now, sum(input_tokens), sum(output_tokens), sum(cost_micro_usd) FROM spending WHERE at > :now GROUP BY scope
+    ON CONFLICT (scope, at) DO UPDATE SET input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+      cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd`
+  db.prepare<[{ now: number }]>(gather).run({ now })
+  db.prepare<[{ now: number }]>('DELETE FROM spending WHERE at > :now').run({ now })
   for (const sql of moves) db.prepare<[{ behind: number; now: number }]>(sql).run({ behind, now })
   return behind
 }

@@ -5,6 +5,8 @@
 // runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged anew when it is claimed.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
+import type { CompleteBudget } from '../../contract/budgets.ts'
+import { budgetLane, budgetLanePrefix, Budgets } from './budgets.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
@@ -12,10 +14,13 @@ import { runColumns, type RunRow } from './rows.ts'
 
 /** Runs that an approver is asked about at the same time. */
 const questionsAtOnce = 10
-/** Of a budget. */
-const warnedShare = 0.8
 /** Lanes that one call opens because their time has come. */
 const openedAtOnce = 500
+/**
+ * After a budget's lane was opened its next run goes when the one before it is claimed, or gives way. Should that one be ended in
+ * between, nobody would open the lane: as long as runs wait on it, it is looked at again.
+ */
+const budgetAgainMs = 60_000
 
 export type Verdict = { kind: 'go' } | { kind: 'ask' } | { kind: 'park'; lane: string; reason: string; held?: true }
 
@@ -56,6 +61,8 @@ function statements(db: Db) {
   const setOpening = db.prepare(
     'INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = min(opens_at, excluded.opens_at)',
   )
+  // Of a budget the last word counts: when it has room is known exactly, and budgetAgainMs is only for lanes of which nobody says it.
+  const setBudgetOpening = db.prepare('INSERT OR REPLACE INTO lane_opening (lane, opens_at) VALUES (?, ?)')
   const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
   const nextOpening = db.prepare<[], number | null>('SELECT min(opens_at) FROM lane_opening').pluck()
@@ -77,6 +84,7 @@ function statements(db: Db) {
     park,
     bySeq,
     setOpening,
+    setBudgetOpening,
     openings,
     closeOpening,
     nextOpening,
@@ -95,17 +103,35 @@ function slots(flow: RunFlow): { lane: string; limit: number; what: string }[] {
   ]
 }
 
+/** The least text that is after every text with this prefix. */
+function nextAfter(prefix: string): string {
+  return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)}`
+}
+
 export class Lanes {
   /** bots (and needs) whose runs may go now that could not before; whoever commits takes and tells them */
   readonly due = new Set<string>()
   readonly rings: Rings
+  readonly budgets: Budgets
   readonly #sql: ReturnType<typeof statements>
   readonly #history: History
 
-  constructor(db: Db, history: History) {
+  /** budgets: those of the configuration */
+  constructor(db: Db, history: History, budgets: readonly CompleteBudget[]) {
     this.#history = history
     this.#sql = statements(db)
     this.rings = new Rings(db)
+    this.budgets = new Budgets(db, this.rings, history, budgets)
+  }
+
+  /** At a start: budgets may be others now, so what waits for one is judged again. */
+  restart(now: number): void {
+    for (const lane of this.#sql.waitedFor.all(budgetLanePrefix, nextAfter(budgetLanePrefix))) this.#sql.setOpening.run(lane, now)
+  }
+
+  /** A bot was written: its budgets may be others now. */
+  rewrittenBot(bot_id: string, now: number): void {
+    this.#open(budgetLane({ scope: `bot:${bot_id}` }), now)
   }
 
   /** A run is open (again). */
@@ -128,22 +154,19 @@ export class Lanes {
     for (const each of [debounce, batch]) if (each !== undefined) this.#sql.leave.run(each.lane, seq)
   }
 
-  /** Whether a run that is due may go to its bot; the gates in their order. */
-  judge(row: Pick<RunRow, 'seq' | 'approved'>, flow: RunFlow, now: number): Verdict {
-    const { depends_on, approval, budget, throttle, order } = flow
+  /** Whether a run that is due may go to its bot; the gates in their order. bot_id: the bot that it would go to. */
+  judge(row: Pick<RunRow, 'seq' | 'approved'>, flow: RunFlow, bot_id: string, now: number): Verdict {
+    const { depends_on, approval, throttle, order } = flow
     if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined) return waitsForRuns(depends_on)
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval
       const isBusy = lane !== undefined && this.#sql.active.get(lane, questionsAtOnce)! >= questionsAtOnce
       return isBusy ? { kind: 'park', lane, reason: 'its approver is asked about others first' } : { kind: 'ask' }
     }
-    if (budget !== undefined) {
-      const opens_at = this.rings.opensAt(budget.rate, now)
-      if (opens_at > now) {
-        this.#sql.setOpening.run(budget.lane, opens_at)
-        const spent = `${budget.rate.limit} runs began within ${budget.rate.period_ms / 3_600_000} h`
-        return { kind: 'park', lane: budget.lane, reason: `the budget is spent: ${spent}; there is room at ${new Date(opens_at).toISOString()}`, held: true }
-      }
+    const over = this.budgets.over(this.budgets.of(flow, bot_id), now)
+    if (over !== undefined) {
+      this.#sql.setBudgetOpening.run(over.lane, over.opens_at)
+      return { kind: 'park', lane: over.lane, reason: over.reason, held: true }
     }
     if (throttle !== undefined) {
       const opens_at = this.#throttleOpensAt(throttle, now)
@@ -163,47 +186,44 @@ export class Lanes {
     const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
     this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
     this.#history.add(row, { at: now, move, state, reason: verdict.reason })
-    this.gaveWay(row.flow, now, verdict.lane)
+    this.gaveWay(row, now, verdict.lane)
   }
 
   /** A run that stood first for some limits waits for something else: those behind it may go. */
-  gaveWay(flow: string | null, now: number, except?: string): void {
-    if (flow !== null) this.#offer(JSON.parse(flow) as RunFlow, now, except)
+  gaveWay({ flow, bot_id }: Pick<RunRow, 'flow' | 'bot_id'>, now: number, except?: string): void {
+    if (flow !== null || this.budgets.defined.any) this.#offer(flow === null ? {} : (JSON.parse(flow) as RunFlow), bot_id, now, except)
   }
 
   /** Its approver is asked. */
-  asks(seq: number, flow: RunFlow, now: number): void {
+  asks({ seq, bot_id }: Pick<RunRow, 'seq' | 'bot_id'>, flow: RunFlow, now: number): void {
     this.closes(seq, flow)
     if (flow.approval?.lane !== undefined) this.#sql.activate.run(flow.approval.lane, seq)
-    this.#offer(flow, now)
+    this.#offer(flow, bot_id, now)
   }
 
   /** A run goes to its bot: it counts from now on. */
-  leased(seq: number, flow: RunFlow, now: number): void {
+  leased(seq: number, flow: RunFlow, bot_id: string, now: number): void {
     this.closes(seq, flow)
-    if (flow.budget !== undefined) this.#spend(flow.budget, now)
+    this.budgets.began(this.budgets.of(flow, bot_id), now)
     for (const rate of flow.throttle?.rates ?? []) this.rings.take(rate, now)
     for (const { lane } of slots(flow)) this.#sql.activate.run(lane, seq)
     if (flow.order !== undefined) this.#sql.activate.run(flow.order.lane, seq)
-    this.#offer(flow, now)
+    this.#offer(flow, bot_id, now)
   }
 
   /** A worker gave back what it had not begun at the time at which it was given it: that spent nothing. */
-  unspent({ budget, throttle }: RunFlow, leased_at: number): void {
-    if (budget !== undefined) this.rings.giveBack(budget.rate, leased_at)
-    for (const rate of throttle?.rates ?? []) this.rings.giveBack(rate, leased_at)
-  }
-
-  /** Takes from a budget, and warns when that reaches the share at which people want to know. */
-  #spend({ trigger_id, rate }: NonNullable<RunFlow['budget']>, now: number): void {
-    this.rings.take(rate, now)
-    const warned = Math.ceil(rate.limit * warnedShare)
-    if (!this.rings.hasPassed(rate, warned, now) || this.rings.hasPassed(rate, warned + 1, now)) return
-    this.#history.tell('trigger.budget_warning', trigger_id, { trigger: trigger_id, runs: warned, budget: rate.limit, period_ms: rate.period_ms }, now)
+  unspent(flow: RunFlow, bot_id: string, leased_at: number): void {
+    this.budgets.unspent(this.budgets.of(flow, bot_id), leased_at)
+    for (const rate of flow.throttle?.rates ?? []) this.rings.giveBack(rate, leased_at)
   }
 
   /** A run is not with its bot any more, or not open any more. */
-  moved(seq: number, flow: RunFlow, to: { active: boolean; open: boolean; ordered: boolean; asked?: boolean }, now: number): void {
+  moved(
+    { seq, bot_id }: Pick<RunRow, 'seq' | 'bot_id'>,
+    flow: RunFlow,
+    to: { active: boolean; open: boolean; ordered: boolean; asked?: boolean },
+    now: number,
+  ): void {
     const { singleton, concurrency, order, approval } = flow
     if (approval?.lane !== undefined && to.asked !== true) this.#sql.leave.run(approval.lane, seq)
     if (!to.active && concurrency !== undefined) this.#sql.leave.run(concurrency.lane, seq)
@@ -215,17 +235,30 @@ export class Lanes {
       const next = this.#sql.head.get(order.lane)
       if (next !== undefined) this.#unpark(next, order.lane, now)
     }
-    this.#offer(flow, now)
+    this.#offer(flow, bot_id, now)
   }
 
   /** What waits for a run's limits, where they have room. */
-  #offer(flow: RunFlow, now: number, except?: string): void {
-    const { budget, throttle, approval } = flow
+  #offer(flow: RunFlow, bot_id: string, now: number, except?: string): void {
+    const { throttle, approval } = flow
     const asked = approval?.lane
     if (asked !== undefined && asked !== except && this.#sql.active.get(asked, questionsAtOnce)! < questionsAtOnce) this.#open(asked, now)
     for (const { lane, limit } of slots(flow)) if (lane !== except && this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
-    if (budget !== undefined && budget.lane !== except) this.#openAt(budget.lane, this.rings.opensAt(budget.rate, now), now)
+    this.#offerBudgets(flow, bot_id, now, except)
     if (throttle !== undefined && throttle.lane !== except) this.#openAt(throttle.lane, this.#throttleOpensAt(throttle, now), now)
+  }
+
+  /** The next run of each budget that binds this one. */
+  #offerBudgets(flow: RunFlow, bot_id: string, now: number, except?: string): void {
+    const gates = this.budgets.of(flow, bot_id)
+    for (const lane of new Set(gates.map(budgetLane))) {
+      // Whether anybody waits is known at once, whether there is room may take a sum.
+      if (lane === except || this.#sql.firstParked.get(lane) === undefined) continue
+      const own = gates.filter(each => budgetLane(each) === lane)
+      const opens_at = Math.max(...own.map(each => this.budgets.opensAt(each, now)))
+      if (opens_at <= now) this.#open(lane, now)
+      else this.#sql.setBudgetOpening.run(lane, opens_at)
+    }
   }
 
   /** When each of a throttle's rates has room again. */
@@ -265,6 +298,7 @@ export class Lanes {
     for (const lane of this.#sql.openings.all(now, openedAtOnce)) {
       this.#sql.closeOpening.run(lane)
       this.#open(lane, now)
+      if (lane.startsWith(budgetLanePrefix) && this.#sql.firstParked.get(lane) !== undefined) this.#sql.setBudgetOpening.run(lane, now + budgetAgainMs)
     }
   }
 

@@ -2,13 +2,25 @@
 // for others follows in the same transaction: lanes and queues get room, and runs that depend on it go, end or are held.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
-import { isWithWorker, needKey, type DeadlineName, type MoveOutcome, type Need, type RunMove, type StoredRun, type WorkerLease } from '../store.ts'
+import {
+  isWithWorker,
+  needKey,
+  type DeadlineName,
+  type MoveOutcome,
+  type Need,
+  type RunMove,
+  type StoredRun,
+  type UsageReport,
+  type UsageTotals,
+  type WorkerLease,
+} from '../store.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
 import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
+import { Usage } from './usage.ts'
 
 const restingStates = new Set(['failed', 'timed_out'])
 
@@ -54,11 +66,11 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
 
 /** What a person who releases a run says to the gate that held it. */
 function withoutGate(row: RunRow): Pick<RunRow, 'flow' | 'approved'> {
-  if (row.flow === null || row.held_by === null || row.held_by === 'person') return { flow: row.flow, approved: row.approved }
-  const { budget, depends_on, ...rest } = JSON.parse(row.flow) as RunFlow
-  const kept = {
+  if (row.held_by === null || row.held_by === 'person') return { flow: row.flow, approved: row.approved }
+  const { depends_on, ...rest } = row.flow === null ? ({} as RunFlow) : (JSON.parse(row.flow) as RunFlow)
+  const kept: RunFlow = {
     ...rest,
-    ...(row.held_by === 'budget' || budget === undefined ? {} : { budget }),
+    ...(row.held_by === 'budget' ? { budgets_released: true } : {}),
     ...(row.held_by === 'dependency' || depends_on === undefined ? {} : { depends_on }),
   }
   return { flow: JSON.stringify(kept), approved: row.held_by === 'approval' ? 1 : row.approved }
@@ -170,6 +182,7 @@ export class Moving {
   readonly #queues: Queues
   readonly #history: History
   readonly #soon: Soon
+  readonly #usage: Usage
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
@@ -179,6 +192,7 @@ export class Moving {
     this.#sql = statements(db)
     this.#lanes = lanes
     this.#queues = queues
+    this.#usage = new Usage(db)
   }
 
   /** Makes moves, each for itself; also answers by how much the count of open runs changed. */
@@ -233,6 +247,8 @@ export class Moving {
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
     const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
     if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
+    const shrank = move.usage === undefined ? undefined : this.#report(row, move.usage, move.at)
+    if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
@@ -246,26 +262,32 @@ export class Moving {
     return { kind: 'moved', run: this.#answer(next, move.archive === true) }
   }
 
+  #report(row: RunRow, usage: UsageReport, at: number): UsageTotals | undefined {
+    const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
+    return this.#lanes.budgets.report(this.#usage, row, flow, usage, at)
+  }
+
   /** What a move means for others. */
   #follow(row: RunRow, next: RunRow, move: RunMove): void {
     const ended = move.archive === true || restingStates.has(next.state)
+    if (isActive(row.state) && !isActive(next.state)) this.#usage.attemptOver(row.seq)
     if (row.state !== next.state) {
       this.#queues.add(row.queue, row.state, -1)
       if (!ended) this.#queues.add(next.queue, next.state, 1)
     }
     if (next.state === 'pending' && next.parked_on === null) this.#lanes.due.add(next.bot_id)
-    if (row.flow !== null && move.touch === undefined) this.#followLanes(row, next, move, ended)
+    if ((row.flow !== null || this.#lanes.budgets.defined.any) && move.touch === undefined) this.#followLanes(row, next, move, ended)
     if (!ended) return
     if (move.archive === true) this.#sql.forgetDependencies.run(row.seq)
     for (const seq of this.#sql.dependents.all(row.seq)) this.#tell(seq, row, next, move.at)
   }
 
   #followLanes(row: RunRow, next: RunRow, move: RunMove, ended: boolean): void {
-    const flow = JSON.parse(row.flow!) as RunFlow
+    const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
     if (restingStates.has(row.state) && !ended) this.#lanes.enter(row.seq, flow)
     const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
-    if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.updated_at)
-    this.#lanes.moved(row.seq, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
+    if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.bot_id, row.updated_at)
+    this.#lanes.moved(row, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
     // Only a person releases a run from what it depends on.
     if (move.move === 'release' && row.held_by === 'dependency') this.#sql.forgetDependencies.run(row.seq)
   }

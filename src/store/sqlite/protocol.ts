@@ -12,6 +12,7 @@ import type {
   SourceNote,
   StartAnswer,
 } from '../store.ts'
+import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { Store } from '../store.ts'
 
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
@@ -83,7 +84,8 @@ export interface ReadRequest {
     | 'unrouted'
     | 'lastSeq'
     | 'stats'
-    | 'passes'
+    | 'budgetUses'
+    | 'usage'
     | 'ticks'
     | 'unseen'
     | 'contextFiles'
@@ -101,4 +103,6 @@ export interface WorkerStart {
   acceptLoss: boolean
   /** which tools runs may use, judged again when a run is claimed */
   toolLimits: ToolLimits
+  /** of the configuration */
+  budgets: readonly CompleteBudget[]
 }

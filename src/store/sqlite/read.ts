@@ -15,14 +15,18 @@ import type {
   StoreFacts,
   Space,
   StuckOrder,
+  UsageTotals,
 } from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
-import type { RateGate } from '../flow.ts'
+import type { BudgetGate, BudgetUse } from '../flow.ts'
 import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
+import { budgetUse } from './budgets.ts'
+import { isActive } from './queues.ts'
 import { ringName } from './rings.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
+import { Spending } from './usage.ts'
 import {
   eventColumns,
   eventLine,
@@ -119,6 +123,15 @@ function statements(db: Db) {
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
   const passed = db.prepare<[string, number], number>('SELECT count(*) FROM rate_ring WHERE key = ? AND at > ?').pluck()
+  const usageOf = db.prepare<[number], UsageTotals & { reports: number; attempt_reported: number; ended: number }>(
+    `SELECT input_tokens, output_tokens, cost_micro_usd, reports, attempt_reported, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended
+     FROM run_usage WHERE run_seq = ?`,
+  )
+  // Read through spending_at: what is asked for is recent.
+  const usedSince = db.prepare<[number], UsageTotals & { scope: string }>(
+    `SELECT scope, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost_micro_usd) AS cost_micro_usd
+     FROM spending INDEXED BY spending_at WHERE at >= ? GROUP BY scope ORDER BY scope`,
+  )
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const contextFiles = db.prepare<[Buffer], { name: string; is_text: number; sha256: Buffer; content: Buffer }>(
     'SELECT name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
@@ -134,6 +147,8 @@ function statements(db: Db) {
   return {
     cause,
     originKnown,
+    usageOf,
+    usedSince,
     contextFiles,
     passed,
     unrouted,
@@ -153,10 +168,12 @@ function statements(db: Db) {
 export class Reading {
   readonly #db: Db
   readonly #sql: ReturnType<typeof statements>
+  readonly #spending: Spending
 
   constructor(db: Db) {
     this.#db = db
     this.#sql = statements(db)
+    this.#spending = new Spending(db)
   }
 
   /** The first seq that was received at or after a time: halving, since received_at never falls. */
@@ -177,6 +194,15 @@ export class Reading {
   #shown(row: RunRow & { archived: number }): StoredRun {
     const run = storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
     return run.flow?.batch === undefined ? run : { ...run, event_count: this.#sql.eventsOf.get(row.seq)! }
+  }
+
+  /** What a run reported; undefined: nothing. */
+  #usageOf({ seq, state }: RunRow): StoredRun['usage'] {
+    const row = this.#sql.usageOf.get(seq)
+    if (row === undefined) return undefined
+    const { reports, attempt_reported, ended, ...totals } = row
+    const endedReports = reports - (isActive(state) ? attempt_reported : 0)
+    return { ...totals, unreported: Math.max(0, ended - endedReports) }
   }
 
   event(id: string): StoredEvent | null {
@@ -222,7 +248,9 @@ export class Reading {
 
   run(id: string): StoredRun | null {
     const row = this.#sql.runById.get(idBytes(id), idBytes(id))
-    return row === undefined ? null : this.#shown(row)
+    if (row === undefined) return null
+    const usage = this.#usageOf(row)
+    return { ...this.#shown(row), ...(usage === undefined ? {} : { usage }) }
   }
 
   runs(page: RunPage): StoredRun[] {
@@ -249,8 +277,12 @@ export class Reading {
     return runStats(this.#db, since)
   }
 
-  passes(gates: RateGate[], now: number): number[] {
-    return gates.map(gate => this.#sql.passed.get(ringName(gate), now - gate.period_ms)!)
+  budgetUses(gates: BudgetGate[], now: number): BudgetUse[] {
+    return gates.map(each => ({ ...each, used: budgetUse(each, now, this.#spending, gate => this.#sql.passed.get(ringName(gate), now - gate.period_ms)!) }))
+  }
+
+  usage(since: number): (UsageTotals & { scope: string })[] {
+    return this.#sql.usedSince.all(since)
   }
 
   lastSeq(): number {

@@ -4,6 +4,7 @@
 // have arrived by the time it is free (writer.ts). So load makes the groups, and a lone call waits for nobody.
 //
 // States: stopped -> starting -> running -> (failed | stopping) -> stopped.
+import type { CompleteBudget } from '../../contract/budgets.ts'
 import { Worker } from 'node:worker_threads'
 import { ExitError, Fault } from '../../errors.ts'
 import { noToolLimits, type ToolLimits } from '../../tools.ts'
@@ -39,6 +40,8 @@ export interface SqliteStoreOptions {
   acceptLoss?: boolean
   /** which tools runs may use; no limits unless given */
   toolLimits?: ToolLimits
+  /** of the configuration */
+  budgets?: readonly CompleteBudget[]
   /** The storage failed under a running store; nothing more is answered, and the process should end. */
   onFatal: (message: string) => void
 }
@@ -63,8 +66,8 @@ export class SqliteStore implements Store {
   }
 
   async start(now: number): Promise<StartAnswer> {
-    const { stateDir, lifecycle = 'none', acceptLoss = false, toolLimits = noToolLimits } = this.#options
-    const workerData = { stateDir, lifecycle, now, acceptLoss, toolLimits } satisfies WorkerStart
+    const { stateDir, lifecycle = 'none', acceptLoss = false, toolLimits = noToolLimits, budgets = [] } = this.#options
+    const workerData = { stateDir, lifecycle, now, acceptLoss, toolLimits, budgets } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     writer.on('message', (message: WriterMessage) => {
@@ -96,7 +99,14 @@ export class SqliteStore implements Store {
   #readingThread(): Worker {
     if (this.#reader !== undefined) return this.#reader
     const reader = new Worker(new URL('./reader.ts', import.meta.url), {
-      workerData: { stateDir: this.#options.stateDir, lifecycle: 'none', now: 0, acceptLoss: false, toolLimits: noToolLimits } satisfies WorkerStart,
+      workerData: {
+        stateDir: this.#options.stateDir,
+        lifecycle: 'none',
+        now: 0,
+        acceptLoss: false,
+        toolLimits: noToolLimits,
+        budgets: [],
+      } satisfies WorkerStart,
     })
     reader.on('message', (answer: ReadAnswer) => {
       const waiting = this.#reads.get(answer.call)
@@ -230,7 +240,8 @@ export class SqliteStore implements Store {
   triggerVersions = (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> => this.#read('triggerVersions', ...args)
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
   stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
-  passes = (...args: Parameters<Store['passes']>): ReturnType<Store['passes']> => this.#read('passes', ...args)
+  budgetUses = (...args: Parameters<Store['budgetUses']>): ReturnType<Store['budgetUses']> => this.#read('budgetUses', ...args)
+  usage = (...args: Parameters<Store['usage']>): ReturnType<Store['usage']> => this.#read('usage', ...args)
   skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
   noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
   unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)

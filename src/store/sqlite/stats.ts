@@ -14,6 +14,7 @@ interface Ended {
   not_before: number
   finished_at: number
   started_at: number | null
+  reported: number
 }
 
 type Groups = Record<'queues' | 'bots' | 'triggers', Map<string, RunCounts & { starts: number[]; finishes: number[] }>>
@@ -25,7 +26,7 @@ function of(groups: Groups, row: { queue: string; bot_id: string; trigger_id: st
     const id = isNeed(key) ? '' : key
     const known = groups[name].get(id)
     if (known !== undefined) return known
-    const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, starts: [], finishes: [] }
+    const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0, starts: [], finishes: [] }
     groups[name].set(id, fresh)
     return fresh
   })
@@ -67,12 +68,14 @@ export function runStats(db: Db, since: number): RunStats {
   }
   const ended = db
     .prepare<[number, number], Ended>(
-      `SELECT queue, bot_id, trigger_id, state, created_at, not_before, finished_at, (SELECT started_at FROM attempt WHERE run_seq = seq AND number = 1) AS started_at
+      `SELECT queue, bot_id, trigger_id, state, created_at, not_before, finished_at, (SELECT started_at FROM attempt WHERE run_seq = seq AND number = 1) AS started_at,
+         EXISTS (SELECT 1 FROM run_usage WHERE run_seq = seq) AS reported
        FROM run_archive WHERE finished_at >= ? ORDER BY seq DESC LIMIT ?`,
     )
     .all(since, mostEnded)
   for (const row of ended) {
     for (const counts of of(groups, { ...row, queue: row.queue === '' ? row.bot_id : row.queue })) {
+      if (row.reported === 0) counts.unreported++
       if (row.state === 'completed') counts.done++
       else counts.failed++
       // A run that was put off for a later try has the time of that; what it waited for first is not kept.
@@ -80,5 +83,6 @@ export function runStats(db: Db, since: number): RunStats {
       counts.finishes.push(row.finished_at - row.created_at)
     }
   }
-  return { runs: ended.length, queues: shown(groups.queues), bots: shown(groups.bots), triggers: shown(groups.triggers) }
+  const unreported = ended.filter(row => row.reported === 0).length
+  return { runs: ended.length, unreported, queues: shown(groups.queues), bots: shown(groups.bots), triggers: shown(groups.triggers) }
 }

@@ -68,6 +68,7 @@ interface EventRow extends Hashes {
 
 interface DeadRow {
   seq: number
+  bot_id: string
   flow: string | null
 }
 
@@ -105,7 +106,7 @@ function eventStatements(db: Db) {
          UNION ALL SELECT 1 FROM unrouted WHERE event_seq = ? LIMIT 1`,
       )
       .pluck(),
-    deadRuns: db.prepare<[number], DeadRow>(`SELECT seq, flow FROM outbox WHERE event_seq = ? AND state IN ${dead}`),
+    deadRuns: db.prepare<[number], DeadRow>(`SELECT seq, bot_id, flow FROM outbox WHERE event_seq = ? AND state IN ${dead}`),
     inLane: db.prepare<[string, number]>('SELECT 1 FROM run_lane WHERE lane = ? AND run_seq = ?').pluck(),
     forgetBatch: db.prepare('DELETE FROM run_event WHERE event_seq = ?'),
     endedRuns: db.prepare<[number, number], number>('SELECT seq FROM run_archive WHERE event_seq = ? LIMIT ?').pluck(),
@@ -127,12 +128,13 @@ function eventStatements(db: Db) {
 function runStatements(db: Db) {
   return {
     expireDead: db.prepare<[number, number], DeadRow>(
-      `SELECT seq, flow FROM outbox INDEXED BY outbox_died WHERE state IN ${dead} AND finished_at < ? ORDER BY finished_at LIMIT ?`,
+      `SELECT seq, bot_id, flow FROM outbox INDEXED BY outbox_died WHERE state IN ${dead} AND finished_at < ? ORDER BY finished_at LIMIT ?`,
     ),
     deleteLive: db.prepare('DELETE FROM outbox WHERE seq = ?'),
     deleteEnded: db.prepare('DELETE FROM run_archive WHERE seq = ?'),
     deleteHistory: db.prepare('DELETE FROM run_history WHERE run_seq = ?'),
     deleteAttempts: db.prepare('DELETE FROM attempt WHERE run_seq = ?'),
+    deleteUsage: db.prepare('DELETE FROM run_usage WHERE run_seq = ?'),
     forgetDependencies: db.prepare('DELETE FROM run_dependency WHERE run_seq = ? OR on_seq = ?'),
     forgetEvents: db.prepare('DELETE FROM run_event WHERE run_seq = ?'),
   }
@@ -237,15 +239,17 @@ export class Retaining {
     return true
   }
 
-  #deleteDead({ seq, flow }: DeadRow, now: number): void {
+  #deleteDead(row: DeadRow, now: number): void {
+    const { seq, flow } = row
     this.#runs.deleteLive.run(seq)
     this.#deleteTrail(seq)
-    if (flow !== null) this.#lanes.moved(seq, JSON.parse(flow) as RunFlow, { active: false, open: false, ordered: false }, now)
+    if (flow !== null) this.#lanes.moved(row, JSON.parse(flow) as RunFlow, { active: false, open: false, ordered: false }, now)
   }
 
   #deleteTrail(seq: number): void {
     this.#runs.deleteHistory.run(seq)
     this.#runs.deleteAttempts.run(seq)
+    this.#runs.deleteUsage.run(seq)
     this.#runs.forgetDependencies.run(seq, seq)
     this.#runs.forgetEvents.run(seq)
   }

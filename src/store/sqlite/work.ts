@@ -1,7 +1,8 @@
 // What each operation of the writing thread does, inside the transaction of its group.
+import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { TriggerInput } from '../../contract/types.ts'
 import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
-import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, StartAnswer } from '../store.ts'
+import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RetentionLimits, StartAnswer } from '../store.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
 import { claiming, type Claiming } from './claim.ts'
@@ -20,6 +21,7 @@ import { Sources } from './sources.ts'
 import { giveBack } from './space.ts'
 import { standing, type Standing } from './standing.ts'
 import { Retaining } from './upkeep.ts'
+import { Usage } from './usage.ts'
 
 function unpacked(event: PackedEvent, bodies: ArrayBuffer): NewEvent {
   return { ...event, body: new Uint8Array(bodies, event.body_at, event.body_length) }
@@ -39,15 +41,17 @@ export class Work {
   readonly #definitions: DefinitionTables
   readonly #sources: Sources
   readonly #retaining: Retaining
+  readonly #usage: Usage
   readonly #ping
   readonly #waiting
   readonly #unrouted
 
-  constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits) {
+  /** budgets: those of the configuration */
+  constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits, budgets: readonly CompleteBudget[] = []) {
     this.#db = db
     this.#log = new EventLog(db)
     this.#history = new History(db, this.#log, lifecycle)
-    this.#lanes = new Lanes(db, this.#history)
+    this.#lanes = new Lanes(db, this.#history, budgets)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
     this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history, this.#soon)
     const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
@@ -57,6 +61,7 @@ export class Work {
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources)
     this.#retaining = new Retaining(db, this.#lanes, hashes => this.#accepting.forget(hashes))
+    this.#usage = new Usage(db)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
@@ -90,7 +95,7 @@ export class Work {
       case 'tell':
         return this.#history.tell(...operation.args)
       case 'retain':
-        return this.#retaining.retain(operation.limits)
+        return this.#retain(operation.limits)
       case 'give_back':
         return giveBack(this.#db, operation.request)
       case 'skip_ticks':
@@ -111,6 +116,12 @@ export class Work {
     }
   }
 
+  #retain(limits: RetentionLimits): { events: number; more: boolean } {
+    const isCompacting = this.#usage.compact(limits.now)
+    const { events, more } = this.#retaining.retain(limits)
+    return { events, more: more || isCompacting }
+  }
+
   #claim(request: ClaimRequest): ClaimAnswer {
     const { answer, openDelta } = this.#claiming.claim(request)
     this.#accepting.adjustOpenRuns(openDelta)
@@ -125,6 +136,9 @@ export class Work {
       const limit = (definition as TriggerInput | null)?.policy?.concurrency?.limit
       if (limit !== undefined) this.#lanes.relimit(id, limit, at)
     }
+    const bots = changes.filter(change => change.noun === 'bot')
+    if (bots.length > 0) this.#lanes.budgets.defined.reload()
+    for (const { id, at } of bots) this.#lanes.rewrittenBot(id, at)
     const queues = changes.filter(change => change.noun === 'queue')
     if (queues.length === 0) return
     const paused = (): (string | undefined)[] => queues.map(({ id }) => this.#queues.pausedWhy(id))
@@ -148,6 +162,7 @@ export class Work {
   rolledBack(): void {
     this.#log.reload()
     this.#history.reload()
+    this.#lanes.budgets.defined.reload()
     this.#accepting.rolledBack()
     this.#queues.reload()
   }
@@ -164,6 +179,7 @@ export class Work {
     const putBack = (): number => {
       clock_behind_ms = movedBack(this.#db, now)
       this.#accepting.catchUp()
+      this.#lanes.restart(now)
       return this.#moving.recover(now)
     }
     const recovered = this.#db.transaction(putBack).immediate()

@@ -13,7 +13,7 @@ import { checkpointing } from './upkeep.ts'
 import { Work } from './work.ts'
 
 const port = parentPort!
-const { stateDir, lifecycle, now, acceptLoss, toolLimits } = workerData as WorkerStart
+const { stateDir, lifecycle, now, acceptLoss, toolLimits, budgets } = workerData as WorkerStart
 const idleCheckpointMs = 1000
 /** Between slices of free pages that an idle writer gives back. */
 const idleSliceMs = 50
@@ -130,7 +130,7 @@ function wantsCheckpoint(operation: WriteOp): boolean {
 }
 
 function serve({ db, loss }: Opened, lock: Db): void {
-  const work = new Work(db, lifecycle, toolLimits)
+  const work = new Work(db, lifecycle, toolLimits, budgets)
   const checkpoint = checkpointing(db)
   const started = { ...work.start(now), loss }
   const mark = new HighWater(db, stateDir)

@@ -1,0 +1,204 @@
+// Budgets: how much may be used in any period, by a trigger, a bot, or all runs together.
+//
+// A trigger's budgets come with the run (flow.ts); those of bots and of the router are those that are defined now. They are
+// checked when a run is claimed: what does not fit is held on the lane of the budget's scope until there is room. Runs that
+// begin are counted exactly (rings.ts), tokens and costs as they are reported (usage.ts).
+import { completeBudgets, microPerUsd, type CompleteBudget } from '../../contract/budgets.ts'
+import type { Budgets as WrittenBudgets } from '../../contract/types.ts'
+import { budgetGate, type BudgetGate, type RateGate, type RunFlow } from '../flow.ts'
+import type { History } from './history.ts'
+import type { Db } from './open.ts'
+import type { Rings } from './rings.ts'
+import { figureOf, Spending, type Usage } from './usage.ts'
+import type { UsageReport, UsageTotals } from '../store.ts'
+
+/** The share of a budget at which a lifecycle event warns. */
+const warnedShare = 0.8
+const hourMs = 3_600_000
+
+export const budgetLanePrefix = 'budget:'
+
+export interface OverBudget {
+  lane: string
+  opens_at: number
+  reason: string
+}
+
+/** A budget of what is reported, not of runs that begin. */
+type ReportedGate = BudgetGate & { figure: 'tokens' | 'cost_usd' }
+
+function isReported(each: BudgetGate): each is ReportedGate {
+  return each.figure !== 'runs'
+}
+
+/** What a run is to a budget. */
+interface Spender {
+  trigger_id: string
+  bot_id: string
+}
+
+export function budgetLane({ scope }: Pick<BudgetGate, 'scope'>): string {
+  return `${budgetLanePrefix}${scope}`
+}
+
+/** The ring in which runs that begin are counted: of triggers under the name that it always had. */
+function ringOf({ scope, limit, period_ms }: BudgetGate): RateGate {
+  return { key: `${budgetLanePrefix}${scope.replace(/^trigger:/, '')}`, limit, period_ms }
+}
+
+/** The budgets that a run carries, also in the form in which they were kept before there were several. */
+export function triggerBudgets({ budget, budgets = [] }: RunFlow): readonly BudgetGate[] {
+  if (budget === undefined) return budgets
+  const { trigger_id, rate } = budget
+  return [{ scope: `trigger:${trigger_id}`, figure: 'runs', limit: rate.limit, period_ms: rate.period_ms }]
+}
+
+function periodText(period_ms: number): string {
+  if (period_ms % (24 * hourMs) === 0) return period_ms === 24 * hourMs ? '24 hours' : `${period_ms / (24 * hourMs)} days`
+  if (period_ms % 60_000 === 0) return `${period_ms / 60_000} minutes`
+  return `${period_ms / 1000} s`
+}
+
+function amountText(figure: BudgetGate['figure'], amount: number): string {
+  if (figure === 'cost_usd') return `${(amount / microPerUsd).toFixed(6).replace(/\.?0+$/, '')} USD`
+  return `${amount} ${figure}`
+}
+
+function holderText(scope: string): string {
+  const at = scope.indexOf(':')
+  return at < 0 ? 'all runs' : `${scope.slice(0, at)} ${scope.slice(at + 1)}`
+}
+
+function statements(db: Db) {
+  return db.prepare<[], { id: string; budget: string }>(`SELECT id, definition ->> '$.budget' AS budget FROM bot WHERE definition ->> '$.budget' IS NOT NULL`)
+}
+
+/** The budgets that are defined for all runs and for bots, whatever their runs carry. */
+export class DefinedBudgets {
+  readonly #written
+  readonly #router: BudgetGate[]
+  readonly #everyBot: CompleteBudget[]
+  #bots = new Map<string, BudgetGate[]>()
+
+  constructor(db: Db, configured: readonly CompleteBudget[]) {
+    this.#written = statements(db)
+    this.#router = configured.filter(each => each.per === 'router').map(each => budgetGate('router', each))
+    this.#everyBot = configured.filter(each => each.per === 'bot')
+    this.reload()
+  }
+
+  /** After bots were written. */
+  reload(): void {
+    this.#bots = new Map(
+      this.#written
+        .all()
+        .map(({ id, budget }) => [id, completeBudgets(JSON.parse(budget) as WrittenBudgets, 'bot').map(each => budgetGate(`bot:${id}`, each))]),
+    )
+  }
+
+  /** bot_id: a bot; none binds a need. */
+  of(bot_id: string): readonly BudgetGate[] {
+    const own = this.#bots.get(bot_id) ?? []
+    const every = this.#everyBot.map(each => budgetGate(`bot:${bot_id}`, each))
+    return [...own, ...every, ...this.#router]
+  }
+
+  /** Whether there may be any that binds a run without budgets of its trigger. */
+  get any(): boolean {
+    return this.#router.length > 0 || this.#everyBot.length > 0 || this.#bots.size > 0
+  }
+}
+
+export class Budgets {
+  readonly defined: DefinedBudgets
+  readonly #rings: Rings
+  readonly #spending: Spending
+  readonly #history: History
+
+  constructor(db: Db, rings: Rings, history: History, configured: readonly CompleteBudget[]) {
+    this.defined = new DefinedBudgets(db, configured)
+    this.#rings = rings
+    this.#spending = new Spending(db)
+    this.#history = history
+  }
+
+  /** Every budget that binds a run, unless a person released it from them. */
+  of(flow: RunFlow, bot_id: string): readonly BudgetGate[] {
+    if (flow.budgets_released === true) return []
+    const own = triggerBudgets(flow)
+    return this.defined.any ? [...own, ...this.defined.of(bot_id)] : own
+  }
+
+  /** The budget that keeps a run, of several the one that has room last; undefined: it may begin. */
+  over(gates: readonly BudgetGate[], now: number): OverBudget | undefined {
+    let latest: OverBudget | undefined
+    for (const each of gates) {
+      const opens_at = this.opensAt(each, now)
+      if (opens_at > now && opens_at > (latest?.opens_at ?? 0)) latest = { lane: budgetLane(each), opens_at, reason: this.#reason(each, opens_at, now) }
+    }
+    return latest
+  }
+
+  /** When a budget has room for a run; a time that is not after now: it has. */
+  opensAt(each: BudgetGate, now: number): number {
+    if (!isReported(each)) return this.#rings.opensAt(ringOf(each), now)
+    if (this.#spent(each, now) < each.limit) return now
+    return this.#spending.roomAt(each.scope, each.figure, each.limit, each.period_ms, now)
+  }
+
+  #spent({ scope, figure, period_ms }: ReportedGate, now: number): number {
+    return figureOf(this.#spending.since(scope, now - period_ms), figure)
+  }
+
+  #reason(each: BudgetGate, opens_at: number, now: number): string {
+    const { scope, figure, limit, period_ms } = each
+    const used = isReported(each) ? `${amountText(figure, this.#spent(each, now))} were used` : `${limit} runs began`
+    return `the budget of ${holderText(scope)} is spent: ${used} within ${periodText(period_ms)}, the limit is ${amountText(figure, limit)}; there is room at ${new Date(opens_at).toISOString()}`
+  }
+
+  /** A run begins. */
+  began(gates: readonly BudgetGate[], now: number): void {
+    for (const each of gates) {
+      if (each.figure !== 'runs') continue
+      const rate = ringOf(each)
+      this.#rings.take(rate, now)
+      const warned = Math.ceil(rate.limit * warnedShare)
+      if (this.#rings.hasPassed(rate, warned, now) && !this.#rings.hasPassed(rate, warned + 1, now)) this.#warn(each, warned, now)
+    }
+  }
+
+  /** A run that began at a time came to nothing: its worker gave it back. */
+  unspent(gates: readonly BudgetGate[], began_at: number): void {
+    for (const each of gates) if (each.figure === 'runs') this.#rings.giveBack(ringOf(each), began_at)
+  }
+
+  /**
+   * Takes a report, and warns where it makes a budget reach its share. Answers the last report where the new one is smaller: then
+   * nothing was written.
+   */
+  report(usage: Usage, row: Spender & { seq: number }, flow: RunFlow, given: UsageReport, now: number): UsageTotals | undefined {
+    const gates = [...triggerBudgets(flow), ...this.defined.of(row.bot_id)].filter(isReported)
+    const before = gates.map(each => this.#spent(each, now))
+    const refused = usage.report(row, given, now)
+    if (refused !== undefined) return refused
+    for (const [index, each] of gates.entries()) {
+      const warned = each.limit * warnedShare
+      const spent = this.#spent(each, now)
+      if (before[index]! < warned && spent >= warned) this.#warn(each, spent, now)
+    }
+    return undefined
+  }
+
+  #warn({ scope, figure, limit, period_ms }: BudgetGate, used: number, now: number): void {
+    const [per = '', id = null] = scope.split(':')
+    const shown = (amount: number): number => (figure === 'cost_usd' ? amount / microPerUsd : amount)
+    const what = id === null ? {} : { [per]: id }
+    this.#history.tell(`${per}.budget_warning`, id, { ...what, figure, [figure]: shown(used), budget: shown(limit), period_ms }, now)
+  }
+}
+
+/** How much of a budget is used. passed: how many passes of a gate there were in its period up to now. */
+export function budgetUse(each: BudgetGate, now: number, spending: Spending, passed: (gate: RateGate) => number): number {
+  const { scope, figure, period_ms } = each
+  return figure === 'runs' ? passed(ringOf(each)) : figureOf(spending.since(scope, now - period_ms), figure)
+}

@@ -1,0 +1,175 @@
+// What runs report that they used: totals of each run, and the spending that budgets are checked against.
+//
+// A report is the total of its attempt so far. What it adds to the last one is spent now; attempts of a run add up.
+import type { UsageReport, UsageTotals } from '../store.ts'
+import type { Db } from './open.ts'
+import type { RunRow } from './rows.ts'
+
+const secondMs = 1000
+const minuteMs = 60_000
+const hourMs = 3_600_000
+/** How long uses are kept to the second, and to the minute. Longer periods than these are counted with as much slack. */
+const secondsKeptMs = hourMs
+const minutesKeptMs = 25 * hourMs
+/** Longer than any period of a budget (31 days), and an hour for the row that a use is part of. */
+const keptMs = 31 * 24 * hourMs + hourMs
+
+interface UsageRow {
+  input_tokens: number
+  output_tokens: number
+  cost_micro_usd: number
+  attempt_input_tokens: number
+  attempt_output_tokens: number
+  attempt_cost_micro_usd: number
+  reports: number
+  attempt_reported: number
+}
+
+interface SpendingRow {
+  scope: string
+  at: number
+  input_tokens: number
+  output_tokens: number
+  cost_micro_usd: number
+}
+
+const nothing: UsageRow = {
+  input_tokens: 0,
+  output_tokens: 0,
+  cost_micro_usd: 0,
+  attempt_input_tokens: 0,
+  attempt_output_tokens: 0,
+  attempt_cost_micro_usd: 0,
+  reports: 0,
+  attempt_reported: 0,
+}
+
+/** Whose spending a run's uses are: its trigger's, its bot's, and that of all. */
+export function scopesOf({ trigger_id, bot_id }: Pick<RunRow, 'trigger_id' | 'bot_id'>): string[] {
+  return [`trigger:${trigger_id}`, `bot:${bot_id}`, 'router']
+}
+
+function statements(db: Db) {
+  const find = db.prepare<[number], UsageRow>(
+    `SELECT input_tokens, output_tokens, cost_micro_usd, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, reports, attempt_reported
+     FROM run_usage WHERE run_seq = ?`,
+  )
+  const keep = db.prepare(
+    `INSERT OR REPLACE INTO run_usage (run_seq, input_tokens, output_tokens, cost_micro_usd, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, reports, attempt_reported)
+     VALUES (:run_seq, :input_tokens, :output_tokens, :cost_micro_usd, :attempt_input_tokens, :attempt_output_tokens, :attempt_cost_micro_usd, :reports, :attempt_reported)`,
+  )
+  const attemptOver = db.prepare(
+    'UPDATE run_usage SET attempt_input_tokens = 0, attempt_output_tokens = 0, attempt_cost_micro_usd = 0, attempt_reported = 0 WHERE run_seq = ?',
+  )
+  const spend = db.prepare(
+    `INSERT INTO spending (scope, at, input_tokens, output_tokens, cost_micro_usd) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT (scope, at) DO UPDATE SET input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+       cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd`,
+  )
+  const fine = db.prepare<[number, number, number], SpendingRow>(
+    `SELECT scope, at, input_tokens, output_tokens, cost_micro_usd FROM spending WHERE at < ? AND at % ? <> ? ORDER BY at LIMIT 200`,
+  )
+  const remove = db.prepare('DELETE FROM spending WHERE scope = ? AND at = ?')
+  const forget = db.prepare('DELETE FROM spending WHERE (scope, at) IN (SELECT scope, at FROM spending WHERE at < ? ORDER BY at LIMIT 200)')
+  return { find, keep, attemptOver, spend, fine, remove, forget }
+}
+
+export class Usage {
+  readonly #sql: ReturnType<typeof statements>
+
+  constructor(db: Db) {
+    this.#sql = statements(db)
+  }
+
+  /**
+   * Takes the report of a run's attempt. Answers the last report where the new one is smaller in some figure: then nothing was
+   * written, otherwise undefined.
+   */
+  report(row: Pick<RunRow, 'seq' | 'trigger_id' | 'bot_id'>, given: UsageReport, at: number): UsageTotals | undefined {
+    const found = this.#sql.find.get(row.seq) ?? nothing
+    const before = { input_tokens: found.attempt_input_tokens, output_tokens: found.attempt_output_tokens, cost_micro_usd: found.attempt_cost_micro_usd }
+    const now = { ...before, ...given }
+    const more = {
+      input_tokens: now.input_tokens - before.input_tokens,
+      output_tokens: now.output_tokens - before.output_tokens,
+      cost_micro_usd: now.cost_micro_usd - before.cost_micro_usd,
+    }
+    if (Object.values(more).some(each => each < 0)) return before
+    this.#sql.keep.run({
+      run_seq: row.seq,
+      input_tokens: found.input_tokens + more.input_tokens,
+      output_tokens: found.output_tokens + more.output_tokens,
+      cost_micro_usd: found.cost_micro_usd + more.cost_micro_usd,
+      attempt_input_tokens: now.input_tokens,
+      attempt_output_tokens: now.output_tokens,
+      attempt_cost_micro_usd: now.cost_micro_usd,
+      reports: found.reports + 1 - found.attempt_reported,
+      attempt_reported: 1,
+    })
+    const second = endOf(at, secondMs)
+    if (Object.values(more).some(each => each > 0))
+      for (const scope of scopesOf(row)) this.#sql.spend.run(scope, second, more.input_tokens, more.output_tokens, more.cost_micro_usd)
+    return undefined
+  }
+
+  /** The run's attempt is over: the next one begins to count at 0. */
+  attemptOver(run_seq: number): void {
+    this.#sql.attemptOver.run(run_seq)
+  }
+
+  /** One slice of putting old spending together, and of forgetting what no period reaches; answers whether there is more. */
+  compact(now: number): boolean {
+    const merged = this.#merge(now - secondsKeptMs, minuteMs) + this.#merge(now - minutesKeptMs, hourMs)
+    return merged + this.#sql.forget.run(now - keptMs).changes > 0
+  }
+
+  #merge(before: number, lengthMs: number): number {
+    const rows = this.#sql.fine.all(before, lengthMs, lengthMs - 1)
+    for (const { scope, at, input_tokens, output_tokens, cost_micro_usd } of rows) {
+      this.#sql.remove.run(scope, at)
+      this.#sql.spend.run(scope, endOf(at, lengthMs), input_tokens, output_tokens, cost_micro_usd)
+    }
+    return rows.length
+  }
+}
+
+/** The last millisecond of the second, minute or hour that a time is in. */
+function endOf(at: number, lengthMs: number): number {
+  return Math.floor(at / lengthMs) * lengthMs + lengthMs - 1
+}
+
+/** What scopes have spent since a time. */
+export class Spending {
+  readonly #since
+  readonly #rows
+
+  constructor(db: Db) {
+    this.#since = db.prepare<[string, number], UsageTotals>(
+      `SELECT coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd
+       FROM spending WHERE scope = ? AND at > ?`,
+    )
+    this.#rows = db.prepare<[string, number], SpendingRow>(
+      'SELECT scope, at, input_tokens, output_tokens, cost_micro_usd FROM spending WHERE scope = ? AND at > ? ORDER BY at',
+    )
+  }
+
+  since(scope: string, time: number): UsageTotals {
+    return this.#since.get(scope, time)!
+  }
+
+  /** When a figure of a period that is at or over its limit will be below it, if nothing more is spent. */
+  roomAt(scope: string, figure: 'tokens' | 'cost_usd', limit: number, period_ms: number, now: number): number {
+    const rows = this.#rows.all(scope, now - period_ms)
+    let left = rows.reduce((sum, row) => sum + figureOf(row, figure), 0)
+    for (const row of rows) {
+      if (left < limit) break
+      left -= figureOf(row, figure)
+      if (left < limit) return row.at + period_ms
+    }
+    return now
+  }
+}
+
+export function figureOf({ input_tokens, output_tokens, cost_micro_usd }: UsageTotals, figure: 'tokens' | 'cost_usd'): number {
+  return figure === 'tokens' ? input_tokens + output_tokens : cost_micro_usd
+}
