@@ -285,7 +285,13 @@ export class Simulation {
     if (this.#likely(0.15)) policy.order_key = '{{ payload.word }}'
     if (this.#likely(0.1)) policy.on_dead = 'continue'
     if (this.#likely(0.1)) policy.singleton = { on_conflict: this.#pick(['skip', 'queue', 'cancel_running'] as const), ...key }
-    if (this.#likely(0.1)) policy.budget = { runs: 5, period: 'hour' }
+    if (this.#likely(0.1))
+      policy.budget = this.#likely(0.5)
+        ? { runs: 5, period: 'hour' }
+        : [
+            { runs: 9, period: 'hour' },
+            { tokens: 12, period: 60_000 },
+          ]
     if (this.#likely(0.1)) policy.approval = { ...(this.#likely(0.5) ? { bot_id: 'approver' } : {}), timeout_ms: 3000, cooldown_ms: 500, max_denials: 2 }
     if (this.#likely(0.1)) policy.rate_limit = { limit: 2, period_ms: 1000, ...key }
     if (this.#likely(0.1)) policy.priority = this.#below(201) - 100
@@ -518,7 +524,7 @@ export class Simulation {
       return void (await say(workers =>
         workers.fail(run_id, lease_token, { error: 'no', retryable: this.#likely(0.5), after_ms: undefined, usage: undefined }),
       ))
-    return void (await say(workers => workers.complete(run_id, lease_token, { ok: true })))
+    return void (await say(workers => workers.complete(run_id, lease_token, { ok: true }, this.#likely(0.5) ? { input_tokens: this.#below(6) } : undefined)))
   }
 
   /** An answer, or undefined when the router died before it gave one. */
