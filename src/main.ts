@@ -82,7 +82,7 @@ function assembled(
   { definitions }: Pick<StartAnswer, 'definitions'>,
 ): Parts {
   const { config, env, now } = given
-  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths })
+  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
   registry.load(definitions)
   const secrets = secretsOf(env, now)
   return {

@@ -24,6 +24,8 @@ const outcomes: Record<Decision['outcome'], string> = {
   batched: 'joined run',
   singleton_skipped: 'skipped: open already is run',
   queue_full: 'its queue is full: no run',
+  own_event: 'caused by an account of the router itself: no run',
+  repeat_limit: 'too many runs about this thread: no run',
 }
 
 /** What an event was told to start, by trigger. */

@@ -529,6 +529,7 @@ owner?: string
  */
 tools?: string[]
 budget?: Budgets
+forge_account?: ForgeAccount
 availability?: Availability1
 wake?: WakeCall
 }
@@ -547,6 +548,22 @@ runs?: number
 tokens?: number
 cost_usd?: number
 period: BudgetPeriod
+}
+/**
+ * The account that a bot uses on a forge. Events that it causes start nothing, unless a trigger has own_events: true.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "ForgeAccount".
+ */
+export interface ForgeAccount {
+/**
+ * Compared without regard to case.
+ */
+login: string
+/**
+ * Host of the forge, with its port where it has one: forge.example.org, 127.0.0.1:3000. Default: any forge.
+ */
+host?: string
 }
 /**
  * The breaker: closed lets runs through, open holds them until open_until, half_open lets one through to see.
@@ -581,6 +598,7 @@ capabilities?: Capabilities1
 owner?: string
 tools?: string[]
 budget?: Budgets
+forge_account?: ForgeAccount
 availability?: Availability2
 availability_reason?: string
 wake?: WakeCall
@@ -702,7 +720,7 @@ encoding?: ("utf8" | "base64")
 export interface Decision {
 trigger_id: Id1
 trigger_version: Version
-outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed" | "rate_limited" | "debounced" | "batched" | "singleton_skipped" | "queue_full")
+outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed" | "rate_limited" | "debounced" | "batched" | "singleton_skipped" | "queue_full" | "own_event" | "repeat_limit")
 run_id?: Uuid1
 }
 /**
@@ -874,7 +892,7 @@ hint?: string
  * via the `definition` "Gate".
  */
 export interface Gate {
-gate: ("source" | "trigger" | "loop_guard" | "filter" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
+gate: ("source" | "trigger" | "loop_guard" | "filter" | "own_events" | "repeat_limit" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
 verdict: ("pass" | "stop" | "hold")
 detail: string
 }
@@ -1115,6 +1133,10 @@ assignment?: Assignment
  */
 waiting_for?: string
 usage?: UsageTotals
+/**
+ * Of a held run: what holds it.
+ */
+held_by?: ("person" | "dependency" | "budget" | "approval" | "repeat_limit")
 /**
  * Why the last attempt failed.
  */
@@ -1757,6 +1779,16 @@ inputs?: Inputs
 allowed_tools?: string[]
 }
 /**
+ * At most limit runs of the trigger about one thread of one source in any period_ms. The first run over the limit is held (held_by repeat_limit) until it is released or discarded; further events of the thread make no run within the period, and their decision is repeat_limit. It counts events that have a thread and were not caused by a run. Default for events of forge webhook sources: 10 runs in 10 minutes; for other sources there is a limit only where the policy has one. Replays are exempt.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RepeatLimit".
+ */
+export interface RepeatLimit {
+limit: number
+period_ms: number
+}
+/**
  * At most limit runs are made in any period_ms; what comes beyond makes none, and its decision is rate_limited.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1851,7 +1883,7 @@ max_denials?: number
 on_denied?: ("hold" | "pause_queue")
 }
 /**
- * How runs go, once the filter matched. The gates stand in one order: rate_limit, debounce, batch, singleton, the outbox, depends_on, approval, budget, the bot's breaker, throttle, order_key, concurrency.
+ * How runs go, once the filter matched. The gates are in one order: own_events, repeat_limit, rate_limit, debounce, batch, singleton, the outbox, depends_on, approval, budget, the bot's breaker, throttle, order_key, concurrency.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Policy".
@@ -1887,6 +1919,14 @@ delay_ms?: number
  * After which a run that has not begun is cancelled.
  */
 max_age_ms?: number
+/**
+ * Whether events of a forge that were caused by one of the router's own accounts (own_accounts of the configuration, forge_account of bots) start runs. By default they start nothing: their decision is own_event.
+ */
+own_events?: boolean
+/**
+ * null: no limit.
+ */
+repeat_limit?: (RepeatLimit | null)
 rate_limit?: RunRateLimit
 debounce?: Debounce
 batch?: Batch
@@ -2237,6 +2277,10 @@ denied_tools: string[]
  * Denied tools that bots may use all the same. This is the only way to allow a denied tool: triggers and bots cannot. A tool must still be in the lists of the trigger and the bot, where they have one. Every trigger that starts the bot may list the tool.
  */
 allowed_denied_tools: AllowedDeniedTool[]
+/**
+ * Accounts on forges that bots and agents of this router use. Events that they cause start nothing, unless a trigger has own_events: true. The forge_account of each bot is one of them, too.
+ */
+own_accounts: ForgeAccount[]
 /**
  * Budgets of all runs together (per: router) and of each bot (per: bot).
  */

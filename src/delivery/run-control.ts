@@ -76,7 +76,7 @@ export class RunController {
         return asked
       }
     }
-    return this.#make(run_id, 'cancel', ['cancel'], { reason: said, error: said })
+    return this.#make(run_id, 'cancel', ['cancel'], { reason: said, error: said, by_person: true })
   }
 
   /** Throws Fault not_found or invalid_state. */

@@ -29,7 +29,7 @@ const laneGates: Record<string, Gate['gate']> = {
   order: 'order',
   approver: 'approval',
 }
-const heldGates = { person: 'outbox', dependency: 'dependency', budget: 'budget', approval: 'approval' } as const
+const heldGates = { person: 'outbox', dependency: 'dependency', budget: 'budget', approval: 'approval', repeat_limit: 'repeat_limit' } as const
 
 function iso(time: number): string {
   return new Date(time).toISOString()

@@ -4,13 +4,14 @@ import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
-import type { Forge } from '../forge.ts'
+import { forgeOf, type Forge } from '../forge.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
 import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
+import type { MatchEvent } from './matcher.ts'
 import type { Registry } from './registry.ts'
-import { newRun, type Scope } from './run-flow.ts'
+import { newRun, type Conversation, type RunMaking } from './run-flow.ts'
 
 /** An event that has been verified and read, on its way into the log. */
 export interface Incoming {
@@ -48,6 +49,14 @@ export interface Incoming {
 interface When {
   at: number
   wait_ms: number
+}
+
+/** Who caused an event, in which conversation of which source, and whether a run did. */
+type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation'>
+
+/** A replay is asked for by hand: how often there were runs about its thread does not matter. */
+function replayed(event: StoredEvent): Pick<RunMaking, 'replay' | 'scope' | 'conversation'> {
+  return { replay: true, scope: () => eventView(event), conversation: undefined }
 }
 
 export interface Accepted {
@@ -155,16 +164,39 @@ export class Acceptor {
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256: hash('sha256', incoming.body, 'buffer'),
-      ...this.#owed(matched, incoming.causation, { at: received_at, wait_ms }, () => ({ ...attributes, subject, actor, thread, payload: payload.value })),
+      ...this.#owed(matched, { ...incoming, actor, thread }, { at: received_at, wait_ms }, () => ({
+        ...attributes,
+        subject,
+        actor,
+        thread,
+        payload: payload.value,
+      })),
     }
   }
 
   /** What an event starts: a run for each trigger that it matches, or none where it closes a loop. */
-  #owed(matched: Trigger[], causation: Causation | null, when: When, scope: Scope): { decisions: Decision[]; runs: NewRun[] } {
-    const looping = (causation?.depth ?? 0) > this.#options.limits.loop_depth
-    const outcome = looping ? 'loop_held' : 'routed'
-    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome }))
-    return { decisions, runs: looping ? [] : matched.map(each => this.#run(each, when, false, scope)) }
+  #owed(matched: Trigger[], event: Caused, when: When, scope: () => MatchEvent): { decisions: Decision[]; runs: NewRun[] } {
+    const isLooping = (event.causation?.depth ?? 0) > this.#options.limits.loop_depth
+    const isOwn = matched.length > 0 && this.#isOwn(event, scope)
+    const outcomeFor = ({ policy }: Trigger): Decision['outcome'] => (isLooping ? 'loop_held' : isOwn && policy.own_events !== true ? 'own_event' : 'routed')
+    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome: outcomeFor(trigger) }))
+    const conversation = this.#conversation(event)
+    const started = matched.filter((_, index) => decisions[index]!.outcome === 'routed')
+    return { decisions, runs: started.map(each => this.#run(each, when, { replay: false, scope, conversation })) }
+  }
+
+  #isForge(source_id: string): boolean {
+    const source = this.#options.registry.sources.get(source_id)
+    return source?.source_type === 'webhook' && forgeOf(source.config.provider) !== undefined
+  }
+
+  /** Whether an account of this router's own bots caused an event of a forge. What a run is known to have caused is the loop guard's. */
+  #isOwn({ source_id, actor, causation }: Caused, scope: () => MatchEvent): boolean {
+    return causation === null && this.#isForge(source_id) && this.#options.registry.ownAccounts.has(actor, () => scope().payload)
+  }
+
+  #conversation({ source_id, thread, causation }: Caused): Conversation | undefined {
+    return thread === null || causation !== null ? undefined : { source_id, thread, isForge: this.#isForge(source_id) }
   }
 
   /** Routes lifecycle events that are stored already, in order; answers how many: fewer where too many runs would be open. */
@@ -173,7 +205,7 @@ export class Acceptor {
     const at = now()
     const requests = events.map((event): RouteRequest => {
       const { matched } = registry.match(attributesOf(event), storedPayload(event))
-      return { event_id: event.id, at, ...this.#owed(matched, event.causation, { at, wait_ms: 0 }, () => eventView(event)) }
+      return { event_id: event.id, at, ...this.#owed(matched, event, { at, wait_ms: 0 }, () => eventView(event)) }
     })
     const { routed, cancel } = await store.route(requests, limits)
     if (cancel.length > 0) onCancel(cancel)
@@ -181,8 +213,8 @@ export class Acceptor {
     return routed
   }
 
-  #run(trigger: Trigger, when: When, replay: boolean, scope: Scope): NewRun {
-    return newRun(trigger, { id: this.#options.makeId(when.at), ...when, replay, scope }, this.#options.tools)
+  #run(trigger: Trigger, when: When, how: Pick<RunMaking, 'replay' | 'scope' | 'conversation'>): NewRun {
+    return newRun(trigger, { id: this.#options.makeId(when.at), ...when, ...how }, this.#options.tools)
   }
 
   #answer(outcome: AcceptOutcome, event: NewEvent): Accepted | Fault {
@@ -230,7 +262,7 @@ export class Acceptor {
       only === undefined
         ? registry.match(attributesOf(event), storedPayload(event)).matched
         : only.match(event).filter(each => hears(each.event_source_id, event.source_id))
-    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, true, () => eventView(event))) }
+    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event))) }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */

@@ -1,11 +1,12 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
-import type { Bot, BotInput, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
+import type { Bot, BotInput, ForgeAccount, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
 import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
 import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { hears } from './log-filter.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
+import { OwnAccounts } from './own-accounts.ts'
 import { compilePattern } from './pattern.ts'
 import type { Payload } from './payload.ts'
 
@@ -30,6 +31,8 @@ export interface RegistryOptions {
   limits: JsonLimits
   /** where in payloads subjects may stand, by dotted path */
   subject_paths: readonly string[]
+  /** of the configuration */
+  own_accounts?: readonly ForgeAccount[]
 }
 
 /** What of an event is read out of its payload. */
@@ -53,10 +56,22 @@ export class Registry {
   readonly queues = new Map<string, QueueInput & Stamp>()
   readonly #options: RegistryOptions
   #matcher: Matcher<Trigger>
+  #ownAccounts: OwnAccounts
 
   constructor(options: RegistryOptions) {
     this.#options = options
     this.#matcher = this.#newMatcher([])
+    this.#ownAccounts = this.#accounts()
+  }
+
+  /** The accounts of the configuration, and those of the bots. */
+  get ownAccounts(): OwnAccounts {
+    return this.#ownAccounts
+  }
+
+  #accounts(): OwnAccounts {
+    const ofBots = [...this.bots.values()].flatMap(({ forge_account }) => forge_account ?? [])
+    return new OwnAccounts([...(this.#options.own_accounts ?? []), ...ofBots])
   }
 
   #newMatcher(triggers: Trigger[]): Matcher<Trigger> {
@@ -76,6 +91,7 @@ export class Registry {
       this.triggers.set(trigger.id, completeTrigger(withoutStamp(trigger), stampOf(trigger)))
     }
     this.#matcher = this.#newMatcher([...this.triggers.values()].filter(trigger => trigger.enabled))
+    this.#ownAccounts = this.#accounts()
   }
 
   /** Follows changes that are committed; stamps in the order of the changes. */
@@ -88,6 +104,7 @@ export class Registry {
       else if (noun === 'queue') this.queues.set(id, { ...(definition as QueueInput), ...stamp })
       else this.#setTrigger(definition as TriggerInput, stamp)
     }
+    if (changes.some(({ noun }) => noun === 'bot')) this.#ownAccounts = this.#accounts()
   }
 
   #table(noun: Noun): Map<string, unknown> {

@@ -8,6 +8,8 @@ import { renderKey } from './inputs.ts'
 
 const longestKey = 200
 const defaultApprovalMs = 60_000
+/** That of RepeatLimit in schemas/trigger.schema.json. */
+export const defaultRepeatLimit = { limit: 10, period_ms: 600_000 }
 
 /** The lowest priority: replays go after everything that is happening now. */
 const replayPriority = -100
@@ -18,7 +20,10 @@ export type Scope = () => unknown
 /** What shares a limit, as part of a lane's name: long ones by their hash. */
 function keyText(template: string | undefined, scope: Scope): string {
   if (template === undefined) return ''
-  const text = renderKey(template, scope())
+  return shortened(renderKey(template, scope()))
+}
+
+function shortened(text: string): string {
   return text.length <= longestKey ? text : `${text.slice(0, longestKey - 33)}~${hash('sha256', text).slice(0, 32)}`
 }
 
@@ -36,11 +41,12 @@ function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNull
 }
 
 /** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
-function flowOf({ id, policy }: Trigger, queue: string, scope: Scope): RunFlow | undefined {
+function flowOf({ id, policy }: Trigger, queue: string, scope: Scope, repeat_limit: RateGate | undefined): RunFlow | undefined {
   const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
   const { rate_limit, debounce, batch, singleton, concurrency, throttle, order_key, budget, approval, depends_on } = policy
   const throttleLane = throttle === undefined ? '' : lane('throttle', throttle.key)
   const flow: RunFlow = {
+    ...(repeat_limit === undefined ? {} : { repeat_limit }),
     ...(rate_limit === undefined ? {} : { rate_limit: { key: lane('rate', rate_limit.key), limit: rate_limit.limit, period_ms: rate_limit.period_ms } }),
     ...(debounce === undefined
       ? {}
@@ -88,17 +94,41 @@ function needOf({ action, policy }: Trigger, allowed_tools: string[] | undefined
   }
 }
 
+/** Of an event that no run caused: in which conversation of which source it is, and whether that is a forge's. */
+export interface Conversation {
+  source_id: string
+  thread: string
+  isForge: boolean
+}
+
+/** How often a trigger may make runs about one conversation. The thread is hashed where it is long, as keys are. */
+function repeatLimit({ id, policy }: Trigger, { source_id, thread, isForge }: Conversation): RateGate | undefined {
+  const limit = policy.repeat_limit === undefined && isForge ? defaultRepeatLimit : policy.repeat_limit
+  return limit == null ? undefined : { key: `repeat:${id}:${source_id}:${shortened(thread)}`, limit: limit.limit, period_ms: limit.period_ms }
+}
+
+export interface RunMaking {
+  id: string
+  at: number
+  wait_ms: number
+  replay: boolean
+  scope: Scope
+  /** undefined: the event is in none, or was caused by a run */
+  conversation: Conversation | undefined
+}
+
 /** Throws Fault bad_request for a payload that a key needs and that is no JSON. */
 export function newRun(
   trigger: Trigger,
-  { id, at, wait_ms, replay, scope }: { id: string; at: number; wait_ms: number; replay: boolean; scope: Scope },
+  { id, at, wait_ms, replay, scope, conversation }: RunMaking,
   tools: (trigger: Trigger) => string[] | undefined,
 ): NewRun {
   const { action, policy } = trigger
   const allowed_tools = tools(trigger)
   const need = needOf(trigger, allowed_tools)
   const queue = policy.queue ?? action.bot_id ?? ''
-  const flow = flowOf(trigger, queue, scope)
+  const repeat_limit = conversation === undefined || replay ? undefined : repeatLimit(trigger, conversation)
+  const flow = flowOf(trigger, queue, scope, repeat_limit)
   // Its age counts from when it may begin.
   if (flow?.max_age_ms !== undefined) flow.max_age_ms += wait_ms
   return {

@@ -30,6 +30,8 @@ export interface BudgetUse extends BudgetGate {
 }
 
 export interface RunFlow {
+  /** how many runs of its trigger there may be about its thread, within a time */
+  repeat_limit?: RateGate
   rate_limit?: RateGate
   /** delay_ms: how long the run waits after its event at the least, however quiet it is */
   debounce?: { lane: string; period_ms: number; max_wait_ms: number; delay_ms: number }

@@ -231,7 +231,7 @@ export interface StoredRun {
   usage?: UsageTotals & { unreported: number }
 }
 
-export type HeldBy = 'person' | 'dependency' | 'budget' | 'approval'
+export type HeldBy = 'person' | 'dependency' | 'budget' | 'approval' | 'repeat_limit'
 export type DeadlineName = 'max_age_ms' | 'start_timeout_ms' | 'timeout_ms' | 'idle_timeout_ms' | 'approval'
 
 export interface HistoryRow {

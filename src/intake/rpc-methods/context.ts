@@ -308,6 +308,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     ...(run.allowed_tools === null ? {} : { allowed_tools: run.allowed_tools }),
     ...(run.assignment === null ? {} : { assignment: run.assignment }),
     ...(waiting === undefined ? {} : { waiting_for: waiting.detail }),
+    ...(run.held_by === null ? {} : { held_by: run.held_by }),
     ...(run.usage === undefined ? {} : { usage: shownUsage(run.usage) }),
     ...(run.error === null ? {} : { error: run.error }),
     ...(run.result === null ? {} : { result: asJson(run.result) }),

@@ -70,6 +70,15 @@ const flowStops: Partial<Record<Decision['outcome'], { gate: Gate['gate']; detai
   debounced: { gate: 'debounce', detail: 'the event was added to a run that waits for quiet' },
   batched: { gate: 'batch', detail: 'the event was added to a batch' },
   singleton_skipped: { gate: 'singleton', detail: 'a run with this key was open already' },
+  own_event: {
+    gate: 'own_events',
+    detail:
+      'an account of the router itself caused this event (own_accounts, or forge_account of a bot); with own_events: true in its policy the trigger would have started',
+  },
+  repeat_limit: {
+    gate: 'repeat_limit',
+    detail: 'as many runs about this thread as the repeat limit allows had been made, and the one beyond it is held; event.replay makes the run',
+  },
   queue_full: { gate: 'queue', detail: 'as many runs as its queue may hold were waiting; event.replay makes the run' },
 }
 

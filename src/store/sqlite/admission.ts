@@ -62,11 +62,12 @@ function statements(db: Db) {
   const batchSize = db.prepare<[number], { events: number; bytes: number }>(
     'SELECT count(*) AS events, sum(body_bytes) AS bytes FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ?',
   )
+  const origin = db.prepare<[number], { source_id: string; thread: string }>('SELECT source_id, thread FROM event WHERE seq = ?')
   const depend = db.prepare('INSERT OR IGNORE INTO run_dependency (run_seq, on_seq) VALUES (?, ?)')
   const undepend = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
   const isOpen = db.prepare<[number]>("SELECT 1 FROM outbox WHERE seq = ? AND state NOT IN ('failed', 'timed_out')").pluck()
   const openInLane = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq').pluck()
-  return { insertRun, bySeq, join, due, decisions, setDecisions, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
+  return { origin, insertRun, bySeq, join, due, decisions, setDecisions, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
 }
 
 export class Admission {
@@ -108,9 +109,11 @@ export class Admission {
     const flow = run.flow ?? {}
     // A replay is asked for by a person: what limits how many runs events make does not stand in its way.
     if (!run.replay) {
+      const repeated = this.#repeated(run, flow, arrival)
+      if (repeated !== undefined) return repeated
       const gated = this.#beforeRow(run, flow, arrival, admitting)
       if (gated !== undefined) return gated
-      if (flow.rate_limit !== undefined) this.#lanes.rings.take(flow.rate_limit, arrival.at)
+      for (const gate of [flow.rate_limit, flow.repeat_limit]) if (gate !== undefined) this.#lanes.rings.take(gate, arrival.at)
     }
     const admitted = this.#insert(run, arrival)
     const seq = admitted.run_seq!
@@ -118,6 +121,27 @@ export class Admission {
     if (flow.batch !== undefined) this.#sql.joinBatch.run(seq, arrival.event_seq)
     if (run.replay) return admitted
     for (const each of [flow.debounce, flow.batch]) if (each !== undefined) this.#lanes.absorbs(each.lane, seq)
+    return admitted
+  }
+
+  /**
+   * A trigger that has made as many runs about a thread as it may: the next one is held, so that somebody sees it, and what
+   * comes after that within the period makes none. undefined: there is room.
+   */
+  #repeated(run: NewRun, { repeat_limit }: RunFlow, arrival: Arrival): Admitted | undefined {
+    const { rings } = this.#lanes
+    if (repeat_limit === undefined || rings.opensAt(repeat_limit, arrival.at) <= arrival.at) return undefined
+    const { key, limit, period_ms } = repeat_limit
+    const held = { key: `held:${key}`, limit: 1, period_ms }
+    if (rings.opensAt(held, arrival.at) > arrival.at) return { outcome: 'repeat_limit' }
+    rings.take(held, arrival.at)
+    const admitted = this.#insert(run, arrival)
+    this.#lanes.enter(admitted.run_seq!, run.flow!)
+    const { source_id, thread } = this.#sql.origin.get(arrival.event_seq)!
+    const about = `${limit} runs of trigger ${run.trigger_id} about ${thread} of source ${source_id} within ${Math.round(period_ms / 1000)} s`
+    const reason = `repeat limit: there were ${about}; release this run, or discard it`
+    this.#moving.move([{ run_id: run.id, move: 'hold', from: ['pending'], to: 'held', held_by: 'repeat_limit', at: arrival.at, reason, error: reason }])
+    this.#history.tell('trigger.repeating', run.trigger_id, { trigger: run.trigger_id, source_id, thread, run: run.id, limit, period_ms }, arrival.at)
     return admitted
   }
 
@@ -159,7 +183,8 @@ export class Admission {
     const quiet = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
     const not_before = Math.max(quiet, at + gate.delay_ms)
     // A person who held it has not said that it may go; a gate that did is asked again.
-    const state = row.held_by === 'person' ? 'held' : 'pending'
+    const stays = row.held_by === 'person' || row.held_by === 'repeat_limit'
+    const state = stays ? 'held' : 'pending'
     const deadline_at = run.flow?.max_age_ms === undefined ? null : row.created_at + run.flow.max_age_ms
     if (row.flow !== null) this.#lanes.moved(row, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
@@ -183,7 +208,7 @@ export class Admission {
       deadline_at,
       deadline_at === null ? null : 'max_age_ms',
       state,
-      state === 'held' ? 'person' : null,
+      stays ? row.held_by : null,
       at,
       row.seq,
     )

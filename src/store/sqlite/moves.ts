@@ -286,6 +286,8 @@ export class Moving {
     const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
     if (restingStates.has(row.state) && !ended) this.#lanes.enter(row.seq, flow)
     const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
+    // What a person ended before it began was no repeat.
+    if (ended && move.by_person === true && row.attempt === 0 && flow.repeat_limit !== undefined) this.#lanes.rings.giveBack(flow.repeat_limit, row.created_at)
     if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.bot_id, row.updated_at)
     this.#lanes.moved(row, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
     // Only a person releases a run from what it depends on.
