@@ -133,7 +133,7 @@ describe('an account that the router does not know', () => {
     const forge = await stage({ policy: { repeat_limit: { limit: 1, period_ms: 600_000 } } })
     const ids = [(await forge.comment('ada')).id, (await forge.comment('ada')).id, (await forge.comment('ada')).id]
     const { runs } = await forge.call('event.replay', { event_id: ids[2]! })
-    await until(async () => (await forge.call('run.get', { run_id: runs![0]! })).run.state === 'completed')
+    await until(async () => (await forge.call('run.get', { run_id: runs[0]! })).run.state === 'completed')
   })
 })
 

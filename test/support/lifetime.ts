@@ -101,7 +101,7 @@ export async function workHour({ store }: Life, hour: number): Promise<void> {
       runs.map(({ id, event }) =>
         event.seq % 7 === 0
           ? { ...over, run_id: id, move: 'fail', to: 'failed' as const, error: 'no' }
-          : { ...over, run_id: id, move: 'complete', to: 'completed' as const, archive: true },
+          : { ...over, run_id: id, move: 'complete', to: 'completed' as const, archive: true, usage: { input_tokens: 1 } },
       ),
     )
     if (runs.length === 0 && minute > 5) break
