@@ -78,6 +78,7 @@ async function storeAppend(directory: string, total: number, inFlight: number): 
       not_before: now,
       replay: false,
     }
+    const body_sha256 = createHash('sha256').update(body).digest()
     const event = {
       id: makeId(now),
       source_id: 'forge',
@@ -93,8 +94,8 @@ async function storeAppend(directory: string, total: number, inFlight: number): 
       delivery_key: randomBytes(16).toString('hex'),
       body,
       body_format: 'json' as const,
-      body_sha256: createHash('sha256').update(body).digest(),
-      signed_body: true,
+      body_sha256,
+      signed_sha256: body_sha256,
       log_redelivery_only: false,
       decisions: [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'routed' as const }],
       runs: [run],

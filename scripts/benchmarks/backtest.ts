@@ -49,7 +49,7 @@ async function fill(directory: string): Promise<void> {
         body: bytes,
         body_format: 'json' as const,
         body_sha256: randomBytes(32),
-        signed_body: false,
+        signed_sha256: null,
         log_redelivery_only: false,
         decisions: [],
         runs: [],

@@ -37,7 +37,7 @@ async function fill(store: SqliteStore, count: number, run: { bot_id: string; qu
       body,
       body_format: 'json' as const,
       body_sha256,
-      signed_body: false,
+      signed_sha256: null,
       log_redelivery_only: false,
       decisions: [{ trigger_id: 't', trigger_version: 1, outcome: 'routed' as const }],
       runs: [{ id: makeId(now), trigger_id: 't', trigger_version: 1, workflow_id: null, priority: 0, not_before: now, replay: false, ...run }],

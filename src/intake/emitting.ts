@@ -103,7 +103,7 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
     body: event.body,
     body_format: 'json',
     delivery_key: event.delivery_key,
-    signed_body: false,
+    signed: null,
     log_redelivery_only: false,
     causation,
     ...(context_files === undefined ? {} : { context_files }),

@@ -24,7 +24,7 @@ export function ownEvent({ json, delivery_key = null, ...event }: OwnEvent): Inc
     body,
     body_format: 'json',
     delivery_key,
-    signed_body: false,
+    signed: null,
     log_redelivery_only: false,
     causation: null,
   }

@@ -206,7 +206,8 @@ export class WebhookServer {
     const events = this.#read(target, delivery)
     this.#assertRate(target, events.length, delivery.now)
     const headers = storedHeaders(delivery.headers)
-    const incoming = events.map(event => incomingEvent(target, event, headers))
+    const signed = target.provider.signed_bytes?.(delivery) ?? null
+    const incoming = events.map(event => ({ ...incomingEvent(target, event, headers), signed }))
     const answers = await this.#options.acceptor.accept(incoming)
     if (target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json') {
       // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
@@ -271,7 +272,7 @@ function asJsonFault(error: unknown): unknown {
   return error instanceof SyntaxError || error instanceof TypeError ? invalidJson() : error
 }
 
-function incomingEvent({ source, webhook, provider }: Target, event: ReadEvent, headers: Record<string, string>): Incoming {
+function incomingEvent({ source, webhook }: Target, event: ReadEvent, headers: Record<string, string>): Omit<Incoming, 'signed'> {
   const { attributes, type, actor = null, thread = null, ...rest } = event
   return {
     ...rest,
@@ -281,7 +282,6 @@ function incomingEvent({ source, webhook, provider }: Target, event: ReadEvent, 
     source_id: source.id,
     type: type ?? webhook.event_type ?? 'webhook',
     headers: attributes === undefined ? headers : { ...headers, ...attributes },
-    signed_body: provider.signs_body_only,
     log_redelivery_only: webhook.on_redelivery === 'log',
     causation: null,
   }

@@ -35,7 +35,8 @@ export interface Incoming {
   body: Uint8Array
   body_format: BodyFormat
   delivery_key: string | null
-  signed_body: boolean
+  /** what was signed, where that is not the delivery id too; null: nothing */
+  signed: Uint8Array | null
   log_redelivery_only: boolean
   causation: Causation | null
   /** given: what it is the only event of */
@@ -146,7 +147,7 @@ export class Acceptor {
     const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, subject_paths, forge, deliver_at = 0, ...rest } = incoming
+    const { payload, headers: given, subject_paths, forge, deliver_at = 0, signed, ...rest } = incoming
     const wait_ms = Math.max(0, deliver_at - received_at)
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
@@ -154,6 +155,7 @@ export class Acceptor {
     const { matched, subject, actor, thread } = registry.match(attributes, payload, { subject_paths, forge })
     assertLength('E_SUBJECT', 'subjects', subject, maxSubjectLength)
     assertLength('E_EVENT_TYPE', 'event types', incoming.type, maxTypeLength)
+    const body_sha256 = hash('sha256', incoming.body, 'buffer')
     return {
       ...rest,
       id,
@@ -163,7 +165,9 @@ export class Acceptor {
       timestamp,
       received_at,
       headers: Object.keys(headers).length === 0 ? null : headers,
-      body_sha256: hash('sha256', incoming.body, 'buffer'),
+      body_sha256,
+      // Most senders sign the body itself, whose hash is known.
+      signed_sha256: signed === null || signed === incoming.body ? signed && body_sha256 : hash('sha256', signed, 'buffer'),
       ...this.#owed(matched, { ...incoming, actor, thread }, { at: received_at, wait_ms }, () => ({
         ...attributes,
         subject,

@@ -1,15 +1,10 @@
 // The payload of an event, read out of its body as it was received.
+import { formPayload, strictUtf8 } from '../body-text.ts'
 import { Fault } from '../errors.ts'
 import type { BodyFormat } from '../store/store.ts'
 import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
 
 const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
-const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-/** UTF-8 bytes as text; throws on bytes that are none, and keeps a byte order mark, which JSON refuses. */
-export function strictUtf8(body: Uint8Array): string {
-  return strictText.decode(body)
-}
 
 /** The payload of an event that comes in: parsed only where somebody asks for its value. */
 export class Payload {
@@ -99,11 +94,6 @@ export function payloadOf(format: BodyFormat, body: Uint8Array, parse: (text: st
     case 'none':
       return null
   }
-}
-
-/** The text of the form field payload, where a forge puts its JSON. */
-export function formPayload(body: Uint8Array): string | null {
-  return new URLSearchParams(strictUtf8(body)).get('payload')
 }
 
 function cloudEventData(envelope: Record<string, unknown>): unknown {

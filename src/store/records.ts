@@ -86,8 +86,8 @@ export interface NewEvent {
   body: Uint8Array
   body_format: BodyFormat
   body_sha256: Uint8Array
-  /** Whether the body was signed without its delivery id, so that the same body may come under another one. */
-  signed_body: boolean
+  /** The hash of what was signed, where that is not the delivery id too: the same may come under another id. null: nothing. */
+  signed_sha256: Uint8Array | null
   /** Write no runs when the body is such a redelivery. */
   log_redelivery_only: boolean
   decisions: Decision[]

@@ -46,7 +46,7 @@ export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
     body,
     body_format: 'json',
     body_sha256: createHash('sha256').update(body).digest(),
-    signed_body: false,
+    signed_sha256: null,
     log_redelivery_only: false,
     decisions: (changes.runs ?? []).map(run => ({ trigger_id: run.trigger_id, trigger_version: run.trigger_version, outcome: 'routed' as const })),
     runs: [],
@@ -134,15 +134,16 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     })
 
     test('the same signed body under another delivery id is known as a redelivery, and routed or only logged', async () => {
-      const first = newEvent({ delivery_key: 'd1', signed_body: true, runs: [newRun()] })
+      const signed_sha256 = newEvent().body_sha256
+      const first = newEvent({ delivery_key: 'd1', signed_sha256, runs: [newRun()] })
       await accept(first)
-      const again = newEvent({ delivery_key: 'd2', signed_body: true, runs: [newRun()] })
+      const again = newEvent({ delivery_key: 'd2', signed_sha256, runs: [newRun()] })
       expect(await accept(again)).toMatchObject([{ kind: 'accepted', redelivery_of: first.id, routed: true }])
-      const logged = newEvent({ delivery_key: 'd3', signed_body: true, log_redelivery_only: true, runs: [newRun()] })
+      const logged = newEvent({ delivery_key: 'd3', signed_sha256, log_redelivery_only: true, runs: [newRun()] })
       expect(await accept(logged)).toMatchObject([{ kind: 'accepted', redelivery_of: first.id, routed: false }])
       expect(await store.runs({ event_id: logged.id, limit: 10, after: null })).toEqual([])
       expect((await store.event(logged.id))!.decisions).toEqual([{ trigger_id: 'deploy', trigger_version: 1, outcome: 'redelivery_logged' }])
-      expect(await accept(newEvent({ delivery_key: 'd4', signed_body: true, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([
+      expect(await accept(newEvent({ delivery_key: 'd4', signed_sha256, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([
         { redelivery_of: null },
       ])
     })

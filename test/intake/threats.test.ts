@@ -225,6 +225,49 @@ test('T8 a signed body under a fresh delivery id is known as a redelivery', asyn
   })
 })
 
+const json = '{"a": 1}'
+const form = (fields: Record<string, string>): { body: string; type: string } => ({
+  body: new URLSearchParams(fields).toString(),
+  type: 'application/x-www-form-urlencoded',
+})
+const spellings = {
+  'its JSON': { body: json, type: 'application/json' },
+  'a form': form({ payload: json }),
+  'a form with another field': form({ payload: json, other: '1' }),
+  'a form with a field in front': form({ z: '1', payload: json }),
+}
+
+describe.each(['forgejo', 'gitea'] as const)('T8 at %s a redelivery is known by what was signed', provider => {
+  test.each(Object.keys(spellings) as (keyof typeof spellings)[])('first as %s', async first => {
+    const { call, post: send } = await threatRouter()
+    await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
+    await call('trigger.put', { trigger: { id: 't', filter: { source_id: ['guarded'] }, action: { bot_id: 'b' } } })
+    const config = { provider, secrets: [{ env: 'SECRET' }], on_redelivery: 'log' as const }
+    await call('source.put', { source: { id: 'guarded', source_type: 'webhook', config } })
+    const deliver = (name: keyof typeof spellings, id: string): ReturnType<typeof send> =>
+      send('guarded', spellings[name].body, {
+        'content-type': spellings[name].type,
+        [`x-${provider}-signature`]: sign(json),
+        [`x-${provider}-delivery`]: id,
+      })
+    const { body } = await deliver(first, 'first')
+    expect(body.runs).toHaveLength(1)
+    for (const again of Object.keys(spellings) as (keyof typeof spellings)[])
+      expect((await deliver(again, `${again.length}`)).body, again).toMatchObject({ redelivery_of: body.event_id, runs: [] })
+  })
+})
+
+test('T8 control: another signed text is no redelivery', async () => {
+  const { post: send } = await threatRouter()
+  const [one, other] = ['{"a": 1}', '{"a":1}']
+  const first = form({ payload: one })
+  await send('forge', first.body, { 'content-type': first.type, 'x-forgejo-signature': sign(one), 'x-forgejo-delivery': 'd1' })
+  const second = form({ payload: other })
+  const answer = await send('forge', second.body, { 'content-type': second.type, 'x-forgejo-signature': sign(other), 'x-forgejo-delivery': 'd2' })
+  expect(answer).toMatchObject({ status: 202 })
+  expect(answer.body).not.toHaveProperty('redelivery_of')
+})
+
 test('T11 guessing is slowed down: wrong tokens refuse right ones too, wrong signatures only themselves', async () => {
   const { post: send } = await threatRouter()
   for (let guess = 0; guess < 10; guess++) expect((await send('tok', '{}', { authorization: `Bearer ${guess}` })).status).toBe(401)

@@ -25,7 +25,7 @@ export function newEvent(): NewEvent {
     body,
     body_format: 'binary',
     body_sha256: createHash('sha256').update(body).digest(),
-    signed_body: false,
+    signed_sha256: null,
     log_redelivery_only: false,
     decisions: [],
     runs: [],

@@ -376,7 +376,7 @@ export class Simulation {
       body: Buffer.from(JSON.stringify(payload)),
       body_format: 'json' as const,
       delivery_key: null,
-      signed_body: false,
+      signed: null,
       log_redelivery_only: false,
       causation: null,
     }

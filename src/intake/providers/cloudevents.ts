@@ -85,7 +85,7 @@ export const cloudevents: Provider = {
   token: true,
   single_headers: ['authorization', 'ce-id', 'ce-source', 'ce-type', 'ce-specversion', 'ce-subject', 'ce-time', 'ce-actor', 'ce-thread'],
   media_types: null,
-  signs_body_only: false,
+  signed_bytes: null,
   subject_paths: [],
   takes_get: false,
   verify(delivery, secrets) {

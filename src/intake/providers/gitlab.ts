@@ -11,7 +11,7 @@ export const gitlab: Provider = {
   token: true,
   single_headers: [...standardHeaders, 'x-gitlab-token', 'x-gitlab-event', 'idempotency-key', 'x-gitlab-event-uuid'],
   media_types: ['application/json'],
-  signs_body_only: false,
+  signed_bytes: null,
   takes_get: false,
   secret_fault: signingKeyFault,
   verify(delivery, secrets) {

@@ -6,7 +6,7 @@ export const none: Provider = {
   token: false,
   single_headers: ['idempotency-key', 'webhook-id', 'x-event-type'],
   media_types: null,
-  signs_body_only: false,
+  signed_bytes: null,
   subject_paths: [],
   takes_get: false,
   verify: () => undefined,

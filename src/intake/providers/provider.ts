@@ -1,9 +1,10 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
 import { createHmac, createSecretKey, hash, timingSafeEqual, type KeyObject } from 'node:crypto'
+import { formPayload } from '../../body-text.ts'
 import { Fault } from '../../errors.ts'
 import type { Forge } from '../../forge.ts'
 import type { JsonLimits } from '../../json-text.ts'
-import { formPayload, Payload, payloadOf } from '../../routing/payload.ts'
+import { Payload, payloadOf } from '../../routing/payload.ts'
 import type { BodyFormat } from '../../store/store.ts'
 
 export interface Delivery {
@@ -46,8 +47,12 @@ export interface Provider {
   single_headers: readonly string[]
   /** media types of its deliveries; null: any */
   media_types: readonly string[] | null
-  /** its signature covers the body but not the delivery id */
-  signs_body_only: boolean
+  /**
+   * The bytes that its signature covers, where it does not cover the delivery id: a captured delivery can be sent again
+   * under another id, so these bytes are what a redelivery is known by (RELIABILITY T8). null: it covers the id too, or
+   * there is no signature.
+   */
+  signed_bytes: ((delivery: Delivery) => Uint8Array) | null
   /** where subjects may stand in its payloads, by dotted path */
   subject_paths: readonly string[]
   /** GET deliveries carry the payload in the query */

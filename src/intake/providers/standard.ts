@@ -61,7 +61,7 @@ export const standard: Provider = {
   token: false,
   single_headers: standardHeaders,
   media_types: ['application/json'],
-  signs_body_only: false,
+  signed_bytes: null,
   subject_paths: [],
   takes_get: false,
   secret_fault: signingKeyFault,

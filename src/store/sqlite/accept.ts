@@ -1,5 +1,6 @@
 // Accepting events: known delivery? known body? then the event, its dedupe key, its decisions and its runs.
 import { hash } from 'node:crypto'
+import { formPayload } from '../../body-text.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { Causation, Decision } from '../../contract/types.ts'
 import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, RouteOutcome, RouteRequest } from '../store.ts'
@@ -19,6 +20,21 @@ interface First {
   files_sha256: Buffer | null
 }
 
+/** An event whose signed bytes may be those of another one. */
+interface Signed {
+  id: Buffer
+  body_sha256: Buffer
+  /** of a form */
+  form: Buffer | null
+}
+
+/** Whether these bytes were signed for a stored event: its body, or the JSON in the form, whose other fields nobody signs. */
+function isSigned({ body_sha256, form }: Signed, sha256: Buffer): boolean {
+  if (body_sha256.equals(sha256)) return true
+  const payload = form === null ? null : formPayload(form)
+  return payload !== null && hash('sha256', payload, 'buffer').equals(sha256)
+}
+
 /** How far back a chain of causes is looked at. */
 const longestChain = 100
 
@@ -29,6 +45,10 @@ interface Routing {
   at: number
   given: Decision[]
   runs: NewRun[]
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 function deliveryHash(source_id: string, key: string): number {
@@ -42,11 +62,11 @@ function statements(db: Db) {
   const removed = db.prepare<[number, string, string, number], First>(
     'SELECT seq, id, decisions, body_sha256, files_sha256 FROM removed_event WHERE seq = ? AND delivery_key = ? AND source_id = ? AND received_at > ?',
   )
-  const removedBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
-    'SELECT id FROM removed_event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
+  const removedBody = db.prepare<[number, string, number, number], { id: Buffer }>(
+    'SELECT id FROM removed_event WHERE seq = ? AND source_id = ? AND body_hash = ? AND received_at >= ?',
   )
-  const knownBody = db.prepare<[number, string, Buffer, number], { id: Buffer }>(
-    'SELECT id FROM event WHERE seq = ? AND source_id = ? AND body_sha256 = ? AND received_at >= ?',
+  const knownBody = db.prepare<[number, string, number], Signed>(
+    "SELECT id, body_sha256, CASE body_format WHEN 'form' THEN body END AS form FROM event WHERE seq = ? AND source_id = ? AND received_at >= ?",
   )
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
   const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
@@ -191,9 +211,11 @@ export class Accepting {
 
   #knownBody(hash: number, sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
     for (const seq of this.#bodies.find(hash)) {
-      const key = [seq, source_id, sha256, this.#log.received(0) - signed_body_ms] as const
-      const before = this.#sql.knownBody.get(...key) ?? this.#sql.removedBody.get(...key)
-      if (before !== undefined) return before
+      const before = this.#sql.knownBody.get(seq, source_id, this.#log.received(0) - signed_body_ms)
+      if (before !== undefined && isSigned(before, sha256)) return before
+      // Of a removed event the first 48 bits of what was signed are left: the body of a form is gone.
+      const removed = this.#sql.removedBody.get(seq, source_id, hash, this.#log.received(0) - signed_body_ms)
+      if (removed !== undefined) return removed
     }
     return undefined
   }
@@ -208,9 +230,10 @@ export class Accepting {
     if (only !== undefined) return { kind: 'duplicate', event_id: only, matched_triggers: [], run_ids: [] }
     if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
     const received_at = this.#log.received(event.received_at)
-    const sha256 = Buffer.from(event.body_sha256.buffer, event.body_sha256.byteOffset, 32)
-    const body = event.signed_body ? hash48(sha256) : null
-    const before = body === null ? undefined : this.#knownBody(body, sha256, event, limits)
+    const sha256 = asBuffer(event.body_sha256)
+    const signed = event.signed_sha256 === null ? null : asBuffer(event.signed_sha256)
+    const body = signed === null ? null : hash48(signed)
+    const before = signed === null ? undefined : this.#knownBody(hash48(signed), signed, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
     const given = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
     const seq = this.#log.insert({
@@ -233,7 +256,7 @@ export class Accepting {
       headers: event.headers === null ? null : JSON.stringify(event.headers),
       body_format: event.body_format,
       body_sha256: sha256,
-      body: Buffer.from(event.body.buffer, event.body.byteOffset, event.body.byteLength),
+      body: asBuffer(event.body),
     })
     for (const [position, { name, is_text, sha256, content }] of event.context_files?.entries() ?? [])
       this.#sql.insertFile.run(seq, position, name, is_text ? 1 : 0, content.byteLength, sha256, content)
