@@ -1,5 +1,4 @@
 // Configuration in: flags over environment over file over the defaults of schemas/config.schema.json.
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { budgetRefusal } from './contract/budgets.ts'
 import type { Config } from './contract/types.ts'
@@ -7,6 +6,7 @@ import { configSchema } from './contract/document.ts'
 import { validateConfig } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { doubledKey } from './json-text.ts'
+import { FileError, readPlainFile } from './plain-file.ts'
 import { defaultSocket, defaultStateDir, type Environment } from './paths.ts'
 
 const fromEnvironment: Record<string, keyof Config> = {
@@ -16,13 +16,16 @@ const fromEnvironment: Record<string, keyof Config> = {
   SIGNALBOX_LOG_LEVEL: 'log_level',
 }
 
+const mostConfigBytes = 1_048_576
+
 function readFile(path: string): Record<string, unknown> {
   const complain = (why: string): ExitError => new ExitError(exitCodes.configuration, `the configuration file ${path} ${why}`)
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readPlainFile(path, { most_bytes: mostConfigBytes, descriptors: true }).bytes.toString('utf8')
   } catch (error) {
-    throw complain(`cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    if (!(error instanceof FileError)) throw error
+    throw new ExitError(exitCodes.configuration, `the configuration file ${error.message}`)
   }
   try {
     const value: unknown = JSON.parse(text)

@@ -1,6 +1,7 @@
 // The composition root, with main/ the only place that knows everyone. startRouter puts the parts together and starts them in the
 // order in which they need each other; stopping goes the other way.
-import { rmSync, statSync } from 'node:fs'
+import { lstatSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
@@ -23,6 +24,7 @@ import type { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
+import { assertDirectory, assertPlainFile, fileError } from './plain-file.ts'
 import { secretsOf } from './secrets.ts'
 import { steadyClock } from './steady-clock.ts'
 import { Retention } from './store/retention.ts'
@@ -63,9 +65,27 @@ function prepareStateDir(path: string): void {
       `the state directory ${path} cannot be made (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_STATE_DIR to one that can`,
     )
   }
-  const { mode, uid } = statSync(path)
+  const { mode, uid } = atPath(() => statSync(path), path)
+  atPath(() => assertDirectory(path), path)
   if (uid !== process.getuid!()) throw new ExitError(exitCodes.permissions, `${path} belongs to another user`)
   if ((mode & 0o077) !== 0) throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
+  // Reading a FIFO in the place of one of them would block the start.
+  for (const name of ownFiles) {
+    const file = join(path, name)
+    if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) atPath(() => assertPlainFile(file), file)
+  }
+}
+
+/** Files that the store reads at a start, where they exist. */
+const ownFiles = ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'signalbox.db-journal', 'signalbox.high', 'router.lock']
+
+/** An answer of the file system. Throws ExitError 74 with a sentence that names the path. */
+function atPath<T>(ask: () => T, path: string): T {
+  try {
+    return ask()
+  } catch (error) {
+    throw new ExitError(exitCodes.ioError, fileError(error, path).message)
+  }
 }
 
 function egressOf({ egress_allow }: Config): Egress {

@@ -1,6 +1,6 @@
 // Secrets by reference: read when they are needed, never kept in the database, never in a message.
-import { readFileSync, statSync } from 'node:fs'
 import type { SecretRef } from './contract/types.ts'
+import { FileError, readPlainFile } from './plain-file.ts'
 
 /** The bytes of a secret, or why it cannot be had (without the value). */
 export type SecretAnswer = { ok: true; value: Buffer } | { ok: false; reason: string }
@@ -9,16 +9,26 @@ export type ReadSecret = (ref: SecretRef) => SecretAnswer
 /** How long a secret is used before it is read again, so that a changed file counts without a restart. */
 const freshMs = 2000
 
+const mostSecretBytes = 65_536
+
+/**
+ * Whether a secret file is open to others. Mounts of Docker and Kubernetes are: root owns them and only root writes them,
+ * which is as private as they get for a router that is not root.
+ */
+export function isExposed({ mode, uid }: { mode: number; uid: number }, own_uid: number): boolean {
+  const isMount = uid === 0 && own_uid !== 0 && (mode & 0o022) === 0
+  return (mode & 0o077) !== 0 && !isMount
+}
+
 function readFile(path: string): SecretAnswer {
   try {
-    const { mode, size } = statSync(path)
-    if ((mode & 0o077) !== 0) return { ok: false, reason: `${path} can be read by others; chmod 600 it` }
-    if (size > 65_536) return { ok: false, reason: `${path} is larger than 64 KiB` }
-    const text = readFileSync(path)
-    const value = text.at(-1) === 0x0a ? text.subarray(0, text.at(-2) === 0x0d ? -2 : -1) : text
+    const { bytes, stats } = readPlainFile(path, { most_bytes: mostSecretBytes })
+    if (isExposed(stats, process.getuid!())) return { ok: false, reason: `${path} can be read by others; chmod 600 it` }
+    const value = bytes.at(-1) === 0x0a ? bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1) : bytes
     return value.length > 0 ? { ok: true, value } : { ok: false, reason: `${path} is empty` }
   } catch (error) {
-    return { ok: false, reason: `${path} cannot be read (${(error as NodeJS.ErrnoException).code})` }
+    if (!(error instanceof FileError)) throw error
+    return { ok: false, reason: error.message }
   }
 }
 

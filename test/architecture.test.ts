@@ -6,7 +6,21 @@ const files = globSync('src/**/*.ts').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
-const leaves = ['body-text', 'context-files', 'decimal', 'errors', 'forge', 'ids', 'json-text', 'machine', 'paths', 'secrets', 'steady-clock', 'tools']
+const leaves = [
+  'body-text',
+  'context-files',
+  'decimal',
+  'errors',
+  'forge',
+  'ids',
+  'json-text',
+  'machine',
+  'paths',
+  'plain-file',
+  'secrets',
+  'steady-clock',
+  'tools',
+]
 const allowed: Record<string, string[]> = {
   contract: [],
   'body-text': [],
@@ -18,7 +32,8 @@ const allowed: Record<string, string[]> = {
   'json-text': [],
   machine: [],
   paths: [],
-  secrets: ['contract'],
+  'plain-file': [],
+  secrets: ['contract', 'plain-file'],
   'steady-clock': [],
   tools: [],
   config: ['contract', ...leaves],

@@ -1,10 +1,11 @@
 // Context files from the command line, and who caused what a command within a run says.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Command } from 'commander'
 import type { Causation, ContextFileInput } from '../client/client.ts'
-import { contextFiles, type ContextFileGiven } from '../context-files.ts'
-import { UsageError, type Environment } from './session.ts'
+import { contextFiles, maxContextFileBytes, type ContextFileGiven } from '../context-files.ts'
+import { fileError } from '../plain-file.ts'
+import { namedFile, UsageError, type Environment } from './session.ts'
 
 export interface ContextOptions {
   contextFile: string[]
@@ -15,18 +16,14 @@ export function contextOptions(command: Command): Command {
   const collect = (value: string, before: string[]): string[] => [...before, value]
   return command
     .option('--context-file <name=path>', 'a file that goes along, again for more; the name may be left out', collect, [])
-    .option('--context-dir <dir>', 'every file of a directory goes along, without what is below it')
+    .option('--context-dir <dir>', 'every file of a directory goes along, without what is below it; symlinks are refused')
 }
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function readContext(name: string, path: string): ContextFileGiven {
-  let bytes: Buffer
-  try {
-    bytes = readFileSync(path)
-  } catch (error) {
-    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`)
-  }
+/** follow: whether a symlink may lead to the bytes. */
+function readContext(name: string, path: string, follow: boolean): ContextFileGiven {
+  const bytes = namedFile(path, maxContextFileBytes, follow)
   try {
     return { name, content: strictText.decode(bytes) }
   } catch {
@@ -34,23 +31,28 @@ function readContext(name: string, path: string): ContextFileGiven {
   }
 }
 
-function filesOf(directory: string): string[] {
+/**
+ * The files of a directory, which may be one that others write to: a symlink in it would send a file from elsewhere, such
+ * as a key, to wherever the event goes. So it is refused, as is everything else that is no regular file.
+ */
+function filesOf(directory: string): ContextFileGiven[] {
+  let entries
   try {
-    return readdirSync(directory)
-      .toSorted()
-      .filter(name => statSync(join(directory, name)).isFile())
+    entries = readdirSync(directory, { withFileTypes: true })
   } catch (error) {
-    throw new UsageError(`${directory} is no directory that can be read (${(error as NodeJS.ErrnoException).code})`)
+    throw new UsageError(fileError(error, directory).message)
   }
+  const names = entries.filter(entry => !entry.isDirectory()).map(({ name }) => name)
+  return names.toSorted().map(name => readContext(name, join(directory, name), false))
 }
 
 /** The files that the options name, read; undefined: none. The router would refuse what is refused here. */
 export function givenFiles({ contextFile, contextDir }: ContextOptions): ContextFileInput[] | undefined {
   const given = contextFile.map(text => {
     const at = text.indexOf('=')
-    return at === -1 ? readContext(basename(text), text) : readContext(text.slice(0, at), text.slice(at + 1))
+    return at === -1 ? readContext(basename(text), text, true) : readContext(text.slice(0, at), text.slice(at + 1), true)
   })
-  if (contextDir !== undefined) given.push(...filesOf(contextDir).map(name => readContext(name, join(contextDir, name))))
+  if (contextDir !== undefined) given.push(...filesOf(contextDir))
   if (given.length === 0) return undefined
   const checked = contextFiles(given)
   if ('files' in checked) return given

@@ -1,10 +1,11 @@
 // Definitions in YAML or JSON files, with where everything stands: an error of the router names a path in what it was
 // sent, and this tells the file, the line and the column of it.
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node } from 'yaml'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
-import { standardInput, UsageError } from './session.ts'
+import { fileError } from '../plain-file.ts'
+import { namedFile, standardInput, UsageError } from './session.ts'
 
 export interface Definitions {
   bots: BotInput[]
@@ -60,29 +61,26 @@ const caseFile = /\.test\.(ya?ml|json)$/
 /** The files of a directory and what is below it, in order, or the one that is named. Passed over are hidden ones, node_modules, and events in folders named samples. */
 export function filesOf(path: string, of: 'definitions' | 'cases'): string[] {
   if (path === '-') return ['-']
-  try {
-    if (!statSync(path).isDirectory()) return caseFile.test(path) === (of === 'cases') ? [path] : []
-    return readdirSync(path, { recursive: true, encoding: 'utf8' })
-      .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.|node_modules\/|samples\/)/.test(name) && caseFile.test(name) === (of === 'cases'))
-      .toSorted()
-      .map(name => join(path, name))
-      .filter(file => statSync(file).isFile())
-  } catch (error) {
-    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`)
-  }
+  if (!asked(path, () => statSync(path)).isDirectory()) return caseFile.test(path) === (of === 'cases') ? [path] : []
+  return asked(path, () => readdirSync(path, { recursive: true, encoding: 'utf8' }))
+    .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.|node_modules\/|samples\/)/.test(name) && caseFile.test(name) === (of === 'cases'))
+    .toSorted()
+    .map(name => join(path, name))
+    .filter(file => !asked(file, () => statSync(file)).isDirectory())
 }
 
-function fileText(file: string): string {
+/** An answer of the file system. Throws UsageError that names the path. */
+function asked<T>(path: string, ask: () => T): T {
   try {
-    return readFileSync(file, 'utf8')
+    return ask()
   } catch (error) {
-    throw new UsageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    throw new UsageError(fileError(error, path).message)
   }
 }
 
 /** The documents of a file. Throws UsageError with the place of what is no YAML. */
 export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
-  const text = file === '-' ? standardInput() : fileText(file)
+  const text = file === '-' ? standardInput() : namedFile(file, maxFileBytes).toString('utf8')
   if (text.length > maxFileBytes) throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }) as Document[]
@@ -149,7 +147,7 @@ export function readDefinitions(paths: readonly string[]): DefinitionFiles {
     name: paths.includes('-')
       ? undefined
       : paths
-          .map(path => realpathSync(path))
+          .map(path => asked(path, () => realpathSync(path)))
           .toSorted()
           .join(' '),
     files,

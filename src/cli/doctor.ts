@@ -1,10 +1,13 @@
 // signalbox doctor: looks at what usually goes wrong, and says how to mend it.
 import type { Command } from 'commander'
-import { lstatSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { lstatSync, statfsSync, statSync } from 'node:fs'
 import { isOlder, oldestNode, usualReserve } from '../machine.ts'
+import { FileError, fileError, readPlainFile } from '../plain-file.ts'
 import { paint } from './output.ts'
 import type { RouterStatusResult } from '../client/client.ts'
 import { NoError, type Session } from './session.ts'
+
+const mostIniBytes = 1_048_576
 
 interface Finding {
   check: string
@@ -42,8 +45,18 @@ function routerSpace({ free_bytes, reusable_bytes, reserve_bytes, resume_bytes, 
   return { check: 'space', verdict: free_bytes + reusable_bytes < 2 * reserve_bytes ? 'warn' : 'ok', detail }
 }
 
+/** What is at a path; undefined: nothing. Answers a finding where that cannot be said. */
+function looked<T>(check: string, path: string, look: () => T): T | Finding {
+  try {
+    return look()
+  } catch (error) {
+    return { check, verdict: 'bad', detail: fileError(error, path).message, mend: 'name another path, or put this one right' }
+  }
+}
+
 function stateDir(path: string): Finding[] {
-  const found = statSync(path, { throwIfNoEntry: false })
+  const found = looked('state', path, () => statSync(path, { throwIfNoEntry: false }))
+  if (found !== undefined && 'verdict' in found) return [found]
   if (found === undefined) return [{ check: 'state', verdict: 'warn', detail: `${path} does not exist yet`, mend: 'the router makes it at its first start' }]
   const open = (found.mode & 0o077) !== 0
   const mode: Finding = open
@@ -72,7 +85,8 @@ function diskSpace(path: string): Finding[] {
 
 async function router(session: Session): Promise<Finding[]> {
   const { socket } = session.environment
-  const found = lstatSync(socket, { throwIfNoEntry: false })
+  const found = looked('router', socket, () => lstatSync(socket, { throwIfNoEntry: false }))
+  if (found !== undefined && 'verdict' in found) return [found]
   if (found === undefined)
     return [
       {
@@ -146,9 +160,11 @@ function forgejo(given: string | undefined): Finding {
   for (const path of given === undefined ? forgejoFiles : [given]) {
     let ini: string
     try {
-      ini = readFileSync(path, 'utf8')
-    } catch {
-      continue
+      ini = readPlainFile(path, { most_bytes: mostIniBytes }).bytes.toString('utf8')
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error
+      if (given === undefined) continue
+      return { check, verdict: 'bad', detail: error.message, mend: `name the app.ini that the Forgejo reads; ${mend}` }
     }
     const hosts = allowedHosts(ini) ?? ''
     const open = hosts.split(',').some(entry => ['*', 'loopback', '127.0.0.1', '127.0.0.0/8', 'localhost'].includes(entry.trim().toLowerCase()))
@@ -160,11 +176,10 @@ function forgejo(given: string | undefined): Finding {
       mend,
     }
   }
-  const looked = given === undefined ? 'no app.ini was found here' : `${given} cannot be read`
   return {
     check,
-    verdict: given === undefined ? 'info' : 'bad',
-    detail: `${looked}; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}`,
+    verdict: 'info',
+    detail: `no app.ini was found here; if your Forgejo refuses deliveries to loopback ("webhook can only call allowed HTTP servers"), ${mend}`,
   }
 }
 

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { TriggerTestResult } from '../client/client.ts'
+import { fileError } from '../plain-file.ts'
 import { readCases, type Case, type Expectation } from './cases.ts'
 import { readDefinitions } from './definition-files.ts'
 import { printConditions } from './explain.ts'
@@ -64,6 +65,14 @@ function assertNamed(cases: readonly Case[], ids: readonly string[]): void {
   }
 }
 
+function writeReport(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    throw new UsageError(fileError(error, path, 'written').message)
+  }
+}
+
 /** Runs every case of a directory or a file. Throws NoError where one fails, UsageError where something cannot be read. */
 export async function runCases(session: Session, path: string, junitFile: string | undefined): Promise<void> {
   const trial = await session.environment.trial()
@@ -84,7 +93,7 @@ export async function runCases(session: Session, path: string, junitFile: string
       print(session, each, failure)
       results.push({ name: each.name, file: each.file, ms: performance.now() - begun, ...(failure.length === 0 ? {} : { failure: failure.join('\n') }) })
     }
-    if (junitFile !== undefined) writeFileSync(junitFile, junit(results))
+    if (junitFile !== undefined) writeReport(junitFile, junit(results))
     const failed = results.filter(({ failure }) => failure !== undefined).length
     if (!session.output.json) session.output.line(`${cases.length - failed} passed, ${failed} failed`)
     if (failed > 0) throw new NoError('')

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { ConnectionError, RpcError } from '../client/client.ts'
 import { exitCodes } from '../errors.ts'
+import { fileError, FileError } from '../plain-file.ts'
 import { addApply } from './apply.ts'
 import { addBacktest } from './backtest.ts'
 import { addBots } from './bots.ts'
@@ -134,6 +135,10 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
       return tell(`${asCommands(error.message)}${hint(error)}`, error.code === invalidParams ? exitCodes.usage : exitCodes.no, error)
     if (error instanceof ConnectionError)
       return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
+    // A file that a person named, or one of the state directory: what the system says of it is no bug of this program.
+    const { syscall, path } = error as NodeJS.ErrnoException
+    if (error instanceof FileError || (syscall !== undefined && path !== undefined))
+      return tell(fileError(error, path ?? '', 'used').message, exitCodes.ioError)
     throw error
   } finally {
     close()

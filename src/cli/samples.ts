@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
+import { fileError } from '../plain-file.ts'
 import { plain, record } from './output.ts'
 import { UsageError, type Session } from './session.ts'
 
@@ -52,7 +53,7 @@ export function addSave(events: Command, session: () => Session): void {
         writeFileSync(file, text, { flag: force === true ? 'w' : 'wx' })
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException
-        throw new UsageError(code === 'EEXIST' ? `${file} is there already; --force writes over it` : `${file} cannot be written (${code})`)
+        throw new UsageError(code === 'EEXIST' ? `${file} is there already; --force writes over it` : fileError(error, file, 'written').message)
       }
       if (current.output.json) return record(current.output, { event_id: id, file, redacted: paths })
       current.output.line(plain(`${file}${paths.length === 0 ? '' : `, without ${paths.join(', ')}`}`))

@@ -1,8 +1,9 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
-import { readFileSync, readSync } from 'node:fs'
+import { readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
 import type { CallOptions, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
 import { doubledKey, exactJson } from '../json-text.ts'
+import { FileError, readPlainFile } from '../plain-file.ts'
 import type { ToolRules } from '../tools.ts'
 import type { Output } from './output.ts'
 
@@ -140,10 +141,19 @@ export function standardInput(): string {
 export function textArgument(argument: string): string {
   if (argument === '-') return standardInput()
   if (!argument.startsWith('@')) return argument
+  return namedFile(argument.slice(1), mostArgumentBytes).toString('utf8')
+}
+
+/** More than a router takes in one message. */
+const mostArgumentBytes = 64 * 1_048_576
+
+/** The bytes of a file that a person names. Throws UsageError. */
+export function namedFile(path: string, most_bytes: number, follow = true): Buffer {
   try {
-    return readFileSync(argument.slice(1), 'utf8')
+    return readPlainFile(path, { most_bytes, follow, descriptors: true }).bytes
   } catch (error) {
-    throw new UsageError(`${argument.slice(1)} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    if (error instanceof FileError) throw new UsageError(error.message)
+    throw error
   }
 }
 

@@ -124,7 +124,9 @@ describe('cases', () => {
     expect(await refused(one('event: samples/push.json, expect: {deploy: true}'))).toBe(
       ':2:58 there is no trigger deploy in these files; there is deploy-site, nightly\n',
     )
-    expect(await refused(one('event: samples/none.json, expect: {nightly: true}'))).toBe(`${join(directory, 'samples/none.json')} cannot be read (ENOENT)\n`)
+    expect(await refused(one('event: samples/none.json, expect: {nightly: true}'))).toBe(
+      `${join(directory, 'samples/none.json')} cannot be read (ENOENT): it does not exist\n`,
+    )
     expect(await refused(one('event: {typ: push}, expect: {nightly: true}'))).toBe(':2:22 event.typ is not known here\n')
     expect(await refused(one('expect: {nightly: true}'))).toBe(':2:5 event is required: a file, or the event itself\n')
     expect(await refused(one('event: {type: x}'))).toContain(':2:5 expect is required')

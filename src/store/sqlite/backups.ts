@@ -3,6 +3,7 @@ import { lstatSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, isAbsolute } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { Fault } from '../../errors.ts'
+import { assertDirectory, FileError } from '../../plain-file.ts'
 import type { BackupAnswer, BackupMessage, BackupStart } from './backup-worker.ts'
 import { besideDatabase } from './open.ts'
 
@@ -31,7 +32,12 @@ function assertPath(path: string, stateDir: string): void {
     throw new Fault('invalid_params', `path ${message}`, { data: { path: 'path' } })
   }
   if (!isAbsolute(path)) refuse(`must be absolute; got ${JSON.stringify(path)}`)
-  if (statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() !== true) refuse(`must be in an existing directory; ${dirname(path)} does not exist`)
+  try {
+    assertDirectory(dirname(path))
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error
+    refuse(`must be in an existing directory: ${error.message}`)
+  }
   const files = [path, `${path}.unfinished`].flatMap(name => [name, ...besideDatabase.map(end => `${name}${end}`)])
   const found = files.find(isThere)
   if (found !== undefined) throw new Fault('conflict', `${found} exists; a backup overwrites nothing: choose another name, or move the file away`)

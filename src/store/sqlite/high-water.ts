@@ -5,8 +5,9 @@
 // Each group's transaction counts itself, in a row of sqlite_sequence, whose page it writes anyway where an event comes in;
 // after the commit the mark is written, without fsync: it is for what happens to files, not to power. A mark is never ahead
 // of a database that is whole, since it is written after what it tells of has been synced.
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { readPlainFile } from '../../plain-file.ts'
 import type { Loss } from '../store.ts'
 import type { Db } from './open.ts'
 
@@ -22,6 +23,8 @@ const columns = ['commits', 'events', 'runs'] as const
 
 const magic = 0x53_42_48_57
 const markBytes = 32
+/** A file that is larger is none of ours. */
+const mostMarkBytes = 4096
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 function markPath(stateDir: string): string {
@@ -32,7 +35,7 @@ function markPath(stateDir: string): string {
 export function readMark(stateDir: string): Mark | undefined {
   const path = markPath(stateDir)
   if (!existsSync(path)) return undefined
-  const bytes = readFileSync(path)
+  const { bytes } = readPlainFile(path, { most_bytes: mostMarkBytes })
   if (bytes.length < markBytes || bytes.readUInt32LE(0) !== magic) return undefined
   const [commits, events, runs] = columns.map((_, index) => Number(bytes.readBigUInt64LE(8 + 8 * index)))
   return { commits: commits!, events: events!, runs: runs! }

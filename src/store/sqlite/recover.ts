@@ -4,10 +4,24 @@ import Database from 'better-sqlite3'
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
+import { assertDirectory } from '../../plain-file.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
 import { giveSchema, mended, rootsOf } from './mend.ts'
 import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
-import { assertFile, brokenJson, hasTable, isDamage, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import {
+  assertFile,
+  atPath,
+  brokenJson,
+  hasTable,
+  isDamage,
+  numberedRows,
+  openDamaged,
+  otherRows,
+  readable,
+  rowId,
+  type Numbered,
+  type Row,
+} from './salvage.ts'
 import { eventFault, loss, type Finding } from './verify.ts'
 
 export interface Recovered {
@@ -274,8 +288,7 @@ function markOf(...paths: readonly string[]): Mark | undefined {
 
 /** Throws ExitError 74 where a file cannot be made without touching what is there: SQLite would read the log of another database into it. */
 function assertFree(into: string): void {
-  if (statSync(dirname(into), { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new ExitError(exitCodes.ioError, `${dirname(into)} is no directory; a file is written to one that is there`)
+  atPath(() => assertDirectory(dirname(into)))
   if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
   const beside = ['-wal', '-shm', '-journal'].map(end => `${into}${end}`).find(path => existsSync(path))
   if (beside !== undefined) throw new ExitError(exitCodes.ioError, `${beside} is left of another database; move it beside that, or give another name`)

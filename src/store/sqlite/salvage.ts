@@ -1,7 +1,7 @@
 // Reading a database that may be damaged: what can be read of each table, row by row, and what cannot.
 import Database from 'better-sqlite3'
-import { statSync } from 'node:fs'
 import { ExitError, exitCodes } from '../../errors.ts'
+import { assertPlainFile, FileError } from '../../plain-file.ts'
 import type { Db } from './open.ts'
 import { idText } from './rows.ts'
 
@@ -34,11 +34,19 @@ export function readable<T>(read: () => T): T | undefined {
   }
 }
 
-/** Throws ExitError 74 where there is no file to read. */
+/** Runs a check of a path. Throws ExitError 74 with what it finds. */
+export function atPath(check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    if (error instanceof FileError) throw new ExitError(exitCodes.ioError, error.message)
+    throw error
+  }
+}
+
+/** Throws ExitError 74 unless a path is that of a regular file. Anything else could block the reader for ever. */
 export function assertFile(path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (found?.isFile() !== true)
-    throw new ExitError(exitCodes.ioError, `${path} ${found === undefined ? 'is not there' : 'is no file'}; the path of a database was expected`)
+  atPath(() => assertPlainFile(path))
 }
 
 /**

@@ -129,10 +129,10 @@ function removeLeft(path: string, ends: readonly string[]): void {
  * where it is no database at all, 74 where it cannot be opened.
  */
 export function* verify(path: string): Generator<Finding, Verified> {
+  assertFile(path)
   const stateDir = dirname(path)
   const mark = path === databasePath(stateDir) ? readMark(stateDir) : undefined
   const left = ['-wal', '-shm'].filter(end => !existsSync(`${path}${end}`))
-  assertFile(path)
   let db: Db | undefined
   const count = { events: 0, runs: 0, findings: 0 }
   function* counted(all: Generator<Finding>): Generator<Finding> {
