@@ -27,7 +27,9 @@ export const maxContextFiles = 32
 export const maxContextFileBytes = 1_048_576
 export const maxContextBytes = 4 * 1_048_576
 
-export const maxNameLength = 128
+const maxNameLength = 128
+/** An ending that a shortened name keeps. */
+const maxEndingLength = 16
 
 const plainName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 /** Windows takes these for devices, whatever follows a dot. */
@@ -73,6 +75,38 @@ export function contextFiles(given: readonly ContextFileGiven[]): { files: Conte
     files.push({ name: file.name, is_text: file.encoding !== 'base64', sha256: hash('sha256', content, 'buffer'), content })
   }
   return { files }
+}
+
+/**
+ * The names of an event's files where the files of several events go together: each with the number of its event in
+ * front. A name that becomes too long is cut, with a part of its hash in place of the end, and keeps its ending. All stay
+ * plain and different in any file system, and the same names give the same ones, however often they are asked for.
+ */
+export function numberedNames(number: number, names: readonly string[]): string[] {
+  const prefix = `${number}-`
+  const fits = (name: string): boolean => prefix.length + name.length <= maxNameLength
+  const taken = new Set(names.filter(fits).map(name => name.toLowerCase()))
+  return names.map(name => prefix + (fits(name) ? name : cutName(name, maxNameLength - prefix.length, taken)))
+}
+
+/** A name of at most so many characters that is not taken yet, and is from now on. */
+function cutName(name: string, most: number, taken: Set<string>): string {
+  const ending = /\.[A-Za-z0-9]+$/.exec(name.slice(-maxEndingLength))?.[0] ?? ''
+  // An event brings a name of the same form only by intent; then the next hash is taken.
+  for (let round = 0; ; round++) {
+    const tail = `-${hash('sha256', `${round} ${name}`, 'hex').slice(0, 12)}${ending}`
+    const cut = name.slice(0, most - tail.length) + tail
+    if (taken.has(cut.toLowerCase())) continue
+    taken.add(cut.toLowerCase())
+    return cut
+  }
+}
+
+/** Why files that go with an event are too many or too large together; undefined: they are not. */
+export function contextTotalRefusal(files: readonly ContextFileBytes[]): string | undefined {
+  if (files.length > maxContextFiles) return `holds ${files.length} files; at most ${maxContextFiles} are taken`
+  const bytes = files.reduce((sum, { content }) => sum + content.byteLength, 0)
+  return bytes > maxContextBytes ? `holds ${bytes} bytes in all; at most ${maxContextBytes} are taken` : undefined
 }
 
 /** A file as it is sent along: what came as text goes as text. */

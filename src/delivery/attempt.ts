@@ -1,7 +1,7 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
-import { maxNameLength, sentAlong, type ContextFileBytes } from '../context-files.ts'
+import { numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
@@ -96,10 +96,18 @@ async function findContext(record: Record, { contextFiles }: AttemptOptions): Pr
   record.context = []
   for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
     if (context_files === 0) continue
-    for (const file of await contextFiles(id)) {
+    const files = await contextFiles(id)
+    const names =
+      events === undefined
+        ? undefined
+        : numberedNames(
+            index + 1,
+            files.map(({ name }) => name),
+          )
+    for (const [position, file] of files.entries()) {
       if (!hash('sha256', file.content, 'buffer').equals(file.sha256))
         throw new NotBegun('E_BODY_HASH', `context file ${file.name} of event ${id} is damaged: it does not have the hash that it was stored with`)
-      record.context.push(events === undefined ? file : { ...file, name: `${index + 1}-${file.name}`.slice(0, maxNameLength) })
+      record.context.push(names === undefined ? file : { ...file, name: names[position]! })
     }
   }
 }

@@ -1,5 +1,5 @@
 // Events that somebody hands over: services and people through RPC, and bots of kind emit. One place says what may come in.
-import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
+import { contextFiles, contextTotalRefusal, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { Causation, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { botActorPrefix, forgeOf, originFault } from '../forge.ts'
@@ -86,6 +86,10 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
   if (refusal !== undefined)
     throw new Fault('invalid_params', `${refusal.path} ${refusal.message}: source ${source.id} has a schema for its payloads`, { data: { path: refusal.path } })
   const { deliver_at, context_files } = event
+  // The files of a batch come from several events.
+  const tooMany = contextTotalRefusal(context_files ?? [])
+  if (tooMany !== undefined)
+    throw new Fault('invalid_params', `context_files ${tooMany}; nothing was stored`, { reason: 'E_CONTEXT', data: { path: 'context_files' } })
   if (deliver_at !== undefined && deliver_at > now() + yearMs)
     throw new Fault('invalid_params', `deliver_at is ${new Date(deliver_at).toISOString()}; at most a year ahead is taken`, { data: { path: 'deliver_at' } })
   const { causation, actor } = await causeOf(event, store)

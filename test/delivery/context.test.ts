@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { contextFiles, maxContextBytes, maxContextFileBytes, nameRefusal } from '../../src/context-files.ts'
+import { contextFiles, maxContextBytes, maxContextFileBytes, nameRefusal, numberedNames } from '../../src/context-files.ts'
 import { contextDirectory } from '../../src/outbound/context-directory.ts'
 import { botServer } from '../support/bot-server.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
@@ -139,6 +139,60 @@ describe('names of context files', () => {
     expect(nameRefusal(file.name)).toBeDefined()
     await expect(contextDirectory(join(root, 'contexts'), [file])).rejects.toThrow('is no plain file name')
     expect(tree(root)).toEqual(['a', 'a/b', 'contexts'])
+  })
+})
+
+describe('files of a batch', () => {
+  const long = 'x'.repeat(126)
+  const names = [`${long}ab`, `${long}cd`, `${'x'.repeat(123)}.yaml`, `${'y'.repeat(125)}.zz`, 'short.txt']
+
+  test('a command has every file, however long the names are', async () => {
+    const router = await inbox(sh('cd "$SIGNALBOX_CONTEXT_DIR" && cat * | sort | tr -d "\\n"; ls | wc -l'))
+    await router.call('trigger.put', {
+      trigger: { id: 'take', filter: { source_id: ['inbox'] }, action: { bot_id: 'bot' }, policy: { batch: { max: 2, timeout_ms: 60_000 } } },
+    })
+    for (const event of ['a', 'b'])
+      await router.call('event.dispatch', {
+        workflow_id: 'review',
+        context_files: names.map((name, index) => ({ name, content: `${event}${index}\n` })),
+      })
+    const run = await until(async () => (await router.call('run.list', {})).runs.find(({ state }) => state === 'completed' || state === 'failed'))
+    const [attempt] = (await router.call('run.history', { run_id: run.id })).attempts
+    expect(attempt).toMatchObject({ outcome: 'success', output: 'a0a1a2a3a4b0b1b2b3b410\n' })
+  })
+
+  test('an event that emits more files than may go is refused', async () => {
+    const router = await inbox({ kind: 'emit', source_id: 'next' })
+    await router.call('source.put', { source: { id: 'next', source_type: 'service' } })
+    await router.call('trigger.put', {
+      trigger: { id: 'take', filter: { source_id: ['inbox'] }, action: { bot_id: 'bot' }, policy: { batch: { max: 2, timeout_ms: 60_000 } } },
+    })
+    const context_files = Array.from({ length: 17 }, (_, index) => ({ name: `f${index}`, content: '' }))
+    for (let event = 0; event < 2; event++) await router.call('event.dispatch', { workflow_id: 'review', context_files })
+    const run = await until(async () => (await router.call('run.list', {})).runs.find(({ state }) => state === 'completed' || state === 'failed'))
+    expect(run).toMatchObject({ state: 'failed', error: 'context_files holds 34 files; at most 32 are taken; nothing was stored' })
+  })
+
+  test('names stay plain, different and the same each time', () => {
+    const name = fc.stringMatching(/^[a-z0-9][a-z0-9._-]{110,126}[a-z0-9]$/)
+    fc.assert(
+      fc.property(fc.uniqueArray(name, { maxLength: 8 }), fc.integer({ min: 1, max: 1000 }), (own, number) => {
+        // What shortening gives may come as a name of its own.
+        const given = [...new Set([...own, ...numberedNames(number, own).map(each => each.slice(`${number}-`.length))])]
+        if (given.some(each => nameRefusal(each) !== undefined)) return
+        const numbered = numberedNames(number, given)
+        expect(numbered).toEqual(numberedNames(number, given))
+        expect(new Set(numbered.map(each => each.toLowerCase())).size).toBe(given.length)
+        expect(numbered.flatMap(each => nameRefusal(each) ?? [])).toEqual([])
+        expect(numbered.every(each => each.startsWith(`${number}-`))).toBe(true)
+      }),
+    )
+  })
+
+  test('control: names that are only cut collide or are refused', () => {
+    const cut = names.map(name => `1-${name}`.slice(0, 128))
+    expect(new Set(cut).size).toBeLessThan(names.length)
+    expect(cut.some(name => nameRefusal(name) !== undefined)).toBe(true)
   })
 })
 
