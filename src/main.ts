@@ -27,6 +27,7 @@ import { Registry } from './routing/registry.ts'
 import { assertDirectory, assertPlainFile, fileError } from './plain-file.ts'
 import { secretsOf } from './secrets.ts'
 import { steadyClock } from './steady-clock.ts'
+import { plain } from './terminal-text.ts'
 import { Retention } from './store/retention.ts'
 import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
@@ -193,7 +194,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
 export async function serve(env: Environment, flags: Record<string, unknown>, ready: (router: Router) => void): Promise<never> {
   const { promise: ended, resolve: end } = Promise.withResolvers<number>()
   const last = (line: string, code: number): void => {
-    console.error(`signalbox: ${line}`)
+    console.error(`signalbox: ${plain(line, true)}`)
     process.exit(code)
   }
   process.on('uncaughtException', error => last(`bug, stopping: ${error.stack}`, exitCodes.internal))

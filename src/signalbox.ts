@@ -13,7 +13,8 @@ if (existsSync(stateDir)) {
   enableCompileCache(process.env.NODE_COMPILE_CACHE)
 }
 const { runProgram } = await import('./cli/program.ts')
-const { ExitError } = await import('./errors.ts')
+const { ExitError, exitCodes } = await import('./errors.ts')
+const { plain } = await import('./terminal-text.ts')
 const { default: manifest } = await import('../package.json', { with: { type: 'json' } })
 
 // Who reads us may have had enough.
@@ -41,7 +42,7 @@ try {
     toolRules: async () => (await import('./main/default-tools.ts')).defaultToolRules(),
   })
 } catch (error) {
-  if (!(error instanceof ExitError)) throw error
-  console.error(`signalbox: ${error.message}`)
-  process.exitCode = error.exitCode
+  const expected = error instanceof ExitError
+  console.error(`signalbox: ${plain(expected ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`, true)}`)
+  process.exitCode = expected ? error.exitCode : exitCodes.internal
 }

@@ -19,6 +19,7 @@ const leaves = [
   'plain-file',
   'secrets',
   'steady-clock',
+  'terminal-text',
   'tools',
 ]
 const allowed: Record<string, string[]> = {
@@ -35,6 +36,7 @@ const allowed: Record<string, string[]> = {
   'plain-file': [],
   secrets: ['contract', 'plain-file'],
   'steady-clock': [],
+  'terminal-text': [],
   tools: [],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],

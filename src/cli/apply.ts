@@ -1,10 +1,11 @@
 // signalbox apply and export: definitions as files. The plan is shown before it is done.
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
-import { stringify } from 'yaml'
+import { Document, visit } from 'yaml'
 import { RpcError, type PlannedChange, type RouterApplyParams, type RouterExportResult } from '../client/client.ts'
+import { isRisky, plainYaml } from '../terminal-text.ts'
 import { readDefinitions, type DefinitionFiles } from './definition-files.ts'
-import { paint, printWarnings, shortened, type Output } from './output.ts'
+import { paint, plain, printWarnings, shortened, type Output } from './output.ts'
 import { NoError, UsageError, type Session } from './session.ts'
 
 const signs = { created: '+', updated: '~', unchanged: '=', deleted: '-' } as const
@@ -23,9 +24,9 @@ function printPlan(output: Output, changes: readonly PlannedChange[]): void {
     if (change === 'unchanged' && taken_from === undefined) continue
     const log = tried === undefined ? '' : `  +${tried.added} −${tried.removed} of ${tried.more ? 'the newest ' : ''}${tried.scanned} events in 7 days`
     output.line(`${paint(output, styles[change], signs[change])} ${noun} ${id}${log}`)
-    if (untried !== undefined) output.line(`    not tried on the log: ${untried}`)
-    if (taken_from !== undefined) output.line(`    taken over from ${taken_from}`)
-    for (const { path, before, after } of fields) output.line(`    ${path}: ${shownValue(before)} → ${shownValue(after)}`)
+    if (untried !== undefined) output.line(`    not tried on the log: ${plain(untried)}`)
+    if (taken_from !== undefined) output.line(`    taken over from ${plain(taken_from)}`)
+    for (const { path, before, after } of fields) output.line(`    ${plain(path)}: ${shownValue(before)} → ${shownValue(after)}`)
   }
   const count = (kind: PlannedChange['change']): number => changes.filter(({ change }) => change === kind).length
   output.line(`${count('created')} created, ${count('updated')} changed, ${count('deleted')} deleted, ${count('unchanged')} as they are`)
@@ -92,7 +93,15 @@ async function apply(session: Session, { file, prune, set, ...options }: Options
 /** Definitions as a file has them. */
 export function yamlOf(definitions: RouterExportResult): string {
   const given = Object.fromEntries(Object.entries(definitions).filter(([, list]) => (list as unknown[]).length > 0))
-  return Object.keys(given).length === 0 ? '' : stringify(given, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd()
+  if (Object.keys(given).length === 0) return ''
+  const document = new Document(given, { aliasDuplicateObjects: false })
+  // Only double-quoted texts can have escapes.
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value === 'string' && isRisky(node.value)) node.type = 'QUOTE_DOUBLE'
+    },
+  })
+  return plainYaml(document.toString({ lineWidth: 0 })).trimEnd()
 }
 
 export function addApply(program: Command, session: () => Session): void {

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { ConnectionError, type Run } from '../client/client.ts'
 import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
 import { printEmitted } from './emit.ts'
-import { paint, stateStyle } from './output.ts'
+import { paint, plain, stateStyle } from './output.ts'
 import { NoError, payloadArgument, type Session } from './session.ts'
 
 /** Between two looks at a run; the first come quicker. */
@@ -28,8 +28,8 @@ export async function followRuns(session: Session, run_ids: readonly string[]): 
   for (const run of runs) {
     const { id, state, trigger_id, error, result } = run
     if (output.json) output.line(JSON.stringify(run))
-    else output.line(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${error}`}`)
-    if (!output.json && result !== undefined && result !== null) output.line(typeof result === 'string' ? result : JSON.stringify(result, null, 2))
+    else output.line(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`)
+    if (!output.json && result !== undefined && result !== null) output.line(plain(typeof result === 'string' ? result : JSON.stringify(result, null, 2), true))
   }
   const bad = runs.filter(run => run.state !== 'completed')
   if (bad.length > 0) throw new NoError(`${bad.length} of ${runs.length} runs did not complete`)

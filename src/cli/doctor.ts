@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { lstatSync, statfsSync, statSync } from 'node:fs'
 import { isOlder, oldestNode, usualReserve } from '../machine.ts'
 import { FileError, fileError, readPlainFile } from '../plain-file.ts'
-import { paint } from './output.ts'
+import { paint, plain } from './output.ts'
 import type { RouterStatusResult } from '../client/client.ts'
 import { NoError, type Session } from './session.ts'
 
@@ -204,7 +204,7 @@ export function addDoctor(program: Command, session: () => Session): void {
         if (current.output.json) current.output.line(JSON.stringify(finding))
         else
           current.output.line(
-            `${signs[finding.verdict]} ${finding.check.padEnd(8)} ${finding.detail}${finding.mend === undefined ? '' : `\n              → ${finding.mend}`}`,
+            `${signs[finding.verdict]} ${finding.check.padEnd(8)} ${plain(finding.detail)}${finding.mend === undefined ? '' : `\n              → ${plain(finding.mend)}`}`,
           )
       }
       if (findings.some(finding => finding.verdict === 'bad')) throw new NoError('')

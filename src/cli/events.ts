@@ -171,7 +171,9 @@ export function addEvents(program: Command, session: () => Session): void {
     .action(async (given: string, { raw }: { raw?: boolean }) => {
       const current = session()
       const event = await current.call('event.get', { event_id: await current.eventId(given), raw })
-      if (raw === true) process.stdout.write(Buffer.from(event.body_base64!, 'base64'))
+      const body = raw === true ? Buffer.from(event.body_base64!, 'base64') : undefined
+      // A body may not steer a terminal; anything else that reads gets the bytes.
+      if (body !== undefined) process.stdout.write(process.stdout.isTTY ? plain(body.toString('utf8'), true) : body)
       else record(current.output, event)
     })
   addSave(events, session)

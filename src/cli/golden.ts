@@ -52,7 +52,7 @@ function explained({ terminal }: Output): (tried: TriggerTestResult) => string[]
 function print({ output }: Session, { name, place }: Case, failure: readonly string[]): void {
   if (output.json) return output.line(JSON.stringify({ name, place, passed: failure.length === 0, ...(failure.length === 0 ? {} : { failure }) }))
   if (failure.length === 0) return output.line(`${paint(output, 'green', '✓')} ${plain(name)}`)
-  output.line(`${paint(output, 'red', '✗')} ${paint(output, 'bold', plain(name))}  ${place}`)
+  output.line(`${paint(output, 'red', '✗')} ${paint(output, 'bold', plain(name))}  ${plain(place)}`)
   for (const line of failure) output.line(`    ${line}`)
   return undefined
 }

@@ -1,4 +1,6 @@
 // Results of cases as JUnit XML, which CI servers read.
+import { plainXml } from '../terminal-text.ts'
+
 export interface CaseResult {
   name: string
   file: string
@@ -9,13 +11,15 @@ export interface CaseResult {
 
 /** Text as XML takes it: what XML 1.0 has no characters for becomes U+FFFD. */
 function escaped(text: string): string {
-  return text
+  const xml = text
     .replaceAll(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
     .replaceAll('"', '&quot;')
     .replaceAll('\n', '&#10;')
+    .replaceAll('\r', '&#13;')
+  return plainXml(xml)
 }
 
 function element({ name, file, failure, ms }: CaseResult): string {

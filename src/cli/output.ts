@@ -1,5 +1,8 @@
 // What the commands print: tables for people, one JSON object a line for programs.
 import { styleText } from 'node:util'
+import { plain, plainJson, plainLines } from '../terminal-text.ts'
+
+export { plain }
 
 type Style = 'green' | 'red' | 'yellow' | 'dim' | 'bold'
 
@@ -7,7 +10,13 @@ export interface Output {
   json: boolean
   /** columns are aligned and coloured only on a terminal */
   terminal: boolean
+  /** Lines as they leave: the last barrier, whatever was forgotten before. */
   line: (text: string) => void
+}
+
+/** An output whose lines are safe for a terminal, and valid JSON where they are JSON. */
+export function outputTo(write: (text: string) => void, { json, terminal }: Pick<Output, 'json' | 'terminal'>): Output {
+  return { json, terminal, line: text => write(json ? plainJson(text) : plainLines(text, terminal)) }
 }
 
 export function paint(output: Output, style: Style, text: string): string {
@@ -17,19 +26,6 @@ export function paint(output: Output, style: Style, text: string): string {
 /** A number with what it counts: 1 event, 2,000 events. */
 export function counted(number: number, noun: string): string {
   return `${number.toLocaleString('en-US')} ${noun}${number === 1 ? '' : 's'}`
-}
-
-/** Control characters of an event must not reach a terminal: they are shown as escapes; line breaks too, unless they are kept. */
-export function plain(text: string, keepLines = false): string {
-  if (keepLines)
-    return text
-      .split('\n')
-      .map(line => plain(line))
-      .join('\n')
-  return text.replaceAll(
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
 }
 
 /** What was accepted and will not work as written: on standard error, so that the answer can still be piped. */

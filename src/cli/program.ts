@@ -19,7 +19,8 @@ import { addReplay } from './replay.ts'
 import { addRouter } from './router.ts'
 import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
-import { plain } from './output.ts'
+import { plainJson } from '../terminal-text.ts'
+import { outputTo, plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
 import { addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
@@ -53,7 +54,10 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   const session = (): Session => {
     const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
     const terminal = process.stdout.isTTY && !options.env.NO_COLOR
-    opened ??= new Session({ json: json === true, terminal, line: text => console.log(text) }, { ...options, socket: socket ?? options.socket })
+    opened ??= new Session(
+      outputTo(text => console.log(text), { json: json === true, terminal }),
+      { ...options, socket: socket ?? options.socket },
+    )
     return opened
   }
   program
@@ -62,6 +66,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     .option('--json', 'one JSON object a line, for programs')
     .option('--socket <path>', 'control socket of the router')
     .exitOverride()
+    .configureOutput({ writeErr: text => void process.stderr.write(plain(text, true)) })
     .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
@@ -116,7 +121,7 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
   const { program, close } = buildProgram(options)
   const tell = (text: string, code: number, error?: RpcError): number => {
     if (text !== '' && program.opts<{ json?: boolean }>().json === true) {
-      console.error(JSON.stringify({ error: { message: text, ...(error === undefined ? {} : { code: error.code, data: error.data }) } }))
+      console.error(plainJson(JSON.stringify({ error: { message: text, ...(error === undefined ? {} : { code: error.code, data: error.data }) } })))
       return code
     }
     if (text !== '') console.error(`signalbox: ${plain(text, true)}`)

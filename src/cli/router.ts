@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { BudgetUse, RouterStatsResult, UsageTotals } from '../client/client.ts'
-import { table, time, type Output } from './output.ts'
+import { plain, table, time, type Output } from './output.ts'
 import { timeArgument, type Session } from './session.ts'
 
 type Counts = Partial<RouterStatsResult['triggers'][number]> & RouterStatsResult['queues'][number]
@@ -79,7 +79,7 @@ export function addRouter(program: Command, session: () => Session): void {
       const { output } = session()
       const made = await session().call('router.backup', { path: resolve(file) })
       if (output.json) return output.line(JSON.stringify(made))
-      return output.line(`${made.path}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`)
+      return output.line(`${plain(made.path)}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`)
     })
   program
     .command('stats')

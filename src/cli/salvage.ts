@@ -29,7 +29,7 @@ export function addSalvage(program: Command, session: () => Session): void {
       const salvage = await environment.salvage()
       const found = salvage.verify(database(session(), given), fault => tell(output, fault))
       if (output.json) output.line(JSON.stringify(found))
-      else output.line(`${found.path}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`)
+      else output.line(`${plain(found.path)}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`)
       if (found.findings > 0)
         throw new ExitError(exitCodes.dataDamaged, 'it is damaged; signalbox recover FILE writes what is whole to a new database, a backup may have more')
     })
@@ -44,9 +44,9 @@ export function addSalvage(program: Command, session: () => Session): void {
       const made = salvage.recover(path, resolve(into), fault => tell(output, fault))
       if (output.json) return output.line(JSON.stringify(made))
       output.line(
-        `${made.path}: ${counts(made)}; ${made.findings === 0 ? 'nothing is missing' : made.findings === 1 ? 'one thing is missing or was mended' : `${made.findings} things are missing or were mended`}`,
+        `${plain(made.path)}: ${counts(made)}; ${made.findings === 0 ? 'nothing is missing' : made.findings === 1 ? 'one thing is missing or was mended' : `${made.findings} things are missing or were mended`}`,
       )
       if (made.path === database(session(), undefined)) return output.line('a router of this state directory starts on it')
-      return output.line(`to start on it: move ${path}, ${path}-wal and ${path}-shm away, and put it in the place of the first`)
+      return output.line(plain(`to start on it: move ${path}, ${path}-wal and ${path}-shm away, and put it in the place of the first`))
     })
 }

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { fileError } from '../plain-file.ts'
+import { plainJson } from '../terminal-text.ts'
 import { plain, record } from './output.ts'
 import { UsageError, type Session } from './session.ts'
 
@@ -45,7 +46,7 @@ export function addSave(events: Command, session: () => Session): void {
         event_id: await current.eventId(given),
       })
       const { value, paths } = redacted({ source_id, type, subject, actor, thread, timestamp, headers, payload })
-      const text = `${JSON.stringify(value, null, 2)}\n`
+      const text = `${plainJson(JSON.stringify(value, null, 2))}\n`
       if (path === '-') return void process.stdout.write(text)
       const file = path ?? `samples/${source_id}-${type.replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${id.slice(-8)}.json`
       try {

@@ -1,6 +1,7 @@
 // The log: one JSON record a line on standard error, one line per unit of work (event.accepted, run.attempted).
 import { destination, pino, type Logger } from 'pino'
 import { Fault, type ErrorName } from '../errors.ts'
+import { plainJson } from '../terminal-text.ts'
 
 export interface Log {
   /** One thing that was done, with everything that an operator asks of it. */
@@ -20,7 +21,9 @@ const notNow: ReadonlySet<ErrorName> = new Set(['storage_full', 'overloaded', 'n
 
 export function openLog(level: string): Log {
   const out = destination({ fd: 2, sync: false, minLength: bufferBytes })
-  const logger: Logger = pino({ level, base: null, timestamp: () => `,"time":${Date.now()}`, formatters: { level: label => ({ level: label }) } }, out)
+  // Standard error may be a terminal, and a record has texts of senders.
+  const lines = { write: (line: string) => out.write(plainJson(line)) }
+  const logger: Logger = pino({ level, base: null, timestamp: () => `,"time":${Date.now()}`, formatters: { level: label => ({ level: label }) } }, lines)
   const timer = setInterval(() => out.flush(), flushMs)
   timer.unref()
   return {
