@@ -103,8 +103,8 @@ export class Clock {
       const source = sources.get(id)
       const entry = this.#entries.get(id)
       if (entry !== undefined && source?.enabled === true && isDeepStrictEqual(entry.config, source.config)) continue
-      // What was due before the change is still owed.
-      if (entry !== undefined && !entry.deciding) this.#do(() => this.#decide([[id, { ...entry, deciding: true }]]))
+      // What was due before a change is still owed; a source that is deleted or disabled makes no event any more.
+      if (entry !== undefined && !entry.deciding && source?.enabled === true) this.#do(() => this.#decide([[id, { ...entry, deciding: true }]]))
       this.#entries.delete(id)
       this.#timetable.delete(id)
       if (source !== undefined) this.#enter(source, now())

@@ -109,6 +109,7 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
     delivery_key: event.delivery_key,
     signed: null,
     log_redelivery_only: false,
+    source_guard: true,
     causation,
     ...(context_files === undefined ? {} : { context_files }),
     ...(deliver_at === undefined ? {} : { deliver_at }),

@@ -26,6 +26,7 @@ export function ownEvent({ json, delivery_key = null, ...event }: OwnEvent): Inc
     delivery_key,
     signed: null,
     log_redelivery_only: false,
+    source_guard: true,
     causation: null,
   }
 }

@@ -311,7 +311,8 @@ export class Poller {
   }
 
   /** Makes the events of items. Throws NotTaken where not all could be made; what could be is. */
-  async #take({ id, config, abort }: Entry, items: readonly Item[]): Promise<number> {
+  async #take(entry: Entry, items: readonly Item[]): Promise<number> {
+    const { id, config, abort } = entry
     const timestamp = this.#options.now()
     const type = config.type ?? 'item'
     let [events, problem] = [0, '']
@@ -323,7 +324,7 @@ export class Poller {
         if (typeof context === 'string') problem ||= `the context_command of item ${key}: ${context}`
         else incoming.push(context.length === 0 ? event : { ...event, context_files: context })
       }
-      for (const answer of await this.#accept(incoming)) if (!answer.duplicate) events++
+      for (const answer of await this.#accept(entry, incoming)) if (!answer.duplicate) events++
     }
     if (problem !== '') throw new NotTaken(problem, events)
     return events
@@ -342,7 +343,12 @@ export class Poller {
     return answer.kind === 'read' ? contextOf(answer.text) : []
   }
 
-  async #accept(incoming: Incoming[]): Promise<Accepted[]> {
+  /**
+   * A source that was changed, disabled or deleted while it was read makes no event: what was read is not what it reads
+   * now. From here to the commit the store looks at whether it exists.
+   */
+  async #accept({ abort }: Entry, incoming: Incoming[]): Promise<Accepted[]> {
+    if (abort.signal.aborted) throw new NotTaken('the source was changed while it was read')
     try {
       const answers = await this.#options.accept(incoming)
       const refused = answers.find(answer => answer instanceof Fault)
@@ -354,7 +360,8 @@ export class Poller {
     }
   }
 
-  async #watch({ id, config, memory, abort }: Entry): Promise<Outcome> {
+  async #watch(entry: Entry): Promise<Outcome> {
+    const { id, config, memory, abort } = entry
     const { expressions, reading, now } = this.#options
     const answer = await read(id, config, { validators: {} }, abort.signal, reading)
     if (answer.kind === 'failed') return { memory, failure: answer, seen: [], events: 0 }
@@ -380,7 +387,7 @@ export class Poller {
       once: { kind: 'state', state },
     })
     try {
-      await this.#accept([event])
+      await this.#accept(entry, [event])
     } catch (error) {
       if (!(error instanceof NotTaken)) throw error
       return { memory, failure: { error: error.message }, seen: [], events: 0 }

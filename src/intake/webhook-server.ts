@@ -130,13 +130,22 @@ export class WebhookServer {
     if (request.method !== 'POST' && query_payload === null) {
       throw new Fault('method_not_allowed', `deliveries are sent with POST; found ${request.method}`, { allow: 'POST' })
     }
-    if (!target.source.enabled) throw new Fault('disabled', `the source ${target.source.id} is disabled; enable it with source.enable`)
+    assertEnabled(target)
     this.#assertBodyKind(target, headers, query_payload)
     const limit = target.webhook.max_body_bytes ?? this.#options.config.max_body_bytes
     if (expectsContinue && declaredLength(headers) <= limit) response.writeContinue()
     const body = await readBody(request, headers, limit, this.#budget)
     const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, limits: this.#options.config, now: this.#options.now() }
-    return this.#deliver(target, delivery, request.socket.remoteAddress ?? '', response)
+    return this.#deliver(this.#targetNow(path, target, request, query_payload), delivery, request.socket.remoteAddress ?? '', response)
+  }
+
+  /** The target once the body is there: while it came, for up to half a minute, its source may have been changed, disabled or deleted. */
+  #targetNow(path: string, before: Target, request: IncomingMessage, query_payload: string | null): Target {
+    const target = this.#target(path)
+    if (target.source === before.source) return before
+    assertEnabled(target)
+    this.#assertBodyKind(target, headersOnce(request, singleHeaders.get(target.provider)!), query_payload)
+    return target
   }
 
   #target(path: string): Target {
@@ -244,6 +253,10 @@ export class WebhookServer {
   }
 }
 
+function assertEnabled({ source }: Target): void {
+  if (!source.enabled) throw new Fault('disabled', `the source ${source.id} is disabled; enable it with source.enable`)
+}
+
 /** Sources that can take nothing as they are: disabled, or with a secret that cannot be read. */
 export function sourceWarnings({ sources }: Registry, readSecret: ReadSecret): string[] {
   return [...sources.values()].flatMap(source => {
@@ -283,6 +296,7 @@ function incomingEvent({ source, webhook }: Target, event: ReadEvent, headers: R
     type: type ?? webhook.event_type ?? 'webhook',
     headers: attributes === undefined ? headers : { ...headers, ...attributes },
     log_redelivery_only: webhook.on_redelivery === 'log',
+    source_guard: true,
     causation: null,
   }
 }

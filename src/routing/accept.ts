@@ -38,6 +38,8 @@ export interface Incoming {
   /** what was signed, where that is not the delivery id too; null: nothing */
   signed: Uint8Array | null
   log_redelivery_only: boolean
+  /** refuse it where its source was deleted or disabled meanwhile */
+  source_guard?: boolean
   causation: Causation | null
   /** given: what it is the only event of */
   once?: Once
@@ -245,6 +247,10 @@ export class Acceptor {
         )
       case 'backlog':
         return this.#backlog('nothing was stored')
+      case 'source_off':
+        return outcome.exists
+          ? new Fault('disabled', `the source ${event.source_id} was disabled meanwhile; nothing was stored. Enable it with source.enable`)
+          : new Fault('not_found', `the source ${event.source_id} was deleted meanwhile; nothing was stored`)
     }
   }
 

@@ -92,6 +92,8 @@ export interface NewEvent {
   log_redelivery_only: boolean
   decisions: Decision[]
   runs: NewRun[]
+  /** Refuse it where its source does not exist or is disabled by now: when it was looked at, another write may have been on its way. */
+  source_guard?: boolean
   /** given: what it is the only event of */
   once?: Once
   /** none where there are none */

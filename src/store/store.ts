@@ -79,6 +79,8 @@ export type AcceptOutcome =
   | { kind: 'duplicate'; event_id: string; matched_triggers: string[]; run_ids: string[] }
   | { kind: 'key_reused'; event_id: string }
   | { kind: 'backlog' }
+  /** its source does not exist or is disabled by now */
+  | { kind: 'source_off'; exists: boolean }
 
 export interface EventSelectionStored {
   source_id?: string

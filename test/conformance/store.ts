@@ -473,6 +473,25 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
     expect(await accept(newEvent({ delivery_key: 'k', received_at: t0 + 20_000 }))).toMatchObject([{ kind: 'accepted' }])
   })
 
+  test('an event whose source is gone or disabled by now is refused', async () => {
+    const hook = (enabled: boolean) => ({
+      noun: 'source' as const,
+      id: 'hook',
+      definition: { id: 'hook', source_type: 'webhook' as const, enabled, config: { provider: 'none' as const } },
+      at: t0,
+    })
+    const guarded = () => newEvent({ source_id: 'hook', source_guard: true })
+    expect(await accept(guarded())).toEqual([{ kind: 'source_off', exists: false }])
+    await store.write([hook(true)])
+    expect(await accept(guarded())).toMatchObject([{ kind: 'accepted' }])
+    // Both are on their way at once; what was asked for first is done first.
+    const disabling = store.write([hook(false)])
+    const late = accept(guarded())
+    expect([(await disabling).kind, await late]).toEqual(['written', [{ kind: 'source_off', exists: true }]])
+    await store.write([{ ...hook(true), definition: null }])
+    expect(await accept(guarded(), newEvent({ source_id: 'hook' }))).toMatchObject([{ kind: 'source_off' }, { kind: 'accepted' }])
+  })
+
   test('an instant of a schedule has one event, whatever comes twice, and a skipped one may still have it', async () => {
     const source = (enabled: boolean, at: number) => ({
       noun: 'source' as const,

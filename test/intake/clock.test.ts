@@ -253,6 +253,15 @@ describe('a schedule that is changed', () => {
     await world.time.advance(10)
     expect(world.fired()).toEqual([t0 + minute])
   })
+  test('once it is disabled nothing that was due is made', async () => {
+    const world = new World()
+    const { put } = await world.router()
+    await put(cron())
+    world.time.jump(minute + 5)
+    await put({ ...cron(), enabled: false })
+    await world.time.advance(10)
+    expect(world.fired()).toEqual([])
+  })
   test('start and end bound it, and both jitter and payload are kept to', async () => {
     const world = new World()
     const { put } = await world.router()

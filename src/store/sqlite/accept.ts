@@ -68,6 +68,10 @@ function statements(db: Db) {
   const knownBody = db.prepare<[number, string, number], Signed>(
     "SELECT id, body_sha256, CASE body_format WHEN 'form' THEN body END AS form FROM event WHERE seq = ? AND source_id = ? AND received_at >= ?",
   )
+  // A definition that is damaged says nothing of it.
+  const sourceEnabled = db
+    .prepare<[string], number>("SELECT CASE WHEN json_valid(definition) THEN coalesce(definition ->> '$.enabled', 1) ELSE 1 END FROM source WHERE id = ?")
+    .pluck()
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
   const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
   const countEvent = db.prepare(
@@ -99,6 +103,7 @@ function statements(db: Db) {
     removed,
     knownBody,
     removedBody,
+    sourceEnabled,
     insertDecision,
     countDuplicate,
     countEvent,
@@ -221,6 +226,10 @@ export class Accepting {
   }
 
   #acceptOne(event: NewEvent, limits: AcceptLimits, counted: Map<string, number>): AcceptOutcome {
+    if (event.source_guard === true) {
+      const enabled = this.#sql.sourceEnabled.get(event.source_id)
+      if (enabled !== 1) return { kind: 'source_off', exists: enabled !== undefined }
+    }
     const delivery = event.delivery_key === null ? null : deliveryHash(event.source_id, event.delivery_key)
     if (delivery !== null) {
       const first = this.#knownDelivery(delivery, event, limits)
