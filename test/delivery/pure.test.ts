@@ -145,6 +145,45 @@ describe('addresses', () => {
     for (const wrong of ['10.0.0.0/33', 'example.com', '10.0.0.0/8/8', '']) expect(() => egressRule([wrong]), wrong).toThrow('egress_allow')
   })
   test.each([
+    '169.254.169.254',
+    '169.254.170.2',
+    '169.254.170.23',
+    '168.63.129.16',
+    '100.100.100.200',
+    'fd00:ec2::254',
+    'fd00:0ec2:0:0:0:0:0:254',
+    'fd00:ec2::23',
+    'fd20:ce::254',
+    'fd00:c1::a9fe:a9fe',
+    'fd00:42::42',
+    'fd00:a9fe:a9fe::1',
+    'fe80::a9fe:a9fe',
+    'fe80::a9fe:a9fe%eth0',
+    '::ffff:169.254.169.254',
+    '0:0:0:0:0:ffff:a9fe:a9fe',
+    '::FFFF:168.63.129.16',
+    '::ffff:100.100.100.200',
+    '64:ff9b::a9fe:a9fe',
+    '64:ff9b:1::a9fe:a9fe',
+    '64:ff9b::168.63.129.16',
+    '2002:a9fe:a9fe::1',
+    // A NAT64 of one's own, by the length of its prefix, and ISATAP.
+    'fd64::a9fe:a9fe',
+    'fd64:1:2:3:a9:fea9:fe00:0',
+    'fd64:1:2:a9:fe:a9fe::',
+    'fd64:1:a9fe:a9fe::',
+    'fd64:1:a9:fea9:fe::',
+    'fd64:1:2:3::5efe:169.254.169.254',
+    '2606:4700::6464:64c8',
+  ])('%s stays closed, whatever is allowed', address => {
+    for (const allow of [['fc00::/7'], ['0.0.0.0/0', '::/0'], [address.replace(/%.*/, '')]]) expect(egressRule(allow)(address), allow.join(' ')).toBe(false)
+  })
+  test('what is near one of them opens as listed', () => {
+    const listed = egressRule(['fc00::/7', '100.64.0.0/10'])
+    for (const address of ['fd00:ec3::254', 'fd20:cf::254', 'fd64::a9fe:a9ff', 'fd00:42::43', '100.100.100.201', '0:0:0:0:0:ffff:100.64.0.1', 'fd12::1'])
+      expect(listed(address), address).toBe(true)
+  })
+  test.each([
     'http://10.0.0.1/',
     'http://0xa9fea9fe/',
     'http://2852039166/',
