@@ -31,6 +31,8 @@ export interface Stream {
   notify(method: string, params: Record<string, unknown>): void
   /** Resolves once the other end has read enough of what was sent, or is gone. */
   room(): Promise<void>
+  /** whether there is room now */
+  hasRoom(): boolean
   /** aborted when the connection is gone */
   closed: AbortSignal
 }
@@ -40,6 +42,8 @@ export interface Line {
   send: (text: string) => void
   /** whether more may be sent before the other end has read */
   hasRoom: () => boolean
+  /** whether an answer of so many bytes may be sent */
+  fits: (bytes: number) => boolean
   /** Resolves with the next room, or when the connection is gone. */
   drained: () => Promise<void>
 }
@@ -109,8 +113,14 @@ export class Caller {
       room: async () => {
         while (!signal.aborted && !line.hasRoom()) await line.drained()
       },
+      hasRoom: line.hasRoom,
       closed: signal,
     }
+  }
+
+  /** Whether an answer may be sent: those that are not read may hold only so much. */
+  fits(bytes: number): boolean {
+    return this.#line?.fits(bytes) ?? true
   }
 
   /** undefined where too many are on their way. id: null for a notification. */
@@ -130,6 +140,11 @@ export class Caller {
     const found = [...this.#running].filter(running => running.id === id && running !== asking)
     for (const running of found) running.cancel()
     return found.length > 0
+  }
+
+  /** The connection is closed: an answer would only cost. */
+  get gone(): boolean {
+    return this.#line !== undefined && this.#closed.signal.aborted
   }
 
   /** The other end writes no more: it may have gone, which only writing to it shows. */
@@ -158,6 +173,14 @@ export class Caller {
 function errorResponse(id: JSONRPCID, name: ErrorName, message: string): JSONRPCResponse {
   return createJSONRPCErrorResponse(id, errorTable[name].code, message)
 }
+
+const unreadMessage =
+  'answers on this socket that are not read hold as many bytes as they may (a quarter of max_inflight_body_bytes), some of them of this connection; read them, then ask again'
+
+/** What an answer is taken to have before it is known. */
+const leastAnswer = 16_384
+/** Methods that only read: a refusal in place of their answer loses nothing. */
+const repeatable = /\.(get|list|query|history|versions|explain|export|status|stats|ticks|test|backtest|preview)$/
 
 function isId(value: unknown): value is JSONRPCID {
   return value === null || typeof value === 'string' || typeof value === 'number'
@@ -241,6 +264,15 @@ export class Jsonrpc {
     return given.length === 0 ? undefined : `[${given.join(',')}]`
   }
 
+  /** Refuses a message of which nothing is done: an answer for each of its calls. */
+  refusal(text: Buffer, message: string): string {
+    const parsed = this.#parse(text)
+    const values = 'fault' in parsed ? [{}] : [parsed.value].flat()
+    const ids = values.map(value => (Object(value) as { id?: unknown }).id).filter(id => id !== undefined && isId(id))
+    const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatch)).map(id => errorResponse(id, 'overloaded', message))
+    return JSON.stringify(answers.length === 1 ? answers[0] : answers)
+  }
+
   #parse(text: Buffer): { value: unknown } | { fault: JSONRPCResponse } {
     const exceeded = exceededLimit(text, this.#limits)
     if (exceeded !== undefined) return { fault: errorResponse(null, 'invalid_request', exceeded) }
@@ -267,8 +299,13 @@ export class Jsonrpc {
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
     try {
+      // Whoever does not read asks for no more. What was done is answered all the same, but for what can be asked again.
+      const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
+      if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()
       const response = await this.#server.receive(request, { ...place, caller, running })
-      return response === null || isNotification ? undefined : this.#text(response, place)
+      if (response === null || refusal === undefined || caller.gone) return undefined
+      const text = this.#text(response, place)
+      return caller.fits(text.length) || !repeatable.test(request.method) ? text : refusal()
     } finally {
       caller.end(running)
     }

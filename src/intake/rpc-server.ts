@@ -11,6 +11,7 @@ import { Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
 import { Caller, type Jsonrpc } from './jsonrpc.ts'
+import { MessageBudget, UnreadBudget } from './socket-budget.ts'
 import { listenUnix } from './unix-socket.ts'
 
 const maxConnections = 64
@@ -47,7 +48,7 @@ function heroService(): Record<string, unknown> {
 }
 
 /** Sends lines, those of one turn together; who does not read is not read from either. */
-function sender(socket: Socket): (line: string | undefined) => void {
+function sender(socket: Socket, sent: () => void): (line: string | undefined) => void {
   let corked = false
   return line => {
     if (line === undefined || socket.destroyed) return
@@ -57,14 +58,25 @@ function sender(socket: Socket): (line: string | undefined) => void {
       setImmediate(() => {
         corked = false
         socket.uncork()
+        if (socket.writableLength > 0) sent()
       })
     }
-    socket.write(`${line}\n`)
+    // Bytes are counted as what they are, and not copied again on their way into the kernel.
+    socket.write(Buffer.from(`${line}\n`))
     if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
       socket.pause()
       socket.once('drain', () => socket.resume())
     }
   }
+}
+
+/** An error that answers no call in particular. */
+function refusalText(code: number, message: string): string {
+  return JSON.stringify({ jsonrpc: '2.0', id: null, error: { code, message } })
+}
+
+function overloaded(limit: number): string {
+  return `messages that are not complete or not answered hold more than ${limit} bytes on this socket (max_inflight_body_bytes); send it again shortly`
 }
 
 /** Resolves once a socket has sent what waited, or is gone. */
@@ -77,7 +89,9 @@ function drained(socket: Socket): Promise<void> {
     }
     socket.on('drain', done)
     socket.on('close', done)
+    // There is no 'drain' after little was sent: then the callback of an empty write is.
     if (socket.destroyed) done()
+    else if (!socket.writableNeedDrain) socket.write(Buffer.alloc(0), done)
   })
 }
 
@@ -86,6 +100,8 @@ export class RpcServer {
   readonly #server: Server
   readonly #http: HttpServer
   readonly #budget: BodyBudget
+  readonly #messages: MessageBudget
+  readonly #unread: UnreadBudget
   readonly #sockets = new Set<Socket>()
   readonly #maxMessage: number
   #path: string | undefined
@@ -94,6 +110,9 @@ export class RpcServer {
     this.#options = options
     this.#maxMessage = options.config.max_body_bytes + envelopeBytes
     this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
+    this.#messages = new MessageBudget(options.config.max_inflight_body_bytes)
+    // An answer costs several times its size while it is made.
+    this.#unread = new UnreadBudget(options.config.max_inflight_body_bytes / 4, this.#sockets)
     this.#http = createHttpServer(httpServerOptions, (request, response) => void this.#serveHttp(request, response))
     this.#http.on('clientError', refuseConnection)
     // It never listens itself, but only then does Node look for requests that take too long.
@@ -120,6 +139,7 @@ export class RpcServer {
   #welcome(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket))
+    socket.on('drain', () => this.#unread.drained(socket))
     socket.on('error', () => socket.destroy())
     // Who says nothing at all and goes is let go.
     const leave = (): void => void socket.end()
@@ -142,40 +162,50 @@ export class RpcServer {
   #readLines(socket: Socket, first: Buffer): void {
     let rest: Buffer[] = []
     let restBytes = 0
-    const send = sender(socket)
+    const owner = {}
+    const send = sender(socket, () => this.#unread.trim())
     let pending = 0
     let ended = false
     const caller = new Caller(maxInFlight, {
       send,
-      hasRoom: () => socket.writableLength < maxUnsentBytes,
+      hasRoom: () => socket.writableLength < maxUnsentBytes && this.#unread.fits(socket, maxUnsentBytes),
+      fits: bytes => this.#unread.fits(socket, bytes),
       drained: () => drained(socket),
     })
-    socket.once('close', () => caller.close())
+    socket.once('close', () => {
+      caller.close()
+      this.#messages.finish(owner)
+    })
     const handle = (line: Buffer): void => {
       if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return
+      const release = this.#messages.hold(line.length)
+      if (release === undefined) return send(this.#options.jsonrpc.refusal(line, overloaded(this.#messages.limit)))
       pending++
       void this.#options.jsonrpc.answer(line, caller).then(answer => {
+        release()
         send(answer)
         if (--pending === 0 && ended) socket.end()
       })
     }
     /** Nothing more is read; what was asked before is still answered. */
-    const tooLong = (): void => {
-      const message = `a message of at most ${this.#maxMessage} bytes is taken`
+    const refuse = (refusal: string): void => {
       rest = []
       restBytes = 0
       socket.removeAllListeners('data')
       socket.removeAllListeners('end')
       socket.resume()
-      send(JSON.stringify({ jsonrpc: '2.0', id: null, error: { code: -32004, message } }))
+      this.#messages.finish(owner)
+      send(refusal)
       ended = true
       if (pending === 0) socket.end()
     }
+    const tooLong = (): void => refuse(refusalText(-32004, `a message of at most ${this.#maxMessage} bytes is taken`))
     const read = (chunk: Buffer): void => {
       let from = 0
       for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, from)) {
         const part = chunk.subarray(from, at)
         const line = restBytes === 0 ? part : Buffer.concat([...rest, part])
+        if (restBytes > 0) this.#messages.finish(owner)
         rest = []
         restBytes = 0
         from = at + 1
@@ -186,6 +216,7 @@ export class RpcServer {
         rest.push(chunk.subarray(from))
         restBytes += chunk.length - from
         if (restBytes > this.#maxMessage) tooLong()
+        else this.#messages.grow(owner, chunk.length - from, () => refuse(refusalText(-32005, overloaded(this.#messages.limit))))
       }
     }
     socket.on('data', read)
@@ -193,6 +224,7 @@ export class RpcServer {
     socket.on('end', () => {
       ended = true
       caller.endWriting()
+      this.#messages.finish(owner)
       if (restBytes > 0) handle(Buffer.concat(rest))
       if (pending === 0) socket.end()
     })
@@ -233,6 +265,7 @@ export class RpcServer {
       return void response.end()
     }
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
-    return void response.end(answer)
+    response.end(answer)
+    return this.#unread.trim()
   }
 }

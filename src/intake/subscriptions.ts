@@ -1,11 +1,14 @@
 // Subscriptions: the log as it grows, told to a kept connection from where it asks for, each event with the cursor to go
-// on from. What is sent is read from the log, so a slow reader costs no memory and misses nothing: he is waited for.
+// on from. What is sent is read from the log, and read only when there is room, so a slow reader costs no
+// memory and misses nothing.
 import type { EventLine, EventPage, EventSelectionStored, StoredEvent } from '../store/store.ts'
 import type { Stream } from './jsonrpc.ts'
 
 /** Subscriptions of one connection. */
 export const mostPerConnection = 16
 const atOnce = 100
+/** Bodies that are read at once. */
+const pageBytes = 1_048_576
 
 export interface Subscription {
   selection: EventSelectionStored
@@ -29,6 +32,8 @@ export interface SubscriptionsOptions {
 export class Subscriptions {
   readonly #options: SubscriptionsOptions
   readonly #open = new Map<string, Open>()
+  /** by the signal of a connection: when the turn of its last subscription ends */
+  readonly #turns = new WeakMap<AbortSignal, Promise<void>>()
   #wake = Promise.withResolvers<void>()
   #next = 1
 
@@ -77,17 +82,36 @@ export class Subscriptions {
     const { promise: stopped, resolve } = Promise.withResolvers<void>()
     stop.addEventListener('abort', () => resolve())
     let last = after
-    while (!stop.aborted) {
-      const woken = this.#wake.promise
-      const events = await this.#options.events({ selection, order: 'asc', limit: atOnce, after: last, whole })
+    const turn = async (): Promise<boolean> => {
+      await stream.room()
+      if (stop.aborted) return false
+      const events = await this.#options.events({ selection, order: 'asc', limit: atOnce, after: last, whole, max_bytes: pageBytes })
       for (const event of events) {
-        await stream.room()
-        if (stop.aborted) return
+        // What there is no room for is read again: held here, a page of each of a thousand slow readers would be a thousand pages.
+        if (stop.aborted || !stream.hasRoom()) return true
         last = event.seq
         const params = told(event)
         if (params !== undefined) stream.notify('event.logged', { subscription: id, ...params })
       }
-      if (events.length < atOnce) await Promise.race([woken, stopped])
+      return events.length > 0
     }
+    while (!stop.aborted) {
+      const woken = this.#wake.promise
+      if (!(await this.#inTurn(stream, turn))) await Promise.race([woken, stopped])
+    }
+  }
+
+  /** One after the other of a connection reads and sends, so that each has its share of the room. */
+  #inTurn<T>({ closed }: Stream, turn: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(closed) ?? Promise.resolve()
+    const own = before.then(turn)
+    this.#turns.set(
+      closed,
+      own.then(
+        () => undefined,
+        () => undefined,
+      ),
+    )
+    return own
   }
 }

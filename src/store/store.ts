@@ -104,6 +104,8 @@ export interface EventPage {
   after: number | null
   /** also read bodies and headers */
   whole: boolean
+  /** The page ends before the event whose body would make it larger, but holds one event; then a page that is not full is not the last. Default: no limit. */
+  max_bytes?: number
 }
 
 export interface RunPage {

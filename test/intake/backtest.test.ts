@@ -393,7 +393,7 @@ describe('a call on its way', () => {
   test('is heard of only by who wants to, or who may have gone', async () => {
     const { jsonrpc, begun } = waiting()
     const notices: string[] = []
-    const caller = new Caller(8, { send: text => void notices.push(text), hasRoom: () => true, drained: async () => undefined })
+    const caller = new Caller(8, { send: text => void notices.push(text), hasRoom: () => true, fits: () => true, drained: async () => undefined })
     const answer = jsonrpc.answer(backtest('a'), caller)
     await begun
     expect(notices).toEqual([])

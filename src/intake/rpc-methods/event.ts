@@ -1,6 +1,7 @@
 // event.get and event.query: the log.
 import type { ContextFile, Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
 import { sentAlong, type ContextFileBytes } from '../../context-files.ts'
+import { Fault } from '../../errors.ts'
 import { Sheet, verdictOn } from '../../routing/explain.ts'
 import { exactView, LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
@@ -13,6 +14,8 @@ import { compiledFilter } from './trigger-checks.ts'
 /** Events that one filtered query looks at; its cursor goes on from there. */
 const maxScanned = 2000
 const scanPage = 50
+/** Bodies that are read at once. */
+const scanBytes = 1_048_576
 
 function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
   const { name, content, sha256 } = file
@@ -96,15 +99,16 @@ async function scanned(
 ): Promise<{ lines: ShownLine[]; next: number | null }> {
   const lines: ShownLine[] = []
   let last = after
-  for (let count = 0; count < maxScanned; count += scanPage) {
-    const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true })) as StoredEvent[]
+  for (let count = 0; count < maxScanned;) {
+    const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true, max_bytes: scanBytes })) as StoredEvent[]
+    if (page.length === 0) return { lines, next: null }
+    count += page.length
     for (const event of page) {
       last = event.seq
       const found = all.map(wants => wants(event))
       if (found.every(each => each !== undefined)) lines.push(Object.assign(lineOf(event), ...found) as ShownLine)
       if (lines.length === limit) return { lines, next: last }
     }
-    if (page.length < scanPage) return { lines, next: null }
   }
   return { lines, next: last }
 }
@@ -127,8 +131,10 @@ async function lines(
 
 export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'event.query'> {
   return {
-    async 'event.get'({ event_id, raw }) {
+    async 'event.get'({ event_id, raw }, call) {
       const event = await storedEvent(context, event_id)
+      // Nobody waits for it: showing it would cost several times its size.
+      if (call.signal().aborted) throw new Fault('not_ready', 'the connection is closed')
       const files = event.context_files === 0 ? [] : await context.store.contextFiles(event_id)
       return shownEvent(event, raw === true, files)
     },

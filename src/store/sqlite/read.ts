@@ -218,10 +218,14 @@ export class Reading {
         .prepare<Params, EventLineRow>(sql)
         .all(...params)
         .map(eventLine)
-    return this.#db
-      .prepare<Params, EventRow>(sql)
-      .all(...params)
-      .map(storedEvent)
+    const events: StoredEvent[] = []
+    let bytes = 0
+    for (const row of this.#db.prepare<Params, EventRow>(sql).iterate(...params)) {
+      bytes += row.body.byteLength
+      if (events.length > 0 && bytes > (page.max_bytes ?? Infinity)) break
+      events.push(storedEvent(row))
+    }
+    return events
   }
 
   originsSince(): number | null {

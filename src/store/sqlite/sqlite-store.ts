@@ -32,6 +32,9 @@ interface Waiting {
   reject: (error: Error) => void
 }
 
+/** Questions that the reading thread is given at once. */
+const mostReads = 2
+
 export interface SqliteStoreOptions {
   stateDir: string
   /** which moves of runs are told as events; none unless given */
@@ -59,6 +62,9 @@ export class SqliteStore implements Store {
   #failure: string | undefined
   #stopped: Promise<void> | undefined
   #nextCall = 1
+  /** questions that wait for the reading thread, and how many it has */
+  readonly #asked: ReadRequest[] = []
+  #asking = 0
   readonly #reads = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>()
 
   constructor(options: SqliteStoreOptions) {
@@ -109,6 +115,8 @@ export class SqliteStore implements Store {
       } satisfies WorkerStart,
     })
     reader.on('message', (answer: ReadAnswer) => {
+      this.#asking--
+      this.#ask()
       const waiting = this.#reads.get(answer.call)
       this.#reads.delete(answer.call)
       if (answer.ok) waiting?.resolve(answer.value as never)
@@ -148,6 +156,7 @@ export class SqliteStore implements Store {
     this.#sent.length = 0
     this.#waiting = []
     this.#reads.clear()
+    this.#asked.length = 0
     if (fatal) this.#options.onFatal(message)
   }
 
@@ -199,8 +208,17 @@ export class SqliteStore implements Store {
     }
     const call = this.#nextCall++
     this.#reads.set(call, { resolve: resolve, reject })
-    this.#readingThread().postMessage({ call, method, args } satisfies ReadRequest)
+    this.#asked.push({ call, method, args })
+    this.#ask()
     return promise
+  }
+
+  /** Gives the reading thread a few questions at a time: an answer may be large, and waits in memory until it is looked at. */
+  #ask(): void {
+    while (this.#asking < mostReads && this.#asked.length > 0) {
+      this.#asking++
+      this.#readingThread().postMessage(this.#asked.shift()!)
+    }
   }
 
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]> {
