@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { SignalboxClient } from '../src/client/client.ts'
 import { runProgram } from '../src/cli/program.ts'
 import { readConfig } from '../src/config.ts'
+import { defaultToolRules } from '../src/main/default-tools.ts'
 import { openTrial } from '../src/main/trial.ts'
 import { salvage } from '../src/main/salvage.ts'
 import { startRouter } from '../src/main.ts'
@@ -182,6 +183,7 @@ async function saidOf(stateDir: string, argv: string[]): Promise<{ code: number;
       serve: () => Promise.reject(new Error('not here')),
       trial: async () => openTrial(() => 0),
       salvage: async () => salvage,
+      toolRules: async () => defaultToolRules(),
     }).catch((error: unknown) => {
       if (typeof (error as { exitCode?: unknown }).exitCode !== 'number') throw error
       lines.push((error as Error).message)
