@@ -101,7 +101,8 @@ export function yamlOf(definitions: RouterExportResult): string {
       if (typeof node.value === 'string' && isRisky(node.value)) node.type = 'QUOTE_DOUBLE'
     },
   })
-  return plainYaml(document.toString({ lineWidth: 0 })).trimEnd()
+  // The line break that output adds again; one more may be part of a text at the end.
+  return plainYaml(document.toString({ lineWidth: 0 })).replace(/\n$/, '')
 }
 
 export function addApply(program: Command, session: () => Session): void {

@@ -31,7 +31,7 @@ describe('texts with escapes', () => {
       fc.property(fc.array(values, { minLength: 1, maxLength: 3 }), triggers => {
         const text = yamlOf({ bots: [], queues: [], sources: [], triggers } as never)
         expect(isRisky(text)).toBe(false)
-        expect(parse(text)).toEqual({ triggers })
+        expect(parse(`${text}\n`)).toEqual({ triggers })
       }),
     )
   })
