@@ -1,4 +1,5 @@
 // What retention removes, and what it must leave: keys of deliveries, open runs, versions that are named.
+import { hash } from 'node:crypto'
 import { expect, onTestFinished, test } from 'vitest'
 import { limits, newEvent, newRun } from '../conformance/store.ts'
 import { LocalStore } from '../support/local-store.ts'
@@ -22,7 +23,10 @@ async function restarted(lived: Life, now: number): Promise<void> {
 }
 
 const many = (count: number, event: (n: number) => object = () => ({})) =>
-  Array.from({ length: count }, (_, n) => newEvent({ delivery_key: `d${n}`, signed_body: true, body: Buffer.from(`{"n":${n}}`), ...event(n) }))
+  Array.from({ length: count }, (_, n) => {
+    const made = { delivery_key: `d${n}`, body: Buffer.from(`{"n":${n}}`), ...event(n) }
+    return newEvent({ signed_sha256: hash('sha256', made.body, 'buffer'), ...made })
+  })
 
 test('hashes in memory go with their event, and are not written later', async () => {
   const lived = await life()

@@ -1,5 +1,6 @@
 // A router's store over days of a virtual clock: a little of everything that is written, and retention every hour. The same
 // statements on the same engine as in a router, on the caller's thread.
+import { hash } from 'node:crypto'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,7 +78,7 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
       received_at: at + n,
       timestamp: at + n,
       delivery_key: `d-${hour}-${n}`,
-      signed_body: n % 2 === 1,
+      signed_sha256: n % 2 === 1 ? hash('sha256', body, 'buffer') : null,
       body,
       runs,
       ...files,
