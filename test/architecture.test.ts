@@ -21,6 +21,7 @@ const leaves = [
   'steady-clock',
   'terminal-text',
   'tools',
+  'turns',
 ]
 const allowed: Record<string, string[]> = {
   contract: [],
@@ -38,6 +39,7 @@ const allowed: Record<string, string[]> = {
   'steady-clock': [],
   'terminal-text': [],
   tools: [],
+  turns: [],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],
   backtest: ['routing', 'store', 'contract', ...leaves],

@@ -1,11 +1,11 @@
 // What a reading holds: items with their keys, or a number.
 import { hash } from 'node:crypto'
-import { setImmediate as breath } from 'node:timers/promises'
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { PollConfig, WatchConfig } from '../contract/types.ts'
 import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
 import type { Expressions } from '../routing/expressions.ts'
 import { InputsError, renderKey, renderTemplate } from '../routing/inputs.ts'
+import { rest } from '../turns.ts'
 
 /** What was read is not what it should be; the message says what was expected and found. */
 export class ReadingError extends Error {}
@@ -21,14 +21,28 @@ export interface ItemLimits extends JsonLimits {
 }
 
 const maxKeyLength = 1024
-/** Items of one answer, and how many are looked at between two breaths: some 5 ms. */
-const mostItems = 50_000
-const atOnce = 500
+const maxItems = 50_000
+/** What surrounds the items of an answer may nest so deep by itself. */
+const maxDepthAround = 16
+/** An answer holds many items: so many times the values and keys of one event. Parsed they take up to 100 MiB. */
+const bodiesOfAnswer = 5
+/** Characters of a value that an error shows. */
+const maxShown = 60
 
 function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value)
+  if (typeof value === 'string') return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
   const text = JSON.stringify(value) ?? 'nothing'
-  return text.length > 60 ? `${text.slice(0, 60)}...` : text
+  return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
+}
+
+/**
+ * Limits that hold before an answer is parsed: parsing takes time and memory with every value, and brackets alone, nested
+ * without end, take the stack. Throws ReadingError.
+ */
+function assertParsable(text: string, { json_depth, json_tokens }: JsonLimits, what: string): void {
+  const exceeded = exceededLimit(Buffer.from(text), { json_depth: json_depth + maxDepthAround, json_tokens: json_tokens * bodiesOfAnswer })
+  if (exceeded !== undefined)
+    throw new ReadingError(`${what} is too large: ${exceeded} (the limits are ${maxDepthAround} above json_depth and ${bodiesOfAnswer} times json_tokens)`)
 }
 
 function parsed(text: string, what: string): unknown {
@@ -39,13 +53,20 @@ function parsed(text: string, what: string): unknown {
   }
 }
 
-function answerOf(text: string, format: PollConfig['format']): unknown {
+function assertCount(count: number): void {
+  if (count > maxItems) throw new ReadingError(`what was read has ${count} items; at most ${maxItems} are taken`)
+}
+
+function answerOf(text: string, format: PollConfig['format'], limits: JsonLimits): unknown {
+  if (format !== 'lines') assertParsable(text, limits, 'what was read')
   if (format === undefined || format === 'json') return parsed(text, 'what was read')
   const lines = text.split(/\r?\n/).filter(line => line.trim() !== '')
+  // Before each is parsed, and where an expression over all of them would be given more than it can hold.
+  assertCount(lines.length)
   return format === 'lines' ? lines : lines.map((line, index) => parsed(line, `line ${index + 1}`))
 }
 
-async function rendered(template: string, name: string, scope: object, expressions: Expressions): Promise<unknown> {
+async function rendered(template: string, name: string, scope: object, expressions: Pick<Expressions, 'evaluate'>): Promise<unknown> {
   try {
     return await renderTemplate(template, name, scope, expressions)
   } catch (error) {
@@ -74,18 +95,24 @@ function itemOf(value: unknown, { key, subject }: PollConfig, limits: ItemLimits
 }
 
 /** The items of what was read, and what is wrong with those that cannot be used. Throws ReadingError. */
-export async function itemsOf(text: string, config: PollConfig, limits: ItemLimits, expressions: Expressions): Promise<{ items: Item[]; problems: string[] }> {
-  const answer = answerOf(text, config.format)
+export async function itemsOf(
+  text: string,
+  config: PollConfig,
+  limits: ItemLimits,
+  expressions: Pick<Expressions, 'evaluate'>,
+): Promise<{ items: Item[]; problems: string[] }> {
+  const answer = answerOf(text, config.format, limits)
   const list = config.items === undefined ? answer : await rendered(config.items, 'items', { answer }, expressions)
   if (!Array.isArray(list)) {
     const where = config.items === undefined ? 'what was read' : `what stands at ${config.items}`
     throw new ReadingError(`${where} is no list of items but ${shown(list)}`)
   }
-  if (list.length > mostItems) throw new ReadingError(`what was read has ${list.length} items; at most ${mostItems} are taken`)
+  assertCount(list.length)
   const items: Item[] = []
   const problems: string[] = []
   for (const [index, value] of list.entries()) {
-    if (index % atOnce === atOnce - 1) await breath()
+    const pause = rest()
+    if (pause !== undefined) await pause
     const item = itemOf(value, config, limits)
     if (typeof item === 'string') problems.push(`item ${index + 1} ${item}`)
     else items.push(item)
@@ -94,7 +121,13 @@ export async function itemsOf(text: string, config: PollConfig, limits: ItemLimi
 }
 
 /** The number of what was read. Throws ReadingError where there is none. */
-export async function numberOf(text: string, { value = '{{ answer }}' }: WatchConfig, expressions: Expressions): Promise<number> {
+export async function numberOf(
+  text: string,
+  { value = '{{ answer }}' }: WatchConfig,
+  limits: JsonLimits,
+  expressions: Pick<Expressions, 'evaluate'>,
+): Promise<number> {
+  assertParsable(text, limits, 'what was read')
   let answer: unknown
   try {
     answer = JSON.parse(text)
@@ -113,7 +146,9 @@ function isFile(value: unknown): value is ContextFileGiven {
 }
 
 /** The context files that a command printed, or what is wrong with them. */
-export function contextOf(text: string): ContextFileBytes[] | string {
+export function contextOf(text: string, limits: JsonLimits): ContextFileBytes[] | string {
+  const exceeded = exceededLimit(Buffer.from(text), limits)
+  if (exceeded !== undefined) return `what it printed is too large: ${exceeded}`
   let given: unknown
   try {
     given = text.trim() === '' ? [] : (JSON.parse(text) as unknown)

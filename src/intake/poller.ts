@@ -11,9 +11,11 @@ import type { Accepted, Incoming } from '../routing/accept.ts'
 import type { Expressions } from '../routing/expressions.ts'
 import type { SourceState, Store } from '../store/store.ts'
 import { judged } from './crossing.ts'
-import { contextOf, itemsOf, numberOf, ReadingError, type Item } from './items.ts'
+import { ReadingError, type Item } from './items.ts'
+import { ItemsThread } from './items-thread.ts'
 import { ownEvent } from './own-event.ts'
-import { defaultTimeoutMs, read, readCommand, type ReadingOptions, type Validators } from './reading.ts'
+import { addItems, type Pages } from './pages.ts'
+import { defaultTimeoutMs, read, readCommand, type ReadingOptions } from './reading.ts'
 import { healthOf, warningOf, type Memory } from './source-memory.ts'
 import { Timetable, type Later } from './timetable.ts'
 
@@ -61,19 +63,6 @@ interface Outcome {
   events: number
 }
 
-interface Pages {
-  /** what is new, by key */
-  fresh: Map<string, Item>
-  /** keys that were known */
-  seen: string[]
-  held: number
-  /** everything was read, and nothing is left for the next reading */
-  whole: boolean
-  validators?: Validators
-  problem?: string | undefined
-  failure?: { error: string; retry_after_ms?: number }
-}
-
 /** What is new could not be made events of, or not all of it. */
 class NotTaken extends Error {
   readonly events: number
@@ -90,11 +79,13 @@ export class Poller {
   readonly #timetable: Timetable
   readonly #queue: Entry[] = []
   readonly #reading = new Set<Promise<void>>()
+  readonly #thread: ItemsThread
   #stopped = false
 
   constructor(options: PollerOptions) {
     this.#options = options
     const { now, later } = options
+    this.#thread = new ItemsThread(options.config, options.expressions)
     this.#timetable = new Timetable({ now, later, onDue: ids => this.#due(ids), onSetBack: () => this.#setBack() })
   }
 
@@ -107,6 +98,8 @@ export class Poller {
     this.#stopped = true
     this.#timetable.stop()
     for (const { abort } of this.#entries.values()) abort.abort()
+    // Readings in the thread end with it, the others with their signal.
+    await this.#thread.stop()
     await Promise.all(this.#reading)
   }
 
@@ -261,14 +254,11 @@ export class Poller {
 
   /** Adds what a page holds; answers how much of it is new, or why it cannot be used. */
   async #addItems({ id, config }: Entry, text: string, pages: Pages): Promise<number | ReadingError> {
-    const { store, config: limits, expressions } = this.#options
+    const { store } = this.#options
     try {
-      const { items, problems } = await itemsOf(text, config, limits, expressions)
-      const keys = items.map(item => item.key)
-      const unseen = new Set(await store.unseen(id, keys))
+      const { items, problems } = await this.#thread.items(text, config)
       const before = pages.fresh.size
-      for (const item of items) if (unseen.has(item.key) && !pages.fresh.has(item.key)) pages.fresh.set(item.key, item)
-      pages.seen.push(...keys.filter(key => !unseen.has(key)))
+      await addItems(pages, items, keys => store.unseen(id, keys))
       pages.held += items.length
       pages.problem ??= problems[0]
       return pages.fresh.size - before
@@ -340,7 +330,7 @@ export class Poller {
   ): Promise<ContextFileBytes[] | string> {
     const answer = await readCommand({ source_id, command, input, timeout_ms, signal }, this.#options.reading)
     if (answer.kind === 'failed') return answer.error
-    return answer.kind === 'read' ? contextOf(answer.text) : []
+    return answer.kind === 'read' ? this.#thread.context(answer.text) : []
   }
 
   /**
@@ -362,13 +352,13 @@ export class Poller {
 
   async #watch(entry: Entry): Promise<Outcome> {
     const { id, config, memory, abort } = entry
-    const { expressions, reading, now } = this.#options
+    const { reading, now } = this.#options
     const answer = await read(id, config, { validators: {} }, abort.signal, reading)
     if (answer.kind === 'failed') return { memory, failure: answer, seen: [], events: 0 }
     if (answer.kind === 'unchanged') return { memory: { ...memory, read_at: now() }, seen: [], events: 0 }
     let value: number
     try {
-      value = await numberOf(answer.text, config, expressions)
+      value = await this.#thread.number(answer.text, config)
     } catch (error) {
       if (!(error instanceof ReadingError)) throw error
       return { memory, problem: error.message, seen: [], events: 0 }

@@ -35,10 +35,27 @@ function header(headers: Record<string, string | string[] | undefined>, name: st
   return [headers[name]].flat()[0]
 }
 
-/** The target of a Link with rel=next (RFC 8288), if it is of the same origin: nothing else is told the token. */
+function isNext(params: string): boolean {
+  return params.split(';').some(param => {
+    const [name = '', value = ''] = param.split('=')
+    return name.trim().toLowerCase() === 'rel' && value.replaceAll('"', '').trim().toLowerCase().split(/\s+/).includes('next')
+  })
+}
+
+/**
+ * The target of a Link with rel=next (RFC 8288), if it is of the same origin: nothing else is told the token. One pass:
+ * an expression for the whole header takes quadratic time over brackets that nothing closes (80 ms for 15 KB).
+ */
 export function nextPage(link: string | undefined, url: URL): string | undefined {
-  for (const [, target = '', params = ''] of link?.matchAll(/<([^>]*)>([^,]*)/g) ?? []) {
-    if (!/;\s*rel="?([^"]*\s)?next[\s"]?/i.test(`${params} `) || !URL.canParse(target, url.href)) continue
+  if (link === undefined) return undefined
+  let end = 0
+  for (let start = link.indexOf('<'); start >= 0; start = link.indexOf('<', end)) {
+    const close = link.indexOf('>', start)
+    if (close < 0) return undefined
+    const comma = link.indexOf(',', close)
+    end = comma < 0 ? link.length : comma
+    const target = link.slice(start + 1, close)
+    if (!isNext(link.slice(close + 1, end)) || !URL.canParse(target, url.href)) continue
     const next = new URL(target, url)
     if (next.origin === url.origin) return next.href
   }

@@ -23,6 +23,8 @@ export interface Expressions {
   check(source: string): Promise<string | undefined>
   /** Values of expressions over one scope, in order. */
   evaluate(sources: string[], scope: unknown): Promise<ExpressionAnswer[]>
+  /** The same over a scope that is JSON already. */
+  evaluateOver(sources: string[], scope: string): Promise<ExpressionAnswer[]>
   stop(): Promise<void>
 }
 
@@ -176,7 +178,11 @@ export class ExpressionProcess implements Expressions {
   }
 
   evaluate(sources: string[], scope: unknown): Promise<ExpressionAnswer[]> {
-    return this.#enqueue({ sources, scope: JSON.stringify(scope) }, JSON.stringify(sources))
+    return this.evaluateOver(sources, JSON.stringify(scope))
+  }
+
+  evaluateOver(sources: string[], scope: string): Promise<ExpressionAnswer[]> {
+    return this.#enqueue({ sources, scope }, JSON.stringify(sources))
   }
 
   async stop(): Promise<void> {

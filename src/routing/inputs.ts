@@ -125,7 +125,7 @@ function filled(template: unknown, path: string, next: () => unknown): unknown {
  * Renders a template over a scope. What is missing in the scope becomes null, inside text nothing.
  * Throws InputsError with the path of the input that failed and the reason.
  */
-export async function renderTemplate(template: unknown, name: string, scope: unknown, expressions: Expressions): Promise<unknown> {
+export async function renderTemplate(template: unknown, name: string, scope: unknown, expressions: Pick<Expressions, 'evaluate'>): Promise<unknown> {
   const found = expressionsOf(template, name)
   const values: unknown[] = []
   const hard: { index: number; found: Found }[] = []

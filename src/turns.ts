@@ -1,0 +1,51 @@
+// Turns of the event loop, shared by everything that works for long: whoever has worked for a slice lets the loop turn
+// before it goes on, so that sockets and timers are served in between.
+//
+// The time of a turn is one for all. Fifty calls of a batch that each counted their own 10 ms would hold the loop for
+// half a second: setImmediate runs everything that waits for it in one turn. Here one of those that wait goes on a turn.
+//
+// no turn measured -> rest() -> measured -> (the loop turns) -> the next that waits goes on, or no turn measured
+
+/** How long the event loop works before it turns. Half of the 50 ms that are promised is left for the step that ends a slice. */
+export const sliceMs = 10
+
+/** When the work of this turn began; undefined: nothing asked in this turn. */
+let begun: number | undefined
+const waiting: (() => void)[] = []
+
+function turned(): void {
+  const goOn = waiting.shift()
+  begun = undefined
+  if (goOn === undefined) return
+  begin()
+  goOn()
+}
+
+function begin(): void {
+  begun = performance.now()
+  setImmediate(turned)
+}
+
+/**
+ * Between two steps of long work: undefined while there is time left in this turn, otherwise a promise of a later one.
+ * Await it only where there is one: an await that is not needed puts others in between.
+ */
+export function rest(): Promise<void> | undefined {
+  if (begun === undefined) {
+    begin()
+    return undefined
+  }
+  if (performance.now() - begun < sliceMs) return undefined
+  return new Promise(resolve => waiting.push(resolve))
+}
+
+/** Maps a list in slices. */
+export async function mapInTurns<T, R>(list: readonly T[], map: (item: T, index: number) => R): Promise<R[]> {
+  const mapped: R[] = []
+  for (const [index, item] of list.entries()) {
+    const pause = rest()
+    if (pause !== undefined) await pause
+    mapped.push(map(item, index))
+  }
+  return mapped
+}
