@@ -3,7 +3,6 @@
 //
 // A schedule is waiting (in the timetable) -> deciding (its ticks are with the store) -> waiting. What the store refuses,
 // because the disk is full or too many runs are open, is decided anew a second later.
-import { setImmediate as breath } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { CronConfig, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
@@ -11,10 +10,11 @@ import type { Accepted, Incoming } from '../routing/accept.ts'
 import type { SkippedTicks, SourceState } from '../store/store.ts'
 import { ownEvent } from './own-event.ts'
 import { decide, following, onTimeMs, schedule, type Decided, type DueTick, type Schedule } from './ticks.ts'
+import { rest } from '../turns.ts'
 import { Timetable, type Later } from './timetable.ts'
 
 const againMs = 1000
-/** Events that go to the store together, and schedules that are looked at between two breaths. */
+/** Events that go to the store together, and schedules that are decided together. */
 const together = 256
 const atOnce = 64
 
@@ -135,7 +135,8 @@ export class Clock {
   async #plan(ids: readonly string[]): Promise<void> {
     for (const [index, id] of ids.entries()) {
       if (this.#stopped) return
-      if (index % atOnce === atOnce - 1) await breath()
+      // The first at once: the answer to source.put says when it is due next.
+      if (index > 0) await rest()
       const entry = this.#entries.get(id)
       if (entry === undefined || entry.deciding) continue
       const next = following(entry.schedule, entry.position)
@@ -146,7 +147,7 @@ export class Clock {
 
   async #due(ids: string[]): Promise<void> {
     for (let from = 0; from < ids.length && !this.#stopped; from += atOnce) {
-      if (from > 0) await breath()
+      if (from > 0) await rest()
       const entries = ids.slice(from, from + atOnce).flatMap((id): [string, Entry][] => {
         const entry = this.#entries.get(id)
         return entry === undefined || entry.deciding ? [] : [[id, entry]]

@@ -6,8 +6,38 @@ import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
 import { errorTable, Fault, type ErrorName } from '../errors.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
+import { rest } from '../turns.ts'
 
-export const maxBatch = 50
+/** Calls of one batch. */
+export const maxBatchCalls = 50
+/** Answers of one batch together. What only reads is not read any more once there are so many bytes; 50 times event.get would be 120 MB. */
+const maxBatchAnswerBytes = 8 * 1024 * 1024
+/** What changes nothing: it can be asked again, alone, without harm. Of a batch, one is read after the other. */
+const reading: ReadonlySet<string> = new Set<keyof Methods>([
+  'event.get',
+  'event.query',
+  'event.explain',
+  'source.get',
+  'source.list',
+  'source.preview',
+  'source.ticks',
+  'trigger.get',
+  'trigger.list',
+  'trigger.test',
+  'trigger.versions',
+  'bot.get',
+  'bot.list',
+  'queue.get',
+  'queue.list',
+  'run.get',
+  'run.list',
+  'run.history',
+  'router.status',
+  'router.stats',
+  'router.export',
+  'rpc.discover',
+  'rpc.health',
+])
 
 /** What a handler knows of its call besides its params. */
 export interface Call {
@@ -256,11 +286,11 @@ export class Jsonrpc {
     const { value } = message
     if (!Array.isArray(value)) return this.#one(value, { text, path: [] }, caller)
     if (value.length === 0) return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
-    if (value.length > maxBatch) {
-      return JSON.stringify(errorResponse(null, 'invalid_request', `a batch holds at most ${maxBatch} requests; found ${value.length}`))
+    if (value.length > maxBatchCalls) {
+      const message = `a batch must hold at most ${maxBatchCalls} requests; found ${value.length}. Nothing of it was done: send it as several`
+      return JSON.stringify(errorResponse(null, 'too_large', message))
     }
-    const answers = await Promise.all(value.map((each, index) => this.#one(each, { text, path: [index] }, caller)))
-    const given = answers.filter(answer => answer !== undefined)
+    const given = await this.#batch(value, text, caller)
     return given.length === 0 ? undefined : `[${given.join(',')}]`
   }
 
@@ -269,8 +299,37 @@ export class Jsonrpc {
     const parsed = this.#parse(text)
     const values = 'fault' in parsed ? [{}] : [parsed.value].flat()
     const ids = values.map(value => (Object(value) as { id?: unknown }).id).filter(id => id !== undefined && isId(id))
-    const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatch)).map(id => errorResponse(id, 'overloaded', message))
+    const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatchCalls)).map(id => errorResponse(id, 'overloaded', message))
     return JSON.stringify(answers.length === 1 ? answers[0] : answers)
+  }
+
+  /**
+   * Answers to the calls of a batch, in their order. Calls begin in order; one that reads is waited for, so that what has
+   * been answered is known, one that writes or waits is not.
+   */
+  async #batch(list: unknown[], text: Buffer, caller: Caller): Promise<string[]> {
+    let bytes = 0
+    const answers: Promise<string | undefined>[] = []
+    for (const [index, value] of list.entries()) {
+      const place = { text, path: [index] }
+      const reads = reading.has(String((Object(value) as { method?: unknown }).method))
+      const answer = reads && bytes >= maxBatchAnswerBytes ? this.#tooMuch(value, place) : this.#one(value, place, caller)
+      const counted = answer.then(given => {
+        bytes += given === undefined ? 0 : Buffer.byteLength(given)
+        return given
+      })
+      answers.push(counted)
+      if (reads) await counted
+    }
+    return (await Promise.all(answers)).filter(answer => answer !== undefined)
+  }
+
+  /** Answers a call that is not made, because those before it in its batch have been answered at length. */
+  async #tooMuch(value: unknown, place: Place): Promise<string | undefined> {
+    const { id } = value as { id?: unknown }
+    if (!isId(id)) return undefined
+    const message = `the answers of a batch must have at most ${maxBatchAnswerBytes} bytes together, and those before this one have; ask again outside of this batch`
+    return this.#text(errorResponse(id, 'too_large', message), place)
   }
 
   #parse(text: Buffer): { value: unknown } | { fault: JSONRPCResponse } {
@@ -299,6 +358,9 @@ export class Jsonrpc {
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
     try {
+      // Many calls may have come in one turn: each begins when those before it have left it time.
+      const pause = rest()
+      if (pause !== undefined) await pause
       // Whoever does not read asks for no more. What was done is answered all the same, but for what can be asked again.
       const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
       if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()

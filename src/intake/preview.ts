@@ -1,5 +1,6 @@
 // What a cron expression will do, for people: its next instants on the zone's own clock, and the expression in words.
 import type { PreviewedTick } from '../contract/types.ts'
+import { rest } from '../turns.ts'
 import { isNamed, nextTick } from './schedule.ts'
 
 const hourMs = 3_600_000
@@ -34,11 +35,13 @@ function offsetMs(offset: string): number {
 }
 
 /** Instants after a time, so many at the most, with what daylight saving time does to them. Expression and zone have been checked. */
-export function previewed(expression: string, timezone: string, after: number, count: number): PreviewedTick[] {
+export async function previewed(expression: string, timezone: string, after: number, count: number): Promise<PreviewedTick[]> {
   const local = localParts(timezone)
   const shift = (from: number, to: number): number => offsetMs(local(from).offset) - offsetMs(local(to).offset)
   const ticks: PreviewedTick[] = []
   for (let at = nextTick(expression, timezone, after); at !== null && ticks.length < count; at = nextTick(expression, timezone, at)) {
+    const pause = rest()
+    if (pause !== undefined) await pause
     const { text, offset } = local(at)
     const tick: PreviewedTick = { at, local: `${text} ${offset}` }
     // A clock that is set back by so much afterwards, or before, shows this local time twice.

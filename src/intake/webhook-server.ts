@@ -217,8 +217,10 @@ export class WebhookServer {
     const headers = storedHeaders(delivery.headers)
     const signed = target.provider.signed_bytes?.(delivery) ?? null
     const incoming = events.map(event => ({ ...incomingEvent(target, event, headers), signed }))
-    const answers = await this.#options.acceptor.accept(incoming)
-    if (target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json') {
+    const isBatch = target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json'
+    const { acceptor } = this.#options
+    const answers = await (isBatch ? acceptor.acceptBatch(incoming) : acceptor.accept(incoming))
+    if (isBatch) {
       // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
       const refused =
         answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)

@@ -4,6 +4,7 @@ import type { Bot, BotInput, ForgeAccount, QueueInput, Source, SourceInput, Trig
 import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
 import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
+import { rest } from '../turns.ts'
 import { hears } from './log-filter.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { OwnAccounts } from './own-accounts.ts'
@@ -49,6 +50,23 @@ export interface Matched extends Origin {
   subject: string | null
 }
 
+/** Triggers changed one by one: more are put into a matcher of their own first. One takes 0.1 to 1 ms. */
+const fewTriggers = 8
+
+/** A trigger that is too much for the matcher, and why. */
+export interface Exceeded {
+  id: string
+  reason: string
+}
+
+/** What apply needs to make many changes of triggers count at once. */
+export interface Prepared {
+  /** undefined: the changes are few, and are made one by one */
+  matcher: Matcher<Trigger> | undefined
+  triggers: ReadonlyMap<string, Trigger>
+  revision: number
+}
+
 export class Registry {
   readonly sources = new Map<string, Source>()
   readonly triggers = new Map<string, Trigger>()
@@ -57,6 +75,10 @@ export class Registry {
   readonly #options: RegistryOptions
   #matcher: Matcher<Trigger>
   #ownAccounts: OwnAccounts
+  /** grows with each change of triggers: what was prepared for another set does not fit any more */
+  #revision = 0
+  /** many triggers are being changed */
+  #changing: Promise<void> | undefined
 
   constructor(options: RegistryOptions) {
     this.#options = options
@@ -94,10 +116,34 @@ export class Registry {
     this.#ownAccounts = this.#accounts()
   }
 
+  /**
+   * Runs work that prepares, writes and applies changes. While many triggers are being changed other changes wait: what
+   * was checked for the many would not hold any more.
+   */
+  async changing<T>(changes: readonly DefinitionChange[], work: () => Promise<T>): Promise<T> {
+    while (this.#changing !== undefined) await this.#changing
+    if (triggersIn(changes) <= fewTriggers) return work()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#changing = promise
+    try {
+      return await work()
+    } finally {
+      this.#changing = undefined
+      resolve()
+    }
+  }
+
   /** Follows changes that are committed; stamps in the order of the changes. */
-  apply(changes: DefinitionChange[], stamps: (Stamp | null)[]): void {
+  apply(changes: DefinitionChange[], stamps: (Stamp | null)[], prepared?: Prepared): void {
+    const matcher = prepared?.revision === this.#revision ? prepared.matcher : undefined
     for (const [index, { noun, id, definition }] of changes.entries()) {
       const stamp = stamps[index]
+      const ready = matcher === undefined ? undefined : prepared!.triggers.get(id)
+      if (noun === 'trigger' && matcher !== undefined) {
+        if (ready === undefined || stamp == null) this.triggers.delete(id)
+        else this.triggers.set(id, Object.assign(ready, stampOf(stamp)))
+        continue
+      }
       if (definition === null || stamp == null) this.#delete(noun, id)
       else if (noun === 'source') this.sources.set(id, completeSource(definition as SourceInput, stamp))
       else if (noun === 'bot') this.bots.set(id, completeBot(definition as BotInput, stamp, this.#options.bot_max_active))
@@ -105,6 +151,39 @@ export class Registry {
       else this.#setTrigger(definition as TriggerInput, stamp)
     }
     if (changes.some(({ noun }) => noun === 'bot')) this.#ownAccounts = this.#accounts()
+    if (matcher !== undefined) this.#matcher = matcher
+    if (changes.some(({ noun }) => noun === 'trigger')) this.#revision++
+  }
+
+  /**
+   * Why changes of triggers cannot be made together, or what apply needs to make them count at once. Many are made in
+   * slices in a second matcher, with all triggers that stay: events are meanwhile matched as before, by the first.
+   */
+  async prepare(changes: readonly DefinitionChange[]): Promise<Prepared | Exceeded> {
+    const given = new Map(changes.flatMap(({ noun, id, definition }) => (noun === 'trigger' ? [[id, definition as TriggerInput | null]] : [])))
+    const revision = this.#revision
+    if (triggersIn(changes) <= fewTriggers) return this.exceeded(changes) ?? { matcher: undefined, triggers: new Map(), revision }
+    const matcher = this.#newMatcher([])
+    // The map may change between two slices: then the revision has, too, and what is prepared here is not used.
+    for (const [id, trigger] of this.triggers) {
+      const pause = rest()
+      if (pause !== undefined) await pause
+      if (trigger.enabled && !given.has(id)) matcher.put(id, matchable(trigger))
+    }
+    const triggers = new Map<string, Trigger>()
+    for (const [id, definition] of given) {
+      if (definition === null) continue
+      const pause = rest()
+      if (pause !== undefined) await pause
+      const trigger = completeTrigger(definition, { version: 0, created_at: 0, updated_at: 0 })
+      triggers.set(id, trigger)
+      if (!trigger.enabled) continue
+      const added = matchable(trigger)
+      const reason = matcher.exceeded(added)
+      if (reason !== undefined) return { id, reason }
+      matcher.put(id, added)
+    }
+    return { matcher, triggers, revision }
   }
 
   #table(noun: Noun): Map<string, unknown> {
@@ -127,7 +206,7 @@ export class Registry {
    * Why changes of triggers cannot be made together, in words with the trigger's id, or undefined. They are made in the
    * matcher one after the other, as they would be, and taken back.
    */
-  exceeded(changes: readonly DefinitionChange[]): { id: string; reason: string } | undefined {
+  exceeded(changes: readonly DefinitionChange[]): Exceeded | undefined {
     const done: string[] = []
     try {
       for (const { noun, id, definition } of changes) {
@@ -176,6 +255,10 @@ function firstText(paths: readonly string[], at: ValueAt): string | null {
     if (typeof text === 'string') return text
   }
   return null
+}
+
+function triggersIn(changes: readonly DefinitionChange[]): number {
+  return changes.filter(({ noun }) => noun === 'trigger').length
 }
 
 function matchable(target: Trigger): MatchTrigger<Trigger> {

@@ -102,18 +102,18 @@ test('control: fixed times by real time are not what the oracle says', () => {
   expect(naive).not.toEqual(enumerated('30 2 * * *', zone, start, end))
 })
 
-test('a preview marks what the clock leaves out and what it shows twice', () => {
-  const marks = (expression: string, timezone: string, after: number, count: number): string[] =>
-    previewed(expression, timezone, after, count).map(tick => `${tick.local} ${tick.dst ?? ''}`.trim())
-  expect(marks('30 2 * * *', 'Europe/Berlin', Date.UTC(2026, 2, 28), 2)).toEqual(['2026-03-28 02:30:00 +01:00', '2026-03-29 03:00:00 +02:00 after_gap'])
-  expect(marks('30 * * * *', 'Europe/Berlin', Date.UTC(2026, 9, 25, 0), 3)).toEqual([
+test('a preview marks what the clock leaves out and what it shows twice', async () => {
+  const marks = async (expression: string, timezone: string, after: number, count: number): Promise<string[]> =>
+    (await previewed(expression, timezone, after, count)).map(tick => `${tick.local} ${tick.dst ?? ''}`.trim())
+  expect(await marks('30 2 * * *', 'Europe/Berlin', Date.UTC(2026, 2, 28), 2)).toEqual(['2026-03-28 02:30:00 +01:00', '2026-03-29 03:00:00 +02:00 after_gap'])
+  expect(await marks('30 * * * *', 'Europe/Berlin', Date.UTC(2026, 9, 25, 0), 3)).toEqual([
     '2026-10-25 02:30:00 +02:00 first_of_two',
     '2026-10-25 02:30:00 +01:00 second_of_two',
     '2026-10-25 03:30:00 +01:00',
   ])
-  expect(marks('15 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3)[1]).toBe('2026-04-05 01:15:00 +11:00')
-  expect(marks('45 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3)[1]).toBe('2026-04-05 01:45:00 +11:00 first_of_two')
-  expect(marks('0 0 * * *', 'Africa/Cairo', Date.UTC(2026, 3, 22, 23), 2)).toEqual(['2026-04-24 01:00:00 +03:00 after_gap', '2026-04-25 00:00:00 +03:00'])
+  expect((await marks('15 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe('2026-04-05 01:15:00 +11:00')
+  expect((await marks('45 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe('2026-04-05 01:45:00 +11:00 first_of_two')
+  expect(await marks('0 0 * * *', 'Africa/Cairo', Date.UTC(2026, 3, 22, 23), 2)).toEqual(['2026-04-24 01:00:00 +03:00 after_gap', '2026-04-25 00:00:00 +03:00'])
 })
 
 describe('what cannot be used is refused at once', () => {

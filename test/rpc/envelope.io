@@ -96,4 +96,4 @@
 
 # 51 requests are too many for one batch
 >> [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
-<< {"jsonrpc": "2.0", "error": {"code": -32600, "message": "a batch holds at most 50 requests; found 51"}, "id": null}
+<< {"jsonrpc": "2.0", "error": {"code": -32004, "message": "a batch must hold at most 50 requests; found 51. Nothing of it was done: send it as several"}, "id": null}

@@ -8,6 +8,8 @@ import { plainBody, type Delivery, type Provider, type ReadEvent } from './provi
 
 const structured = 'application/cloudevents+json'
 const batched = 'application/cloudevents-batch+json'
+/** Events of one batch. */
+const maxBatchEvents = 1000
 const required = ['specversion', 'id', 'source', 'type'] as const
 const textAttributes = [...required, 'subject', 'actor', 'thread', 'time', 'datacontenttype', 'dataschema'] as const
 
@@ -75,7 +77,8 @@ function fromHeaders(delivery: Delivery): ReadEvent {
 function readBatch({ body, limits }: Delivery): ReadEvent[] {
   const list = Payload.ofJson(body, limits).value
   if (!Array.isArray(list)) throw invalid('a batch of CloudEvents is a JSON array')
-  if (list.length > 1000) throw invalid(`a batch holds at most 1000 CloudEvents; found ${list.length}`)
+  if (list.length > maxBatchEvents)
+    throw new Fault('too_large', `a batch must hold at most ${maxBatchEvents} CloudEvents; found ${list.length}. Nothing was stored: send it as several`)
   const texts = elementTexts(body)
   return list.map((envelope, index) => fromEnvelope(envelope, texts[index]!))
 }

@@ -6,6 +6,7 @@ import { elementTexts, valueText } from '../../json-text.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { completeBot, completeSource, completeTrigger } from '../../routing/registry.ts'
 import { routerSource, type AnyInput, type DefinitionChange, type FileSetRow, type Noun, type Stamp } from '../../store/store.ts'
+import { rest } from '../../turns.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { assertBot } from './bot.ts'
 import { assertFits, writeDefinitions, type Context, type Known } from './context.ts'
@@ -106,14 +107,26 @@ function assertNothingHangs({ sources, triggers, bots, queues }: Known, deleted:
 async function assertGiven(context: Context, given: Given, known: Known, call: Call): Promise<void> {
   const checking = { ...context, registry: known }
   for (const noun of nouns) {
-    const ids = given[`${noun}s`].map(each => each.id)
-    const twice = ids.findIndex((id, index) => ids.indexOf(id) !== index)
-    if (twice >= 0) throw invalid(`${noun}s.${twice}.id`, `is ${ids[twice]}, which ${noun}s.${ids.indexOf(ids[twice]!)} is too`)
+    const seen = new Map<string, number>()
+    for (const [index, { id }] of given[`${noun}s`].entries()) {
+      const first = seen.get(id)
+      if (first !== undefined) throw invalid(`${noun}s.${index}.id`, `is ${id}, which ${noun}s.${first} is too`)
+      seen.set(id, index)
+    }
   }
-  for (const [index, bot] of given.bots.entries()) await assertBot(context, bot, `bots.${index}`)
-  for (const [index, source] of given.sources.entries()) await assertSource(checking, source, context.registry.sources.get(source.id), `sources.${index}`)
+  for (const [index, bot] of given.bots.entries()) {
+    await rest()
+    await assertBot(context, bot, `bots.${index}`)
+  }
+  for (const [index, source] of given.sources.entries()) {
+    await rest()
+    await assertSource(checking, source, context.registry.sources.get(source.id), `sources.${index}`)
+  }
   const texts = elementTexts(call.text('triggers') ?? Buffer.from('[]'))
-  for (const [index, trigger] of given.triggers.entries()) await assertTrigger(checking, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`)
+  for (const [index, trigger] of given.triggers.entries()) {
+    await rest()
+    await assertTrigger(checking, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`)
+  }
 }
 
 interface Plan {
@@ -123,17 +136,18 @@ interface Plan {
   owned: FileSetRow[]
 }
 
-function planned(
+async function planned(
   context: Context,
   given: Given,
   deleted: readonly { noun: Noun; id: string }[],
   owners: ReadonlyMap<string, string>,
   file_set: string | undefined,
-): Plan {
+): Promise<Plan> {
   const plan: Plan = { changes: [], writes: [], owned: [] }
   const at = context.now()
   for (const noun of nouns) {
     for (const input of given[`${noun}s`]) {
+      await rest()
       const { id } = input
       const version = versionOf(context, noun, id)
       const before = present(context, noun, id)
@@ -226,14 +240,15 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
       const known = afterwards(context, given, deleted)
       await assertGiven(context, given, known, call)
       assertNothingHangs(known, deleted)
-      const { changes, writes, owned: joining } = planned(context, given, deleted, owners, file_set)
-      assertFits(context, writes, id => `triggers.${given.triggers.findIndex(trigger => trigger.id === id)}.filter`)
+      const { changes, writes, owned: joining } = await planned(context, given, deleted, owners, file_set)
+      const pathOf = (id: string): string => `triggers.${given.triggers.findIndex(trigger => trigger.id === id)}.filter`
       const warnings = warningsOf(context, given, known.bots)
       if (dry_run) {
+        await assertFits(context, writes, pathOf)
         await tryOnLog(context, changes, given, call)
         return { applied: false, changes, ...warnings }
       }
-      if (writes.length + joining.length > 0) await writeDefinitions(context, writes, joining)
+      if (writes.length + joining.length > 0) await writeDefinitions(context, writes, joining, pathOf)
       return {
         applied: true,
         changes: changes.map(change => ({ ...change, version: versionOf(context, change.noun, change.id) || change.version })),

@@ -20,7 +20,7 @@ import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
-import type { Registry } from '../../routing/registry.ts'
+import type { Prepared, Registry } from '../../routing/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
@@ -35,6 +35,7 @@ import {
   type StoredEvent,
   type StoredRun,
   type UsageReport,
+  type WriteOutcome,
 } from '../../store/store.ts'
 
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
@@ -148,45 +149,57 @@ export function assertConstant(argv: readonly string[], at: string): void {
     throw new Fault('invalid_params', `${at} holds constants only: the event comes on standard input`, { data: { path: at } })
 }
 
-/** Throws Fault invalid_params where the triggers among some changes would be too much for the matcher. */
-export function assertFits(
+/** Where a trigger of some changes stands in the params. */
+type PathOf = (trigger_id: string) => string
+
+/** What makes changes count, where the triggers among them are not too much for the matcher; otherwise throws Fault invalid_params. */
+export async function assertFits(
   { registry }: Pick<Context, 'registry'>,
   changes: DefinitionChange[],
-  pathOf: (trigger_id: string) => string = () => 'trigger.filter',
-): void {
-  const exceeded = registry.exceeded(changes)
-  if (exceeded === undefined) return
-  throw new Fault('invalid_params', `trigger ${exceeded.id} is refused: ${exceeded.reason}`, { data: { path: pathOf(exceeded.id) } })
+  pathOf: PathOf = () => 'trigger.filter',
+): Promise<Prepared> {
+  const prepared = await registry.prepare(changes)
+  if (!('reason' in prepared)) return prepared
+  throw new Fault('invalid_params', `trigger ${prepared.id} is refused: ${prepared.reason}`, { data: { path: pathOf(prepared.id) } })
 }
 
 /** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
-export async function writeDefinitions(context: Context, changes: DefinitionChange[], owned: FileSetRow[] = []): Promise<(Stamp | null)[]> {
-  const { store, registry, botChanged, botDeleted, queuesChanged, sourcesChanged } = context
-  assertFits(context, changes)
-  const outcome = await store.write(changes, owned)
+export function writeDefinitions(context: Context, changes: DefinitionChange[], owned: FileSetRow[] = [], pathOf?: PathOf): Promise<(Stamp | null)[]> {
+  return context.registry.changing(changes, async () => {
+    const prepared = await assertFits(context, changes, pathOf)
+    const outcome = await context.store.write(changes, owned)
+    if (outcome.kind !== 'written') throw unwritten(outcome)
+    context.registry.apply(changes, outcome.objects, prepared)
+    announce(context, changes)
+    return outcome.objects
+  })
+}
+
+function unwritten(outcome: Exclude<WriteOutcome, { kind: 'written' }>): Fault {
   switch (outcome.kind) {
     case 'conflict': {
       const { noun, id, expected, found } = outcome
       const is = found === 0 ? 'does not exist' : `is at version ${found}`
-      throw new Fault(
+      return new Fault(
         'conflict',
         `${noun} ${id} ${is}, the call expected ${expected === 0 ? 'that it did not exist' : `version ${expected}`}; read it again and repeat the change`,
         { data: { found } },
       )
     }
     case 'in_use':
-      throw new Fault(
+      return new Fault(
         'conflict',
         `${outcome.noun} ${outcome.id} has ${outcome.open_runs} runs that have not ended; cancel or discard them first, or ${outcome.noun === 'queue' ? 'pause' : 'disable'} it`,
       )
-    case 'written':
-      registry.apply(changes, outcome.objects)
-      for (const { noun, id, definition } of changes) if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
-      if (changes.some(change => change.noun === 'queue')) queuesChanged()
-      const sources = changes.filter(change => change.noun === 'source')
-      if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))
-      return outcome.objects
   }
+}
+
+/** Reports what was written to those that work with it. */
+function announce({ botChanged, botDeleted, queuesChanged, sourcesChanged }: Context, changes: readonly DefinitionChange[]): void {
+  for (const { noun, id, definition } of changes) if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
+  if (changes.some(change => change.noun === 'queue')) queuesChanged()
+  const sources = changes.filter(change => change.noun === 'source')
+  if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))
 }
 
 /** What it takes to log an event that is handed over. */

@@ -5,6 +5,7 @@ import { Fault } from '../../errors.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
+import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { emitEvent, givenContext } from '../emitting.ts'
 import { emitting, writeDefinitions, type Context } from './context.ts'
@@ -28,7 +29,10 @@ async function registered(
     if (!same) changes.push({ noun, id: definition.id, definition, at })
   }
   consider('source', input, completeSource(input, stampless), registry.sources.get(input.id))
-  for (const trigger of inputs) consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id))
+  for (const trigger of inputs) {
+    await rest()
+    consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id))
+  }
   await writeDefinitions(context, changes)
   return { source: registry.sources.get(input.id)!, triggers: inputs.map(({ id }) => registry.triggers.get(id)!), changes: report }
 }
@@ -70,8 +74,10 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.enabled ?? true,
       }))
       const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
-      for (const [index, trigger] of inputs.entries())
+      for (const [index, trigger] of inputs.entries()) {
+        await rest()
         await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, { source_id: source.id, triggers: inputs })
+      }
       const answer = await registered(context, kept, inputs)
       const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
       const shown = shownSource(context, answer.source, counted)

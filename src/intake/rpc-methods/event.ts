@@ -7,6 +7,7 @@ import { exactView, LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
+import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { decodeSeq, defaultLimit, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
 import { compiledFilter } from './trigger-checks.ts'
@@ -104,6 +105,8 @@ async function scanned(
     if (page.length === 0) return { lines, next: null }
     count += page.length
     for (const event of page) {
+      const pause = rest()
+      if (pause !== undefined) await pause
       last = event.seq
       const found = all.map(wants => wants(event))
       if (found.every(each => each !== undefined)) lines.push(Object.assign(lineOf(event), ...found) as ShownLine)

@@ -4,6 +4,7 @@ import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
 import { exactView, hears } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
+import { mapInTurns } from '../../turns.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, storedEvent, triggerAt, waitingOf, type Context } from './context.ts'
@@ -136,16 +137,15 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const runs = await context.store.runs({ event_id, limit: 500, after: null })
       const ids = trigger_id === undefined ? candidates(context, event) : [trigger_id]
       const triggers = await Promise.all(ids.map(id => deciding(context, event, id, trigger_version)))
-      const all = triggers.map((trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
+      const all = await mapInTurns(triggers, (trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
       const sheet = new Sheet(
         exactView(event),
         all.map(each => each.pattern),
       )
-      const nearest = all
-        .map(each => ({ ...each, distance: verdictOn(each.pattern, sheet).distance }))
-        .toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
+      const judged = await mapInTurns(all, each => ({ ...each, distance: verdictOn(each.pattern, sheet).distance }))
+      const nearest = judged.toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
       return {
-        decisions: nearest.slice(0, maxExplained).map(each => decision(context, event, sheet, each, runs, trigger_version)),
+        decisions: await mapInTurns(nearest.slice(0, maxExplained), each => decision(context, event, sheet, each, runs, trigger_version)),
         ...(nearest.length > maxExplained ? { omitted: nearest.length - maxExplained } : {}),
       }
     },

@@ -3,6 +3,7 @@ import type { EventReplayParams } from '../../contract/types.ts'
 import { LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
+import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { beginning } from './event.ts'
 import { decodeSeq, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
@@ -49,6 +50,8 @@ async function planned(
   while (looked_at < maxScanned) {
     const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true })) as StoredEvent[]
     for (const event of page) {
+      const pause = rest()
+      if (pause !== undefined) await pause
       if (requests.length === limit) return { requests, looked_at, next: after }
       after = event.seq
       looked_at++

@@ -63,7 +63,7 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
     async 'source.preview'({ expression, timezone = 'UTC', count = defaultCount, after = now() }) {
       assertComes(expression, timezone, after, '')
       const in_words = await inWords(expression)
-      return { expression, timezone, ...(in_words === undefined ? {} : { in_words }), ticks: previewed(expression, timezone, after, count) }
+      return { expression, timezone, ...(in_words === undefined ? {} : { in_words }), ticks: await previewed(expression, timezone, after, count) }
     },
     async 'source.ticks'({ source_id, outcome, since, until, limit = defaultLimit, cursor }) {
       const { source_type } = found(source_id)

@@ -44,7 +44,7 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     if (version !== undefined && version !== found)
       throw new Fault('conflict', `trigger ${definition.id} is at version ${found}, the call expected ${version}`, { data: { found } })
     const at = now()
-    assertFits(context, [{ noun: 'trigger', id: definition.id, definition, at }])
+    await assertFits(context, [{ noun: 'trigger', id: definition.id, definition, at }])
     const trigger = completeTrigger(definition, { version: found + 1, created_at: live?.created_at ?? at, updated_at: at })
     const draft = { source_id: trigger.event_source_id, filter: trigger.filter, enabled: trigger.enabled, action: trigger.action }
     const range = { since: at - dryRunMs, until: at + 1, limit: Number.MAX_SAFE_INTEGER, samples: dryRunSamples, progress: false }
