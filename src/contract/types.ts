@@ -1635,7 +1635,7 @@ export interface ServiceConfig {
 payload_schema?: PayloadSchema
 }
 /**
- * JSON Schema (draft-07) that payloads must pass. Without pattern, patternProperties and references to elsewhere.
+ * JSON Schema (draft-07) that payloads must pass. Not allowed: pattern, patternProperties, references to other documents, uniqueItems without maxItems of at most 1000, more than 65,536 characters or, with all references written out, 100,000 values, and a recursion on two ways for the same value (such as two branches of anyOf that both lead back), whose check takes twice as long with every level of a payload. A check that takes longer than 1,000 ms refuses the payload.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "PayloadSchema".

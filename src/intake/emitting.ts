@@ -82,7 +82,7 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
   assertOrigin(event)
   if (event.body.byteLength > max_body_bytes)
     throw new Fault('too_large', `the payload has ${event.body.byteLength} bytes; at most ${max_body_bytes} are taken (max_body_bytes)`)
-  const refusal = payloadRefusal(source, event.payload)
+  const refusal = await payloadRefusal(source, event.payload)
   if (refusal !== undefined)
     throw new Fault('invalid_params', `${refusal.path} ${refusal.message}: source ${source.id} has a schema for its payloads`, { data: { path: refusal.path } })
   const { deliver_at, context_files } = event

@@ -1,6 +1,11 @@
-// Schemas that sources have for their payloads: compiled when a source is written, kept until it is written anew.
-import { Ajv, type ValidateFunction } from 'ajv'
+// Schemas that sources have for their payloads. What a check can cost is known from the schema and the size of the payload:
+// small ones are checked at once, by a function that is kept until the source is written again; the others in a process of
+// their own, with a limit of time.
+import type { ValidateFunction } from 'ajv'
 import type { OsisChangeConfig, ServiceConfig, Source, SourceInput } from '../contract/types.ts'
+import { schemaCost, payloadSize, type SchemaCost } from './schema-cost.ts'
+import { compiled, firstRefusal, type Refusal } from './schema-compile.ts'
+import { SchemaChecks } from './schema-checks.ts'
 
 const maxSchemaBytes = 65_536
 /**
@@ -10,7 +15,21 @@ const maxSchemaBytes = 65_536
 const refused = new Set(['pattern', '$async'])
 /** Up to so many elements may be held against one another: it takes the square of them. */
 const mostUnique = 1000
-const kept = new WeakMap<object, ValidateFunction>()
+/** Values of a schema with its references written out: beyond, somebody doubles them on purpose (a names b twice, b names c twice). */
+const maxWeight = 100_000
+/** Heaviest schema that is compiled at once: it takes 10 ms, and far more than ten times that for ten times the weight. */
+const lightWeight = 250
+/** Weight of a schema times size of a payload up to which it is checked at once: some 10 ms. */
+const maxAtOnce = 1_000_000
+
+interface Kept {
+  cost: SchemaCost
+  validate: ValidateFunction | undefined
+}
+
+const kept = new WeakMap<object, Kept>()
+/** Its process starts with the first schema that needs it, and ends with this one. */
+const checks = new SchemaChecks()
 
 /** What hero_osis tells: which object, and what became of it. */
 function osisSchema({ object_type }: OsisChangeConfig): object {
@@ -44,11 +63,13 @@ function refusedKeyword(schema: unknown): string | undefined {
 }
 
 /** Why a schema cannot be used; undefined: it can. */
-export function schemaRefusal(schema: object): string | undefined {
-  const { length } = JSON.stringify(schema)
-  if (length > maxSchemaBytes) return `has ${length} characters; at most ${maxSchemaBytes} are taken`
-  const keyword = refusedKeyword(schema)
-  if (keyword !== undefined) return `holds ${keyword}, which is not taken`
+export async function schemaRefusal(schema: object): Promise<string | undefined> {
+  const refusal = writtenRefusal(schema)
+  if (refusal !== undefined) return refusal
+  if (schemaCost(schema).weight > lightWeight) {
+    const reason = await checks.compile(schema)
+    return reason === undefined ? undefined : `is no JSON Schema that can be used: ${reason}`
+  }
   try {
     compiled(schema)
     return undefined
@@ -57,8 +78,16 @@ export function schemaRefusal(schema: object): string | undefined {
   }
 }
 
-function compiled(schema: object): ValidateFunction {
-  return new Ajv({ strict: false, allErrors: false, validateFormats: false, addUsedSchema: false }).compile(schema)
+/** What is wrong with a schema, as far as it can be seen without compiling it. */
+function writtenRefusal(schema: object): string | undefined {
+  const { length } = JSON.stringify(schema)
+  if (length > maxSchemaBytes) return `has ${length} characters; at most ${maxSchemaBytes} are taken`
+  const keyword = refusedKeyword(schema)
+  if (keyword !== undefined) return `holds ${keyword}, which is not taken`
+  const { weight, reason } = schemaCost(schema)
+  if (reason !== undefined) return `is no JSON Schema that can be used: ${reason}`
+  if (weight <= maxWeight) return undefined
+  return `is too much to check: with its references written out it has ${weight} values, at most ${maxWeight} are taken; name a definition less often`
 }
 
 /** The schema of a source's payloads; undefined: it takes any. */
@@ -67,24 +96,39 @@ export function payloadSchema({ source_type, config }: Pick<Source | SourceInput
   return source_type === 'service' ? (config as ServiceConfig | undefined)?.payload_schema : undefined
 }
 
+function keptOf(source: Source, schema: object): Kept {
+  const present = kept.get(source)
+  if (present !== undefined) return present
+  const cost = schemaCost(schema)
+  const made = { cost, validate: cost.weight > lightWeight ? undefined : compiled(schema) }
+  kept.set(source, made)
+  return made
+}
+
 /** What is wrong with a payload, and where; undefined: nothing is. */
-export function payloadRefusal(source: Source, payload: unknown): { path: string; message: string } | undefined {
-  let validate = kept.get(source)
-  if (validate === undefined) {
-    const schema = payloadSchema(source)
-    if (schema === undefined) return undefined
-    validate = compiled(schema)
-    kept.set(source, validate)
+export async function payloadRefusal(source: Source, payload: unknown): Promise<Refusal | undefined> {
+  const schema = payloadSchema(source)
+  if (schema === undefined) return undefined
+  const { cost, validate } = keptOf(source, schema)
+  if (validate !== undefined) {
+    const most = maxAtOnce / cost.weight
+    if (payloadSize(payload, most) <= most) return validate(payload) ? undefined : firstRefusal(validate)
   }
-  if (validate(payload)) return undefined
-  const { instancePath, message, params } = validate.errors![0]!
-  const missing = (params as { missingProperty?: string; additionalProperty?: string }).missingProperty
-  const path = ['payload', ...instancePath.split('/').slice(1), ...(missing === undefined ? [] : [missing])].join('.')
-  const extra = (params as { additionalProperty?: string }).additionalProperty
-  const allowed = (params as { allowedValue?: unknown; allowedValues?: unknown }).allowedValues ?? (params as { allowedValue?: unknown }).allowedValue
-  const told =
-    missing !== undefined
-      ? 'is required'
-      : `${message}${extra === undefined ? '' : ` (${JSON.stringify(extra)})`}${allowed === undefined ? '' : ` ${JSON.stringify(allowed)}`}`
-  return { path, message: told }
+  return checks.check(source.id, schema, payload)
+}
+
+/** by source, undefined where its schema can be used: this is asked with every router.status */
+const refusals = new WeakMap<Source, string | undefined>()
+
+/** Sources whose schema was taken by an earlier version and would be refused now: each check may take as long as one may. */
+export function schemaWarnings(sources: Iterable<Source>): string[] {
+  return [...sources].flatMap(source => {
+    const schema = payloadSchema(source)
+    if (schema === undefined) return []
+    if (!refusals.has(source)) refusals.set(source, writtenRefusal(schema))
+    const refusal = refusals.get(source)
+    return refusal === undefined
+      ? []
+      : [`source ${source.id} has a payload_schema that would be refused now, and events whose check takes too long are refused: it ${refusal}`]
+  })
 }

@@ -5,6 +5,7 @@ import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
 import { handedSocket } from '../intake/activation.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
+import { schemaWarnings } from '../intake/payload-schemas.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
 import { assertConstant, liveBot, type Context } from '../intake/rpc-methods/context.ts'
 import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
@@ -110,7 +111,12 @@ export function faces(
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
-    warnings: () => [...sourceWarnings(registry, readSecret), ...poller.warnings(), ...standingWarnings(context)],
+    warnings: () => [
+      ...sourceWarnings(registry, readSecret),
+      ...schemaWarnings(registry.sources.values()),
+      ...poller.warnings(),
+      ...standingWarnings(context),
+    ],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()

@@ -139,6 +139,9 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'ev
       // Nobody waits for it: showing it would cost several times its size.
       if (call.signal().aborted) throw new Fault('not_ready', 'the connection is closed')
       const files = event.context_files === 0 ? [] : await context.store.contextFiles(event_id)
+      // The store answers many at once.
+      const pause = rest()
+      if (pause !== undefined) await pause
       return shownEvent(event, raw === true, files)
     },
     async 'event.query'(params, call) {

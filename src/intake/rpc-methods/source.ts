@@ -52,7 +52,7 @@ export async function assertSource(
   if (input.source_type === 'webhook') assertWebhook(input.config, `${at}.config`)
   if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id, `${at}.config.workflow_id`)
   const schema = input.source_type === 'service' ? payloadSchema(input) : undefined
-  const refusal = schema === undefined ? undefined : schemaRefusal(schema)
+  const refusal = schema === undefined ? undefined : await schemaRefusal(schema)
   if (refusal !== undefined) throw new Fault('invalid_params', `${at}.config.payload_schema ${refusal}`, { data: { path: `${at}.config.payload_schema` } })
 }
 

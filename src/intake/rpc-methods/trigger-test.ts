@@ -3,6 +3,7 @@ import type { DraftEvent, DraftTrigger } from '../../contract/types.ts'
 import { eventView } from '../../routing/log-filter.ts'
 import type { MatchEvent } from '../../routing/matcher.ts'
 import { draftView, tryTrigger } from '../../routing/trial.ts'
+import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { storedEvent, storedTrigger, type Context } from './context.ts'
 import { compiledFilter, invalid } from './trigger-checks.ts'
@@ -21,7 +22,11 @@ export function triggerTestMethods(context: Context): Pick<Handlers, 'trigger.te
       const draft: DraftTrigger = trigger ?? (trigger_id === undefined ? { filter: filter! } : storedTrigger(context, trigger_id))
       const at = trigger === undefined ? 'filter' : 'trigger.filter'
       const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
-      return tryTrigger(draft, pattern, await eventToTry(context, event, event_id), context.expressions)
+      const tried = await eventToTry(context, event, event_id)
+      // The store answers many at once.
+      const pause = rest()
+      if (pause !== undefined) await pause
+      return tryTrigger(draft, pattern, tried, context.expressions)
     },
   }
 }
