@@ -1295,7 +1295,7 @@ burst?: number
  */
 export interface WebhookConfig {
 /**
- * Whose rules a delivery follows: signature, event type, delivery id.
+ * Whose rules a delivery follows: signature, event type, delivery id. A batch of cloudevents is stored as a whole or not at all: it must hold at most 1,000 events, which must start at most 10,000 runs together; a larger one is refused with 413.
  */
 provider: ("forgejo" | "gitea" | "github" | "gitlab" | "standard" | "cloudevents" | "bearer" | "none")
 /**
@@ -2262,7 +2262,7 @@ lifecycle_events: ("outcomes" | "all" | "none")
  */
 poll_min_interval_ms: number
 /**
- * Largest answer that a poll or a watch reads; a larger one is a failure.
+ * Largest answer that a poll or a watch reads; a larger one is a failure. So is one that nests 16 levels deeper than json_depth, that holds 5 times json_tokens, or more than 50,000 items.
  */
 poll_max_bytes: number
 /**

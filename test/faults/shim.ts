@@ -54,6 +54,8 @@ export interface Spent {
   cpu_ms: number
   /** longest time without a turn of the event loop */
   longest_ms: number
+  /** most processor time between two turns of the event loop */
+  turn_ms: number
   /** most memory in use, over what was in use before */
   bytes: number
 }
