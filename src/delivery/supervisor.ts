@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
+import { answerValue } from './answer-json.ts'
 import { nextTry, prepareQuestion, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
 import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
@@ -42,12 +43,7 @@ export interface SupervisorOptions {
 function answered(result: DeliveryResult): Answer {
   if (result.outcome === 'aborted') return { approve: false, reason: 'the router stopped before the approver answered' }
   if (result.outcome === 'failure') return { approve: false, reason: `the approver could not be asked: ${result.error}` }
-  let said: unknown
-  try {
-    said = JSON.parse(result.result ?? result.output)
-  } catch {
-    said = undefined
-  }
+  const said = answerValue(result.result ?? result.output)?.value
   const { approve, reason } = (typeof said === 'object' && said !== null ? said : {}) as { approve?: unknown; reason?: unknown }
   if (typeof approve !== 'boolean') return { approve: false, reason: 'the approver did not answer {"approve": true} or {"approve": false}' }
   return { approve, reason: typeof reason === 'string' && reason !== '' ? reason.slice(0, 1000) : approve ? 'approved' : 'denied without a reason' }

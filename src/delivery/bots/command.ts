@@ -1,11 +1,11 @@
 // command bots: a run is a child process without a shell, the body on its standard input. Its environment is made from
 // nothing, and nothing of an event enters its arguments.
 import type { CommandEndpoint } from '../../contract/types.ts'
+import { jsonText } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
 import { contextDirectory, type ContextDirectory } from '../../outbound/context-directory.ts'
 import { childEnvironment, type Commands } from '../../outbound/commands.ts'
 import type { SpawnerReport, SpawnOrder } from '../../outbound/spawner.ts'
-import { jsonText } from './http.ts'
 
 export interface CommandBotOptions {
   commands: Commands

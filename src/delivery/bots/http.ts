@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto'
 import type { HttpEndpoint } from '../../contract/types.ts'
 import type { ReadSecret } from '../../secrets.ts'
+import { jsonText } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
 import { retryAfterMs } from '../../outbound/retry-after.ts'
 import type { Exchanges, ExchangeAnswer } from '../../outbound/exchange.ts'
@@ -39,16 +40,6 @@ export function httpResult(answer: ExchangeAnswer & { kind: 'answered' }, now: n
     return failure('unavailable', `the bot answered ${status}`, { ...told, ...(retry_after_ms === undefined ? {} : { retry_after_ms }) })
   }
   return failure('refused', `the bot answered ${status}`, told)
-}
-
-/** The text if it is JSON; an answer that was cut off is none. */
-export function jsonText(text: string): string | null {
-  try {
-    JSON.parse(text)
-    return text
-  } catch {
-    return null
-  }
 }
 
 /** What a failed exchange means for a run. */

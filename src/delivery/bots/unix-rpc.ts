@@ -1,6 +1,7 @@
 // unix_rpc bots: a run is one JSON-RPC 2.0 call on a Unix socket, over HTTP or as a line; a result is success.
 import { connect } from 'node:net'
 import type { UnixRpcEndpoint } from '../../contract/types.ts'
+import { answerValue, tooMuch } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
 import type { ExchangeAnswer, Exchanges } from '../../outbound/exchange.ts'
 import { exchangeFailure, httpResult } from './http.ts'
@@ -30,12 +31,12 @@ interface Answer {
 }
 
 function rpcResult(text: string, id: string): DeliveryResult {
-  let answer: Answer & { id?: unknown }
-  try {
-    answer = JSON.parse(text) as Answer & { id?: unknown }
-  } catch {
-    return failure('unavailable', 'the answer is not JSON', { output: text })
-  }
+  const exceeded = tooMuch(text)
+  // As with an answer that was cut off, it may have been a success.
+  if (exceeded !== undefined) return failure('refused', `the answer is not read: ${exceeded}; what it says is not known`, { status: 'result', output: text })
+  const read = answerValue(text)
+  if (read === undefined) return failure('unavailable', 'the answer is not JSON', { output: text })
+  const answer = read.value as Answer & { id?: unknown }
   if (typeof answer !== 'object' || answer === null || answer.id !== id)
     return failure('unavailable', 'the answer is no JSON-RPC response to this call', { output: text })
   if (answer.error !== undefined && answer.error !== null) {

@@ -1,0 +1,26 @@
+// Answers of bots as JSON. max_response_bytes may be 16 MiB: parsing so much takes a second where it is all brackets and
+// commas, so depth and number of values are limited before.
+import { exceededLimit } from '../json-text.ts'
+
+/** As the defaults of json_depth and json_tokens for what comes in. */
+const limits = { json_depth: 64, json_tokens: 200_000 }
+
+/** What an answer holds more than is parsed, in words; undefined: it can be parsed. */
+export function tooMuch(text: string): string | undefined {
+  return exceededLimit(Buffer.from(text), limits)
+}
+
+/** The value of an answer; undefined where it is not JSON, or too much of it. */
+export function answerValue(text: string): { value: unknown } | undefined {
+  if (tooMuch(text) !== undefined) return undefined
+  try {
+    return { value: JSON.parse(text) as unknown }
+  } catch {
+    return undefined
+  }
+}
+
+/** The text if it is JSON; an answer that was cut off is none. */
+export function jsonText(text: string): string | null {
+  return answerValue(text) === undefined ? null : text
+}
