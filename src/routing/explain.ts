@@ -9,6 +9,7 @@ import { elementsThatHold } from './index/holding.ts'
 import type { Leaf } from './index/leaf.ts'
 import { Gathering, PathSlot } from './index/leaves.ts'
 import type { MatchEvent } from './matcher.ts'
+import { mapInTurns } from '../turns.ts'
 import { nearestPath, pathsOf, type EventPath } from './nearest-path.ts'
 import { PathNode } from './index/path-trie.ts'
 import type { Branch, CompiledPattern, Field } from './pattern.ts'
@@ -27,6 +28,8 @@ export class Sheet {
   /** numbers as the event has them, where that is not how they are compared */
   readonly #written = new Map<Leaf, unknown>()
   readonly #hints = new Map<string, string | undefined>()
+  /** those that were asked for: many ways of a filter ask for the same path */
+  readonly #values = new Map<string, Scalar[]>()
 
   constructor(event: MatchEvent, patterns: Iterable<CompiledPattern>) {
     this.#event = event
@@ -53,8 +56,11 @@ export class Sheet {
     return first === null || in_arrays
   }
 
-  values(path: string): Scalar[] {
+  values(path: string): readonly Scalar[] {
+    const known = this.#values.get(path)
+    if (known !== undefined) return known
     const values: Scalar[] = []
+    this.#values.set(path, values)
     for (let leaf = this.first(path); leaf !== null; leaf = leaf.next) values.push(leaf.value as Scalar)
     return values
   }
@@ -172,17 +178,33 @@ export interface Explanation {
   conditions: ExplainedCondition[]
 }
 
-/** Holds a filter against an event, leaf by leaf. */
-export function explainOn(pattern: CompiledPattern, sheet: Sheet): Explanation {
-  const ways = pattern.branches.map(branch => wayOn(branch, sheet))
-  const verdict = verdictOf(ways)
-  return {
-    matched: verdict.matched,
-    reason: reasonFor(verdict, ways.length),
-    conditions: ways.flatMap((way, index) => way.branch.fields.flatMap(field => conditions(field, sheet, way, index))),
-  }
+function conditionsOn(way: Way, branch: number, sheet: Sheet): ExplainedCondition[] {
+  return way.branch.fields.flatMap(field => conditions(field, sheet, way, branch))
 }
 
-export function explainMatch(pattern: CompiledPattern, event: MatchEvent): Explanation {
-  return explainOn(pattern, new Sheet(event, [pattern]))
+function explanation(ways: readonly Way[], all: ExplainedCondition[][]): Explanation {
+  const verdict = verdictOf(ways)
+  return { matched: verdict.matched, reason: reasonFor(verdict, ways.length), conditions: all.flat() }
+}
+
+/** Runs a filter against an event, leaf by leaf. */
+export function explainMatch({ branches }: CompiledPattern, event: MatchEvent): Explanation {
+  const sheet = new Sheet(event, [{ branches }])
+  const ways = branches.map(branch => wayOn(branch, sheet))
+  return explanation(
+    ways,
+    ways.map((way, index) => conditionsOn(way, index, sheet)),
+  )
+}
+
+/** The same in slices: a filter may have 256 ways through $or, and an event 100,000 leaves for each. */
+export async function explainInTurns({ branches }: CompiledPattern, sheet: Sheet): Promise<Explanation> {
+  const ways = await mapInTurns(branches, branch => wayOn(branch, sheet))
+  return explanation(ways, await mapInTurns(ways, (way, index) => conditionsOn(way, index, sheet)))
+}
+
+/** The verdict, in slices. */
+export async function verdictInTurns({ branches }: CompiledPattern, sheet: Sheet): Promise<Verdict> {
+  const { nearest: _, ...verdict } = verdictOf(await mapInTurns(branches, branch => wayOn(branch, sheet)))
+  return verdict
 }

@@ -1,6 +1,6 @@
 // A trigger tried on one event: whether it would match, why, and what its workflow would be given. Nothing is started.
 import type { DraftEvent, DraftTrigger, TriggerTestResult } from '../contract/types.ts'
-import { explainMatch } from './explain.ts'
+import { explainInTurns, Sheet } from './explain.ts'
 import type { Expressions } from './expressions.ts'
 import { checkTemplate, InputsError, renderTemplate } from './inputs.ts'
 import { hears } from './log-filter.ts'
@@ -15,7 +15,7 @@ export function draftView(draft: DraftEvent, now: number): MatchEvent {
 
 /** An event without a source is taken for one of the trigger's own. */
 export async function tryTrigger(trigger: DraftTrigger, pattern: CompiledPattern, event: MatchEvent, expressions: Expressions): Promise<TriggerTestResult> {
-  const { matched, reason: verdict, conditions } = explainMatch(pattern, event)
+  const { matched, reason: verdict, conditions } = await explainInTurns(pattern, new Sheet(event, [pattern]))
   const reason = trigger.enabled === false ? `${verdict}; but the trigger is disabled and starts nothing` : verdict
   const own = trigger.event_source_id ?? null
   if (event.source_id !== '' && !hears(own, event.source_id)) {

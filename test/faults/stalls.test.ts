@@ -163,6 +163,11 @@ describe('calls that take long', () => {
       '50 times rpc.discover': fifty('rpc.discover', {}),
       '50 previews': fifty('source.preview', { expression: '0 0 29 2 1', timezone: 'America/New_York', count: 100 }),
       '50 previews of what never comes': fifty('source.preview', { expression: '0 0 31 2 *' }),
+      'trigger.test of 250 ways': () =>
+        to.call('trigger.test', {
+          filter: { $or: list(250, index => ({ payload: { list: { id: [-index - 1], author: [index + 2] } } })) },
+          event_id,
+        }),
       'event.query with a filter': () => to.call('event.query', { filter: { payload: { list: { id: [-1] } } }, limit: 500 }),
     })
   })

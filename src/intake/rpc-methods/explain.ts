@@ -1,6 +1,6 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
 import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
-import { explainOn, Sheet, verdictOn } from '../../routing/explain.ts'
+import { explainInTurns, Sheet, verdictInTurns } from '../../routing/explain.ts'
 import { exactView, hears } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
@@ -107,8 +107,15 @@ interface Deciding {
 }
 
 /** asked: the version that was asked for, whose runs alone are its own */
-function decision(context: Context, event: StoredEvent, sheet: Sheet, { trigger, pattern }: Deciding, runs: StoredRun[], asked?: number): ExplainedDecision {
-  const { matched, reason, conditions } = explainOn(pattern, sheet)
+async function decision(
+  context: Context,
+  event: StoredEvent,
+  sheet: Sheet,
+  { trigger, pattern }: Deciding,
+  runs: StoredRun[],
+  asked?: number,
+): Promise<ExplainedDecision> {
+  const { matched, reason, conditions } = await explainInTurns(pattern, sheet)
   const own = runs.filter(run => run.trigger_id === trigger.id && (asked === undefined || run.trigger_version === asked))
   const [run] = own
   const cut_tools = run === undefined ? cutOfAction(context, trigger.action, context.registry.bots) : cutOfRun(context, run, trigger.action)
@@ -142,10 +149,13 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
         exactView(event),
         all.map(each => each.pattern),
       )
-      const judged = await mapInTurns(all, each => ({ ...each, distance: verdictOn(each.pattern, sheet).distance }))
+      const judged: (Deciding & { distance: number })[] = []
+      for (const each of all) judged.push({ ...each, distance: (await verdictInTurns(each.pattern, sheet)).distance })
       const nearest = judged.toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
+      const decisions: ExplainedDecision[] = []
+      for (const each of nearest.slice(0, maxExplained)) decisions.push(await decision(context, event, sheet, each, runs, trigger_version))
       return {
-        decisions: await mapInTurns(nearest.slice(0, maxExplained), each => decision(context, event, sheet, each, runs, trigger_version)),
+        decisions,
         ...(nearest.length > maxExplained ? { omitted: nearest.length - maxExplained } : {}),
       }
     },
