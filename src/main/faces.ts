@@ -111,12 +111,7 @@ export function faces(
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
-    warnings: () => [
-      ...sourceWarnings(registry, readSecret),
-      ...schemaWarnings(registry.sources.values()),
-      ...poller.warnings(),
-      ...standingWarnings(context),
-    ],
+    warnings: () => [...sourceWarnings(registry, readSecret), ...schemaWarnings(registry.sources.values()), ...poller.warnings(), ...standingWarnings(context)],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()

@@ -98,7 +98,7 @@ describe('batches of CloudEvents', () => {
 
 describe('many triggers at once', () => {
   const trigger = (id: string, n: number, enabled = true): TriggerInput => ({ id, enabled, filter: { payload: { n: [n] } }, action: { bot_id: 'b' } })
-  const event = { id: 'e', source_id: 's', type: 't', subject: null, timestamp: 0, headers: {} }
+  const event = { id: 'e', source_id: 's', type: 't', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
   const change = (definition: TriggerInput | null, id = definition!.id) => ({ noun: 'trigger' as const, id, definition, at: 0 })
   const stamps = (count: number): { version: number; created_at: number; updated_at: number }[] =>
     list(count, () => ({ version: 7, created_at: 1, updated_at: 2 }))
