@@ -10,6 +10,8 @@ export interface ContextFileGiven {
 
 /** A file as it is kept and handed on. */
 export interface ContextFileBytes {
+  /** of a stored file: its row is damaged */
+  damaged?: true
   name: string
   is_text: boolean
   sha256: Uint8Array

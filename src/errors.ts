@@ -72,6 +72,20 @@ export class Fault extends Error {
   }
 }
 
+export const damagedCode = 'E_DAMAGED'
+
+/** What was asked for is stored, but damaged: reading it again will not help. Its message names table, column and row. */
+export class DamagedError extends Fault {
+  /** table, column and row, and what is wrong with it */
+  readonly what: string
+
+  constructor(what: string) {
+    super('not_found', `${what}; signalbox verify shows all damage`, { reason: damagedCode })
+    this.name = 'DamagedError'
+    this.what = what
+  }
+}
+
 /** Exit codes, after sysexits.h. */
 export const exitCodes = {
   ok: 0,

@@ -12,9 +12,11 @@ import { subject_paths } from './intake/providers/all.ts'
 import { isOlder, oldestNode } from './machine.ts'
 import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
+import { unusableDefinition } from './main/definition-check.ts'
 import { delivery } from './main/delivery.ts'
 import { closeIntake, faces, listen } from './main/faces.ts'
 import type { Parts } from './main/parts.ts'
+import { DamageWatch } from './observe/damage.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog } from './observe/log.ts'
 import { Commands } from './outbound/commands.ts'
@@ -99,7 +101,7 @@ function egressOf({ egress_allow }: Config): Egress {
 
 /** The parts that everything else is built with. */
 function assembled(
-  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'egress' | 'contract' | 'tools'>,
+  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
   { definitions }: Pick<StartAnswer, 'definitions'>,
 ): Parts {
   const { config, env, now } = given
@@ -141,16 +143,24 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   })
   const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
   // The store's threads open the database while this one compiles the contract.
+  const damage = new DamageWatch(log.warn)
+  store.onDamage = found => damage.add(found)
   const opening = store.start(started_at)
   opening.catch(() => undefined)
   const contract = compileContract()
   const opened = await opening
   if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
+  damage.add(opened.damage)
+  const unusable = unusableDefinition(opened.definitions, contract)
+  if (unusable !== undefined) {
+    await store.stop()
+    throw unusable
+  }
   if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const parts = assembled({ config, env, now, wall, log, store, disk, egress, contract, tools: new ToolRules(toolLimits) }, opened)
+  const parts = assembled({ config, env, now, wall, log, store, disk, damage, egress, contract, tools: new ToolRules(toolLimits) }, opened)
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),
@@ -193,7 +203,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
 /** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */
 export async function serve(env: Environment, flags: Record<string, unknown>, ready: (router: Router) => void): Promise<never> {
   const { promise: ended, resolve: end } = Promise.withResolvers<number>()
-  const last = (line: string, code: number): void => {
+  const last = (line: string, code: number): never => {
     console.error(`signalbox: ${plain(line, true)}`)
     process.exit(code)
   }
@@ -201,7 +211,12 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
   process.on('unhandledRejection', error => last(`bug, stopping: ${error instanceof Error ? error.stack : String(error)}`, exitCodes.internal))
   const router = await startRouter(readConfig(env, flags), {
     env,
-    onFatal: message => last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError),
+    onFatal: message => {
+      // A restart does not mend a damaged file: a supervisor must not try again and again.
+      if (/^SQLITE_(CORRUPT|NOTADB)/.test(message))
+        last(`the database is damaged (${message}); look with signalbox verify, then restore a backup or run signalbox recover FILE`, exitCodes.dataDamaged)
+      last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError)
+    },
   })
   let asked = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -83,6 +83,20 @@ function diskSpace(path: string): Finding[] {
   return [space]
 }
 
+/** What rpc.health says is not well. */
+async function health(session: Session): Promise<Finding[]> {
+  const mends: Record<string, string> = {
+    damage: 'look with signalbox verify; then restore a backup, or signalbox recover FILE and start on that file. A damaged definition: write it again',
+    store: 'look at the log of the router and at its disk, then restart it',
+    disk: 'free some space',
+    wal: 'look for a process that keeps the database open',
+  }
+  const { checks } = await session.call('rpc.health', {})
+  return checks
+    .filter(({ ok }) => !ok)
+    .map(({ name, detail }) => ({ check: name, verdict: 'bad', detail, ...(mends[name] === undefined ? {} : { mend: mends[name] }) }))
+}
+
 async function router(session: Session): Promise<Finding[]> {
   const { socket } = session.environment
   const found = looked('router', socket, () => lstatSync(socket, { throwIfNoEntry: false }))
@@ -112,6 +126,7 @@ async function router(session: Session): Promise<Finding[]> {
           },
     ]
     findings.push(routerSpace(status.store))
+    findings.push(...(await health(session)))
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
     if (status.runs.dead > 0)
       findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })

@@ -79,10 +79,17 @@ function addFollow(events: Command, session: () => Session): void {
       await session().follow(params, ({ cursor, event }) => {
         if (output.json) return output.line(JSON.stringify({ cursor, event }))
         if (rest.whole === true) record(output, event)
-        const told = event.matched_triggers.length === 0 ? '' : `  -> ${event.matched_triggers.join(', ')}`
+        const matched = triggersOf(event)
+        const told = matched === '-' ? '' : `  -> ${matched}`
         return output.line(`${time(event.received_at)}  ${event.source_id}  ${plain(event.type)}  ${plain(event.subject ?? '-')}${told}  ${event.id}`)
       })
     })
+}
+
+/** The triggers that an event matched, in words. */
+function triggersOf({ matched_triggers }: Pick<EventSummary, 'matched_triggers'>): string {
+  if (matched_triggers === null) return 'damaged'
+  return matched_triggers.length === 0 ? '-' : matched_triggers.join(', ')
 }
 
 /** Columns for what at least one event has. */
@@ -151,8 +158,8 @@ export function addEvents(program: Command, session: () => Session): void {
         { title: 'BYTES', value: event => String(event.body_bytes) },
         {
           title: 'TRIGGERS',
-          value: event => (event.matched_triggers.length === 0 ? '-' : event.matched_triggers.join(', ')),
-          style: event => (event.matched_triggers.length === 0 ? 'dim' : 'green'),
+          value: triggersOf,
+          style: event => (triggersOf(event) === '-' ? 'dim' : 'green'),
         },
         ...(options.near === undefined
           ? []

@@ -141,7 +141,7 @@ async function tried(session: Session, made: Connection, hook: ForgejoHook, wait
 function reportTried(session: Session, { repository, source, url }: Connection, hook: ForgejoHook, event: EventSummary): void {
   const { output } = session
   if (output.json) return record(output, { repository: repository.name, hook_id: hook.id, url, source_id: source.id, event_id: event.id })
-  const matched = event.matched_triggers.length === 0 ? 'no trigger matched it' : `it matched ${event.matched_triggers.join(', ')}`
+  const matched = (event.matched_triggers ?? []).length === 0 ? 'no trigger matched it' : `it matched ${event.matched_triggers!.join(', ')}`
   return output.line(`${paint(output, 'green', '✓')} the test delivery came: event ${event.id}; ${matched}`)
 }
 

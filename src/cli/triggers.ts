@@ -49,8 +49,8 @@ function addVersions(triggers: Command, session: () => Session): void {
             style: version => (version.present ? 'green' : undefined),
           },
           { title: 'WRITTEN', value: version => time(version.created_at) },
-          { title: 'STATE', value: version => (version.trigger.enabled === false ? 'disabled' : 'enabled') },
-          { title: 'FILTER', value: version => shortened(version.trigger.filter, 100) },
+          { title: 'STATE', value: version => (version.trigger === null ? 'damaged' : version.trigger.enabled === false ? 'disabled' : 'enabled') },
+          { title: 'FILTER', value: version => (version.trigger === null ? '-' : shortened(version.trigger.filter, 100)) },
         ],
         'there are no versions',
       )

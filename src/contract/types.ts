@@ -748,14 +748,26 @@ thread: (string | null)
 emitted?: boolean
 timestamp: TimeMs
 received_at: TimeMs
-headers: Headers
 /**
- * Whatever the event carries.
+ * null: damaged.
+ */
+headers: (Headers | null)
+/**
+ * Whatever the event carries; null where it is damaged.
  */
 payload: unknown
-delivery_id?: string
-redelivery_of?: Uuid
-causation?: Causation
+/**
+ * null: damaged.
+ */
+delivery_id?: (string | null)
+/**
+ * null: damaged.
+ */
+redelivery_of?: (Uuid | null)
+/**
+ * null: damaged.
+ */
+causation?: (Causation | null)
 /**
  * How often the same delivery came again.
  */
@@ -770,8 +782,18 @@ context_files?: ContextFile[]
  * The body as received, where raw was asked for.
  */
 body_base64?: string
-matched_triggers: Id1[]
-decisions: Decision[]
+/**
+ * null: damaged.
+ */
+matched_triggers: (Id1[] | null)
+/**
+ * null: damaged.
+ */
+decisions: (Decision[] | null)
+/**
+ * Fields whose stored value is damaged, where there are any: null where the field can be null, otherwise what can still be read of it.
+ */
+damaged?: string[]
 }
 /**
  * A line of the log.
@@ -799,9 +821,19 @@ emitted?: boolean
 timestamp: TimeMs
 received_at: TimeMs
 duplicates: number
-redelivery_of?: Uuid
+/**
+ * null: damaged.
+ */
+redelivery_of?: (Uuid | null)
 body_bytes: number
-matched_triggers: Id1[]
+/**
+ * null: damaged.
+ */
+matched_triggers: (Id1[] | null)
+/**
+ * Fields whose stored value is damaged, where there are any: null where the field can be null, otherwise what can still be read of it.
+ */
+damaged?: string[]
 /**
  * Of a near miss: the path that fails; none where only the array elements do not fit.
  */
@@ -1141,6 +1173,10 @@ held_by?: ("person" | "dependency" | "budget" | "approval" | "repeat_limit")
  * Why the last attempt failed.
  */
 error?: string
+/**
+ * Columns of the stored run that are damaged, where there are any; a damaged run that had not ended is dead.
+ */
+damaged?: string[]
 /**
  * What the bot answered, where it answered JSON.
  */
@@ -2011,7 +2047,10 @@ created_at: TimeMs
  * Whether it is the one that counts now.
  */
 present: boolean
-trigger: TriggerInput
+/**
+ * null: the stored definition of this version is damaged.
+ */
+trigger: (TriggerInput | null)
 }
 /**
  * An event that a backtest came by.

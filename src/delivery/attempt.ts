@@ -1,7 +1,8 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
 import { hash } from 'node:crypto'
-import { numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
+import { nameRefusal, numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
+import { DamagedError, damagedCode } from '../errors.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
@@ -69,18 +70,30 @@ class NotBegun extends Error {
   }
 }
 
+/** What is delivered is complete: each event as it came, all of a batch. */
 function verifyBody({ run }: Record): void {
-  const { body, body_sha256 } = run.event
-  if (!hash('sha256', body, 'buffer').equals(body_sha256)) {
-    throw new NotBegun('E_BODY_HASH', `the stored body of event ${run.event.id} is damaged: it does not have the hash that it was stored with`)
-  }
+  for (const { id, body, body_sha256 } of run.events ?? [run.event])
+    if (!hash('sha256', body, 'buffer').equals(body_sha256))
+      throw new NotBegun('E_BODY_HASH', `the stored body of event ${id} is damaged: it does not have the hash that it was stored with`)
 }
 
 async function findTrigger(record: Record, { trigger }: AttemptOptions): Promise<void> {
   const { run } = record
-  const found = await trigger(run.trigger_id, run.trigger_version)
+  const found = await trigger(run.trigger_id, run.trigger_version).catch((error: unknown) => {
+    throw error instanceof DamagedError ? new NotBegun(damagedCode, error.what) : error
+  })
   if (found === null) throw new NotBegun('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
   record.trigger = found
+}
+
+/** The trigger of a run for those who look at its policy alone; one whose version is damaged has none: people decide. */
+export async function readableTrigger({ trigger_id, trigger_version }: StoredRun, { trigger }: Pick<AttemptOptions, 'trigger'>): Promise<TriggerInput | null> {
+  try {
+    return await trigger(trigger_id, trigger_version)
+  } catch (error) {
+    if (error instanceof DamagedError) return null
+    throw error
+  }
 }
 
 function findBot(record: Record, { bot }: AttemptOptions): void {
@@ -97,6 +110,8 @@ async function findContext(record: Record, { contextFiles }: AttemptOptions): Pr
   for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
     if (context_files === 0) continue
     const files = await contextFiles(id)
+    if (files.length !== context_files || files.some(file => file.damaged !== undefined || nameRefusal(file.name) !== undefined))
+      throw new NotBegun(damagedCode, `the context files of event ${id} are damaged: a row of the table context_file is missing, or not what was written`)
     const names =
       events === undefined
         ? undefined
@@ -114,8 +129,16 @@ async function findContext(record: Record, { contextFiles }: AttemptOptions): Pr
 
 async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
   const { event, events } = record.run
-  record.view = view(event)
-  record.events = events?.map(each => ({ event: each, view: view(each) }))
+  const seen = (each: StoredEvent): EventView => {
+    try {
+      return view(each)
+    } catch (error) {
+      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error
+      throw new NotBegun(damagedCode, `event.body_format of event ${each.id} is damaged: its body cannot be read as ${JSON.stringify(each.body_format)}`)
+    }
+  }
+  record.view = seen(event)
+  record.events = events?.map(each => ({ event: each, view: seen(each) }))
   const scope = record.events === undefined ? record.view : { ...record.view, events: record.events.map(each => each.view) }
   const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', scope)
   if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)

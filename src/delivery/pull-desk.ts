@@ -4,7 +4,7 @@
 // outlives the router: after a restart the same worker goes on with the same token.
 // States: stopped -> running -> stopped. A run that a worker holds is assigned, then running.
 import { hash } from 'node:crypto'
-import type { Bot, LeaseState, TriggerInput } from '../contract/types.ts'
+import type { Bot, LeaseState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import {
   workerTokenPrefix,
@@ -17,7 +17,7 @@ import {
   type WorkerLease,
 } from '../store/store.ts'
 import { offers } from './assignment.ts'
-import { failedByWorker, prepareForWorker, type AttemptOptions, type SaidFailure } from './attempt.ts'
+import { failedByWorker, prepareForWorker, readableTrigger, type AttemptOptions, type SaidFailure } from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Fleet, Load } from './fleet.ts'
 import { Leases } from './leases.ts'
@@ -373,7 +373,7 @@ export class PullDesk {
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
     if (run.lease_token !== lease_token) throw this.#lost(run)
-    const trigger: TriggerInput | null = await attempt.trigger(run.trigger_id, run.trigger_version)
+    const trigger = await readableTrigger(run, attempt)
     const counted = run.state === 'assigned' ? { ...run, attempt: run.attempt + 1 } : run
     const start = run.state === 'assigned' ? [this.#startMove(run_id, lease_token)] : []
     return this.#settle([...start, failedByWorker(counted, trigger, said, attempt)])

@@ -7,7 +7,7 @@ import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import { answerValue } from './answer-json.ts'
-import { nextTry, prepareQuestion, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
+import { nextTry, prepareQuestion, readableTrigger, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
 import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
 
@@ -76,7 +76,7 @@ export class Supervisor {
   }
 
   async #trigger(run: StoredRun): Promise<TriggerInput | null> {
-    return this.#options.attempt.trigger(run.trigger_id, run.trigger_version)
+    return readableTrigger(run, this.#options.attempt)
   }
 
   async #askToStart(run: ClaimedRun): Promise<void> {

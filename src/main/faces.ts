@@ -97,7 +97,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, tools } = parts
+  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, damage, tools } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -111,6 +111,7 @@ export function faces(
     triggers: registry.triggers,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
+    damage: () => damage.found,
     warnings: () => [...sourceWarnings(registry, readSecret), ...schemaWarnings(registry.sources.values()), ...poller.warnings(), ...standingWarnings(context)],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })

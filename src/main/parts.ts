@@ -4,6 +4,7 @@ import type { Config } from '../contract/types.ts'
 import type { compileContract } from '../contract/validators.ts'
 import type { Commands } from '../outbound/commands.ts'
 import type { Egress } from '../outbound/egress.ts'
+import type { DamageWatch } from '../observe/damage.ts'
 import type { DiskWatch } from '../observe/disk.ts'
 import type { Log } from '../observe/log.ts'
 import type { Environment } from '../paths.ts'
@@ -25,6 +26,8 @@ export interface Parts {
   store: Store
   registry: Registry
   disk: DiskWatch
+  /** damage of the database that was met */
+  damage: DamageWatch
   expressions: ExpressionProcess
   backtests: Backtests
   backups: Backups

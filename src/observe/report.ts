@@ -28,6 +28,8 @@ export interface ReportOptions {
   addresses: { socket: string; intake: string }
   /** what stands in the way of events or runs, in words */
   warnings: () => string[]
+  /** damage of the database that was met, in words, newest last */
+  damage: () => readonly string[]
 }
 
 export async function routerStatus({
@@ -68,8 +70,17 @@ export async function routerStatus({
   }
 }
 
+/** Damage that the detail of a check names; the log has all. */
+const mostNamed = 5
+
+function damageDetail(found: readonly string[]): string {
+  if (found.length === 0) return 'no damage was met in the database'
+  const named = found.slice(-mostNamed).join('; ')
+  return `${found.length} damaged values were met: ${named}. signalbox verify shows all damage; restore a backup or signalbox recover`
+}
+
 /** Asks the parts that matter for a real answer each. */
-export async function routerHealth({ now, started_at, store, disk, active }: ReportOptions): Promise<RpcHealthResult> {
+export async function routerHealth({ now, started_at, store, disk, active, damage }: ReportOptions): Promise<RpcHealthResult> {
   const begun = performance.now()
   const facts = await store.facts().catch(() => undefined)
   const tookMs = (performance.now() - begun).toFixed(1)
@@ -80,6 +91,7 @@ export async function routerHealth({ now, started_at, store, disk, active }: Rep
     { name: 'store', ok: facts !== undefined, detail: facts === undefined ? 'the store does not answer' : `writer and reader answered in ${tookMs} ms` },
     { name: 'disk', ok: !full, detail: full ? `${space}; intake answers 507 until ${resume_bytes} bytes are free` : space },
     { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
+    { name: 'damage', ok: damage().length === 0, detail: damageDetail(damage()) },
     { name: 'dispatcher', ok: true, detail: `${active()} runs are with bots` },
   ]
   return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }

@@ -1,7 +1,7 @@
 // A backtest: a draft, and beside it the live version, held against stored events; what is counted and shown. Pure.
 import type { BacktestDayCount, BacktestSample, BacktestTypeCount, Filter } from '../contract/types.ts'
 import { Sheet, verdictOn } from './explain.ts'
-import { exactView, hears, LogFilter, type Logged } from './log-filter.ts'
+import { hears, LogFilter, readableView, type Logged } from './log-filter.ts'
 import { Matcher } from './matcher.ts'
 import { compilePattern, type CompiledPattern } from './pattern.ts'
 
@@ -163,7 +163,7 @@ export class Backtest {
   }
 
   #missed(line: LoggedLine, event: Logged): Miss {
-    const sheet = new Sheet(exactView(event), [this.#draft])
+    const sheet = new Sheet(readableView(event), [this.#draft])
     const { failing, distance } = verdictOn(this.#draft, sheet)
     const hint = sheet.firstHint(failing)
     const all = [...this.#otherSource(event), ...failing]

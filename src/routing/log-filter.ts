@@ -10,7 +10,7 @@ export function attributesOf({ id, source_id, type, subject, actor, thread, time
   return { id, source_id, type, subject, actor, thread, timestamp, headers }
 }
 
-/** A stored event as filters see it. */
+/** A stored event as filters see it. Throws SyntaxError or TypeError for a payload that cannot be read. */
 export function eventView(stored: Logged): MatchEvent {
   return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body) }
 }
@@ -18,6 +18,16 @@ export function eventView(stored: Logged): MatchEvent {
 /** The same with its numbers as they were written, for filters: a double may not hold them. */
 export function exactView(stored: Logged): MatchEvent {
   return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body, exactJson) }
+}
+
+/** The same for what only looks: a payload that cannot be read is null. */
+export function readableView(stored: Logged): MatchEvent {
+  try {
+    return exactView(stored)
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof TypeError) return { ...attributesOf(stored), payload: null }
+    throw error
+  }
 }
 
 /** Whether a trigger's source hears a source's events: what the router itself tells is for those who name it. */
@@ -35,6 +45,6 @@ export class LogFilter<T> {
   /** The targets of the triggers that match a stored event, in no order. */
   match(stored: Logged): T[] {
     const read = stored.body_format === 'json' ? this.#matcher.matchJson(attributesOf(stored), stored.body) : undefined
-    return read ?? this.#matcher.match(exactView(stored))
+    return read ?? this.#matcher.match(readableView(stored))
   }
 }

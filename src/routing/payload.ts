@@ -93,6 +93,9 @@ export function payloadOf(format: BodyFormat, body: Uint8Array, parse: (text: st
       return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64')
     case 'none':
       return null
+    default:
+      // A format that is none of these is damage: nothing must be sent as undefined.
+      throw new TypeError(`unknown body format ${JSON.stringify(format satisfies never)}`)
   }
 }
 

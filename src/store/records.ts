@@ -47,10 +47,14 @@ export function needKey({ capabilities, owner }: Need): string {
   return `?${JSON.stringify([capabilities.toSorted(), owner ?? null])}`
 }
 
-/** The need that a needKey stands for: whoever serves it. */
+/** The need that a needKey stands for: whoever serves it. A key that is damaged stands for what nobody offers. */
 export function needOf(key: string): Need {
-  const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
-  return { capabilities, ...(owner === null ? {} : { owner }) }
+  try {
+    const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
+    return { capabilities, ...(owner === null ? {} : { owner }) }
+  } catch {
+    return { capabilities: [key] }
+  }
 }
 
 /** Whether what stands for a run's bot is a needKey: none is chosen yet. */
@@ -180,6 +184,8 @@ export interface StoredEvent {
   /** files that go with it */
   context_files: number
   decisions: Decision[]
+  /** fields whose stored value is damaged: each is neutral here, and null in answers */
+  damaged?: string[]
 }
 
 export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'context_files' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
@@ -231,6 +237,8 @@ export interface StoredRun {
   event_count?: number
   /** of a run that was read for itself and reported something: the totals, and how many ended attempts reported nothing */
   usage?: UsageTotals & { unreported: number }
+  /** columns whose stored value is damaged: each is neutral here */
+  damaged?: string[]
 }
 
 export type HeldBy = 'person' | 'dependency' | 'budget' | 'approval' | 'repeat_limit'

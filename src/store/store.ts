@@ -297,6 +297,8 @@ export interface StartAnswer {
   /** lifecycle events wait to be routed */
   unrouted: boolean
   facts: StoreFacts
+  /** damage that was met, in words */
+  damage: string[]
   /** what was lost, where that was accepted */
   loss?: Loss | undefined
 }
@@ -310,6 +312,8 @@ export interface Store {
   onLogged: () => void
   /** Told after a commit: lifecycle events wait to be routed. */
   onUnrouted: () => void
+  /** Told when damage is met that was not reported yet, in words. */
+  onDamage: (found: string[]) => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
   start(now: number): Promise<StartAnswer>
   stop(): Promise<void>
@@ -351,10 +355,10 @@ export interface Store {
   cause(run_id: string): Promise<Cause | null>
   runs(page: RunPage): Promise<StoredRun[]>
   history(run_id: string): Promise<{ history: HistoryRow[]; attempts: AttemptRow[] } | null>
-  /** A trigger as it was at a version; null when that version never was. */
+  /** A trigger as it was at a version; null when that version never was. Throws DamagedError where it cannot be read. */
   triggerVersion(trigger_id: string, version: number): Promise<TriggerInput | null>
-  /** The versions that a trigger had, newest first, below a version where one is given. */
-  triggerVersions(trigger_id: string, before: number | null, limit: number): Promise<{ version: number; created_at: number; definition: TriggerInput }[]>
+  /** The versions that a trigger had, newest first, below a version where one is given; definition null: it cannot be read. */
+  triggerVersions(trigger_id: string, before: number | null, limit: number): Promise<{ version: number; created_at: number; definition: TriggerInput | null }[]>
   /** Counts of the queues that hold runs. */
   queueCounts(): Promise<QueueCount[]>
   stuck(queue: string, limit: number): Promise<StuckOrder[]>

@@ -109,7 +109,7 @@ describe('lifecycle events', () => {
     const held = await until(async () => {
       const { events } = await router.call('event.query', { source_id: 'router', limit: 500, trigger_id: 'echo' })
       const whole = await Promise.all(events.map(event => router.call('event.get', { event_id: event.id })))
-      return whole.find(event => event.decisions.some(decision => decision.outcome === 'loop_held'))
+      return whole.find(event => event.decisions!.some(decision => decision.outcome === 'loop_held'))
     })
     expect(held.causation!.depth).toBeGreaterThan(1)
     const before = (await router.call('run.list', { trigger_id: 'echo', limit: 500 })).runs.length

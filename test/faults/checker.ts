@@ -125,7 +125,7 @@ export async function told(client: SignalboxClient, sources: readonly string[]):
   })
   const events = await each(lines.toReversed(), async ({ id, matched_triggers }) => {
     const { body_base64 } = await client.call('event.get', { event_id: id, raw: true })
-    return { id, sha256: sha256(Buffer.from(body_base64!, 'base64')), matched: matched_triggers }
+    return { id, sha256: sha256(Buffer.from(body_base64!, 'base64')), matched: matched_triggers! }
   })
   const known = new Set(events.map(event => event.id))
   const list = await allOf(async cursor => {

@@ -60,7 +60,7 @@ describe('a delivery of a forge', () => {
     expect(decisions.filter(each => each.matched).map(each => each.trigger_id)).toEqual(matched_triggers)
     for (const [trigger_id, filter] of Object.entries(filters)) {
       const tried = await call('trigger.test', { filter, event_id: id })
-      expect([trigger_id, tried.matched]).toEqual([trigger_id, matched_triggers.includes(trigger_id)])
+      expect([trigger_id, tried.matched]).toEqual([trigger_id, matched_triggers!.includes(trigger_id)])
     }
   })
 

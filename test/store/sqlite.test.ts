@@ -26,7 +26,10 @@ async function open(
 ): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
   await current?.stop()
   current = new SqliteStore({ stateDir: directory, budgets, lifecycle, onFatal: message => fatal.push(message) })
-  return { store: current, start: await current.start(now) }
+  const start = await current.start(now)
+  current.onDamage = found => fatal.push(...found)
+  fatal.push(...start.damage)
+  return { store: current, start }
 }
 
 beforeEach(() => {

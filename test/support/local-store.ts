@@ -43,6 +43,7 @@ export class LocalStore implements Store {
   onDueAt: Store['onDueAt'] = () => undefined
   onLogged: Store['onLogged'] = () => undefined
   onUnrouted: Store['onUnrouted'] = () => undefined
+  onDamage: Store['onDamage'] = () => undefined
   readonly #options: LocalStoreOptions
   readonly #work: Work
   readonly #reading: Reading
@@ -63,7 +64,12 @@ export class LocalStore implements Store {
     this.#alive = false
   }
 
-  start = async (now: number): Promise<StartAnswer> => this.#work.start(now)
+  /** What a crash leaves behind is never damage: an examination that finds some at a start is wrong. */
+  start = async (now: number): Promise<StartAnswer> => {
+    const answer = this.#work.start(now)
+    if (answer.damage.length > 0) throw new Error(`damage was found where there is none: ${answer.damage.join('; ')}`)
+    return answer
+  }
   stop = async (): Promise<void> => this.crash()
 
   /** Commits at one time, and answers at a later one: in between the caller may be gone. */

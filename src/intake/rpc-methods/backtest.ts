@@ -3,7 +3,7 @@ import type { Action, BacktestReport, BacktestSample, Trigger } from '../../cont
 import { Fault } from '../../errors.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { InputsError, renderTemplate } from '../../routing/inputs.ts'
-import { eventView } from '../../routing/log-filter.ts'
+import { readableView } from '../../routing/log-filter.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { storedTrigger, triggerAt, type Context } from './context.ts'
@@ -33,7 +33,7 @@ async function rendered({ store, expressions }: Context, { action }: BacktestDra
   const event = await store.event(sample.event_id)
   if (event === null) return sample
   try {
-    return { ...sample, inputs: (await renderTemplate(action.inputs, 'inputs', eventView(event), expressions)) as Record<string, unknown> }
+    return { ...sample, inputs: (await renderTemplate(action.inputs, 'inputs', readableView(event), expressions)) as Record<string, unknown> }
   } catch (error) {
     if (error instanceof InputsError) return { ...sample, inputs_error: error.message }
     throw error

@@ -324,6 +324,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     ...(run.held_by === null ? {} : { held_by: run.held_by }),
     ...(run.usage === undefined ? {} : { usage: shownUsage(run.usage) }),
     ...(run.error === null ? {} : { error: run.error }),
+    ...(run.damaged === undefined ? {} : { damaged: run.damaged }),
     ...(run.result === null ? {} : { result: asJson(run.result) }),
   }
 }

@@ -3,7 +3,7 @@ import type { ContextFile, Event, EventQueryParams, EventSummary, Trigger } from
 import { sentAlong, type ContextFileBytes } from '../../context-files.ts'
 import { Fault } from '../../errors.ts'
 import { Sheet, verdictOn } from '../../routing/explain.ts'
-import { exactView, LogFilter } from '../../routing/log-filter.ts'
+import { LogFilter, readableView } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
 import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
@@ -24,7 +24,20 @@ function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
 }
 
 export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileBytes[] = []): Event {
-  const { seq: _s, context_files: _n, delivery_key, redelivery_of, causation, body_format, body_sha256, body, decisions, emitted, ...rest } = event
+  const {
+    seq: _s,
+    context_files: _n,
+    delivery_key,
+    redelivery_of,
+    causation,
+    body_format,
+    body_sha256,
+    body,
+    decisions,
+    damaged = [],
+    emitted,
+    ...rest
+  } = event
   return {
     ...rest,
     ...(emitted ? { emitted } : {}),
@@ -37,13 +50,31 @@ export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileB
     ...(raw ? { body_base64: Buffer.from(body).toString('base64') } : {}),
     matched_triggers: decisions.map(decision => decision.trigger_id),
     decisions,
+    ...marked(damaged, ['headers', 'payload', 'delivery_id', 'redelivery_of', 'causation', 'decisions']),
   }
+}
+
+/** Damaged fields that can be null are; all are listed. The triggers that matched come from the decisions. */
+function marked(damaged: readonly string[], nullable: readonly string[]): { damaged?: string[] } {
+  if (damaged.length === 0) return {}
+  const all = damaged.includes('decisions') ? [...damaged, 'matched_triggers'] : [...damaged]
+  const nulls = all.filter(field => nullable.includes(field) || field === 'matched_triggers')
+  return { ...Object.fromEntries(nulls.map(field => [field, null])), damaged: all }
 }
 
 type ShownLine = EventLine & { failing?: string[] }
 
-export function shownLine({ seq: _, redelivery_of, emitted, ...line }: ShownLine): EventSummary {
-  return { ...line, ...(emitted ? { emitted } : {}), ...(redelivery_of === null ? {} : { redelivery_of }) }
+export function shownLine({ seq: _, redelivery_of, emitted, damaged = [], ...line }: ShownLine): EventSummary {
+  const known = damaged.filter(field => field in line || ['redelivery_of', 'decisions'].includes(field))
+  const { damaged: listed = [], ...marks } = marked(known, ['redelivery_of'])
+  const shown = listed.filter(field => field !== 'decisions')
+  return {
+    ...line,
+    ...(emitted ? { emitted } : {}),
+    ...(redelivery_of === null ? {} : { redelivery_of }),
+    ...marks,
+    ...(shown.length === 0 ? {} : { damaged: shown }),
+  }
 }
 
 export function lineOf({
@@ -72,7 +103,7 @@ export function matching(filter: unknown, text: Uint8Array | undefined): Wanted 
 function missing(trigger: Trigger): Wanted {
   const pattern = compilePattern(trigger.filter)
   return event => {
-    const { distance, failing } = verdictOn(pattern, new Sheet(exactView(event), [pattern]))
+    const { distance, failing } = verdictOn(pattern, new Sheet(readableView(event), [pattern]))
     return distance > 0 && distance <= 1 ? { failing } : undefined
   }
 }

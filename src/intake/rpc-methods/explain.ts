@@ -1,7 +1,7 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
 import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainInTurns, Sheet, verdictInTurns } from '../../routing/explain.ts'
-import { exactView, hears } from '../../routing/log-filter.ts'
+import { hears, readableView } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import { mapInTurns } from '../../turns.ts'
@@ -146,7 +146,7 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const triggers = await Promise.all(ids.map(id => deciding(context, event, id, trigger_version)))
       const all = await mapInTurns(triggers, (trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
       const sheet = new Sheet(
-        exactView(event),
+        readableView(event),
         all.map(each => each.pattern),
       )
       const judged: (Deciding & { distance: number })[] = []

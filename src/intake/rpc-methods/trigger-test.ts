@@ -1,6 +1,6 @@
 // trigger.test: a filter or a trigger on one event, before it is let loose.
 import type { DraftEvent, DraftTrigger } from '../../contract/types.ts'
-import { eventView } from '../../routing/log-filter.ts'
+import { readableView } from '../../routing/log-filter.ts'
 import type { MatchEvent } from '../../routing/matcher.ts'
 import { draftView, tryTrigger } from '../../routing/trial.ts'
 import { rest } from '../../turns.ts'
@@ -11,7 +11,7 @@ import { compiledFilter, invalid } from './trigger-checks.ts'
 async function eventToTry(context: Context, event: DraftEvent | undefined, event_id: string | undefined): Promise<MatchEvent> {
   if ((event === undefined) === (event_id === undefined)) throw invalid('event', 'or event_id is needed, and not both')
   if (event !== undefined) return draftView(event, context.now())
-  return eventView(await storedEvent(context, event_id!))
+  return readableView(await storedEvent(context, event_id!))
 }
 
 export function triggerTestMethods(context: Context): Pick<Handlers, 'trigger.test'> {

@@ -5,10 +5,11 @@ import type { ContextFileBytes } from '../../context-files.ts'
 import type { Causation, Decision } from '../../contract/types.ts'
 import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, RouteOutcome, RouteRequest } from '../store.ts'
 import type { Admission } from './admission.ts'
+import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
-import { decisionsOf, decisionsText, filesHash, hash48, idBytes, idText, type Hashes } from './rows.ts'
+import { decisionsText, filesHash, hash48, idBytes, idText, parsed, readableDecisions, type Hashes } from './rows.ts'
 import type { Sources } from './sources.ts'
 
 interface First {
@@ -51,6 +52,11 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
+/** Whether a hash that is stored is this one; a damaged one is none. */
+function sameBytes(stored: unknown, given: Uint8Array): boolean {
+  return stored instanceof Buffer && stored.equals(given)
+}
+
 function deliveryHash(source_id: string, key: string): number {
   return hash48(hash('sha256', `${source_id}\n${key}`, 'buffer'))
 }
@@ -73,9 +79,9 @@ function statements(db: Db) {
     .prepare<[string], number>("SELECT CASE WHEN json_valid(definition) THEN coalesce(definition ->> '$.enabled', 1) ELSE 1 END FROM source WHERE id = ?")
     .pluck()
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
-  const countDuplicate = db.prepare('UPDATE event SET duplicates = duplicates + 1 WHERE seq = ?')
+  const countDuplicate = db.prepare('UPDATE event SET duplicates = coalesce(CAST(duplicates AS INTEGER), 0) + 1 WHERE seq = ?')
   const countEvent = db.prepare(
-    'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = events + excluded.events, last_event_at = excluded.last_event_at',
+    'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = coalesce(CAST(events AS INTEGER), 0) + excluded.events, last_event_at = excluded.last_event_at',
   )
   const runsOf = db
     .prepare<[number, number], Buffer>('SELECT id FROM outbox WHERE event_seq = ? UNION ALL SELECT id FROM run_archive WHERE event_seq = ?')
@@ -95,7 +101,7 @@ function statements(db: Db) {
     `SELECT run.trigger_id, event.subject, event.causation FROM (SELECT trigger_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT trigger_id, event_seq FROM run_archive WHERE id = ?) AS run
      JOIN event ON event.seq = run.event_seq`,
   )
-  const insertFile = db.prepare('INSERT INTO context_file (event_seq, position, name, is_text, bytes, sha256, content) VALUES (?, ?, ?, ?, ?, ?, ?)')
+  const insertFile = db.prepare('INSERT OR REPLACE INTO context_file (event_seq, position, name, is_text, bytes, sha256, content) VALUES (?, ?, ?, ?, ?, ?, ?)')
   const filesOf = db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position')
   const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
   return {
@@ -127,9 +133,11 @@ export class Accepting {
   readonly #admission: Admission
   readonly #log: EventLog
   readonly #sources: Sources
+  readonly #damage: DamageLog
   #open = 0
 
-  constructor(db: Db, log: EventLog, admission: Admission, sources: Sources) {
+  constructor(db: Db, log: EventLog, admission: Admission, sources: Sources, damage: DamageLog) {
+    this.#damage = damage
     this.#log = log
     this.#sources = sources
     this.#sql = statements(db)
@@ -193,16 +201,16 @@ export class Accepting {
 
   #duplicate(first: First, event: NewEvent): AcceptOutcome {
     const event_id = idText(first.id)
-    if (!first.body_sha256.equals(event.body_sha256) || !this.#sameFiles(first, event.context_files ?? [])) return { kind: 'key_reused', event_id }
-    this.#sql.countDuplicate.run(first.seq)
+    if (!sameBytes(first.body_sha256, event.body_sha256) || !this.#sameFiles(first, event.context_files ?? [])) return { kind: 'key_reused', event_id }
+    this.#damage.tolerate('event', first.seq, () => this.#sql.countDuplicate.run(first.seq))
     const run_ids = this.#sql.runsOf.all(first.seq, first.seq).map(idText)
-    return { kind: 'duplicate', event_id, matched_triggers: decisionsOf(first.decisions).map(decision => decision.trigger_id), run_ids }
+    return { kind: 'duplicate', event_id, matched_triggers: (readableDecisions(first.decisions) ?? []).map(decision => decision.trigger_id), run_ids }
   }
 
   #sameFiles({ seq, files_sha256 }: First, files: readonly ContextFileBytes[]): boolean {
     if (files_sha256 !== null) return files_sha256.equals(filesHash(files))
     const before = this.#sql.filesOf.all(seq)
-    return before.length === files.length && before.every(({ name, sha256 }, index) => name === files[index]!.name && sha256.equals(files[index]!.sha256))
+    return before.length === files.length && before.every(({ name, sha256 }, index) => name === files[index]!.name && sameBytes(sha256, files[index]!.sha256))
   }
 
   #knownDelivery(hash: number, { delivery_key, source_id, received_at }: NewEvent, { dedupe_ms }: AcceptLimits): First | undefined {
@@ -305,8 +313,8 @@ export class Accepting {
       if (event === undefined || this.#sql.wasUnrouted.run(event.seq).changes === 0) continue
       const { seq, body_bytes, subject, causation } = event
       for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
-      if (decisions.length > 0) this.#sql.setDecisions.run(decisionsText(decisions), seq)
-      const cause = causation === null ? null : (JSON.parse(causation) as Causation)
+      if (decisions.length > 0) this.#decide(seq, decisions)
+      const cause = parsed(causation) as Causation | null
       const { run_ids, cancel } = this.#route({ seq, bytes: body_bytes, at, given: decisions, runs }, { causation: cause, subject }, limits)
       outcome.run_ids.push(...run_ids)
       outcome.cancel.push(...cancel)
@@ -322,9 +330,13 @@ export class Accepting {
       const found = this.#sql.causing.get(idBytes(cause.run_id), idBytes(cause.run_id))
       if (found === undefined) break
       if (found.subject === subject) counts.set(found.trigger_id, (counts.get(found.trigger_id) ?? 0) + 1)
-      cause = found.causation === null ? null : (JSON.parse(found.causation) as Causation)
+      cause = parsed(found.causation) as Causation | null
     }
     return counts
+  }
+
+  #decide(seq: number, decisions: Decision[]): void {
+    this.#damage.tolerate('event', seq, () => this.#sql.setDecisions.run(decisionsText(decisions), seq))
   }
 
   /** The decisions as the gates left them; most leave all as they were. */
@@ -334,7 +346,7 @@ export class Accepting {
     const decisions = given.map(decision => of.get(decision.trigger_id) ?? decision)
     // The run that an event was debounced into is that event's, until a further one comes.
     const kept = decisions.map(each => (each.outcome === 'debounced' ? { ...each, outcome: 'routed' as const } : each))
-    this.#sql.setDecisions.run(decisionsText(kept), seq)
+    this.#decide(seq, kept)
     return decisions
   }
 
@@ -345,12 +357,12 @@ export class Accepting {
     const runs = request.only_missing ? request.runs.filter(run => this.#sql.hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
     if (runs.length === 0) return []
     this.#admit(runs, seq, event.body_bytes, request.at)
-    const decisions = decisionsOf(event.decisions)
+    const decisions = readableDecisions(event.decisions) ?? []
     for (const { trigger_id, trigger_version } of runs) {
       this.#sql.insertDecision.run(trigger_id, seq)
       if (!decisions.some(decision => decision.trigger_id === trigger_id)) decisions.push({ trigger_id, trigger_version, outcome: 'replayed' })
     }
-    this.#sql.setDecisions.run(decisionsText(decisions), seq)
+    this.#decide(seq, decisions)
     return runs
   }
 }

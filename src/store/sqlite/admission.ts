@@ -2,6 +2,8 @@
 // (rate limit, debounce, batch, singleton, room in the queue), then the run's row, and what it depends on.
 import type { Assignment, Decision } from '../../contract/types.ts'
 import type { RunFlow } from '../flow.ts'
+import type { Burial } from './burial.ts'
+import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { NewRun } from '../store.ts'
 import { waitsForRuns, type Lanes } from './lanes.ts'
@@ -9,7 +11,7 @@ import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
 import type { Soon } from './soon.ts'
-import { decisionsOf, decisionsText, idBytes, idText, runColumns, type RunRow } from './rows.ts'
+import { decisionsText, idBytes, idText, readableDecisions, runColumns, runDamage, type RunRow } from './rows.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
 const maxBatchBytes = 4_194_304
@@ -23,6 +25,8 @@ export interface AdmissionParts {
   moving: Moving
   history: History
   soon: Soon
+  burial: Burial
+  damage: DamageLog
 }
 
 /** What admitting does besides: runs that are with bots and were asked to stop, and to the count of open runs. */
@@ -77,8 +81,12 @@ export class Admission {
   readonly #moving: Moving
   readonly #history: History
   readonly #soon: Soon
+  readonly #burial: Burial
+  readonly #damage: DamageLog
 
-  constructor(db: Db, { lanes, queues, moving, history, soon }: AdmissionParts) {
+  constructor(db: Db, { lanes, queues, moving, history, soon, burial, damage }: AdmissionParts) {
+    this.#damage = damage
+    this.#burial = burial
     this.#history = history
     this.#soon = soon
     this.#sql = statements(db)
@@ -148,12 +156,12 @@ export class Admission {
   #beforeRow(run: NewRun, flow: RunFlow, arrival: Arrival, admitting: Admitting): Admitted | undefined {
     const { rate_limit, debounce, batch, singleton } = flow
     if (rate_limit !== undefined && this.#lanes.rings.opensAt(rate_limit, arrival.at) > arrival.at) return { outcome: 'rate_limited' }
-    const absorbed = this.#absorbed(run, debounce, batch, arrival)
+    const absorbed = this.#absorbed(run, debounce, batch, arrival, admitting)
     if (absorbed !== undefined) {
       if (rate_limit !== undefined) this.#lanes.rings.take(rate_limit, arrival.at)
       return absorbed
     }
-    const open = singleton === undefined || singleton.on_conflict === 'queue' ? [] : this.#openIn(singleton.lane)
+    const open = singleton === undefined || singleton.on_conflict === 'queue' ? [] : this.#openIn(singleton.lane, arrival, admitting)
     if (open.length > 0 && singleton!.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
     // What it takes the place of waits in the queue no more.
     if (this.#queues.isFull(run.queue, open.filter(row => row.queue === run.queue && !isActive(row.state)).length)) return { outcome: 'queue_full' }
@@ -161,15 +169,24 @@ export class Admission {
     return undefined
   }
 
-  #openIn(lane: string): RunRow[] {
-    return this.#sql.openInLane.all(lane).flatMap(seq => this.#sql.bySeq.get(seq) ?? [])
+  /** The row of a run that is open; one that is damaged is buried, and stands in no event's way. */
+  #open(seq: number, { at }: Arrival, admitting: Admitting): RunRow | undefined {
+    const row = this.#sql.bySeq.get(seq)
+    const damaged = row === undefined ? [] : runDamage(row)
+    if (row === undefined || damaged.length === 0) return row
+    admitting.openDelta += this.#burial.bury(row, damaged, at)
+    return undefined
+  }
+
+  #openIn(lane: string, arrival: Arrival, admitting: Admitting): RunRow[] {
+    return this.#sql.openInLane.all(lane).flatMap(seq => this.#open(seq, arrival, admitting) ?? [])
   }
 
   /** An event that joins a run which still takes some in. */
-  #absorbed(run: NewRun, debounce: RunFlow['debounce'], batch: RunFlow['batch'], arrival: Arrival): Admitted | undefined {
+  #absorbed(run: NewRun, debounce: RunFlow['debounce'], batch: RunFlow['batch'], arrival: Arrival, admitting: Admitting): Admitted | undefined {
     const lane = debounce?.lane ?? batch?.lane
     const seq = lane === undefined ? undefined : this.#lanes.first(lane)
-    const row = seq === undefined ? undefined : this.#sql.bySeq.get(seq)
+    const row = seq === undefined ? undefined : this.#open(seq, arrival, admitting)
     if (row === undefined || (row.state !== 'pending' && row.state !== 'held')) return undefined
     if (debounce !== undefined) return this.#debounced(row, run, debounce, arrival)
     if (row.trigger_version === run.trigger_version) return this.#batched(row, batch!, arrival)
@@ -222,9 +239,10 @@ export class Admission {
 
   /** The run is another event's from now on: what was decided about its event before points to it. */
   #wasDebounced({ event_seq, trigger_id, id }: RunRow): void {
-    const decided = decisionsOf(this.#sql.decisions.get(event_seq) ?? null)
+    const decided = readableDecisions(this.#sql.decisions.get(event_seq) ?? null)
+    if (decided === null) return
     const now = decided.map(each => (each.trigger_id === trigger_id ? { ...each, outcome: 'debounced' as const, run_id: idText(id) } : each))
-    this.#sql.setDecisions.run(decisionsText(now), event_seq)
+    this.#damage.tolerate('event', event_seq, () => this.#sql.setDecisions.run(decisionsText(now), event_seq))
   }
 
   #batched(row: RunRow, gate: NonNullable<RunFlow['batch']>, { event_seq, body_bytes, at }: Arrival): Admitted {

@@ -7,14 +7,15 @@ import type { Assignment } from '../../contract/types.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
 import { isNeed, type Choice, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type StoredEvent } from '../store.ts'
+import type { Burial } from './burial.ts'
+import { damageText, type DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import type { Queues } from './queues.ts'
-import { eventColumns, idText, runColumns, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
+import { eventColumns, idText, readRun, runColumns, runDamage, storedEvent, storedRun, type EventRow, type RunRow } from './rows.ts'
 
-const damaged = 'the stored event is missing or damaged'
 /** Runs of the future that one claim may let fall due. */
 const dueAtOnce = 1000
 /** Runs that one claim may park before it answers. */
@@ -29,6 +30,8 @@ export interface ClaimParts {
   queues: Queues
   moving: Moving
   history: History
+  burial: Burial
+  damage: DamageLog
 }
 
 export interface Claiming {
@@ -70,12 +73,13 @@ function statements(db: Db) {
   const batch = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
   )
+  const batched = db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck()
   const overdue = db.prepare<[number, number], RunRow>(
     `SELECT ${runColumns} FROM outbox INDEXED BY outbox_deadline WHERE deadline_at <= ? ORDER BY deadline_at LIMIT ?`,
   )
   const nextDeadline = db.prepare<[], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at IS NOT NULL').pluck()
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
-  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, event, batch, overdue, nextDeadline, eventId }
+  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, event, batch, batched, overdue, nextDeadline, eventId }
 }
 
 /** What one claim does. */
@@ -91,11 +95,13 @@ class Claim {
   readonly #moving: Moving
   readonly #history: History
   readonly #tools: ToolRules
+  readonly #burial: Burial
+  readonly #damage: DamageLog
   readonly #room = new Map<string, number>()
   readonly #choices = new Map<string, Choice[]>()
   #parked = 0
 
-  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history }: ClaimParts, tools: ToolRules) {
+  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history, burial, damage }: ClaimParts, tools: ToolRules) {
     this.#request = request
     this.#sql = sql
     this.#lanes = lanes
@@ -103,6 +109,8 @@ class Claim {
     this.#moving = moving
     this.#history = history
     this.#tools = tools
+    this.#burial = burial
+    this.#damage = damage
     for (const { bot_id, room, choices } of request.bots) {
       this.#room.set(bot_id, choices === undefined ? room : choices.length)
       if (choices !== undefined) this.#choices.set(bot_id, [...choices])
@@ -171,16 +179,27 @@ class Claim {
     }
   }
 
-  #event(seq: number): StoredEvent | undefined {
-    return readable(() => {
-      const row = this.#sql.event.get(seq)
-      return row === undefined ? undefined : storedEvent(row)
-    })
+  /** What a run is about; or why that cannot be delivered as it was. */
+  #what(row: RunRow, flow: RunFlow | undefined): { event: StoredEvent; events?: StoredEvent[] } | { lost: string } {
+    const found = this.#sql.event.get(row.event_seq)
+    if (found === undefined) return { lost: `its event (row ${row.event_seq} of the table event) is not stored` }
+    const event = storedEvent(found, this.#damage)
+    const events = flow?.batch === undefined ? undefined : this.#sql.batch.all(row.seq).map(each => storedEvent(each, this.#damage))
+    const hurt = [event, ...(events ?? [])].find(isHurt)
+    if (hurt !== undefined) return { lost: `event ${hurt.id} is damaged in ${hurt.damaged!.join(', ')}` }
+    if (events === undefined) return { event }
+    const count = this.#sql.batched.get(row.seq)!
+    return count === events.length && count > 0 ? { event, events } : { lost: `${count - events.length} of the ${count} events of its batch are not stored` }
   }
 
   /** Takes a run, or parks it, asks about it, or buries it; true: it stands in the group's way no more. */
   #take(row: RunRow, group: Group): boolean {
     const { now } = this.#request
+    const damaged = runDamage(row)
+    if (damaged.length > 0) {
+      this.openDelta += this.#burial.bury(row, damaged, now)
+      return true
+    }
     if (row.deadline_name === 'max_age_ms' && row.deadline_at! <= now) return this.#tooOld(row)
     const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
     const isBound = flow !== undefined || this.#lanes.budgets.defined.any
@@ -190,21 +209,24 @@ class Claim {
       this.#lanes.park(row, verdict, now)
       return true
     }
-    const event = this.#event(row.event_seq)
-    const events = flow?.batch === undefined ? undefined : readable(() => this.#sql.batch.all(row.seq).map(storedEvent))
-    if (event === undefined || (flow?.batch !== undefined && events === undefined)) return this.#bury(row)
-    const more = events === undefined ? {} : { events }
-    if (verdict.kind === 'ask') return this.#ask(row, flow!, { ...more, event })
-    this.#lease(row, group, flow, { ...more, event })
+    const what = this.#what(row, flow)
+    if ('lost' in what) return this.#fail(row, what.lost)
+    try {
+      if (verdict.kind === 'ask') return this.#ask(row, flow!, what)
+      this.#lease(row, group, flow, what)
+    } catch (error) {
+      // The table refuses the row for something that was not looked for. Nothing of it was written: its own row comes first.
+      if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') !== true) throw error
+      this.openDelta += this.#burial.bury(row, [{ column: 'seq', why: `its row cannot be changed: ${(error as Error).message}` }], now)
+    }
     return true
   }
 
-  /** Its event cannot be read: it is dead, and stands in nobody's way. */
-  #bury(row: RunRow): true {
+  /** Its event cannot be delivered: it is dead, and stands in nobody's way. */
+  #fail(row: RunRow, reason: string): true {
     const { now } = this.#request
-    const { openDelta } = this.#moving.move([
-      { run_id: idText(row.id), move: 'fail', from: ['pending'], to: 'failed', at: now, reason: damaged, error: damaged },
-    ])
+    this.#damage.add(damageText('outbox', row.seq, { column: 'event_seq', why: reason }))
+    const { openDelta } = this.#moving.move([{ run_id: idText(row.id), move: 'fail', from: ['pending'], to: 'failed', at: now, reason, error: reason }])
     this.openDelta += openDelta
     return true
   }
@@ -229,7 +251,7 @@ class Claim {
     this.#history.add(row, { at: now, move: 'ask', state: 'awaiting_approval', reason: null })
     this.#lanes.asks(row, flow, now)
     const asked: RunRow = { ...row, state: 'awaiting_approval', steps: row.steps + 1, deadline_at, deadline_name, updated_at: now }
-    this.asked.push({ ...storedRun(asked, what.event.id, false), ...what })
+    this.asked.push({ ...readRun(asked, what.event.id, false), ...what })
     return true
   }
 
@@ -271,7 +293,7 @@ class Claim {
       deadline_at: start_by,
       deadline_name,
     }
-    this.runs.push({ ...storedRun(leased, what.event.id, false), ...what })
+    this.runs.push({ ...readRun(leased, what.event.id, false), ...what })
   }
 
   /** What the bot of a run may use, as JSON: what was denied since the run was created counts too, and the list of a bot that was just chosen. */
@@ -324,13 +346,9 @@ function rank({ not_before, priority }: RunRow): number {
   return not_before - priority * 60_000
 }
 
-function readable<T>(read: () => T | undefined): T | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
+/** Whether anything of an event is damaged that its bot would be sent: what was decided about it is not. */
+function isHurt({ damaged = [] }: StoredEvent): boolean {
+  return damaged.some(field => field !== 'decisions' && field !== 'duplicates')
 }
 
 export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming {

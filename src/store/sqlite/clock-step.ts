@@ -5,9 +5,23 @@ import type { Db } from './open.ts'
 /** Clocks differ by less between two routers, or two corrections; it is not worth a word. */
 const toleratedMs = 1000
 
-const newest = `SELECT max(at) FROM (
-  SELECT received_at AS at FROM event WHERE seq = (SELECT max(seq) FROM event)
-  UNION ALL SELECT max(updated_at) FROM outbox UNION ALL SELECT updated_at FROM run_archive WHERE seq = (SELECT max(seq) FROM run_archive))`
+/** The newest times of three kinds of rows, two of each. */
+const newest = `SELECT at FROM (
+  SELECT at FROM (SELECT received_at AS at FROM event ORDER BY seq DESC LIMIT 2)
+  UNION ALL SELECT at FROM (SELECT updated_at AS at FROM outbox ORDER BY updated_at DESC LIMIT 2)
+  UNION ALL SELECT at FROM (SELECT updated_at AS at FROM run_archive ORDER BY seq DESC LIMIT 2)) WHERE typeof(at) = 'integer' ORDER BY at DESC LIMIT 2`
+
+/**
+ * How far apart the two newest times of writing are at most, where both are right. One that is further ahead stands alone: a
+ * flipped bit, which must not move everything that waits.
+ */
+const longestSilenceMs = 86_400_000
+
+/** The newest time at which something was written. */
+function lastWritten(db: Db): number {
+  const [first = 0, second = first] = db.prepare<[], number>(newest).pluck().all()
+  return first - second > longestSilenceMs ? second : first
+}
 
 /** The newest time that was behind which everything has been moved already: rows of then keep their times, and say it again at each start. */
 const settledKey = 'clock_settled_at'
@@ -17,7 +31,7 @@ const settledKey = 'clock_settled_at'
  * moved only where it waits for more events. In a transaction; answers by how much, in milliseconds, 0 where nothing was to be done.
  */
 export function movedBack(db: Db, now: number): number {
-  const last = db.prepare<[], number | null>(newest).pluck().get() ?? 0
+  const last = lastWritten(db)
   const behind = last - now
   if (behind <= toleratedMs) {
     db.prepare('DELETE FROM meta WHERE key = ?').run(settledKey)
@@ -28,7 +42,7 @@ export function movedBack(db: Db, now: number): number {
   db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(settledKey, last)
   const moves = [
     `UPDATE outbox SET not_before = not_before - :behind WHERE not_before > :now AND state IN ('pending', 'held')
-       AND (attempt > 0 OR flow ->> '$.debounce.lane' IS NOT NULL OR flow ->> '$.batch.lane' IS NOT NULL)`,
+       AND (attempt > 0 OR CASE WHEN json_valid(flow) THEN coalesce(flow ->> '$.debounce.lane', flow ->> '$.batch.lane') IS NOT NULL END)`,
     'UPDATE outbox SET lease_until = lease_until - :behind WHERE lease_until > :now',
     'UPDATE outbox SET timeout_at = timeout_at - :behind WHERE timeout_at > :now',
     'UPDATE outbox SET deadline_at = deadline_at - :behind WHERE deadline_at > :now',

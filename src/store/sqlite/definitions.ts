@@ -1,8 +1,12 @@
 // Sources, triggers, bots and queues: written all or none, each change guarded by the version that the writer saw.
 import type { Statement } from 'better-sqlite3'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../contract/types.ts'
+import { DamagedError, ExitError, exitCodes } from '../../errors.ts'
 import type { DefinitionChange, Definitions, FileSetRow, Noun, Stamp, WriteOutcome } from '../store.ts'
+import { integer, name, time } from './checks.ts'
+import { damageText, DamageLog, type DamagedColumn } from './damage.ts'
 import type { Db } from './open.ts'
+import { parsed, textOf } from './rows.ts'
 import type { Sources } from './sources.ts'
 
 interface Row extends Stamp {
@@ -19,9 +23,39 @@ interface NounStatements {
 
 const nouns: readonly Noun[] = ['source', 'trigger', 'bot', 'queue']
 
-/** A row as a definition with its stamp; the contract checked its shape when it was written. */
-function parsed({ definition, version, created_at, updated_at }: Row): object & Stamp {
+/** What cannot be of the row of a definition; undefined: nothing. Whether the contract allows it is for its reader to see. */
+function rowDamage({ id, definition, version, created_at, updated_at }: Row): DamagedColumn | undefined {
+  const of = (column: string, why: string | undefined): DamagedColumn | undefined => (why === undefined ? undefined : { column, why })
+  const object = parsed(definition) as { id?: unknown } | null
+  const isObject = typeof object === 'object' && object !== null
+  return (
+    of('id', name(id)) ??
+    of('definition', isObject ? undefined : 'it is not a JSON object') ??
+    of('definition', object?.id === id ? undefined : `its id is ${JSON.stringify(object?.id)}, that of its row is ${JSON.stringify(id)}`) ??
+    of('version', integer(version) ?? (version > 0 ? undefined : 'it must be at least 1')) ??
+    of('created_at', time(created_at)) ??
+    of('updated_at', time(updated_at))
+  )
+}
+
+/** The reason not to start with a damaged definition: a router without it would miss events, and nobody would notice. */
+export function damagedDefinition(noun: Noun, id: string, { column, why }: DamagedColumn): ExitError {
+  return new ExitError(
+    exitCodes.dataDamaged,
+    `${damageText(noun, JSON.stringify(id), { column, why })}. The router does not start without a definition: events would be missed. signalbox verify shows all damage; restore a backup, or run signalbox recover FILE, which leaves the damaged ${noun} out, and write it again`,
+  )
+}
+
+/** A row as a definition with its stamp; the contract checked its shape when it was written. Throws ExitError 65. */
+function stamped(noun: Noun, row: Row): object & Stamp {
+  const { definition, version, created_at, updated_at } = row
+  const damaged = rowDamage(row)
+  if (damaged !== undefined) throw damagedDefinition(noun, textOf(row.id), damaged)
   return { ...(JSON.parse(definition) as object), version, created_at, updated_at }
+}
+
+function versionText(id: string, version: number): string {
+  return damageText('trigger_version', `${id}, version ${version},`, { column: 'definition', why: 'it is not what was written' })
 }
 
 export interface DefinitionTables {
@@ -29,12 +63,18 @@ export interface DefinitionTables {
   write(changes: DefinitionChange[], owned?: FileSetRow[]): WriteOutcome
   fileSets(): FileSetRow[]
   triggerVersion(id: string, version: number): TriggerInput | null
-  triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput }[]
+  triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput | null }[]
 }
 
 /** What a source does, apart from what it is called: as long as that stays, what it is owed stays. */
 function working({ enabled = true, config = {} }: SourceInput): string {
   return JSON.stringify([enabled, config])
+}
+
+/** Of a definition that cannot be read nothing stays. */
+function workingOf(definition: string): string | undefined {
+  const source = parsed(definition) as SourceInput | null
+  return source === null ? undefined : working(source)
 }
 
 function nounStatements(db: Db): Record<Noun, NounStatements> {
@@ -54,7 +94,17 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
   ) as Record<Noun, NounStatements>
 }
 
-export function definitionTables(db: Db, sources: Sources): DefinitionTables {
+/** Every definition. Throws ExitError 65 for one that is damaged. */
+function loaded(perNoun: Record<Noun, NounStatements>): Definitions {
+  return {
+    sources: perNoun.source.all.all().map(row => stamped('source', row)) as (SourceInput & Stamp)[],
+    triggers: perNoun.trigger.all.all().map(row => stamped('trigger', row)) as (TriggerInput & Stamp)[],
+    bots: perNoun.bot.all.all().map(row => stamped('bot', row)) as (BotInput & Stamp)[],
+    queues: perNoun.queue.all.all().map(row => stamped('queue', row)) as (QueueInput & Stamp)[],
+  }
+}
+
+export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
   const perNoun = nounStatements(db)
   const putVersion = db.prepare('INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)')
   const lastVersion = db.prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?').pluck()
@@ -73,6 +123,14 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
     queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
   }
 
+  /** A trigger at a version; null where it is damaged, which is noted. */
+  function versionOf(id: string, version: number, text: string): TriggerInput | null {
+    const found = parsed(text) as TriggerInput | null
+    if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object') return found
+    damage.add(versionText(id, version))
+    return null
+  }
+
   function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
     // A trigger that was deleted and comes again goes on counting: a version never means two things.
     const before = present?.version ?? (change.noun === 'trigger' ? (lastVersion.get(change.id) ?? 0) : 0)
@@ -80,7 +138,7 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
     const text = JSON.stringify(change.definition)
     perNoun[change.noun].put.run(change.id, stamp.version, text, stamp.created_at, stamp.updated_at)
     if (change.noun === 'source') {
-      const before = present === undefined ? undefined : working(JSON.parse(present.definition) as SourceInput)
+      const before = present === undefined ? undefined : workingOf(present.definition)
       sources.written(change.id, before !== working(change.definition as SourceInput), change.at)
     }
     if (change.noun === 'trigger') {
@@ -91,13 +149,8 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
   }
 
   return {
-    load: () => ({
-      sources: perNoun.source.all.all().map(parsed) as (SourceInput & Stamp)[],
-      triggers: perNoun.trigger.all.all().map(parsed) as (TriggerInput & Stamp)[],
-      bots: perNoun.bot.all.all().map(parsed) as (BotInput & Stamp)[],
-      queues: perNoun.queue.all.all().map(parsed) as (QueueInput & Stamp)[],
-    }),
-    fileSets: () => fileSets.all(),
+    load: () => loaded(perNoun),
+    fileSets: () => fileSets.all().filter(({ noun }) => nouns.includes(noun)),
     write(changes, owned = []) {
       for (const { noun, id, version, definition } of changes) {
         const found = perNoun[noun].one.get(id)?.version ?? 0
@@ -120,9 +173,12 @@ export function definitionTables(db: Db, sources: Sources): DefinitionTables {
     },
     triggerVersion(id, version) {
       const text = getVersion.get(id, version)
-      return text === undefined ? null : (JSON.parse(text) as TriggerInput)
+      if (text === undefined) return null
+      const found = versionOf(id, version, text)
+      if (found === null) throw new DamagedError(versionText(id, version))
+      return found
     },
     triggerVersions: (id, before, limit) =>
-      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: JSON.parse(row.definition) as TriggerInput })),
+      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: versionOf(id, row.version, row.definition) })),
   }
 }

@@ -62,10 +62,12 @@ export class HashIndex {
   }
 
   #remember(hash: number, seq: number): void {
+    this.#lastSeq = seq
+    // A hash that cannot be one is damage: its event is not known again by it, the others are.
+    if (!(Number.isSafeInteger(hash) && hash >= 0 && hash < slices * sliceWidth)) return
     const map = this.#recent[Math.floor(hash / sliceWidth)]!
     const known = map.get(hash)
     map.set(hash, known === undefined ? seq : [known, seq].flat())
-    this.#lastSeq = seq
     this.#added++
   }
 

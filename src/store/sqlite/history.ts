@@ -4,9 +4,10 @@ import { hash } from 'node:crypto'
 import type { Causation, RunState } from '../../contract/types.ts'
 import { uuidv7Maker } from '../../ids.ts'
 import { chosenBot, routerSource, type LifecycleEvents } from '../store.ts'
+import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
 import type { Db } from './open.ts'
-import { idBytes, idText, type RunRow } from './rows.ts'
+import { idBytes, idText, parsed, type RunRow } from './rows.ts'
 
 /** A result that is longer is left out of the event; run.get has it. */
 const longestResult = 8192
@@ -61,6 +62,7 @@ interface Cause {
 export class History {
   readonly #mode: LifecycleEvents
   readonly #log: EventLog
+  readonly #damage: DamageLog
   readonly #insert
   readonly #cause
   readonly #unrouted
@@ -70,14 +72,18 @@ export class History {
   #heard = false
   #waiting = false
 
-  constructor(db: Db, log: EventLog, mode: LifecycleEvents) {
+  constructor(db: Db, log: EventLog, mode: LifecycleEvents, damage: DamageLog) {
+    this.#damage = damage
     this.#mode = mode
     this.#log = log
-    this.#insert = db.prepare('INSERT INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+    const row = 'INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+    this.#insert = { fail: db.prepare(`INSERT ${row}`), replace: db.prepare(`INSERT OR REPLACE ${row}`) }
     this.#cause = db.prepare<[number], Cause>('SELECT id, source_id, type, subject, causation FROM event WHERE seq = ?')
-    this.#unrouted = db.prepare('INSERT INTO unrouted (event_seq) VALUES (?)')
+    this.#unrouted = db.prepare('INSERT OR IGNORE INTO unrouted (event_seq) VALUES (?)')
     this.#listeners = db
-      .prepare<[string]>(`SELECT 1 FROM "trigger" WHERE definition ->> 'event_source_id' = ? AND coalesce(definition ->> 'enabled', 1) = 1 LIMIT 1`)
+      .prepare<[string]>(
+        `SELECT 1 FROM "trigger" WHERE json_valid(definition) AND definition ->> 'event_source_id' = ? AND coalesce(definition ->> 'enabled', 1) = 1 LIMIT 1`,
+      )
       .pluck()
     this.reload()
   }
@@ -90,7 +96,10 @@ export class History {
   /** Writes a step of a run, and tells it where it is one that is told. */
   add(before: Before, step: Step): void {
     const { at, move, state, reason, attempt = before.attempt } = step
-    this.#insert.run(before.seq, before.steps + 1, at, move, before.state, state, attempt, reason)
+    const next = before.steps + 1
+    this.#damage.insert('run_history', `${before.seq}, step ${next}`, or =>
+      this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason),
+    )
     if (this.#mode === 'none') return
     const type = outcomes[move] ?? (this.#mode === 'all' ? (others[move] ?? `run.${move}`) : undefined)
     if (type !== undefined) this.#tellOf(type, { ...before, ...step }, before.state)
@@ -99,7 +108,7 @@ export class History {
   #tellOf(type: string, run: Before & Step, from: RunState | null): void {
     const cause = this.#cause.get(run.event_seq)
     const id = idText(run.id)
-    const depth = cause?.causation == null ? 0 : (JSON.parse(cause.causation) as Causation).depth
+    const depth = (parsed(cause?.causation ?? null) as Causation | null)?.depth ?? 0
     const causation = cause === undefined ? null : JSON.stringify({ event_id: idText(cause.id), run_id: id, depth: depth + 1 } satisfies Causation)
     const told = {
       run: {

@@ -7,6 +7,7 @@ import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { budgetLane, budgetLanePrefix, Budgets } from './budgets.ts'
+import { isActive, isOpen } from './queues.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
@@ -27,6 +28,12 @@ export type Verdict = { kind: 'go' } | { kind: 'ask' } | { kind: 'park'; lane: s
 /** A run that depends on others of its event stays until they are over. */
 export function waitsForRuns({ triggers }: NonNullable<RunFlow['depends_on']>): Verdict & { kind: 'park' } {
   return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${triggers.join(', ')} for the same event` }
+}
+
+interface LaneMember {
+  lane: string
+  run_seq: number
+  active: number
 }
 
 interface Parked {
@@ -59,7 +66,7 @@ function statements(db: Db) {
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const setOpening = db.prepare(
-    'INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = min(opens_at, excluded.opens_at)',
+    'INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = min(coalesce(opens_at, excluded.opens_at), excluded.opens_at)',
   )
   // Of a budget the last word counts: when it has room is known exactly, and budgetAgainMs is only for lanes of which nobody says it.
   const setBudgetOpening = db.prepare('INSERT OR REPLACE INTO lane_opening (lane, opens_at) VALUES (?, ?)')
@@ -67,9 +74,12 @@ function statements(db: Db) {
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
   const nextOpening = db.prepare<[], number | null>('SELECT min(opens_at) FROM lane_opening').pluck()
   const relimit = db.prepare(
-    `UPDATE outbox SET flow = json_set(flow, '$.concurrency.limit', ?) WHERE trigger_id = ? AND flow ->> '$.concurrency.limit' IS NOT NULL AND state NOT IN ('failed', 'timed_out')`,
+    `UPDATE outbox SET flow = json_set(flow, '$.concurrency.limit', ?) WHERE trigger_id = ? AND json_valid(flow) AND flow ->> '$.concurrency.limit' IS NOT NULL AND state NOT IN ('failed', 'timed_out')`,
   )
   const waitedFor = db.prepare<[string, string], string>('SELECT DISTINCT parked_on FROM outbox WHERE parked_on >= ? AND parked_on < ?').pluck()
+  const members = db.prepare<[], LaneMember>('SELECT lane, run_seq, active FROM run_lane')
+  const memberOf = db.prepare<[number], string>('SELECT lane FROM run_lane WHERE run_seq = ?').pluck()
+  const dropOrphans = db.prepare('DELETE FROM run_lane WHERE run_seq NOT IN (SELECT seq FROM outbox)')
   const dependsOn = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
   return {
     enter,
@@ -91,6 +101,9 @@ function statements(db: Db) {
     dependsOn,
     relimit,
     waitedFor,
+    members,
+    memberOf,
+    dropOrphans,
   }
 }
 
@@ -106,6 +119,28 @@ function slots(flow: RunFlow): { lane: string; limit: number; what: string }[] {
 /** The least text that is after every text with this prefix. */
 function nextAfter(prefix: string): string {
   return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)}`
+}
+
+/** The lanes that a run is in whatever it waits for, and whether it counts in each as active. */
+function ownLanes({ state }: RunRow, { order, singleton, concurrency, approval }: RunFlow): Map<string, 0 | 1> {
+  const active = isActive(state) ? 1 : 0
+  const own = new Map<string, 0 | 1>()
+  if (order !== undefined && (isOpen(state) || order.on_dead === 'block')) own.set(order.lane, active)
+  if (singleton !== undefined && isOpen(state)) own.set(singleton.lane, active)
+  if (concurrency !== undefined && active === 1) own.set(concurrency.lane, active)
+  if (approval?.lane !== undefined && state === 'awaiting_approval') own.set(approval.lane, 1)
+  return own
+}
+
+/** Whether a run may wait for a lane. For the budget of a bot or of the router any may: those are defined elsewhere, and change. */
+export function mayWaitFor(flow: RunFlow, lane: string): boolean {
+  return lane.startsWith(budgetLanePrefix) || lanesOf(flow).includes(lane)
+}
+
+/** Every lane that a run may wait for because of what it carries. */
+function lanesOf({ order, singleton, concurrency, approval, throttle, depends_on }: RunFlow): string[] {
+  const lanes = [order, singleton, concurrency, approval, throttle].flatMap(gate => gate?.lane ?? [])
+  return depends_on === undefined ? lanes : [...lanes, dependencyLane]
 }
 
 export class Lanes {
@@ -286,6 +321,43 @@ export class Lanes {
     if (row === undefined || this.#sql.unpark.run(now, now, seq, lane).changes === 0) return
     if (row.state === 'held') this.#history.add(row, { at: now, move: 'release', state: 'pending', reason: 'there is room again' })
     this.due.add(row.bot_id)
+  }
+
+  /** What each run is in, for mend(); runs that are not there any more are in none. */
+  members(): Map<number, Map<string, number>> {
+    this.#sql.dropOrphans.run()
+    const all = new Map<number, Map<string, number>>()
+    for (const { lane, run_seq, active } of this.#sql.members.iterate()) {
+      const own = all.get(run_seq) ?? new Map<string, number>()
+      all.set(run_seq, own.set(lane, active))
+    }
+    return all
+  }
+
+  /** Puts a run into the lanes of its flow and out of others; answers whether anything was not as it should be. */
+  mend(row: RunRow, flow: RunFlow, members: ReadonlyMap<string, number>): boolean {
+    const own = ownLanes(row, flow)
+    const absorbing = new Set([flow.debounce?.lane, flow.batch?.lane])
+    const wrong = [...members].filter(([lane, active]) => own.get(lane) !== active && !(absorbing.has(lane) && active === 0 && !own.has(lane)))
+    const missing = [...own].filter(([lane]) => !members.has(lane))
+    for (const [lane] of wrong) this.#sql.leave.run(lane, row.seq)
+    for (const [lane, active] of own) (active === 1 ? this.#sql.activate : this.#sql.enter).run(lane, row.seq)
+    return wrong.length + missing.length > 0
+  }
+
+  /** A run leaves every lane that it is in, whatever its flow says: those that wait for it go on. */
+  abandon(seq: number, now: number): void {
+    for (const lane of this.#sql.memberOf.all(seq)) {
+      this.#sql.leave.run(lane, seq)
+      const next = this.#sql.head.get(lane)
+      if (next !== undefined) this.#unpark(next, lane, now)
+      this.#open(lane, now)
+    }
+  }
+
+  /** Lets the first runs that wait for a lane be judged again, at once or with the next tick. */
+  open(lane: string, now: number): void {
+    this.#sql.setOpening.run(lane, now)
   }
 
   /** A run that waits for nothing of its lane any more. */

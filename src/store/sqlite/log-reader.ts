@@ -2,9 +2,10 @@
 // statement stays open while anything is done with them (an open one keeps the WAL from being checkpointed).
 import type { Origin } from '../../forge.ts'
 import type { BodyFormat } from '../store.ts'
+import { formatCheck, headersCheck } from './checks.ts'
 import { openReader, type Db } from './open.ts'
 import { Reading } from './read.ts'
-import { idText, originColumns, originOfRow } from './rows.ts'
+import { idText, originColumns, originOfRow, parsed, textOf } from './rows.ts'
 
 /** A line of the log as it is stored; the body is read apart, since most filters need it of few events. */
 type LineRow = [seq: number, id: Buffer, source_id: string, type: string, subject: string | null, timestamp: number, received_at: number]
@@ -37,16 +38,20 @@ export interface LogBody extends Origin {
 
 const lineColumns = 'seq, id, source_id, type, subject, timestamp, received_at'
 
+/** Headers that are damaged are none, and a body of no known format is not read: the event matches nothing that asks for them. */
 function lineOf([seq, id, source_id, type, subject, timestamp, received_at]: LineRow): LogLine {
-  return { seq, id: idText(id), source_id, type, subject, timestamp, received_at }
+  return { seq, id: idText(id), source_id: textOf(source_id), type: textOf(type), subject: subject === null ? null : textOf(subject), timestamp, received_at }
 }
 
 const bodyColumns = `event.type, event.headers, event.body_format, event.body, ${originColumns}`
 
 /** with_origin: that of an event that was logged before origins were is read out of its body, at the cost of parsing it. */
-function bodyOf([type, headers, body_format, body, actor, thread, emitted, provider]: BodyRow, with_origin: boolean): LogBody {
-  const origin = with_origin ? originOfRow({ type, headers, body_format, body, actor, thread, emitted, provider }) : { actor, thread }
-  return { headers: headers === null ? {} : (JSON.parse(headers) as Record<string, string>), body_format, body, ...origin }
+function bodyOf([type, headers, format, content, actor, thread, emitted, provider]: BodyRow, with_origin: boolean): LogBody {
+  const isWhole = formatCheck(format) === undefined && content instanceof Buffer
+  const [body_format, body] = isWhole ? ([format, content] as const) : (['none', Buffer.alloc(0)] as const)
+  const given = headersCheck(headers) === undefined ? headers : null
+  const origin = with_origin ? originOfRow({ type, headers: given, body_format, body, actor, thread, emitted, provider }) : { actor, thread }
+  return { headers: (parsed(given) as Record<string, string> | null) ?? {}, body_format, body, ...origin }
 }
 
 export class LogReader {

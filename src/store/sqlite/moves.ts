@@ -14,12 +14,13 @@ import {
   type UsageTotals,
   type WorkerLease,
 } from '../store.ts'
+import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
 import type { Soon } from './soon.ts'
-import { idBytes, idText, runColumns, storedRun, type RunRow } from './rows.ts'
+import { idBytes, idText, runColumnNames, runColumns, storedRun, type RunRow } from './rows.ts'
 import { Usage } from './usage.ts'
 
 const restingStates = new Set(['failed', 'timed_out'])
@@ -158,14 +159,12 @@ function statements(db: Db) {
        parked_on = :parked_on, held_by = :held_by, pause_requested = :pause_requested
      WHERE seq = :seq AND state = :from AND lease_token IS :seen_token`,
   )
-  const copy = db.prepare(
-    `INSERT INTO run_archive (${runColumns}) VALUES (${runColumns
-      .split(', ')
-      .map(name => `:${name}`)
-      .join(', ')})`,
-  )
+  const row = `INTO run_archive (${runColumns}) VALUES (${runColumnNames.map(name => `:${name}`).join(', ')})`
+  const copy = { fail: db.prepare(`INSERT ${row}`), replace: db.prepare(`INSERT OR REPLACE ${row}`) }
   const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
-  const attempt = db.prepare('INSERT INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const attempt = db.prepare(
+    'INSERT OR REPLACE INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  )
   const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
   const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
@@ -176,6 +175,14 @@ function statements(db: Db) {
   return { workers, live, archived, eventId, update, copy, remove, attempt, leased, liveBySeq, dependents, met, stillDepends, forgetDependencies }
 }
 
+export interface MovingParts {
+  lanes: Lanes
+  queues: Queues
+  history: History
+  soon: Soon
+  damage: DamageLog
+}
+
 export class Moving {
   readonly #sql: ReturnType<typeof statements>
   readonly #lanes: Lanes
@@ -183,10 +190,12 @@ export class Moving {
   readonly #history: History
   readonly #soon: Soon
   readonly #usage: Usage
+  readonly #damage: DamageLog
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
-  constructor(db: Db, lanes: Lanes, queues: Queues, history: History, soon: Soon) {
+  constructor(db: Db, { lanes, queues, history, soon, damage }: MovingParts) {
+    this.#damage = damage
     this.#soon = soon
     this.#history = history
     this.#sql = statements(db)
@@ -214,7 +223,9 @@ export class Moving {
     const ids = this.#sql.leased.all()
     const reason = 'the router stopped during this attempt'
     for (const id of ids) {
-      const { state, updated_at } = this.#sql.live.get(id)!
+      const found = this.#sql.live.get(id)
+      if (found === undefined) continue
+      const { state, updated_at } = found
       const attempt = { started_at: updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: reason, output: null }
       this.#one({ run_id: idText(id), move: 'recover', from: [state], to: 'pending', at: now, reason, attempt, not_before: now })
     }
@@ -230,7 +241,7 @@ export class Moving {
       return this.#sql.update.run({ ...next, from: row.state, seen_token: row.lease_token }).changes === 1
     }
     if (this.#sql.remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
-    this.#sql.copy.run({ ...next, cancel_requested: 0 })
+    this.#damage.insert('run_archive', row.seq, or => this.#sql.copy[or].run({ ...next, cancel_requested: 0 }))
     return true
   }
 
@@ -279,7 +290,12 @@ export class Moving {
     if ((row.flow !== null || this.#lanes.budgets.defined.any) && move.touch === undefined) this.#followLanes(row, next, move, ended)
     if (!ended) return
     if (move.archive === true) this.#sql.forgetDependencies.run(row.seq)
-    for (const seq of this.#sql.dependents.all(row.seq)) this.#tell(seq, row, next, move.at)
+    this.endedBesides(next, move.at)
+  }
+
+  /** What the end of a run means for those that depend on it. */
+  endedBesides(ended: RunRow, at: number): void {
+    for (const seq of this.#sql.dependents.all(ended.seq)) this.#tell(seq, ended, at)
   }
 
   #followLanes(row: RunRow, next: RunRow, move: RunMove, ended: boolean): void {
@@ -295,11 +311,11 @@ export class Moving {
   }
 
   /** Tells a run that one which it depends on has ended. */
-  #tell(seq: number, ended: RunRow, as: RunRow, at: number): void {
+  #tell(seq: number, ended: RunRow, at: number): void {
     const row = this.#sql.liveBySeq.get(seq)
     const run_id = row === undefined ? '' : idText(row.id)
     if (row === undefined || row.flow === null) return
-    if (as.state === 'completed') {
+    if (ended.state === 'completed') {
       this.#sql.met.run(seq, ended.seq)
       if (this.#sql.stillDepends.get(seq) !== undefined) return
       if (row.state === 'held' && row.held_by === 'dependency')
@@ -308,7 +324,7 @@ export class Moving {
       return
     }
     const { depends_on } = JSON.parse(row.flow) as RunFlow
-    const reason = `run ${idText(ended.id)} of trigger ${ended.trigger_id}, which it depends on, ended ${as.state}`
+    const reason = `run ${idText(ended.id)} of trigger ${ended.trigger_id}, which it depends on, ended ${ended.state}`
     const common = { run_id, at, reason, error: reason }
     if (depends_on?.on_failed === 'hold')
       this.#also({ ...common, move: 'hold', from: ['pending', 'awaiting_approval', 'held'], to: 'held', held_by: 'dependency' })

@@ -140,14 +140,49 @@ function migrationFiles(): string[] {
     .toSorted()
 }
 
+/** No program will ever have so many migrations: a version beyond it is a flipped bit. */
+const mostMigrations = 9999
+
+/** What is wrong with a version, where no program can have written it. */
+export function impossibleVersion(version: number, schema: readonly SchemaRow[] | undefined): string | undefined {
+  if (version === 0 && schema !== undefined && schema.length > 0) return 'user_version is 0, but there are tables'
+  return version < 0 || version > mostMigrations ? `user_version is ${version}, which no version of this program writes` : undefined
+}
+
+/** What of a schema its migrations do not make (a trigger, a view, a table, an index), and what they make that is not there or is another. */
+export function schemaFaults(schema: readonly SchemaRow[], version: number): string[] {
+  const key = ({ type, name }: SchemaRow): string => `${type} ${name}`
+  const whole = ({ type, name, tbl_name, sql }: SchemaRow): string => JSON.stringify([type, name, tbl_name, sql])
+  const expected = new Map(emptyOf(version).schema.map(row => [key(row), whole(row)]))
+  const found = new Map(schema.map(row => [key(row), whole(row)]))
+  return [
+    ...[...found.keys()].filter(each => !expected.has(each)).map(each => `${each} is not of this program`),
+    ...[...expected]
+      .filter(([each, text]) => found.get(each) !== text)
+      .map(([each]) => `${each} is ${found.has(each) ? 'not what it was made as' : 'missing'}`),
+  ]
+}
+
+/** Throws ExitError 65 for a version that cannot be or a schema that is not that of its version, 78 for a newer one. */
+function assertSchema(db: Db, path: string): void {
+  const version = db.pragma('user_version', { simple: true }) as number
+  const schema = schemaOf(db)
+  const impossible = impossibleVersion(version, schema)
+  if (impossible !== undefined) throw damaged(path, impossible)
+  assertKnown(version, path, migrationFiles().length)
+  if (version === 0) return
+  const faults = schemaFaults(schema, version)
+  if (faults.length > 0) throw damaged(path, `its schema is not that of version ${version}: ${faults.slice(0, mostNamed).join('; ')}`)
+}
+
+function assertKnown(version: number, path: string, known: number): void {
+  if (version > known)
+    throw new ExitError(exitCodes.configuration, `${path} has schema ${version}, this program knows up to ${known}; start the newer program that wrote it`)
+}
+
 function migrate(db: Db, path: string, files = migrationFiles()): void {
   const present = db.pragma('user_version', { simple: true }) as number
-  if (present > files.length) {
-    throw new ExitError(
-      exitCodes.configuration,
-      `${path} has schema ${present}, this program knows up to ${files.length}; start the newer program that wrote it`,
-    )
-  }
+  assertKnown(present, path, files.length)
   for (const [index, file] of files.entries()) {
     if (index < present) continue
     const sql = readFileSync(new URL(file, migrations), 'utf8')
@@ -205,6 +240,7 @@ function examined(path: string, mark: Mark | undefined, acceptLoss: boolean): Lo
   const walThere = existsSync(`${path}-wal`)
   const db = new Database(path, { readonly: true })
   try {
+    assertSchema(db, path)
     quickCheck(db, path)
     return accepted(lossOf(db, mark, !walThere), path, false, acceptLoss)
   } finally {
@@ -219,6 +255,8 @@ export interface Opened {
   db: Db
   /** what was lost and is accepted to be */
   loss: Loss | undefined
+  /** what was found damaged and put right, in words */
+  damage: string[]
 }
 
 /** Opens the database for writing, creating or migrating it. Throws ExitError 65 when it is damaged, 78 when newer. */
@@ -239,7 +277,7 @@ export function openWriter(stateDir: string, acceptLoss = false): Opened {
     if (loss !== undefined) goOnBehind(db, mark!)
     // Of a failed sync of the directory SQLite says nothing: what its files are called might be lost with the power.
     synced(stateDir)
-    return { db, loss }
+    return { db, loss, damage: indexesMended(db) }
   } catch (error) {
     db?.close()
     throw asDamage(error, path)
@@ -257,8 +295,31 @@ export function openReader(stateDir: string): Db {
 /** Structure is looked at before anything is written, where that takes no longer than a start may (80 ms for 64 MiB). */
 function quickCheck(db: Db, path: string): void {
   if (statSync(path).size > quickCheckBytes) return
-  const found = db.pragma('quick_check(1)', { simple: true }) as string
-  if (found !== 'ok') throw damaged(path, found)
+  const found = (db.pragma(`quick_check(${mostFaults})`) as { quick_check: string }[]).map(row => row.quick_check)
+  const structure = found.find(each => each !== 'ok' && !ofValue.test(each))
+  if (structure !== undefined) throw damaged(path, structure)
+  if (found.length >= mostFaults) throw damaged(path, `${mostFaults} values or more, the first: ${found[0]}`)
+}
+
+/** Findings that are listed; so many damaged values are damage of the whole. */
+const mostFaults = 100
+/** Faults that a message names. */
+const mostNamed = 5
+/** What is said of a value that its column cannot hold: it costs its row, which is dealt with where it is read. */
+const ofValue = /^(CHECK constraint failed in|NULL value in|(NUMERIC|TEXT|BLOB|INTEGER|REAL|non-[A-Z]+) value in) /
+
+/** Tables whose rows are found by their indexes alone: a run that its index has lost would wait for ever. 1 us a row. */
+const foundByIndex = ['outbox', 'run_lane', 'lane_opening', 'run_dependency', 'run_event', 'tick', 'seen_item', 'rate_key']
+
+/** Makes the indexes of live tables again where they do not fit; answers what was wrong, in words. */
+function indexesMended(db: Db): string[] {
+  return foundByIndex.flatMap(table => {
+    const found = (db.pragma(`integrity_check('${table}')`) as { integrity_check: string }[]).map(row => row.integrity_check)
+    const wrong = found.find(each => each !== 'ok' && !ofValue.test(each))
+    if (wrong === undefined) return []
+    db.exec(`REINDEX ${table}`)
+    return [`an index of ${table} did not fit it (${wrong}); it was made again`]
+  })
 }
 
 function damaged(path: string, detail: string | undefined): ExitError {

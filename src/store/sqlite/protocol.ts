@@ -54,6 +54,8 @@ export interface Told {
   logged: boolean
   /** lifecycle events wait to be routed that did not */
   unrouted: boolean
+  /** damage that was met and not reported yet, in words */
+  damage: string[]
 }
 
 export type WriterMessage =
@@ -93,7 +95,8 @@ export interface ReadRequest {
   args: unknown[]
 }
 
-export type ReadAnswer = { call: number; ok: true; value: unknown } | { call: number; ok: false; code: string; message: string }
+/** damage: what was met while reading and not reported yet, in words */
+export type ReadAnswer = ({ call: number; ok: true; value: unknown } | { call: number; ok: false; code: string; message: string }) & { damage: string[] }
 
 export interface WorkerStart {
   stateDir: string

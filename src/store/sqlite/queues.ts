@@ -3,8 +3,10 @@
 // The counts are kept in step with every write of the one writer, and counted anew at a start and after a rollback.
 import type { QueueInput, RunState } from '../../contract/types.ts'
 import type { QueueCount } from '../store.ts'
+import { damageText, type DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import type { Rings } from './rings.ts'
+import { parsed } from './rows.ts'
 
 const active = new Set<RunState>(['assigned', 'running', 'paused'])
 const waiting = new Set<RunState>(['pending', 'held', 'awaiting_approval'])
@@ -23,17 +25,19 @@ export class Queues {
   readonly #defined
   readonly #rings: Rings
   readonly #due: Set<string>
+  readonly #damage: DamageLog
   #counts = new Map<string, { waiting: number; active: number }>()
   #limits = new Map<string, QueueInput>()
   /** bots with due runs in a queue that had no room for them */
   readonly #blocked = new Map<string, Set<string>>()
   readonly #opensAt = new Map<string, number>()
 
-  constructor(db: Db, rings: Rings, due: Set<string>) {
+  constructor(db: Db, rings: Rings, due: Set<string>, damage: DamageLog) {
+    this.#damage = damage
     this.#counted = db.prepare<[], { queue: string; state: RunState; count: number }>(
       'SELECT queue, state, count(*) AS count FROM outbox GROUP BY queue, state',
     )
-    this.#defined = db.prepare<[], string>('SELECT definition FROM queue').pluck()
+    this.#defined = db.prepare<[], { id: string; definition: string }>('SELECT id, definition FROM queue')
     this.#rings = rings
     this.#due = due
     this.reload()
@@ -41,15 +45,18 @@ export class Queues {
 
   /** Reads limits and counts anew, and lets everybody try again. */
   reload(): void {
-    this.#limits = new Map(
-      this.#defined
-        .all()
-        .map(text => JSON.parse(text) as QueueInput)
-        .map(queue => [queue.id, queue]),
-    )
+    this.#limits = new Map(this.#defined.all().map(row => [row.id, this.#read(row)]))
     this.#counts = new Map()
     for (const { queue, state, count } of this.#counted.all()) this.add(queue, state, count)
     for (const queue of this.#blocked.keys()) this.#tryAgain(queue)
+  }
+
+  /** A queue whose definition is found damaged is off: without its limits its runs would all start at once. */
+  #read({ id, definition }: { id: string; definition: string }): QueueInput {
+    const found = parsed(definition) as QueueInput | null
+    if (found?.id === id) return found
+    this.#damage.add(damageText('queue', id, { column: 'definition', why: 'it is not what was written; the queue is off until it is written again' }))
+    return { id, paused: true, paused_reason: 'its definition is damaged; write it again' }
   }
 
   add(queue: string, state: RunState, by: number): void {

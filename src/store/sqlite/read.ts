@@ -19,6 +19,8 @@ import type {
 } from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { BudgetGate, BudgetUse } from '../flow.ts'
+import { damagedColumns, fileChecks } from './checks.ts'
+import { damageText, DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
 import { budgetUse } from './budgets.ts'
@@ -33,9 +35,12 @@ import {
   eventLineColumns,
   idBytes,
   idText,
+  parsed,
   runColumns,
   storedEvent,
   storedRun,
+  textOf,
+  withPayloadChecked,
   type EventLineRow,
   type EventRow,
   type RunRow,
@@ -103,6 +108,15 @@ export function runPageSql(page: RunPage, eventSeq: number | null): { sql: strin
   return { sql: `${parts.join(' UNION ALL ')} ORDER BY seq DESC LIMIT ?`, params: [...parts.flatMap(() => values), page.limit] }
 }
 
+interface FileRow {
+  event_seq: number
+  position: number
+  name: string
+  is_text: number
+  sha256: Buffer
+  content: Buffer
+}
+
 function statements(db: Db) {
   const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
   const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
@@ -133,8 +147,8 @@ function statements(db: Db) {
      FROM spending INDEXED BY spending_at WHERE at >= ? GROUP BY scope ORDER BY scope`,
   )
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const contextFiles = db.prepare<[Buffer], { name: string; is_text: number; sha256: Buffer; content: Buffer }>(
-    'SELECT name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
+  const contextFiles = db.prepare<[Buffer], FileRow>(
+    'SELECT event_seq, position, name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
   )
   const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
     'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
@@ -169,8 +183,10 @@ export class Reading {
   readonly #db: Db
   readonly #sql: ReturnType<typeof statements>
   readonly #spending: Spending
+  readonly #damage: DamageLog
 
-  constructor(db: Db) {
+  constructor(db: Db, damage = new DamageLog()) {
+    this.#damage = damage
     this.#db = db
     this.#sql = statements(db)
     this.#spending = new Spending(db)
@@ -193,6 +209,8 @@ export class Reading {
 
   #shown(row: RunRow & { archived: number }): StoredRun {
     const run = storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+    for (const column of run.damaged ?? [])
+      this.#damage.add(damageText(row.archived === 1 ? 'run_archive' : 'outbox', row.seq, { column, why: 'it is not what was written' }))
     return run.flow?.batch === undefined ? run : { ...run, event_count: this.#sql.eventsOf.get(row.seq)! }
   }
 
@@ -205,9 +223,13 @@ export class Reading {
     return { ...totals, unreported: Math.max(0, ended - endedReports) }
   }
 
+  #whole(row: EventRow): StoredEvent {
+    return withPayloadChecked(storedEvent(row, this.#damage), this.#damage)
+  }
+
   event(id: string): StoredEvent | null {
     const row = this.#sql.eventById.get(idBytes(id))
-    return row === undefined ? null : storedEvent(row)
+    return row === undefined ? null : this.#whole(row)
   }
 
   events(page: EventPage): (EventLine | StoredEvent)[] {
@@ -217,13 +239,14 @@ export class Reading {
       return this.#db
         .prepare<Params, EventLineRow>(sql)
         .all(...params)
-        .map(eventLine)
+        .map(row => eventLine(row, this.#damage))
     const events: StoredEvent[] = []
     let bytes = 0
     for (const row of this.#db.prepare<Params, EventRow>(sql).iterate(...params)) {
-      bytes += row.body.byteLength
+      // A damaged body may be anything.
+      bytes += (row.body as Buffer | null)?.length ?? 0
       if (events.length > 0 && bytes > (page.max_bytes ?? Infinity)) break
-      events.push(storedEvent(row))
+      events.push(this.#whole(row))
     }
     return events
   }
@@ -246,7 +269,7 @@ export class Reading {
     const id = idBytes(run_id)
     const row = this.#sql.cause.get(id, id)
     if (row === undefined || isNeed(row.bot_id)) return null
-    const before = row.causation === null ? 0 : (JSON.parse(row.causation) as Causation).depth
+    const before = (parsed(row.causation) as Causation | null)?.depth ?? 0
     return { bot_id: row.bot_id, causation: { event_id: idText(row.event_id), run_id, depth: before + 1 } }
   }
 
@@ -270,11 +293,18 @@ export class Reading {
   }
 
   contextFiles(event_id: string): ContextFileBytes[] {
-    return this.#sql.contextFiles.all(idBytes(event_id)).map(({ is_text, ...file }) => ({ ...file, is_text: is_text === 1 }))
+    return this.#sql.contextFiles.all(idBytes(event_id)).map(({ event_seq, is_text, position, ...file }, index) => {
+      const damaged = damagedColumns(fileChecks, { ...file, is_text })
+      this.#damage.addRow('context_file', `${event_seq}, position ${position}`, damaged)
+      const isWhole = damaged.length === 0 && position === index
+      if (isWhole) return { ...file, is_text: is_text === 1 }
+      const bytes = (value: unknown): Buffer => (value instanceof Buffer ? value : Buffer.alloc(0))
+      return { name: textOf(file.name), is_text: is_text === 1, sha256: bytes(file.sha256), content: bytes(file.content), damaged: true }
+    })
   }
 
   unrouted(limit: number): StoredEvent[] {
-    return this.#sql.unrouted.all(limit).map(storedEvent)
+    return this.#sql.unrouted.all(limit).map(row => this.#whole(row))
   }
 
   stats(since: number): RunStats {

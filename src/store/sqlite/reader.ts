@@ -1,5 +1,7 @@
 // The reading thread: one read-only connection, one question at a time.
+import { DamagedError, damagedCode } from '../../errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
+import { DamageLog } from './damage.ts'
 import { definitionTables } from './definitions.ts'
 import type { TickPage } from '../store.ts'
 import { openReader } from './open.ts'
@@ -10,8 +12,9 @@ import { Sources } from './sources.ts'
 const port = parentPort!
 const db = openReader((workerData as WorkerStart).stateDir)
 const sources = new Sources(db)
-const definitions = definitionTables(db, sources)
-const reading = new Reading(db)
+const damage = new DamageLog()
+const definitions = definitionTables(db, sources, damage)
+const reading = new Reading(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
@@ -25,10 +28,11 @@ function read({ method, args }: ReadRequest): unknown {
 function answered(request: ReadRequest): ReadAnswer {
   const { call } = request
   try {
-    return { call, ok: true, value: read(request) }
+    const value = read(request)
+    return { call, ok: true, value, damage: damage.take() }
   } catch (error) {
-    const { code = 'bug', message } = error as { code?: string; message: string }
-    return { call, ok: false, code, message }
+    const { code = 'bug', message } = (error instanceof DamagedError ? { code: damagedCode, message: error.what } : error) as { code?: string; message: string }
+    return { call, ok: false, code, message, damage: damage.take() }
   }
 }
 

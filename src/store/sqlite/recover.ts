@@ -5,13 +5,14 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { assertDirectory } from '../../plain-file.ts'
+import { damageText } from './damage.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
 import { giveSchema, mended, rootsOf } from './mend.ts'
 import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
 import {
   assertFile,
   atPath,
-  brokenJson,
+  damagedValue,
   hasTable,
   isDamage,
   numberedRows,
@@ -162,12 +163,12 @@ class Recovery {
       for (const read of numberedRows(this.#from, table)) {
         if (!('row' in read)) continue
         const { seq, event_seq } = read.row as { seq: number; event_seq: number }
-        const column = brokenJson(table, read.row)
+        const damaged = damagedValue(table, read.row)
         const fault =
           event.get(event_seq) === undefined
             ? `its event, number ${event_seq}, is lost`
-            : column !== undefined
-              ? `its ${column} is not JSON`
+            : damaged !== undefined
+              ? damageText(table, seq, damaged)
               : table === 'outbox' && ended.get(seq) !== undefined
                 ? 'it is among those that ended, too'
                 : undefined
@@ -218,9 +219,13 @@ class Recovery {
           this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
           continue
         }
-        const column = brokenJson(table, row)
-        if (column === undefined) this.#insert(table, row)
-        else this.#tell({ kind: 'definition', message: `${table} ${String(row.id ?? row.trigger_id)} is left out: its ${column} is not JSON` })
+        const damaged = damagedValue(table, row)
+        if (damaged === undefined) this.#insert(table, row)
+        else
+          this.#tell({
+            kind: 'definition',
+            message: `${table} ${String(row.id ?? row.trigger_id)} is left out: ${damageText(table, String(row.id ?? row.trigger_id), damaged)}`,
+          })
       }
     }
     this.#into.exec(together)

@@ -30,19 +30,31 @@ export class Rings {
     this.#forgetKey = db.prepare('DELETE FROM rate_key WHERE key = ?')
   }
 
+  /** The slot that is written next; undefined: nothing has passed. What is damaged is taken for the first. */
+  #slot(name: string, limit: number): number | undefined {
+    const next = this.#next.get(name)
+    return next === undefined || (Number.isSafeInteger(next) && next >= 0 && next < limit) ? next : 0
+  }
+
+  /** A pass in a slot; undefined: none, or what is damaged. */
+  #passedAt(name: string, slot: number): number | undefined {
+    const at: unknown = this.#at.get(name, slot)
+    return Number.isSafeInteger(at) ? (at as number) : undefined
+  }
+
   /** When one more may pass; 0: at any time. A pass of the future, from before a clock stepped back, counts as one of now. */
   opensAt(gate: RateGate, now: number): number {
     const name = ringName(gate)
-    const next = this.#next.get(name)
+    const next = this.#slot(name, gate.limit)
     if (next === undefined) return 0
-    const counted = this.#at.get(name, next)
+    const counted = this.#passedAt(name, next)
     return counted === undefined ? 0 : Math.min(counted, now) + gate.period_ms
   }
 
   /** Lets one pass; the caller has seen that it may. */
   take(gate: RateGate, at: number): void {
     const name = ringName(gate)
-    const slot = this.#next.get(name) ?? 0
+    const slot = this.#slot(name, gate.limit) ?? 0
     this.#write.run(name, slot, at)
     this.#advance.run(name, (slot + 1) % gate.limit, at + gate.period_ms)
   }
@@ -50,14 +62,14 @@ export class Rings {
   /** Takes a pass back that came to nothing: those after it move up by one. */
   giveBack(gate: RateGate, at: number): void {
     const name = ringName(gate)
-    const next = this.#next.get(name)
+    const next = this.#slot(name, gate.limit)
     if (next === undefined) return
     const slot = (back: number): number => (next - back + gate.limit) % gate.limit
     for (let back = 1; back <= gate.limit; back++) {
-      const passed = this.#at.get(name, slot(back))
+      const passed = this.#passedAt(name, slot(back))
       if (passed === undefined || passed < at) return
       if (passed !== at) continue
-      for (let newer = back - 1; newer >= 1; newer--) this.#write.run(name, slot(newer + 1), this.#at.get(name, slot(newer)))
+      for (let newer = back - 1; newer >= 1; newer--) this.#write.run(name, slot(newer + 1), this.#passedAt(name, slot(newer)) ?? 0)
       this.#write.run(name, slot(1), 0)
       this.#advance.run(name, slot(1), at + gate.period_ms)
       return
@@ -68,8 +80,8 @@ export class Rings {
   hasPassed(gate: RateGate, passes: number, now: number): boolean {
     if (passes > gate.limit) return false
     const name = ringName(gate)
-    const next = this.#next.get(name) ?? 0
-    const at = this.#at.get(name, (next - passes + gate.limit) % gate.limit)
+    const next = this.#slot(name, gate.limit) ?? 0
+    const at = this.#passedAt(name, (next - passes + gate.limit) % gate.limit)
     return at !== undefined && at > now - gate.period_ms
   }
 

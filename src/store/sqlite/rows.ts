@@ -1,6 +1,9 @@
-// How records and rows turn into one another.
+// How records and rows turn into one another. A damaged row still makes a record: what cannot be read of it is null, and the
+// record lists it, so that one flipped bit costs no more than its row.
 import { hash } from 'node:crypto'
 import type { Assignment, Causation, Decision, RunState } from '../../contract/types.ts'
+import { archiveChecks, damagedColumns, eventChecks, lineChecks, liveChecks } from './checks.ts'
+import { damageText, type DamagedColumn, type DamageLog } from './damage.ts'
 import { storedOrigin, type Origin } from '../../forge.ts'
 import type { RunFlow } from '../flow.ts'
 import { isNeed, type BodyFormat, type DeadlineName, type EventLine, type HeldBy, type Need, type StoredEvent, type StoredRun } from '../store.ts'
@@ -9,8 +12,9 @@ export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
 }
 
+/** An id as text; of anything but 16 bytes what a damaged row has for one. */
 export function idText(bytes: Buffer): string {
-  const hex = bytes.toString('hex')
+  const hex = (bytes instanceof Buffer && bytes.length === 16 ? bytes : idOf(bytes)).toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
@@ -39,15 +43,34 @@ export function decisionsText(decisions: Decision[]): string | null {
   )
 }
 
-export function decisionsOf(text: string | null): Decision[] {
+/** Throws SyntaxError or TypeError for what is no such column; readableDecisions() does not. */
+function decisionsOf(text: string | null): Decision[] {
   if (text === null) return []
   const rows = JSON.parse(text) as [string, number, Decision['outcome'], string?][]
   return rows.map(([trigger_id, trigger_version, outcome, run_id]) => ({ trigger_id, trigger_version, outcome, ...(run_id === undefined ? {} : { run_id }) }))
 }
 
+/** The decisions of an event; null where they are damaged. */
+export function readableDecisions(text: string | null): Decision[] | null {
+  try {
+    return decisionsOf(text)
+  } catch {
+    return null
+  }
+}
+
+/** A column of JSON, null where it is damaged: for columns that somebody else checks and reports. */
+export function parsed(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
 /** Of an event that was logged before its origin was: the provider of its source, so that its body tells. */
 export const originColumns = `event.actor, event.thread, event.emitted,
-  CASE WHEN event.emitted IS NULL THEN (SELECT definition ->> '$.config.provider' FROM source WHERE source.id = event.source_id) END AS provider`
+  CASE WHEN event.emitted IS NULL THEN (SELECT definition ->> '$.config.provider' FROM source WHERE source.id = event.source_id AND json_valid(definition)) END AS provider`
 
 const commonColumns =
   'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
@@ -91,16 +114,59 @@ export interface EventRow extends EventLineRow {
 }
 
 function headersOf(text: string | null): Record<string, string> {
-  return text === null ? {} : (JSON.parse(text) as Record<string, string>)
+  return (parsed(text) as Record<string, string> | null) ?? {}
 }
 
 /** Who caused an event, and in which conversation. */
 export function originOfRow({ actor, thread, emitted, provider, type, headers, body_format, body }: OriginRow): Origin {
   if (emitted !== null || provider === null || body === null) return { actor, thread }
-  return storedOrigin({ provider, type, headers: headersOf(headers), body_format, body })
+  try {
+    return storedOrigin({ provider, type, headers: headersOf(headers), body_format, body })
+  } catch (error) {
+    // A damaged body does not say who it was.
+    if (error instanceof SyntaxError || error instanceof TypeError) return { actor, thread }
+    throw error
+  }
 }
 
-export function eventLine(row: EventLineRow): EventLine {
+/** What is read of a text that may be bytes: it is shown, and listed as damaged. */
+export function textOf(value: unknown): string {
+  return value instanceof Buffer ? value.toString('utf8') : typeof value === 'string' ? value : ''
+}
+
+function numberOf(value: unknown): number {
+  return Number.isSafeInteger(value) ? (value as number) : 0
+}
+
+/** 16 bytes, whatever is there: an id is what a row is found by. */
+function idOf(value: unknown): Buffer {
+  const bytes = Buffer.alloc(16)
+  if (value instanceof Buffer) value.copy(bytes)
+  return bytes
+}
+
+/** A row of which some columns are damaged, with a neutral value in each of them. */
+function mended<R extends EventLineRow>(row: R, damaged: readonly DamagedColumn[]): R {
+  const next = { ...row } as unknown as Record<string, unknown>
+  for (const { column } of damaged) {
+    if (column === 'id') next.id = idOf(row.id)
+    else if (column === 'source_id' || column === 'type') next[column] = textOf(next[column])
+    else if (['timestamp', 'received_at', 'duplicates', 'body_bytes'].includes(column)) next[column] = numberOf(next[column])
+    else if (column === 'body' || column === 'body_sha256') next[column] = next[column] instanceof Buffer ? next[column] : Buffer.alloc(0)
+    else if (column === 'body_format') next.body_format = 'none'
+    else next[column] = null
+  }
+  return next as unknown as R
+}
+
+/** What callers know the columns of an event by. */
+const fieldNames: Record<string, string> = { delivery_key: 'delivery_id', body_format: 'payload', body: 'payload', body_sha256: 'payload' }
+
+function fieldsOf(damaged: readonly DamagedColumn[]): { damaged?: string[] } {
+  return damaged.length === 0 ? {} : { damaged: [...new Set(damaged.map(({ column }) => fieldNames[column] ?? column))] }
+}
+
+function lineOf(row: EventLineRow): Omit<EventLine, 'matched_triggers'> {
   return {
     seq: row.seq,
     id: idText(row.id),
@@ -114,23 +180,41 @@ export function eventLine(row: EventLineRow): EventLine {
     redelivery_of: row.redelivery_of === null ? null : idText(row.redelivery_of),
     duplicates: row.duplicates,
     body_bytes: row.body_bytes,
-    matched_triggers: decisionsOf(row.decisions).map(decision => decision.trigger_id),
   }
 }
 
-export function storedEvent(row: EventRow): StoredEvent {
-  const { matched_triggers: _, ...line } = eventLine(row)
+/** A row of the log as a line of it; what is damaged is noted. */
+export function eventLine(row: EventLineRow, log: DamageLog): EventLine {
+  const damaged = damagedColumns(lineChecks, row)
+  log.addRow('event', row.seq, damaged)
+  const whole = damaged.length === 0 ? row : mended(row, damaged)
+  return { ...lineOf(whole), matched_triggers: decisionsOf(whole.decisions).map(decision => decision.trigger_id), ...fieldsOf(damaged) }
+}
+
+/** A row of the log as an event; what is damaged is noted. Whether the body has its hash is for the caller to see. */
+export function storedEvent(row: EventRow, log: DamageLog): StoredEvent {
+  const damaged = damagedColumns(eventChecks, row)
+  log.addRow('event', row.seq, damaged)
+  const whole = damaged.length === 0 ? row : mended(row, damaged)
   return {
-    ...line,
-    causation: row.causation === null ? null : (JSON.parse(row.causation) as Causation),
-    headers: headersOf(row.headers),
-    delivery_key: row.delivery_key,
-    body_format: row.body_format,
-    body_sha256: row.body_sha256,
-    body: row.body,
-    context_files: row.context_files,
-    decisions: decisionsOf(row.decisions),
+    ...lineOf(whole),
+    causation: whole.causation === null ? null : (JSON.parse(whole.causation) as Causation),
+    headers: whole.headers === null ? {} : (JSON.parse(whole.headers) as Record<string, string>),
+    delivery_key: whole.delivery_key,
+    body_format: whole.body_format,
+    body_sha256: whole.body_sha256,
+    body: whole.body,
+    context_files: whole.context_files,
+    decisions: decisionsOf(whole.decisions),
+    ...fieldsOf(damaged),
   }
+}
+
+/** An event whose body does not have the hash that it was stored with has no payload that anybody could rely on. */
+export function withPayloadChecked(event: StoredEvent, log: DamageLog): StoredEvent {
+  if (event.damaged?.includes('payload') !== true && hash('sha256', event.body, 'buffer').equals(event.body_sha256)) return event
+  log.add(damageText('event', event.seq, { column: 'body', why: 'it does not have the hash that it was stored with' }))
+  return { ...event, body_format: 'none', damaged: [...new Set([...(event.damaged ?? []), 'payload'])] }
 }
 
 /** Columns of outbox and run_archive, in the order in which both have them. */
@@ -213,11 +297,58 @@ export interface RunRow {
   denials: number
 }
 
+/** The columns of a run whose value cannot be what was written. */
+export function runDamage(row: RunRow, archived = false): readonly DamagedColumn[] {
+  const damaged = damagedColumns(archived ? archiveChecks : liveChecks, row)
+  return archived || damaged.length > 0 ? damaged : contradictions(row)
+}
+
+/** Columns that do not go together: the CHECKs of the table, which would refuse every change of such a row. */
+function contradictions(row: RunRow): readonly DamagedColumn[] {
+  const isHeld = row.state === 'assigned' || row.state === 'running' || row.state === 'paused'
+  const isDead = row.state === 'failed' || row.state === 'timed_out'
+  if (isHeld !== (row.lease_token !== null)) return [{ column: 'lease_token', why: `a run that is ${row.state} has ${isHeld ? 'one' : 'none'}` }]
+  if (isDead !== (row.finished_at !== null)) return [{ column: 'finished_at', why: `a run that is ${row.state} has ${isDead ? 'one' : 'none'}` }]
+  if (row.attempt < row.attempt_base) return [{ column: 'attempt_base', why: `it must be at most attempt, ${row.attempt}; got ${row.attempt_base}` }]
+  if ((row.deadline_at === null) !== (row.deadline_name === null)) return [{ column: 'deadline_name', why: 'it goes with deadline_at, or both are NULL' }]
+  return []
+}
+
+const counts = new Set(['steps', 'attempt', 'attempt_base', 'denials', 'priority', 'not_before', 'created_at', 'updated_at', 'event_seq'])
+const flags = new Set(['ready', 'replay', 'cancel_requested', 'pause_requested', 'approved'])
+
+/** A damaged row of a run with neutral values that every CHECK takes; damaged JSON stays, so that the run stays damaged. */
+export function mendedRun(row: RunRow, damaged: readonly DamagedColumn[]): RunRow {
+  const next: Record<string, unknown> = { ...row }
+  for (const { column } of damaged) {
+    if (column === 'id') next.id = idOf(row.id)
+    else if (column === 'priority') next.priority = 0
+    else if (counts.has(column)) next[column] = numberOf(next[column])
+    else if (flags.has(column)) next[column] = 0
+    else if (column === 'trigger_version') next[column] = 1
+    else if (column === 'state') next[column] = 'failed'
+    else if (['trigger_id', 'bot_id', 'queue', 'need', 'assignment', 'allowed_tools', 'flow'].includes(column)) next[column] = textOf(next[column])
+    else next[column] = null
+  }
+  if (!((next.attempt as number) >= (next.attempt_base as number))) next.attempt_base = 0
+  return next as unknown as RunRow
+}
+
+/** A run as it is stored; of a damaged one what can be read, and which columns cannot. */
+export function storedRun(row: RunRow, event_id: string, archived: boolean): StoredRun {
+  const damaged = runDamage(row, archived)
+  if (damaged.length === 0) return readRun(row, event_id, archived)
+  const mended = mendedRun(row, damaged)
+  for (const column of ['need', 'assignment', 'allowed_tools', 'flow'] as const) if (damaged.some(each => each.column === column)) mended[column] = null
+  return { ...readRun(mended, event_id, archived), damaged: damaged.map(({ column }) => column) }
+}
+
 function parsedOrNull(text: string | null): unknown {
   return text === null ? null : JSON.parse(text)
 }
 
-export function storedRun(row: RunRow, event_id: string, archived: boolean): StoredRun {
+/** A run whose row has been checked. */
+export function readRun(row: RunRow, event_id: string, archived: boolean): StoredRun {
   return {
     id: idText(row.id),
     seq: row.seq,

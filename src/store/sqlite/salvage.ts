@@ -2,6 +2,8 @@
 import Database from 'better-sqlite3'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { assertPlainFile, FileError } from '../../plain-file.ts'
+import { archiveChecks, damagedColumns, eventChecks, fileChecks, json, liveChecks, type Checks } from './checks.ts'
+import type { DamagedColumn } from './damage.ts'
 import type { Db } from './open.ts'
 import { idText } from './rows.ts'
 
@@ -157,27 +159,20 @@ export function* otherRows(db: Db, table: string): Generator<Row | 'lost'> {
   yield 'lost'
 }
 
-const jsonColumns: Record<string, readonly string[]> = {
-  event: ['causation', 'decisions', 'headers'],
-  outbox: ['need', 'assignment', 'allowed_tools', 'flow'],
-  run_archive: ['need', 'assignment', 'allowed_tools', 'flow'],
-  source: ['definition'],
-  trigger: ['definition'],
-  trigger_version: ['definition'],
-  bot: ['definition'],
-  queue: ['definition'],
+const definition: Checks = [['definition', json(value => typeof value === 'object' && value !== null)]]
+const checks: Record<string, Checks> = {
+  event: eventChecks,
+  outbox: liveChecks,
+  run_archive: archiveChecks,
+  context_file: fileChecks,
+  source: definition,
+  trigger: definition,
+  trigger_version: definition,
+  bot: definition,
+  queue: definition,
 }
 
-/** The column of a row that should be JSON and is not; the router would fail over it. */
-export function brokenJson(table: string, row: Row): string | undefined {
-  return jsonColumns[table]?.find(column => {
-    const text = row[column]
-    if (text === null || text === undefined) return column === 'definition'
-    try {
-      JSON.parse(text as string)
-      return false
-    } catch {
-      return true
-    }
-  })
+/** The column of a row that holds what cannot have been written; the router would fail over it. A schema of before has fewer columns. */
+export function damagedValue(table: string, row: Row): DamagedColumn | undefined {
+  return damagedColumns(checks[table] ?? [], row).find(({ column }) => column in row)
 }

@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { NewEvent, Once, SkippedTicks, SourceNote, SourceState, TickPage, TickRow } from '../store.ts'
 import type { Db } from './open.ts'
-import { idBytes, idText } from './rows.ts'
+import { idBytes, idText, parsed } from './rows.ts'
 
 interface Row extends Omit<TickRow, 'event_id'> {
   event_id: Buffer | null
@@ -27,11 +27,13 @@ function statements(db: Db) {
     `INSERT OR IGNORE INTO tick (source_id, scheduled_at, outcome, at, last_scheduled_at, count, reason) VALUES (?, ?, 'skipped', ?, ?, ?, ?)`,
   )
   const changed = db.prepare(
-    `INSERT INTO source_state (source_id, since) VALUES (?, ?) ON CONFLICT (source_id) DO UPDATE SET since = excluded.since, state = CASE WHEN state ->> '$.begun' THEN '{"begun":true}' END`,
+    `INSERT INTO source_state (source_id, since) VALUES (?, ?) ON CONFLICT (source_id) DO UPDATE SET since = excluded.since, state = CASE WHEN NOT json_valid(state) OR state ->> '$.begun' THEN '{"begun":true}' END`,
   )
   const forgetState = db.prepare('DELETE FROM source_state WHERE source_id = ?')
   const setState = db.prepare('UPDATE source_state SET state = ? WHERE source_id = ?')
-  const dropValidators = db.prepare("UPDATE source_state SET state = json_remove(state, '$.validators') WHERE source_id = ?")
+  const dropValidators = db.prepare(
+    "UPDATE source_state SET state = CASE WHEN json_valid(state) THEN json_remove(state, '$.validators') END WHERE source_id = ?",
+  )
   const seen = db.prepare<[string, Buffer], { event_id: Buffer | null }>('SELECT event_id FROM seen_item WHERE source_id = ? AND key_hash = ?')
   const see = db.prepare('INSERT INTO seen_item (source_id, key_hash, event_id, seen_at) VALUES (?, ?, ?, ?)')
   const seeAgain = db.prepare(
@@ -41,9 +43,9 @@ function statements(db: Db) {
   const unsee = db.prepare('DELETE FROM seen_item WHERE source_id = ? AND key_hash = ?')
   const unseeAll = db.prepare('DELETE FROM seen_item WHERE source_id = ?')
   // Both maxima are the last entry of the primary key.
-  const states = db.prepare<[], SourceState & { state: string | null }>(
+  const states = db.prepare<[{ until: number }], SourceState & { state: string | null }>(
     `SELECT source_id, since, state, (SELECT max(coalesce(last_scheduled_at, scheduled_at)) FROM
-       (SELECT scheduled_at, last_scheduled_at FROM tick WHERE tick.source_id = source_state.source_id ORDER BY scheduled_at DESC LIMIT 1)) AS last_tick_at
+       (SELECT scheduled_at, last_scheduled_at FROM tick WHERE tick.source_id = source_state.source_id AND scheduled_at <= :until ORDER BY scheduled_at DESC LIMIT 1)) AS last_tick_at
      FROM source_state`,
   )
   return { fired, fire, skip, changed, forgetState, setState, dropValidators, seen, see, seeAgain, unsee, unseeAll, states }
@@ -122,8 +124,16 @@ export class Sources {
     this.#sql.unseeAll.run(source_id)
   }
 
-  states(): SourceState[] {
-    return this.#sql.states.all().map(row => ({ ...row, state: row.state === null ? null : (JSON.parse(row.state) as SourceState['state']) }))
+  /**
+   * What sources remember. A time of more than a day ahead is damage, and no clock that was set right since: nothing would be due until then. A state that cannot be read is that of
+   * a source that has begun: the items that it has seen are remembered apart.
+   */
+  states(now: number): SourceState[] {
+    return this.#sql.states.all({ until: now + dayMs }).map(row => ({
+      ...row,
+      since: row.since > now + dayMs ? now : row.since,
+      state: row.state === null ? null : ((parsed(row.state) as SourceState['state'] | null) ?? { begun: true }),
+    }))
   }
 
   ticks({ source_id, outcome, since, until, before, limit }: TickPage): TickRow[] {

@@ -6,7 +6,7 @@
 // States: stopped -> starting -> running -> (failed | stopping) -> stopped.
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { Worker } from 'node:worker_threads'
-import { ExitError, Fault } from '../../errors.ts'
+import { DamagedError, damagedCode, ExitError, Fault } from '../../errors.ts'
 import { noToolLimits, type ToolLimits } from '../../tools.ts'
 import type {
   AcceptLimits,
@@ -54,6 +54,7 @@ export class SqliteStore implements Store {
   onDueAt: (time: number) => void = () => undefined
   onLogged: () => void = () => undefined
   onUnrouted: () => void = () => undefined
+  onDamage: (found: string[]) => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
   #reader: Worker | undefined
@@ -85,6 +86,7 @@ export class SqliteStore implements Store {
         if (message.next_at !== null) this.onDueAt(message.next_at)
         if (message.logged) this.onLogged()
         if (message.unrouted) this.onUnrouted()
+        if (message.damage.length > 0) this.onDamage(message.damage)
       } else this.#fail(`${message.code}: ${message.message}`)
     })
     writer.on('error', error => {
@@ -119,9 +121,10 @@ export class SqliteStore implements Store {
       this.#ask()
       const waiting = this.#reads.get(answer.call)
       this.#reads.delete(answer.call)
+      if (answer.damage.length > 0) this.onDamage(answer.damage)
       if (answer.ok) waiting?.resolve(answer.value as never)
       else if (/^SQLITE_(IOERR|CORRUPT)/.test(answer.code)) this.#fail(`${answer.code}: ${answer.message}`)
-      else waiting?.reject(new Error(`${answer.code}: ${answer.message}`))
+      else waiting?.reject(answer.code === damagedCode ? new DamagedError(answer.message) : new Error(`${answer.code}: ${answer.message}`))
     })
     reader.on('error', error => this.#fail(`the reading thread ended: ${error.message}`))
     this.#reader = reader

@@ -1,6 +1,7 @@
 // Counts of runs by queue, bot and trigger, for people: what waits and runs now, and how the last ones went.
 import { isNeed, type RunCounts, type RunStats, type RunTimes } from '../store.ts'
 import type { Db } from './open.ts'
+import { textOf } from './rows.ts'
 
 /** Ended runs that are looked at, newest first. */
 const mostEnded = 20_000
@@ -23,7 +24,7 @@ function of(groups: Groups, row: { queue: string; bot_id: string; trigger_id: st
   const keys = { queues: row.queue, bots: row.bot_id, triggers: row.trigger_id }
   return (Object.keys(keys) as (keyof Groups)[]).map(name => {
     const key = keys[name]
-    const id = isNeed(key) ? '' : key
+    const id = isNeed(textOf(key)) ? '' : textOf(key)
     const known = groups[name].get(id)
     if (known !== undefined) return known
     const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0, starts: [], finishes: [] }

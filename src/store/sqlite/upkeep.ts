@@ -2,9 +2,10 @@
 import type { RunFlow } from '../flow.ts'
 import type { RetentionLimits } from '../store.ts'
 import type { Lanes } from './lanes.ts'
+import { flowCheck } from './checks.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
 import { pruning } from './pruning.ts'
-import { decisionsOf, filesHash, type Hashes } from './rows.ts'
+import { filesHash, parsed, readableDecisions, type Hashes } from './rows.ts'
 import { fileBytes, usedBytes } from './space.ts'
 
 /**
@@ -111,6 +112,7 @@ function eventStatements(db: Db) {
     forgetBatch: db.prepare('DELETE FROM run_event WHERE event_seq = ?'),
     endedRuns: db.prepare<[number, number], number>('SELECT seq FROM run_archive WHERE event_seq = ? LIMIT ?').pluck(),
     deleteDecision: db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?'),
+    deleteDecisions: db.prepare('DELETE FROM decision WHERE event_seq = ?'),
     files: db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position'),
     deleteFiles: db.prepare('DELETE FROM context_file WHERE event_seq = ?'),
     deleteEvent: db.prepare('DELETE FROM event WHERE seq = ?'),
@@ -211,7 +213,7 @@ export class Retaining {
   #isHeldOpen(seq: number): boolean {
     if (this.#events.heldOpen.get(seq, seq, seq) !== undefined) return true
     return this.#events.deadRuns.all(seq).some(row => {
-      const lane = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow).order?.lane
+      const lane = (parsed(row.flow) as RunFlow | null)?.order?.lane
       return lane !== undefined && this.#events.inLane.get(lane, row.seq) !== undefined
     })
   }
@@ -227,7 +229,10 @@ export class Retaining {
     if (budget.rows < 0) return false
     const { dedupe_ms, signed_body_ms = 0, now } = limits
     for (const run of this.#events.deadRuns.all(row.seq)) this.#deleteDead(run, now)
-    for (const decision of decisionsOf(row.decisions)) this.#events.deleteDecision.run(decision.trigger_id, row.seq)
+    const decided = readableDecisions(row.decisions)
+    // Which triggers had a part in it is not known any more: the table is looked through from end to end.
+    if (decided === null) this.#events.deleteDecisions.run(row.seq)
+    else for (const decision of decided) this.#events.deleteDecision.run(decision.trigger_id, row.seq)
     const isKnown = (of: number | null, ms: number): boolean => of !== null && row.received_at >= now - ms
     if (isKnown(row.delivery_hash, dedupe_ms) || isKnown(row.body_hash, signed_body_ms))
       this.#events.keepKey.run(filesHash(this.#events.files.all(row.seq)), row.seq)
@@ -243,7 +248,9 @@ export class Retaining {
     const { seq, flow } = row
     this.#runs.deleteLive.run(seq)
     this.#deleteTrail(seq)
-    if (flow !== null) this.#lanes.moved(row, JSON.parse(flow) as RunFlow, { active: false, open: false, ordered: false }, now)
+    const gates = flowCheck(flow) === undefined ? (parsed(flow) as RunFlow | null) : null
+    if (gates !== null) this.#lanes.moved(row, gates, { active: false, open: false, ordered: false }, now)
+    else if (flow !== null) this.#lanes.abandon(seq, now)
   }
 
   #deleteTrail(seq: number): void {

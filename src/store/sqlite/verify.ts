@@ -4,9 +4,10 @@ import { hash } from 'node:crypto'
 import { existsSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { ExitError } from '../../errors.ts'
+import { damageText } from './damage.ts'
 import { lossOf, readMark, type Mark } from './high-water.ts'
-import { databasePath, emptyOf, newestSchema, schemaOf, takeLock, type Db } from './open.ts'
-import { assertFile, brokenJson, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import { databasePath, impossibleVersion, newestSchema, schemaFaults, schemaOf, takeLock, type Db } from './open.ts'
+import { assertFile, damagedValue, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
 
 /** What is not as it should be; id is that of the event or run, where there is one. */
 export interface Finding {
@@ -32,8 +33,8 @@ export function eventFault(row: Row): string | undefined {
     return `event ${row.seq as number} is not what an event can be`
   if (!hash('sha256', row.body, 'buffer').equals(row.body_sha256))
     return `the body of event ${row.seq as number} does not have the hash that it was stored with`
-  const column = brokenJson('event', row)
-  return column === undefined ? undefined : `${column} of event ${row.seq as number} is not JSON`
+  const damaged = damagedValue('event', row)
+  return damaged === undefined ? undefined : damageText('event', row.seq as number, damaged)
 }
 
 function* structure(db: Db): Generator<Finding> {
@@ -41,11 +42,15 @@ function* structure(db: Db): Generator<Finding> {
   if (found === undefined) yield { kind: 'structure', message: 'it cannot be read at all' }
   const version = readable(() => db.pragma('user_version', { simple: true })) as number | undefined
   const schema = readable(() => schemaOf(db))
-  if (version !== undefined && version > newestSchema()) {
+  const impossible = version === undefined ? undefined : impossibleVersion(version, schema)
+  if (impossible !== undefined) yield { kind: 'structure', message: impossible }
+  if (version !== undefined && impossible === undefined && version > newestSchema()) {
     yield { kind: 'structure', message: `it has schema ${version}, this program knows up to ${newestSchema()}: use the newer program that wrote it` }
   } else if (schema?.length === 0) yield { kind: 'structure', message: 'there is nothing in it' }
-  else if (schema !== undefined && JSON.stringify(schema) !== JSON.stringify(emptyOf(version).schema))
-    yield { kind: 'structure', message: `the schema is not that of version ${version}: tables or indexes are missing or damaged` }
+  else if (schema !== undefined) {
+    const of = impossible === undefined ? (version ?? 0) : newestSchema()
+    for (const fault of schemaFaults(schema, of)) yield { kind: 'structure', message: `the schema is not that of version ${of}: ${fault}` }
+  }
   for (const { integrity_check: message } of found ?? []) if (message !== 'ok') yield { kind: 'structure', message }
 }
 
@@ -96,8 +101,8 @@ function* definitions(db: Db): Generator<Finding> {
   for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table => hasTable(db, table))) {
     for (const row of otherRows(db, noun)) {
       if (row === 'lost') yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
-      else if (brokenJson(noun, row) !== undefined)
-        yield { kind: 'definition', message: `the definition of ${noun} ${String(row.id ?? row.trigger_id)} is not JSON` }
+      const damaged = row === 'lost' ? undefined : damagedValue(noun, row)
+      if (row !== 'lost' && damaged !== undefined) yield { kind: 'definition', message: damageText(noun, String(row.id ?? row.trigger_id), damaged) }
     }
   }
 }
@@ -149,8 +154,8 @@ export function* verify(path: string): Generator<Finding, Verified> {
     yield* rowsOf(db, 'event', 'event', eventFault, () => count.events++)
     for (const table of ['outbox', 'run_archive'] as const) {
       const fault = (row: Row): string | undefined => {
-        const column = brokenJson(table, row)
-        return column === undefined ? undefined : `${column} of run ${row.seq as number} is not JSON`
+        const damaged = damagedValue(table, row)
+        return damaged === undefined ? undefined : damageText(table, row.seq as number, damaged)
       }
       yield* rowsOf(db, table, 'run', fault, () => count.runs++)
     }

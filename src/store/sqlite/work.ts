@@ -5,10 +5,13 @@ import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
 import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RetentionLimits, StartAnswer } from '../store.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
+import { Burial } from './burial.ts'
 import { claiming, type Claiming } from './claim.ts'
 import { movedBack } from './clock-step.ts'
 import { definitionTables, type DefinitionTables } from './definitions.ts'
+import { DamageLog } from './damage.ts'
 import { EventLog } from './event-log.ts'
+import { Examination } from './examination.ts'
 import { History } from './history.ts'
 import { Lanes } from './lanes.ts'
 import { Moving } from './moves.ts'
@@ -42,6 +45,8 @@ export class Work {
   readonly #sources: Sources
   readonly #retaining: Retaining
   readonly #usage: Usage
+  readonly #damage = new DamageLog()
+  readonly #examination: Examination
   readonly #ping
   readonly #waiting
   readonly #unrouted
@@ -50,16 +55,19 @@ export class Work {
   constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits, budgets: readonly CompleteBudget[] = []) {
     this.#db = db
     this.#log = new EventLog(db)
-    this.#history = new History(db, this.#log, lifecycle)
+    this.#history = new History(db, this.#log, lifecycle, this.#damage)
     this.#lanes = new Lanes(db, this.#history, budgets)
-    this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due)
-    this.#moving = new Moving(db, this.#lanes, this.#queues, this.#history, this.#soon)
-    const parts = { lanes: this.#lanes, queues: this.#queues, moving: this.#moving, history: this.#history, soon: this.#soon }
+    this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due, this.#damage)
+    const gates = { lanes: this.#lanes, queues: this.#queues, history: this.#history, soon: this.#soon, damage: this.#damage }
+    this.#moving = new Moving(db, gates)
+    const common = { ...gates, moving: this.#moving }
+    const parts = { ...common, burial: new Burial(db, common) }
+    this.#examination = new Examination(db, parts)
     this.#sources = new Sources(db)
-    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources)
+    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources, this.#damage)
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
-    this.#definitions = definitionTables(db, this.#sources)
+    this.#definitions = definitionTables(db, this.#sources, this.#damage)
     this.#retaining = new Retaining(db, this.#lanes, hashes => this.#accepting.forget(hashes))
     this.#usage = new Usage(db)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
@@ -158,6 +166,20 @@ export class Work {
     if (before !== null && reason === null) this.#history.tell('router.resumed', null, {}, at)
   }
 
+  /** Buries every run that is damaged, after something failed for a reason that was not looked for; answers how many. */
+  examine(at: number): number {
+    const buried = this.#db.transaction(() => this.#examination.run(at)).immediate()
+    this.#accepting.recount()
+    this.#queues.reload()
+    return buried
+  }
+
+  /** Makes every index again from its table. */
+  reindex(): void {
+    this.#db.exec('REINDEX')
+    this.#damage.add('an index did not fit its table: all indexes were made again from their tables')
+  }
+
   /** After a rollback nothing that was counted or remembered holds. */
   rolledBack(): void {
     this.#log.reload()
@@ -171,12 +193,15 @@ export class Work {
   told(): Told {
     const due = [...this.#lanes.due]
     this.#lanes.due.clear()
-    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted() }
+    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted(), damage: this.#damage.take() }
   }
 
+  /** Throws ExitError 65 for a definition that is damaged, before anything is written. */
   start(now: number): StartAnswer {
+    const definitions = this.#definitions.load()
     let clock_behind_ms = 0
     const putBack = (): number => {
+      this.#examination.run(now)
       clock_behind_ms = movedBack(this.#db, now)
       this.#accepting.catchUp()
       this.#lanes.restart(now)
@@ -186,7 +211,8 @@ export class Work {
     this.#accepting.recount()
     this.#queues.reload()
     return {
-      definitions: this.#definitions.load(),
+      definitions,
+      damage: this.#damage.take(),
       recovered,
       clock_behind_ms,
       open_runs: this.#accepting.openRuns,
@@ -194,7 +220,7 @@ export class Work {
       waiting_bots: this.#waiting.all(),
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
-      source_states: this.#sources.states(),
+      source_states: this.#sources.states(now),
       next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0, reusable_bytes: 0 },

@@ -25,6 +25,8 @@ const maxGroupBytes = 4 * 1024 * 1024
 const gatherAtMostMs = 2
 const gatherShare = 0.2
 const gatherFromMs = 1
+/** How long after it looked for damaged rows the writer does not look again. */
+const healPauseMs = 60_000
 
 function say(message: WriterMessage): void {
   port.postMessage(message)
@@ -60,6 +62,7 @@ class Groups {
   readonly #begin
   readonly #commit
   readonly #rollback
+  #healAgainAt = 0
 
   constructor(db: Db, work: Work, mark: HighWater) {
     this.#db = db
@@ -85,6 +88,23 @@ class Groups {
     }
   }
 
+  /**
+   * What stood in the way may be a damaged row: those of runs are buried, and an index that does not fit its table is made again.
+   * Not more than once a minute, since a bug may be the reason as well.
+   */
+  #healed(error: unknown): void {
+    const { code } = error as { code?: string }
+    if (code === 'SQLITE_FULL' || code === 'SQLITE_BUSY' || Date.now() < this.#healAgainAt) return
+    this.#healAgainAt = Date.now() + healPauseMs
+    try {
+      if (code === 'SQLITE_CORRUPT_INDEX') this.#work.reindex()
+      this.#work.examine(Date.now())
+    } catch (other) {
+      // What each operation says then, alone, is what its caller is told.
+      failed(other)
+    }
+  }
+
   #alone(operation: WriteOp, bodies: ArrayBuffer): WriteResult {
     try {
       return this.#together([{ ops: [operation], bodies }])[0]![0]!
@@ -98,7 +118,8 @@ class Groups {
     try {
       return this.#together(batches)
     } catch (error) {
-      failed(error)
+      if ((error as { code?: string }).code !== 'SQLITE_CORRUPT_INDEX') failed(error)
+      this.#healed(error)
       return batches.map(({ ops, bodies }) => ops.map(operation => this.#alone(operation, bodies)))
     }
   }
@@ -129,10 +150,11 @@ function wantsCheckpoint(operation: WriteOp): boolean {
   return operation.op === 'give_back' && operation.request.checkpoint
 }
 
-function serve({ db, loss }: Opened, lock: Db): void {
+function serve({ db, loss, damage }: Opened, lock: Db): void {
   const work = new Work(db, lifecycle, toolLimits, budgets)
   const checkpoint = checkpointing(db)
-  const started = { ...work.start(now), loss }
+  const answer = work.start(now)
+  const started = { ...answer, damage: [...damage, ...answer.damage], loss }
   const mark = new HighWater(db, stateDir)
   const groups = new Groups(db, work, mark)
   const nothing = new Int32Array(new SharedArrayBuffer(4))
