@@ -94,6 +94,14 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
   ) as Record<Noun, NounStatements>
 }
 
+/** A trigger at a version; null where it is damaged, which is noted. */
+function versionOf(id: string, version: number, text: string, damage: DamageLog): TriggerInput | null {
+  const found = parsed(text) as TriggerInput | null
+  if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object') return found
+  damage.add(versionText(id, version))
+  return null
+}
+
 /** Every definition. Throws ExitError 65 for one that is damaged. */
 function loaded(perNoun: Record<Noun, NounStatements>): Definitions {
   return {
@@ -121,14 +129,6 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
   const openRunsOf = {
     bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
     queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
-  }
-
-  /** A trigger at a version; null where it is damaged, which is noted. */
-  function versionOf(id: string, version: number, text: string): TriggerInput | null {
-    const found = parsed(text) as TriggerInput | null
-    if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object') return found
-    damage.add(versionText(id, version))
-    return null
   }
 
   function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
@@ -174,11 +174,11 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
     triggerVersion(id, version) {
       const text = getVersion.get(id, version)
       if (text === undefined) return null
-      const found = versionOf(id, version, text)
+      const found = versionOf(id, version, text, damage)
       if (found === null) throw new DamagedError(versionText(id, version))
       return found
     },
     triggerVersions: (id, before, limit) =>
-      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: versionOf(id, row.version, row.definition) })),
+      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: versionOf(id, row.version, row.definition, damage) })),
   }
 }
