@@ -70,7 +70,9 @@ function holderText(scope: string): string {
 }
 
 function statements(db: Db) {
-  return db.prepare<[], { id: string; budget: string }>(`SELECT id, definition ->> '$.budget' AS budget FROM bot WHERE definition ->> '$.budget' IS NOT NULL`)
+  return db.prepare<[], { id: string; budget: string }>(
+    `SELECT id, definition ->> '$.budget' AS budget FROM bot WHERE CASE WHEN json_valid(definition) THEN definition ->> '$.budget' END IS NOT NULL`,
+  )
 }
 
 /** The budgets that are defined for all runs and for bots, whatever their runs carry. */
