@@ -162,14 +162,3 @@ export function valueText(text: Uint8Array, path: readonly (string | number)[]):
   }
   return text.subarray(at, valueEnd(text, at))
 }
-
-/** JSON.rawJSON is there since Node 21, but not in the types. */
-const raw = JSON as unknown as { rawJSON: (text: string) => unknown }
-
-/** Parsed JSON whose numbers are written again as they stood: 9007199254740993 stays what it is. */
-export function exactJson(text: string): unknown {
-  return JSON.parse(text, (_key, value: unknown, context?: { source?: string }) => {
-    const source = context?.source
-    return typeof value === 'number' && source !== undefined && source !== String(value) ? raw.rawJSON(source) : value
-  })
-}

@@ -1,6 +1,7 @@
 // Backtests on their way: those that are asked for together in a thread of their own, few threads at a time.
 import { Worker } from 'node:worker_threads'
 import { Fault } from '../errors.ts'
+import { toThread } from '../exact-json.ts'
 import type { BacktestJob } from '../routing/backtest.ts'
 import type { BacktestMessage, BacktestOutcome, BacktestProgress, BacktestStart } from './run.ts'
 
@@ -27,7 +28,7 @@ export class Backtests {
     if (this.#running.size >= maxRunning)
       throw new Fault('overloaded', `${maxRunning} backtests run already; wait for one to end, or stop it`, { retryAfterS: 5 })
     const stop = new Int32Array(new SharedArrayBuffer(4))
-    const workerData: BacktestStart = { stateDir: this.#stateDir, jobs, ...range, stop }
+    const workerData: BacktestStart = { stateDir: this.#stateDir, jobs: toThread(jobs), ...range, stop }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData })
     this.#running.add(worker)
     const onAbort = (): void => {

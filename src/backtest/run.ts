@@ -1,4 +1,5 @@
 // Backtests of one pass: reads the log, newest first, on a connection of its own, and counts for each.
+import { fromThread } from '../exact-json.ts'
 import { Backtest, type BacktestCounts, type BacktestJob } from '../routing/backtest.ts'
 import { LogReader, type LogBody, type LogLine } from '../store/sqlite/log-reader.ts'
 
@@ -69,7 +70,7 @@ function* page(reader: LogReader, needed: (line: LogLine) => boolean, before: nu
 
 /** Tells how far it is, and at the end what it has counted. */
 export function run({ stateDir, jobs, since, until, limit, stop }: BacktestStart, tell: (message: BacktestMessage) => void): void {
-  const all = jobs.map(job => new Backtest(job))
+  const all = fromThread(jobs).map(job => new Backtest(job))
   const reader = new LogReader(
     stateDir,
     all.some(each => each.asksForOrigin),

@@ -1,8 +1,9 @@
 // signalbox apply and export: definitions as files. The plan is shown before it is done.
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
-import { Document, visit } from 'yaml'
+import { Document, Scalar, visit, type ScalarTag } from 'yaml'
 import { RpcError, type PlannedChange, type RouterApplyParams, type RouterExportResult } from '../client/client.ts'
+import { isRaw, type RawNumber } from '../exact-json.ts'
 import { isRisky, plainYaml } from '../terminal-text.ts'
 import { readDefinitions, type DefinitionFiles } from './definition-files.ts'
 import { paint, plain, printWarnings, shortened, type Output } from './output.ts'
@@ -90,11 +91,21 @@ async function apply(session: Session, { file, prune, set, ...options }: Options
   }
 }
 
+/** Numbers that keep their digits, in YAML. */
+const rawNumbers: ScalarTag = {
+  tag: 'tag:yaml.org,2002:float',
+  default: true,
+  identify: isRaw,
+  resolve: text => text,
+  createNode: (_schema, value) => new Scalar(value),
+  stringify: ({ value }) => (value as RawNumber).rawJSON,
+}
+
 /** Definitions as a file has them. */
 export function yamlOf(definitions: RouterExportResult): string {
   const given = Object.fromEntries(Object.entries(definitions).filter(([, list]) => (list as unknown[]).length > 0))
   if (Object.keys(given).length === 0) return ''
-  const document = new Document(given, { aliasDuplicateObjects: false })
+  const document = new Document(given, { aliasDuplicateObjects: false, customTags: [rawNumbers] })
   // Only double-quoted texts can have escapes.
   visit(document, {
     Scalar(_key, node) {

@@ -4,6 +4,7 @@ import { readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node } from 'yaml'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
+import { exactNumber, isNumber } from '../exact-json.ts'
 import { fileError } from '../plain-file.ts'
 import { namedFile, standardInput, UsageError } from './session.ts'
 
@@ -78,33 +79,44 @@ function asked<T>(path: string, ask: () => T): T {
   }
 }
 
-/** The documents of a file. Throws UsageError with the place of what is no YAML. */
+/** A number of YAML as one of JSON: without a plus, needless zeros and bare points, in tens. What JSON has not, such as .inf, stays. */
+function jsonNumber(source: string): string {
+  const unsigned = source.replace(/^\+/, '')
+  if (/^0[xo]/.test(unsigned)) return String(BigInt(unsigned))
+  return unsigned
+    .replace(/^(-?)\./, '$10.')
+    .replace(/\.(?=$|[eE])/, '')
+    .replace(/^(-?)0+(?=\d)/, '$1')
+}
+
+/** Numbers keep their digits: as values they are exact ones, as keys the text that stands there. */
+function keepDigits(document: Document): void {
+  visit(document, {
+    Scalar(key, node) {
+      const { value, source } = node
+      if (typeof value !== 'number' || source === undefined) return
+      const text = jsonNumber(source)
+      if (isNumber(text)) node.value = key === 'key' ? text : exactNumber(text)
+    },
+  })
+}
+
+/** The documents of a file, whose numbers keep their digits. Throws UsageError with the place of what is no YAML. */
 export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
   const text = file === '-' ? standardInput() : namedFile(file, maxFileBytes).toString('utf8')
   if (text.length > maxFileBytes) throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
   const lines = new LineCounter()
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }) as Document[]
-  for (const { errors } of documents) {
-    const [error] = errors
-    if (error === undefined) continue
+  for (const document of documents) {
+    const [error] = document.errors
+    if (error === undefined) {
+      keepDigits(document)
+      continue
+    }
     const { line, col } = lines.linePos(error.pos[0])
     throw new UsageError(`${file}:${line}:${col} is no YAML: ${error.message}`)
   }
   return { documents, lines }
-}
-
-/** A number that a double cannot hold exactly. */
-function inexact(document: Document): Node | undefined {
-  let found: Node | undefined
-  visit(document, {
-    Scalar(_key, node) {
-      if (typeof node.value !== 'number' || Math.abs(node.value) <= Number.MAX_SAFE_INTEGER || !/^[-+]?\d+$/.test(node.source ?? '')) return undefined
-      if (BigInt(node.source!) === BigInt(node.value)) return undefined
-      found = node
-      return visit.BREAK
-    },
-  })
-  return found
 }
 
 /** Reads every definition of files and directories. Throws UsageError with file, line and column. */
@@ -120,8 +132,6 @@ export function readDefinitions(paths: readonly string[]): DefinitionFiles {
       const fail = (node: Node, text: string): never => {
         throw new UsageError(`${position({ file, lines, node })} ${text}`)
       }
-      const rounded = inexact(document)
-      if (rounded !== undefined) return fail(rounded, 'is a number that a double cannot hold exactly; put it in quotes')
       if (!isMap(contents)) return fail(contents, `has ${kinds.join(', ')} as lists; found something else`)
       for (const { key, value } of contents.items) {
         const name = isScalar(key) ? String(key.value) : ''

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { TriggerTestResult } from '../client/client.ts'
 import { fileError } from '../plain-file.ts'
+import { canonicalJson, isRaw } from '../exact-json.ts'
 import { readCases, type Case, type Expectation } from './cases.ts'
 import { readDefinitions } from './definition-files.ts'
 import { printConditions } from './explain.ts'
@@ -15,7 +16,7 @@ const mostListed = 20
 /** Where two values differ, a line each. */
 function differences(expected: unknown, found: unknown, path: string): string[] {
   if (isDeepStrictEqual(expected, found)) return []
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !isRaw(value)
   if (isObject(expected) && isObject(found) && Array.isArray(expected) === Array.isArray(found)) {
     const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])]
     return names.flatMap(name => differences(expected[name], found[name], `${path}.${name}`))
@@ -30,7 +31,8 @@ function failing({ trigger_id, matched, inputs, place }: Expectation, tried: Tri
     return [`${trigger_id} ${tried.matched ? 'matched' : 'did not match'}, and should${matched ? '' : ' not'} (${place}): ${tried.reason}`, ...explain(tried)]
   if (inputs === undefined && tried.inputs_error === undefined) return []
   if (tried.inputs_error !== undefined) return [`${trigger_id}: the inputs cannot be made (${place}): ${tried.inputs_error}`]
-  const wrong = differences(inputs, tried.inputs ?? {}, 'inputs')
+  // 10 and 10.00 are the same number.
+  const wrong = differences(canonicalJson(inputs), canonicalJson(tried.inputs ?? {}), 'inputs')
   return wrong.length === 0 ? [] : [`${trigger_id} matched with other inputs (${place})`, ...wrong.map(line => `  ${line}`)]
 }
 

@@ -7,6 +7,7 @@
 // event's payload is added to the prompt. on_error retry tries again where the worker could not be reached or broke down.
 // Schedules are interval_sec, or at (times of day) on days, which are not made up when they were missed.
 import type { BotInput, QueueInput, SecretRef, SourceInput, TriggerInput } from '../client/client.ts'
+import { plainJson } from '../exact-json.ts'
 import { shownTool, type ToolRules } from '../tools.ts'
 import type { Definitions } from './definition-files.ts'
 
@@ -81,7 +82,7 @@ function textAt(fields: Fields, name: string, path: string): string {
 }
 
 function numberAt(fields: Fields, name: string, path: string, usual: number, least: number): number {
-  const value = fields[name] ?? usual
+  const value = plainJson(fields[name] ?? usual)
   if (typeof value === 'number' && value >= least) return value
   throw new OspreyError(`${path}.${name}`, `${path}.${name} is a number of at least ${least}; found ${JSON.stringify(value)}`)
 }

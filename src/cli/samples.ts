@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import type { Command } from 'commander'
 import { fileError } from '../plain-file.ts'
 import { plainJson } from '../terminal-text.ts'
+import { isRaw } from '../exact-json.ts'
 import { plain, record } from './output.ts'
 import { UsageError, type Session } from './session.ts'
 
@@ -28,7 +29,7 @@ export function redacted(value: unknown, path = ''): { value: unknown; paths: st
     const text = value !== '' && secretName.test(name) ? hidden : secretTexts.reduce((rest, [pattern, kept]) => rest.replaceAll(pattern, kept), value)
     return { value: text, paths: text === value ? [] : [path] }
   }
-  if (typeof value !== 'object' || value === null) return { value, paths: [] }
+  if (typeof value !== 'object' || value === null || isRaw(value)) return { value, paths: [] }
   const parts = Object.entries(value).map(([key, part]) => [key, redacted(part, Array.isArray(value) ? path : path === '' ? key : `${path}.${key}`)] as const)
   const paths = [...new Set(parts.flatMap(([, part]) => part.paths))]
   if (Array.isArray(value)) return { value: parts.map(([, part]) => part.value), paths }

@@ -2,7 +2,8 @@
 import { readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
 import type { CallOptions, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
-import { doubledKey, exactJson } from '../json-text.ts'
+import { exactJson } from '../exact-json.ts'
+import { doubledKey } from '../json-text.ts'
 import { FileError, readPlainFile } from '../plain-file.ts'
 import type { ToolRules } from '../tools.ts'
 import type { Output } from './output.ts'
@@ -74,7 +75,7 @@ export class Session {
   }
 
   async #connected(): Promise<SignalboxClient> {
-    return (this.#client ??= await SignalboxClient.connect(this.environment.socket))
+    return (this.#client ??= await SignalboxClient.connect(this.environment.socket, { read: exactJson }))
   }
 
   /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */

@@ -1,7 +1,13 @@
 // The client: every method of the contract, typed, over one connection to the control socket.
+//
+// Numbers keep their digits: one whose value no double holds, such as the id 813683310949021977, is given as an
+// ExactNumber, and one that is passed in is written with its digits. 10.00 is the number 10. Wherever the contract asks
+// for a number there is a number; ExactNumbers stand in payloads, inputs, results, filters and other values that are
+// free in it.
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0'
 import { connect, type Socket } from 'node:net'
 import type { Event, EventSummary, Methods } from '../contract/types.ts'
+import { isNumber, rawNumber, readJson } from '../exact-json.ts'
 
 export type { Methods } from '../contract/types.ts'
 export type * from '../contract/types.ts'
@@ -17,6 +23,36 @@ export class RpcError extends Error {
     this.code = code
     this.data = data
   }
+}
+
+/**
+ * A number that no double holds, as its text in JSON: 813683310949021977 or 1e400. String() and templates give the text,
+ * BigInt(number.text) an integer; JSON.stringify writes the number itself.
+ */
+export class ExactNumber {
+  readonly text: string
+
+  /** Throws SyntaxError for what is no number of JSON. */
+  constructor(text: string) {
+    if (!isNumber(text)) throw new SyntaxError(`a number of JSON was expected; got ${JSON.stringify(text.slice(0, 60))}`)
+    this.text = text
+  }
+
+  toString(): string {
+    return this.text
+  }
+
+  toJSON(): unknown {
+    return rawNumber(this.text)
+  }
+}
+
+/** How a client reads JSON that the router sends. */
+export type ReadJson = (text: string) => unknown
+
+/** JSON with ExactNumbers where no double holds the value. */
+export function readExactNumbers(text: string): unknown {
+  return readJson(text, digits => new ExactNumber(digits))
 }
 
 /** The router cannot be reached, or went away before it answered: what was asked may or may not have been done. */
@@ -59,6 +95,7 @@ export interface CallOptions {
 /** One connection; calls may be made at the same time and are answered as they finish. */
 export class SignalboxClient {
   readonly #socket: Socket
+  readonly #readJson: ReadJson
   /** resolves when the connection is gone */
   readonly closed: Promise<void>
   readonly #rpc: JSONRPCClient
@@ -72,8 +109,9 @@ export class SignalboxClient {
   /** what the router said of a message that it could not even read */
   #refusal: RpcError | undefined
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, read: ReadJson) {
     this.#socket = socket
+    this.#readJson = read
     this.#rpc = new JSONRPCClient(request => {
       if (!socket.writable) throw new ConnectionError('the connection to the router is closed')
       socket.write(`${JSON.stringify(request)}\n`)
@@ -85,11 +123,11 @@ export class SignalboxClient {
   }
 
   /** Throws ConnectionError when nothing answers on the socket. */
-  static connect(path: string): Promise<SignalboxClient> {
+  static connect(path: string, { read = readExactNumbers }: { read?: ReadJson } = {}): Promise<SignalboxClient> {
     const { promise, resolve, reject } = Promise.withResolvers<SignalboxClient>()
     const socket = connect(path)
     socket.once('error', (error: NodeJS.ErrnoException) => reject(new ConnectionError(`no router answers on ${path} (${error.code})`)))
-    socket.once('connect', () => resolve(new SignalboxClient(socket)))
+    socket.once('connect', () => resolve(new SignalboxClient(socket, read)))
     return promise
   }
 
@@ -99,7 +137,7 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#receive(JSON.parse(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | LoggedNotice)
+      this.#receive(this.#readJson(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | LoggedNotice)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
   }

@@ -1,7 +1,9 @@
 // A worker in a few lines: asks for runs of a bot, keeps each for as long as its handler works on it, and says how it
 // ended. It stops asking when it is told to, and lets what it has in hand come to its end. A router that is away for a
 // while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
-import { ConnectionError, RpcError, SignalboxClient, type Lease, type Methods, type Usage } from './client.ts'
+//
+// In a delivery numbers that no double holds are ExactNumbers (client.ts), and so they may be in a result.
+import { ConnectionError, readExactNumbers, RpcError, SignalboxClient, type Lease, type Methods, type Usage } from './client.ts'
 
 /** What a handler is given of its run. */
 export interface Job {
@@ -239,7 +241,7 @@ async function endingOf(handler: WorkerOptions['handler'], job: Job): Promise<En
     const result = await handler(job)
     // What is no JSON is found out here, not on the way.
     const text = result === undefined ? undefined : JSON.stringify(result)
-    return { method: 'run.complete', params: text === undefined ? {} : { result: JSON.parse(text) as unknown } }
+    return { method: 'run.complete', params: text === undefined ? {} : { result: readExactNumbers(text) } }
   } catch (error) {
     const message = (error instanceof Error ? error.message : String(error)).slice(0, mostErrorLength) || 'the handler threw nothing that says why'
     if (!(error instanceof TryAgain)) return { method: 'run.fail', params: { error: message, retryable: false } }

@@ -2,6 +2,7 @@
 // expected, what was found.
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
+import { typing } from './typing.ts'
 import type { Config, Methods } from './types.ts'
 
 const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true } as const
@@ -55,7 +56,11 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
   name: M
   /** Names of the params in their order, for calls by position. */
   paramNames: string[]
-  validateParams: Validator<Methods[M]['params']>
+  /**
+   * With exact, the same params with numbers that keep their digits: those are answered where the contract leaves a value
+   * open, as in payloads, inputs and filters; where it asks for a number there is a double.
+   */
+  validateParams: (value: unknown, exact?: unknown) => ReturnType<Validator<Methods[M]['params']>>
   validateResult: Validator<Methods[M]['result']>
 }
 
@@ -78,10 +83,16 @@ export function compileContract(): Map<string, MethodContract> {
   addDefinitions(ajv)
   const compiled = (method: MethodDescriptor): MethodContract => {
     let result: Validator<Methods[keyof Methods]['result']> | undefined
+    const schema = paramsSchema(method)
+    const validateParams: Validator<Methods[keyof Methods]['params']> = validator(ajv.compile(absolute(schema)))
+    const typed = typing(schema, document.components.schemas)
     return {
       name: method.name as keyof Methods,
       paramNames: method.params.map(param => param.name),
-      validateParams: validator(ajv.compile(absolute(paramsSchema(method)))),
+      validateParams: (value, exact = value) => {
+        const checked = validateParams(value)
+        return checked.ok && exact !== value ? { ok: true, value: typed(exact) as typeof checked.value } : checked
+      },
       validateResult: value => (result ??= validator(ajv.compile(absolute(method.result.schema))))(value),
     }
   }

@@ -4,6 +4,7 @@ import { hash } from 'node:crypto'
 import { nameRefusal, numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
 import { DamagedError, damagedCode } from '../errors.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
+import { exactJson } from '../exact-json.ts'
 import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
@@ -200,7 +201,7 @@ async function deliver({ run, bot, trigger, context, body }: Record, { kinds, de
     context,
     depth: (run.event.causation?.depth ?? 0) + 1,
     body,
-    scope: () => JSON.parse(body) as unknown,
+    scope: () => exactJson(body),
     timeout_ms: trigger.policy?.timeout_ms ?? own ?? usual,
     signal,
   }

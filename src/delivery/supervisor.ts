@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
+import { exactJson } from '../exact-json.ts'
 import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import { answerValue } from './answer-json.ts'
 import { nextTry, prepareQuestion, readableTrigger, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
@@ -124,7 +125,7 @@ export class Supervisor {
       context: [],
       depth: (run.event.causation?.depth ?? 0) + 1,
       body,
-      scope: () => JSON.parse(body) as unknown,
+      scope: () => exactJson(body),
       timeout_ms,
       signal: this.#stop.signal,
     })

@@ -2,9 +2,10 @@
 import { hash } from 'node:crypto'
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import type { PollConfig, WatchConfig } from '../contract/types.ts'
-import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
+import { exactJson } from '../exact-json.ts'
+import { exceededLimit, type JsonLimits } from '../json-text.ts'
 import type { Expressions } from '../routing/expressions.ts'
-import { InputsError, renderKey, renderTemplate } from '../routing/inputs.ts'
+import { InputsError, renderKey, renderTemplate, renderText } from '../routing/inputs.ts'
 import { rest } from '../turns.ts'
 
 /** What was read is not what it should be; the message says what was expected and found. */
@@ -89,7 +90,7 @@ function itemOf(value: unknown, { key, subject }: PollConfig, limits: ItemLimits
   if (bytes.length > limits.max_body_bytes) return `has ${bytes.length} bytes, more than ${limits.max_body_bytes} (max_body_bytes)`
   const exceeded = exceededLimit(bytes, limits)
   if (exceeded !== undefined) return exceeded
-  const about = subject === undefined ? '' : renderKey(subject, { item: value })
+  const about = subject === undefined ? '' : renderText(subject, { item: value })
   if (about.length > maxKeyLength) return `has a subject of more than ${maxKeyLength} characters`
   return { key: known, subject: about === '' ? null : about, json }
 }

@@ -5,6 +5,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
 import { errorTable, Fault, type ErrorName } from '../errors.ts'
+import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest } from '../turns.ts'
 
@@ -88,6 +89,8 @@ interface Place {
 }
 
 interface ServerCall extends Place {
+  /** the request with numbers that keep their digits */
+  exact: unknown
   caller: Caller
   running: Running
 }
@@ -254,9 +257,9 @@ export class Jsonrpc {
 
   #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, caller, running }: ServerCall) => {
+    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall) => {
       const params = byName(given, paramNames)
-      const checked = validateParams(params)
+      const checked = validateParams(params, byName((exact as JSONRPCRequest).params, paramNames))
       if (!checked.ok) {
         const where = checked.path === '' ? 'params' : checked.path
         throw new Fault('invalid_params', `${where} ${checked.message}`, { data: { path: checked.path } })
@@ -283,21 +286,21 @@ export class Jsonrpc {
   async answer(text: Buffer, caller: Caller): Promise<string | undefined> {
     const message = this.#parse(text)
     if ('fault' in message) return JSON.stringify(message.fault)
-    const { value } = message
-    if (!Array.isArray(value)) return this.#one(value, { text, path: [] }, caller)
+    const { plain: value, exact } = message
+    if (!Array.isArray(value)) return this.#one(value, exact, { text, path: [] }, caller)
     if (value.length === 0) return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
     if (value.length > maxBatchCalls) {
       const message = `a batch must hold at most ${maxBatchCalls} requests; found ${value.length}. Nothing of it was done: send it as several`
       return JSON.stringify(errorResponse(null, 'too_large', message))
     }
-    const given = await this.#batch(value, text, caller)
+    const given = await this.#batch(value, exact as unknown[], text, caller)
     return given.length === 0 ? undefined : `[${given.join(',')}]`
   }
 
   /** Refuses a message of which nothing is done: an answer for each of its calls. */
   refusal(text: Buffer, message: string): string {
     const parsed = this.#parse(text)
-    const values = 'fault' in parsed ? [{}] : [parsed.value].flat()
+    const values = 'fault' in parsed ? [{}] : [parsed.plain].flat()
     const ids = values.map(value => (Object(value) as { id?: unknown }).id).filter(id => id !== undefined && isId(id))
     const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatchCalls)).map(id => errorResponse(id, 'overloaded', message))
     return JSON.stringify(answers.length === 1 ? answers[0] : answers)
@@ -307,13 +310,13 @@ export class Jsonrpc {
    * Answers to the calls of a batch, in their order. Calls begin in order; one that reads is waited for, so that what has
    * been answered is known, one that writes or waits is not.
    */
-  async #batch(list: unknown[], text: Buffer, caller: Caller): Promise<string[]> {
+  async #batch(list: unknown[], exact: unknown[], text: Buffer, caller: Caller): Promise<string[]> {
     let bytes = 0
     const answers: Promise<string | undefined>[] = []
     for (const [index, value] of list.entries()) {
       const place = { text, path: [index] }
       const reads = reading.has(String((Object(value) as { method?: unknown }).method))
-      const answer = reads && bytes >= maxBatchAnswerBytes ? this.#tooMuch(value, place) : this.#one(value, place, caller)
+      const answer = reads && bytes >= maxBatchAnswerBytes ? this.#tooMuch(value, place) : this.#one(value, exact[index], place, caller)
       const counted = answer.then(given => {
         bytes += given === undefined ? 0 : Buffer.byteLength(given)
         return given
@@ -332,18 +335,18 @@ export class Jsonrpc {
     return this.#text(errorResponse(id, 'too_large', message), place)
   }
 
-  #parse(text: Buffer): { value: unknown } | { fault: JSONRPCResponse } {
+  #parse(text: Buffer): { plain: unknown; exact: unknown } | { fault: JSONRPCResponse } {
     const exceeded = exceededLimit(text, this.#limits)
     if (exceeded !== undefined) return { fault: errorResponse(null, 'invalid_request', exceeded) }
     if (!isUtf8(text)) return { fault: errorResponse(null, 'parse_error', 'the message is not valid UTF-8') }
     try {
-      return { value: JSON.parse(text.toString('utf8')) as unknown }
+      return bothJson(text.toString('utf8'))
     } catch {
       return { fault: errorResponse(null, 'parse_error', 'the message is not valid JSON') }
     }
   }
 
-  async #one(value: unknown, place: Place, caller: Caller): Promise<string | undefined> {
+  async #one(value: unknown, exact: unknown, place: Place, caller: Caller): Promise<string | undefined> {
     const wrong = envelopeFault(value)
     if (wrong !== undefined) {
       const { id } = Object(value) as { id?: unknown }
@@ -364,7 +367,7 @@ export class Jsonrpc {
       // Whoever does not read asks for no more. What was done is answered all the same, but for what can be asked again.
       const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
       if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()
-      const response = await this.#server.receive(request, { ...place, caller, running })
+      const response = await this.#server.receive(request, { ...place, exact, caller, running })
       if (response === null || refusal === undefined || caller.gone) return undefined
       const text = this.#text(response, place)
       return caller.fits(text.length) || !repeatable.test(request.method) ? text : refusal()

@@ -2,6 +2,7 @@
 // small ones are checked at once, by a function that is kept until the source is written again; the others in a process of
 // their own, with a limit of time.
 import type { ValidateFunction } from 'ajv'
+import { plainJson } from '../exact-json.ts'
 import type { OsisChangeConfig, ServiceConfig, Source, SourceInput } from '../contract/types.ts'
 import { schemaCost, payloadSize, type SchemaCost } from './schema-cost.ts'
 import { compiled, firstRefusal, type Refusal } from './schema-compile.ts'
@@ -63,7 +64,9 @@ function refusedKeyword(schema: unknown): string | undefined {
 }
 
 /** Why a schema cannot be used; undefined: it can. */
-export async function schemaRefusal(schema: object): Promise<string | undefined> {
+export async function schemaRefusal(given: object): Promise<string | undefined> {
+  // Schemas compute with doubles.
+  const schema = plainJson(given) as object
   const refusal = writtenRefusal(schema)
   if (refusal !== undefined) return refusal
   if (schemaCost(schema).weight > lightWeight) {
@@ -93,7 +96,8 @@ function writtenRefusal(schema: object): string | undefined {
 /** The schema of a source's payloads; undefined: it takes any. */
 export function payloadSchema({ source_type, config }: Pick<Source | SourceInput, 'source_type' | 'config'>): object | undefined {
   if (source_type === 'osis_change') return osisSchema(config as OsisChangeConfig)
-  return source_type === 'service' ? (config as ServiceConfig | undefined)?.payload_schema : undefined
+  const schema = source_type === 'service' ? (config as ServiceConfig | undefined)?.payload_schema : undefined
+  return schema === undefined ? undefined : (plainJson(schema) as object)
 }
 
 function keptOf(source: Source, schema: object): Kept {
@@ -106,10 +110,11 @@ function keptOf(source: Source, schema: object): Kept {
 }
 
 /** What is wrong with a payload, and where; undefined: nothing is. */
-export async function payloadRefusal(source: Source, payload: unknown): Promise<Refusal | undefined> {
+export async function payloadRefusal(source: Source, given: unknown): Promise<Refusal | undefined> {
   const schema = payloadSchema(source)
   if (schema === undefined) return undefined
   const { cost, validate } = keptOf(source, schema)
+  const payload = plainJson(given)
   if (validate !== undefined) {
     const most = maxAtOnce / cost.weight
     if (payloadSize(payload, most) <= most) return validate(payload) ? undefined : firstRefusal(validate)

@@ -2,6 +2,7 @@
 import type { RouterApplyParams } from '../contract/types.ts'
 import type { Trial } from '../cli/session.ts'
 import { compileContract } from '../contract/validators.ts'
+import { plainJson } from '../exact-json.ts'
 import { ExpressionProcess } from '../routing/expressions.ts'
 import { compilePattern, type CompiledPattern } from '../routing/pattern.ts'
 import { PatternError } from '../routing/pattern-limits.ts'
@@ -14,9 +15,9 @@ export function openTrial(now: () => number): Trial {
   const triggers = new Map<string, { trigger: NonNullable<RouterApplyParams['triggers']>[number]; pattern: CompiledPattern }>()
   return {
     load(definitions) {
-      const checked = contract.get('router.apply')!.validateParams(definitions)
+      const checked = contract.get('router.apply')!.validateParams(plainJson(definitions), definitions)
       if (!checked.ok) return checked
-      for (const [index, trigger] of (definitions.triggers ?? []).entries()) {
+      for (const [index, trigger] of ((checked.value as RouterApplyParams).triggers ?? []).entries()) {
         if (triggers.has(trigger.id)) return { path: `triggers.${index}.id`, message: `is ${trigger.id}, which another trigger is too` }
         try {
           triggers.set(trigger.id, { trigger, pattern: compilePattern(trigger.filter) })
@@ -28,7 +29,7 @@ export function openTrial(now: () => number): Trial {
       return undefined
     },
     refusal(event) {
-      const checked = contract.get('trigger.test')!.validateParams({ event })
+      const checked = contract.get('trigger.test')!.validateParams(plainJson({ event }))
       return checked.ok ? undefined : { ...checked, path: checked.path.replace(/^event\.?/, '') }
     },
     attempt(trigger_id, event) {

@@ -1,5 +1,6 @@
 // The process of expressions.ts: compiles, checks and evaluates JSONata, one message at a time.
 import jsonata from 'jsonata'
+import { readJson } from '../exact-json.ts'
 import type { ExpressionAnswer, ExpressionOrder } from './expressions.ts'
 
 const maxDepth = 100
@@ -64,7 +65,8 @@ function checked(source: string): ExpressionAnswer {
 async function answers({ check, sources, scope }: ExpressionOrder): Promise<ExpressionAnswer[]> {
   if (check !== undefined) return [checked(check)]
   const all: ExpressionAnswer[] = []
-  const value: unknown = JSON.parse(scope ?? 'null')
+  // JSONata computes with doubles: a number that none holds is the string of its digits, so that none is lost.
+  const value = readJson(scope ?? 'null', digits => digits)
   for (const source of sources ?? []) all.push(await evaluated(source, value))
   return all
 }

@@ -1,7 +1,9 @@
 // Inputs: what a workflow is given, made from a template and the event.
 //
 // A string that is one {{ expression }} becomes the value itself, inside text it becomes text. A plain path is looked up
-// here; anything else is JSONata, evaluated in a process of its own that is ended when it takes too long.
+// here, and numbers keep their digits; anything else is JSONata, evaluated in a process of its own that is ended when it
+// takes too long. JSONata computes with doubles: a number that no double holds is a string of its digits there.
+import { canonicalJson, isRaw } from '../exact-json.ts'
 import type { Expressions } from './expressions.ts'
 
 /** A template that cannot be rendered: where in it, and why. */
@@ -55,7 +57,7 @@ function lookUp(source: string, scope: unknown): { ok: boolean; value: unknown }
   let value = scope
   for (const step of source.split('.')) {
     if (Array.isArray(value)) return { ok: false, value: undefined }
-    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+    value = typeof value === 'object' && value !== null && !isRaw(value) && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
   }
   return { ok: true, value }
 }
@@ -72,7 +74,7 @@ function expressionsOf(template: unknown, path: string): Found[] {
     return parts(template, path).flatMap(part => (part.kind === 'expression' ? [{ path, source: part.source }] : []))
   }
   if (Array.isArray(template)) return template.flatMap((item, index) => expressionsOf(item, `${path}[${index}]`))
-  if (typeof template !== 'object' || template === null) return []
+  if (typeof template !== 'object' || template === null || isRaw(template)) return []
   return Object.entries(template).flatMap(([key, value]) => expressionsOf(value, `${path}.${key}`))
 }
 
@@ -96,14 +98,26 @@ export function keyRefusal(template: string): string | undefined {
   }
 }
 
-/** A key as text; what is missing in the event, or stands in a list, is nothing. */
+/** A text of plain paths; what is missing in the event, or stands in a list, is nothing. */
+export function renderText(template: string, scope: unknown): string {
+  return textOf(template, scope, value => value)
+}
+
+/**
+ * A key as text, which renderText makes of it, but for the spelling of its numbers: 10, 10.00 and 1e1 are one key, and
+ * 813683310949021977 is itself.
+ */
 export function renderKey(template: string, scope: unknown): string {
-  const values = expressionsOf(template, 'key').map(({ source }) => lookUp(source, scope).value)
+  return textOf(template, scope, canonicalJson)
+}
+
+function textOf(template: string, scope: unknown, read: (value: unknown) => unknown): string {
+  const values = expressionsOf(template, 'key').map(({ source }) => read(lookUp(source, scope).value))
   let at = 0
   return asText(filled(template, 'key', () => values[at++]))
 }
 
-function asText(value: unknown): string {
+export function asText(value: unknown): string {
   if (value === undefined || value === null) return ''
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
@@ -116,7 +130,7 @@ function filled(template: unknown, path: string, next: () => unknown): unknown {
     return pieces.map(piece => (piece.kind === 'text' ? piece.text : asText(next()))).join('')
   }
   if (Array.isArray(template)) return template.map((item, index) => filled(item, `${path}[${index}]`, next))
-  if (typeof template !== 'object' || template === null) return template
+  if (typeof template !== 'object' || template === null || isRaw(template)) return template
   const entries = Object.entries(template).map(([key, value]) => [key, filled(value, `${path}.${key}`, next)] as const)
   return Object.fromEntries(entries)
 }

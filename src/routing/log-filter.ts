@@ -1,6 +1,5 @@
 // Filters held against the log: stored events, whose bodies are read without being parsed where that is possible.
 import { routerSource, type StoredEvent } from '../store/store.ts'
-import { exactJson } from '../json-text.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
@@ -15,15 +14,10 @@ export function eventView(stored: Logged): MatchEvent {
   return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body) }
 }
 
-/** The same with its numbers as they were written, for filters: a double may not hold them. */
-export function exactView(stored: Logged): MatchEvent {
-  return { ...attributesOf(stored), payload: payloadOf(stored.body_format, stored.body, exactJson) }
-}
-
 /** The same for what only looks: a payload that cannot be read is null. */
 export function readableView(stored: Logged): MatchEvent {
   try {
-    return exactView(stored)
+    return eventView(stored)
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof TypeError) return { ...attributesOf(stored), payload: null }
     throw error

@@ -148,28 +148,3 @@ export function withSource({ fields }: Branch, source_id: string | null): readon
   }
   return [...fields, own].toSorted((a, b) => (a.path < b.path ? -1 : 1))
 }
-
-const sourced = /^-?(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
-
-/** Digits and exponent without leading and trailing zeros: two spellings of one number come out alike. */
-function normalNumber(text: string): string {
-  const [, whole = '0', fraction = '', exponent = '0'] = sourced.exec(text) ?? []
-  const digits = `${whole}${fraction}`.replace(/^0+/, '')
-  const kept = digits.replace(/0+$/, '')
-  return kept === '' ? '0' : `${kept}e${Number(exponent) - fraction.length + (digits.length - kept.length)}`
-}
-
-/**
- * The first number of a JSON text that a double cannot hold as it was written (such as 9007199254740993), or
- * undefined. Filters with such numbers are refused: they would match other events than they say.
- */
-export function inexactNumber(text: string): string | undefined {
-  let found: string | undefined
-  JSON.parse(text, (_key, value: unknown, context?: { source?: string }) => {
-    if (typeof value === 'number' && context?.source !== undefined && found === undefined) {
-      if (!Number.isFinite(value) || normalNumber(context.source) !== normalNumber(String(value))) found = context.source
-    }
-    return value
-  })
-  return found
-}

@@ -1,8 +1,9 @@
-// The payload of an event, read out of its body as it was received.
+// The payload of an event, read out of its body as it was received: its numbers keep their digits.
 import { formPayload, strictUtf8 } from '../body-text.ts'
 import { Fault } from '../errors.ts'
 import type { BodyFormat } from '../store/store.ts'
-import { exactJson, exceededLimit, type JsonLimits } from '../json-text.ts'
+import { exactJson } from '../exact-json.ts'
+import { exceededLimit, type JsonLimits } from '../json-text.ts'
 
 const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
 
@@ -34,27 +35,18 @@ export class Payload {
   /** Throws Fault bad_request for what is no JSON in UTF-8, or exceeds the limits. */
   get value(): unknown {
     if (this.#json !== undefined) {
-      this.#value = this.#parsed(this.#json, JSON.parse)
+      const exceeded = exceededLimit(this.#json, this.#limits!)
+      if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
+      this.#value = parsed(this.#json)
       this.#json = undefined
     }
     return this.#value
   }
-
-  /** The value for filters: numbers that are spelled in their own way are as they were written. Throws the same. */
-  get exact(): unknown {
-    return this.#json === undefined ? this.#value : this.#parsed(this.#json, exactJson)
-  }
-
-  #parsed(json: Uint8Array, parse: (text: string) => unknown): unknown {
-    const exceeded = exceededLimit(json, this.#limits!)
-    if (exceeded !== undefined) throw new Fault('bad_request', exceeded, { reason: 'E_JSON_LIMIT' })
-    return parsed(json, parse)
-  }
 }
 
-function parsed(json: Uint8Array, parse: (text: string) => unknown): unknown {
+function parsed(json: Uint8Array): unknown {
   try {
-    return parse(strictUtf8(json))
+    return exactJson(strictUtf8(json))
   } catch {
     throw invalidJson()
   }
@@ -79,14 +71,14 @@ export function textAt(payload: unknown, path: string): string | null {
 }
 
 /** Throws a SyntaxError or TypeError when the body is not of its format. */
-export function payloadOf(format: BodyFormat, body: Uint8Array, parse: (text: string) => unknown = JSON.parse): unknown {
+export function payloadOf(format: BodyFormat, body: Uint8Array): unknown {
   switch (format) {
     case 'json':
-      return parse(strictUtf8(body))
+      return exactJson(strictUtf8(body))
     case 'form':
-      return parse(formPayload(body) ?? '')
+      return exactJson(formPayload(body) ?? '')
     case 'cloudevent':
-      return cloudEventData(parse(strictUtf8(body)) as Record<string, unknown>)
+      return cloudEventData(exactJson(strictUtf8(body)) as Record<string, unknown>)
     case 'text':
       return strictUtf8(body)
     case 'binary':

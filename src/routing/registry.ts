@@ -236,7 +236,7 @@ export class Registry {
    */
   match(event: Attributes, payload: Payload, { subject_paths = [], forge }: PayloadReading = {}): Matched {
     const { json } = payload
-    if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.exact)
+    if (json === undefined || !this.#matcher.read(json)) this.#matcher.readValue(payload.value)
     const at: ValueAt = path => this.#matcher.valueAt(`payload.${path}`)
     const subject = subject_paths.length === 0 ? event.subject : firstText(subject_paths, at)
     const origin = forge === undefined ? undefined : originOf(forge, event.type, at)

@@ -6,8 +6,8 @@ import { explainMatch } from '../../src/routing/explain.ts'
 import { Matcher, type MatchEvent } from '../../src/routing/matcher.ts'
 import { folded } from '../../src/routing/conditions.ts'
 import { PatternError } from '../../src/routing/pattern-limits.ts'
-import { exactJson } from '../../src/json-text.ts'
-import { compilePattern, inexactNumber } from '../../src/routing/pattern.ts'
+import { exactJson } from '../../src/exact-json.ts'
+import { compilePattern } from '../../src/routing/pattern.ts'
 import { alternatives, anyPair, eventOf, nestedEvent, nestedPattern, pairs, patternOf, patternsOf } from '../support/pattern-pairs.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 
@@ -132,15 +132,6 @@ test('case folding is that of the Unicode tables that regular expressions use', 
     if (other.length !== character.length || !new RegExp(`^\\u{${code.toString(16)}}$`, 'iu').test(other)) wrong.push(code.toString(16))
   }
   expect(wrong).toEqual([])
-})
-
-test.each([
-  ['{"a": [1, 1.0, 1e0, -0, 0.1, 1.5e300, 9007199254740992, 123456.789]}', undefined],
-  ['{"a": [9007199254740993]}', '9007199254740993'],
-  ['{"a": [{"numeric": [">", 0.1234567890123456789]}]}', '0.1234567890123456789'],
-  ['{"a": [1e400]}', '1e400'],
-])('numbers that a double cannot hold: %s', (source, found) => {
-  expect(inexactNumber(source)).toBe(found)
 })
 
 test('explain shows numbers with the digits that were written', () => {

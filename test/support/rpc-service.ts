@@ -8,6 +8,8 @@ import { freshDirectory } from './router.ts'
 export interface RpcService {
   socket_path: string
   calls: { method: string; params: unknown; id: unknown }[]
+  /** the same as they came */
+  texts: string[]
 }
 
 export async function rpcService(
@@ -16,9 +18,11 @@ export async function rpcService(
   socket_path = join(freshDirectory(), 's'),
 ): Promise<RpcService> {
   const calls: RpcService['calls'] = []
+  const texts: string[] = []
   const handle = (text: string): string => {
     const call = JSON.parse(text) as RpcService['calls'][0]
     calls.push(call)
+    texts.push(text)
     return answer(call)
   }
   let server: Server
@@ -40,5 +44,5 @@ export async function rpcService(
   }
   await new Promise<void>(resolve => server.listen(socket_path, resolve))
   onTestFinished(() => void server.close())
-  return { socket_path, calls }
+  return { socket_path, calls, texts }
 }

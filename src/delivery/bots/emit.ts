@@ -28,6 +28,11 @@ interface Scope {
   inputs: object
 }
 
+/** A template that is one expression gives a value of any kind. */
+function subjectText(value: unknown): string | null {
+  return value === null || typeof value === 'string' ? value : JSON.stringify(value)
+}
+
 /** Faults that another time may not meet. */
 const passing = new Set<ErrorName>(['disabled', 'overloaded', 'storage_full', 'not_ready', 'shutting_down'])
 
@@ -38,12 +43,12 @@ export function emitBot({ emit, render }: EmitBotOptions): BotKind<EmitEndpoint>
     const template = { payload: endpoint.payload ?? usual, subject: endpoint.subject ?? null }
     const rendered = await render(template, 'endpoint', scope)
     if (!rendered.ok) return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_PAYLOAD' })
-    const { payload, subject } = rendered.value as { payload: unknown; subject: string | null }
+    const { payload, subject } = rendered.value as { payload: unknown; subject: unknown }
     try {
       const { event_id, matched_triggers, runs } = await emit({
         source_id: endpoint.source_id,
         type: endpoint.type ?? scope.event.type,
-        subject: endpoint.subject === undefined ? scope.event.subject : subject,
+        subject: endpoint.subject === undefined ? scope.event.subject : subjectText(subject),
         payload,
         delivery_key: delivery.id,
         causation: { event_id: delivery.event_id, run_id: delivery.run_id, depth: delivery.depth },

@@ -2,6 +2,7 @@
 import { connect } from 'node:net'
 import type { UnixRpcEndpoint } from '../../contract/types.ts'
 import { answerValue, tooMuch } from '../answer-json.ts'
+import { exactJson } from '../../exact-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
 import type { ExchangeAnswer, Exchanges } from '../../outbound/exchange.ts'
 import { exchangeFailure, httpResult } from './http.ts'
@@ -18,8 +19,15 @@ const presets: Record<NonNullable<UnixRpcEndpoint['preset']>, { method: string; 
   hero_logic: { method: 'play_start', params: { workflow_sid: '{{ run.workflow_id }}', input_data: '{{ inputs }}' } },
   hero_logic_resume: {
     method: 'play_resume',
-    params: { play_sid: '{{ inputs.play_sid }}', resume_id: '{{ inputs.resume_id }}', payload_json: '{{ $string(event.payload) }}' },
+    params: { play_sid: '{{ inputs.play_sid }}', resume_id: '{{ inputs.resume_id }}', payload_json: '{{ payload_json }}' },
   },
+}
+
+/** What presets see: also the payload as text, which JSONata's $string would write with doubles. */
+function presetScope(delivery: Delivery): object {
+  const scope = delivery.scope() as { event?: { payload?: unknown } }
+  const { payload } = scope.event ?? {}
+  return { ...scope, payload_json: typeof payload === 'string' ? payload : JSON.stringify(payload) }
 }
 
 /** Server errors that another try may change: internal, overloaded, not ready, shutting down. */
@@ -45,7 +53,8 @@ function rpcResult(text: string, id: string): DeliveryResult {
     return failure(kind, `the bot answered error ${code}: ${String(answer.error.message)}`, { status: `error ${code}`, output: text })
   }
   if (!('result' in answer)) return failure('unavailable', 'the answer has neither result nor error', { output: text })
-  return { outcome: 'success', status: 'result', result: JSON.stringify(answer.result ?? null), output: text }
+  const { result = null } = exactJson(text) as Answer
+  return { outcome: 'success', status: 'result', result: JSON.stringify(result), output: text }
 }
 
 export interface UnixRpcBotOptions {
@@ -93,7 +102,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
   ): Promise<{ ok: true; value: string } | { ok: false; reason: string; transient: boolean }> {
     const template = endpoint.params ?? (endpoint.preset === undefined ? undefined : presets[endpoint.preset].params)
     if (template === undefined) return { ok: true, value: delivery.body }
-    const rendered = await render(template, 'params', delivery.scope())
+    const rendered = await render(template, 'params', endpoint.params === undefined ? presetScope(delivery) : delivery.scope())
     return rendered.ok ? { ok: true, value: JSON.stringify(rendered.value) } : rendered
   }
 

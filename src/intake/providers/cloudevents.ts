@@ -1,5 +1,6 @@
 // CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
 import { Fault } from '../../errors.ts'
+import { isRaw } from '../../exact-json.ts'
 import { originFault, type Origin } from '../../forge.ts'
 import { elementTexts } from '../../json-text.ts'
 import { verifyBearer } from './bearer.ts'
@@ -53,9 +54,9 @@ function fromEnvelope(envelope: unknown, body: Uint8Array): ReadEvent {
     if (name === 'data' || name === 'data_base64' || value === null) continue
     if (!/^[a-z0-9]{1,64}$/.test(name)) throw invalid(`attribute names are lower-case letters and digits; found ${JSON.stringify(name.slice(0, 40))}`)
     const isText = typeof value === 'string'
-    if (!isText && ((textAttributes as readonly string[]).includes(name) || typeof value === 'object'))
+    if (!isText && ((textAttributes as readonly string[]).includes(name) || (typeof value === 'object' && !isRaw(value))))
       throw invalid(`the CloudEvents attribute ${name} must be a string`)
-    attributes.set(name, isText ? value : String(value))
+    attributes.set(name, isText ? value : JSON.stringify(value))
   }
   const { data, data_base64 } = envelope as { data?: unknown; data_base64?: unknown }
   return { ...fromAttributes(attributes), payload: Payload.of(data ?? data_base64 ?? null), body, body_format: 'cloudevent' }

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { BotInput, FieldChange, PlannedChange, QueueInput, RouterApplyParams, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
+import { isRaw } from '../../exact-json.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { completeBot, completeSource, completeTrigger } from '../../routing/registry.ts'
@@ -69,7 +70,7 @@ function kept(context: Context, noun: Noun, input: AnyInput): AnyInput {
 /** Where two values differ, by path. */
 function differences(before: unknown, after: unknown, path: string): FieldChange[] {
   if (isDeepStrictEqual(before, after)) return []
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
   if (isObject(before) && isObject(after)) {
     const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted()
     return names.flatMap(name => differences(before[name], after[name], path === '' ? name : `${path}.${name}`))

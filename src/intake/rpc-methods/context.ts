@@ -17,6 +17,7 @@ import type {
 } from '../../contract/types.ts'
 import { microPerUsd } from '../../contract/budgets.ts'
 import { Fault } from '../../errors.ts'
+import { exactJson } from '../../exact-json.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
@@ -276,7 +277,7 @@ export function liveBot({ runs, fleet }: Pick<Context, 'runs' | 'fleet'>, bot: B
 
 function asJson(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown
+    return exactJson(text)
   } catch {
     return text
   }

@@ -5,7 +5,7 @@ import { Fault } from '../../errors.ts'
 import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
-import { compilePattern, inexactNumber, type CompiledPattern } from '../../routing/pattern.ts'
+import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { routerSource } from '../../store/store.ts'
 import type { Checking, Context, Known } from './context.ts'
 
@@ -13,10 +13,8 @@ export function invalid(path: string, message: string): Fault {
   return new Fault('invalid_params', `${path} ${message}`, { data: { path } })
 }
 
-/** Compiles a filter; text is its JSON as written, for numbers that parsing would change. */
+/** Compiles a filter; text is its JSON as written, for keys that parsing would lose. */
 export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at: string): CompiledPattern {
-  const inexact = text === undefined ? undefined : inexactNumber(Buffer.from(text).toString('utf8'))
-  if (inexact !== undefined) throw invalid(at, `holds the number ${inexact}, which a double cannot hold exactly; compare it as a string`)
   const doubled = text === undefined ? undefined : doubledKey(text)
   if (doubled !== undefined) throw invalid(`${at}.${doubled}`, 'stands in the filter twice, and JSON keeps but the last; put the alternatives into one list')
   try {

@@ -2,6 +2,7 @@
 import { usageReport } from '../../contract/budgets.ts'
 import type { Delivery, Run, RunProgressParams, Usage } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
+import { exactJson } from '../../exact-json.ts'
 import type { StoredRun, UsageReport } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { shownRun, type Context } from './context.ts'
@@ -31,7 +32,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   return {
     async 'run.claim'({ bot_id, max = 1, wait_ms = 0, capabilities }, call) {
       const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
-      return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: JSON.parse(body) as Delivery })) }
+      return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: exactJson(body) as Delivery })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
     'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, { paused }),

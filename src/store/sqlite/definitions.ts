@@ -2,6 +2,7 @@
 import type { Statement } from 'better-sqlite3'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../contract/types.ts'
 import { DamagedError, ExitError, exitCodes } from '../../errors.ts'
+import { exactJson } from '../../exact-json.ts'
 import type { DefinitionChange, Definitions, FileSetRow, Noun, Stamp, WriteOutcome } from '../store.ts'
 import { integer, name, time } from './checks.ts'
 import { damageText, DamageLog, type DamagedColumn } from './damage.ts'
@@ -51,7 +52,7 @@ function stamped(noun: Noun, row: Row): object & Stamp {
   const { definition, version, created_at, updated_at } = row
   const damaged = rowDamage(row)
   if (damaged !== undefined) throw damagedDefinition(noun, textOf(row.id), damaged)
-  return { ...(JSON.parse(definition) as object), version, created_at, updated_at }
+  return { ...(exactJson(definition) as object), version, created_at, updated_at }
 }
 
 function versionText(id: string, version: number): string {
@@ -71,9 +72,18 @@ function working({ enabled = true, config = {} }: SourceInput): string {
   return JSON.stringify([enabled, config])
 }
 
-/** Of a definition that cannot be read nothing stays. */
+/** A definition whose numbers keep their digits; null where it is no JSON. */
+function exactDefinition(text: string): unknown {
+  try {
+    return exactJson(text)
+  } catch {
+    return null
+  }
+}
+
+/** The same of a stored definition; undefined: it cannot be read, and nothing stays. */
 function workingOf(definition: string): string | undefined {
-  const source = parsed(definition) as SourceInput | null
+  const source = exactDefinition(definition) as SourceInput | null
   return source === null ? undefined : working(source)
 }
 
@@ -96,7 +106,7 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
 
 /** A trigger at a version; null where it is damaged, which is noted. */
 function versionOf(id: string, version: number, text: string, damage: DamageLog): TriggerInput | null {
-  const found = parsed(text) as TriggerInput | null
+  const found = exactDefinition(text) as TriggerInput | null
   if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object') return found
   damage.add(versionText(id, version))
   return null

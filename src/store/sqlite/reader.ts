@@ -2,6 +2,7 @@
 import { DamagedError, damagedCode } from '../../errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
 import { DamageLog } from './damage.ts'
+import { toThread } from '../../exact-json.ts'
 import { definitionTables } from './definitions.ts'
 import type { TickPage } from '../store.ts'
 import { openReader } from './open.ts'
@@ -17,8 +18,8 @@ const definitions = definitionTables(db, sources, damage)
 const reading = new Reading(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
-  if (method === 'triggerVersion') return definitions.triggerVersion(...(args as [string, number]))
-  if (method === 'triggerVersions') return definitions.triggerVersions(...(args as [string, number | null, number]))
+  if (method === 'triggerVersion') return toThread(definitions.triggerVersion(...(args as [string, number])))
+  if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number])))
   if (method === 'fileSets') return definitions.fileSets()
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))

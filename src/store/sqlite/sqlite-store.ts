@@ -7,6 +7,7 @@
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { Worker } from 'node:worker_threads'
 import { DamagedError, damagedCode, ExitError, Fault } from '../../errors.ts'
+import { fromThread, toThread } from '../../exact-json.ts'
 import { noToolLimits, type ToolLimits } from '../../tools.ts'
 import type {
   AcceptLimits,
@@ -78,7 +79,7 @@ export class SqliteStore implements Store {
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     writer.on('message', (message: WriterMessage) => {
-      if (message.kind === 'started') resolve(message.answer)
+      if (message.kind === 'started') resolve({ ...message.answer, definitions: fromThread(message.answer.definitions) })
       else if (message.kind === 'refused') reject(new ExitError(message.exitCode, message.message))
       else if (message.kind === 'results') {
         for (const results of message.groups) this.#settle(results)
@@ -235,7 +236,7 @@ export class SqliteStore implements Store {
   claim = (...args: Parameters<Store['claim']>): Promise<ClaimAnswer> => this.#call({ op: 'claim', args })
   move = (...args: Parameters<Store['move']>): Promise<MoveOutcome[]> => this.#call({ op: 'move', moves: args[0] })
   replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
-  write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args })
+  write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args: toThread(args) })
   retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
   giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> => this.#call({ op: 'give_back', request: args[0] })
   space = (): ReturnType<Store['space']> => this.#read('space')
@@ -257,8 +258,10 @@ export class SqliteStore implements Store {
   run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
-  triggerVersion = (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> => this.#read('triggerVersion', ...args)
-  triggerVersions = (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> => this.#read('triggerVersions', ...args)
+  triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
+    fromThread(await this.#read('triggerVersion', ...args))
+  triggerVersions = async (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> =>
+    fromThread(await this.#read('triggerVersions', ...args))
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
   stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
   budgetUses = (...args: Parameters<Store['budgetUses']>): ReturnType<Store['budgetUses']> => this.#read('budgetUses', ...args)

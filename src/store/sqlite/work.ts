@@ -3,6 +3,7 @@ import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { TriggerInput } from '../../contract/types.ts'
 import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
 import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RetentionLimits, StartAnswer } from '../store.ts'
+import { fromThread } from '../../exact-json.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
 import { Burial } from './burial.ts'
@@ -94,8 +95,9 @@ export class Work {
       case 'replay':
         return this.#accepting.replay(...operation.args)
       case 'write': {
-        const outcome = this.#definitions.write(...operation.args)
-        if (outcome.kind === 'written') this.#wrote(operation.args[0])
+        const [changes, owned] = fromThread(operation.args)
+        const outcome = this.#definitions.write(changes, owned)
+        if (outcome.kind === 'written') this.#wrote(changes)
         return outcome
       }
       case 'route':

@@ -5,6 +5,7 @@
 // fsync) is there a short wait for more, at most 2 ms or a fifth of a commit: it gains 20-61 % there.
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { ExitError, exitCodes } from '../../errors.ts'
+import { toThread } from '../../exact-json.ts'
 import { HighWater } from './high-water.ts'
 import { asDamage, databasePath, openWriter, takeLock, type Db, type Opened } from './open.ts'
 import type { WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
@@ -202,7 +203,7 @@ function serve({ db, loss, damage }: Opened, lock: Db): void {
     port.close()
   }
 
-  say({ kind: 'started', answer: started })
+  say({ kind: 'started', answer: { ...started, definitions: toThread(started.definitions) } })
   idleTimer = setTimeout(idle, idleCheckpointMs).unref()
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
