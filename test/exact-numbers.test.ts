@@ -174,7 +174,7 @@ describe('keys', () => {
       await resultText(router.router.socket, 'event.emit', `{"source_id":"svc","type":"x","payload":{"id":${id}}}`)
     const { events } = await router.call('event.query', { source_id: 'svc' })
     const all = await Promise.all(events.toReversed().map(({ id }) => router.call('event.get', { event_id: id })))
-    return all.map(({ decisions! }) => decisions[0]!.outcome)
+    return all.map(({ decisions }) => decisions![0]!.outcome)
   }
   const key = '{{ payload.id }}'
 

@@ -240,7 +240,7 @@ export type Warnings = string[]
  */
 export type RetryPolicy = (("default" | "standard-webhooks" | "none") | number[])
 /**
- * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. Left out: all runs of the trigger share it.
+ * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. A number counts by its exact value: 10 and 10.00 are one key. Left out: all runs of the trigger share it.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "KeyTemplate".
@@ -257,7 +257,7 @@ export type RetryClass = ("unreachable" | "unavailable" | "timeout" | "run" | "d
  */
 export type Id3 = string
 /**
- * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. Left out: all runs of the trigger share it.
+ * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. A number counts by its exact value: 10 and 10.00 are one key. Left out: all runs of the trigger share it.
  */
 export type KeyTemplate1 = string
 /**
@@ -1436,7 +1436,7 @@ format?: ("json" | "lines" | "json_lines")
  */
 items?: string
 /**
- * What an item is known again by, as a template of plain paths: {{ item.id }}. All of the item unless said.
+ * What an item is known again by, as a template of plain paths: {{ item.id }}. A number counts by its exact value: 10 and 10.00 are one key. All of the item unless said.
  */
 key?: string
 /**
@@ -1504,7 +1504,7 @@ interval_ms?: number
  */
 timeout_ms?: number
 /**
- * Where the number stands, as a template: {{ answer.load }}. All of the answer unless said.
+ * Where the number stands, as a template: {{ answer.load }}. It is read as a double. All of the answer unless said.
  */
 value?: string
 /**
@@ -1671,7 +1671,7 @@ export interface ServiceConfig {
 payload_schema?: PayloadSchema
 }
 /**
- * JSON Schema (draft-07) that payloads must pass. Not allowed: pattern, patternProperties, references to other documents, uniqueItems without maxItems of at most 1000, more than 65,536 characters or, with all references written out, 100,000 values, and a recursion on two ways for the same value (such as two branches of anyOf that both lead back), whose check takes twice as long with every level of a payload. A check that takes longer than 1,000 ms refuses the payload.
+ * JSON Schema (draft-07) that payloads must pass. Numbers are validated as doubles. Not allowed: pattern, patternProperties, references to other documents, uniqueItems without maxItems of at most 1000, more than 65,536 characters or, with all references written out, 100,000 values, and a recursion on two ways for the same value (such as two branches of anyOf that both lead back), whose check takes twice as long with every level of a payload. A check that takes longer than 1,000 ms refuses the payload.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "PayloadSchema".
@@ -1786,7 +1786,7 @@ health?: SourceHealth
 webhook_path?: string
 }
 /**
- * What the workflow is given. Strings may hold {{ expressions }} over the event.
+ * What the workflow is given. Strings may hold {{ expressions }} over the event: plain paths, or JSONata. A plain path gives a number with the digits that it has in the event. In JSONata a number that a double cannot hold, such as 813683310949021977, is a string of its digits; 10.00 is the number 10.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Inputs".

@@ -49,3 +49,17 @@
 << {"jsonrpc": "2.0", "error": {"code": -32002, "message": "*", "data": {"code": "E_NOT_FOUND"}}, "id": 1}
 >> {"jsonrpc": "2.0", "method": "event.query", "params": {"cursor": "!!!"}, "id": 1}
 << {"jsonrpc": "2.0", "error": {"code": -32602, "message": "*", "data": {"code": "E_INVALID_PARAMS", "path": "cursor"}}, "id": 1}
+
+# a number is a number however it is spelled, where one is asked for; free values keep their digits
+>> {"jsonrpc": "2.0", "method": "event.query", "params": {"limit": 1.00, "since": 4e12}, "id": 1}
+<< {"jsonrpc": "2.0", "result": {"events": []}, "id": 1}
+>> {"jsonrpc": "2.0", "method": "event.query", "params": [{"a": [1.0]}], "id": 1.0}
+<< {"jsonrpc": "2.0", "error": {"code": -32602, "message": "*", "data": {"code": "E_INVALID_PARAMS", "path": "source_id"}}, "id": 1}
+>> {"jsonrpc": "2.0", "method": "event.query", "params": {"limit": 813683310949021977}, "id": 1}
+<< {"jsonrpc": "2.0", "error": {"code": -32602, "message": "*", "data": {"code": "E_INVALID_PARAMS", "path": "limit"}}, "id": 1}
+>> {"jsonrpc": "2.0", "method": "event.query", "params": {"source_id": 1.0}, "id": 1}
+<< {"jsonrpc": "2.0", "error": {"code": -32602, "message": "source_id must be string; found 1", "data": {"code": "E_INVALID_PARAMS", "path": "source_id"}}, "id": 1}
+>> 10.00
+<< {"jsonrpc": "2.0", "error": {"code": -32600, "message": "a request is a JSON object"}, "id": null}
+>> [10.00]
+<< [{"jsonrpc": "2.0", "error": {"code": -32600, "message": "a request is a JSON object"}, "id": null}]
