@@ -8,7 +8,7 @@ import { botServer, type BotServer } from './support/bot-server.ts'
 import { signalbox } from './support/command-line.ts'
 import { exactly, oddJson, oddNumbers, resultText, written } from './support/exact-numbers.ts'
 import { feedServer, type FeedServer } from './support/feed-server.ts'
-import { ended, freshRouter, until, type TestRouter } from './support/router.ts'
+import { ended, freshDirectory, freshRouter, until, type TestRouter } from './support/router.ts'
 import { rpcService, type RpcService } from './support/rpc-service.ts'
 
 const two = ['813683310949021977', '813683310949021978'] as const
@@ -213,6 +213,60 @@ describe('keys', () => {
     const { events } = await router.call('event.query', { source_id: 'feed' })
     for (const { id } of events) logged.push(JSON.stringify((await router.call('event.get', { event_id: id })).payload))
     expect(logged.toSorted()).toEqual(['{"id":10}', `{"id":${two[0]}}`, `{"id":${two[1]}}`].toSorted())
+  })
+})
+
+describe('filters', () => {
+  const filter = `{"payload":{"id":[${two[1]},10.0]}}`
+  const trigger = `{"id":"t","event_source_id":"svc","filter":${filter},"action":{"bot_id":"b"}}`
+
+  async function routing(): Promise<{ router: TestRouter; rpc: World['rpc']; ids: string[] }> {
+    const router = await freshRouter()
+    const rpc: World['rpc'] = async (method, params) => exactly(await resultText(router.router.socket, method, params)) as Record<string, unknown>
+    await router.call('source.put', { source: { id: 'svc', source_type: 'service' } })
+    await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
+    await rpc('trigger.put', `{"trigger":${trigger}}`)
+    const ids: string[] = []
+    for (const id of [...two, '10', '10.00', '1e400'])
+      ids.push((await rpc('event.emit', `{"source_id":"svc","type":"x","payload":{"id":${id}}}`)).event_id as string)
+    return { router, rpc, ids }
+  }
+
+  test('match, query, explain and show the exact value', async () => {
+    const { router, rpc, ids } = await routing()
+    const matched = await Promise.all(ids.map(async event_id => (await router.call('event.get', { event_id })).matched_triggers.length))
+    expect(matched).toEqual([0, 1, 1, 1, 0])
+    const { events } = await rpc('event.query', `{"filter":${filter}}`)
+    expect((events as { id: string }[]).map(({ id }) => id)).toEqual([ids[3], ids[2], ids[1]])
+    const explained = await rpc('event.explain', `{"event_id":"${ids[0]}","trigger_id":"t"}`)
+    expect(at(explained, 'decisions', 0, 'conditions', 0, 'found')).toBe(`[${two[0]}]`)
+    expect(at(explained, 'decisions', 0, 'conditions', 0, 'expected')).toBe(two[1])
+    expect(at(await rpc('trigger.get', '{"trigger_id":"t"}'), 'trigger', 'filter')).toBe(filter)
+  })
+
+  test('are the same in the thread of a backtest', async () => {
+    const { rpc } = await routing()
+    const { matched, scanned } = await rpc('trigger.backtest', `{"trigger":${trigger.replace('10.0', '1e400')}}`)
+    expect([scanned, matched]).toEqual([5, 2])
+  })
+
+  test('are the same after a restart, and in files', async () => {
+    const directory = freshDirectory()
+    const first = await freshRouter({ state_dir: directory, socket: join(directory, 'a.sock') })
+    await resultText(first.router.socket, 'router.apply', `{"bots":[{"id":"b","endpoint":{"kind":"pull"}}],"triggers":[${trigger.replace('"svc"', 'null')}]}`)
+    await first.router.stop()
+    const second = await freshRouter({ state_dir: directory, socket: join(directory, 'b.sock') })
+    const exported = exactly(await resultText(second.router.socket, 'router.export', '{}'))
+    expect(at(exported, 'triggers', 0, 'filter')).toBe(filter)
+    const changed = await resultText(
+      second.router.socket,
+      'router.apply',
+      `{"triggers":[${trigger.replace('"svc"', 'null').replace('10.0', '10.00')}],"dry_run":true}`,
+    )
+    expect(JSON.stringify((exactly(changed) as { changes: { fields: unknown }[] }).changes[0]!.fields)).toContain('10.00')
+    await resultText(second.router.socket, 'source.put', '{"source":{"id":"svc","source_type":"service"}}')
+    const emitted = await resultText(second.router.socket, 'event.emit', `{"source_id":"svc","type":"x","payload":{"id":${two[1]}}}`)
+    expect(at(exactly(emitted), 'matched_triggers')).toBe('["t"]')
   })
 })
 
