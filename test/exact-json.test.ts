@@ -5,6 +5,8 @@ import { ExactNumber, readExactNumbers } from '../src/client/client.ts'
 import { compileContract } from '../src/contract/validators.ts'
 import { bothJson, canonicalJson, exactJson, fromThread, isRaw, plainJson, toThread } from '../src/exact-json.ts'
 import { renderKey, renderText } from '../src/routing/inputs.ts'
+import { payloadOf } from '../src/routing/payload.ts'
+import type { BodyFormat } from '../src/store/store.ts'
 import { exactly, oddJson, oddNumbers, written } from './support/exact-numbers.ts'
 
 /** Whether reading and writing keeps every number of random texts. */
@@ -118,6 +120,15 @@ describe('the client', () => {
   test.each(['', '1.', '"1"', '01', '1 ', 'NaN', '{}'])('%j is no exact number', text => {
     expect(() => new ExactNumber(text)).toThrow(SyntaxError)
   })
+})
+
+test.each([
+  ['json', (json: string) => json],
+  ['form', (json: string) => new URLSearchParams({ payload: json }).toString()],
+  ['cloudevent', (json: string) => `{"specversion":"1.0","data":${json}}`],
+] as [BodyFormat, (json: string) => string][])('a payload of format %s keeps digits', (format, bodyOf) => {
+  const json = `{"id":813683310949021977,"price":10.00}`
+  expect(JSON.stringify(payloadOf(format, Buffer.from(bodyOf(json))))).toBe(json)
 })
 
 test('params are doubles where the contract asks for numbers', () => {

@@ -270,6 +270,17 @@ describe('filters', () => {
   })
 })
 
+test('events that people fire keep digits', async () => {
+  const { router } = await freshRouter()
+  const rpc: World['rpc'] = async (method, params) => exactly(await resultText(router.socket, method, params)) as Record<string, unknown>
+  await rpc('source.put', '{"source":{"id":"m","source_type":"manual","config":{"payload":{"a":10.00,"b":1}}}}')
+  await rpc('source.put', '{"source":{"id":"c","source_type":"cron","config":{"expression":"0 0 1 1 *","payload":{"a":-0}}}}')
+  const payloadOf = async (event_id: unknown): Promise<string> => at(await rpc('event.get', `{"event_id":"${event_id as string}"}`), 'payload')
+  const fired = await rpc('source.fire', `{"source_id":"m","payload":{"b":${two[0]}}}`)
+  expect(await payloadOf(fired.event_id)).toBe(`{"a":10.00,"b":${two[0]}}`)
+  expect(await payloadOf((await rpc('source.fire', '{"source_id":"c","payload":{"n":1e400}}')).event_id)).toMatch(/^\{"a":-0,.*"n":1e400/)
+})
+
 test('a path keeps digits, JSONata computes with doubles', async () => {
   const { router } = await freshRouter()
   const scope = `{"id":${two[0]},"price":10.00,"list":[{"id":${two[1]},"price":2.50}]}`
