@@ -34,7 +34,7 @@ import { Retention } from './store/retention.ts'
 import { Backups } from './store/sqlite/backups.ts'
 import { SqliteStore } from './store/sqlite/sqlite-store.ts'
 import type { StartAnswer } from './store/store.ts'
-import { ToolRules } from './tools.ts'
+import { ToolRules, type ToolLimits } from './tools.ts'
 
 export interface Router {
   config: Config
@@ -120,6 +120,31 @@ function assembled(
   }
 }
 
+function storeOf(config: Config, toolLimits: ToolLimits, onFatal: (message: string) => void): SqliteStore {
+  return new SqliteStore({
+    stateDir: config.state_dir,
+    lifecycle: config.lifecycle_events,
+    acceptLoss: config.accept_loss,
+    toolLimits,
+    budgets: completeBudgets(config.budget, 'router'),
+    onFatal,
+  })
+}
+
+/** Throws ExitError 65 for a stored definition that the contract does not allow; the store is closed then. */
+async function assertUsable({ definitions }: StartAnswer, store: SqliteStore, contract: Parts['contract']): Promise<void> {
+  const unusable = unusableDefinition(definitions, contract)
+  if (unusable === undefined) return
+  await store.stop()
+  throw unusable
+}
+
+function retentionOf({ config, store, disk, now, log }: Parts): Retention {
+  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes } = config
+  const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes }
+  return new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
+}
+
 /** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
 export async function startRouter(config: Config, { env, now: wall = Date.now, onFatal }: RouterOptions): Promise<Router> {
   assertNode()
@@ -133,29 +158,18 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     onFatal(message)
   }
   const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
-  const store = new SqliteStore({
-    stateDir: config.state_dir,
-    lifecycle: config.lifecycle_events,
-    acceptLoss: config.accept_loss,
-    toolLimits,
-    budgets: completeBudgets(config.budget, 'router'),
-    onFatal: fatal,
-  })
+  const store = storeOf(config, toolLimits, fatal)
   const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
-  // The store's threads open the database while this one compiles the contract.
   const damage = new DamageWatch(log.warn)
   store.onDamage = found => damage.add(found)
+  // The store's threads open the database while this one compiles the contract.
   const opening = store.start(started_at)
   opening.catch(() => undefined)
   const contract = compileContract()
   const opened = await opening
-  if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
   damage.add(opened.damage)
-  const unusable = unusableDefinition(opened.definitions, contract)
-  if (unusable !== undefined) {
-    await store.stop()
-    throw unusable
-  }
+  await assertUsable(opened, store, contract)
+  if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
   if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
@@ -174,9 +188,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const { rpc, webhooks, addresses } = served
   delivered.hold(opened)
   await listen(served, parts)
-  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes } = config
-  const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes }
-  const retention = new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
+  const retention = retentionOf(parts)
   disk.onLow = () => retention.hurry()
   retention.start()
   delivered.start(opened)

@@ -234,7 +234,7 @@ describe('filters', () => {
 
   test('match, query, explain and show the exact value', async () => {
     const { router, rpc, ids } = await routing()
-    const matched = await Promise.all(ids.map(async event_id => (await router.call('event.get', { event_id })).matched_triggers.length))
+    const matched = await Promise.all(ids.map(async event_id => (await router.call('event.get', { event_id })).matched_triggers!.length))
     expect(matched).toEqual([0, 1, 1, 1, 0])
     const { events } = await rpc('event.query', `{"filter":${filter}}`)
     expect((events as { id: string }[]).map(({ id }) => id)).toEqual([ids[3], ids[2], ids[1]])
