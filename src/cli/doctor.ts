@@ -67,7 +67,9 @@ function stateDir(path: string): Finding[] {
 
 /** Space where no router runs: with the reserve that it would keep by default. */
 function diskSpace(path: string): Finding[] {
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) return []
+  // What stands in the way is said of the state directory itself.
+  const found = looked('space', path, () => statSync(path, { throwIfNoEntry: false }))
+  if (found === undefined || 'verdict' in found) return []
   const { bavail, blocks, bsize } = statfsSync(path)
   const freeMib = Math.floor((bavail * bsize) / 1_048_576)
   const reserveMib = Math.floor(usualReserve(blocks * bsize) / 1_048_576)

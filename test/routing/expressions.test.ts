@@ -30,7 +30,8 @@ test('30 slow ones of one owner delay another by one of them', { timeout: 120_00
   const [answer, ms] = await timed(() => expressions.evaluate(['1 + 2'], {}))
   expect(answer).toEqual([{ ok: true, value: 3 }])
   expect(ms).toBeLessThan(2 * floorMs)
-  expect(done).toBe(0)
+  // In that time at most four tries end: two evaluations.
+  expect(done).toBeLessThanOrEqual(2)
   // From then on they have a lane of their own.
   for (let index = 0; index < 20; index++) expect(await expressions.evaluate(['1 + 2'], {})).toEqual([{ ok: true, value: 3 }])
   expect(done).toBeLessThan(30)
