@@ -67,7 +67,7 @@ function stateDir(path: string): Finding[] {
 
 /** Space where no router runs: with the reserve that it would keep by default. */
 function diskSpace(path: string): Finding[] {
-  // What stands in the way is said of the state directory itself.
+  // An error here is reported by the check of the state directory.
   const found = looked('space', path, () => statSync(path, { throwIfNoEntry: false }))
   if (found === undefined || 'verdict' in found) return []
   const { bavail, blocks, bsize } = statfsSync(path)

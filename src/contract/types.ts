@@ -1432,11 +1432,11 @@ timeout_ms?: number
  */
 format?: ("json" | "lines" | "json_lines")
 /**
- * Where the list of items stands, as a template: {{ answer.issues }}. All of the answer unless said.
+ * Where the list of items stands, as a template: {{ answer.issues }}. Default: all of the answer.
  */
 items?: string
 /**
- * What an item is known again by, as a template of plain paths: {{ item.id }}. A number counts by its exact value: 10 and 10.00 are one key. All of the item unless said.
+ * What an item is known again by, as a template of plain paths: {{ item.id }}. A number counts by its exact value: 10 and 10.00 are one key. Default: all of the item.
  */
 key?: string
 /**
@@ -1504,7 +1504,7 @@ interval_ms?: number
  */
 timeout_ms?: number
 /**
- * Where the number stands, as a template: {{ answer.load }}. It is read as a double. All of the answer unless said.
+ * Where the number stands, as a template: {{ answer.load }}. It is read as a double. Default: all of the answer.
  */
 value?: string
 /**
@@ -3491,7 +3491,7 @@ triggers: number
 bots: Bot[]
 store: StoreStatus
 /**
- * What stands in the way of events or runs, in words; also tools that enabled triggers and bots list and that are removed from their runs, at most 20.
+ * Problems that keep events or runs from going on, in words; also tools that enabled triggers and bots list and that are removed from their runs, at most 20.
  */
 warnings: string[]
 /**
