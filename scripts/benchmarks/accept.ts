@@ -138,6 +138,8 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
     id: `t${index}`,
     filter: { type: ['push'], payload: { repository: { full_name: [index === 0 ? 'acme/site' : `acme/r${index}`] } } },
     action: { bot_id: 'off' },
+    // All events are of one branch: with the limit only the first ten would make runs.
+    policy: { repeat_limit: null },
   }))
   await client.call('event.register', { source: { id: 'forge', source_type: 'webhook', config }, triggers: filters })
   const status = await client.call('router.status', {})

@@ -72,7 +72,7 @@ async function storm(senders: number): Promise<Storm> {
   const action = { bot_id: 'bot' }
   await client.call('event.register', {
     source: { id: 'forge', source_type: 'webhook', config },
-    triggers: [{ id: triggers.h, filter: { type: ['push'] }, action, policy: { retry, timeout_ms: 1000 } }],
+    triggers: [{ id: triggers.h, filter: { type: ['push'] }, action, policy: { retry, timeout_ms: 1000, repeat_limit: null } }],
   })
   await client.call('event.register', {
     source: { id: 'local', source_type: 'service' },
