@@ -67,6 +67,7 @@ export class RunController {
         touch: 'noted',
         reason: said,
         error: said,
+        by_person: true,
       }).catch((error: unknown) => {
         if (error instanceof Fault && error.fault === 'invalid_state') return undefined
         throw error

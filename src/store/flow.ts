@@ -30,8 +30,12 @@ export interface BudgetUse extends BudgetGate {
 }
 
 export interface RunFlow {
-  /** how many runs of its trigger there may be about its thread, within a time */
+  /** how many runs of its trigger there may be about its thread, within a time; of a stored run: it has a pass of this gate */
   repeat_limit?: RateGate
+  /** made although that limit was reached: it is in no lane until a person releases it, so that it keeps nobody else */
+  repeat_held?: true
+  /** a person asked it to stop before it began */
+  stopped_by_person?: true
   rate_limit?: RateGate
   /** delay_ms: how long the run waits after its event at the least, however quiet it is */
   debounce?: { lane: string; period_ms: number; max_wait_ms: number; delay_ms: number }

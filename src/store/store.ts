@@ -208,7 +208,7 @@ export interface RunMove {
   /** done only if the run's deadline is this one still */
   deadline_seen?: number
   held_by?: HeldBy
-  /** a person ended it: a run that had not begun does not count as a repeat */
+  /** a person ended it, or asked it to stop: a run that had not begun does not count as a repeat */
   by_person?: true
   pause_requested?: boolean
   approve?: boolean

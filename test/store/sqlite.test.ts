@@ -13,6 +13,7 @@ import type { EventPage, LifecycleEvents, NewEvent, RunPage } from '../../src/st
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { budgetsConformance } from '../conformance/budgets.ts'
 import { gatesConformance } from '../conformance/gates.ts'
+import { repeatsConformance } from '../conformance/repeats.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
 let directory = ''
@@ -45,6 +46,7 @@ afterEach(async () => {
 
 describe('conformance', () => storeConformance(() => ({ open })))
 describe('gates', () => gatesConformance(() => ({ open })))
+describe('repeats', () => repeatsConformance(() => ({ open: now => open(now, [], 'outcomes') })))
 describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {

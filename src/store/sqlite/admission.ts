@@ -10,6 +10,7 @@ import { waitsForRuns, type Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
+import { overLimit, withPassOf } from './repeats.ts'
 import type { Soon } from './soon.ts'
 import { decisionsText, idBytes, idText, readableDecisions, runColumns, runDamage, type RunRow } from './rows.ts'
 
@@ -117,8 +118,6 @@ export class Admission {
     const flow = run.flow ?? {}
     // A replay is asked for by a person: what limits how many runs events make does not stand in its way.
     if (!run.replay) {
-      const repeated = this.#repeated(run, flow, arrival)
-      if (repeated !== undefined) return repeated
       const gated = this.#beforeRow(run, flow, arrival, admitting)
       if (gated !== undefined) return gated
       for (const gate of [flow.rate_limit, flow.repeat_limit]) if (gate !== undefined) this.#lanes.rings.take(gate, arrival.at)
@@ -134,17 +133,19 @@ export class Admission {
 
   /**
    * A trigger that has made as many runs about a thread as it may: the next one is held, so that somebody sees it, and what
-   * comes after that within the period makes none. undefined: there is room.
+   * comes after that within the period makes none. It is asked only about events that would make a run, and what it holds is in no
+   * lane: it takes in no events, and keeps no other run. undefined: there is room.
    */
-  #repeated(run: NewRun, { repeat_limit }: RunFlow, arrival: Arrival): Admitted | undefined {
+  #repeated(run: NewRun, flow: RunFlow, arrival: Arrival): Admitted | undefined {
+    const { repeat_limit } = flow
     const { rings } = this.#lanes
     if (repeat_limit === undefined || rings.opensAt(repeat_limit, arrival.at) <= arrival.at) return undefined
     const { key, limit, period_ms } = repeat_limit
     const held = { key: `held:${key}`, limit: 1, period_ms }
     if (rings.opensAt(held, arrival.at) > arrival.at) return { outcome: 'repeat_limit' }
     rings.take(held, arrival.at)
-    const admitted = this.#insert(run, arrival)
-    this.#lanes.enter(admitted.run_seq!, run.flow!)
+    const admitted = this.#insert({ ...run, flow: overLimit(flow) }, arrival)
+    if (flow.batch !== undefined) this.#sql.joinBatch.run(admitted.run_seq!, arrival.event_seq)
     const { source_id, thread } = this.#sql.origin.get(arrival.event_seq)!
     const about = `${limit} runs of trigger ${run.trigger_id} about ${thread} of source ${source_id} within ${Math.round(period_ms / 1000)} s`
     const reason = `repeat limit: there were ${about}; release this run, or discard it`
@@ -165,6 +166,8 @@ export class Admission {
     if (open.length > 0 && singleton!.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
     // What it takes the place of waits in the queue no more.
     if (this.#queues.isFull(run.queue, open.filter(row => row.queue === run.queue && !isActive(row.state)).length)) return { outcome: 'queue_full' }
+    const repeated = this.#repeated(run, flow, arrival)
+    if (repeated !== undefined) return repeated
     for (const row of open) this.#replace(row, arrival.at, admitting)
     return undefined
   }
@@ -200,10 +203,11 @@ export class Admission {
     const quiet = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
     const not_before = Math.max(quiet, at + gate.delay_ms)
     // A person who held it has not said that it may go; a gate that did is asked again.
-    const stays = row.held_by === 'person' || row.held_by === 'repeat_limit'
+    const stays = row.held_by === 'person'
     const state = stays ? 'held' : 'pending'
     const deadline_at = run.flow?.max_age_ms === undefined ? null : row.created_at + run.flow.max_age_ms
-    if (row.flow !== null) this.#lanes.moved(row, JSON.parse(row.flow) as RunFlow, { active: false, open: false, ordered: false }, at)
+    const before = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
+    if (row.flow !== null) this.#lanes.moved(row, before, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
     this.#wasDebounced(row)
@@ -217,7 +221,7 @@ export class Admission {
       run.priority,
       need,
       jsonOrNull(run.allowed_tools),
-      jsonOrNull(run.flow),
+      jsonOrNull(withPassOf(before, run.flow!)),
       jsonOrNull(unassigned(run)),
       not_before,
       not_before,

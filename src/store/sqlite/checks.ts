@@ -85,6 +85,8 @@ function among(...names: readonly unknown[]): Shape {
 const rate = object({ key: isText, limit: isLimit, period_ms: isLimit })
 const gates: { [K in keyof Required<RunFlow>]: Shape } = {
   repeat_limit: rate,
+  repeat_held: among(true),
+  stopped_by_person: among(true),
   rate_limit: rate,
   debounce: object({ lane: isText, period_ms: isNumber, max_wait_ms: isNumber, delay_ms: isNumber }),
   batch: object({ lane: isText, max: isLimit, timeout_ms: isNumber }),

@@ -122,9 +122,10 @@ function nextAfter(prefix: string): string {
 }
 
 /** The lanes that a run is in whatever it waits for, and whether it counts in each as active. */
-function ownLanes({ state }: RunRow, { order, singleton, concurrency, approval }: RunFlow): Map<string, 0 | 1> {
+function ownLanes({ state }: RunRow, { order, singleton, concurrency, approval, repeat_held }: RunFlow): Map<string, 0 | 1> {
   const active = isActive(state) ? 1 : 0
   const own = new Map<string, 0 | 1>()
+  if (repeat_held === true) return own
   if (order !== undefined && (isOpen(state) || order.on_dead === 'block')) own.set(order.lane, active)
   if (singleton !== undefined && isOpen(state)) own.set(singleton.lane, active)
   if (concurrency !== undefined && active === 1) own.set(concurrency.lane, active)
@@ -169,7 +170,7 @@ export class Lanes {
     this.#open(budgetLane({ scope: `bot:${bot_id}` }), now)
   }
 
-  /** A run is open (again). */
+  /** A run is open (again), or was released from the repeat limit. */
   enter(seq: number, flow: RunFlow): void {
     for (const each of [flow.order, flow.singleton]) if (each !== undefined) this.#sql.enter.run(each.lane, seq)
   }

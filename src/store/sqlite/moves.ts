@@ -19,6 +19,7 @@ import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
+import { givesPassBack, repeatsAfter } from './repeats.ts'
 import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumnNames, runColumns, storedRun, type RunRow } from './rows.ts'
 import { Usage } from './usage.ts'
@@ -77,6 +78,14 @@ function withoutGate(row: RunRow): Pick<RunRow, 'flow' | 'approved'> {
   return { flow: JSON.stringify(kept), approved: row.held_by === 'approval' ? 1 : row.approved }
 }
 
+/** A flow as it is kept after a move, as far as the repeat limit goes; most are the same. */
+function withRepeats(flow: string | null, row: RunRow, move: RunMove): string | null {
+  if (flow === null) return null
+  const before = JSON.parse(flow) as RunFlow
+  const after = repeatsAfter(before, row, move)
+  return after === before ? flow : JSON.stringify(after)
+}
+
 function withoutOrder(flow: string | null): string | null {
   if (flow === null) return null
   const { order: _, ...rest } = JSON.parse(flow) as RunFlow
@@ -132,7 +141,7 @@ function moved(row: RunRow, move: RunMove): RunRow {
     updated_at: move.touch === undefined ? move.at : row.updated_at,
     finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? (row.finished_at ?? move.at) : null,
     ...(flow === null ? noLimits : limitsAfter(row, flow, move, counted > 0)),
-    flow: move.skip_order === true ? withoutOrder(row.flow) : released.flow,
+    flow: withRepeats(move.skip_order === true ? withoutOrder(row.flow) : released.flow, row, move),
     approved: move.approve === true ? 1 : released.approved,
     denials: row.denials + (move.deny === true ? 1 : 0),
     parked_on: stays && !(move.skip_order === true && row.parked_on?.startsWith('order:') === true) ? row.parked_on : null,
@@ -300,10 +309,10 @@ export class Moving {
 
   #followLanes(row: RunRow, next: RunRow, move: RunMove, ended: boolean): void {
     const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
-    if (restingStates.has(row.state) && !ended) this.#lanes.enter(row.seq, flow)
+    const returns = restingStates.has(row.state) || (flow.repeat_held === true && next.state === 'pending')
+    if (returns && !ended) this.#lanes.enter(row.seq, flow)
     const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
-    // What a person ended before it began was no repeat.
-    if (ended && move.by_person === true && row.attempt === 0 && flow.repeat_limit !== undefined) this.#lanes.rings.giveBack(flow.repeat_limit, row.created_at)
+    if (givesPassBack(row, flow, move)) this.#lanes.rings.giveBack(flow.repeat_limit!, row.created_at)
     if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.bot_id, row.updated_at)
     this.#lanes.moved(row, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
     // Only a person releases a run from what it depends on.
@@ -318,7 +327,11 @@ export class Moving {
     if (ended.state === 'completed') {
       this.#sql.met.run(seq, ended.seq)
       if (this.#sql.stillDepends.get(seq) !== undefined) return
-      if (row.state === 'held' && row.held_by === 'dependency')
+      const { repeat_held } = JSON.parse(row.flow) as RunFlow
+      if (row.state === 'held' && row.held_by === 'dependency' && repeat_held === true) {
+        const reason = 'repeat limit: what it depends on has completed; release this run, or discard it'
+        this.#also({ run_id, move: 'hold', from: ['held'], to: 'held', held_by: 'repeat_limit', at, error: reason, reason })
+      } else if (row.state === 'held' && row.held_by === 'dependency')
         this.#also({ run_id, move: 'release', from: ['held'], to: 'pending', at, error: null, reason: 'what it depends on has completed' })
       else this.#lanes.release(seq, dependencyLane, at)
       return

@@ -68,9 +68,9 @@ const together = `
   DELETE FROM run_event WHERE event_seq NOT IN (SELECT seq FROM event);
   DELETE FROM run_lane WHERE run_seq NOT IN (SELECT seq FROM outbox);
   INSERT OR IGNORE INTO run_lane (lane, run_seq) SELECT flow ->> '$.order.lane', seq FROM outbox
-    WHERE flow ->> '$.order.lane' IS NOT NULL AND state NOT IN ('failed', 'timed_out');
+    WHERE flow ->> '$.order.lane' IS NOT NULL AND flow ->> '$.repeat_held' IS NULL AND state NOT IN ('failed', 'timed_out');
   INSERT OR IGNORE INTO run_lane (lane, run_seq) SELECT flow ->> '$.singleton.lane', seq FROM outbox
-    WHERE flow ->> '$.singleton.lane' IS NOT NULL AND state NOT IN ('failed', 'timed_out');
+    WHERE flow ->> '$.singleton.lane' IS NOT NULL AND flow ->> '$.repeat_held' IS NULL AND state NOT IN ('failed', 'timed_out');
   INSERT OR REPLACE INTO run_lane (lane, run_seq, active) SELECT lane.value ->> 'lane', seq, 1 FROM outbox, json_each(flow) AS lane
     WHERE flow IS NOT NULL AND lane.key IN ('order', 'singleton', 'concurrency') AND lane.value ->> 'lane' IS NOT NULL AND state IN ('assigned', 'running', 'paused');
   INSERT OR REPLACE INTO lane_opening (lane, opens_at) SELECT DISTINCT parked_on, 0 FROM outbox WHERE parked_on IS NOT NULL;`
