@@ -81,6 +81,11 @@ export function forgeOf(provider: unknown): Forge | undefined {
   return forges.find(forge => forge === provider)
 }
 
+/** Whether a source takes in the webhooks of a forge. */
+export function isForgeSource({ source_type, config }: { source_type: string; config?: object }): boolean {
+  return source_type === 'webhook' && config !== undefined && 'provider' in config && forgeOf(config.provider) !== undefined
+}
+
 /** Visible ASCII without a colon: what nearly all are, and no fault can be in it. Saves half a microsecond an event. */
 const ordinary = /^[!-9;-~]{1,256}$/
 

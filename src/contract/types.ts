@@ -7,7 +7,7 @@ export type BodyTemplate = ({
 [k: string]: unknown
 } | string)
 /**
- * A service, osis_change, dispatch or manual source.
+ * A service, osis_change, dispatch or manual source. It must not be a webhook source of a forge (forgejo, gitea, github, gitlab).
  */
 export type Id = string
 /**

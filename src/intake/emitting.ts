@@ -3,10 +3,11 @@ import { contextFiles, contextTotalRefusal, type ContextFileBytes, type ContextF
 import type { Causation, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { botActorPrefix, forgeOf, originFault } from '../forge.ts'
-import type { Accepted, Acceptor } from '../routing/accept.ts'
+import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
 import { Payload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
 import { routerSource, type Store } from '../store/store.ts'
+import { assertNotFromRun } from './emit-targets.ts'
 import { payloadRefusal } from './payload-schemas.ts'
 
 const yearMs = 366 * 86_400_000
@@ -23,6 +24,8 @@ export interface Emitted {
   body: Uint8Array
   delivery_key: string | null
   causation: Causation | null
+  /** a bot of kind emit hands it over: it is of a run whether the router still knows the run or not */
+  by_bot?: boolean
   headers?: Record<string, string>
   timestamp?: number
   context_files?: ContextFileBytes[] | undefined
@@ -69,11 +72,13 @@ function assertOrigin(event: Emitted): void {
 
 /**
  * Who causes an event, and what: of a run that the router knows neither is the caller's to say. A run that it does not know
- * (deleted since, or of another router) proves nothing either way, and is kept as it was said.
+ * (deleted since, or of another router) proves nothing either way: it is kept as it was said, and the guards against loops
+ * through a forge judge the event as one that no run caused.
  */
-async function causeOf({ causation, actor }: Emitted, store: Pick<Store, 'cause'>): Promise<{ causation: Causation | null; actor: string | null }> {
+async function causeOf({ causation, actor }: Emitted, store: Pick<Store, 'cause'>): Promise<Pick<Incoming, 'causation' | 'actor' | 'by_run'>> {
   const known = causation === null ? null : await store.cause(causation.run_id)
-  return known === null ? { causation, actor: actor ?? null } : { causation: known.causation, actor: `${botActorPrefix}${known.bot_id}` }
+  if (known === null) return { causation, actor: actor ?? null, by_run: false }
+  return { causation: known.causation, actor: `${botActorPrefix}${known.bot_id}`, by_run: true }
 }
 
 /** Logs an event that was handed over. Throws every Fault. */
@@ -92,7 +97,8 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
     throw new Fault('invalid_params', `context_files ${tooMany}; nothing was stored`, { reason: 'E_CONTEXT', data: { path: 'context_files' } })
   if (deliver_at !== undefined && deliver_at > now() + yearMs)
     throw new Fault('invalid_params', `deliver_at is ${new Date(deliver_at).toISOString()}; at most a year ahead is taken`, { data: { path: 'deliver_at' } })
-  const { causation, actor } = await causeOf(event, store)
+  const { causation, actor, by_run = false } = await causeOf(event, store)
+  if (by_run || event.by_bot === true) assertNotFromRun(source)
   return acceptor.acceptOne({
     source_id: source.id,
     type: event.type,
@@ -111,6 +117,7 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
     log_redelivery_only: false,
     source_guard: true,
     causation,
+    by_run,
     ...(context_files === undefined ? {} : { context_files }),
     ...(deliver_at === undefined ? {} : { deliver_at }),
   })

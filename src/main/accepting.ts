@@ -36,7 +36,7 @@ export function accepting({ store, registry, config, now, disk, log }: Parts, { 
 export function emitter({ registry, store, config, now }: Parts, acceptor: () => Acceptor): Emit {
   return order =>
     emitEvent(
-      { ...order, body: Buffer.from(JSON.stringify(order.payload)) },
+      { ...order, by_bot: true, body: Buffer.from(JSON.stringify(order.payload)) },
       { registry, store, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now },
     )
 }

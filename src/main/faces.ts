@@ -5,6 +5,7 @@ import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, exitCodes, Fault } from '../errors.ts'
 import { handedSocket } from '../intake/activation.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
+import { emitTargetWarnings } from '../intake/emit-targets.ts'
 import { schemaWarnings } from '../intake/payload-schemas.ts'
 import { allMethods } from '../intake/rpc-methods/all.ts'
 import { assertConstant, liveBot, type Context } from '../intake/rpc-methods/context.ts'
@@ -112,7 +113,13 @@ export function faces(
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     addresses,
     damage: () => damage.found,
-    warnings: () => [...sourceWarnings(registry, readSecret), ...schemaWarnings(registry.sources.values()), ...poller.warnings(), ...standingWarnings(context)],
+    warnings: () => [
+      ...sourceWarnings(registry, readSecret),
+      ...schemaWarnings(registry.sources.values()),
+      ...poller.warnings(),
+      ...standingWarnings(context),
+      ...emitTargetWarnings(registry),
+    ],
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import type { Causation, Decision, Trigger } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
-import { forgeOf, type Forge } from '../forge.ts'
+import { isForgeSource, type Forge } from '../forge.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
 import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
@@ -42,6 +42,8 @@ export interface Incoming {
   /** refuse it where its source was deleted or disabled meanwhile */
   source_guard?: boolean
   causation: Causation | null
+  /** the router knows the run of its causation: the loop guard judges it, and those of the forge do not. Default: false */
+  by_run?: boolean
   /** given: what it is the only event of */
   once?: Once
   context_files?: ContextFileBytes[]
@@ -56,7 +58,7 @@ interface When {
 }
 
 /** Who caused an event, in which conversation of which source, and whether a run did. */
-type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation'>
+type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation' | 'by_run'>
 
 /** A replay is asked for by hand: how often there were runs about its thread does not matter. */
 function replayed(event: StoredEvent): Pick<RunMaking, 'replay' | 'scope' | 'conversation'> {
@@ -198,7 +200,7 @@ export class Acceptor {
     const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, subject_paths, forge, deliver_at = 0, signed, ...rest } = incoming
+    const { payload, headers: given, subject_paths, forge, deliver_at = 0, signed, by_run: _, ...rest } = incoming
     const wait_ms = Math.max(0, deliver_at - received_at)
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
@@ -242,16 +244,16 @@ export class Acceptor {
 
   #isForge(source_id: string): boolean {
     const source = this.#options.registry.sources.get(source_id)
-    return source?.source_type === 'webhook' && forgeOf(source.config.provider) !== undefined
+    return source !== undefined && isForgeSource(source)
   }
 
   /** Whether an account of this router's own bots caused an event of a forge. What a run is known to have caused is the loop guard's. */
-  #isOwn({ source_id, actor, causation }: Caused, scope: () => MatchEvent): boolean {
-    return causation === null && this.#isForge(source_id) && this.#options.registry.ownAccounts.has(actor, () => scope().payload)
+  #isOwn({ source_id, actor, by_run = false }: Caused, scope: () => MatchEvent): boolean {
+    return !by_run && this.#isForge(source_id) && this.#options.registry.ownAccounts.has(actor, () => scope().payload)
   }
 
-  #conversation({ source_id, thread, causation }: Caused): Conversation | undefined {
-    return thread === null || causation !== null ? undefined : { source_id, thread, isForge: this.#isForge(source_id) }
+  #conversation({ source_id, thread, by_run = false }: Caused): Conversation | undefined {
+    return thread === null || by_run ? undefined : { source_id, thread, isForge: this.#isForge(source_id) }
   }
 
   /** Routes lifecycle events that are stored already, in order; answers how many: fewer where too many runs would be open. */
@@ -260,7 +262,7 @@ export class Acceptor {
     const at = now()
     const requests = events.map((event): RouteRequest => {
       const { matched } = registry.match(attributesOf(event), storedPayload(event))
-      return { event_id: event.id, at, ...this.#owed(matched, event, { at, wait_ms: 0 }, () => eventView(event)) }
+      return { event_id: event.id, at, ...this.#owed(matched, { ...event, by_run: event.causation !== null }, { at, wait_ms: 0 }, () => eventView(event)) }
     })
     const { routed, cancel } = await store.route(requests, limits)
     if (cancel.length > 0) onCancel(cancel)

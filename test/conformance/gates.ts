@@ -338,10 +338,13 @@ export function gatesConformance(underTest: () => StoreUnderTest): void {
       const run = (await driver.emit(t0, [{ bot_id: key, queue: '', need, allowed_tools: ['git', 'rm'] }])).run_ids[0]!
       const assignment = { ...need, chosen: 'arm-1', candidates: [], considered: 1 }
       const choices = [{ bot_id: 'arm-1', assignment, tools: ['git'] }]
+      expect(await driver.store.cause(run)).toBeNull()
       const claim = await driver.store.claim({ bots: [{ bot_id: key, room: 1, choices }], limit: 1, now: t0, lease_token: 't', lease_until: t0 + 1 })
       expect(claim.runs).toMatchObject([{ id: run, bot_id: 'arm-1', queue: 'arm-1', allowed_tools: ['git'], assignment: { chosen: 'arm-1', priority: 0.5 } }])
       await driver.move(run, { move: 'retry_later', from: ['running'], to: 'pending', at: t0, not_before: t0 })
       expect(await driver.store.run(run)).toMatchObject({ bot_id: key, queue: '' })
+      // What its bot emits late is still of this run.
+      expect(await driver.store.cause(run)).toMatchObject({ bot_id: 'arm-1', causation: { run_id: run, depth: 1 } })
       expect(await driver.store.queueCounts()).toEqual([{ queue: '', waiting: 1, active: 0 }])
     })
   })

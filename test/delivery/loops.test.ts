@@ -171,6 +171,28 @@ describe('an account that the router knows', () => {
   })
 })
 
+describe('an event with a cause that the router does not know', () => {
+  const unknown = { event_id: '01997f3e-5b00-7000-8000-0000000000e1', run_id: '01997f3e-5b00-7000-8000-0000000000a1', depth: 1 }
+  const emit = async ({ call }: Forge, actor: string): Promise<string> => {
+    const payload = { issue: { number: 12 }, repository: { full_name: 'acme/site' }, sender: { login: actor } }
+    const { decisions } = await call('event.emit', { source_id: 'forge', type: 'issue_comment', payload, causation: unknown })
+    return decisions![0]!.outcome
+  }
+
+  test('is judged by the repeat limit', async () => {
+    const forge = await stage({ policy: { repeat_limit: { limit: 2, period_ms: 600_000 } } })
+    const outcomes: string[] = []
+    for (let count = 0; count < 5; count++) outcomes.push(await emit(forge, 'ada'))
+    expect(outcomes).toEqual(['routed', 'routed', 'routed', 'repeat_limit', 'repeat_limit'])
+    expect((await forge.call('run.list', { state: 'held' })).runs).toMatchObject([{ held_by: 'repeat_limit' }])
+  })
+
+  test('starts nothing where an own account caused it', async () => {
+    const forge = await stage({ flags: { own_accounts: [{ login: 'review-bot' }] } })
+    expect([await emit(forge, 'ada'), await emit(forge, 'Review-Bot')]).toEqual(['routed', 'own_event'])
+  })
+})
+
 test('64 pushes to different branches at once all pass', async () => {
   const forge = await stage()
   const events = await Promise.all(Array.from({ length: 64 }, (_, index) => forge.push(`branch-${index}`)))

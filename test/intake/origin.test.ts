@@ -159,7 +159,8 @@ describe('an event that is emitted', () => {
     const router = await stage()
     const { call } = router
     await call('source.put', { source: { id: 'inbox', source_type: 'dispatch', config: { workflow_id: 'w' } } })
-    await call('bot.put', { bot: { id: 'relay', endpoint: { kind: 'emit', source_id: 'forge', type: 'relayed' } } })
+    await call('source.put', { source: { id: 'plain', source_type: 'webhook', config: { provider: 'none' } } })
+    await call('bot.put', { bot: { id: 'relay', endpoint: { kind: 'emit', source_id: 'plain', type: 'relayed' } } })
     await call('trigger.put', { trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['go'] }, action: { bot_id: 'relay' } } })
     await call('trigger.put', { trigger: { id: 'w', event_source_id: 'inbox', filter: { type: ['dispatch'] }, action: { bot_id: 'echo' } } })
     const { runs, event_id } = await call('event.emit', { source_id: 'jobs', type: 'go', payload: { sender: { login: 'ada' } } })

@@ -117,11 +117,11 @@ async function assertGiven(context: Context, given: Given, known: Known, call: C
   }
   for (const [index, bot] of given.bots.entries()) {
     await rest()
-    await assertBot(context, bot, `bots.${index}`)
+    await assertBot(checking, bot, `bots.${index}`)
   }
   for (const [index, source] of given.sources.entries()) {
     await rest()
-    await assertSource(checking, source, context.registry.sources.get(source.id), `sources.${index}`)
+    await assertSource(checking, source, context.registry.sources.get(source.id) ?? null, `sources.${index}`)
   }
   const texts = elementTexts(call.text('triggers') ?? Buffer.from('[]'))
   for (const [index, trigger] of given.triggers.entries()) {

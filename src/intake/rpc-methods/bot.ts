@@ -2,8 +2,9 @@
 import type { Bot, BotInput, Endpoint } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { completeBot } from '../../routing/registry.ts'
+import { assertEmitTarget } from '../emit-targets.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { liveBot, notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { liveBot, notFound, pageById, writeDefinitions, type Checking, type Context } from './context.ts'
 import { warningsOf } from './cut-tools.ts'
 import { assertBudgets, assertTemplate } from './trigger-checks.ts'
 
@@ -23,7 +24,12 @@ function templatesOf(endpoint: Endpoint): Record<string, unknown> {
 }
 
 /** Everything about a bot that its schema cannot say. Throws Fault. */
-export async function assertBot({ assertEndpoint, expressions }: Pick<Context, 'assertEndpoint' | 'expressions'>, bot: BotInput, at: string): Promise<void> {
+export async function assertBot(
+  { assertEndpoint, expressions, registry }: Pick<Context, 'assertEndpoint'> & Pick<Checking, 'expressions' | 'registry'>,
+  bot: BotInput,
+  at: string,
+): Promise<void> {
+  assertEmitTarget(bot, registry.sources, at)
   assertBudgets(bot.budget, ['bot'], `${at}.budget`)
   for (const name of ['endpoint', 'wake'] as const) {
     const endpoint = bot[name]

@@ -5,6 +5,7 @@ import { routerSource } from '../../store/store.ts'
 import { checkTemplate, InputsError, keyRefusal } from '../../routing/inputs.ts'
 import { payloadSchema, schemaRefusal } from '../payload-schemas.ts'
 import { completeSource } from '../../routing/registry.ts'
+import { assertNoEmitters } from '../emit-targets.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { providers } from '../providers/all.ts'
 import { assertComes } from './schedule.ts'
@@ -31,16 +32,16 @@ export function shownSource({ clock, poller }: Pick<Context, 'clock' | 'poller'>
   }
 }
 
-/** Throws Fault invalid_params for what the schema cannot say. */
+/** present: the source as it is; null: there is none. Throws Fault invalid_params for what the schema cannot say. */
 export async function assertSource(
   context: Checking,
   input: SourceInput,
-  present: Source | undefined = context.registry.sources.get(input.id),
+  present: Source | null = context.registry.sources.get(input.id) ?? null,
   at = 'source',
 ): Promise<void> {
   if (input.id === routerSource)
     throw new Fault('invalid_params', `${at}.id ${routerSource} is that of the router’s own events; take another`, { data: { path: `${at}.id` } })
-  if (present !== undefined && present.source_type !== input.source_type) {
+  if (present !== null && present.source_type !== input.source_type) {
     throw new Fault(
       'conflict',
       `source ${input.id} is of type ${present.source_type}, which does not change to ${input.source_type}; delete it first, or use another id`,
@@ -50,6 +51,7 @@ export async function assertSource(
   if (input.source_type === 'cron') assertCron(input.config, context.now(), `${at}.config`)
   if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config, `${at}.config`)
   if (input.source_type === 'webhook') assertWebhook(input.config, `${at}.config`)
+  assertNoEmitters(input, present, context.registry.bots, at)
   if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id, `${at}.config.workflow_id`)
   const schema = input.source_type === 'service' ? payloadSchema(input) : undefined
   const refusal = schema === undefined ? undefined : await schemaRefusal(schema)

@@ -1,5 +1,5 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
-import type { Causation } from '../../contract/types.ts'
+import type { Assignment, Causation } from '../../contract/types.ts'
 import { isNeed, routerSource } from '../store.ts'
 import type {
   AttemptRow,
@@ -153,9 +153,9 @@ function statements(db: Db) {
   const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
     'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
   )
-  const cause = db.prepare<[Buffer, Buffer], { bot_id: string; event_id: Buffer; causation: string | null }>(
-    `SELECT run.bot_id, event.id AS event_id, event.causation
-     FROM (SELECT bot_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, event_seq FROM run_archive WHERE id = ?) AS run
+  const cause = db.prepare<[Buffer, Buffer], { bot_id: string; assignment: string | null; event_id: Buffer; causation: string | null }>(
+    `SELECT run.bot_id, run.assignment, event.id AS event_id, event.causation
+     FROM (SELECT bot_id, assignment, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, assignment, event_seq FROM run_archive WHERE id = ?) AS run
      JOIN event ON event.seq = run.event_seq`,
   )
   return {
@@ -268,9 +268,12 @@ export class Reading {
   cause(run_id: string): Cause | null {
     const id = idBytes(run_id)
     const row = this.#sql.cause.get(id, id)
-    if (row === undefined || isNeed(row.bot_id)) return null
+    if (row === undefined) return null
+    // A run that was found a bot by its capabilities may be back in the outbox while that bot, late, still emits.
+    const bot_id = isNeed(row.bot_id) ? (parsed(row.assignment) as Assignment | null)?.chosen : row.bot_id
+    if (bot_id === undefined) return null
     const before = (parsed(row.causation) as Causation | null)?.depth ?? 0
-    return { bot_id: row.bot_id, causation: { event_id: idText(row.event_id), run_id, depth: before + 1 } }
+    return { bot_id, causation: { event_id: idText(row.event_id), run_id, depth: before + 1 } }
   }
 
   run(id: string): StoredRun | null {
