@@ -12,9 +12,12 @@ test(`${seeds} lives with crashes, lost answers, slow and lying bots, and people
   }
 })
 
-test('control: without the guard of moves the same lives go wrong', async () => {
+test.each([
+  ['guard of moves', 'none'],
+  ['repeat limit', 'no_repeat_limit'],
+] as const)('control: without the %s the same lives go wrong', async (_name, guard) => {
   let found = 0
-  for (let seed = 1; seed <= 20 && found === 0; seed++) found = (await new Simulation(seed, 'none').run()).problems.length
+  for (let seed = 1; seed <= 20 && found === 0; seed++) found = (await new Simulation(seed, guard).run()).problems.length
   expect(found).toBeGreaterThan(0)
 })
 

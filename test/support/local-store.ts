@@ -10,7 +10,7 @@ import { definitionTables } from '../../src/store/sqlite/definitions.ts'
 import { Sources } from '../../src/store/sqlite/sources.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
 import type { PackedEvent, WriteOp } from '../../src/store/sqlite/protocol.ts'
-import type { AcceptOutcome, LifecycleEvents, StartAnswer, Store } from '../../src/store/store.ts'
+import type { AcceptOutcome, LifecycleEvents, NewRun, StartAnswer, Store } from '../../src/store/store.ts'
 
 let template: Buffer | undefined
 
@@ -27,11 +27,18 @@ export function freshDatabase(): Db {
   return new Database(template)
 }
 
+/** What guards runs; 'none': a move is made whoever holds the run; 'no_repeat_limit': no run has such a gate. */
+export type Guard = 'lease' | 'none' | 'no_repeat_limit'
+
+function withoutRepeatLimit(run: NewRun): NewRun {
+  const { repeat_limit: _, ...flow } = run.flow ?? {}
+  return { ...run, flow }
+}
+
 export interface LocalStoreOptions {
   db: Db
   lifecycle: LifecycleEvents
-  /** 'none': a move is made whoever holds the run */
-  guard: 'lease' | 'none'
+  guard: Guard
   /** Does work at some time to come; what goes the same way stays in order. */
   later: (way: 'commit' | 'answer' | 'read', work: () => void) => void
   /** After every transaction. */
@@ -118,7 +125,8 @@ export class LocalStore implements Store {
     let at = 0
     const packed = events.map(({ body, ...event }): PackedEvent => {
       at += body.byteLength
-      return { ...event, body_at: at - body.byteLength, body_length: body.byteLength }
+      const runs = this.#options.guard === 'no_repeat_limit' ? event.runs.map(withoutRepeatLimit) : event.runs
+      return { ...event, runs, body_at: at - body.byteLength, body_length: body.byteLength }
     })
     return this.#write({ op: 'accept', events: packed, limits }, new Uint8Array(bytes).buffer)
   }

@@ -1,6 +1,6 @@
 // A whole router but for its sockets, with bots, workers and people who do what they like, on a clock that jumps: all of
 // it is decided by one seed, so that what goes wrong once goes wrong again.
-import type { BotInput, Policy, QueueInput, SourceInput, TriggerInput } from '../../src/contract/types.ts'
+import type { BotInput, Policy, QueueInput, SourceInput, Trigger, TriggerInput } from '../../src/contract/types.ts'
 import { readConfig } from '../../src/config.ts'
 import { deliveryParts, type DeliveryParts } from '../../src/delivery/delivery.ts'
 import type { AttemptOptions } from '../../src/delivery/attempt.ts'
@@ -18,12 +18,13 @@ import { renderTemplate } from '../../src/routing/inputs.ts'
 import type { RunFlow } from '../../src/store/flow.ts'
 import type { DefinitionChange, StoredRun } from '../../src/store/store.ts'
 import { ToolRules } from '../../src/tools.ts'
-import { freshDatabase, LocalStore } from './local-store.ts'
+import { freshDatabase, LocalStore, type Guard } from './local-store.ts'
 
 const t0 = 1_790_000_000_000
 const bots = ['push', 'slow', 'puller']
 const capable = 'any'
 const words = ['a', 'b']
+const threads = ['acme/site#1', 'acme/site#2', null]
 /** How long faults and people go on, in the time of the simulation. */
 const lifeMs = 25_000
 
@@ -100,7 +101,7 @@ export class Simulation {
   readonly problems: string[] = []
   readonly trace: string[] = []
   readonly #chance: () => number
-  readonly #guard: 'lease' | 'none'
+  readonly #guard: Guard
   readonly #clock = new Clock()
   readonly #db = freshDatabase()
   readonly #active = this.#db.prepare<[], { bot_id: string; queue: string; flow: string | null; lease_token: string | null }>(
@@ -122,8 +123,8 @@ export class Simulation {
   readonly #accepted = new Map<string, string[]>()
   #tokens = 0
 
-  /** guard: 'none' lets every mover move, whatever it saw: the simulation must notice. */
-  constructor(seed: number, guard: 'lease' | 'none' = 'lease') {
+  /** guard: any but 'lease' is one that the simulation must notice. */
+  constructor(seed: number, guard: Guard = 'lease') {
     this.#guard = guard
     this.#chance = chances(seed)
     this.#makeId = uuidv7Maker(buffer => {
@@ -293,6 +294,7 @@ export class Simulation {
             { tokens: 12, period: 60_000 },
           ]
     if (this.#likely(0.1)) policy.approval = { ...(this.#likely(0.5) ? { bot_id: 'approver' } : {}), timeout_ms: 3000, cooldown_ms: 500, max_denials: 2 }
+    if (this.#likely(0.3)) policy.repeat_limit = { limit: 1 + this.#below(3), period_ms: 4000 }
     if (this.#likely(0.1)) policy.rate_limit = { limit: 2, period_ms: 1000, ...key }
     if (this.#likely(0.1)) policy.priority = this.#below(201) - 100
     if (this.#likely(0.1)) policy.max_age_ms = 5000
@@ -368,7 +370,7 @@ export class Simulation {
       type: 'job',
       subject: null,
       actor: null,
-      thread: null,
+      thread: this.#pick(threads),
       emitted: false,
       timestamp: null,
       headers: {},
@@ -589,6 +591,19 @@ export class Simulation {
     for (const [key, { count: found, limit }] of counted) if (found > limit) this.problems.push(`${key}: ${found} at once, ${limit} may be`)
   }
 
+  /** No more runs about one thread were made in a period than its limit allows. */
+  #judgeRepeats({ id, policy }: Trigger): void {
+    const { repeat_limit: rate, debounce } = policy
+    if (rate == null || debounce !== undefined) return
+    const made = Map.groupBy(this.#db.prepare<[string], { thread: string; created_at: number }>(repeatedRuns).all(id), row => row.thread)
+    for (const [thread, runs] of made)
+      for (const [index, { created_at }] of runs.entries()) {
+        const before = runs[index - rate.limit]
+        if (before !== undefined && created_at - before.created_at < rate.period_ms)
+          this.problems.push(`trigger ${id} made more than ${rate.limit} runs about ${thread} in ${rate.period_ms} ms, at ${created_at - t0}`)
+      }
+  }
+
   /** What holds in the end. */
   #judge(): void {
     const all = (sql: string): Record<string, unknown>[] => this.#db.prepare<[], Record<string, unknown>>(sql).all()
@@ -616,9 +631,16 @@ export class Simulation {
     if (broken.length > 0) this.problems.push(`histories that do not hang together: ${JSON.stringify(broken)}`)
     const orphans = all('SELECT lane FROM run_lane LEFT JOIN outbox ON outbox.seq = run_lane.run_seq WHERE outbox.seq IS NULL')
     if (orphans.length > 0) this.problems.push(`lanes of runs that are over: ${JSON.stringify(orphans)}`)
+    for (const each of this.#registry.triggers.values()) this.#judgeRepeats(each)
     for (const row of all('SELECT count(*) AS n FROM unrouted')) if (row.n !== 0) this.problems.push(`${String(row.n)} lifecycle events were never routed`)
   }
 }
+
+/** What counts as a repeat whatever was done later: not what was over the limit, denied, or ended before it began. Debounced runs change their event. */
+const repeatedRuns = `SELECT event.thread, run.created_at FROM (SELECT * FROM outbox UNION ALL SELECT * FROM run_archive) AS run JOIN event ON event.seq = run.event_seq
+  WHERE run.trigger_id = ? AND run.replay = 0 AND event.thread IS NOT NULL AND (run.attempt > 0 OR run.state <> 'cancelled')
+    AND NOT EXISTS (SELECT 1 FROM run_history AS step WHERE step.run_seq = run.seq AND (step.move = 'deny' OR step.reason LIKE 'repeat limit: %'))
+  ORDER BY run.created_at, run.seq`
 
 function uuid(bytes: Buffer): string {
   const hex = bytes.toString('hex')
