@@ -6,7 +6,10 @@ import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { ExitError } from '../../src/errors.ts'
 import { salvage } from '../../src/main/salvage.ts'
-import { newestSchema } from '../../src/store/sqlite/open.ts'
+import type { RunFlow } from '../../src/store/flow.ts'
+import { databasePath, newestSchema } from '../../src/store/sqlite/open.ts'
+import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { limits, newEvent, newRun } from '../conformance/store.ts'
 import { freshDirectory } from '../support/router.ts'
 
 const pageSize = 4096
@@ -77,3 +80,27 @@ test(`${cases} damaged databases`, { timeout: 60_000 + cases * 2000 }, () => {
   )
   expect(recovered).toBeGreaterThan(cases * 8)
 })
+
+test('a run over the repeat limit is recovered into no lane', async () => {
+  const directory = freshDirectory()
+  const { store } = await stored(directory)
+  const flow: RunFlow = {
+    repeat_limit: { key: 'k', limit: 1, period_ms: 600_000 },
+    order: { lane: 'order:deployer:k', on_dead: 'block' },
+    singleton: { lane: 's', on_conflict: 'queue' },
+  }
+  for (const _ of [1, 2, 3]) await store.accept([newEvent({ runs: [newRun({ flow })] })], limits)
+  expect(await store.runs({ limit: 10, after: null, state: 'held' })).toMatchObject([{ held_by: 'repeat_limit' }])
+  await store.stop()
+  const into = join(directory, 'recovered')
+  mkdirSync(into)
+  salvage.recover(databasePath(directory), databasePath(into), () => undefined)
+  const { store: recovered, start } = await stored(into)
+  expect(start.damage).toEqual([])
+  await recovered.stop()
+})
+
+async function stored(stateDir: string): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
+  const store = new SqliteStore({ stateDir, budgets: [], lifecycle: 'none', onFatal: () => undefined })
+  return { store, start: await store.start(1_790_000_000_000) }
+}
