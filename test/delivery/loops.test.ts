@@ -92,6 +92,8 @@ describe('an account that the router does not know', () => {
     expect(outcomesOf([same, other])).toEqual(['repeat_limit', 'routed'])
     const { decisions } = await forge.call('event.explain', { event_id: same.id, trigger_id: 'review' })
     expect(decisions[0]!.gates).toContainEqual({ gate: 'repeat_limit', verdict: 'stop', detail: expect.stringContaining('as many runs about this thread') })
+    // The run of the other thread comments, too.
+    expect(outcomesOf(await settled(forge, 14)).slice(11)).toEqual(['repeat_limit', 'routed', 'repeat_limit'])
   })
 
   test('is reported once by a lifecycle event', async () => {
