@@ -167,10 +167,6 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
 function definedBudgetTests(driver: Spender, reopen: (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>): void {
   const every: CompleteBudget = { per: 'bot', figure: 'runs', limit: 2, period_ms: hour }
   const all: CompleteBudget = { per: 'router', figure: 'cost_usd', limit: 1_000_000, period_ms: day }
-  const writeBot = (budget: object | undefined, at: number): Promise<unknown> =>
-    driver.store.write([
-      { noun: 'bot', id: 'deployer', definition: { id: 'deployer', endpoint: { kind: 'pull' }, ...(budget === undefined ? {} : { budget }) } as never, at },
-    ])
 
   test('the budget of each bot counts runs of all triggers', async () => {
     await reopen(t0, [every])
@@ -200,20 +196,98 @@ function definedBudgetTests(driver: Spender, reopen: (now: number, budgets?: rea
   })
 
   test('a larger budget of a bot counts at once', async () => {
-    await writeBot({ runs: 1, period: 'hour' }, t0)
+    await writeBot(driver, { runs: 1, period: 'hour' }, t0)
     const { run_ids } = await driver.emit(t0, [{ trigger_id: 'a' }, { trigger_id: 'b' }, { trigger_id: 'c' }])
     expect(await driver.claimed(t0)).toEqual([run_ids[0]])
-    await writeBot({ runs: 3, period: 'hour' }, t0 + 1)
+    await writeBot(driver, { runs: 3, period: 'hour' }, t0 + 1)
     expect(await driver.claimed(t0 + 1)).toEqual(run_ids.slice(1))
   })
 
   test('a run that ends while it is its turn keeps no other', async () => {
-    await writeBot({ runs: 1, period: 'hour' }, t0)
+    await writeBot(driver, { runs: 1, period: 'hour' }, t0)
     const { run_ids } = await driver.emit(t0, [{ trigger_id: 'a' }, { trigger_id: 'b' }, { trigger_id: 'c' }])
     await driver.claimed(t0)
     await driver.claim(t0 + hour, ['deployer'], 0)
     await driver.move(run_ids[1]!, { move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true, at: t0 + hour })
     expect(await driver.claimed(t0 + hour + minute)).toEqual([run_ids[2]])
+  })
+}
+
+type Reopen = (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>
+
+function writeBot(driver: Spender, budget: object | undefined, at: number, id = 'deployer'): Promise<unknown> {
+  return driver.store.write([{ noun: 'bot', id, definition: { id, endpoint: { kind: 'pull' }, ...(budget === undefined ? {} : { budget }) } as never, at }])
+}
+
+function changedBudgetTests(driver: Spender, reopen: Reopen): void {
+  const five = ['a', 'b', 'c', 'd', 'e'].map(trigger_id => ({ trigger_id }))
+
+  test('a bot without its budget gets every held run', async () => {
+    await writeBot(driver, { runs: 1, period: 'month' }, t0)
+    const { run_ids } = await driver.emit(t0, five)
+    expect(await driver.claimed(t0)).toEqual([run_ids[0]])
+    expect(await driver.claimed(t0 + 1)).toEqual([])
+    await writeBot(driver, undefined, t0 + 2)
+    expect(await driver.claimed(t0 + 2)).toEqual(run_ids.slice(1))
+  })
+
+  test('a removed budget of the router keeps no run', async () => {
+    await reopen(t0, [{ per: 'router', figure: 'runs', limit: 1, period_ms: 30 * day }])
+    const { run_ids } = await driver.emit(t0, five)
+    expect(await driver.claimed(t0)).toEqual([run_ids[0]])
+    await driver.complete(run_ids[0]!, t0 + 1)
+    await reopen(t0 + 2)
+    expect(await driver.claimed(t0 + 2)).toEqual(run_ids.slice(1))
+  })
+
+  test('however many runs a removed budget held, all go', async () => {
+    await writeBot(driver, { runs: 1, period: 'month' }, t0)
+    const { run_ids } = await driver.emit(
+      t0,
+      Array.from({ length: 701 }, (_, index) => ({ trigger_id: `t${index}` })),
+    )
+    for (const at of [0, 1, 2, 3]) await driver.claim(t0 + at, ['deployer'], 1000)
+    await writeBot(driver, undefined, t0 + 4)
+    const gone: string[] = []
+    for (let at = t0 + 4, next: number | null = at; next !== null && next <= at; at++) {
+      const answer = await driver.claim(at, ['deployer'], 1000)
+      gone.push(...answer.runs.map(run => run.id))
+      next = answer.next_due_at
+    }
+    expect(gone.toSorted()).toEqual(run_ids.slice(1).toSorted())
+  })
+
+  test('a budget of runs that is lowered counts what began', async () => {
+    await writeBot(driver, { runs: 6, period: 'hour' }, t0)
+    for (let at = 0; at < 6; at++) await driver.begun(t0 + at)
+    await writeBot(driver, { runs: 5, period: 'hour' }, t0 + 10)
+    const { run_ids } = await driver.emit(t0 + 10, five)
+    expect(await driver.claimed(t0 + 10)).toEqual([])
+    await writeBot(driver, [{ runs: 8, period: 'day' }], t0 + 11)
+    expect(await driver.claimed(t0 + 11)).toEqual(run_ids.slice(0, 2))
+    const gate: BudgetGate = { scope: 'bot:deployer', figure: 'runs', limit: 1, period_ms: hour }
+    expect(await driver.store.budgetUses([gate], t0 + 12)).toMatchObject([{ used: 8 }])
+    expect(await driver.claimed(t0 + day)).toEqual([run_ids[2]])
+  })
+
+  test('the same budget of a bot and of every bot counts once', async () => {
+    await reopen(t0, [{ per: 'bot', figure: 'runs', limit: 4, period_ms: hour }])
+    await writeBot(driver, { runs: 4, period: 'hour' }, t0)
+    const { run_ids } = await driver.emit(t0, five)
+    expect(await driver.claimed(t0)).toEqual(run_ids.slice(0, 4))
+    expect(await driver.claimed(t0 + hour)).toEqual([run_ids[4]])
+  })
+
+  test('the budget of an old version keeps no run of a new one', async () => {
+    const runs = (limit: number, period_ms: number): RunFlow => ({ budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit, period_ms }] })
+    await driver.begun(t0, { flow: runs(1, 30 * day) })
+    const old = (await driver.emit(t0 + 1, [{ flow: runs(1, 30 * day) }])).run_ids
+    expect(await driver.claimed(t0 + 1)).toEqual([])
+    const fresh = (await driver.emit(t0 + 2, [{ flow: runs(1, hour) }])).run_ids
+    expect(await driver.claimed(t0 + 2)).toEqual([])
+    expect(await driver.claimed(t0 + hour)).toEqual(fresh)
+    expect(await driver.claimed(t0 + 20 * day)).toEqual([])
+    expect(await driver.claimed(t0 + hour + 30 * day)).toEqual(old)
   })
 }
 
@@ -226,4 +300,5 @@ export function budgetsConformance(underTest: () => BudgetStoreUnderTest): void 
   describe('usage', () => usageTests(driver))
   describe('budgets of triggers', () => budgetTests(driver, reopen))
   describe('budgets of bots and of the router', () => definedBudgetTests(driver, reopen))
+  describe('budgets that change', () => changedBudgetTests(driver, reopen))
 }

@@ -2,7 +2,8 @@
 // room is kept back, and what waits gets its turn.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { RunFlow } from '../../src/store/flow.ts'
+import type { BudgetGate, RunFlow } from '../../src/store/flow.ts'
+import { BegunRuns, begunWithin } from '../../src/store/sqlite/begun.ts'
 import { Rings } from '../../src/store/sqlite/rings.ts'
 import type { PackedEvent } from '../../src/store/sqlite/protocol.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
@@ -168,6 +169,36 @@ describe('limits over time', () => {
       ),
       { numRuns: 200 },
     )
+  })
+
+  test('a begun run that came to nothing counts for no budget', () => {
+    const budgets: BudgetGate[] = [1, 2, 4].map(limit => ({ scope: 'bot:b', figure: 'runs', limit, period_ms: 1000 * limit }))
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 12 }), fc.nat(), (steps, chosen) => {
+        const [given, never] = [new BegunRuns(freshDatabase()), new BegunRuns(freshDatabase())]
+        const times = steps.map((_, index) => t0 + steps.slice(0, index + 1).reduce((sum, step) => sum + step, 0))
+        const back = times[chosen % times.length]!
+        for (const at of times) given.take(budgets[0]!, at)
+        for (const [index, at] of times.entries()) if (index !== times.indexOf(back)) never.take(budgets[0]!, at)
+        given.giveBack(budgets[0]!, back)
+        for (const each of budgets) expect(given.opensAt(each, t0 + 40)).toBe(never.opensAt(each, t0 + 40))
+      }),
+      { numRuns: 100 },
+    )
+  })
+
+  test('runs that were counted for one limit count for every other', () => {
+    const db = freshDatabase()
+    const former = { key: 'budget:t', limit: 3, period_ms: 1000 }
+    const rings = new Rings(db)
+    for (const at of [t0, t0 + 1, t0 + 2, t0 + 3]) rings.take(former, at)
+    const begun = new BegunRuns(db)
+    const budget = (limit: number): BudgetGate => ({ scope: 'trigger:t', figure: 'runs', limit, period_ms: 1000 })
+    expect(begunWithin(db)(budget(3), t0 + 4)).toBe(3)
+    expect(begun.opensAt(budget(3), t0 + 4)).toBe(t0 + 1001)
+    expect(begun.opensAt(budget(2), t0 + 4)).toBe(t0 + 1002)
+    expect(begun.opensAt(budget(4), t0 + 4)).toBe(0)
+    expect(begunWithin(db)(budget(4), t0 + 4)).toBe(3)
   })
 
   test('control: a window that is counted by the clock’s hours lets twice as many pass', () => {

@@ -1,14 +1,14 @@
 // Budgets: how much may be used in any period, by a trigger, a bot, or all runs together.
 //
 // A trigger's budgets come with the run (flow.ts); those of bots and of the router are those that are defined now. They are
-// checked when a run is claimed: what does not fit is held on the lane of the budget's scope until there is room. Runs that
-// begin are counted exactly (rings.ts), tokens and costs as they are reported (usage.ts).
+// checked when a run is claimed: what does not fit is held on the lane of the budget until there is room. Runs that begin are
+// counted exactly (begun.ts), tokens and costs as they are reported (usage.ts).
 import { completeBudgets, microPerUsd, type CompleteBudget } from '../../contract/budgets.ts'
 import type { Budgets as WrittenBudgets } from '../../contract/types.ts'
-import { budgetGate, type BudgetGate, type RateGate, type RunFlow } from '../flow.ts'
+import { budgetGate, type BudgetGate, type RunFlow } from '../flow.ts'
+import { BegunRuns } from './begun.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
-import type { Rings } from './rings.ts'
 import { figureOf, Spending, type Usage } from './usage.ts'
 import type { UsageReport, UsageTotals } from '../store.ts'
 
@@ -37,13 +37,20 @@ interface Spender {
   bot_id: string
 }
 
-export function budgetLane({ scope }: Pick<BudgetGate, 'scope'>): string {
-  return `${budgetLanePrefix}${scope}`
+/** The lane of one budget: what waits on it waits for the same limit, and has room at the same time. */
+export function budgetLane({ scope, figure, limit, period_ms }: BudgetGate): string {
+  return `${scopeLanePrefix(scope)}${figure}/${limit}/${period_ms}`
 }
 
-/** The ring in which runs that begin are counted: of triggers under the name that it always had. */
-function ringOf({ scope, limit, period_ms }: BudgetGate): RateGate {
-  return { key: `${budgetLanePrefix}${scope.replace(/^trigger:/, '')}`, limit, period_ms }
+/** How the lanes of every budget of a scope begin. */
+export function scopeLanePrefix(scope: string): string {
+  return `${budgetLanePrefix}${scope}:`
+}
+
+/** The budget of a lane; undefined where it is none that is kept so: lanes named the scope alone before. */
+function gateOfLane(lane: string): BudgetGate | undefined {
+  const [, scope, figure, limit, period_ms] = /^budget:(.*):(runs|tokens|cost_usd)\/(\d+)\/(\d+)$/.exec(lane) ?? []
+  return scope === undefined ? undefined : { scope, figure: figure as BudgetGate['figure'], limit: Number(limit), period_ms: Number(period_ms) }
 }
 
 /** The budgets that a run carries, also in the form in which they were kept before there were several. */
@@ -51,6 +58,16 @@ export function triggerBudgets({ budget, budgets = [] }: RunFlow): readonly Budg
   if (budget === undefined) return budgets
   const { trigger_id, rate } = budget
   return [{ scope: `trigger:${trigger_id}`, figure: 'runs', limit: rate.limit, period_ms: rate.period_ms }]
+}
+
+/** One budget of each scope: they count the same. */
+function oneOfScope(gates: readonly BudgetGate[]): BudgetGate[] {
+  return [...new Map(gates.map(each => [each.scope, each])).values()]
+}
+
+/** Each budget once: a bot may have one that every bot has. */
+function distinct(gates: readonly BudgetGate[]): BudgetGate[] {
+  return [...new Map(gates.map(each => [budgetLane(each), each])).values()]
 }
 
 function periodText(period_ms: number): string {
@@ -102,7 +119,12 @@ export class DefinedBudgets {
   of(bot_id: string): readonly BudgetGate[] {
     const own = this.#bots.get(bot_id) ?? []
     const every = this.#everyBot.map(each => budgetGate(`bot:${bot_id}`, each))
-    return [...own, ...every, ...this.#router]
+    return distinct([...own, ...every, ...this.#router])
+  }
+
+  has(each: BudgetGate): boolean {
+    const lane = budgetLane(each)
+    return this.of(each.scope.replace(/^bot:/, '')).some(own => budgetLane(own) === lane)
   }
 
   /** Whether there may be any that binds a run without budgets of its trigger. */
@@ -113,13 +135,13 @@ export class DefinedBudgets {
 
 export class Budgets {
   readonly defined: DefinedBudgets
-  readonly #rings: Rings
+  readonly #begun: BegunRuns
   readonly #spending: Spending
   readonly #history: History
 
-  constructor(db: Db, rings: Rings, history: History, configured: readonly CompleteBudget[]) {
+  constructor(db: Db, history: History, configured: readonly CompleteBudget[]) {
     this.defined = new DefinedBudgets(db, configured)
-    this.#rings = rings
+    this.#begun = new BegunRuns(db)
     this.#spending = new Spending(db)
     this.#history = history
   }
@@ -141,9 +163,16 @@ export class Budgets {
     return latest
   }
 
+  /** The budget of a lane; undefined where it binds nothing any more: it was removed, or written with another limit. */
+  ofLane(lane: string): BudgetGate | undefined {
+    const each = gateOfLane(lane)
+    // Those of triggers come with their runs.
+    return each === undefined || each.scope.startsWith('trigger:') || this.defined.has(each) ? each : undefined
+  }
+
   /** When a budget has room for a run; a time that is not after now: it has. */
   opensAt(each: BudgetGate, now: number): number {
-    if (!isReported(each)) return this.#rings.opensAt(ringOf(each), now)
+    if (!isReported(each)) return this.#begun.opensAt(each, now)
     if (this.#spent(each, now) < each.limit) return now
     return this.#spending.roomAt(each.scope, each.figure, each.limit, each.period_ms, now)
   }
@@ -160,18 +189,17 @@ export class Budgets {
 
   /** A run begins. */
   began(gates: readonly BudgetGate[], now: number): void {
-    for (const each of gates) {
-      if (each.figure !== 'runs') continue
-      const rate = ringOf(each)
-      this.#rings.take(rate, now)
-      const warned = Math.ceil(rate.limit * warnedShare)
-      if (this.#rings.hasPassed(rate, warned, now) && !this.#rings.hasPassed(rate, warned + 1, now)) this.#warn(each, warned, now)
+    const runs = gates.filter(each => !isReported(each))
+    for (const each of oneOfScope(runs)) this.#begun.take(each, now)
+    for (const each of runs) {
+      const warned = Math.ceil(each.limit * warnedShare)
+      if (this.#begun.hasBegun(each, warned, now) && !this.#begun.hasBegun(each, warned + 1, now)) this.#warn(each, warned, now)
     }
   }
 
   /** A run that began at a time came to nothing: its worker gave it back. */
   unspent(gates: readonly BudgetGate[], began_at: number): void {
-    for (const each of gates) if (each.figure === 'runs') this.#rings.giveBack(ringOf(each), began_at)
+    for (const each of oneOfScope(gates.filter(own => !isReported(own)))) this.#begun.giveBack(each, began_at)
   }
 
   /**
@@ -199,8 +227,8 @@ export class Budgets {
   }
 }
 
-/** How much of a budget is used. passed: how many passes of a gate there were in its period up to now. */
-export function budgetUse(each: BudgetGate, now: number, spending: Spending, passed: (gate: RateGate) => number): number {
+/** How much of a budget is used. begun: how many runs began in its period up to now. */
+export function budgetUse(each: BudgetGate, now: number, spending: Spending, begun: (each: BudgetGate, now: number) => number): number {
   const { scope, figure, period_ms } = each
-  return figure === 'runs' ? passed(ringOf(each)) : figureOf(spending.since(scope, now - period_ms), figure)
+  return figure === 'runs' ? begun(each, now) : figureOf(spending.since(scope, now - period_ms), figure)
 }

@@ -6,7 +6,7 @@
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
-import { budgetLane, budgetLanePrefix, Budgets } from './budgets.ts'
+import { budgetLane, budgetLanePrefix, Budgets, scopeLanePrefix } from './budgets.ts'
 import { isActive, isOpen } from './queues.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
@@ -15,7 +15,7 @@ import { runColumns, type RunRow } from './rows.ts'
 
 /** Runs that an approver is asked about at the same time. */
 const questionsAtOnce = 10
-/** Lanes that one call opens because their time has come. */
+/** Lanes that one call opens because their time has come, and runs that it unparks of a budget that is gone. */
 const openedAtOnce = 500
 /**
  * After a budget's lane was opened its next run goes when the one before it is claimed, or gives way. Should that one be ended in
@@ -56,6 +56,7 @@ function statements(db: Db) {
   const nextParked = db.prepare<[string, string, string], Parked>(
     `SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? AND (bot_id, queue) > (?, ?) ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`,
   )
+  const parkedOn = db.prepare<[string, number], number>(`SELECT seq FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT ?`).pluck()
   const unpark = db.prepare<[number, number, number, string]>(
     `UPDATE outbox SET parked_on = NULL, held_by = NULL, ready = (not_before <= ?), updated_at = ?,
        steps = steps + (state = 'held'), error = CASE state WHEN 'held' THEN NULL ELSE error END, state = 'pending'
@@ -90,6 +91,7 @@ function statements(db: Db) {
     head,
     firstParked,
     nextParked,
+    parkedOn,
     unpark,
     park,
     bySeq,
@@ -157,7 +159,7 @@ export class Lanes {
     this.#history = history
     this.#sql = statements(db)
     this.rings = new Rings(db)
-    this.budgets = new Budgets(db, this.rings, history, budgets)
+    this.budgets = new Budgets(db, history, budgets)
   }
 
   /** At a start: budgets may be others now, so what waits for one is judged again. */
@@ -167,7 +169,8 @@ export class Lanes {
 
   /** A bot was written: its budgets may be others now. */
   rewrittenBot(bot_id: string, now: number): void {
-    this.#open(budgetLane({ scope: `bot:${bot_id}` }), now)
+    const prefix = scopeLanePrefix(`bot:${bot_id}`)
+    for (const lane of this.#sql.waitedFor.all(prefix, nextAfter(prefix))) this.#openBudget(lane, now)
   }
 
   /** A run is open (again), or was released from the repeat limit. */
@@ -286,12 +289,11 @@ export class Lanes {
 
   /** The next run of each budget that binds this one. */
   #offerBudgets(flow: RunFlow, bot_id: string, now: number, except?: string): void {
-    const gates = this.budgets.of(flow, bot_id)
-    for (const lane of new Set(gates.map(budgetLane))) {
+    for (const each of this.budgets.of(flow, bot_id)) {
+      const lane = budgetLane(each)
       // Whether anybody waits is known at once, whether there is room may take a sum.
       if (lane === except || this.#sql.firstParked.get(lane) === undefined) continue
-      const own = gates.filter(each => budgetLane(each) === lane)
-      const opens_at = Math.max(...own.map(each => this.budgets.opensAt(each, now)))
+      const opens_at = this.budgets.opensAt(each, now)
       if (opens_at <= now) this.#open(lane, now)
       else this.#sql.setBudgetOpening.run(lane, opens_at)
     }
@@ -317,10 +319,10 @@ export class Lanes {
     }
   }
 
-  #unpark(seq: number, lane: string, now: number): void {
+  #unpark(seq: number, lane: string, now: number, reason = 'there is room again'): void {
     const row = this.#sql.bySeq.get(seq)
     if (row === undefined || this.#sql.unpark.run(now, now, seq, lane).changes === 0) return
-    if (row.state === 'held') this.#history.add(row, { at: now, move: 'release', state: 'pending', reason: 'there is room again' })
+    if (row.state === 'held') this.#history.add(row, { at: now, move: 'release', state: 'pending', reason })
     this.due.add(row.bot_id)
   }
 
@@ -370,9 +372,20 @@ export class Lanes {
   tick(now: number): void {
     for (const lane of this.#sql.openings.all(now, openedAtOnce)) {
       this.#sql.closeOpening.run(lane)
-      this.#open(lane, now)
-      if (lane.startsWith(budgetLanePrefix) && this.#sql.firstParked.get(lane) !== undefined) this.#sql.setBudgetOpening.run(lane, now + budgetAgainMs)
+      if (lane.startsWith(budgetLanePrefix)) this.#openBudget(lane, now)
+      else this.#open(lane, now)
     }
+  }
+
+  /** Unparks runs that a budget may not keep any more, and says when its lane is opened again. */
+  #openBudget(lane: string, now: number): void {
+    const gate = this.budgets.ofLane(lane)
+    // A run that begins offers the next one of budgets that bind it: of one that is gone all are judged again.
+    if (gate === undefined) for (const seq of this.#sql.parkedOn.all(lane, openedAtOnce)) this.#unpark(seq, lane, now, 'its budget was removed or changed')
+    const opens_at = gate === undefined ? now : this.budgets.opensAt(gate, now)
+    if (gate !== undefined && opens_at <= now) this.#open(lane, now)
+    if (this.#sql.firstParked.get(lane) === undefined) return
+    this.#sql.setBudgetOpening.run(lane, gate !== undefined && opens_at <= now ? now + budgetAgainMs : opens_at)
   }
 
   /** A trigger's limit of runs at once was written anew: it counts for those that wait, too. */

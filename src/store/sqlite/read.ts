@@ -23,9 +23,9 @@ import { damagedColumns, fileChecks } from './checks.ts'
 import { damageText, DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
+import { begunWithin } from './begun.ts'
 import { budgetUse } from './budgets.ts'
 import { isActive } from './queues.ts'
-import { ringName } from './rings.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
 import { Spending } from './usage.ts'
@@ -136,7 +136,6 @@ function statements(db: Db) {
   const unrouted = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
-  const passed = db.prepare<[string, number], number>('SELECT count(*) FROM rate_ring WHERE key = ? AND at > ?').pluck()
   const usageOf = db.prepare<[number], UsageTotals & { reports: number; attempt_reported: number; ended: number }>(
     `SELECT input_tokens, output_tokens, cost_micro_usd, reports, attempt_reported, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended
      FROM run_usage WHERE run_seq = ?`,
@@ -164,7 +163,7 @@ function statements(db: Db) {
     usageOf,
     usedSince,
     contextFiles,
-    passed,
+    begun: begunWithin(db),
     unrouted,
     eventsOf,
     liveBySeq,
@@ -315,7 +314,7 @@ export class Reading {
   }
 
   budgetUses(gates: BudgetGate[], now: number): BudgetUse[] {
-    return gates.map(each => ({ ...each, used: budgetUse(each, now, this.#spending, gate => this.#sql.passed.get(ringName(gate), now - gate.period_ms)!) }))
+    return gates.map(each => ({ ...each, used: budgetUse(each, now, this.#spending, this.#sql.begun) }))
   }
 
   usage(since: number): (UsageTotals & { scope: string })[] {
