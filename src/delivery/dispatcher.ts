@@ -46,6 +46,8 @@ export class Dispatcher {
   readonly #waiting = new Map<string, number>()
   /** by need: bots whose workers asked for runs and left some of it */
   readonly #passed = new Map<string, Set<string>>()
+  /** bots that are not chosen for a need, since their budgets are spent, and until when; what wakes anybody clears it */
+  readonly #spent = new Map<string, number>()
   readonly #active = new Map<string, Active>()
   readonly #activePerBot = new Map<string, number>()
   readonly #breakers: Breakers
@@ -119,6 +121,7 @@ export class Dispatcher {
     const { bots, fleet, wakeWorkers } = this.#options
     const bot = bots.get(bot_id)
     if (!isNeed(bot_id)) this.#passed.clear()
+    this.#spent.clear()
     if (bot?.endpoint.kind === 'pull') wakeWorkers(bot_id)
     // Of workers only those who sleep are waited for here: they have to be called first.
     if (bot?.endpoint.kind !== 'pull' || fleet.isAsleep(bot)) this.#waiting.set(bot_id, ++this.#wakes)
@@ -196,6 +199,7 @@ export class Dispatcher {
     if (this.#state !== 'running' || this.#claiming !== undefined) return
     const { config, now, logBug } = this.#options
     if (now() < this.#claimNotBefore) return this.#wakeAt(this.#claimNotBefore)
+    this.#endSpent(now())
     const limit = Math.max(0, config.max_active - this.#active.size)
     // Without a slot runs of the future fall due all the same: those of workers need none.
     const { bots, sleepers } = this.#paused === null ? this.#candidates(limit) : { bots: [], sleepers: new Map<string, Bot>() }
@@ -211,6 +215,21 @@ export class Dispatcher {
         this.#claiming = undefined
         this.#pump()
       })
+  }
+
+  /** Bots whose budgets have room again: their workers may have been passed over. */
+  #endSpent(now: number): void {
+    for (const [bot_id, until] of this.#spent) {
+      if (until > now) continue
+      this.#spent.delete(bot_id)
+      this.#passed.clear()
+      if (this.#options.bots.get(bot_id)?.endpoint.kind === 'pull') this.#options.wakeWorkers(bot_id)
+    }
+  }
+
+  /** Until when no run of a need goes to a bot, as far as is known; undefined: its budget is not spent. */
+  spentUntil(bot_id: string): number | undefined {
+    return this.#spent.get(bot_id)
   }
 
   /** Bots that may have due runs and have room for them; sleepers are only asked about, by the key that they stand under. */
@@ -255,6 +274,7 @@ export class Dispatcher {
 
   /** How a bot stands that may be chosen; given: runs that this claim gives to bots already. */
   #load(bot: Bot, given: ReadonlyMap<string, number>): Load {
+    if (this.#spent.has(bot.id)) return { active: 0, room: 0 }
     if (bot.endpoint.kind === 'pull') {
       const load = this.#options.workerLoad(bot.id)
       return this.#options.fleet.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
@@ -302,9 +322,13 @@ export class Dispatcher {
   }
 
   /** What a claim told; asked: wakes by the time it was made. */
-  note({ drained, blocked, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer, asked: number): void {
+  note({ drained, blocked, spent, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer, asked: number): void {
     for (const bot_id of [...drained, ...blocked]) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
     for (const bot_id of became_due) this.#waits(bot_id)
+    for (const { bot_id, until } of spent) {
+      this.#spent.set(bot_id, until)
+      this.#wakeAt(until)
+    }
     if (next_due_at !== null) this.#wakeAt(next_due_at)
     if (questions.length > 0 || overdue.length > 0) this.#options.onClaimed({ asked: questions, overdue })
   }

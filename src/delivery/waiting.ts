@@ -11,7 +11,7 @@ export interface Waiting {
 }
 
 export interface WaitingOptions {
-  dispatcher: { health: (bot_id: string) => BotHealth; active: number; paused: string | null }
+  dispatcher: { health: (bot_id: string) => BotHealth; active: number; paused: string | null; spentUntil: (bot_id: string) => number | undefined }
   fleet: Fleet
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
@@ -54,7 +54,7 @@ function parked({ parked_on, flow }: StoredRun): Waiting {
 }
 
 /** What keeps a run whose bot is to be found by its capabilities. */
-function unassigned({ need }: StoredRun, { bots, queues, fleet, activeOf }: WaitingOptions): Waiting {
+function unassigned({ need }: StoredRun, { bots, queues, fleet, dispatcher, activeOf }: WaitingOptions): Waiting {
   const words = `[${need!.capabilities.join(', ')}]${need!.owner === undefined ? '' : ` to owner ${need!.owner}`}`
   const able = [...bots.values()].filter(bot => offers(bot, need!))
   if (able.length === 0) return { gate: 'assignment', detail: `held: no bot offers ${words}` }
@@ -64,6 +64,8 @@ function unassigned({ need }: StoredRun, { bots, queues, fleet, activeOf }: Wait
     if (drained) return `drained${drained_reason === null ? '' : ` (${drained_reason})`}`
     if (queues.get(bot.id)?.paused === true) return 'one whose queue is paused'
     if (activeOf(bot.id) >= bot.max_active) return 'full'
+    const spent = dispatcher.spentUntil(bot.id)
+    if (spent !== undefined) return `one whose budget is spent until ${iso(spent)}`
     if (fleet.isAsleep(bot)) return fleet.isWaking(bot.id) ? 'being woken' : 'sleeping'
     if (bot.endpoint.kind === 'pull') return 'one whose workers have not asked for it'
     return fleet.availability(bot)

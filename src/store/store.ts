@@ -165,6 +165,8 @@ export interface ClaimAnswer {
   drained: string[]
   /** bots whose due runs are all in queues without room: onDue tells when there is some */
   blocked: string[]
+  /** bots that runs of a need could not go to, since their budgets are spent, and when there is room */
+  spent: { bot_id: string; until: number }[]
   /** bots whose runs fell due with this call */
   became_due: string[]
   /** when the next run of the future falls due; null: there is none */

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import type { BudgetGate, RunFlow } from '../../src/store/flow.ts'
-import type { MoveOutcome, UsageReport } from '../../src/store/store.ts'
+import { needKey, type Choice, type ClaimAnswer, type MoveOutcome, type UsageReport } from '../../src/store/store.ts'
 import { Driver } from './gates.ts'
 import type { StoreUnderTest } from './store.ts'
 
@@ -291,6 +291,40 @@ function changedBudgetTests(driver: Spender, reopen: Reopen): void {
   })
 }
 
+function capabilityBudgetTests(driver: Spender): void {
+  const need = { capabilities: ['build'] }
+  const key = needKey(need)
+  const choices = (...bots: string[]): Choice[] => bots.map(bot_id => ({ bot_id, assignment: { ...need, chosen: bot_id, candidates: [], considered: 1 } }))
+  const claim = (now: number, ...bots: string[]): Promise<ClaimAnswer> =>
+    driver.store.claim({
+      bots: [{ bot_id: key, room: bots.length, choices: choices(...bots) }],
+      limit: 10,
+      now,
+      lease_token: `n${now}`,
+      lease_until: now + hour,
+    })
+  const emitted = async (queue: string): Promise<string[]> =>
+    (
+      await driver.emit(
+        t0,
+        ['a', 'b', 'c'].map(trigger_id => ({ trigger_id, bot_id: key, queue, need })),
+      )
+    ).run_ids
+
+  test.each(['', 'line'])('a bot with a spent budget leaves runs to others, queue "%s"', async queue => {
+    await writeBot(driver, { runs: 1, period: 'hour' }, t0, 'wa')
+    await writeBot(driver, undefined, t0, 'wb')
+    const run_ids = await emitted(queue)
+    expect((await claim(t0, 'wa', 'wa')).runs).toMatchObject([{ id: run_ids[0], bot_id: 'wa' }])
+    const spent = await claim(t0 + 1, 'wa', 'wa')
+    expect(spent).toMatchObject({ runs: [], drained: [], blocked: [], spent: [{ bot_id: 'wa', until: t0 + hour }], next_due_at: t0 + hour })
+    expect(await driver.store.run(run_ids[1]!)).toMatchObject({ state: 'pending', bot_id: key })
+    expect((await claim(t0 + 2, 'wa', 'wb')).runs).toMatchObject([{ id: run_ids[1], bot_id: 'wb' }])
+    const opened = await claim(t0 + hour, 'wa')
+    expect(opened).toMatchObject({ runs: [{ id: run_ids[2] }], became_due: [key] })
+  })
+}
+
 export function budgetsConformance(underTest: () => BudgetStoreUnderTest): void {
   const driver = new Spender()
   const reopen = async (now?: number, budgets?: readonly CompleteBudget[]): Promise<void> => {
@@ -300,5 +334,6 @@ export function budgetsConformance(underTest: () => BudgetStoreUnderTest): void 
   describe('usage', () => usageTests(driver))
   describe('budgets of triggers', () => budgetTests(driver, reopen))
   describe('budgets of bots and of the router', () => definedBudgetTests(driver, reopen))
+  describe('budgets of bots that runs are chosen for', () => capabilityBudgetTests(driver))
   describe('budgets that change', () => changedBudgetTests(driver, reopen))
 }

@@ -143,4 +143,39 @@ describe('budgets', () => {
     const budget = [{ runs: 1, period: 'day', per: 'trigger' }]
     expect(() => readConfig({}, { budget })).toThrow('configuration: budget.0.per must be router or bot here; found trigger')
   })
+
+  test('a worker whose budget is spent leaves the rest to another', async () => {
+    const { call } = await freshRouter()
+    await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+    const bot = { endpoint: { kind: 'pull' as const }, capabilities: ['build'] }
+    await call('bot.put', { bot: { id: 'wa', ...bot, budget: { runs: 1, period: 'day' } } })
+    await call('bot.put', { bot: { id: 'wb', ...bot } })
+    await call('trigger.put', { trigger: { id: 't', filter: { type: ['t'] }, action: { capabilities: ['build'] } } })
+    const emit = async (): Promise<string> => (await call('event.emit', { source_id: 'jobs', type: 't', payload: {} })).runs[0]!
+    const claim = async (bot_id: string): Promise<string[]> => (await call('run.claim', { bot_id, max: 5, wait_ms: 0 })).leases.map(lease => lease.run_id)
+    const runs = [await emit(), await emit(), await emit()]
+    expect(await claim('wa')).toEqual([runs[0]])
+    expect(await claim('wa')).toEqual([])
+    const { run } = await call('run.get', { run_id: runs[1]! })
+    expect(run).toMatchObject({ state: 'pending', waiting_for: expect.stringContaining('wa is one whose budget is spent until 2') })
+    expect(await claim('wb')).toEqual(runs.slice(1))
+  })
+
+  test('a bot whose budget is spent leaves the rest to another', async () => {
+    const { call } = await freshRouter()
+    await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+    const endpoint = { kind: 'command' as const, argv: ['/bin/true'] }
+    await call('bot.put', { bot: { id: 'best', endpoint, capabilities: ['build'], budget: { runs: 1, period: 'day' } } })
+    await call('bot.put', { bot: { id: 'other', endpoint: { kind: 'pull' }, capabilities: ['build', 'test', 'ship'] } })
+    await call('trigger.put', { trigger: { id: 't', filter: { type: ['t'] }, action: { capabilities: ['build'] } } })
+    const emit = async (): Promise<string> => (await call('event.emit', { source_id: 'jobs', type: 't', payload: {} })).runs[0]!
+    const runs = [await emit(), await emit()]
+    await until(async () => (await call('run.get', { run_id: runs[0]! })).run.state === 'completed')
+    const { leases } = await call('run.claim', { bot_id: 'other', max: 5, wait_ms: 10_000 })
+    expect(leases).toHaveLength(1)
+    expect((await call('run.get', { run_id: runs[1]! })).run).toMatchObject({ state: 'assigned', bot_id: 'other' })
+    await call('bot.put', { bot: { id: 'best', endpoint, capabilities: ['build'] } })
+    const last = await emit()
+    await until(async () => (await call('run.get', { run_id: last })).run.state === 'completed')
+  })
 })

@@ -10,7 +10,7 @@ import { BegunRuns } from './begun.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { figureOf, Spending, type Usage } from './usage.ts'
-import type { UsageReport, UsageTotals } from '../store.ts'
+import { isNeed, type UsageReport, type UsageTotals } from '../store.ts'
 
 /** The share of a budget at which a lifecycle event warns. */
 const warnedShare = 0.8
@@ -101,7 +101,7 @@ export class DefinedBudgets {
 
   constructor(db: Db, configured: readonly CompleteBudget[]) {
     this.#written = statements(db)
-    this.#router = configured.filter(each => each.per === 'router').map(each => budgetGate('router', each))
+    this.#router = distinct(configured.filter(each => each.per === 'router').map(each => budgetGate('router', each)))
     this.#everyBot = configured.filter(each => each.per === 'bot')
     this.reload()
   }
@@ -115,13 +115,18 @@ export class DefinedBudgets {
     )
   }
 
-  /** bot_id: a bot; none binds a need. */
   of(bot_id: string): readonly BudgetGate[] {
-    const own = this.#bots.get(bot_id) ?? []
-    const every = this.#everyBot.map(each => budgetGate(`bot:${bot_id}`, each))
-    return distinct([...own, ...every, ...this.#router])
+    return [...this.ofBot(bot_id), ...this.#router]
   }
 
+  /** Those of a bot alone; none binds a need. */
+  ofBot(bot_id: string): readonly BudgetGate[] {
+    if (isNeed(bot_id)) return []
+    const every = this.#everyBot.map(each => budgetGate(`bot:${bot_id}`, each))
+    return distinct([...(this.#bots.get(bot_id) ?? []), ...every])
+  }
+
+  /** Whether a budget of a bot or of the router is defined still. */
   has(each: BudgetGate): boolean {
     const lane = budgetLane(each)
     return this.of(each.scope.replace(/^bot:/, '')).some(own => budgetLane(own) === lane)
@@ -168,6 +173,11 @@ export class Budgets {
     const each = gateOfLane(lane)
     // Those of triggers come with their runs.
     return each === undefined || each.scope.startsWith('trigger:') || this.defined.has(each) ? each : undefined
+  }
+
+  /** When the budgets of a bot alone have room for a run; a time that is not after now: they have. */
+  botOpensAt(bot_id: string, now: number): number {
+    return Math.max(0, ...this.defined.ofBot(bot_id).map(each => this.opensAt(each, now)))
   }
 
   /** When a budget has room for a run; a time that is not after now: it has. */

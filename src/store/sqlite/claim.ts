@@ -8,6 +8,7 @@ import type { ToolRules } from '../../tools.ts'
 import type { RunFlow } from '../flow.ts'
 import { isNeed, type Choice, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type StoredEvent } from '../store.ts'
 import type { Burial } from './burial.ts'
+import { Choices, type Group } from './choices.ts'
 import { damageText, type DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
@@ -38,12 +39,6 @@ export interface Claiming {
   /** also answers by how much the count of open runs changed */
   claim(request: ClaimRequest): { answer: ClaimAnswer; openDelta: number }
   nextDueAt(toldAt?: number): number | null
-}
-
-/** The due runs of one bot (or need) in one queue. */
-interface Group {
-  bot_id: string
-  queue: string
 }
 
 function statements(db: Db) {
@@ -98,7 +93,7 @@ class Claim {
   readonly #burial: Burial
   readonly #damage: DamageLog
   readonly #room = new Map<string, number>()
-  readonly #choices = new Map<string, Choice[]>()
+  readonly #choices: Choices
   #parked = 0
 
   constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history, burial, damage }: ClaimParts, tools: ToolRules) {
@@ -111,10 +106,8 @@ class Claim {
     this.#tools = tools
     this.#burial = burial
     this.#damage = damage
-    for (const { bot_id, room, choices } of request.bots) {
-      this.#room.set(bot_id, choices === undefined ? room : choices.length)
-      if (choices !== undefined) this.#choices.set(bot_id, [...choices])
-    }
+    this.#choices = new Choices(request, lanes.budgets, queues)
+    for (const { bot_id, room, choices } of request.bots) this.#room.set(bot_id, choices?.length ?? room)
   }
 
   get #left(): number {
@@ -135,31 +128,23 @@ class Claim {
     return this.#queues.room(queue, this.#request.now).room
   }
 
-  /** Of a run that no queue is named for: the best bot whose own queue has room; of several one whose budget is not spent. */
-  #choice({ bot_id, queue }: Group): Choice | undefined {
-    const choices = this.#choices.get(bot_id)
-    const open = queue === '' ? choices?.filter(choice => this.#queueRoom(choice.bot_id) > 0) : choices
-    if (open === undefined || open.length < 2 || !this.#lanes.budgets.defined.any) return open?.[0]
-    return open.find(choice => this.#lanes.budgets.over(this.#lanes.budgets.defined.of(choice.bot_id), this.#request.now) === undefined) ?? open[0]
-  }
-
   /** The bot that a run of a group would go to; its need where none is found. */
   #botOf(row: RunRow, group: Group): string {
-    return isNeed(row.bot_id) ? (this.#choice(group)?.bot_id ?? row.bot_id) : row.bot_id
+    return isNeed(row.bot_id) ? (this.#choices.best(group)?.bot_id ?? row.bot_id) : row.bot_id
   }
 
   /** The queue that the next run of a group is counted in. */
   #queueOf(group: Group): string {
-    return group.queue === '' ? (this.#choice(group)?.bot_id ?? '') : group.queue
+    return group.queue === '' ? (this.#choices.best(group)?.bot_id ?? '') : group.queue
   }
 
   /** Runs of a group that may begin now, as far as bots and queues go. */
   #roomOf(group: Group): number {
     const own = this.#room.get(group.bot_id)!
     if (own <= 0) return 0
-    const choices = this.#choices.get(group.bot_id)
-    if (choices === undefined || group.queue !== '') return Math.min(own, this.#queueRoom(group.queue))
-    return choices.filter(choice => this.#queueRoom(choice.bot_id) > 0).length
+    const open = this.#choices.open(group)
+    if (open === undefined || group.queue !== '') return Math.min(own, this.#queueRoom(group.queue), open?.length ?? Infinity)
+    return open.length
   }
 
   /** Goes through the groups until nothing more can be taken. */
@@ -258,7 +243,7 @@ class Claim {
   #lease(row: RunRow, group: Group, flow: RunFlow | undefined, what: Pick<ClaimedRun, 'event' | 'events'>): void {
     const { now, lease_until, lease_token, worker_tokens } = this.#request
     const queue = this.#queueOf(group)
-    const choice = this.#chosen(group)
+    const choice = this.#choices.take(group)
     const bot_id = choice?.bot_id ?? row.bot_id
     const assignment = choice === undefined ? row.assignment : JSON.stringify(weighed(choice.assignment, row.priority))
     const allowed_tools = this.#permitted(row.allowed_tools, choice ?? { bot_id })
@@ -278,6 +263,7 @@ class Claim {
     this.#queues.began(queue, now)
     this.#room.set(group.bot_id, this.#room.get(group.bot_id)! - 1)
     if (flow !== undefined || this.#lanes.budgets.defined.any) this.#lanes.leased(row.seq, flow ?? {}, bot_id, now)
+    this.#choices.began()
     const leased: RunRow = {
       ...row,
       state,
@@ -303,18 +289,12 @@ class Claim {
     return JSON.stringify(this.#tools.permit(listed, { id: bot_id, tools }).allowed)
   }
 
-  /** Takes the bot that the next run of a group goes to. */
-  #chosen(group: Group): Choice | undefined {
-    const choice = this.#choice(group)
-    const choices = this.#choices.get(group.bot_id)
-    if (choice !== undefined) choices!.splice(choices!.indexOf(choice), 1)
-    return choice
-  }
-
   /** Whether no queue that a group's runs could be counted in has room; then it is noted who waits for it. */
   #isClosed({ bot_id, queue }: Group): boolean {
-    const choices = this.#choices.get(bot_id)
+    const choices = this.#choices.of({ bot_id, queue })
     if (choices !== undefined && queue === '' && choices.length === 0) return false
+    // The next claim passes bots with a spent budget over, and may find others.
+    if (this.#choices.blockSpent({ bot_id, queue })) return false
     const queues = choices !== undefined && queue === '' ? choices.map(choice => choice.bot_id) : [queue]
     const rooms = queues.map(each => ({ queue: each, ...this.#queues.room(each, this.#request.now) }))
     if (rooms.some(({ room }) => room > 0)) return false
@@ -323,7 +303,7 @@ class Claim {
   }
 
   /** What is left: bots with nothing due, and bots whose due runs are all in queues without room. */
-  rest(groups: Group[]): { drained: string[]; blocked: string[] } {
+  rest(groups: Group[]): Pick<ClaimAnswer, 'drained' | 'blocked' | 'spent'> {
     const drained: string[] = []
     const blocked: string[] = []
     for (const { bot_id } of this.#request.bots) {
@@ -331,7 +311,7 @@ class Claim {
       if (open.length === 0) drained.push(bot_id)
       else if (open.every(group => this.#isClosed(group))) blocked.push(bot_id)
     }
-    return { drained, blocked }
+    return { drained, blocked, spent: this.#choices.spent() }
   }
 }
 
