@@ -643,7 +643,7 @@ output_tokens?: number
 cost_usd?: number
 }
 /**
- * What attempts have reported that they used, added up. Absent where nothing was reported.
+ * What attempts have reported that they used, added up. Absent for a run that reported nothing, and in stats where nothing began either; zeros with unreported where runs ended without a report.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "UsageTotals".
@@ -653,7 +653,7 @@ input_tokens: number
 output_tokens: number
 cost_usd: number
 /**
- * Ended attempts of a run, or ended runs of a bot, trigger or router, that reported nothing: the totals do not include them.
+ * Ended attempts of a run, or runs of a bot, trigger or router that began and ended (dead ones too), that reported nothing: the totals do not include them.
  */
 unreported: number
 }

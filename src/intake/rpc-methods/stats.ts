@@ -42,6 +42,8 @@ async function budgetUses(context: Context): Promise<Map<string, BudgetUse[]>> {
   return byScope
 }
 
+const noUsage = { input_tokens: 0, output_tokens: 0, cost_micro_usd: 0 }
+
 interface Use {
   usage?: UsageTotals
   budgets?: BudgetUse[]
@@ -56,7 +58,7 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
       const useOf = (scope: string, silent: number): Use => {
         const [reported, limited] = [usage.get(scope), budgets.get(scope)]
         return {
-          ...(reported === undefined ? {} : { usage: shownUsage({ ...reported, unreported: silent }) }),
+          ...(reported === undefined && silent === 0 ? {} : { usage: shownUsage({ ...noUsage, ...reported, unreported: silent }) }),
           ...(limited === undefined ? {} : { budgets: limited }),
         }
       }

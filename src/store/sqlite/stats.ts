@@ -15,7 +15,8 @@ interface Ended {
   not_before: number
   finished_at: number
   started_at: number | null
-  reported: number
+  /** 1: it began, and reported nothing */
+  unreported: number
 }
 
 type Groups = Record<'queues' | 'bots' | 'triggers', Map<string, RunCounts & { starts: number[]; finishes: number[] }>>
@@ -53,12 +54,15 @@ function shown(group: Groups['queues']): RunCounts[] {
 export function runStats(db: Db, since: number): RunStats {
   const groups: Groups = { queues: new Map(), bots: new Map(), triggers: new Map() }
   const live = db
-    .prepare<[], { queue: string; bot_id: string; trigger_id: string; state: string; count: number; oldest: number }>(
-      'SELECT queue, bot_id, trigger_id, state, count(*) AS count, min(created_at) AS oldest FROM outbox GROUP BY queue, bot_id, trigger_id, state',
+    .prepare<[number], { queue: string; bot_id: string; trigger_id: string; state: string; count: number; oldest: number; unreported: number }>(
+      `SELECT queue, bot_id, trigger_id, state, count(*) AS count, min(created_at) AS oldest,
+         sum(state IN ('failed', 'timed_out') AND finished_at >= ? AND attempt > 0 AND NOT EXISTS (SELECT 1 FROM run_usage WHERE run_seq = seq)) AS unreported
+       FROM outbox GROUP BY queue, bot_id, trigger_id, state`,
     )
-    .all()
+    .all(since)
   for (const row of live) {
     for (const counts of of(groups, row)) {
+      counts.unreported += row.unreported
       if (row.state === 'failed' || row.state === 'timed_out') counts.dead += row.count
       else if (row.state === 'assigned' || row.state === 'running' || row.state === 'paused') counts.active += row.count
       else {
@@ -70,13 +74,13 @@ export function runStats(db: Db, since: number): RunStats {
   const ended = db
     .prepare<[number, number], Ended>(
       `SELECT queue, bot_id, trigger_id, state, created_at, not_before, finished_at, (SELECT started_at FROM attempt WHERE run_seq = seq AND number = 1) AS started_at,
-         EXISTS (SELECT 1 FROM run_usage WHERE run_seq = seq) AS reported
+         attempt > 0 AND NOT EXISTS (SELECT 1 FROM run_usage WHERE run_seq = seq) AS unreported
        FROM run_archive WHERE finished_at >= ? ORDER BY seq DESC LIMIT ?`,
     )
     .all(since, mostEnded)
   for (const row of ended) {
     for (const counts of of(groups, { ...row, queue: row.queue === '' ? row.bot_id : row.queue })) {
-      if (row.reported === 0) counts.unreported++
+      counts.unreported += row.unreported
       if (row.state === 'completed') counts.done++
       else counts.failed++
       // A run that was put off for a later try has the time of that; what it waited for first is not kept.
@@ -84,6 +88,6 @@ export function runStats(db: Db, since: number): RunStats {
       counts.finishes.push(row.finished_at - row.created_at)
     }
   }
-  const unreported = ended.filter(row => row.reported === 0).length
+  const unreported = [...live, ...ended].reduce((sum, row) => sum + row.unreported, 0)
   return { runs: ended.length, unreported, queues: shown(groups.queues), bots: shown(groups.bots), triggers: shown(groups.triggers) }
 }
