@@ -48,7 +48,7 @@ export interface RunFlow {
   budgets?: BudgetGate[]
   /** of runs from before there were several: the one of its trigger, in runs */
   budget?: { trigger_id: string; rate: RateGate }
-  /** a person released it: no budget keeps it any more */
+  /** a person released it: no budget keeps its next attempt */
   budgets_released?: true
   order?: { lane: string; on_dead: 'block' | 'continue' }
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }

@@ -151,9 +151,13 @@ export class Budgets {
     this.#history = history
   }
 
-  /** Every budget that binds a run, unless a person released it from them. */
+  /** Every budget that keeps a run: none where a person released it from them. */
   of(flow: RunFlow, bot_id: string): readonly BudgetGate[] {
-    if (flow.budgets_released === true) return []
+    return flow.budgets_released === true ? [] : this.all(flow, bot_id)
+  }
+
+  /** Every budget that a run counts for. */
+  all(flow: RunFlow, bot_id: string): readonly BudgetGate[] {
     const own = triggerBudgets(flow)
     return this.defined.any ? [...own, ...this.defined.of(bot_id)] : own
   }

@@ -243,7 +243,7 @@ export class Lanes {
   /** A run goes to its bot: it counts from now on. */
   leased(seq: number, flow: RunFlow, bot_id: string, now: number): void {
     this.closes(seq, flow)
-    this.budgets.began(this.budgets.of(flow, bot_id), now)
+    this.budgets.began(this.budgets.all(flow, bot_id), now)
     for (const rate of flow.throttle?.rates ?? []) this.rings.take(rate, now)
     for (const { lane } of slots(flow)) this.#sql.activate.run(lane, seq)
     if (flow.order !== undefined) this.#sql.activate.run(flow.order.lane, seq)
@@ -252,7 +252,7 @@ export class Lanes {
 
   /** A worker gave back what it had not begun at the time at which it was given it: that spent nothing. */
   unspent(flow: RunFlow, bot_id: string, leased_at: number): void {
-    this.budgets.unspent(this.budgets.of(flow, bot_id), leased_at)
+    this.budgets.unspent(this.budgets.all(flow, bot_id), leased_at)
     for (const rate of flow.throttle?.rates ?? []) this.rings.giveBack(rate, leased_at)
   }
 

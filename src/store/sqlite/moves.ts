@@ -86,6 +86,16 @@ function withRepeats(flow: string | null, row: RunRow, move: RunMove): string | 
   return after === before ? flow : JSON.stringify(after)
 }
 
+/** Whether an attempt is over that counts: then a manual release has been used. */
+function attemptEnds(row: RunRow, move: RunMove): boolean {
+  return isActive(row.state) && row.state !== 'assigned' && !isActive(move.to) && move.uncount_attempt !== true
+}
+
+function withoutRelease(row: RunRow, flow: RunFlow): Pick<RunRow, 'flow' | 'approved'> {
+  const { budgets_released: _, ...rest } = flow
+  return { flow: JSON.stringify(rest), approved: row.approved }
+}
+
 function withoutOrder(flow: string | null): string | null {
   if (flow === null) return null
   const { order: _, ...rest } = JSON.parse(flow) as RunFlow
@@ -115,7 +125,8 @@ function moved(row: RunRow, move: RunMove): RunRow {
   const not_before = move.not_before ?? row.not_before
   const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
-  const released = move.move === 'release' ? withoutGate(row) : row
+  const isUsed = flow?.budgets_released === true && attemptEnds(row, move)
+  const released = move.move === 'release' ? withoutGate(row) : isUsed ? withoutRelease(row, flow) : row
   const need =
     (move.to === 'pending' || move.to === 'held') && (isActive(row.state) || restingStates.has(row.state)) && row.need !== null
       ? (JSON.parse(row.need) as Need)
