@@ -210,13 +210,13 @@ async function deliver({ run, bot, trigger, context, body }: Record, { kinds, de
 
 /** What a bot said, without secrets that it may have been near to. */
 function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
-  if (result.outcome === 'aborted') return result
+  if (result.outcome === 'aborted') return result.output === undefined ? result : { ...result, output: hide(result.output) }
   if (result.outcome === 'failure') return { ...result, error: hide(result.error), output: hide(result.output) }
   return { ...result, output: hide(result.output), result: result.result === null ? null : hide(result.result) }
 }
 
 function attemptRow(result: DeliveryResult, started_at: number, ended_at: number, outcome: AttemptRow['outcome']): Omit<AttemptRow, 'number'> {
-  if (result.outcome === 'aborted') return { started_at, ended_at, outcome, status: null, error: null, output: null }
+  if (result.outcome === 'aborted') return { started_at, ended_at, outcome, status: null, error: null, output: result.output?.slice(-maxOutputKept) ?? null }
   const error = result.outcome === 'failure' ? result.error.slice(0, maxErrorKept) : null
   return { started_at, ended_at, outcome, status: result.status, error, output: result.output.slice(-maxOutputKept) }
 }
@@ -250,7 +250,7 @@ function decide(
 ): Attempted {
   const at = options.now()
   const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
-  const usage = result.outcome === 'aborted' ? undefined : usageOfResult(result.outcome === 'success' ? result.result : result.output)
+  const usage = usageOfResult(result.outcome === 'success' ? result.result : (result.output ?? null))
   const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
   if (result.outcome === 'success') {
     return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }

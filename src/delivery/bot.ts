@@ -60,7 +60,8 @@ export type DeliveryResult =
       /** the bot says that it is gone for good */
       disable_bot?: boolean
     }
-  | { outcome: 'aborted' }
+  /** output: what it said before it was ended, where that is known */
+  | { outcome: 'aborted'; output?: string }
 
 export interface BotKind<E extends Endpoint = Endpoint> {
   deliver(endpoint: E, delivery: Delivery): Promise<DeliveryResult>

@@ -3,6 +3,7 @@ import { microPerUsd, usageReport } from '../contract/budgets.ts'
 import type { Usage } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { UsageReport, UsageTotals } from '../store/store.ts'
+import { answerValue } from './answer-json.ts'
 
 /** What a worker reports of a run that it keeps. */
 export interface Extension {
@@ -24,12 +25,7 @@ function isAmount(value: unknown, most: number): value is number {
  */
 export function usageOfResult(text: string | null): UsageReport | undefined {
   if (text === null || !text.includes('"usage"')) return undefined
-  let result: unknown
-  try {
-    result = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  const result = answerValue(text)?.value
   const { usage } = (typeof result === 'object' && result !== null ? result : {}) as { usage?: unknown }
   if (typeof usage !== 'object' || usage === null) return undefined
   const { input_tokens, output_tokens, cost_usd } = usage as Record<string, unknown>

@@ -45,7 +45,7 @@ function resultOf({ exit, error, output }: SpawnerReport, timedOut: boolean, del
   // What came to its end is done, also when it was just being told to stop.
   if (code === 0) return { outcome: 'success', status, output, result: jsonText(output) }
   if (timedOut) return failure('timeout', `the command was ended after ${delivery.timeout_ms} ms`, { status, output })
-  if (delivery.signal.aborted) return { outcome: 'aborted' }
+  if (delivery.signal.aborted) return { outcome: 'aborted', output }
   if (code === tryAgain) return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, output })
   return failure('run', signal === null ? `exit code ${code}` : `ended by ${signal}`, { status, output })
 }
