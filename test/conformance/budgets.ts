@@ -72,6 +72,21 @@ function usageTests(driver: Spender): void {
     expect(await driver.store.stats(t0)).toMatchObject({ runs: 1, unreported: 1, triggers: [{ id: 'deploy', unreported: 1 }] })
   })
 
+  test('dead runs count as unreported, runs that never began do not', async () => {
+    const dead = await driver.begun(t0)
+    await driver.fail(dead, t0 + 1)
+    const reported = await driver.begun(t0 + 1)
+    await driver.report(reported, t0 + 2, { input_tokens: 0 })
+    await driver.fail(reported, t0 + 2)
+    const never = (await driver.emit(t0 + 2, [{}])).run_ids[0]!
+    await driver.move(never, { move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 + 3 })
+    const running = await driver.begun(t0 + 4)
+    expect(await driver.store.stats(t0)).toMatchObject({ runs: 1, unreported: 1, bots: [{ id: 'deployer', dead: 2, active: 1, unreported: 1 }] })
+    expect(await driver.store.stats(t0 + 2)).toMatchObject({ unreported: 0 })
+    await driver.finish(running, t0 + 5)
+    expect(await driver.store.stats(t0)).toMatchObject({ unreported: 2 })
+  })
+
   test('what was used is counted for trigger, bot and router', async () => {
     const [a, b] = [await driver.begun(t0), await driver.begun(t0 + 1, { trigger_id: 'other' })]
     await driver.finish(a, t0 + 2, { input_tokens: 1 })
@@ -129,6 +144,21 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
     expect(await driver.store.run(first)).toMatchObject({ state: 'held' })
   })
 
+  test('a manual release is for one attempt, and counts', async () => {
+    const once: RunFlow = { budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 1, period_ms: hour }] }
+    await driver.begun(t0, { flow: once })
+    const run = (await driver.emit(t0 + 1, [{ flow: once }])).run_ids[0]!
+    await driver.claimed(t0 + 1)
+    await driver.move(run, { move: 'release', from: ['held'], to: 'pending', at: t0 + minute, error: null })
+    expect(await driver.claimed(t0 + minute)).toEqual([run])
+    await driver.retryLater(run, t0 + minute)
+    expect(await driver.claimed(t0 + minute)).toEqual([])
+    expect(await driver.store.run(run)).toMatchObject({ state: 'held', held_by: 'budget' })
+    expect(await driver.store.budgetUses(once.budgets!, t0 + minute)).toMatchObject([{ used: 2 }])
+    expect(await driver.claimed(t0 + hour)).toEqual([])
+    expect(await driver.claimed(t0 + minute + hour)).toEqual([run])
+  })
+
   test('what was used counts after its run is gone', async () => {
     await spent(t0)
     const limits = { event_ms: 1, dead_ms: 1, dedupe_ms: 1, slice: 100 }
@@ -136,6 +166,16 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
     expect(await driver.store.counts()).toMatchObject({ pending: 0 })
     await driver.emit(t0 + 10 * minute, [{ flow }])
     expect(await driver.claimed(t0 + 10 * minute)).toEqual([])
+  })
+
+  test('what was used before the clock stepped back counts from now', async () => {
+    await spent(t0 + 5 * day)
+    const late = (await driver.emit(t0, [{ flow }])).run_ids[0]!
+    expect(await driver.claimed(t0)).toEqual([])
+    expect((await driver.store.run(late))!.error).toContain(`there is room at ${new Date(t0 + hour).toISOString()}`)
+    await driver.store.retain({ event_ms: 90 * day, dead_ms: 90 * day, dedupe_ms: 90 * day, slice: 100, now: t0 })
+    expect(await driver.claimed(t0 + hour)).toEqual([])
+    expect(await driver.claimed(t0 + hour + second)).toEqual([late])
   })
 
   test('eighty percent are warned of once', async () => {

@@ -1,9 +1,11 @@
 // Usage as real bots report it, and budgets that hold what would exceed them.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import type { Budgets, Run } from '../../src/client/client.ts'
 import { botServer } from '../support/bot-server.ts'
-import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
+import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 interface Budgeted extends TestRouter {
   emit: () => Promise<string>
@@ -27,6 +29,8 @@ async function budgeted(
 }
 
 const prints = (result: string, code = 0): object => ({ kind: 'command', argv: ['/bin/sh', '-c', `cat > /dev/null; echo '${result}'; exit ${code}`] })
+/** Deeper than answers are parsed. */
+const deep = `{"usage":{"input_tokens":1},"more":${'['.repeat(70)}${']'.repeat(70)}}`
 const usage = { input_tokens: 1200, output_tokens: 300, cost_usd: 0.25 }
 
 describe('usage', () => {
@@ -41,7 +45,7 @@ describe('usage', () => {
     expect(run).toMatchObject({ state: 'failed', usage: { ...usage, unreported: 0 } })
   })
 
-  test.each(['{"usage":{"input_tokens":-1}}', '{"usage":{"input_tokens":1.5}}', '{"usage":7}', '{"usage":{"cost_usd":"1"}}', '{"usage":{}}', 'usage'])(
+  test.each(['{"usage":{"input_tokens":-1}}', '{"usage":{"input_tokens":1.5}}', '{"usage":7}', '{"usage":{"cost_usd":"1"}}', '{"usage":{}}', 'usage', deep])(
     'what is no usage is no report: %s',
     async result => {
       const router = await budgeted(prints(result))
@@ -50,6 +54,16 @@ describe('usage', () => {
       expect(run.usage).toBeUndefined()
     },
   )
+
+  test('a command that was cancelled reports what it used', async () => {
+    const script = `exec 2> /dev/null; cat > /dev/null; trap 'exit 3' TERM; echo '${JSON.stringify({ usage })}'; : > "$SIGNALBOX_RUN_ID.up"; while :; do sleep 0.05; done`
+    const cwd = freshDirectory()
+    const router = await budgeted({ kind: 'command', argv: ['/bin/sh', '-c', script], cwd })
+    const run_id = await router.emit()
+    await until(async () => existsSync(join(cwd, `${run_id}.up`)))
+    await router.call('run.cancel', { run_id })
+    expect(await ended(router, run_id)).toMatchObject({ state: 'cancelled', usage: { ...usage, unreported: 0 } })
+  })
 
   test('an http bot reports with its JSON answer', async () => {
     const { url } = await botServer((_request, response) => void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ usage })))
@@ -91,6 +105,13 @@ describe('usage', () => {
       { id: 'agent', usage: expected, budgets: [{ per: 'bot', figure: 'cost_usd', used: 0.25, limit: 2, period_ms: 86_400_000 }] },
     ])
   })
+})
+
+test('stats count runs without a report where nobody reported', async () => {
+  const router = await budgeted(prints('{}', 1))
+  await ended(router, await router.emit())
+  const silent = { input_tokens: 0, output_tokens: 0, cost_usd: 0, unreported: 1 }
+  expect(await router.call('router.stats', {})).toMatchObject({ usage: silent, bots: [{ id: 'agent', usage: silent }], triggers: [{ id: 't', usage: silent }] })
 })
 
 describe('budgets', () => {

@@ -26,3 +26,6 @@ CREATE TABLE spending (
   PRIMARY KEY (scope, at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX spending_at ON spending (at);
+-- What is not yet put together into minutes, and into hours.
+CREATE INDEX spending_seconds ON spending (at) WHERE at % 60000 <> 59999;
+CREATE INDEX spending_minutes ON spending (at) WHERE at % 3600000 <> 3599999;
