@@ -4,6 +4,7 @@ import Database from 'better-sqlite3'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
 import { Reading } from '../../src/store/sqlite/read.ts'
 import { definitionTables } from '../../src/store/sqlite/definitions.ts'
@@ -43,6 +44,8 @@ export interface LocalStoreOptions {
   later: (way: 'commit' | 'answer' | 'read', work: () => void) => void
   /** After every transaction. */
   committed: () => void
+  /** those of the configuration */
+  budgets?: readonly CompleteBudget[]
 }
 
 export class LocalStore implements Store {
@@ -60,7 +63,7 @@ export class LocalStore implements Store {
 
   constructor(options: LocalStoreOptions) {
     this.#options = options
-    this.#work = new Work(options.db, options.lifecycle)
+    this.#work = new Work(options.db, options.lifecycle, undefined, options.budgets)
     this.#reading = new Reading(options.db)
     this.#sources = new Sources(options.db)
     this.#definitions = definitionTables(options.db, this.#sources)

@@ -1,7 +1,8 @@
 // A whole router but for its sockets, with bots, workers and people who do what they like, on a clock that jumps: all of
 // it is decided by one seed, so that what goes wrong once goes wrong again.
-import type { BotInput, Policy, QueueInput, SourceInput, Trigger, TriggerInput } from '../../src/contract/types.ts'
+import type { BotInput, Budget, Policy, QueueInput, SourceInput, Trigger, TriggerInput } from '../../src/contract/types.ts'
 import { readConfig } from '../../src/config.ts'
+import { completeBudgets } from '../../src/contract/budgets.ts'
 import { deliveryParts, type DeliveryParts } from '../../src/delivery/delivery.ts'
 import type { AttemptOptions } from '../../src/delivery/attempt.ts'
 import { failure, type Delivery, type DeliveryResult } from '../../src/delivery/bot.ts'
@@ -115,6 +116,7 @@ export class Simulation {
   #acceptor!: Acceptor
   #lifecycle!: LifecycleRouter
   #faults = true
+  #bots: BotInput[] = []
   readonly #inHand = new Map<string, InHand>()
   /** runs that a bot has begun */
   readonly #begun = new Set<string>()
@@ -216,6 +218,7 @@ export class Simulation {
       guard: this.#guard,
       later: (way, work) => this.#clock.inOrder(way, this.#below(3), work),
       committed: () => this.#inspect(),
+      budgets: completeBudgets(this.#budgets('router'), 'router'),
     })
     const store = this.#store
     const opened = await store.start(now())
@@ -288,9 +291,9 @@ export class Simulation {
     if (this.#likely(0.1)) policy.singleton = { on_conflict: this.#pick(['skip', 'queue', 'cancel_running'] as const), ...key }
     if (this.#likely(0.1))
       policy.budget = this.#likely(0.5)
-        ? { runs: 5, period: 'hour' }
+        ? { runs: 5, period: 600_000 }
         : [
-            { runs: 9, period: 'hour' },
+            { runs: 9, period: 600_000 },
             { tokens: 12, period: 60_000 },
           ]
     if (this.#likely(0.1)) policy.approval = { ...(this.#likely(0.5) ? { bot_id: 'approver' } : {}), timeout_ms: 3000, cooldown_ms: 500, max_denials: 2 }
@@ -308,6 +311,34 @@ export class Simulation {
     return policy
   }
 
+  /** Budgets of bots or of the configuration, as they are at some time. */
+  #budgets(per: 'bot' | 'router'): Budget[] {
+    if (!this.#likely(0.3)) return []
+    const all: Budget[] = [
+      { per, runs: 2 + this.#below(4), period: 60_000 },
+      { per, tokens: 3 + this.#below(20), period: 60_000 },
+      { per: 'bot', runs: 3, period: 120_000 },
+    ]
+    return all.filter(() => this.#likely(0.5))
+  }
+
+  #bot(bot: BotInput): BotInput {
+    const budget = this.#budgets('bot')
+    return budget.length === 0 ? bot : { ...bot, budget }
+  }
+
+  /** A bot is written with other budgets. */
+  async #rewriteBot(id: string): Promise<void> {
+    const { budget: _, ...bot } = this.#bots.find(each => each.id === id)!
+    const changes: DefinitionChange[] = [{ noun: 'bot', id, definition: this.#bot(bot), at: this.#clock.now }]
+    const { dispatcher } = this.#parts
+    const registry = this.#registry
+    const outcome = await this.#store.write(changes)
+    if (outcome.kind !== 'written') return
+    registry.apply(changes, outcome.objects)
+    dispatcher.forget(id)
+  }
+
   async #define(): Promise<void> {
     const at = this.#clock.now
     const source: SourceInput = { id: 'jobs', source_type: 'service' }
@@ -321,6 +352,7 @@ export class Simulation {
       http('approver'),
       { id: 'puller', endpoint: { kind: 'pull', lease_ms: 3000 }, capabilities: [capable, 'pull'], max_active: 2 },
     ]
+    this.#bots = all
     const trigger = (index: number): TriggerInput => {
       const policy = this.#policy()
       const named = this.#likely(0.7) || (policy.order_key !== undefined && policy.queue === undefined)
@@ -343,7 +375,7 @@ export class Simulation {
     const changes: DefinitionChange[] = [
       { noun: 'source', id: 'jobs', definition: source, at },
       { noun: 'queue', id: 'shared', definition: { id: 'shared', max_active: 2, max_pending: 6 }, at },
-      ...all.map((definition): DefinitionChange => ({ noun: 'bot', id: definition.id, definition, at })),
+      ...all.map(bot => this.#bot(bot)).map((definition): DefinitionChange => ({ noun: 'bot', id: definition.id, definition, at })),
       ...[0, 1, 2, 3].map(trigger).map((definition): DefinitionChange => ({ noun: 'trigger', id: definition.id, definition, at })),
       { noun: 'trigger', id: 'after', definition: after, at },
     ]
@@ -416,6 +448,7 @@ export class Simulation {
       () => fleet.say(this.#pick(bots), { drained: this.#likely(0.3) }),
       () => fleet.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
+      () => this.#rewriteBot(this.#pick(bots)),
       () => this.#setPaused(this.#likely(0.2) ? 'a break' : null, dispatcher),
     ]
     const act = this.#pick(acts)
@@ -457,7 +490,7 @@ export class Simulation {
     const success: DeliveryResult = {
       outcome: 'success',
       status: 'HTTP 200',
-      result: body.startsWith('{"question"') ? `{"approve":${dice < 0.5}}` : null,
+      result: body.startsWith('{"question"') ? `{"approve":${dice < 0.5}}` : this.#likely(0.3) ? `{"usage":{"input_tokens":${this.#below(6)}}}` : null,
       output: '',
     }
     if (dice < 0.6) answer(success, this.#below(1500))
@@ -554,8 +587,9 @@ export class Simulation {
         .all()
       const unrouted = this.#db.prepare<[], number>('SELECT count(*) FROM unrouted').pluck().get()
       if (open.length === 0 && unrouted === 0) return
-      for (const { id, state } of open) {
-        if (state === 'held') await this.#answer(runs.release(uuid(id)))
+      for (const { id, state, held_by } of open) {
+        // What a budget holds goes by itself: in time, or when the budget is another.
+        if (state === 'held' && held_by !== 'budget') await this.#answer(runs.release(uuid(id)))
         if (state === 'awaiting_approval') await this.#answer(runs.answer(uuid(id), true, undefined, undefined))
         if (state === 'paused') await this.#answer(runs.resume(uuid(id), undefined))
       }
