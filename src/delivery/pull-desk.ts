@@ -372,9 +372,9 @@ export class PullDesk {
     const { store, attempt } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
-    if (run.lease_token !== lease_token) throw this.#lost(run)
     const trigger = await readableTrigger(run, attempt)
-    const counted = run.state === 'assigned' ? { ...run, attempt: run.attempt + 1 } : run
+    // Under its own token: where it has lost the run, the store refuses this, and counts what it used.
+    const counted = { ...run, lease_token, attempt: run.attempt + (run.state === 'assigned' ? 1 : 0) }
     const start = run.state === 'assigned' ? [this.#startMove(run_id, lease_token)] : []
     return this.#settle([...start, failedByWorker(counted, trigger, said, attempt)])
   }

@@ -64,6 +64,33 @@ function usageTests(driver: Spender): void {
     expect(await driver.store.run(run)).toMatchObject({ state: 'running', usage: { ...reported, unreported: 0 } })
   })
 
+  test('what a worker reports after it lost its lease is spent', async () => {
+    const { run_ids } = await driver.emit(t0, [{}])
+    const lease_token = 'w:1'
+    const bots = [{ bot_id: 'deployer', room: 1 }]
+    await driver.store.claim({ bots, limit: 1, now: t0, lease_token: '', lease_until: t0 + second, worker_tokens: [lease_token] })
+    const [id] = run_ids as [string]
+    await driver.move(id, { move: 'start', from: ['assigned'], to: 'running', count_attempt: true, at: t0, lease_token })
+    const report = (at: number, usage: UsageReport, token = lease_token): Promise<MoveOutcome> =>
+      driver.move(id, { move: 'extend', from: ['running'], to: 'running', touch: 'silent', at, lease_token: token, usage })
+    await report(t0, { input_tokens: 5 })
+    const at = t0 + 2 * second
+    const attempt = { started_at: 0, ended_at: at, outcome: 'unknown' as const, status: null, error: null, output: null }
+    await driver.move(id, { move: 'recover', from: ['running'], to: 'pending', at, expired_at: at, lease_token, attempt, not_before: at })
+    for (const input_tokens of [9, 9, 7]) expect(await report(at, { input_tokens })).toMatchObject({ kind: 'refused' })
+    await report(at, { input_tokens: 1000 }, 'w:unknown')
+    expect((await driver.store.run(id))!.usage).toEqual({ input_tokens: 9, output_tokens: 0, cost_micro_usd: 0, unreported: 0 })
+    expect((await driver.store.usage(t0)).map(each => [each.scope, each.input_tokens])).toEqual([
+      ['bot:deployer', 9],
+      ['router', 9],
+      ['trigger:deploy', 9],
+    ])
+    await driver.claimed(at)
+    await driver.finish(id, at, { input_tokens: 1 })
+    await report(at, { input_tokens: 10 })
+    expect((await driver.store.run(id))!.usage).toMatchObject({ input_tokens: 11, unreported: 0 })
+  })
+
   test('a run that reported nothing has no usage', async () => {
     const run = await driver.begun(t0)
     await driver.finish(run, t0 + 1)

@@ -126,8 +126,12 @@ describe('a lease', () => {
     await expect(call('run.start', own(first))).rejects.toMatchObject(lost)
     await call('run.start', own(second))
     const third = await claimed(router)
-    await expect(call('run.complete', own(second))).rejects.toMatchObject(lost)
+    // What it used was used, however it says so.
+    await expect(call('run.complete', { ...own(second), usage: { input_tokens: 5 } })).rejects.toMatchObject(lost)
+    await expect(call('run.fail', { ...own(second), error: 'late', usage: { input_tokens: 7 } })).rejects.toMatchObject(lost)
+    await expect(call('run.progress', { ...own(second), usage: { input_tokens: 8 } })).rejects.toMatchObject(lost)
     await call('run.complete', own(third))
+    expect((await call('run.get', { run_id })).run.usage).toEqual({ input_tokens: 8, output_tokens: 0, cost_usd: 0, unreported: 1 })
     const { history, attempts } = await call('run.history', { run_id })
     expect(history.map(each => each.move)).toEqual(['create', 'claim', 'put_back', 'claim', 'start', 'recover', 'claim', 'start', 'complete'])
     expect(attempts.map(each => each.outcome)).toEqual(['unknown', 'success'])

@@ -270,6 +270,7 @@ export class Moving {
     const row = this.#sql.live.get(id)
     if (row === undefined) {
       const ended = this.#sql.archived.get(id)
+      if (ended !== undefined) this.#reportLate(ended, asked)
       return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: this.#answer(ended, true) }
     }
     const move = inFact(asked, row)
@@ -277,6 +278,7 @@ export class Moving {
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
     const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
+    if (!tokenFits) this.#reportLate(row, move)
     if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
     const shrank = move.usage === undefined ? undefined : this.#report(row, move.usage, move.at)
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
@@ -293,6 +295,11 @@ export class Moving {
     return { kind: 'moved', run: this.#answer(next, move.archive === true) }
   }
 
+  /** A worker that has lost its run is refused, but what it used was used. */
+  #reportLate({ seq }: RunRow, { lease_token, usage, at }: RunMove): void {
+    if (lease_token !== undefined && usage !== undefined) this.#usage.lateReport(seq, lease_token, usage, at)
+  }
+
   #report(row: RunRow, usage: UsageReport, at: number): UsageTotals | undefined {
     const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
     return this.#lanes.budgets.report(this.#usage, row, flow, usage, at)
@@ -301,7 +308,11 @@ export class Moving {
   /** What a move means for others. */
   #follow(row: RunRow, next: RunRow, move: RunMove): void {
     const ended = move.archive === true || restingStates.has(next.state)
-    if (isActive(row.state) && !isActive(next.state)) this.#usage.attemptOver(row.seq)
+    if (isActive(row.state) && !isActive(next.state)) {
+      const isTaken = move.expired_at !== undefined || move.deadline_seen !== undefined
+      if (isTaken && isWithWorker(row)) this.#usage.leaseLost(row, move.at)
+      this.#usage.attemptOver(row.seq)
+    }
     if (row.state !== next.state) {
       this.#queues.add(row.queue, row.state, -1)
       if (!ended) this.#queues.add(next.queue, next.state, 1)

@@ -14,6 +14,9 @@ const minutesKeptMs = 25 * hourMs
 /** Longer than any period of a budget (31 days), and an hour for the row that a use is part of. */
 const keptMs = 31 * 24 * hourMs + hourMs
 
+/** How long after a lease was lost a report of its worker counts. */
+const lostKeptMs = 24 * hourMs
+
 interface UsageRow {
   input_tokens: number
   output_tokens: number
@@ -24,6 +27,8 @@ interface UsageRow {
   reports: number
   attempt_reported: number
 }
+
+type LostLease = UsageTotals & { trigger_id: string; bot_id: string; reported: number }
 
 interface SpendingRow {
   scope: string
@@ -77,7 +82,23 @@ function statements(db: Db) {
   const ahead = db.prepare<[number], SpendingRow>(`SELECT ${columns} FROM spending INDEXED BY spending_at WHERE at > ? LIMIT 200`)
   const remove = db.prepare('DELETE FROM spending WHERE scope = ? AND at = ?')
   const forget = db.prepare('DELETE FROM spending WHERE (scope, at) IN (SELECT scope, at FROM spending WHERE at < ? ORDER BY at LIMIT 200)')
-  return { find, keep, attemptOver, spend, seconds, minutes, ahead, remove, forget }
+  const lose = db.prepare(
+    `INSERT OR REPLACE INTO lost_lease (lease_token, trigger_id, bot_id, input_tokens, output_tokens, cost_micro_usd, reported, lost_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+  )
+  const lost = db.prepare<[string], LostLease>(
+    'SELECT trigger_id, bot_id, input_tokens, output_tokens, cost_micro_usd, reported FROM lost_lease WHERE lease_token = ?',
+  )
+  const reportedLate = db.prepare(
+    'UPDATE lost_lease SET input_tokens = :input_tokens, output_tokens = :output_tokens, cost_micro_usd = :cost_micro_usd, reported = 1 WHERE lease_token = :lease_token',
+  )
+  const addLate = db.prepare(
+    `INSERT INTO run_usage (run_seq, input_tokens, output_tokens, cost_micro_usd, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, reports, attempt_reported)
+     VALUES (:run_seq, :input_tokens, :output_tokens, :cost_micro_usd, 0, 0, 0, 1, 0)
+     ON CONFLICT (run_seq) DO UPDATE SET input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+       cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd, reports = reports + 1 - :reported`,
+  )
+  const forgetLost = db.prepare('DELETE FROM lost_lease WHERE lease_token IN (SELECT lease_token FROM lost_lease WHERE lost_at < ? LIMIT 200)')
+  return { lose, lost, reportedLate, addLate, forgetLost, find, keep, attemptOver, spend, seconds, minutes, ahead, remove, forget }
 }
 
 export class Usage {
@@ -112,10 +133,36 @@ export class Usage {
       reports: found.reports + 1 - found.attempt_reported,
       attempt_reported: 1,
     })
-    const second = endOf(at, secondMs)
-    if (Object.values(more).some(each => each > 0))
-      for (const scope of scopesOf(row)) this.#sql.spend.run(scope, second, more.input_tokens, more.output_tokens, more.cost_micro_usd)
+    this.#spend(row, more, at)
     return undefined
+  }
+
+  #spend(row: Pick<RunRow, 'trigger_id' | 'bot_id'>, { input_tokens, output_tokens, cost_micro_usd }: UsageTotals, at: number): void {
+    if (input_tokens + output_tokens + cost_micro_usd === 0) return
+    for (const scope of scopesOf(row)) this.#sql.spend.run(scope, endOf(at, secondMs), input_tokens, output_tokens, cost_micro_usd)
+  }
+
+  /** The router takes a run from its worker, which may report later. Before attemptOver(). */
+  leaseLost({ seq, trigger_id, bot_id, lease_token }: RunRow, at: number): void {
+    const { attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported } = this.#sql.find.get(seq) ?? nothing
+    this.#sql.lose.run(lease_token, trigger_id, bot_id, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported, at)
+  }
+
+  /** A report under a lease that was lost: what it adds to the last one was spent, and is the run's. */
+  lateReport(run_seq: number, lease_token: string, given: UsageReport, at: number): void {
+    const before = this.#sql.lost.get(lease_token)
+    if (before === undefined) return
+    const { trigger_id, bot_id, reported } = before
+    const most = (name: keyof UsageTotals): number => Math.max(before[name], given[name] ?? 0)
+    const now = { input_tokens: most('input_tokens'), output_tokens: most('output_tokens'), cost_micro_usd: most('cost_micro_usd') }
+    const more = {
+      input_tokens: now.input_tokens - before.input_tokens,
+      output_tokens: now.output_tokens - before.output_tokens,
+      cost_micro_usd: now.cost_micro_usd - before.cost_micro_usd,
+    }
+    this.#sql.reportedLate.run({ lease_token, ...now })
+    this.#sql.addLate.run({ run_seq, reported, ...more })
+    this.#spend({ trigger_id, bot_id }, more, at)
   }
 
   /** The run's attempt is over: the next one begins to count at 0. */
@@ -130,7 +177,8 @@ export class Usage {
     const moved = this.#put(this.#sql.ahead.all(second), () => second)
     const minutes = this.#put(this.#sql.seconds.all(now - secondsKeptMs), at => endOf(at, minuteMs))
     const hours = this.#put(this.#sql.minutes.all(now - minutesKeptMs), at => endOf(at, hourMs))
-    return moved + minutes + hours + this.#sql.forget.run(now - keptMs).changes > 0
+    const forgotten = this.#sql.forget.run(now - keptMs).changes + this.#sql.forgetLost.run(now - lostKeptMs).changes
+    return moved + minutes + hours + forgotten > 0
   }
 
   /** Gives rows another time, at which they are added to what is there. */

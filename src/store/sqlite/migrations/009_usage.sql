@@ -29,3 +29,17 @@ CREATE INDEX spending_at ON spending (at);
 -- What is not yet put together into minutes, and into hours.
 CREATE INDEX spending_seconds ON spending (at) WHERE at % 60000 <> 59999;
 CREATE INDEX spending_minutes ON spending (at) WHERE at % 3600000 <> 3599999;
+
+-- Leases that the router took from workers, with what their attempts had reported: a worker that reports later is refused, and what
+-- it has used since is spent all the same.
+CREATE TABLE lost_lease (
+  lease_token TEXT PRIMARY KEY,
+  trigger_id TEXT NOT NULL,
+  bot_id TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
+  output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+  cost_micro_usd INTEGER NOT NULL CHECK (cost_micro_usd >= 0),
+  reported INTEGER NOT NULL CHECK (reported IN (0, 1)),
+  lost_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lost_lease_at ON lost_lease (lost_at);
