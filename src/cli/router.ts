@@ -12,9 +12,10 @@ function amount(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
 }
 
-/** Such as 12 in + 3 out tokens, 0.5 USD; ended runs that reported nothing are counted behind it. */
+/** Such as 12 in, 3 out, 0.5 USD (1 unreported): runs that reported nothing are counted behind it; alone where no run reported. */
 function usage(used: UsageTotals | undefined): string {
   if (used === undefined) return '-'
+  if (used.input_tokens + used.output_tokens + used.cost_usd === 0 && used.unreported > 0) return `${used.unreported} unreported`
   const silent = used.unreported === 0 ? '' : ` (${used.unreported} unreported)`
   return `${amount(used.input_tokens)} in, ${amount(used.output_tokens)} out, ${amount(used.cost_usd)} USD${silent}`
 }
