@@ -4,9 +4,10 @@
 import { dependencyLane, type RunFlow } from '../flow.ts'
 import type { Burial } from './burial.ts'
 import type { DamagedColumn, DamageLog } from './damage.ts'
-import { mayWaitFor, type Lanes } from './lanes.ts'
+import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
 import { isOpen } from './queues.ts'
+import { mayWaitFor } from './run-lanes.ts'
 import { runColumns, runDamage, type RunRow } from './rows.ts'
 
 const pageSize = 500

@@ -7,11 +7,11 @@ import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { budgetLane, budgetLanePrefix, Budgets, scopeLanePrefix } from './budgets.ts'
-import { isActive, isOpen } from './queues.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
 import { runColumns, type RunRow } from './rows.ts'
+import { ownLanes, slots } from './run-lanes.ts'
 
 /** Runs that an approver is asked about at the same time. */
 const questionsAtOnce = 10
@@ -109,41 +109,9 @@ function statements(db: Db) {
   }
 }
 
-/** The lanes of a run in which active runs count, with their limits. */
-function slots(flow: RunFlow): { lane: string; limit: number; what: string }[] {
-  const { singleton, concurrency } = flow
-  return [
-    ...(singleton === undefined ? [] : [{ lane: singleton.lane, limit: 1, what: 'singleton' }]),
-    ...(concurrency === undefined ? [] : [{ lane: concurrency.lane, limit: concurrency.limit, what: 'concurrency' }]),
-  ]
-}
-
 /** The least text that is after every text with this prefix. */
 function nextAfter(prefix: string): string {
   return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)}`
-}
-
-/** The lanes that a run is in whatever it waits for, and whether it counts in each as active. */
-function ownLanes({ state }: RunRow, { order, singleton, concurrency, approval, repeat_held }: RunFlow): Map<string, 0 | 1> {
-  const active = isActive(state) ? 1 : 0
-  const own = new Map<string, 0 | 1>()
-  if (repeat_held === true) return own
-  if (order !== undefined && (isOpen(state) || order.on_dead === 'block')) own.set(order.lane, active)
-  if (singleton !== undefined && isOpen(state)) own.set(singleton.lane, active)
-  if (concurrency !== undefined && active === 1) own.set(concurrency.lane, active)
-  if (approval?.lane !== undefined && state === 'awaiting_approval') own.set(approval.lane, 1)
-  return own
-}
-
-/** Whether a run may wait for a lane. For the budget of a bot or of the router any may: those are defined elsewhere, and change. */
-export function mayWaitFor(flow: RunFlow, lane: string): boolean {
-  return lane.startsWith(budgetLanePrefix) || lanesOf(flow).includes(lane)
-}
-
-/** Every lane that a run may wait for because of what it carries. */
-function lanesOf({ order, singleton, concurrency, approval, throttle, depends_on }: RunFlow): string[] {
-  const lanes = [order, singleton, concurrency, approval, throttle].flatMap(gate => gate?.lane ?? [])
-  return depends_on === undefined ? lanes : [...lanes, dependencyLane]
 }
 
 export class Lanes {
