@@ -222,6 +222,37 @@ describe('definitions', () => {
   })
 })
 
+describe('a bot with budgets', () => {
+  test('is off where it is found damaged while running', { timeout: 60_000 }, async () => {
+    const { directory, server } = await waiting()
+    const { call } = await started(directory)
+    const later = { id: 'later', endpoint: { kind: 'http' as const, url: server.url }, budget: { runs: 2, period: 'hour' as const } }
+    await call('router.pause', {})
+    await call('bot.put', { bot: later })
+    inDatabase(directory, `UPDATE bot SET definition = substr(definition, 2) WHERE id = 'later'`)
+    await call('bot.put', { bot: { id: 'another', endpoint: { kind: 'http', url: server.url } } })
+    await call('router.resume', {})
+    const held = await until(async () => {
+      const { runs } = await call('run.list', { state: 'held' })
+      return runs.length === 3 && runs
+    })
+    expect(held[0]!.error).toMatch(/^bot.definition of row later is damaged: .* the bot is off/)
+    const health = await call('rpc.health', {})
+    expect(health).toMatchObject({ status: 'degraded' })
+    expect(health.checks.find(check => check.name === 'damage')!.detail).toContain('bot.definition of row later')
+    expect(server.received).toEqual([])
+    await call('bot.put', { bot: later })
+    await until(async () => (await call('run.list', { state: 'completed' })).runs.length === 2)
+    expect((await call('run.list', { state: 'held' })).runs).toHaveLength(1)
+  })
+
+  test('a budget that is text ends the start with 65', { timeout: 60_000 }, async () => {
+    const { directory } = await waiting()
+    inDatabase(directory, `UPDATE bot SET definition = json_set(definition, '$.budget', 'much') WHERE id = 'later'`)
+    await expect(started(directory)).rejects.toMatchObject({ exitCode: 65, message: expect.stringContaining('bot.definition of row "later"') as string })
+  })
+})
+
 const digest = (directory: string): string => hash('sha256', readFileSync(join(directory, 'signalbox.db')))
 
 test.each([

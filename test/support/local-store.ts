@@ -96,10 +96,11 @@ export class LocalStore implements Store {
         return reject(error)
       }
       committed()
-      const { due, next_at, logged, unrouted } = this.#work.told()
+      const { due, next_at, logged, unrouted, damage } = this.#work.told()
       later('answer', () => {
         if (!this.#alive) return
         resolve(structuredClone(answer))
+        if (damage.length > 0) this.onDamage(damage)
         if (due.length > 0) this.onDue(due)
         if (next_at !== null) this.onDueAt(next_at)
         if (logged) this.onLogged()

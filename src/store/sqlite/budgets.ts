@@ -7,14 +7,18 @@ import { completeBudgets, microPerUsd, type CompleteBudget } from '../../contrac
 import type { Budgets as WrittenBudgets } from '../../contract/types.ts'
 import { budgetGate, type BudgetGate, type RunFlow } from '../flow.ts'
 import { BegunRuns } from './begun.ts'
+import { damageText, type DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
+import { parsed } from './rows.ts'
 import { figureOf, Spending, type Usage } from './usage.ts'
 import { isNeed, type UsageReport, type UsageTotals } from '../store.ts'
 
 /** The share of a budget at which a lifecycle event warns. */
 const warnedShare = 0.8
 const hourMs = 3_600_000
+/** After how long a run is judged again whose bot is off. Writing the bot judges it at once. */
+const closedMs = 60_000
 
 export const budgetLanePrefix = 'budget:'
 
@@ -86,10 +90,32 @@ function holderText(scope: string): string {
   return at < 0 ? 'all runs' : `${scope.slice(0, at)} ${scope.slice(at + 1)}`
 }
 
-function statements(db: Db) {
-  return db.prepare<[], { id: string; budget: string }>(
-    `SELECT id, definition ->> '$.budget' AS budget FROM bot WHERE CASE WHEN json_valid(definition) THEN definition ->> '$.budget' END IS NOT NULL`,
-  )
+/** Bots with budgets, and those whose definition is not what was written. */
+const budgetedBots = `SELECT id, definition FROM bot
+  WHERE CASE WHEN json_valid(definition) THEN definition ->> '$.budget' IS NOT NULL OR definition ->> '$.id' IS NOT id ELSE 1 END`
+
+interface BotRow {
+  id: string
+  definition: string
+}
+
+/** The budgets that a bot's definition has; undefined: it is not what was written. */
+function budgetsOf({ id, definition }: BotRow): BudgetGate[] | undefined {
+  const bot = parsed(definition) as { id?: unknown; budget?: WrittenBudgets } | null
+  if (bot?.id !== id) return undefined
+  try {
+    const complete = completeBudgets(bot.budget, 'bot')
+    const isSound = complete.every(({ limit, period_ms }) => Number.isSafeInteger(limit) && Number.isSafeInteger(period_ms) && limit >= 0 && period_ms > 0)
+    return isSound ? complete.map(each => budgetGate(`bot:${id}`, each)) : undefined
+  } catch (error) {
+    if (error instanceof TypeError) return undefined
+    throw error
+  }
+}
+
+/** The budget of a bot whose own cannot be read: no run fits in it. */
+function closedGate(id: string): BudgetGate {
+  return { scope: `bot:${id}`, figure: 'tokens', limit: 0, period_ms: closedMs }
 }
 
 /** The budgets that are defined for all runs and for bots, whatever their runs carry. */
@@ -97,10 +123,14 @@ export class DefinedBudgets {
   readonly #written
   readonly #router: BudgetGate[]
   readonly #everyBot: CompleteBudget[]
+  readonly #damage: DamageLog
   #bots = new Map<string, BudgetGate[]>()
+  /** bots that start no runs, by their scope, with the reason */
+  #off = new Map<string, string>()
 
-  constructor(db: Db, configured: readonly CompleteBudget[]) {
-    this.#written = statements(db)
+  constructor(db: Db, configured: readonly CompleteBudget[], damage: DamageLog) {
+    this.#damage = damage
+    this.#written = db.prepare<[], BotRow>(budgetedBots)
     this.#router = distinct(configured.filter(each => each.per === 'router').map(each => budgetGate('router', each)))
     this.#everyBot = configured.filter(each => each.per === 'bot')
     this.reload()
@@ -108,11 +138,22 @@ export class DefinedBudgets {
 
   /** After bots were written. */
   reload(): void {
-    this.#bots = new Map(
-      this.#written
-        .all()
-        .map(({ id, budget }) => [id, completeBudgets(JSON.parse(budget) as WrittenBudgets, 'bot').map(each => budgetGate(`bot:${id}`, each))]),
-    )
+    this.#off = new Map()
+    this.#bots = new Map(this.#written.all().map(row => [row.id, budgetsOf(row) ?? this.#closed(row.id)]))
+  }
+
+  /** A bot whose definition is found damaged is off: without its budgets its runs would all start at once. */
+  #closed(id: string): BudgetGate[] {
+    const why = damageText('bot', id, { column: 'definition', why: 'it is not what was written; the bot is off until it is written again' })
+    this.#damage.add(why)
+    const gate = closedGate(id)
+    this.#off.set(gate.scope, why)
+    return [gate]
+  }
+
+  /** Why no run of a scope starts, whatever it has spent; undefined: its budgets decide. */
+  whyOff(scope: string): string | undefined {
+    return this.#off.get(scope)
   }
 
   of(bot_id: string): readonly BudgetGate[] {
@@ -138,14 +179,19 @@ export class DefinedBudgets {
   }
 }
 
+export interface BudgetParts {
+  history: History
+  damage: DamageLog
+}
+
 export class Budgets {
   readonly defined: DefinedBudgets
   readonly #begun: BegunRuns
   readonly #spending: Spending
   readonly #history: History
 
-  constructor(db: Db, history: History, configured: readonly CompleteBudget[]) {
-    this.defined = new DefinedBudgets(db, configured)
+  constructor(db: Db, { history, damage }: BudgetParts, configured: readonly CompleteBudget[]) {
+    this.defined = new DefinedBudgets(db, configured, damage)
     this.#begun = new BegunRuns(db)
     this.#spending = new Spending(db)
     this.#history = history
@@ -186,17 +232,20 @@ export class Budgets {
 
   /** When a budget has room for a run; a time that is not after now: it has. */
   opensAt(each: BudgetGate, now: number): number {
+    if (this.defined.whyOff(each.scope) !== undefined) return now + closedMs
     if (!isReported(each)) return this.#begun.opensAt(each, now)
     if (this.#spent(each, now) < each.limit) return now
     return this.#spending.roomAt(each.scope, each.figure, each.limit, each.period_ms, now)
   }
 
   #spent({ scope, figure, period_ms }: ReportedGate, now: number): number {
-    return figureOf(this.#spending.since(scope, now - period_ms), figure)
+    return figureOf(this.#spending.within(scope, period_ms, now), figure)
   }
 
   #reason(each: BudgetGate, opens_at: number, now: number): string {
     const { scope, figure, limit, period_ms } = each
+    const off = this.defined.whyOff(scope)
+    if (off !== undefined) return off
     const used = isReported(each) ? `${amountText(figure, this.#spent(each, now))} were used` : `${limit} runs began`
     return `the budget of ${holderText(scope)} is spent: ${used} within ${periodText(period_ms)}, the limit is ${amountText(figure, limit)}; there is room at ${new Date(opens_at).toISOString()}`
   }
@@ -244,5 +293,5 @@ export class Budgets {
 /** How much of a budget is used. begun: how many runs began in its period up to now. */
 export function budgetUse(each: BudgetGate, now: number, spending: Spending, begun: (each: BudgetGate, now: number) => number): number {
   const { scope, figure, period_ms } = each
-  return figure === 'runs' ? begun(each, now) : figureOf(spending.since(scope, now - period_ms), figure)
+  return figure === 'runs' ? begun(each, now) : figureOf(spending.within(scope, period_ms, now), figure)
 }

@@ -216,6 +216,25 @@ function runChecks(states: readonly string[]): Checks {
 export const liveChecks = runChecks(openStates)
 export const archiveChecks = runChecks(endedStates)
 
+/** More than all reports within the longest period of a budget, and few enough that their sum stays below 2^63. */
+export const mostSpent = 1e15
+const spent: Check = value => count(value) ?? ((value as number) <= mostSpent ? undefined : `must be at most ${mostSpent}; got ${shown(value)}`)
+export const spendingChecks: Checks = [
+  ['input_tokens', spent],
+  ['output_tokens', spent],
+  ['cost_micro_usd', spent],
+]
+export const usageChecks: Checks = [
+  ['input_tokens', count],
+  ['output_tokens', count],
+  ['cost_micro_usd', count],
+  ['attempt_input_tokens', count],
+  ['attempt_output_tokens', count],
+  ['attempt_cost_micro_usd', count],
+  ['reports', value => count(value) ?? (value === 0 ? 'must be at least 1; got 0' : undefined)],
+  ['attempt_reported', flag],
+]
+
 const none: readonly DamagedColumn[] = []
 
 /** The columns of a row that hold what cannot have been written. */

@@ -1,6 +1,7 @@
 // A start with a clock that is behind the log: it was ahead before, and was set right. What waits for a time of then would wait for
 // as long as it was ahead.
 import type { Db } from './open.ts'
+import { spentSums } from './usage.ts'
 
 /** Clocks differ by less between two routers, or two corrections; it is not worth a word. */
 const toleratedMs = 1000
@@ -51,7 +52,7 @@ export function movedBack(db: Db, now: number): number {
     'UPDATE rate_key SET keep_until = keep_until - :behind WHERE keep_until > :now',
   ]
   // What was spent in a time that is not yet counts from now on.
-  const gather = `INSERT INTO spending SELECT scope, :now, sum(input_tokens), sum(output_tokens), sum(cost_micro_usd) FROM spending WHERE at > :now GROUP BY scope
+  const gather = `INSERT INTO spending SELECT scope, :now, ${spentSums} FROM spending WHERE at > :now GROUP BY scope
     ON CONFLICT (scope, at) DO UPDATE SET input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
       cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd`
   db.prepare<[{ now: number }]>(gather).run({ now })

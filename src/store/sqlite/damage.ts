@@ -15,6 +15,11 @@ export interface DamagedColumn {
   why: string
 }
 
+/** Whether SQLite refused a row: for a CHECK, the type of a column, NULL, or a key that is there already. */
+export function isConstraint(error: unknown): boolean {
+  return (error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') === true
+}
+
 export class DamageLog {
   readonly #known = new Set<string>()
   #fresh: string[] = []
@@ -48,7 +53,7 @@ export class DamageLog {
     try {
       write()
     } catch (error) {
-      if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') !== true) throw error
+      if (!isConstraint(error)) throw error
       this.add(`${table}: row ${row} is damaged and could not be changed: ${(error as Error).message}`)
     }
   }

@@ -7,6 +7,7 @@ import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { budgetLane, budgetLanePrefix, Budgets, scopeLanePrefix } from './budgets.ts'
+import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
@@ -123,11 +124,11 @@ export class Lanes {
   readonly #history: History
 
   /** budgets: those of the configuration */
-  constructor(db: Db, history: History, budgets: readonly CompleteBudget[]) {
+  constructor(db: Db, history: History, damage: DamageLog, budgets: readonly CompleteBudget[]) {
     this.#history = history
     this.#sql = statements(db)
     this.rings = new Rings(db)
-    this.budgets = new Budgets(db, history, budgets)
+    this.budgets = new Budgets(db, { history, damage }, budgets)
   }
 
   /** At a start: budgets may be others now, so what waits for one is judged again. */

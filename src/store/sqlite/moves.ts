@@ -221,7 +221,7 @@ export class Moving {
     this.#sql = statements(db)
     this.#lanes = lanes
     this.#queues = queues
-    this.#usage = new Usage(db)
+    this.#usage = new Usage(db, damage)
   }
 
   /** Makes moves, each for itself; also answers by how much the count of open runs changed. */

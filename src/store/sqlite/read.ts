@@ -19,7 +19,7 @@ import type {
 } from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { BudgetGate, BudgetUse } from '../flow.ts'
-import { damagedColumns, fileChecks } from './checks.ts'
+import { damagedColumns, fileChecks, usageChecks } from './checks.ts'
 import { damageText, DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
@@ -28,7 +28,7 @@ import { budgetUse } from './budgets.ts'
 import { isActive } from './queues.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
-import { Spending } from './usage.ts'
+import { Spending, spentSums } from './usage.ts'
 import {
   eventColumns,
   eventLine,
@@ -137,12 +137,11 @@ function statements(db: Db) {
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
   const usageOf = db.prepare<[number], UsageTotals & { reports: number; attempt_reported: number; ended: number }>(
-    `SELECT input_tokens, output_tokens, cost_micro_usd, reports, attempt_reported, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended
-     FROM run_usage WHERE run_seq = ?`,
+    'SELECT *, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended FROM run_usage WHERE run_seq = ?',
   )
   // Read through spending_at: what is asked for is recent.
   const usedSince = db.prepare<[number], UsageTotals & { scope: string }>(
-    `SELECT scope, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost_micro_usd) AS cost_micro_usd
+    `SELECT scope, ${spentSums}
      FROM spending INDEXED BY spending_at WHERE at >= ? GROUP BY scope ORDER BY scope`,
   )
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
@@ -217,9 +216,12 @@ export class Reading {
   #usageOf({ seq, state }: RunRow): StoredRun['usage'] {
     const row = this.#sql.usageOf.get(seq)
     if (row === undefined) return undefined
-    const { reports, attempt_reported, ended, ...totals } = row
+    const { input_tokens, output_tokens, cost_micro_usd, reports, attempt_reported, ended } = row
+    const damaged = damagedColumns(usageChecks, row)
+    this.#damage.addRow('run_usage', seq, damaged)
+    if (damaged.length > 0) return undefined
     const endedReports = reports - (isActive(state) ? attempt_reported : 0)
-    return { ...totals, unreported: Math.max(0, ended - endedReports) }
+    return { input_tokens, output_tokens, cost_micro_usd, unreported: Math.max(0, ended - endedReports) }
   }
 
   #whole(row: EventRow): StoredEvent {
@@ -352,7 +354,7 @@ export class Reading {
     const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
     return {
       events: this.#db
-        .prepare<[string], number>('SELECT coalesce(sum(events), 0) + coalesce((SELECT value FROM meta WHERE key = ?), 0) FROM source_stat')
+        .prepare<[string], number>('SELECT CAST(max(total(events), 0) AS INTEGER) + coalesce((SELECT value FROM meta WHERE key = ?), 0) FROM source_stat')
         .pluck()
         .get(goneEventsKey)!,
       event_bytes: fileBytes(this.#db.name) + fileBytes(`${this.#db.name}-wal`),

@@ -2,8 +2,10 @@
 //
 // A report is the total of its attempt so far. What it adds to the last one is spent now; attempts of a run add up.
 import type { UsageReport, UsageTotals } from '../store.ts'
+import { damagedColumns, mostSpent, spendingChecks, usageChecks } from './checks.ts'
+import { isConstraint, type DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
-import type { RunRow } from './rows.ts'
+import { textOf, type RunRow } from './rows.ts'
 
 const secondMs = 1000
 const minuteMs = 60_000
@@ -81,6 +83,7 @@ function statements(db: Db) {
   )
   const ahead = db.prepare<[number], SpendingRow>(`SELECT ${columns} FROM spending INDEXED BY spending_at WHERE at > ? LIMIT 200`)
   const remove = db.prepare('DELETE FROM spending WHERE scope = ? AND at = ?')
+  const forgetUsage = db.prepare('DELETE FROM run_usage WHERE run_seq = ?')
   const forget = db.prepare('DELETE FROM spending WHERE (scope, at) IN (SELECT scope, at FROM spending WHERE at < ? ORDER BY at LIMIT 200)')
   const lose = db.prepare(
     `INSERT OR REPLACE INTO lost_lease (lease_token, trigger_id, bot_id, input_tokens, output_tokens, cost_micro_usd, reported, lost_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -98,14 +101,27 @@ function statements(db: Db) {
        cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd, reports = reports + 1 - :reported`,
   )
   const forgetLost = db.prepare('DELETE FROM lost_lease WHERE lease_token IN (SELECT lease_token FROM lost_lease WHERE lost_at < ? LIMIT 200)')
-  return { lose, lost, reportedLate, addLate, forgetLost, find, keep, attemptOver, spend, seconds, minutes, ahead, remove, forget }
+  return { lose, lost, reportedLate, addLate, forgetLost, find, keep, attemptOver, spend, seconds, minutes, ahead, remove, forget, forgetUsage }
 }
 
 export class Usage {
   readonly #sql: ReturnType<typeof statements>
+  readonly #damage: DamageLog
 
-  constructor(db: Db) {
+  constructor(db: Db, damage: DamageLog) {
     this.#sql = statements(db)
+    this.#damage = damage
+  }
+
+  /** What a run has reported. A damaged row is forgotten: it must keep neither the run nor the start. */
+  #find(run_seq: number): UsageRow {
+    const row = this.#sql.find.get(run_seq)
+    if (row === undefined) return nothing
+    const damaged = damagedColumns(usageChecks, row)
+    if (damaged.length === 0) return row
+    this.#damage.addRow('run_usage', run_seq, damaged)
+    this.#sql.forgetUsage.run(run_seq)
+    return nothing
   }
 
   /**
@@ -113,7 +129,7 @@ export class Usage {
    * written, otherwise undefined.
    */
   report(row: Pick<RunRow, 'seq' | 'trigger_id' | 'bot_id'>, given: UsageReport, at: number): UsageTotals | undefined {
-    const found = this.#sql.find.get(row.seq) ?? nothing
+    const found = this.#find(row.seq)
     const before = { input_tokens: found.attempt_input_tokens, output_tokens: found.attempt_output_tokens, cost_micro_usd: found.attempt_cost_micro_usd }
     const now = { ...before, ...given }
     const more = {
@@ -133,18 +149,18 @@ export class Usage {
       reports: found.reports + 1 - found.attempt_reported,
       attempt_reported: 1,
     })
-    this.#spend(row, more, at)
+    this.#spendNow(row, more, at)
     return undefined
   }
 
-  #spend(row: Pick<RunRow, 'trigger_id' | 'bot_id'>, { input_tokens, output_tokens, cost_micro_usd }: UsageTotals, at: number): void {
+  #spendNow(row: Pick<RunRow, 'trigger_id' | 'bot_id'>, { input_tokens, output_tokens, cost_micro_usd }: UsageTotals, at: number): void {
     if (input_tokens + output_tokens + cost_micro_usd === 0) return
-    for (const scope of scopesOf(row)) this.#sql.spend.run(scope, endOf(at, secondMs), input_tokens, output_tokens, cost_micro_usd)
+    for (const scope of scopesOf(row)) this.#spend({ scope, at: endOf(at, secondMs), input_tokens, output_tokens, cost_micro_usd })
   }
 
   /** The router takes a run from its worker, which may report later. Before attemptOver(). */
   leaseLost({ seq, trigger_id, bot_id, lease_token }: RunRow, at: number): void {
-    const { attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported } = this.#sql.find.get(seq) ?? nothing
+    const { attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported } = this.#find(seq)
     this.#sql.lose.run(lease_token, trigger_id, bot_id, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported, at)
   }
 
@@ -160,32 +176,51 @@ export class Usage {
       output_tokens: now.output_tokens - before.output_tokens,
       cost_micro_usd: now.cost_micro_usd - before.cost_micro_usd,
     }
-    this.#sql.reportedLate.run({ lease_token, ...now })
+    this.#damage.tolerate('lost_lease', lease_token, () => this.#sql.reportedLate.run({ lease_token, ...now }))
+    this.#find(run_seq)
     this.#sql.addLate.run({ run_seq, reported, ...more })
-    this.#spend({ trigger_id, bot_id }, more, at)
+    this.#spendNow({ trigger_id, bot_id }, more, at)
   }
 
   /** The run's attempt is over: the next one begins to count at 0. */
   attemptOver(run_seq: number): void {
-    this.#sql.attemptOver.run(run_seq)
+    if (this.#find(run_seq) !== nothing) this.#sql.attemptOver.run(run_seq)
   }
 
   /** One slice of putting old spending together, and of forgetting what no period reaches; answers whether there is more. */
   compact(now: number): boolean {
     const second = endOf(now, secondMs)
     // Where the clock stepped back, what was spent in a time that is not yet counts from now on.
-    const moved = this.#put(this.#sql.ahead.all(second), () => second)
+    const moved = this.#put(this.#sql.ahead.all(second), at => (at > now + keptMs ? undefined : second))
     const minutes = this.#put(this.#sql.seconds.all(now - secondsKeptMs), at => endOf(at, minuteMs))
     const hours = this.#put(this.#sql.minutes.all(now - minutesKeptMs), at => endOf(at, hourMs))
     const forgotten = this.#sql.forget.run(now - keptMs).changes + this.#sql.forgetLost.run(now - lostKeptMs).changes
     return moved + minutes + hours + forgotten > 0
   }
 
-  /** Gives rows another time, at which they are added to what is there. */
-  #put(rows: readonly SpendingRow[], newTime: (at: number) => number): number {
-    for (const { scope, at, input_tokens, output_tokens, cost_micro_usd } of rows) {
+  /** Adds to what a scope spent by a time. A row that is damaged there is replaced: it refuses whatever is added. */
+  #spend({ scope, at, input_tokens, output_tokens, cost_micro_usd }: SpendingRow): void {
+    const add = (): void => void this.#sql.spend.run(scope, at, input_tokens, output_tokens, cost_micro_usd)
+    try {
+      add()
+    } catch (error) {
+      if (!isConstraint(error)) throw error
+      this.#damage.add(`spending: the row ${scope} at ${at} is damaged and was replaced: ${(error as Error).message}`)
       this.#sql.remove.run(scope, at)
-      this.#sql.spend.run(scope, newTime(at), input_tokens, output_tokens, cost_micro_usd)
+      add()
+    }
+  }
+
+  /** Gives rows another time, at which they are added to what is there. A damaged row, and one of a time without another, is forgotten. */
+  #put(rows: readonly SpendingRow[], newTime: (at: number) => number | undefined): number {
+    for (const row of rows) {
+      const { scope, at } = row
+      this.#sql.remove.run(scope, at)
+      const time = newTime(at)
+      const damaged = damagedColumns(spendingChecks, row)
+      const all = time === undefined ? [{ column: 'at', why: 'it is further ahead than any period is long' }, ...damaged] : damaged
+      this.#damage.addRow('spending', `${textOf(scope)} at ${at}`, all)
+      if (time !== undefined && damaged.length === 0) this.#spend({ ...row, at: time })
     }
     return rows.length
   }
@@ -196,23 +231,29 @@ function endOf(at: number, lengthMs: number): number {
   return Math.floor(at / lengthMs) * lengthMs + lengthMs - 1
 }
 
+/** The sum of a column in which a damaged value counts as nothing: SQLite fails where a sum is over 64 bits, for every run of a scope. */
+function sumOf(column: string): string {
+  return `coalesce(sum(CASE WHEN typeof(${column}) = 'integer' AND ${column} BETWEEN 0 AND ${mostSpent} THEN ${column} ELSE 0 END), 0) AS ${column}`
+}
+
+/** Sums of spending, by the names of its columns. */
+export const spentSums = ['input_tokens', 'output_tokens', 'cost_micro_usd'].map(sumOf).join(', ')
+
 /** What scopes have spent since a time. */
 export class Spending {
   readonly #since
   readonly #rows
 
   constructor(db: Db) {
-    this.#since = db.prepare<[string, number], UsageTotals>(
-      `SELECT coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd
-       FROM spending WHERE scope = ? AND at > ?`,
-    )
-    this.#rows = db.prepare<[string, number], SpendingRow>(
-      'SELECT scope, at, input_tokens, output_tokens, cost_micro_usd FROM spending WHERE scope = ? AND at > ? ORDER BY at',
+    this.#since = db.prepare<[string, number, number], UsageTotals>(`SELECT ${spentSums} FROM spending WHERE scope = ? AND at > ? AND at <= ?`)
+    this.#rows = db.prepare<[string, number, number], SpendingRow>(
+      'SELECT scope, at, input_tokens, output_tokens, cost_micro_usd FROM spending WHERE scope = ? AND at > ? AND at <= ? ORDER BY at',
     )
   }
 
-  since(scope: string, time: number): UsageTotals {
-    return this.#since.get(scope, time)!
+  /** In a period up to now. */
+  within(scope: string, period_ms: number, now: number): UsageTotals {
+    return this.#since.get(scope, now - period_ms, now + keptMs)!
   }
 
   /**
@@ -220,7 +261,7 @@ export class Spending {
    * before a clock stepped back, counts as spent now.
    */
   roomAt(scope: string, figure: 'tokens' | 'cost_usd', limit: number, period_ms: number, now: number): number {
-    const rows = this.#rows.all(scope, now - period_ms)
+    const rows = this.#rows.all(scope, now - period_ms, now + keptMs).filter(row => damagedColumns(spendingChecks, row).length === 0)
     let left = rows.reduce((sum, row) => sum + figureOf(row, figure), 0)
     for (const row of rows) {
       if (left < limit) break

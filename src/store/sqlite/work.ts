@@ -57,7 +57,7 @@ export class Work {
     this.#db = db
     this.#log = new EventLog(db)
     this.#history = new History(db, this.#log, lifecycle, this.#damage)
-    this.#lanes = new Lanes(db, this.#history, budgets)
+    this.#lanes = new Lanes(db, this.#history, this.#damage, budgets)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due, this.#damage)
     const gates = { lanes: this.#lanes, queues: this.#queues, history: this.#history, soon: this.#soon, damage: this.#damage }
     this.#moving = new Moving(db, gates)
@@ -70,7 +70,7 @@ export class Work {
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
     this.#retaining = new Retaining(db, this.#lanes, hashes => this.#accepting.forget(hashes))
-    this.#usage = new Usage(db)
+    this.#usage = new Usage(db, this.#damage)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
