@@ -13,9 +13,9 @@ export class DamagedStore extends Driver {
   readonly db: Db
   readonly damage: string[] = []
 
-  constructor() {
+  constructor(db = freshDatabase()) {
     super()
-    this.db = freshDatabase()
+    this.db = db
     const store = new LocalStore({ db: this.db, lifecycle: 'none', guard: 'lease', later: (_way, work) => work(), committed: () => undefined })
     store.onDamage = found => this.damage.push(...found)
     this.store = store
@@ -44,6 +44,11 @@ export class DamagedStore extends Driver {
   /** What another router's start on it answers. */
   restarted(now: number, budgets: readonly CompleteBudget[] = []): StartAnswer {
     return new Work(this.db, 'none', undefined, budgets).start(now)
+  }
+
+  /** The store of another router on it. */
+  reopened(): DamagedStore {
+    return new DamagedStore(this.db)
   }
 
   report(run_id: string, at: number, usage: UsageReport): Promise<unknown> {

@@ -16,7 +16,7 @@ const newest = `SELECT at FROM (
  * How far apart the two newest times of writing are at most, where both are right. One that is further ahead stands alone: a
  * flipped bit, which must not move everything that waits.
  */
-const longestSilenceMs = 86_400_000
+export const longestSilenceMs = 86_400_000
 
 /** The newest time at which something was written. */
 function lastWritten(db: Db): number {

@@ -1,6 +1,9 @@
 // The log: events as rows, in an order in which times of receipt never fall.
 import type { BodyFormat } from '../store.ts'
+import { longestSilenceMs } from './clock-step.ts'
+import type { DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
+import { numberOf } from './rows.ts'
 
 /** An event as its row has it. */
 export interface EventToLog {
@@ -29,26 +32,43 @@ export interface EventToLog {
 export class EventLog {
   readonly #insert
   readonly #last
+  readonly #damage: DamageLog
   #clock = 0
+  /** what holds where the last time of receipt is damaged */
+  #floor = 0
+  #lastSeq = 0
   #logged = false
 
-  constructor(db: Db) {
+  constructor(db: Db, damage: DamageLog) {
+    this.#damage = damage
     this.#insert = db.prepare(
       `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body, actor, thread, emitted)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#last = db.prepare<[], number>('SELECT received_at FROM event ORDER BY seq DESC LIMIT 1').pluck()
+    this.#last = db.prepare<[], { seq: number; received_at: number }>('SELECT seq, received_at FROM event ORDER BY seq DESC LIMIT 2')
     this.reload()
   }
 
   /** After a rollback the last time of receipt is read anew. */
   reload(): void {
-    this.#clock = this.#last.get() ?? 0
+    const [last, before] = this.#last.all()
+    this.#lastSeq = last?.seq ?? 0
+    this.#clock = numberOf(last?.received_at)
+    const floor = numberOf(before?.received_at)
+    this.#floor = this.#clock - floor > longestSilenceMs ? floor : this.#clock
   }
 
-  /** A clock may step back; the log does not. */
+  /**
+   * A clock may step back; the log does not. A last event that alone is far ahead of this time, and of the event before it, has a
+   * damaged time: every event to come would have it too.
+   */
   received(at: number): number {
+    if (this.#floor < this.#clock && this.#clock - at > longestSilenceMs) {
+      this.#damage.addRow('event', this.#lastSeq, [{ column: 'received_at', why: `it is a time to come: ${this.#clock}` }])
+      this.#clock = this.#floor
+    }
     this.#clock = Math.max(this.#clock, at)
+    this.#floor = this.#clock
     return this.#clock
   }
 

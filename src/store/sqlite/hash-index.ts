@@ -13,6 +13,11 @@ const sliceWidth = 2 ** 44
 /** Events between two slices. Memory holds at most about twice slices times this many hashes. */
 const eventsPerSlice = 2048
 
+/** A hash that cannot be one is damage: its event is not known again by it, the others are. */
+function isHash(hash: number): boolean {
+  return Number.isSafeInteger(hash) && hash >= 0 && hash < slices * sliceWidth
+}
+
 export class HashIndex {
   readonly #sql
   readonly #metaKey: string
@@ -63,8 +68,7 @@ export class HashIndex {
 
   #remember(hash: number, seq: number): void {
     this.#lastSeq = seq
-    // A hash that cannot be one is damage: its event is not known again by it, the others are.
-    if (!(Number.isSafeInteger(hash) && hash >= 0 && hash < slices * sliceWidth)) return
+    if (!isHash(hash)) return
     const map = this.#recent[Math.floor(hash / sliceWidth)]!
     const known = map.get(hash)
     map.set(hash, known === undefined ? seq : [known, seq].flat())
@@ -86,6 +90,7 @@ export class HashIndex {
 
   /** Forgets an event, wherever its hash is by now: what memory holds would go into the table later. */
   forget(hash: number, seq: number): void {
+    if (!isHash(hash)) return
     const map = this.#recent[Math.floor(hash / sliceWidth)]!
     const known = map.get(hash)
     const others = known === undefined ? [] : [known].flat().filter(each => each !== seq)

@@ -32,7 +32,9 @@ export interface Hashes {
 
 /** One hash of all context files of an event, by their names and hashes, in their order. */
 export function filesHash(files: readonly { name: string; sha256: Uint8Array }[]): Buffer {
-  return hash('sha256', JSON.stringify(files.map(({ name, sha256 }) => [name, Buffer.from(sha256).toString('hex')])), 'buffer')
+  // One that is damaged is no file that is sent again.
+  const hex = (sha256: unknown): string | null => (sha256 instanceof Uint8Array ? Buffer.from(sha256).toString('hex') : null)
+  return hash('sha256', JSON.stringify(files.map(({ name, sha256 }) => [textOf(name), hex(sha256)])), 'buffer')
 }
 
 /** Decisions as a column: [trigger, version, outcome], and the run that took its part, without the names. */
@@ -134,7 +136,8 @@ export function textOf(value: unknown): string {
   return value instanceof Buffer ? value.toString('utf8') : typeof value === 'string' ? value : ''
 }
 
-function numberOf(value: unknown): number {
+/** A number that may be anything: what it would count is unknown then. */
+export function numberOf(value: unknown): number {
   return Number.isSafeInteger(value) ? (value as number) : 0
 }
 

@@ -1,11 +1,14 @@
 // Checkpoints, run by ourselves because SQLite tells nobody when an automatic one fails, and retention in slices.
+import type { Statement } from 'better-sqlite3'
 import type { RunFlow } from '../flow.ts'
 import type { RetentionLimits } from '../store.ts'
 import type { Lanes } from './lanes.ts'
 import { flowCheck } from './checks.ts'
+import { longestSilenceMs } from './clock-step.ts'
+import { isConstraint, type DamageLog } from './damage.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
 import { pruning } from './pruning.ts'
-import { filesHash, parsed, readableDecisions, type Hashes } from './rows.ts'
+import { filesHash, numberOf, parsed, readableDecisions, type Hashes } from './rows.ts'
 import { fileBytes, usedBytes } from './space.ts'
 
 /**
@@ -84,10 +87,23 @@ const sliceBytes = 16_777_216
 /** What an event takes up beside its body, at the least: its row and the entries of five indexes. */
 const leastEventBytes = 300
 
+/** Rows that are read beyond a slice, to compare times of receipt with. */
+const following = 2
+
+/** The gates of a run; null where it has none, or they are damaged. */
+function readableFlow(flow: string | null): RunFlow | null {
+  return flowCheck(flow) === undefined ? (parsed(flow) as RunFlow | null) : null
+}
+
 const dead = "('failed', 'timed_out')"
 
 function eventStatements(db: Db) {
   const columns = 'seq, received_at, decisions, delivery_hash, body_hash, body_bytes'
+  const keepKey = (insert: string): Statement =>
+    db.prepare(
+      `${insert} INTO removed_event (seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, files_sha256)
+       SELECT seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, ? FROM event WHERE seq = ?`,
+    )
   return {
     oldest: db.prepare<[number, number], EventRow>(`SELECT ${columns} FROM event WHERE seq > ? ORDER BY seq LIMIT ?`),
     // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
@@ -116,10 +132,7 @@ function eventStatements(db: Db) {
     files: db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position'),
     deleteFiles: db.prepare('DELETE FROM context_file WHERE event_seq = ?'),
     deleteEvent: db.prepare('DELETE FROM event WHERE seq = ?'),
-    keepKey: db.prepare(
-      `INSERT INTO removed_event (seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, files_sha256)
-       SELECT seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, ? FROM event WHERE seq = ?`,
-    ),
+    keepKey: { fail: keepKey('INSERT'), replace: keepKey('INSERT OR REPLACE') },
     oldestKeys: db.prepare<[number], Hashes & { received_at: number }>(
       'SELECT seq, received_at, delivery_hash, body_hash FROM removed_event ORDER BY seq LIMIT ?',
     ),
@@ -146,6 +159,7 @@ function runStatements(db: Db) {
 export class Retaining {
   readonly #db: Db
   readonly #lanes: Lanes
+  readonly #damage: DamageLog
   readonly #forget: (hashes: Hashes) => void
   readonly #prune: (limits: RetentionLimits) => boolean
   readonly #events
@@ -154,9 +168,10 @@ export class Retaining {
   readonly #setMeta
 
   /** forget: an event's hashes lead nowhere any more. */
-  constructor(db: Db, lanes: Lanes, forget: (hashes: Hashes) => void) {
+  constructor(db: Db, { lanes, damage }: { lanes: Lanes; damage: DamageLog }, forget: (hashes: Hashes) => void) {
     this.#db = db
     this.#lanes = lanes
+    this.#damage = damage
     this.#forget = forget
     this.#prune = pruning(db, lanes.rings)
     this.#events = eventStatements(db)
@@ -181,7 +196,7 @@ export class Retaining {
     const before = now - Math.max(event_ms, dedupe_ms)
     let excess = max_bytes === undefined ? 0 : usedBytes(this.#db) - max_bytes
     const budget: Budget = { rows: 2 * slice, bytes: sliceBytes }
-    const looked = this.#events.oldest.all(passed, slice)
+    const looked = this.#believable('event', this.#events.oldest.all(passed, slice + following), now).slice(0, slice)
     let last = passed
     let events = 0
     for (const row of looked) {
@@ -190,7 +205,7 @@ export class Retaining {
       if (!isOld && excess <= 0) break
       if (!(excess > 0 ? this.#isHeldOpen(row.seq) : this.#isHeld(row.seq, before))) {
         if (budget.rows <= 0 || budget.bytes <= 0 || !this.#removed(row, limits, budget)) return this.#passedTo(last, events)
-        excess -= row.body_bytes + leastEventBytes
+        excess -= numberOf(row.body_bytes) + leastEventBytes
         events++
       }
       last = row.seq
@@ -198,6 +213,25 @@ export class Retaining {
     }
     this.#setMeta.run('retention_passed_seq', 0)
     return { events, more: false }
+  }
+
+  /**
+   * Rows with the times that retention goes by. Times of receipt never fall, so one that is later than both that follow is damaged,
+   * and so is one of a time to come that a row of now follows: such a row goes with the next, or all behind it would stay.
+   */
+  #believable<R extends { seq: number; received_at: number }>(table: string, rows: R[], now: number): R[] {
+    const latest = now + longestSilenceMs
+    let [next, second]: (number | undefined)[] = []
+    const checked = rows.toReversed().map(row => {
+      const at = row.received_at
+      const isPast = next !== undefined && second !== undefined && (at > Math.max(next, second) || !Number.isSafeInteger(at))
+      const isAhead = next !== undefined && next <= latest && (at > latest || !Number.isSafeInteger(at))
+      const believed = isPast || isAhead ? Math.max(next!, second ?? next!) : at
+      if (believed !== at) this.#damage.addRow(table, row.seq, [{ column: 'received_at', why: `it is later than what was received after it: ${at}` }])
+      if (Number.isSafeInteger(believed)) [next, second] = [believed, next]
+      return { ...row, received_at: believed }
+    })
+    return checked.toReversed()
   }
 
   #passedTo(seq: number, events: number): { events: number; more: true } {
@@ -213,7 +247,7 @@ export class Retaining {
   #isHeldOpen(seq: number): boolean {
     if (this.#events.heldOpen.get(seq, seq, seq) !== undefined) return true
     return this.#events.deadRuns.all(seq).some(row => {
-      const lane = (parsed(row.flow) as RunFlow | null)?.order?.lane
+      const lane = readableFlow(row.flow)?.order?.lane
       return lane !== undefined && this.#events.inLane.get(lane, row.seq) !== undefined
     })
   }
@@ -231,24 +265,35 @@ export class Retaining {
     for (const run of this.#events.deadRuns.all(row.seq)) this.#deleteDead(run, now)
     const decided = readableDecisions(row.decisions)
     // Which triggers had a part in it is not known any more: the table is looked through from end to end.
-    if (decided === null) this.#events.deleteDecisions.run(row.seq)
+    if (decided === null || decided.some(({ trigger_id }) => typeof trigger_id !== 'string')) this.#events.deleteDecisions.run(row.seq)
     else for (const decision of decided) this.#events.deleteDecision.run(decision.trigger_id, row.seq)
     const isKnown = (of: number | null, ms: number): boolean => of !== null && row.received_at >= now - ms
-    if (isKnown(row.delivery_hash, dedupe_ms) || isKnown(row.body_hash, signed_body_ms))
-      this.#events.keepKey.run(filesHash(this.#events.files.all(row.seq)), row.seq)
+    if (isKnown(row.delivery_hash, dedupe_ms) || isKnown(row.body_hash, signed_body_ms)) this.#keepKey(row)
     else this.#forget(row)
     this.#events.forgetBatch.run(row.seq)
     this.#events.deleteFiles.run(row.seq)
     this.#events.deleteEvent.run(row.seq)
-    budget.bytes -= row.body_bytes
+    budget.bytes -= numberOf(row.body_bytes)
     return true
+  }
+
+  /** What an event was delivered by; of a damaged event nothing is kept, and the same delivery is a new event. */
+  #keepKey(row: EventRow): void {
+    const files = filesHash(this.#events.files.all(row.seq))
+    try {
+      this.#damage.insert('removed_event', row.seq, or => this.#events.keepKey[or].run(files, row.seq))
+    } catch (error) {
+      if (!isConstraint(error)) throw error
+      this.#damage.add(`event: row ${row.seq} is damaged, and its delivery is not known any more: ${(error as Error).message}`)
+      this.#forget(row)
+    }
   }
 
   #deleteDead(row: DeadRow, now: number): void {
     const { seq, flow } = row
     this.#runs.deleteLive.run(seq)
     this.#deleteTrail(seq)
-    const gates = flowCheck(flow) === undefined ? (parsed(flow) as RunFlow | null) : null
+    const gates = readableFlow(flow)
     if (gates !== null) this.#lanes.moved(row, gates, { active: false, open: false, ordered: false }, now)
     else if (flow !== null) this.#lanes.abandon(seq, now)
   }
@@ -265,7 +310,8 @@ export class Retaining {
   #expireKeys(limits: RetentionLimits): boolean {
     const { now, dedupe_ms, signed_body_ms = 0 } = limits
     const before = now - Math.max(dedupe_ms, signed_body_ms)
-    const rows = this.#events.oldestKeys.all(limits.slice).filter(row => row.received_at < before)
+    const oldest = this.#believable('removed_event', this.#events.oldestKeys.all(limits.slice + following), now).slice(0, limits.slice)
+    const rows = oldest.filter(row => row.received_at < before)
     for (const row of rows) {
       this.#forget(row)
       this.#events.deleteKey.run(row.seq)

@@ -55,7 +55,7 @@ export class Work {
   /** budgets: those of the configuration */
   constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits, budgets: readonly CompleteBudget[] = []) {
     this.#db = db
-    this.#log = new EventLog(db)
+    this.#log = new EventLog(db, this.#damage)
     this.#history = new History(db, this.#log, lifecycle, this.#damage)
     this.#lanes = new Lanes(db, this.#history, this.#damage, budgets)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due, this.#damage)
@@ -69,7 +69,7 @@ export class Work {
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
-    this.#retaining = new Retaining(db, this.#lanes, hashes => this.#accepting.forget(hashes))
+    this.#retaining = new Retaining(db, { lanes: this.#lanes, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
     this.#usage = new Usage(db, this.#damage)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
