@@ -1,12 +1,13 @@
 // Damage of one value, as a router meets it: at a start, and while it runs. test/faults/bit-flips.test.ts goes through all columns.
 import Database from 'better-sqlite3'
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { readConfig } from '../../src/config.ts'
 import { startRouter } from '../../src/main.ts'
+import { salvage } from '../../src/main/salvage.ts'
 import { botServer, type BotServer } from '../support/bot-server.ts'
 import { signalbox, type Ran } from '../support/command-line.ts'
 import { freshDirectory, quiet, until } from '../support/router.ts'
@@ -35,6 +36,25 @@ function inDatabase(directory: string, sql: string): void {
   const db = new Database(join(directory, 'signalbox.db'))
   db.pragma('ignore_check_constraints = ON')
   db.exec(sql)
+  db.close()
+}
+
+/** As above, of a table that lets everything in meanwhile. */
+function unguarded(directory: string, table: string, sql: string): void {
+  const db = new Database(join(directory, 'signalbox.db'))
+  db.unsafeMode(true)
+  db.pragma('ignore_check_constraints = ON')
+  const own = db.prepare<[string], string>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?").pluck().get(table)!
+  const define = (text: string): void => {
+    db.pragma('writable_schema = ON')
+    db.prepare("UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?").run(text, table)
+    db.pragma('writable_schema = RESET')
+  }
+  define(own
+    .replace(/\) STRICT(, WITHOUT ROWID)?/, (_all, rest: string | undefined) => (rest === undefined ? ')' : ') WITHOUT ROWID'))
+    .replaceAll(' NOT NULL', ''))
+  db.exec(sql)
+  define(own)
   db.close()
 }
 
@@ -191,20 +211,64 @@ test('a run whose version of the trigger is damaged is dead at once', { timeout:
   await expect(router.call('trigger.put', { trigger_id: 'waits', from_version: 1 })).rejects.toMatchObject({ code: -32002 })
 })
 
+test.each([
+  ['no JSON', 'substr(definition, 1, 30)'],
+  ['a filter that is none', `replace(definition, '["waits"]', '[{"anything-bug":1}]')`],
+])('an old version of a trigger hides nothing: %s', { timeout: 60_000 }, async (_name, value) => {
+  const { directory, runs, events } = await waiting()
+  inDatabase(directory, `UPDATE trigger_version SET definition = ${value} WHERE trigger_id = 'waits' AND version = 1`)
+  const { call } = await started(directory)
+  await call('trigger.put', { trigger: trigger('waits', 'other', { queue: 'line' }) })
+  await call('trigger.put', { trigger: { id: 'also', filter: { type: ['waits', 'also'] }, action: { bot_id: 'other' } } })
+  expect((await call('run.get', { run_id: runs[0]! })).run).toMatchObject({ id: runs[0]!, state: 'pending' })
+  const { decisions } = await call('event.explain', { event_id: events[0]! })
+  expect(decisions.map(each => each.trigger_id).toSorted()).toEqual(['also', 'goes', 'waits'])
+  expect(decisions.find(each => each.trigger_id === 'waits')).toMatchObject({
+    trigger_version: 1,
+    matched: true,
+    run_ids: [runs[0]!],
+    reason: expect.stringContaining('damaged') as string,
+  })
+})
+
+/** What verify finds of a definition, and what recover leaves out of a new database. */
+function salvaged(directory: string): { found: string[]; left: string[]; into: string } {
+  const path = join(directory, 'signalbox.db')
+  const into = join(directory, 'recovered.db')
+  const [found, left]: [string[], string[]] = [[], []]
+  salvage.verify(path, ({ kind, message }) => kind === 'definition' && found.push(message))
+  salvage.recover(path, into, ({ message }) => left.push(message))
+  return { found, left, into }
+}
+
 describe('definitions', () => {
   test.each([
-    ['source', 'local', `substr(definition, 2)`],
-    ['trigger', 'waits', `replace(definition, '"filter"', '"fulter"')`],
-    ['trigger', 'waits', `replace(definition, '["waits"]', '[{"anything-bug":1}]')`],
-    ['bot', 'later', `replace(definition, '"http"', '"htup"')`],
-    ['queue', 'line', `replace(definition, 'line', 'linf')`],
-  ])('a damaged %s ends the start with 65: %s, %s', { timeout: 60_000 }, async (noun, id, value) => {
+    ['source', 'definition', 'local', `substr(definition, 2)`],
+    ['source', 'definition', 'local', `replace(definition, '"local"', '"locam"')`],
+    ['source', 'updated_at', 'local', `CAST('x' AS BLOB)`],
+    ['source', 'updated_at', 'local', `NULL`],
+    ['source', 'version', 'local', `-127`],
+    ['trigger', 'definition', 'waits', `replace(definition, '"filter"', '"fulter"')`],
+    ['trigger', 'definition', 'waits', `replace(definition, '["waits"]', '[{"anything-bug":1}]')`],
+    ['bot', 'definition', 'later', `replace(definition, '"http"', '"htup"')`],
+    ['bot', 'definition', 'later', `json_set(definition, '$.budget', 'much')`],
+    ['queue', 'definition', 'line', `replace(definition, 'line', 'linf')`],
+    ['queue', 'created_at', 'line', `9e15`],
+  ])('a damaged %s ends the start with 65: %s', { timeout: 60_000 }, async (noun, column, id, value) => {
     const { directory } = await waiting()
-    inDatabase(directory, `UPDATE "${noun}" SET definition = ${value} WHERE id = '${id}'`)
+    unguarded(directory, noun, `UPDATE "${noun}" SET ${column} = ${value} WHERE id = '${id}'`)
     await expect(started(directory)).rejects.toMatchObject({
       exitCode: 65,
-      message: expect.stringMatching(new RegExp(`^${noun}.definition of row "${id}" is damaged: .*signalbox recover`)) as string,
+      message: expect.stringMatching(new RegExp(`^${noun}.${column} of row "${id}" is damaged: .*signalbox recover`)) as string,
     })
+    const { found, left, into } = salvaged(directory)
+    expect(found).toEqual([expect.stringMatching(`^${noun}.${column} of row ${id} is damaged`)])
+    expect(left).toEqual([expect.stringMatching(`^${noun} ${id} is left out: ${noun}.${column} of row ${id} is damaged`)])
+    const db = new Database(into, { readonly: true })
+    expect(db.prepare(`SELECT count(*) FROM "${noun}" WHERE id = '${id}'`).pluck().get()).toBe(0)
+    db.close()
+    renameSync(into, join(directory, 'signalbox.db'))
+    await started(directory)
   })
 
   test('a queue that is found damaged while running is off', { timeout: 60_000 }, async () => {
@@ -244,12 +308,6 @@ describe('a bot with budgets', () => {
     await call('bot.put', { bot: later })
     await until(async () => (await call('run.list', { state: 'completed' })).runs.length === 2)
     expect((await call('run.list', { state: 'held' })).runs).toHaveLength(1)
-  })
-
-  test('a budget that is text ends the start with 65', { timeout: 60_000 }, async () => {
-    const { directory } = await waiting()
-    inDatabase(directory, `UPDATE bot SET definition = json_set(definition, '$.budget', 'much') WHERE id = 'later'`)
-    await expect(started(directory)).rejects.toMatchObject({ exitCode: 65, message: expect.stringContaining('bot.definition of row "later"') as string })
   })
 })
 

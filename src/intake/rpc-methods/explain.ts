@@ -1,6 +1,8 @@
 // event.explain: for one pair or all triggers of a source, every leaf of the filter and every gate.
+import { Fault } from '../../errors.ts'
 import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainInTurns, Sheet, verdictInTurns } from '../../routing/explain.ts'
+import { PatternError } from '../../routing/pattern-limits.ts'
 import { hears, readableView } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
@@ -136,6 +138,60 @@ function candidates({ registry }: Context, event: StoredEvent): string[] {
   return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(trigger => trigger.id)])]
 }
 
+/** A trigger of an event whose version cannot be read any more. */
+interface Unreadable {
+  trigger_id: string
+  trigger_version: number
+  why: string
+}
+
+/** A trigger with its filter; undefined, and told, where the filter is damaged. */
+function compiled(trigger: Trigger, unreadable: Unreadable[]): Deciding | undefined {
+  try {
+    return { trigger, pattern: compilePattern(trigger.filter) }
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error
+    unreadable.push({ trigger_id: trigger.id, trigger_version: trigger.version, why: `its filter is damaged: ${error.message}` })
+    return undefined
+  }
+}
+
+/** Every trigger that may have decided. Where one is asked for, that it cannot be read is the answer. */
+async function decidingAll(
+  context: Context,
+  event: StoredEvent,
+  ids: string[],
+  asked: { trigger_id: string | undefined; trigger_version: number | undefined },
+): Promise<{ triggers: Trigger[]; unreadable: Unreadable[] }> {
+  const unreadable: Unreadable[] = []
+  const found = await Promise.all(
+    ids.map(id =>
+      deciding(context, event, id, asked.trigger_version).catch((error: unknown) => {
+        if (asked.trigger_id !== undefined || !(error instanceof Fault) || error.fault !== 'not_found') throw error
+        unreadable.push({ trigger_id: id, trigger_version: event.decisions.find(each => each.trigger_id === id)?.trigger_version ?? 1, why: error.message })
+        return undefined
+      }),
+    ),
+  )
+  return { triggers: found.filter(each => each !== undefined), unreadable }
+}
+
+/** What is known of a decision without its trigger: that it matched is stored with the event. */
+function unexplained(context: Context, event: StoredEvent, { trigger_id, trigger_version, why }: Unreadable, runs: StoredRun[]): ExplainedDecision {
+  const matched = event.decisions.some(each => each.trigger_id === trigger_id)
+  const own = runs.filter(run => run.trigger_id === trigger_id)
+  const reason = `version ${trigger_version} of the trigger cannot be explained, ${matched ? 'which the event matched' : 'and made nothing of the event'}: ${why}`
+  return {
+    trigger_id,
+    trigger_version,
+    matched,
+    reason,
+    conditions: [],
+    gates: [{ gate: 'filter', verdict: matched ? 'pass' : 'stop', detail: reason }, ...own.flatMap(run => runGates(context, run))],
+    run_ids: own.map(run => run.id),
+  }
+}
+
 export function explainMethods(context: Context): Pick<Handlers, 'event.explain'> {
   return {
     async 'event.explain'({ event_id, trigger_id, trigger_version }) {
@@ -143,8 +199,8 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const event = await storedEvent(context, event_id)
       const runs = await context.store.runs({ event_id, limit: 500, after: null })
       const ids = trigger_id === undefined ? candidates(context, event) : [trigger_id]
-      const triggers = await Promise.all(ids.map(id => deciding(context, event, id, trigger_version)))
-      const all = await mapInTurns(triggers, (trigger): Deciding => ({ trigger, pattern: compilePattern(trigger.filter) }))
+      const { triggers, unreadable } = await decidingAll(context, event, ids, { trigger_id, trigger_version })
+      const all = (await mapInTurns(triggers, trigger => compiled(trigger, unreadable))).filter(each => each !== undefined)
       const sheet = new Sheet(
         readableView(event),
         all.map(each => each.pattern),
@@ -152,11 +208,12 @@ export function explainMethods(context: Context): Pick<Handlers, 'event.explain'
       const judged: (Deciding & { distance: number })[] = []
       for (const each of all) judged.push({ ...each, distance: (await verdictInTurns(each.pattern, sheet)).distance })
       const nearest = judged.toSorted((a, b) => a.distance - b.distance || (a.trigger.id < b.trigger.id ? -1 : 1))
-      const decisions: ExplainedDecision[] = []
-      for (const each of nearest.slice(0, maxExplained)) decisions.push(await decision(context, event, sheet, each, runs, trigger_version))
+      const decisions = unreadable.slice(0, maxExplained).map(each => unexplained(context, event, each, runs))
+      const most = maxExplained - decisions.length
+      for (const each of nearest.slice(0, most)) decisions.push(await decision(context, event, sheet, each, runs, trigger_version))
       return {
         decisions,
-        ...(nearest.length > maxExplained ? { omitted: nearest.length - maxExplained } : {}),
+        ...(nearest.length > most ? { omitted: nearest.length - most } : {}),
       }
     },
   }

@@ -1,5 +1,6 @@
 // run.*: looking at runs, and what people may do to them.
-import type { Attempt, Run, RunHistoryEntry } from '../../contract/types.ts'
+import type { Attempt, Run, RunHistoryEntry, TriggerInput } from '../../contract/types.ts'
+import { DamagedError } from '../../errors.ts'
 import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { cutOfRun } from './cut-tools.ts'
@@ -30,12 +31,22 @@ export function runMethods(
     return { run: shownRun(context, await work) }
   }
 
+  /** The trigger that a run was made by; null where its version is damaged: the run is shown all the same. */
+  async function readableVersion({ trigger_id, trigger_version }: StoredRun): Promise<TriggerInput | null> {
+    try {
+      return await store.triggerVersion(trigger_id, trigger_version)
+    } catch (error) {
+      if (error instanceof DamagedError) return null
+      throw error
+    }
+  }
+
   return {
     async 'run.get'({ run_id }) {
       const run = await store.run(run_id)
       if (run === null) throw notFound('run', run_id, 'run.list')
       const present = registry.triggers.get(run.trigger_id)
-      const trigger = present?.version === run.trigger_version ? present : await store.triggerVersion(run.trigger_id, run.trigger_version)
+      const trigger = present?.version === run.trigger_version ? present : await readableVersion(run)
       const cut_tools = trigger === null ? [] : cutOfRun(context, run, trigger.action)
       return { run: { ...shownRun(context, run), ...(cut_tools.length === 0 ? {} : { cut_tools }) } }
     },

@@ -27,6 +27,7 @@ export const integer: Check = value => (Number.isSafeInteger(value) ? undefined 
 const priority: Check = value =>
   Number.isSafeInteger(value) && Math.abs(value as number) <= 100 ? undefined : `must be an integer from -100 to 100; got ${shown(value)}`
 export const count: Check = value => (Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : `must be an integer from 0; got ${shown(value)}`)
+export const positive: Check = value => integer(value) ?? ((value as number) > 0 ? undefined : `must be at least 1; got ${shown(value)}`)
 export const time: Check = value =>
   Number.isSafeInteger(value) && Math.abs(value as number) <= latest ? undefined : `must be a time in milliseconds; got ${shown(value)}`
 export const flag: Check = value => (value === 0 || value === 1 ? undefined : `must be 0 or 1; got ${shown(value)}`)
@@ -231,7 +232,7 @@ export const usageChecks: Checks = [
   ['attempt_input_tokens', count],
   ['attempt_output_tokens', count],
   ['attempt_cost_micro_usd', count],
-  ['reports', value => count(value) ?? (value === 0 ? 'must be at least 1; got 0' : undefined)],
+  ['reports', positive],
   ['attempt_reported', flag],
 ]
 

@@ -4,28 +4,28 @@ import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../../cont
 import { DamagedError, ExitError, exitCodes } from '../../errors.ts'
 import { exactJson } from '../../exact-json.ts'
 import type { DefinitionChange, Definitions, FileSetRow, Noun, Stamp, WriteOutcome } from '../store.ts'
-import { integer, name, time } from './checks.ts'
+import { name, positive, time } from './checks.ts'
 import { damageText, DamageLog, type DamagedColumn } from './damage.ts'
 import type { Db } from './open.ts'
 import { parsed, textOf } from './rows.ts'
 import type { Sources } from './sources.ts'
 
-interface Row extends Stamp {
+export interface DefinitionRow extends Stamp {
   id: string
   definition: string
 }
 
 interface NounStatements {
-  all: Statement<[], Row>
+  all: Statement<[], DefinitionRow>
   one: Statement<[string], Stamp & { definition: string }>
   put: Statement
   remove: Statement
 }
 
-const nouns: readonly Noun[] = ['source', 'trigger', 'bot', 'queue']
+export const nouns: readonly Noun[] = ['source', 'trigger', 'bot', 'queue']
 
 /** What cannot be of the row of a definition; undefined: nothing. Whether the contract allows it is for its reader to see. */
-function rowDamage({ id, definition, version, created_at, updated_at }: Row): DamagedColumn | undefined {
+export function definitionDamage({ id, definition, version, created_at, updated_at }: DefinitionRow): DamagedColumn | undefined {
   const of = (column: string, why: string | undefined): DamagedColumn | undefined => (why === undefined ? undefined : { column, why })
   const object = parsed(definition) as { id?: unknown } | null
   const isObject = typeof object === 'object' && object !== null
@@ -33,7 +33,7 @@ function rowDamage({ id, definition, version, created_at, updated_at }: Row): Da
     of('id', name(id)) ??
     of('definition', isObject ? undefined : 'it is not a JSON object') ??
     of('definition', object?.id === id ? undefined : `its id is ${JSON.stringify(object?.id)}, that of its row is ${JSON.stringify(id)}`) ??
-    of('version', integer(version) ?? (version > 0 ? undefined : 'it must be at least 1')) ??
+    of('version', positive(version)) ??
     of('created_at', time(created_at)) ??
     of('updated_at', time(updated_at))
   )
@@ -48,9 +48,9 @@ export function damagedDefinition(noun: Noun, id: string, { column, why }: Damag
 }
 
 /** A row as a definition with its stamp; the contract checked its shape when it was written. Throws ExitError 65. */
-function stamped(noun: Noun, row: Row): object & Stamp {
+function stamped(noun: Noun, row: DefinitionRow): object & Stamp {
   const { definition, version, created_at, updated_at } = row
-  const damaged = rowDamage(row)
+  const damaged = definitionDamage(row)
   if (damaged !== undefined) throw damagedDefinition(noun, textOf(row.id), damaged)
   return { ...(exactJson(definition) as object), version, created_at, updated_at }
 }
@@ -92,7 +92,7 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
     nouns.map(noun => [
       noun,
       {
-        all: db.prepare<[], Row>(`SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`),
+        all: db.prepare<[], DefinitionRow>(`SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`),
         one: db.prepare<[string], Stamp & { definition: string }>(`SELECT version, definition, created_at, updated_at FROM "${noun}" WHERE id = ?`),
         put: db.prepare(
           `INSERT INTO "${noun}" (id, version, definition, created_at, updated_at) VALUES (?, ?, ?, ?, ?)

@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { assertDirectory } from '../../plain-file.ts'
-import { damageText } from './damage.ts'
+import { damageText, isConstraint } from './damage.ts'
 import { goOnBehind, readMark, standing, type Mark } from './high-water.ts'
 import { giveSchema, mended, rootsOf } from './mend.ts'
 import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock, type Db } from './open.ts'
@@ -15,12 +15,15 @@ import {
   damagedValue,
   hasTable,
   isDamage,
+  keyText,
   numberedRows,
   openDamaged,
   otherRows,
   readable,
+  refusedDefinition,
   rowId,
   type Numbered,
+  type Refusal,
   type Row,
 } from './salvage.ts'
 import { eventFault, loss, type Finding } from './verify.ts'
@@ -77,23 +80,29 @@ const together = `
     WHERE flow IS NOT NULL AND lane.key IN ('order', 'singleton', 'concurrency') AND lane.value ->> 'lane' IS NOT NULL AND state IN ('assigned', 'running', 'paused');
   INSERT OR REPLACE INTO lane_opening (lane, opens_at) SELECT DISTINCT parked_on, 0 FROM outbox WHERE parked_on IS NOT NULL;`
 
+function childKind(table: string): Finding['kind'] {
+  return table === 'context_file' ? 'context_file' : 'run'
+}
+
 class Recovery {
   readonly #from: Db
   readonly #into: Db
   readonly #tell: (finding: Finding) => void
-  readonly #inserts = new Map<string, (row: Row) => boolean>()
+  readonly #refusal: Refusal
+  readonly #inserts = new Map<string, (row: Row) => string | undefined>()
   readonly #children = new Map<string, (key: number) => Row[]>()
   /** why a row was left out, by table and key */
   readonly #why = new Map<string, string>()
 
-  constructor(from: Db, into: Db, tell: (finding: Finding) => void) {
+  constructor(from: Db, into: Db, { tell, refusal }: { tell: (finding: Finding) => void; refusal: Refusal }) {
     this.#from = from
     this.#into = into
     this.#tell = tell
+    this.#refusal = refusal
   }
 
-  /** Takes a row over, in the columns that both have; false: it does not fit. */
-  #insert(table: string, row: Row): boolean {
+  /** Takes a row over, in the columns that both have. Answers why the table refuses it; undefined: it is taken. */
+  #insert(table: string, row: Row): string | undefined {
     let insert = this.#inserts.get(table)
     if (insert === undefined) {
       const columns = this.#into
@@ -102,13 +111,14 @@ class Recovery {
         .all()
         .filter(name => name in row)
       const statement = this.#into.prepare(
-        `INSERT OR IGNORE INTO "${table}" (${columns.map(name => `"${name}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+        `INSERT INTO "${table}" (${columns.map(name => `"${name}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
       )
       insert = own => {
         try {
-          return statement.run(columns.map(name => own[name])).changes === 1
+          statement.run(columns.map(name => own[name]))
+          return undefined
         } catch (error) {
-          if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') === true || error instanceof TypeError) return false
+          if (isConstraint(error) || error instanceof TypeError) return `the table refuses it: ${(error as Error).message}`
           throw error
         }
       }
@@ -129,9 +139,12 @@ class Recovery {
       const rows = readable(() => this.#children.get(table)!(key))
       if (rows === undefined) {
         whole = false
-        this.#tell({ kind: table === 'context_file' ? 'context_file' : 'run', message: `${table} of ${whose} cannot be read` })
+        this.#tell({ kind: childKind(table), message: `${table} of ${whose} cannot be read` })
       }
-      for (const row of rows ?? []) this.#insert(table, row)
+      for (const row of rows ?? []) {
+        const refused = this.#insert(table, row)
+        if (refused !== undefined) this.#tell({ kind: childKind(table), message: `a row of ${table} of ${whose} is left out: ${refused}` })
+      }
     }
     return whole
   }
@@ -146,8 +159,9 @@ class Recovery {
       if (!('row' in read)) continue
       const seq = read.row.seq as number
       const fault = eventFault(read.row)
-      if (fault !== undefined || !this.#insert('event', read.row)) {
-        this.#leftOut('event', seq, fault ?? 'it is not what an event can be')
+      const why = fault ?? this.#insert('event', read.row)
+      if (why !== undefined) {
+        this.#leftOut('event', seq, why)
         continue
       }
       this.#takeChildren(ofEvent, seq, `event ${rowId(read.row)}`)
@@ -174,8 +188,9 @@ class Recovery {
               : table === 'outbox' && ended.get(seq) !== undefined
                 ? 'it is among those that ended, too'
                 : undefined
-        if (fault !== undefined || !this.#insert(table, read.row)) {
-          this.#leftOut(table, seq, fault ?? 'it is not what a run can be')
+        const why = fault ?? this.#insert(table, read.row)
+        if (why !== undefined) {
+          this.#leftOut(table, seq, why)
           continue
         }
         this.#takeChildren(ofRun, seq, `run ${rowId(read.row)}`)
@@ -213,6 +228,11 @@ class Recovery {
     return ['source', 'trigger', 'bot', 'queue'].reduce((sum, table) => sum + count(table), 0)
   }
 
+  #fault(table: string, row: Row): string | undefined {
+    const damaged = damagedValue(table, row) ?? refusedDefinition(table, row, this.#refusal)
+    return damaged === undefined ? undefined : damageText(table, keyText(row), damaged)
+  }
+
   rest(): void {
     for (const table of others) {
       if (!hasTable(this.#from, table)) continue
@@ -221,13 +241,8 @@ class Recovery {
           this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
           continue
         }
-        const damaged = damagedValue(table, row)
-        if (damaged === undefined) this.#insert(table, row)
-        else
-          this.#tell({
-            kind: 'definition',
-            message: `${table} ${String(row.id ?? row.trigger_id)} is left out: ${damageText(table, String(row.id ?? row.trigger_id), damaged)}`,
-          })
+        const why = this.#fault(table, row) ?? this.#insert(table, row)
+        if (why !== undefined) this.#tell({ kind: 'definition', message: `${table} ${keyText(row)} is left out: ${why}` })
       }
     }
     this.#into.exec(together)
@@ -314,7 +329,7 @@ function furthest(from: Db, mark: Mark | undefined): Mark {
  * of what is not in it. Throws ExitError 65 where nothing can be read, 74 for files that cannot be read or written, 75 while
  * a router has the database open.
  */
-export function recover(path: string, into: string, tell: (finding: Finding) => void): Recovered {
+export function recover(path: string, into: string, tell: (finding: Finding) => void, refusal: Refusal): Recovered {
   assertFile(path)
   assertFree(into)
   let findings = 0
@@ -339,7 +354,7 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     const gone = loss(from, path, mark)
     if (gone !== undefined) counted(gone)
     target = createAt(unfinished)
-    const recovery = new Recovery(from, target, counted)
+    const recovery = new Recovery(from, target, { tell: counted, refusal })
     target.exec('BEGIN')
     const events = recovery.events()
     const runs = recovery.runs()

@@ -2,10 +2,13 @@
 import Database from 'better-sqlite3'
 import { ExitError, exitCodes } from '../../errors.ts'
 import { assertPlainFile, FileError } from '../../plain-file.ts'
-import { archiveChecks, damagedColumns, eventChecks, fileChecks, json, liveChecks, type Checks } from './checks.ts'
+import { exactJson } from '../../exact-json.ts'
+import type { Noun } from '../store.ts'
+import { archiveChecks, damagedColumns, eventChecks, fileChecks, json, liveChecks, name, positive, time, type Checks } from './checks.ts'
 import type { DamagedColumn } from './damage.ts'
+import { definitionDamage, nouns, type DefinitionRow } from './definitions.ts'
 import type { Db } from './open.ts'
-import { idText } from './rows.ts'
+import { idText, textOf } from './rows.ts'
 
 export type Row = Record<string, unknown>
 
@@ -159,20 +162,42 @@ export function* otherRows(db: Db, table: string): Generator<Row | 'lost'> {
   yield 'lost'
 }
 
-const definition: Checks = [['definition', json(value => typeof value === 'object' && value !== null)]]
+const version: Checks = [
+  ['trigger_id', name],
+  ['version', positive],
+  ['definition', json(value => typeof value === 'object' && value !== null && typeof (value as { action?: unknown }).action === 'object')],
+  ['created_at', time],
+]
 const checks: Record<string, Checks> = {
   event: eventChecks,
   outbox: liveChecks,
   run_archive: archiveChecks,
   context_file: fileChecks,
-  source: definition,
-  trigger: definition,
-  trigger_version: definition,
-  bot: definition,
-  queue: definition,
+  trigger_version: version,
+}
+
+function isNoun(table: string): table is Noun {
+  return (nouns as readonly string[]).includes(table)
 }
 
 /** The column of a row that holds what cannot have been written; the router would fail over it. A schema of before has fewer columns. */
 export function damagedValue(table: string, row: Row): DamagedColumn | undefined {
+  if (isNoun(table)) return definitionDamage(row as unknown as DefinitionRow)
   return damagedColumns(checks[table] ?? [], row).find(({ column }) => column in row)
+}
+
+/** Why a definition is refused that can be read, as a router checks it at its start; undefined: it is not. */
+export type Refusal = (noun: Noun, definition: { id: string }) => string | undefined
+
+/** The column of a definition for which no router would start. The row has no other damage. */
+export function refusedDefinition(table: string, row: Row, refusal: Refusal): DamagedColumn | undefined {
+  if (!isNoun(table)) return undefined
+  const why = refusal(table, exactJson(row.definition as string) as { id: string })
+  return why === undefined ? undefined : { column: 'definition', why }
+}
+
+/** What a row without a number is called. */
+export function keyText(row: Row): string {
+  const [first] = Object.values(row)
+  return textOf(row.id ?? row.trigger_id ?? row.lane ?? row.scope ?? row.source_id ?? first) || String(first)
 }

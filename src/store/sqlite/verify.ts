@@ -7,7 +7,21 @@ import { ExitError } from '../../errors.ts'
 import { damageText } from './damage.ts'
 import { lossOf, readMark, type Mark } from './high-water.ts'
 import { databasePath, impossibleVersion, newestSchema, schemaFaults, schemaOf, takeLock, type Db } from './open.ts'
-import { assertFile, damagedValue, hasTable, numberedRows, openDamaged, otherRows, readable, rowId, type Numbered, type Row } from './salvage.ts'
+import {
+  assertFile,
+  damagedValue,
+  hasTable,
+  keyText,
+  numberedRows,
+  openDamaged,
+  otherRows,
+  readable,
+  refusedDefinition,
+  rowId,
+  type Numbered,
+  type Refusal,
+  type Row,
+} from './salvage.ts'
 
 /** What is not as it should be; id is that of the event or run, where there is one. */
 export interface Finding {
@@ -97,12 +111,15 @@ function* contextFiles(db: Db): Generator<Finding> {
   }
 }
 
-function* definitions(db: Db): Generator<Finding> {
+function* definitions(db: Db, refusal: Refusal): Generator<Finding> {
   for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table => hasTable(db, table))) {
     for (const row of otherRows(db, noun)) {
-      if (row === 'lost') yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
-      const damaged = row === 'lost' ? undefined : damagedValue(noun, row)
-      if (row !== 'lost' && damaged !== undefined) yield { kind: 'definition', message: damageText(noun, String(row.id ?? row.trigger_id), damaged) }
+      if (row === 'lost') {
+        yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
+        continue
+      }
+      const damaged = damagedValue(noun, row) ?? refusedDefinition(noun, row, refusal)
+      if (damaged !== undefined) yield { kind: 'definition', message: damageText(noun, keyText(row), damaged) }
     }
   }
 }
@@ -133,7 +150,7 @@ function removeLeft(path: string, ends: readonly string[]): void {
  * Looks at a database, in use or not, and writes nothing. Yields what is wrong; answers what there is. Throws ExitError 65
  * where it is no database at all, 74 where it cannot be opened.
  */
-export function* verify(path: string): Generator<Finding, Verified> {
+export function* verify(path: string, refusal: Refusal): Generator<Finding, Verified> {
   assertFile(path)
   const stateDir = dirname(path)
   const mark = path === databasePath(stateDir) ? readMark(stateDir) : undefined
@@ -160,7 +177,7 @@ export function* verify(path: string): Generator<Finding, Verified> {
       yield* rowsOf(db, table, 'run', fault, () => count.runs++)
     }
     yield* contextFiles(db)
-    yield* definitions(db)
+    yield* definitions(db, refusal)
     yield* hanging(db)
   }
   try {
