@@ -78,6 +78,7 @@ export class SqliteStore implements Store {
     const workerData = { stateDir, lifecycle, now, acceptLoss, toolLimits, budgets } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
+    const ended = new Promise<void>(done => writer.once('exit', () => done()))
     writer.on('message', (message: WriterMessage) => {
       if (message.kind === 'started') resolve({ ...message.answer, definitions: fromThread(message.answer.definitions) })
       else if (message.kind === 'refused') reject(new ExitError(message.exitCode, message.message))
@@ -99,7 +100,7 @@ export class SqliteStore implements Store {
       this.#writer = writer
       return answer
     } catch (error) {
-      await writer.terminate()
+      await ended
       throw error
     }
   }

@@ -215,11 +215,17 @@ function serve({ db, loss, damage }: Opened, lock: Db): void {
   })
 }
 
+let lock: Db | undefined
+let opened: Opened | undefined
 try {
-  const lock = takeLock(stateDir)
-  serve(openWriter(stateDir, acceptLoss), lock)
+  lock = takeLock(stateDir)
+  opened = openWriter(stateDir, acceptLoss)
+  serve(opened, lock)
 } catch (thrown) {
   const error = asDamage(thrown, databasePath(stateDir))
+  // Closed by this thread itself: SQLite must not be in use while the thread is torn down.
+  for (const db of [opened?.db, lock]) db?.close()
   const exitCode = error instanceof ExitError ? error.exitCode : exitCodes.ioError
   say({ kind: 'refused', exitCode, message: (error as Error).message })
+  port.close()
 }
