@@ -1,6 +1,6 @@
 // The examination of all runs that have not ended: those whose rows are damaged are buried, and what is derived from rows
 // (lanes, dependencies) is compared with them and put right. It runs at each start, and when an operation fails for a reason
-// that has no other explanation. Measured: 5 us a run.
+// that has no other explanation. Measured: at most 31 us a run with two gates.
 import { dependencyLane, type RunFlow } from '../flow.ts'
 import type { Burial } from './burial.ts'
 import type { DamagedColumn, DamageLog } from './damage.ts'

@@ -308,7 +308,7 @@ const mostNamed = 5
 /** What is said of a value that its column cannot hold: it costs its row, which is dealt with where it is read. */
 const ofValue = /^(CHECK constraint failed in|NULL value in|(NUMERIC|TEXT|BLOB|INTEGER|REAL|non-[A-Z]+) value in) /
 
-/** Tables whose rows are found by their indexes alone: a run that its index has lost would wait for ever. 1 us a row. */
+/** Tables whose rows are found by their indexes alone: a run that its index has lost would wait for ever. */
 const foundByIndex = ['outbox', 'run_lane', 'lane_opening', 'run_dependency', 'run_event', 'tick', 'seen_item', 'rate_key']
 
 /** Makes the indexes of live tables again where they do not fit; answers what was wrong, in words. */
