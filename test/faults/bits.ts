@@ -51,8 +51,9 @@ export function definitions(url: string): object {
     bots: [
       { id: 'later', enabled: false, max_active: 8, endpoint: http('/later') },
       { id: 'now', endpoint: http('/now') },
+      { id: 'resting', endpoint: http('/now') },
       { id: 'failing', endpoint: http('/fails') },
-      { id: 'worker', endpoint: { kind: 'pull' }, max_active: 8 },
+      { id: 'worker', endpoint: { kind: 'pull' }, max_active: 8, budget: { tokens: 1_000_000, period: 'day' } },
     ],
     queues: [{ id: 'slow-lane', max_active: 4, max_pending: 1000 }],
     sources: [
@@ -75,7 +76,7 @@ export function definitions(url: string): object {
       on('hourly', { bot_id: 'now' }, { throttle: { limit: 1, period_ms: 3_600_000 }, budget: { runs: 100, period: 'hour' } }),
       on('fails', { bot_id: 'failing' }, { retry: 'none' }),
       on('done', { bot_id: 'now' }, { rate_limit: { limit: 100, period_ms: 3_600_000 } }),
-      on('one-at-a-time', { bot_id: 'worker' }, { concurrency: { limit: 1 }, timeout_ms: 3_600_000 }),
+      on('one-at-a-time', { bot_id: 'worker' }, { concurrency: { limit: 1 }, timeout_ms: 3_600_000, budget: { tokens: 1_000_000, period: 'hour' } }),
       on('pausing', { bot_id: 'worker' }),
       on('told', { bot_id: 'later' }, {}, { event_source_id: 'router', filter: { type: ['run.failed'] } }),
     ],
@@ -98,6 +99,8 @@ export async function live(client: SignalboxClient, intake: string, url: string,
         subject: `about ${key}`,
         payload: { key, text: 'x'.repeat(200) },
         headers: { 'x-key': key },
+        actor: 'alice',
+        thread: `thread ${key}`,
         ...more,
       })
     ).runs
@@ -112,8 +115,12 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   for (let n = 0; n < 2; n++)
     await fetch(`${intake}/webhook/hook`, { method: 'POST', body: '{"n":1}', headers: { 'content-type': 'application/json', 'webhook-id': `h-${n}` } })
   await client.call('bot.heartbeat', { bot_id: 'worker', availability: 'busy', reason: 'a test' })
+  await client.call('bot.drain', { bot_id: 'resting', reason: 'a test' })
   const { leases } = await client.call('run.claim', { bot_id: 'worker', max: 4 })
-  for (const { run_id, lease_token } of leases) await client.call('run.start', { run_id, lease_token })
+  for (const { run_id, lease_token } of leases) {
+    await client.call('run.start', { run_id, lease_token })
+    await client.call('run.progress', { run_id, lease_token, usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 } })
+  }
   await client.call('run.claim', { bot_id: 'worker', max: 4 })
   const pausing = (await client.call('run.list', { trigger_id: 'pausing' })).runs[0]!
   const { run_id, lease_token } = leases.find(each => each.run_id !== pausing.id)!
@@ -129,6 +136,8 @@ export async function live(client: SignalboxClient, intake: string, url: string,
       .pluck()
       .get() as number) === 1
   while (!read(isLived)) await new Promise(resolve => setTimeout(resolve, 50))
+  await client.call('trigger.put', { trigger: on('gone', { bot_id: 'now' }) as never })
+  await client.call('trigger.delete', { trigger_id: 'gone' })
   for (const id of ['seconds', 'feed']) await client.call('source.disable', { source_id: id })
   return { lease: { run_id, lease_token } }
 }
@@ -139,6 +148,13 @@ export function completed(db: Db): void {
     INSERT OR IGNORE INTO delivery_index SELECT delivery_hash, seq FROM event WHERE delivery_hash IS NOT NULL;
     INSERT OR IGNORE INTO body_index SELECT delivery_hash, seq FROM event WHERE delivery_hash IS NOT NULL;
     INSERT OR IGNORE INTO unrouted SELECT max(seq) FROM event WHERE source_id = 'router';
+    UPDATE event SET redelivery_of = (SELECT id FROM event ORDER BY seq LIMIT 1) WHERE source_id IN ('hook', 'seconds');
+    UPDATE outbox SET result = '{"n":1}' WHERE state = 'failed';
+    UPDATE run_archive SET result = '{"n":1}' WHERE state = 'completed';
+    UPDATE run_archive SET need = (SELECT need FROM outbox WHERE need IS NOT NULL), assignment = '{"capabilities":["rare"]}' WHERE seq = (SELECT min(seq) FROM run_archive);
+    INSERT INTO removed_event SELECT seq + 1000, randomblob(16), source_id, received_at, 'removed-' || seq, delivery_hash, delivery_hash, body_sha256, decisions, body_sha256
+      FROM event WHERE delivery_hash IS NOT NULL AND decisions IS NOT NULL LIMIT 3;
+    UPDATE event SET body_hash = delivery_hash WHERE delivery_hash IS NOT NULL;
     INSERT OR REPLACE INTO meta VALUES ('retention_passed_seq', 0);`)
 }
 
@@ -198,6 +214,13 @@ function unguarded(db: Db, table: string, work: () => void): void {
   } finally {
     write(own)
   }
+}
+
+/** Columns that no row has a value in. */
+export function emptyColumns(db: Db): string[] {
+  return columns(db)
+    .filter(({ table, column }) => db.prepare(`SELECT 1 FROM "${table}" WHERE "${column}" IS NOT NULL LIMIT 1`).get() === undefined)
+    .map(({ table, column }) => `${table}.${column}`)
 }
 
 /** Flips a bit of one column of a row, or (kind) gives it a value of another type or none; undefined: no row lets it. */
