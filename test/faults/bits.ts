@@ -148,6 +148,7 @@ export function completed(db: Db): void {
     INSERT OR IGNORE INTO delivery_index SELECT delivery_hash, seq FROM event WHERE delivery_hash IS NOT NULL;
     INSERT OR IGNORE INTO body_index SELECT delivery_hash, seq FROM event WHERE delivery_hash IS NOT NULL;
     INSERT OR IGNORE INTO unrouted SELECT max(seq) FROM event WHERE source_id = 'router';
+    INSERT INTO lost_lease VALUES ('w:lost', 'one-at-a-time', 'worker', 5, 1, 100, 1, unixepoch() * 1000);
     UPDATE event SET redelivery_of = (SELECT id FROM event ORDER BY seq LIMIT 1) WHERE source_id IN ('hook', 'seconds');
     UPDATE outbox SET result = '{"n":1}' WHERE state = 'failed';
     UPDATE run_archive SET result = '{"n":1}' WHERE state = 'completed';
