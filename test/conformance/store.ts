@@ -1,5 +1,5 @@
 // What every implementation of the Store interface must do. An implementation's test calls this with a way to open one.
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { ClaimRequest, NewEvent, NewRun, RunMove, Store } from '../../src/store/store.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
@@ -45,7 +45,7 @@ export function newEvent(changes: Partial<NewEvent> = {}): NewEvent {
     delivery_key: null,
     body,
     body_format: 'json',
-    body_sha256: createHash('sha256').update(body).digest(),
+    body_sha256: hash('sha256', body, 'buffer'),
     signed_sha256: null,
     log_redelivery_only: false,
     decisions: (changes.runs ?? []).map(run => ({ trigger_id: run.trigger_id, trigger_version: run.trigger_version, outcome: 'routed' as const })),
@@ -146,6 +146,20 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       expect(await accept(newEvent({ delivery_key: 'd4', signed_sha256, received_at: t0 + limits.signed_body_ms + 1 }))).toMatchObject([
         { redelivery_of: null },
       ])
+    })
+
+    test('a form that was logged by a hash of all its bytes is known', async () => {
+      // Earlier versions kept the hash of the whole form, not that of the JSON in it.
+      const body = Buffer.from(`other=1&payload=${encodeURIComponent('{"n":1}')}`)
+      const whole = hash('sha256', body, 'buffer')
+      const then = newEvent({ delivery_key: 'd1', body, body_format: 'form', body_sha256: whole, signed_sha256: whole })
+      await accept(then)
+      const now = { body, body_format: 'form' as const, body_sha256: whole, signed_sha256: hash('sha256', '{"n":1}', 'buffer'), log_redelivery_only: true }
+      const [again, third] = ['d2', 'd3'].map(delivery_key => newEvent({ ...now, delivery_key, runs: [newRun()] }))
+      expect(await accept(again!)).toMatchObject([{ kind: 'accepted', redelivery_of: then.id, routed: false, run_ids: [] }])
+      expect(await accept(third!)).toMatchObject([{ kind: 'accepted', redelivery_of: again!.id, routed: false, run_ids: [] }])
+      const other = { ...now, body: Buffer.from('payload=1'), body_sha256: hash('sha256', 'payload=1', 'buffer'), signed_sha256: hash('sha256', '1', 'buffer') }
+      expect(await accept(newEvent({ ...other, delivery_key: 'd4' }))).toMatchObject([{ redelivery_of: null, routed: true }])
     })
 
     test('more runs than may be open are refused, and nothing of them is stored', async () => {

@@ -64,6 +64,19 @@ test('retention_bytes: a delivery is recognised after its event went', async () 
   }
 })
 
+test('a form of before is recognised after its event went', async () => {
+  const lived = await life()
+  const body = Buffer.from('payload=%7B%7D')
+  const whole = hash('sha256', body, 'buffer')
+  const form = { body, body_format: 'form' as const, body_sha256: whole }
+  const then = newEvent({ ...form, signed_sha256: whole })
+  await lived.store.accept([then], limits)
+  await sweep(lived, { ...noRoom, now: t0 + dayMs }, undefined)
+  expect(rowCounts(lived)).toMatchObject({ event: 0, removed_event: 1 })
+  const again = newEvent({ ...form, signed_sha256: hash('sha256', '{}', 'buffer'), received_at: t0 + dayMs })
+  expect(await lived.store.accept([again], limits)).toMatchObject([{ redelivery_of: then.id }])
+})
+
 test('keys without their event expire like the others', async () => {
   const lived = await life()
   await lived.store.accept(many(20), limits)

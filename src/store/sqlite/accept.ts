@@ -222,7 +222,13 @@ export class Accepting {
     return undefined
   }
 
-  #knownBody(hash: number, sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
+  /** By what was signed; a form that an earlier version stored is known by the hash of all its bytes. */
+  #redelivered(signed: Buffer, whole: Buffer, event: NewEvent, limits: AcceptLimits): { id: Buffer } | undefined {
+    return this.#knownBody(signed, event, limits) ?? (signed.equals(whole) ? undefined : this.#knownBody(whole, event, limits))
+  }
+
+  #knownBody(sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
+    const hash = hash48(sha256)
     for (const seq of this.#bodies.find(hash)) {
       const before = this.#sql.knownBody.get(seq, source_id, this.#log.received(0) - signed_body_ms)
       if (before !== undefined && isSigned(before, sha256)) return before
@@ -250,7 +256,7 @@ export class Accepting {
     const sha256 = asBuffer(event.body_sha256)
     const signed = event.signed_sha256 === null ? null : asBuffer(event.signed_sha256)
     const body = signed === null ? null : hash48(signed)
-    const before = signed === null ? undefined : this.#knownBody(hash48(signed), signed, event, limits)
+    const before = signed === null ? undefined : this.#redelivered(signed, sha256, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
     const given = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
     const seq = this.#log.insert({
