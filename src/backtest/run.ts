@@ -26,9 +26,10 @@ export type BacktestOutcome = BacktestCounts & { more: boolean; stopped: boolean
 
 export type BacktestMessage = { kind: 'progress'; progress: BacktestProgress } | { kind: 'done'; outcomes: BacktestOutcome[] }
 
-/** Lines of a page; a page of whole events is smaller, since it holds their bodies, of up to a mebibyte each. */
+/** Lines of a page; a page of whole events is smaller, since it holds their bodies. */
 const linePage = 500
 const wholePage = 32
+const wholePageBytes = 4 * 1_048_576
 const progressMs = 200
 
 /** How long a stretch of work is before it is looked at: shorter ones are not measured well. */
@@ -62,7 +63,7 @@ type Read = { line: LogLine; body: LogBody | null | undefined }
 /** A page of the log: with all bodies where the last page needed most of them, else with those that are needed. */
 function* page(reader: LogReader, needed: (line: LogLine) => boolean, before: number, from: number, whole: boolean): Generator<Read> {
   if (whole) {
-    yield* reader.whole(before, from, wholePage)
+    yield* reader.whole(before, from, wholePage, wholePageBytes)
     return
   }
   for (const line of reader.lines(before, from, linePage)) yield { line, body: needed(line) ? (reader.body(line.seq) ?? undefined) : null }

@@ -1,6 +1,6 @@
 // signalbox runs: what is owed, under way, done and dead.
 import type { Command } from 'commander'
-import type { Run, RunRetryDeadResult } from '../client/client.ts'
+import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
 import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
@@ -39,6 +39,19 @@ function printRuns(output: Output, runs: readonly Run[]): void {
   )
 }
 
+/** The runs of a list; a page ends early where results are large, so pages are asked for until there are enough. */
+async function found(current: Session, query: RunListParams & { limit: number }): Promise<RunListResult> {
+  const runs: Run[] = []
+  let cursor = query.cursor
+  for (;;) {
+    const answer = await current.call('run.list', { ...query, limit: query.limit - runs.length, ...(cursor === undefined ? {} : { cursor }) })
+    runs.push(...answer.runs)
+    cursor = answer.next_cursor
+    if (cursor === undefined) return { runs }
+    if (runs.length >= query.limit) return { runs, next_cursor: cursor }
+  }
+}
+
 export function addRuns(program: Command, session: () => Session): void {
   const runs = program
     .command('runs')
@@ -59,7 +72,7 @@ export function addRuns(program: Command, session: () => Session): void {
       const current = session()
       // The table shows dead runs as a state of their own, so they may be asked for like one.
       const wanted = state === 'dead' ? { dead: true } : { state }
-      const answer = await current.call('run.list', {
+      const answer = await found(current, {
         ...rest,
         ...wanted,
         trigger_id: trigger,

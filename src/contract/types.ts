@@ -95,7 +95,7 @@ export type Version = number
  */
 export type Uuid = string
 /**
- * How many entries to answer at the most.
+ * The most entries to answer. Large entries make a page shorter: it ends with the entry that makes it 1 MiB, and has a next_cursor.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Limit".

@@ -95,7 +95,10 @@ export class UnreadBudget {
     return bytes <= smallBytes || socket.writableLength === 0 || this.bytes + bytes <= this.limit
   }
 
-  /** After something was sent: closes the connections that wait longest to be read, until the others fit. */
+  /**
+   * After something was sent: closes the connections that wait longest to be read, until the others fit. The last one to wait is
+   * left: what it was answered alone may be more than the limit, and a client that reads would never get it, however often it asks.
+   */
   trim(): void {
     let bytes = 0
     for (const socket of this.#sockets) {
@@ -103,10 +106,11 @@ export class UnreadBudget {
       if (unread(socket) === 0) this.#waiting.delete(socket)
       else this.#waiting.add(socket)
     }
+    const last = [...this.#waiting].findLast(socket => this.#sockets.has(socket) && unread(socket) > littleBytes)
     for (const socket of this.#waiting) {
       if (!this.#sockets.has(socket)) this.#waiting.delete(socket)
       // One that holds little may only have been answered in this turn, and nothing is won by closing it.
-      else if (bytes > this.limit && unread(socket) > littleBytes) {
+      else if (bytes > this.limit && unread(socket) > littleBytes && socket !== last) {
         bytes -= unread(socket)
         this.#waiting.delete(socket)
         socket.destroy()

@@ -104,7 +104,10 @@ export interface EventPage {
   after: number | null
   /** also read bodies and headers */
   whole: boolean
-  /** The page ends before the event whose body would make it larger, but holds one event; then a page that is not full is not the last. Default: no limit. */
+  /**
+   * A page of whole events ends before the one whose body would make it larger, but holds one event; then a page that is not
+   * full is not the last. A page of lines ends with the one for which so many bytes of bodies were read. Default: no limit.
+   */
   max_bytes?: number
 }
 
@@ -117,6 +120,8 @@ export interface RunPage {
   dead?: boolean
   limit: number
   after: number | null
+  /** The page ends with the run whose result and error make it as large. Default: no limit. */
+  max_bytes?: number
 }
 
 export interface TickPage {
@@ -360,7 +365,13 @@ export interface Store {
   /** A trigger as it was at a version; null when that version never was. Throws DamagedError where it cannot be read. */
   triggerVersion(trigger_id: string, version: number): Promise<TriggerInput | null>
   /** The versions that a trigger had, newest first, below a version where one is given; definition null: it cannot be read. */
-  triggerVersions(trigger_id: string, before: number | null, limit: number): Promise<{ version: number; created_at: number; definition: TriggerInput | null }[]>
+  /** max_bytes: the answer ends with the version whose definition makes it as large */
+  triggerVersions(
+    trigger_id: string,
+    before: number | null,
+    limit: number,
+    max_bytes?: number,
+  ): Promise<{ version: number; created_at: number; definition: TriggerInput | null }[]>
   /** Counts of the queues that hold runs. */
   queueCounts(): Promise<QueueCount[]>
   stuck(queue: string, limit: number): Promise<StuckOrder[]>

@@ -9,7 +9,7 @@ import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { decodeSeq, defaultLimit, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
+import { decodeSeq, defaultLimit, encodeCursor, pageOf, storedEvent, storedTrigger, type Context } from './context.ts'
 import { compiledFilter } from './trigger-checks.ts'
 
 /** Events that one filtered query looks at; its cursor goes on from there. */
@@ -17,6 +17,8 @@ const maxScanned = 2000
 const scanPage = 50
 /** Bodies that are read at once. */
 const scanBytes = 1_048_576
+/** Bodies that are read for the lines of one answer, where the events are so old: it takes 80 ms of the reading thread. */
+const lineBytes = 16 * 1_048_576
 
 function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
   const { name, content, sha256 } = file
@@ -149,7 +151,7 @@ async function scanned(
 
 async function lines(
   context: Context,
-  { limit = defaultLimit, cursor, filter, near, ...given }: EventQueryParams,
+  { limit, cursor, filter, near, ...given }: EventQueryParams,
   filterText: Uint8Array | undefined,
 ): Promise<{ lines: ShownLine[]; next: number | null }> {
   const after = decodeSeq(cursor)
@@ -157,10 +159,16 @@ async function lines(
   const source_id = given.source_id ?? trigger?.event_source_id ?? undefined
   const selection: EventSelectionStored = { ...given, ...(source_id === undefined ? {} : { source_id }) }
   const all = [...(filter === undefined ? [] : [matching(filter, filterText)]), ...(trigger === undefined ? [] : [missing(trigger)])]
-  if (all.length > 0) return scanned(context, selection, all, limit, after)
-  const found = (await context.store.events({ selection, order: 'desc', limit: limit + 1, after, whole: false })) as EventLine[]
-  const page = found.slice(0, limit)
-  return { lines: page, next: found.length > limit ? page.at(-1)!.seq : null }
+  if (all.length > 0) return scanned(context, selection, all, limit ?? defaultLimit, after)
+  const { page, next } = await pageOf(
+    { limit, after },
+    async (last, count) =>
+      (await context.store.events({ selection, order: 'desc', limit: count, after: last, whole: false, max_bytes: lineBytes })) as EventLine[],
+    line => line.seq,
+    // As many bytes as these bodies have may have been read.
+    found => found.reduce((sum, line) => sum + line.body_bytes, 0) >= lineBytes,
+  )
+  return { lines: page, next }
 }
 
 export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'event.query'> {

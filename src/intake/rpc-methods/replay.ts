@@ -10,6 +10,8 @@ import { decodeSeq, encodeCursor, storedEvent, storedTrigger, type Context } fro
 import { compiledFilter, invalid } from './trigger-checks.ts'
 
 const replayPage = 50
+/** Bodies that are read at once. */
+const replayBytes = 1_048_576
 /** Events that one replay looks at for its filter. */
 const maxScanned = 20_000
 const maxReplayed = 1000
@@ -48,7 +50,8 @@ async function planned(
   let after = decodeSeq(cursor)
   let looked_at = 0
   while (looked_at < maxScanned) {
-    const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true })) as StoredEvent[]
+    const page = (await store.events({ selection, order: 'asc', limit: replayPage, after, whole: true, max_bytes: replayBytes })) as StoredEvent[]
+    if (page.length === 0) return { requests, looked_at, next: null }
     for (const event of page) {
       const pause = rest()
       if (pause !== undefined) await pause
@@ -59,7 +62,6 @@ async function planned(
       const request = await plan(event)
       if (request.runs.length > 0) requests.push(request)
     }
-    if (page.length < replayPage) return { requests, looked_at, next: null }
   }
   return { requests, looked_at, next: after }
 }

@@ -2,9 +2,10 @@
 import type { Attempt, Run, RunHistoryEntry, TriggerInput } from '../../contract/types.ts'
 import { DamagedError } from '../../errors.ts'
 import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
+import { mapInTurns } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { cutOfRun } from './cut-tools.ts'
-import { decodeSeq, defaultLimit, encodeCursor, notFound, shownRun, type Context } from './context.ts'
+import { decodeSeq, encodeCursor, notFound, pageBytes, pageOf, shownRun, type Context } from './context.ts'
 
 function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
   return {
@@ -50,10 +51,14 @@ export function runMethods(
       const cut_tools = trigger === null ? [] : cutOfRun(context, run, trigger.action)
       return { run: { ...shownRun(context, run), ...(cut_tools.length === 0 ? {} : { cut_tools }) } }
     },
-    async 'run.list'({ limit = defaultLimit, cursor, ...page }) {
-      const found = await store.runs({ ...page, limit: limit + 1, after: decodeSeq(cursor) })
-      const shown = found.slice(0, limit)
-      return { runs: shown.map(run => shownRun(context, run)), ...(found.length > limit ? { next_cursor: encodeCursor(shown.at(-1)!.seq) } : {}) }
+    async 'run.list'({ limit, cursor, ...given }) {
+      const { page, next } = await pageOf(
+        { limit, after: decodeSeq(cursor) },
+        (after, count) => store.runs({ ...given, limit: count, after, max_bytes: pageBytes }),
+        run => run.seq,
+        found => found.reduce((sum, { result, error }) => sum + (result?.length ?? 0) + (error?.length ?? 0), 0) >= pageBytes,
+      )
+      return { runs: await mapInTurns(page, run => shownRun(context, run)), ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
     },
     async 'run.history'({ run_id }) {
       const found = await store.history(run_id)

@@ -1,10 +1,22 @@
 // trigger.*, but for trigger.test and trigger.backtest.
-import type { BacktestReport, Trigger, TriggerInput } from '../../contract/types.ts'
+import type { BacktestReport, Trigger, TriggerInput, TriggerVersionsParams, TriggerVersionsResult } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { backtested } from './backtest.ts'
-import { assertFits, decodeSeq, defaultLimit, encodeCursor, notFound, pageById, storedTrigger, triggerAt, writeDefinitions, type Context } from './context.ts'
+import {
+  assertFits,
+  decodeSeq,
+  encodeCursor,
+  notFound,
+  pageById,
+  pageBytes,
+  pageOf,
+  storedTrigger,
+  triggerAt,
+  writeDefinitions,
+  type Context,
+} from './context.ts'
 import { warningsOf } from './cut-tools.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 
@@ -16,8 +28,22 @@ function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: Trig
   return input
 }
 
+/** A page of the versions of a trigger, newest first. Throws Fault not_found. */
+async function versions({ store, registry }: Context, { trigger_id, limit, cursor }: TriggerVersionsParams): Promise<TriggerVersionsResult> {
+  const { page, next } = await pageOf(
+    { limit, after: decodeSeq(cursor) },
+    (after, count) => store.triggerVersions(trigger_id, after, count, pageBytes),
+    each => each.version,
+    () => true,
+  )
+  const present = registry.triggers.get(trigger_id)?.version
+  if (page.length === 0 && cursor === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  const shown = page.map(({ definition, ...each }) => ({ ...each, present: each.version === present, trigger: definition }))
+  return { versions: shown, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
+}
+
 export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, 'trigger.backtest' | 'trigger.test'> {
-  const { registry, store, now } = context
+  const { registry, now } = context
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
     const trigger = storedTrigger(context, id)
@@ -61,13 +87,7 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
       const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
       return { trigger: completeTrigger(definition, stamp!), ...warnings }
     },
-    async 'trigger.versions'({ trigger_id, limit = defaultLimit, cursor }) {
-      const found = await store.triggerVersions(trigger_id, decodeSeq(cursor), limit + 1)
-      const present = registry.triggers.get(trigger_id)?.version
-      if (found.length === 0 && cursor === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
-      const versions = found.slice(0, limit).map(({ definition, ...each }) => ({ ...each, present: each.version === present, trigger: definition }))
-      return { versions, ...(found.length > limit ? { next_cursor: encodeCursor(versions.at(-1)!.version) } : {}) }
-    },
+    'trigger.versions': params => versions(context, params),
     'trigger.get': async ({ trigger_id }) => ({ trigger: storedTrigger(context, trigger_id) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(

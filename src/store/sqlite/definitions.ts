@@ -7,6 +7,7 @@ import type { DefinitionChange, Definitions, FileSetRow, Noun, Stamp, WriteOutco
 import { name, positive, time } from './checks.ts'
 import { damageText, DamageLog, type DamagedColumn } from './damage.ts'
 import type { Db } from './open.ts'
+import { boundedPage, columnBytes } from './page.ts'
 import { parsed, textOf } from './rows.ts'
 import type { Sources } from './sources.ts'
 
@@ -64,7 +65,12 @@ export interface DefinitionTables {
   write(changes: DefinitionChange[], owned?: FileSetRow[]): WriteOutcome
   fileSets(): FileSetRow[]
   triggerVersion(id: string, version: number): TriggerInput | null
-  triggerVersions(id: string, before: number | null, limit: number): { version: number; created_at: number; definition: TriggerInput | null }[]
+  triggerVersions(
+    id: string,
+    before: number | null,
+    limit: number,
+    max_bytes?: number,
+  ): { version: number; created_at: number; definition: TriggerInput | null }[]
 }
 
 /** What a source does, apart from what it is called: as long as that stays, what it is owed stays. */
@@ -188,7 +194,10 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
       if (found === null) throw new DamagedError(versionText(id, version))
       return found
     },
-    triggerVersions: (id, before, limit) =>
-      versionsOf.all(id, before ?? Number.MAX_SAFE_INTEGER, limit).map(row => ({ ...row, definition: versionOf(id, row.version, row.definition, damage) })),
+    triggerVersions(id, before, limit, max_bytes) {
+      const rows = versionsOf.iterate(id, before ?? Number.MAX_SAFE_INTEGER, limit)
+      const bytesOf = ({ definition }: { definition: unknown }): number => columnBytes(definition)
+      return boundedPage(rows, max_bytes, bytesOf, row => ({ ...row, definition: versionOf(id, row.version, row.definition, damage) }))
+    },
   }
 }

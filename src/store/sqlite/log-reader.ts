@@ -4,6 +4,7 @@ import type { Origin } from '../../forge.ts'
 import type { BodyFormat } from '../store.ts'
 import { formatCheck, headersCheck } from './checks.ts'
 import { openReader, type Db } from './open.ts'
+import { boundedPage, columnBytes } from './page.ts'
 import { Reading } from './read.ts'
 import { idText, originColumns, originOfRow, parsed, textOf } from './rows.ts'
 
@@ -82,10 +83,13 @@ export class LogReader {
   }
 
   /** Lines with their bodies: cheaper than one after the other where most are needed. */
-  whole(before: number, from: number, limit: number): { line: LogLine; body: LogBody }[] {
-    return this.#whole
-      .all(before, from, limit)
-      .map(row => ({ line: lineOf(row.slice(0, 7) as LineRow), body: bodyOf(row.slice(7) as BodyRow, this.#with_origin) }))
+  whole(before: number, from: number, limit: number, max_bytes: number): { line: LogLine; body: LogBody }[] {
+    const rows = this.#whole.iterate(before, from, limit)
+    const bytesOf = (row: [...LineRow, ...BodyRow]): number => columnBytes(row[10])
+    return boundedPage(rows, max_bytes, bytesOf, row => ({
+      line: lineOf(row.slice(0, 7) as LineRow),
+      body: bodyOf(row.slice(7) as BodyRow, this.#with_origin),
+    }))
   }
 
   /** null when it has been deleted since its line was read. */

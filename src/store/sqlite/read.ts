@@ -25,6 +25,7 @@ import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
 import { begunWithin } from './begun.ts'
 import { budgetUse } from './budgets.ts'
+import { boundedPage, columnBytes } from './page.ts'
 import { isActive } from './queues.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { runStats } from './stats.ts'
@@ -236,16 +237,20 @@ export class Reading {
   events(page: EventPage): (EventLine | StoredEvent)[] {
     const { since, until } = page.selection
     const { sql, params } = eventPageSql(page, since === undefined ? null : this.firstSeqAt(since), until === undefined ? null : this.firstSeqAt(until))
-    if (!page.whole)
-      return this.#db
-        .prepare<Params, EventLineRow>(sql)
-        .all(...params)
-        .map(row => eventLine(row, this.#damage))
+    if (!page.whole) {
+      // Bodies are read of events that were logged before their origin was.
+      const rows = this.#db.prepare<Params, EventLineRow>(sql).iterate(...params)
+      return boundedPage(
+        rows,
+        page.max_bytes,
+        row => columnBytes(row.body),
+        row => eventLine(row, this.#damage),
+      )
+    }
     const events: StoredEvent[] = []
     let bytes = 0
     for (const row of this.#db.prepare<Params, EventRow>(sql).iterate(...params)) {
-      // A damaged body may be anything.
-      bytes += (row.body as Buffer | null)?.length ?? 0
+      bytes += columnBytes(row.body)
       if (events.length > 0 && bytes > (page.max_bytes ?? Infinity)) break
       events.push(this.#whole(row))
     }
@@ -287,8 +292,13 @@ export class Reading {
   runs(page: RunPage): StoredRun[] {
     const seq = page.event_id === undefined ? null : (this.#sql.eventSeq.get(idBytes(page.event_id)) ?? -1)
     const { sql, params } = runPageSql(page, seq)
-    const rows = this.#db.prepare<Params, RunRow & { archived: number }>(sql).all(...params)
-    return rows.map(row => this.#shown(row))
+    const rows = this.#db.prepare<Params, RunRow & { archived: number }>(sql).iterate(...params)
+    return boundedPage(
+      rows,
+      page.max_bytes,
+      ({ result, error }) => columnBytes(result) + columnBytes(error),
+      row => this.#shown(row),
+    )
   }
 
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {

@@ -19,7 +19,7 @@ const reading = new Reading(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return toThread(definitions.triggerVersion(...(args as [string, number])))
-  if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number])))
+  if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number, number?])))
   if (method === 'fileSets') return definitions.fileSets()
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))
