@@ -2,7 +2,7 @@
 // on from. What is sent is read from the log, and read only when there is room, so a slow reader costs no
 // memory and misses nothing.
 import type { EventLine, EventPage, EventSelectionStored, StoredEvent } from '../store/store.ts'
-import type { Stream } from './jsonrpc.ts'
+import type { Stream } from './caller.ts'
 
 /** Subscriptions of one connection. */
 export const mostPerConnection = 16

@@ -8,7 +8,8 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { readConfig } from '../../src/config.ts'
 import { compileContract } from '../../src/contract/validators.ts'
-import { Caller, Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
+import { Caller } from '../../src/intake/caller.ts'
+import { Jsonrpc, type Handlers } from '../../src/intake/jsonrpc.ts'
 import { startRouter } from '../../src/main.ts'
 import { ownEnvironment } from '../support/processes.ts'
 import { freshDirectory, freshRouter, quiet, until } from '../support/router.ts'
@@ -315,6 +316,30 @@ test('what a handler throws does not leave the router; its log has it', async ()
   const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), new Caller(1))
   expect(JSON.parse(answer!)).toEqual({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'this is a bug in the router; its log has the details' } })
   expect(bugs).toMatchObject([{ message: 'a password in a message' }])
+})
+
+test('few calls with large answers are worked on at once', async () => {
+  let [atOnce, most, begun] = [0, 0, 0]
+  const { promise: opened, resolve: open } = Promise.withResolvers<void>()
+  const handler = async (): Promise<unknown> => {
+    begun++
+    most = Math.max(most, ++atOnce)
+    await opened
+    atOnce--
+    return { event: {} }
+  }
+  const handlers = new Proxy({}, { get: () => handler }) as Handlers
+  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, logBug: () => undefined })
+  const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
+  const line = { send: () => undefined, hasRoom: () => true, fits: () => true, drained: () => Promise.resolve() }
+  const [stays, goes] = [new Caller(64, line), new Caller(64, line)]
+  const answers = Array.from({ length: 40 }, (_, index) => jsonrpc.answer(text, index % 2 === 0 ? stays : goes))
+  await until(async () => begun === 4)
+  goes.close()
+  open()
+  expect((await Promise.all(answers)).filter(answer => answer !== undefined)).toHaveLength(20)
+  // Of the connection that is gone, only what had begun was worked on.
+  expect([most, begun]).toEqual([4, 22])
 })
 
 test('of many routers that start at once on one state directory, one runs and the others say so', async () => {

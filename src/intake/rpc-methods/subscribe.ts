@@ -1,7 +1,8 @@
 // event.subscribe and event.unsubscribe: the log as it grows.
 import { Fault } from '../../errors.ts'
 import type { EventLine, StoredEvent } from '../../store/store.ts'
-import type { Call, Handlers, Stream } from '../jsonrpc.ts'
+import type { Stream } from '../caller.ts'
+import type { Call, Handlers } from '../jsonrpc.ts'
 import { mostPerConnection, type Subscription } from '../subscriptions.ts'
 import { decodeSeq, encodeCursor, type Context } from './context.ts'
 import { lineOf, matching, shownEvent, shownLine } from './event.ts'

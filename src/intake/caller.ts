@@ -1,0 +1,132 @@
+// A connection as its calls see it: which are on their way, what may be sent, and when it is gone.
+import type { JSONRPCID } from 'json-rpc-2.0'
+
+/** A kept connection, to which more may be said than it asked for. */
+export interface Stream {
+  notify(method: string, params: Record<string, unknown>): void
+  /** Resolves once the other end has read enough of what was sent, or is gone. */
+  room(): Promise<void>
+  /** whether there is room now */
+  hasRoom(): boolean
+  /** aborted when the connection is gone */
+  closed: AbortSignal
+}
+
+/** What a connection offers beside its answers. */
+export interface Line {
+  send: (text: string) => void
+  /** whether more may be sent before the other end has read */
+  hasRoom: () => boolean
+  /** whether an answer of so many bytes may be sent */
+  fits: (bytes: number) => boolean
+  /** Resolves with the next room, or when the connection is gone. */
+  drained: () => Promise<void>
+}
+
+/** A call on its way. It can be cancelled from its begin on; a signal is made for those that ask for one. */
+export class Running {
+  readonly id: JSONRPCID
+  #cancelled = false
+  #controller: AbortController | undefined
+  needs_writing = false
+
+  constructor(id: JSONRPCID) {
+    this.id = id
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#cancelled) this.#controller.abort()
+    return this.#controller.signal
+  }
+
+  cancel(): void {
+    this.#cancelled = true
+    this.#controller?.abort()
+  }
+}
+
+/** One connection: its calls that are on their way, and how many they may be. */
+export class Caller {
+  readonly #most: number
+  readonly #line: Line | undefined
+  readonly #running = new Set<Running>()
+  readonly #closed = new AbortController()
+  #writesNoMore = false
+
+  /** line: absent where the connection carries answers only */
+  constructor(most: number, line?: Line) {
+    this.#most = most
+    this.#line = line
+  }
+
+  /** Tells it something that it may miss: who does not read hears no more of it. */
+  notify(text: string): void {
+    if (this.#line?.hasRoom() === true) this.#line.send(text)
+  }
+
+  get stream(): Stream | undefined {
+    const line = this.#line
+    if (line === undefined) return undefined
+    const { signal } = this.#closed
+    return {
+      notify: (method, params) => line.send(JSON.stringify({ jsonrpc: '2.0', method, params })),
+      room: async () => {
+        while (!signal.aborted && !line.hasRoom()) await line.drained()
+      },
+      hasRoom: line.hasRoom,
+      closed: signal,
+    }
+  }
+
+  /** Whether an answer may be sent: those that are not read may hold only so much. */
+  fits(bytes: number): boolean {
+    return this.#line?.fits(bytes) ?? true
+  }
+
+  /** undefined where too many are on their way. id: null for a notification. */
+  begin(id: JSONRPCID): Running | undefined {
+    if (this.#running.size >= this.#most) return undefined
+    const running = new Running(id)
+    this.#running.add(running)
+    return running
+  }
+
+  end(running: Running): void {
+    this.#running.delete(running)
+  }
+
+  /** Answers whether there is a call of this id besides the one that asks. */
+  cancel(id: JSONRPCID, asking: Running): boolean {
+    const found = [...this.#running].filter(running => running.id === id && running !== asking)
+    for (const running of found) running.cancel()
+    return found.length > 0
+  }
+
+  /** The connection is closed: an answer would only cost. */
+  get gone(): boolean {
+    return this.#line !== undefined && this.#closed.signal.aborted
+  }
+
+  /** The other end writes no more: it may have gone, which only writing to it shows. */
+  get writes_no_more(): boolean {
+    return this.#writesNoMore
+  }
+
+  endWriting(): void {
+    this.#writesNoMore = true
+    for (const running of this.#running) if (running.needs_writing) running.cancel()
+  }
+
+  signal(running: Running, needs_writing: boolean): AbortSignal {
+    running.needs_writing = needs_writing
+    if (needs_writing && this.#writesNoMore) running.cancel()
+    return running.signal
+  }
+
+  /** The connection is gone: nobody waits for what is on its way. */
+  close(): void {
+    this.#closed.abort()
+    for (const running of this.#running) running.cancel()
+  }
+}
