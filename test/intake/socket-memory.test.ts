@@ -8,11 +8,14 @@ import { SignalboxClient } from '../../src/client/client.ts'
 import { MessageBudget } from '../../src/intake/socket-budget.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, quiet, until } from '../support/router.ts'
+import { size } from '../faults/report.ts'
 
 const mib = 1_048_576
 /** RELIABILITY P43. */
 const mostMib = 512
-const largeEvents = 60
+const largeEvents = size('SIGNALBOX_LARGE', 40, 60)
+/** What a subscriber that reads late reads three times: many times what is sent before it reads. */
+const lateEvents = size('SIGNALBOX_LARGE', 16, 60)
 
 interface Measured {
   client: SignalboxClient
@@ -24,7 +27,7 @@ interface Measured {
 }
 
 /** A router of its own with large events in its log. */
-async function measured(config: Record<string, unknown> = {}): Promise<Measured> {
+async function measured(config: Record<string, unknown> = {}, events = largeEvents): Promise<Measured> {
   const directory = freshDirectory()
   const socket = join(directory, 's')
   const file = join(directory, 'config.json')
@@ -36,7 +39,7 @@ async function measured(config: Record<string, unknown> = {}): Promise<Measured>
   await client.call('source.put', { source: { id: 's', source_type: 'service' } })
   const { cursor } = await client.subscribe({ type: 'none' }, () => undefined)
   const text = 'x'.repeat(mib - 4096)
-  for (let index = 0; index < largeEvents; index++) await client.call('event.emit', { source_id: 's', type: 'large', payload: { index, text } })
+  for (let index = 0; index < events; index++) await client.call('event.emit', { source_id: 's', type: 'large', payload: { index, text } })
   return {
     client,
     first: cursor,
@@ -125,7 +128,7 @@ describe('a router keeps within its memory', () => {
 })
 
 test('a subscriber that reads late misses nothing', { timeout: 60_000 }, async () => {
-  const all = await measured()
+  const all = await measured({}, lateEvents)
   const late = all.open(calls(3, 'event.subscribe', { whole: true, after: all.first, type: 'large' }))
   await othersGoOn(all)
   const chunks: Buffer[] = []
@@ -135,14 +138,14 @@ test('a subscriber that reads late misses nothing', { timeout: 60_000 }, async (
     for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
   })
   late.resume()
-  await until(async () => lines === 3 * largeEvents + 3)
+  await until(async () => lines === 3 * lateEvents + 3)
   const text = Buffer.concat(chunks).toString('latin1')
   const seen = new Map<string, number[]>()
   for (const line of text.trim().split('\n')) {
     const { method, params } = JSON.parse(line) as { method?: string; params?: { subscription: string; event: { payload: { index: number } } } }
     if (method === 'event.logged') seen.set(params!.subscription, [...(seen.get(params!.subscription) ?? []), params!.event.payload.index])
   }
-  const wanted = Array.from({ length: largeEvents }, (_, index) => index)
+  const wanted = Array.from({ length: lateEvents }, (_, index) => index)
   expect([...seen.values()]).toEqual([wanted, wanted, wanted])
 })
 
