@@ -7,7 +7,7 @@ import { addressOf, folded, holds, wildcardHolds, type OnlyText, type Test, type
 import { compareNumbers, ExactNumber } from '../exact-number.ts'
 import type { RangeTest } from '../numeric.ts'
 import { ElementSet, setBit } from './element-set.ts'
-import { unmentioned, type Leaf, type LeafValue } from './leaf.ts'
+import { root, unmentioned, type Leaf, type LeafValue } from './leaf.ts'
 
 /** The texts that fit a wildcard, where they have been found for all wildcards of the path together. */
 export type Fitting = (test: WildcardTest) => readonly string[] | undefined
@@ -59,6 +59,9 @@ function withPrefix(order: TextOrder<string>, prefix: string): Stretch {
   )
 }
 
+/** Of values outside of all elements: a list of 90,000 numbers is not as many lists. Never added to. */
+const inRoot: number[] = [root.id]
+
 export class ValueIndex {
   /** by value: the elements of its leaves */
   readonly elements = new Map<LeafValue, number[]>()
@@ -80,10 +83,11 @@ export class ValueIndex {
     for (let leaf = first; leaf !== null; leaf = leaf.next) {
       const present = this.elements.get(leaf.value)
       if (present !== undefined) {
-        if (present.at(-1) !== leaf.element.id) present.push(leaf.element.id)
+        if (present === inRoot) this.elements.set(leaf.value, leaf.element === root ? inRoot : [root.id, leaf.element.id])
+        else if (present.at(-1) !== leaf.element.id) present.push(leaf.element.id)
         continue
       }
-      this.elements.set(leaf.value, [leaf.element.id])
+      this.elements.set(leaf.value, leaf.element === root ? inRoot : [leaf.element.id])
       if (typeof leaf.value === 'string') this.texts.push(leaf.value)
     }
   }

@@ -18,7 +18,9 @@ export function walk<S extends PathSlot>(
   const visit = (value: unknown, node: PathNode<S>, element: Element, depth: number): void => {
     if (Array.isArray(value)) {
       let nested = 0
-      for (const item of value as unknown[]) {
+      // By index: an iterator of 90,000 items brings as many objects.
+      for (let at = 0; at < value.length; at++) {
+        const item: unknown = value[at]
         // A plain value in an array stands in no element: conditions on it are free of array consistency.
         const isNested = isCompound(item)
         if (isNested) nested++
