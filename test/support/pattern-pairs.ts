@@ -1,4 +1,5 @@
 // Made-up patterns and events that meet often enough to prove something.
+import { size } from '../faults/report.ts'
 import fc from 'fast-check'
 
 // Few keys and values, so that patterns and events meet.
@@ -174,5 +175,5 @@ export const numberPattern = fc.record({
 })
 export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 
-/** How many pairs a property is tried on: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
-export const pairs = Number(process.env.SIGNALBOX_PAIRS ?? 20_000)
+/** How many pairs a property is tried on, a multiple of 40: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
+export const pairs = size('SIGNALBOX_PAIRS', 8000, 20_000)
