@@ -14,6 +14,7 @@ import {
   type UsageTotals,
   type WorkerLease,
 } from '../store.ts'
+import { flowCheck } from './checks.ts'
 import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
@@ -345,7 +346,10 @@ export class Moving {
   #tell(seq: number, ended: RunRow, at: number): void {
     const row = this.#sql.liveBySeq.get(seq)
     const run_id = row === undefined ? '' : idText(row.id)
-    if (row === undefined || row.flow === null) return
+    // A dead run waits for nothing; its gates may be what it died of.
+    if (row === undefined || row.flow === null || restingStates.has(row.state)) return
+    // With damaged gates it cannot be moved: the next claim buries it.
+    if (flowCheck(row.flow) !== undefined) return this.#lanes.release(seq, dependencyLane, at)
     if (ended.state === 'completed') {
       this.#sql.met.run(seq, ended.seq)
       if (this.#sql.stillDepends.get(seq) !== undefined) return
