@@ -141,8 +141,14 @@ describe.skipIf(shim() === undefined)('an operation that fails', () => {
   })
 
   test('control: a router that takes a failed commit for one that succeeded loses what it answered', async () => {
-    const own = await met({ fail_at: 8, errno: eio, ops: 'S', control: 'ignore-errors.mjs' }, await prepared())
-    expect(own.failed).toBe(true)
-    expect(await after(own)).toContainEqual(expect.stringContaining('was accepted and is not there') as string)
+    // A sync may also be that of a checkpoint, which loses nothing: which ones are depends on how fast the machine is.
+    const found: string[] = []
+    for (const fail_at of [8, 9, 10, 12, 14]) {
+      const own = await met({ fail_at, errno: eio, ops: 'S', control: 'ignore-errors.mjs' }, await prepared())
+      expect(own.failed).toBe(true)
+      found.push(...(await after(own)))
+      if (found.some(each => each.includes('was accepted and is not there'))) return
+    }
+    expect(found).toContainEqual(expect.stringContaining('was accepted and is not there') as string)
   })
 })
