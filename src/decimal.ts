@@ -75,7 +75,8 @@ export function compareDecimals(left: string, right: string): number {
   const [a, b] = [decimal(left), decimal(right)]
   if (a.digits === '' || b.digits === '' || a.negative !== b.negative) return signOf(a) - signOf(b)
   const larger = a.point === b.point ? compareDigits(a.digits, b.digits) : a.point > b.point ? 1 : -1
-  return a.negative ? -larger : larger
+  // -0 is no order.
+  return a.negative && larger !== 0 ? -larger : larger
 }
 
 function signOf({ negative, digits }: Decimal): number {
