@@ -83,6 +83,7 @@ class Lane {
   readonly #waiting = new Map<string, Job[]>()
   #child: ChildProcess | undefined
   #busy = false
+  #closed = false
 
   /** onEnd is told whether no other lane evaluated anything meanwhile. */
   constructor(activity: Activity, onEnd: (job: Job, evaluated: Evaluated, alone: boolean) => void) {
@@ -104,9 +105,16 @@ class Lane {
     return jobs
   }
 
-  async stop(): Promise<void> {
+  /** Ends the process: what is evaluated is lost. The next one begins with the next job. */
+  #kill(): void {
     this.#child?.kill('SIGKILL')
     this.#child = undefined
+  }
+
+  /** No process is started any more: one that was, with an expression that does not end, would outlive the router. */
+  close(): void {
+    this.#closed = true
+    this.#kill()
   }
 
   #next(): Job | undefined {
@@ -134,6 +142,7 @@ class Lane {
   }
 
   async #ready(): Promise<ChildProcess | undefined> {
+    if (this.#closed) return undefined
     if (this.#child?.connected === true) return this.#child
     const child = fork(new URL('./expression-process.ts', import.meta.url), [], {
       execArgv: [`--max-old-space-size=${heapMib}`],
@@ -142,7 +151,7 @@ class Lane {
     })
     child.on('error', () => undefined)
     const { kind } = await next(child, startLimitMs)
-    if (kind !== 'message') {
+    if (kind !== 'message' || this.#closed) {
       child.kill('SIGKILL')
       return undefined
     }
@@ -160,7 +169,7 @@ class Lane {
     child.send(order, () => undefined)
     const answer = await outcome
     if (answer.kind === 'message') return { kind: 'answers', answers: answer.value as ExpressionAnswer[] }
-    await this.stop()
+    this.#kill()
     // On a busy machine the time may have gone elsewhere; the memory did not.
     return answer.kind === 'late' ? { kind: 'late' } : { kind: 'memory' }
   }
@@ -186,7 +195,8 @@ export class ExpressionProcess implements Expressions {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#fast.stop(), this.#slow.stop()])
+    this.#fast.close()
+    this.#slow.close()
   }
 
   #enqueue(order: ExpressionOrder, owner: string): Promise<ExpressionAnswer[]> {

@@ -74,3 +74,13 @@ test('its run is dead with the reason, not tried on the schedule', { timeout: 60
   const run = await ended(router, runs[0]!)
   expect(run).toMatchObject({ state: 'failed', attempt: 1, error: expect.stringContaining('with nothing else to evaluate') as string })
 })
+
+test('after the end no process is started', async () => {
+  const expressions = fresh()
+  await expressions.evaluate(['1 + 1'], {})
+  const waiting = Array.from({ length: 3 }, () => expressions.evaluate([endless], {}))
+  await expressions.stop()
+  const none = [{ ok: false, reason: 'the process for expressions did not start', transient: true }]
+  expect(await expressions.evaluate(['1 + 2'], {})).toEqual(none)
+  for (const answer of await Promise.all(waiting)) expect(answer).toMatchObject([{ ok: false }])
+})
