@@ -1,5 +1,9 @@
 // A connection as its calls see it: which are on their way, what may be sent, and when it is gone.
 import type { JSONRPCID } from 'json-rpc-2.0'
+import { Slots } from '../turns.ts'
+
+/** How long an answer waits for a client to read those before it. One that reads takes milliseconds. */
+const patienceMs = 2000
 
 /** A kept connection, to which more may be said than it asked for. */
 export interface Stream {
@@ -53,6 +57,10 @@ export class Caller {
   readonly #running = new Set<Running>()
   readonly #closed = new AbortController()
   #writesNoMore = false
+  /** nothing was read for so long that its calls do not wait any more */
+  #stalled = false
+  /** Large answers are made one after another, so that each sees what is not read of those before it. */
+  readonly large = new Slots(1)
 
   /** line: absent where the connection carries answers only */
   constructor(most: number, line?: Line) {
@@ -82,6 +90,29 @@ export class Caller {
   /** Whether an answer may be sent: those that are not read may hold only so much. */
   fits(bytes: number): boolean {
     return this.#line?.fits(bytes) ?? true
+  }
+
+  /**
+   * Resolves once an answer of so many bytes may be sent, or the connection is gone, or nothing was read for 2 s: a client that asks
+   * for 32 events of 1 MB together and reads gets all of them, one that does not read holds nobody up.
+   */
+  async room(bytes: number): Promise<void> {
+    const line = this.#line
+    if (line === undefined) return
+    // The answer before it has been sent by then.
+    await new Promise(setImmediate)
+    while (!this.gone && !this.#stalled && !line.fits(bytes)) {
+      const late = Promise.withResolvers<void>()
+      const patience = setTimeout(() => {
+        this.#stalled = true
+        late.resolve()
+      }, patienceMs)
+      const read = line.drained().then(() => {
+        this.#stalled = false
+      })
+      await Promise.race([read, late.promise])
+      clearTimeout(patience)
+    }
   }
 
   /** undefined where too many are on their way. id: null for a notification. */

@@ -92,6 +92,8 @@ const repeatable = /\.(get|list|query|history|versions|explain|export|status|sta
  */
 const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'trigger.versions'])
 const largeAtOnce = 4
+/** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
+const largeAnswer = 1_048_576
 
 function isId(value: unknown): value is JSONRPCID {
   return value === null || typeof value === 'string' || typeof value === 'number'
@@ -239,7 +241,7 @@ export class Jsonrpc {
         ? undefined
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
-    const release = large.has(request.method) ? await this.#large.take() : undefined
+    const release = large.has(request.method) ? await this.#takeLarge(caller) : undefined
     try {
       if (caller.gone) return undefined
       // Many calls may have come in one turn: each begins when those before it have left it time.
@@ -255,6 +257,17 @@ export class Jsonrpc {
     } finally {
       release?.()
       caller.end(running)
+    }
+  }
+
+  /** Waits until a large answer may be made: after those of its connection, and with room for it. Answers how to let the next begin. */
+  async #takeLarge(caller: Caller): Promise<() => void> {
+    const releaseOwn = await caller.large.take()
+    await caller.room(largeAnswer)
+    const release = await this.#large.take()
+    return () => {
+      release()
+      releaseOwn()
     }
   }
 

@@ -332,14 +332,39 @@ test('few calls with large answers are worked on at once', async () => {
   const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, logBug: () => undefined })
   const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
   const line = { send: () => undefined, hasRoom: () => true, fits: () => true, drained: () => Promise.resolve() }
-  const [stays, goes] = [new Caller(64, line), new Caller(64, line)]
-  const answers = Array.from({ length: 40 }, (_, index) => jsonrpc.answer(text, index % 2 === 0 ? stays : goes))
+  // A connection has one of them at a time; those of odd numbers go.
+  const callers = Array.from({ length: 8 }, () => new Caller(64, line))
+  const answers = Array.from({ length: 40 }, (_, index) => jsonrpc.answer(text, callers[index % 8]!))
   await until(async () => begun === 4)
-  goes.close()
+  for (const [index, caller] of callers.entries()) if (index % 2 === 1) caller.close()
   open()
   expect((await Promise.all(answers)).filter(answer => answer !== undefined)).toHaveLength(20)
-  // Of the connection that is gone, only what had begun was worked on.
+  // Of the connections that are gone, only what had begun was worked on.
   expect([most, begun]).toEqual([4, 22])
+})
+
+test('a client that reads gets all large answers that it asks for together; one that does not read is refused', async () => {
+  const handlers = new Proxy({}, { get: () => () => Promise.resolve({ event: {} }) }) as Handlers
+  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, logBug: () => undefined })
+  const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
+  const asked = async (reads: boolean): Promise<string[]> => {
+    let unread = false
+    const drained = async (): Promise<void> => {
+      if (!reads) await new Promise(() => undefined)
+      await new Promise(setImmediate)
+      unread = false
+    }
+    const caller = new Caller(64, { send: () => undefined, hasRoom: () => !unread, fits: () => !unread, drained })
+    const answered = async (): Promise<string> => {
+      const answer = await jsonrpc.answer(text, caller)
+      unread = true
+      return answer!
+    }
+    const answers = await Promise.all(Array.from({ length: 32 }, answered))
+    return answers.map(answer => ('error' in JSON.parse(answer) ? 'refused' : 'answered'))
+  }
+  expect(new Set(await asked(true))).toEqual(new Set(['answered']))
+  expect((await asked(false)).filter(each => each === 'answered')).toHaveLength(1)
 })
 
 test('of many routers that start at once on one state directory, one runs and the others say so', async () => {
