@@ -261,12 +261,13 @@ int ftruncate(int fd, off_t size) {
 }
 int ftruncate64(int fd, off_t size) { return ftruncate(fd, size); }
 
-int rename(const char *from, const char *to) {
-  if (!ours(from) && !ours(to)) return real_rename(from, to);
+/* Gives a file another name by rename or link, and records it as renamed. */
+static int named(int (*call)(const char *, const char *), const char *from, const char *to) {
+  if (!ours(from) && !ours(to)) return call(from, to);
   pthread_mutex_lock(&lock);
   before('R', 0);
   int file = known(from);
-  int done = real_rename(from, to);
+  int done = call(from, to);
   if (done == 0) record('R', file, 0, to, (uint32_t)strlen(to));
   if (done == 0 && file) {
     free(paths[file]);
@@ -276,22 +277,11 @@ int rename(const char *from, const char *to) {
   return done;
 }
 
+int rename(const char *from, const char *to) { return named(real_rename, from, to); }
+
 /* A file that gets its name by a link is recorded as renamed: the router removes the other name at once, and that is no operation
    on its content. */
-int link(const char *from, const char *to) {
-  if (!ours(from) && !ours(to)) return real_link(from, to);
-  pthread_mutex_lock(&lock);
-  before('R', 0);
-  int file = known(from);
-  int done = real_link(from, to);
-  if (done == 0) record('R', file, 0, to, (uint32_t)strlen(to));
-  if (done == 0 && file) {
-    free(paths[file]);
-    paths[file] = strdup(to);
-  }
-  pthread_mutex_unlock(&lock);
-  return done;
-}
+int link(const char *from, const char *to) { return named(real_link, from, to); }
 
 int unlink(const char *path) {
   if (!ours(path)) return real_unlink(path);
