@@ -1,7 +1,7 @@
 // A body as text: strictly decoded, and the JSON that a forge puts into a form.
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** UTF-8 bytes as text; throws on bytes that are none, and keeps a byte order mark, which JSON refuses. */
+/** Decodes UTF-8. Throws TypeError if the bytes are not valid UTF-8. Keeps a byte order mark, so that the JSON parser refuses it. */
 export function strictUtf8(body: Uint8Array): string {
   return strictText.decode(body)
 }

@@ -76,7 +76,7 @@ export const originPaths: readonly string[] = [
   'merge_request.iid',
 ]
 
-/** The forge of a webhook provider; undefined: it is none. */
+/** Returns the forge with the name of this webhook provider, or undefined if the provider is not a forge. */
 export function forgeOf(provider: unknown): Forge | undefined {
   return forges.find(forge => forge === provider)
 }

@@ -1,4 +1,4 @@
-// Budgets and usage as they are written: what a list of budgets holds, what its schema cannot check, and costs as whole numbers. Pure.
+// Budgets and usage: reads a list of budgets, checks what the schema cannot check, and converts costs to whole numbers. Pure.
 import type { Budget, Budgets, Usage } from './types.ts'
 
 export type BudgetFigure = 'runs' | 'tokens' | 'cost_usd'

@@ -20,7 +20,7 @@ export function answerValue(text: string): { value: unknown } | undefined {
   }
 }
 
-/** The text if it is JSON; an answer that was cut off is none. */
+/** Returns the text if it is valid JSON, otherwise null, for example when the answer was cut off. */
 export function jsonText(text: string): string | null {
   return answerValue(text) === undefined ? null : text
 }

@@ -35,7 +35,7 @@ export class ItemsThread {
     return { items, problems }
   }
 
-  /** The number of an answer. Throws ReadingError where there is none. */
+  /** Reads the number from a polled answer. Throws ReadingError if the answer has no number. */
   async number(text: string, config: WatchConfig): Promise<number> {
     if (text.length <= atOnceLength) return numberOf(text, config, this.#limits, this.#expressions)
     return (await this.#inThread({ kind: 'number', text, config, limits: this.#limits })) as number

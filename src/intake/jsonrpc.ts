@@ -247,7 +247,8 @@ export class Jsonrpc {
       // Many calls may have come in one turn: each begins when those before it have left it time.
       const pause = rest()
       if (pause !== undefined) await pause
-      // Whoever does not read asks for no more. What was done is answered all the same, but for what can be asked again.
+      // A client that does not read its answers is refused before the call is made. After the call, only an answer that the client
+      // can ask for again is replaced by a refusal.
       const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
       if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()
       const response = await this.#server.receive(request, { ...place, exact, caller, running })

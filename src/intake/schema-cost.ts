@@ -59,7 +59,7 @@ function valuesIn(value: unknown): number {
   return Object.values(value).reduce((sum: number, each) => sum + valuesIn(each), 1)
 }
 
-/** The value at a reference into a document; undefined where it is none of # and #/path, or leads nowhere. */
+/** Returns the value at a reference into a document, or undefined if ref is neither # nor #/path, or if nothing is there. */
 function referred(document: unknown, ref: unknown): unknown {
   if (typeof ref !== 'string' || !/^#(\/|$)/.test(ref)) return undefined
   let value = document
@@ -182,7 +182,7 @@ function partsOf(from: Subschema): Set<Part> {
   return parts
 }
 
-/** Two edges of one subschema that lead back to it for the same part of a value; undefined: there are none. */
+/** Returns two edges of one subschema that lead back to it for the same part of a value, or undefined if there are none. */
 function branching(members: readonly Subschema[]): [Edge, Edge] | undefined {
   for (const { edges, component } of members) {
     const back = edges.filter(({ to }) => to.component === component)

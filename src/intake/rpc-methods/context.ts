@@ -150,7 +150,7 @@ export function assertConstant(argv: readonly string[], at: string): void {
     throw new Fault('invalid_params', `${at} holds constants only: the event comes on standard input`, { data: { path: at } })
 }
 
-/** Where a trigger of some changes stands in the params. */
+/** Returns where the filter of a trigger is in the params, such as triggers.2.filter. */
 type PathOf = (trigger_id: string) => string
 
 /** What makes changes count, where the triggers among them are not too much for the matcher; otherwise throws Fault invalid_params. */
@@ -319,7 +319,7 @@ export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): Retu
   return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
 }
 
-/** Totals as they are answered: in dollars. */
+/** Converts stored usage to the form of an answer: the cost in US dollars instead of millionths. */
 export function shownUsage({ input_tokens, output_tokens, cost_micro_usd, unreported }: NonNullable<StoredRun['usage']>): UsageTotals {
   return { input_tokens, output_tokens, cost_usd: cost_micro_usd / microPerUsd, unreported }
 }

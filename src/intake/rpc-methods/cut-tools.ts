@@ -38,7 +38,7 @@ export function warningsOf(judging: Judging, given: { triggers?: readonly Trigge
   return warnings.length === 0 ? {} : { warnings }
 }
 
-/** For router.status: what is removed from the runs of definitions as they are, such as ones that an earlier configuration allowed. */
+/** Warnings for router.status: the tools that are removed from runs of stored definitions, for example because the configuration changed. */
 export function standingWarnings({ tools, registry }: Pick<Context, 'tools' | 'registry'>): string[] {
   const triggers = [...registry.triggers.values()].filter(({ enabled }) => enabled)
   const { warnings = [] } = warningsOf({ tools }, { triggers, bots: [...registry.bots.values()] }, registry.bots)

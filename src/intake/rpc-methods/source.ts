@@ -32,7 +32,7 @@ export function shownSource({ clock, poller }: Pick<Context, 'clock' | 'poller'>
   }
 }
 
-/** present: the source as it is; null: there is none. Throws Fault invalid_params for what the schema cannot say. */
+/** Checks what the schema cannot check. present: the stored source, or null if it is new. Throws Fault invalid_params. */
 export async function assertSource(
   context: Checking,
   input: SourceInput,
