@@ -1,11 +1,11 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
-import { hash } from 'node:crypto'
-import { nameRefusal, numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
-import { DamagedError, damagedCode } from '../errors.ts'
+import { type ContextFileBytes } from '../context-files.ts'
+import { DamagedError } from '../errors.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { exactJson } from '../exact-json.ts'
-import { chosenBot, type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
+import { type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
+import { composed, NotBegun, prepare, verifyBody, type Composition } from './composition.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
@@ -37,54 +37,12 @@ export interface AttemptOptions {
   contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
 }
 
-interface Record {
-  run: ClaimedRun
-  started_at: number
-  view: EventView
-  /** of a batch */
-  events: { event: StoredEvent; view: EventView }[] | undefined
-  trigger: TriggerInput
-  /** undefined: somebody is asked about a run that no bot is chosen for */
-  bot: Bot | undefined
-  inputs: unknown
-  context: ContextFileBytes[]
-  body: string
-}
-
 /** How an attempt ended: what it says of the bot's health, and the move it makes of the run. */
 export interface Attempted {
   result: DeliveryResult
   run_move: RunMove
   /** true: the bot did its part; false: it did not; null: nothing was learnt about it */
   healthy: boolean | null
-}
-
-/** The run cannot be begun; transient: another try may find it otherwise. */
-class NotBegun extends Error {
-  readonly status: string
-  readonly transient: boolean
-
-  constructor(status: string, message: string, transient = false) {
-    super(message)
-    this.status = status
-    this.transient = transient
-  }
-}
-
-/** What is delivered is complete: each event as it came, all of a batch. */
-function verifyBody({ run }: Record): void {
-  for (const { id, body, body_sha256 } of run.events ?? [run.event])
-    if (!hash('sha256', body, 'buffer').equals(body_sha256))
-      throw new NotBegun('E_BODY_HASH', `the stored body of event ${id} is damaged: it does not have the hash that it was stored with`)
-}
-
-async function findTrigger(record: Record, { trigger }: AttemptOptions): Promise<void> {
-  const { run } = record
-  const found = await trigger(run.trigger_id, run.trigger_version).catch((error: unknown) => {
-    throw error instanceof DamagedError ? new NotBegun(damagedCode, error.what) : error
-  })
-  if (found === null) throw new NotBegun('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
-  record.trigger = found
 }
 
 /** The trigger of a run for those who look at its policy alone; one whose version is damaged has none: people decide. */
@@ -97,95 +55,7 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
   }
 }
 
-function findBot(record: Record, { bot }: AttemptOptions): void {
-  const { bot_id } = record.run
-  const owner = bot(bot_id)
-  if (owner === undefined) throw new NotBegun('E_BOT', `bot ${bot_id} does not exist any more`)
-  record.bot = owner
-}
-
-/** The files of the event; of several events each with its number in front, so that all keep their names. */
-async function findContext(record: Record, { contextFiles }: AttemptOptions): Promise<void> {
-  const { event, events } = record.run
-  record.context = []
-  for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
-    if (context_files === 0) continue
-    const files = await contextFiles(id)
-    if (files.length !== context_files || files.some(file => file.damaged !== undefined || nameRefusal(file.name) !== undefined))
-      throw new NotBegun(damagedCode, `the context files of event ${id} are damaged: a row of the table context_file is missing, or not what was written`)
-    const names =
-      events === undefined
-        ? undefined
-        : numberedNames(
-            index + 1,
-            files.map(({ name }) => name),
-          )
-    for (const [position, file] of files.entries()) {
-      if (!hash('sha256', file.content, 'buffer').equals(file.sha256))
-        throw new NotBegun('E_BODY_HASH', `context file ${file.name} of event ${id} is damaged: it does not have the hash that it was stored with`)
-      record.context.push(names === undefined ? file : { ...file, name: names[position]! })
-    }
-  }
-}
-
-async function renderInputs(record: Record, { render, view }: AttemptOptions): Promise<void> {
-  const { event, events } = record.run
-  const seen = (each: StoredEvent): EventView => {
-    try {
-      return view(each)
-    } catch (error) {
-      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error
-      throw new NotBegun(damagedCode, `event.body_format of event ${each.id} is damaged: its body cannot be read as ${JSON.stringify(each.body_format)}`)
-    }
-  }
-  record.view = seen(event)
-  record.events = events?.map(each => ({ event: each, view: seen(each) }))
-  const scope = record.events === undefined ? record.view : { ...record.view, events: record.events.map(each => each.view) }
-  const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', scope)
-  if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)
-  record.inputs = rendered.value
-}
-
-function runPart(run: ClaimedRun): object {
-  const { id, attempt, trigger_id, trigger_version, workflow_id, replay } = run
-  return { id, attempt, trigger_id, trigger_version, bot_id: chosenBot(run), workflow_id, replay }
-}
-
-/** The payload as it was received, where it was JSON: numbers and doubled keys stay as they are. One line, always. */
-function payloadText(event: StoredEvent, view: EventView): string {
-  if (event.body_format !== 'json') return JSON.stringify(view.payload)
-  return Buffer.from(event.body)
-    .toString('utf8')
-    .replaceAll(/[\r\n]+/g, ' ')
-}
-
-function eventText(event: StoredEvent, view: EventView): string {
-  const { payload: _, ...attributes } = view
-  return `${JSON.stringify(attributes).slice(0, -1)},"payload":${payloadText(event, view)}}`
-}
-
-/** A command finds its files in a directory, everyone else in the body. */
-function contextText(context: readonly ContextFileBytes[], bot: Bot | undefined): string {
-  if (context.length === 0) return ''
-  const files = bot?.endpoint.kind === 'command' ? context.map(({ name, content }) => ({ name, bytes: content.byteLength })) : context.map(sentAlong)
-  return `,"context_files":${JSON.stringify(files)}`
-}
-
-/** allowed_tools is null where no list limits the tools: then the bot may use all but the denied ones. */
-function toolsText({ run, trigger, bot }: Record, tools: ToolRules): string {
-  const { allowed = null } = tools.permit(run.allowed_tools ?? trigger.action.allowed_tools, bot)
-  const allowed_denied_tools = bot === undefined ? [] : tools.exceptions(bot.id)
-  return JSON.stringify({ allowed_tools: allowed, denied_tools: tools.limits.denied_tools, allowed_denied_tools }).slice(1, -1)
-}
-
-function compose(record: Record, { tools }: AttemptOptions): void {
-  const { run, view, events, inputs, trigger, bot, context } = record
-  const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
-  const batch = events === undefined ? '' : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
-  record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},${toolsText(record, tools)}${contextText(context, bot)}}`
-}
-
-async function deliver({ run, bot, trigger, context, body }: Record, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+async function deliver({ run, bot, trigger, context, body }: Composition, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { endpoint } = bot!
   // The bot was written anew as one of workers since its run was claimed.
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
@@ -243,7 +113,7 @@ export function nextTry(
 
 /** The one place where an outcome becomes a move. */
 function decide(
-  { run, trigger, started_at }: Partial<Record> & Pick<Record, 'run' | 'started_at'>,
+  { run, trigger, started_at }: Partial<Composition> & Pick<Composition, 'run' | 'started_at'>,
   result: DeliveryResult,
   cancelled: boolean,
   options: AttemptOptions,
@@ -277,23 +147,9 @@ function decide(
   return { result, healthy, run_move: { ...base, ...move(name), ...row(outcome), error, reason } }
 }
 
-/** What a run is delivered as, made ready. Throws NotBegun. */
-async function prepare(record: Record, options: AttemptOptions): Promise<void> {
-  verifyBody(record)
-  findBot(record, options)
-  await composed(record, options)
-}
-
-async function composed(record: Record, options: AttemptOptions): Promise<void> {
-  await findTrigger(record, options)
-  await renderInputs(record, options)
-  await findContext(record, options)
-  compose(record, options)
-}
-
 /** A run as somebody is asked about it, whether its bot is chosen or not; or why it cannot be put together. Never throws. */
 export async function prepareQuestion(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { problem: string }> {
-  const record = { run, started_at: options.now(), bot: options.bot(run.bot_id) } as Record
+  const record = { run, started_at: options.now(), bot: options.bot(run.bot_id) } as Composition
   try {
     verifyBody(record)
     await composed(record, options)
@@ -318,7 +174,7 @@ function notPrepared(error: unknown, options: AttemptOptions): DeliveryResult {
 
 /** A run for a worker: its body, or the move that it makes because it has none. Never throws. */
 export async function prepareForWorker(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { refused: RunMove }> {
-  const record = { run: { ...run, attempt: run.attempt + 1 }, started_at: options.now() } as Record
+  const record = { run: { ...run, attempt: run.attempt + 1 }, started_at: options.now() } as Composition
   try {
     await prepare(record, options)
     return { body: record.body }
@@ -363,7 +219,7 @@ export function failedByWorker(
 
 /** Makes one attempt. Never throws: whatever happens is an outcome. */
 export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancelled: () => boolean, options: AttemptOptions): Promise<Attempted> {
-  const record = { run, started_at: options.now() } as Record
+  const record = { run, started_at: options.now() } as Composition
   try {
     await prepare(record, options)
     const result = hidden(await deliver(record, options, signal), options.hide)

@@ -1,16 +1,17 @@
 // The store: the one narrow interface to what is remembered. Calls are batches; each call is atomic, and is
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
-import type { Assignment, BotInput, Decision, QueueInput, RunState, SourceInput, TriggerInput } from '../contract/types.ts'
+import type { BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
+import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.ts'
 import type { BudgetGate, BudgetUse } from './flow.ts'
+import type { EventPage, RunPage, TickPage } from './pages.ts'
 import type { GivenBack, GiveBackRequest, RetentionLimits, Space } from './space.ts'
 import type {
   AttemptRow,
   BotStatus,
   Cause,
   EventLine,
-  HeldBy,
   HistoryRow,
   NewEvent,
   NewRun,
@@ -24,11 +25,12 @@ import type {
   StoredRun,
   StuckOrder,
   TickRow,
-  UsageReport,
   UsageTotals,
   WorkerLease,
 } from './records.ts'
 
+export * from './claims.ts'
+export * from './pages.ts'
 export * from './records.ts'
 export * from './space.ts'
 
@@ -81,155 +83,6 @@ export type AcceptOutcome =
   | { kind: 'backlog' }
   /** its source does not exist or is disabled by now */
   | { kind: 'source_off'; exists: boolean }
-
-export interface EventSelectionStored {
-  source_id?: string
-  type?: string
-  subject?: string
-  /** both find what was logged with its actor and thread only: originsSince */
-  actor?: string
-  thread?: string
-  trigger_id?: string
-  matched?: boolean
-  since?: number
-  until?: number
-}
-
-export interface EventPage {
-  selection: EventSelectionStored
-  /** newest first, or oldest first */
-  order: 'desc' | 'asc'
-  limit: number
-  /** seq of the last event of the page before */
-  after: number | null
-  /** also read bodies and headers */
-  whole: boolean
-  /**
-   * A page of whole events ends before the one whose body would make it larger, but holds one event; then a page that is not
-   * full is not the last. A page of lines ends with the one for which so many bytes of bodies were read. Default: no limit.
-   */
-  max_bytes?: number
-}
-
-export interface RunPage {
-  state?: RunState
-  trigger_id?: string
-  bot_id?: string
-  queue?: string
-  event_id?: string
-  dead?: boolean
-  limit: number
-  after: number | null
-  /** The page ends with the run whose result and error make it as large. Default: no limit. */
-  max_bytes?: number
-}
-
-export interface TickPage {
-  source_id: string
-  outcome?: TickRow['outcome']
-  since?: number
-  until?: number
-  /** scheduled_at of the last of the page before */
-  before: number | null
-  limit: number
-}
-
-export interface ClaimRequest {
-  /** bots with room, and how much; for a need the bots that its runs go to, one each, in this order */
-  bots: { bot_id: string; room: number; choices?: readonly Choice[] }[]
-  /** runs at most, over all bots */
-  limit: number
-  now: number
-  lease_token: string
-  lease_until: number
-  /** given: the runs are assigned to workers, each under a token of its own, and no attempt is counted yet */
-  worker_tokens?: readonly string[]
-}
-
-/** The bot that a run which names capabilities goes to, and why. */
-export interface Choice {
-  bot_id: string
-  assignment: Assignment
-  /** all that the bot may ever use; undefined: it has no such list */
-  tools?: readonly string[] | undefined
-}
-
-export interface ClaimedRun extends StoredRun {
-  event: StoredEvent
-  /** of a batch: all events, the last one included */
-  events?: StoredEvent[]
-}
-
-export interface ClaimAnswer {
-  runs: ClaimedRun[]
-  /** runs that their trigger's approver is to be asked about now */
-  asked: ClaimedRun[]
-  /** runs that a limit of time has caught up with */
-  overdue: StoredRun[]
-  /** bots that have nothing more that is due */
-  drained: string[]
-  /** bots whose due runs are all in queues without room: onDue tells when there is some */
-  blocked: string[]
-  /** bots that runs of a need could not go to, since their budgets are spent, and when there is room */
-  spent: { bot_id: string; until: number }[]
-  /** bots whose runs fell due with this call */
-  became_due: string[]
-  /** when the next run of the future falls due; null: there is none */
-  next_due_at: number | null
-}
-
-/** One guarded move of one run: done only if its state and lease are what the mover saw. */
-export interface RunMove {
-  run_id: string
-  move: string
-  from: readonly RunState[]
-  to: RunState
-  /** given: the lease must be this one */
-  lease_token?: string
-  at: number
-  reason?: string
-  attempt?: Omit<AttemptRow, 'number'>
-  /** what the attempt has used so far */
-  usage?: UsageReport
-  not_before?: number
-  error?: string | null
-  result?: string | null
-  /** the run is over and leaves the outbox */
-  archive?: boolean
-  /** begin a new set of attempts */
-  fresh_attempts?: boolean
-  /** the attempt did not begin: it is not counted */
-  uncount_attempt?: boolean
-  /** asks the holder to stop; the state stays */
-  request_cancel?: boolean
-  /** the attempt begins with this move */
-  count_attempt?: boolean
-  /** the lease lasts until then */
-  lease_until?: number
-  /** done only if the lease ends then or before: a heartbeat may have come meanwhile */
-  expired_at?: number
-  /** nothing but the lease changes: no row of history, or one that says how far it is */
-  touch?: 'silent' | 'noted'
-  /** done only if nothing has been done to the run since it had made so many steps */
-  steps_seen?: number
-  /** done only if the run's deadline is this one still */
-  deadline_seen?: number
-  held_by?: HeldBy
-  /** a person ended it, or asked it to stop: a run that had not begun does not count as a repeat */
-  by_person?: true
-  pause_requested?: boolean
-  approve?: boolean
-  deny?: boolean
-  /** leaves the lane that it waits for, and its order */
-  skip_order?: boolean
-}
-
-export type MoveOutcome =
-  | { kind: 'moved'; run: StoredRun }
-  | { kind: 'refused'; run: StoredRun }
-  | { kind: 'not_found' }
-  /** the usage that came with the move is less than the attempt reported before; nothing was changed */
-  | { kind: 'usage_shrank'; reported: UsageTotals }
 
 export interface ReplayRequest {
   event_id: string

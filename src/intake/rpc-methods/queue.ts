@@ -3,7 +3,8 @@ import type { Queue, QueueInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Stamp } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, pageById, shownRun, writeDefinitions, type Context } from './context.ts'
+import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import { shownRun } from './shown-run.ts'
 
 const mostStuck = 50
 const mostTries = 10

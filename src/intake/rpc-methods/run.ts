@@ -5,7 +5,8 @@ import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
 import { mapInTurns } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { cutOfRun } from './cut-tools.ts'
-import { decodeSeq, encodeCursor, notFound, pageBytes, pageOf, shownRun, type Context } from './context.ts'
+import { decodeSeq, encodeCursor, notFound, pageBytes, pageOf, type Context } from './context.ts'
+import { shownRun } from './shown-run.ts'
 
 function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
   return {

@@ -5,7 +5,8 @@ import { Fault } from '../../errors.ts'
 import { exactJson } from '../../exact-json.ts'
 import type { StoredRun, UsageReport } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { shownRun, type Context } from './context.ts'
+import { type Context } from './context.ts'
+import { shownRun } from './shown-run.ts'
 
 type WorkerMethod = 'run.claim' | 'run.start' | 'run.heartbeat' | 'run.progress' | 'run.complete' | 'run.fail' | 'run.yield'
 

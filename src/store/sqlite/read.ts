@@ -1,6 +1,6 @@
 // What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
 import type { Assignment, Causation } from '../../contract/types.ts'
-import { isNeed, routerSource } from '../store.ts'
+import { isNeed } from '../store.ts'
 import type {
   AttemptRow,
   Cause,
@@ -25,6 +25,7 @@ import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
 import { begunWithin } from './begun.ts'
 import { budgetUse } from './budgets.ts'
+import { eventPageSql, runPageSql } from './page-queries.ts'
 import { boundedPage, columnBytes } from './page.ts'
 import { isActive } from './queues.ts'
 import { fileBytes, spaceOf } from './space.ts'
@@ -33,7 +34,6 @@ import { Spending, spentSums } from './usage.ts'
 import {
   eventColumns,
   eventLine,
-  eventLineColumns,
   idBytes,
   idText,
   parsed,
@@ -51,63 +51,6 @@ type Params = (string | number | Buffer)[]
 
 /** Order keys that one look for stuck ones goes through. */
 const mostOrders = 10_000
-
-/** A page of the log as SQL; exported so that a test can show the plan of every shape. */
-export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq: number | null): { sql: string; params: Params } {
-  const { selection, order } = page
-  const where: string[] = []
-  const params: Params = []
-  const add = (condition: string, ...values: Params): void => {
-    where.push(condition)
-    params.push(...values)
-  }
-  // A trigger's events are found through its decisions, in their order, which is the log's.
-  const byTrigger = selection.trigger_id !== undefined
-  const seq = byTrigger ? 'decision.event_seq' : 'event.seq'
-  if (selection.trigger_id !== undefined) add('decision.trigger_id = ?', selection.trigger_id)
-  // What the router tells is listed where it is asked for.
-  else if (selection.source_id === undefined) add(`+event.source_id <> '${routerSource}'`)
-  // The most telling field picks the index; a unary + keeps SQLite from picking another one for the others.
-  const fields = (['thread', 'actor', 'subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
-  for (const [index, name] of fields.entries()) add(`${index === 0 && !byTrigger ? '' : '+'}event.${name} = ?`, selection[name]!)
-  if (selection.matched !== undefined) add(`${fields.length === 0 && !byTrigger ? '' : '+'}event.matched = ?`, selection.matched ? 1 : 0)
-  if (page.after !== null) add(`${seq} ${order === 'desc' ? '<' : '>'} ?`, page.after)
-  if (sinceSeq !== null) add(`${seq} >= ?`, sinceSeq)
-  if (untilSeq !== null) add(`${seq} < ?`, untilSeq)
-  const from = byTrigger ? 'decision CROSS JOIN event ON event.seq = decision.event_seq' : 'event'
-  const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
-  const columns = page.whole ? eventColumns : eventLineColumns
-  return { sql: `SELECT ${columns} FROM ${from} ${condition} ORDER BY ${seq} ${order === 'desc' ? 'DESC' : 'ASC'} LIMIT ?`, params: [...params, page.limit] }
-}
-
-/** A page of runs as SQL, over what is live and what has ended. */
-export function runPageSql(page: RunPage, eventSeq: number | null): { sql: string; params: Params } {
-  const common: string[] = []
-  const values: Params = []
-  const add = (condition: string, value: string | number): void => {
-    common.push(condition)
-    values.push(value)
-  }
-  if (eventSeq !== null) add('event_seq = ?', eventSeq)
-  if (page.trigger_id !== undefined) add(`${eventSeq === null ? '' : '+'}trigger_id = ?`, page.trigger_id)
-  if (page.bot_id !== undefined) add(`${eventSeq === null && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
-  // As a literal, so that the partial indexes over states serve it; the contract has checked it to be a state's name.
-  if (page.state !== undefined && /^[a-z_]+$/.test(page.state)) common.push(`state = '${page.state}'`)
-  if (page.queue !== undefined) add('queue = ?', page.queue)
-  if (page.after !== null) add('seq < ?', page.after)
-  const part = (table: string, extra?: string): string => {
-    const conditions = extra === undefined ? common : [...common, extra]
-    return `SELECT ${runColumns}, ${table === 'outbox' ? 0 : 1} AS archived FROM ${table} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}`
-  }
-  const dead = "state IN ('failed', 'timed_out')"
-  const parts =
-    page.dead === true
-      ? [part('outbox', dead)]
-      : page.dead === false
-        ? [part('outbox', `NOT ${dead}`), part('run_archive')]
-        : [part('outbox'), part('run_archive')]
-  return { sql: `${parts.join(' UNION ALL ')} ORDER BY seq DESC LIMIT ?`, params: [...parts.flatMap(() => values), page.limit] }
-}
 
 interface FileRow {
   event_seq: number
