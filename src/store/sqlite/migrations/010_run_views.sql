@@ -1,0 +1,1 @@
+-- What people see of runs: output, requests, refused deliveries; and triggers that are paused.
