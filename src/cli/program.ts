@@ -35,6 +35,7 @@ const serveFlags: [string, string][] = [
   ['--state-dir <path>', 'where the database is kept'],
   ['--intake-address <address>', 'host:port or socket path for webhooks'],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
+  ['--paused', 'start with dispatching paused: events are taken, runs wait for signalbox resume'],
   ['--accept-loss', 'start although the database lacks what was once written to it (exit code 65 says so); for one start'],
 ]
 
