@@ -20,7 +20,10 @@ const reasons: Record<string, RefusalReason> = {
   E_NOT_FOUND: { title: 'no webhook source at this path', help: 'compare the URL at the sender with the paths of signalbox sources' },
   E_METHOD_NOT_ALLOWED: { title: 'not a POST request', help: 'deliveries must be sent with POST' },
   E_TOO_LARGE: { title: 'the body is too large', help: 'raise max_body_bytes of the source or of the configuration if such bodies are meant' },
-  E_MEDIA_TYPE: { title: 'the content type is not one that the provider sends', help: 'set application/json at the sender, or use another provider for the source' },
+  E_MEDIA_TYPE: {
+    title: 'the content type is not one that the provider sends',
+    help: 'set application/json at the sender, or use another provider for the source',
+  },
   E_ENCODING: { title: 'the body is compressed', help: 'switch compression off at the sender' },
   E_JSON: { title: 'the body is not JSON in UTF-8', help: `${sender}: it must be one JSON value` },
   E_JSON_LIMIT: { title: 'the JSON is nested too deep or has too many values', help: 'raise json_depth or json_tokens in the configuration if it is meant' },
@@ -48,7 +51,10 @@ const reasons: Record<string, RefusalReason> = {
 
 /** The same code for requests that the HTTP parser refused, by status. */
 const byStatus: Record<number, RefusalReason> = {
-  408: { title: 'the request was not complete in time', help: 'headers must arrive within 10 s, the request within 30 s: look at the network and at the sender' },
+  408: {
+    title: 'the request was not complete in time',
+    help: 'headers must arrive within 10 s, the request within 30 s: look at the network and at the sender',
+  },
   413: { title: 'the chunks of the body are not valid', help: sender },
   431: { title: 'the headers are too large', help: 'at most 16 KiB of headers are taken' },
 }

@@ -69,7 +69,15 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
           ...(each.id === null ? {} : useOf(`${kind}:${each.id}`, silent)),
         }))
       const plain = byId(queues).map(({ unreported: _, ...each }) => each)
-      return { since, runs, refused: refusedSince(context, since), queues: plain, bots: withUse('bot', bots), triggers: withUse('trigger', triggers), ...useOf('router', unreported) }
+      return {
+        since,
+        runs,
+        refused: refusedSince(context, since),
+        queues: plain,
+        bots: withUse('bot', bots),
+        triggers: withUse('trigger', triggers),
+        ...useOf('router', unreported),
+      }
     },
   }
 }

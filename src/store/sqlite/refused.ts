@@ -33,9 +33,7 @@ export class RefusedTable {
     )
     this.#remove = db.prepare('DELETE FROM refused_delivery WHERE seq = ?')
     // Of more rows than are kept the router would know nothing: they would stay until they are old.
-    this.#removeOld = db.prepare(
-      'DELETE FROM refused_delivery WHERE seq NOT IN (SELECT seq FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?)',
-    )
+    this.#removeOld = db.prepare('DELETE FROM refused_delivery WHERE seq NOT IN (SELECT seq FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?)')
   }
 
   /** The rows at a start, oldest first. A damaged row is reported and removed. */
