@@ -22,7 +22,7 @@ import { addRuns } from './runs.ts'
 import { plainJson } from '../terminal-text.ts'
 import { outputTo, plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
-import { addSalvage } from './salvage.ts'
+import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addTest } from './test.ts'
 import { addTriggers } from './triggers.ts'
@@ -91,6 +91,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addForgejo,
     addRouter,
     addSalvage,
+    addRestore,
     addDoctor,
     addRpc,
   ])
