@@ -82,11 +82,7 @@ describe('what is kept', () => {
     const { refused, rows, table } = kept()
     expect(flooded(sources, each => refused.note(each), rows)).toEqual(left)
     await refused.stop()
-    expect([...table.keys()].toSorted()).toEqual(
-      rows()
-        .map(row => row.seq)
-        .toSorted(),
-    )
+    expect(new Set(table.keys())).toEqual(new Set(rows().map(row => row.seq)))
   })
 
   test('control: a plain list of the last 1,000 does not', () => {
