@@ -21,6 +21,7 @@ export const errorTable = {
   disabled: { code: -32012, status: 409, title: 'Disabled' },
   invalid_state: { code: -32013, status: 409, title: 'Not possible in this state' },
   loop: { code: -32014, status: 422, title: 'Loop' },
+  forbidden: { code: -32015, status: 403, title: 'Forbidden' },
   // What only HTTP can meet.
   bad_request: { code: -32600, status: 400, title: 'Bad request' },
   method_not_allowed: { code: -32601, status: 405, title: 'Method not allowed' },

@@ -190,6 +190,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),
+    own => served.commandSockets.open(own),
   )
   let closing = false
   const acceptor: Acceptor = accepting(parts, delivered, () => closing)
@@ -216,6 +217,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     await delivered.stop()
     await lifecycle.stop()
     await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
+    served.commandSockets.stop()
     await parts.refused.stop()
     disk.stop()
     await store.stop()

@@ -34,6 +34,11 @@ export function defaultSocket(env: Environment, stateDir: string): string {
   return env.XDG_RUNTIME_DIR ? join(env.XDG_RUNTIME_DIR, 'signalbox', 'rpc.sock') : join(stateDir, 'rpc.sock')
 }
 
+/** Where the sockets of running commands are. */
+export function commandSocketRoot(stateDir: string): string {
+  return join(stateDir, 'sockets')
+}
+
 /** Where the context files of commands that run stand. */
 export function contextRoot(stateDir: string): string {
   return join(stateDir, 'contexts')

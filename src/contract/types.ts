@@ -171,7 +171,12 @@ export type Id2 = string
  */
 export type TimeMs2 = number
 /**
- * Who holds a run; it goes with every call about it.
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "ClaimedBy".
+ */
+export type ClaimedBy = string
+/**
+ * Who holds a run; it goes with every call about it. A worker's begins with w:; the router's own, under which commands run, is never shown.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "LeaseToken".
@@ -464,6 +469,10 @@ cwd?: string
  * Names of the router's variables that the child may see; the rest of its environment is made from nothing.
  */
 env?: string[]
+/**
+ * Whether the command gets the control socket in SIGNALBOX_SOCKET. Warning: with it the command can do everything that the router can do, approve and retry any run and change any trigger included; give it to your own scripts only, never to an agent or to code that handles text of strangers. Default: false: each attempt has a socket of its own, which is limited to its run. See docs/security.md.
+ */
+control?: boolean
 /**
  * 900,000 unless said.
  */
@@ -1354,6 +1363,49 @@ denied_tools: string[]
  */
 allowed_denied_tools: string[]
 [k: string]: unknown
+}
+/**
+ * What the bot of a run would be given now, without the payload of its event.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunPreview".
+ */
+export interface RunPreview {
+run: Run
+event: PreviewedEvent
+/**
+ * The inputs of the trigger's action, rendered; absent where problem is given.
+ */
+inputs?: unknown
+/**
+ * The tools that the bot may use; null: all of its tools but the denied ones.
+ */
+allowed_tools?: (string[] | null)
+denied_tools?: string[]
+/**
+ * Tools that the bot may use although denied_tools denies them.
+ */
+allowed_denied_tools?: string[]
+/**
+ * Names of the files that go along.
+ */
+context_files?: string[]
+/**
+ * Why the run cannot be put together as it is.
+ */
+problem?: string
+}
+/**
+ * Of a batch the last one; run.events counts them.
+ */
+export interface PreviewedEvent {
+id: Uuid
+source_id: string
+type: string
+subject: (string | null)
+actor: (string | null)
+thread: (string | null)
+received_at: TimeMs
 }
 /**
  * A run that a worker has been given.
@@ -3262,6 +3314,13 @@ attempts: Attempt[]
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunPreviewParams".
+ */
+export interface RunPreviewParams {
+run_id: Uuid
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunCancelParams".
  */
 export interface RunCancelParams {
@@ -3420,6 +3479,7 @@ export interface RunApproveParams {
 run_id: Uuid
 trigger_version?: Version
 reason?: ApproveReason
+claimed_by?: ClaimedBy
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3436,6 +3496,7 @@ export interface RunDenyParams {
 run_id: Uuid
 trigger_version?: Version
 reason?: DenyReason
+claimed_by?: ClaimedBy
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3520,8 +3581,8 @@ paused?: WorkerPaused
  * via the `definition` "RunProgressParams".
  */
 export interface RunProgressParams {
-run_id: Uuid
-lease_token: LeaseToken
+run_id?: Uuid
+lease_token?: LeaseToken
 percent?: Percent
 message?: ProgressMessage
 data?: ProgressData
@@ -4016,6 +4077,7 @@ export interface Methods {
   'run.get': { params: RunGetParams; result: RunGetResult }
   'run.list': { params: RunListParams; result: RunListResult }
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
+  'run.preview': { params: RunPreviewParams; result: RunPreview }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
@@ -4046,4 +4108,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.preview', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

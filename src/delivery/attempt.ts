@@ -61,15 +61,18 @@ async function deliver({ run, bot, trigger, context, body }: Composition, { kind
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const own = endpoint.kind === 'emit' ? undefined : endpoint.timeout_ms
+  const depth = (run.event.causation?.depth ?? 0) + 1
+  const event_ids = (run.events ?? [run.event]).map(event => event.id)
   const delivery: Delivery = {
     id: run.id,
+    own: { run_id: run.id, lease_token: run.lease_token!, bot_id: run.bot_id, event_ids, depth },
     run_id: run.id,
     event_id: run.event.id,
     trigger_id: run.trigger_id,
     workflow_id: run.workflow_id,
     attempt: run.attempt,
     context,
-    depth: (run.event.causation?.depth ?? 0) + 1,
+    depth,
     body,
     scope: () => exactJson(body),
     timeout_ms: trigger.policy?.timeout_ms ?? own ?? usual,

@@ -22,6 +22,16 @@ export type Render = (
   scope: unknown,
 ) => Promise<{ ok: true; value: unknown } | { ok: false; reason: string; transient: boolean }>
 
+/** An attempt as the socket of its command knows it. */
+export interface OwnRun {
+  run_id: string
+  lease_token: string
+  bot_id: string
+  /** the events that the attempt is given: of a batch all */
+  event_ids: readonly string[]
+  depth: number
+}
+
 /** What is delivered, ready made. */
 export interface Delivery {
   /** what it is known by, the same however often it is tried: of a run its id */
@@ -31,6 +41,8 @@ export interface Delivery {
   trigger_id: string
   workflow_id: string | null
   attempt: number
+  /** the attempt that it is; null: a question or a wake call, which may act on no run */
+  own: OwnRun | null
   /** {run, event, trigger, inputs, allowed_tools, denied_tools, allowed_denied_tools} as one line of JSON */
   body: string
   /** the same as a value, for templates; made only when asked for */

@@ -9,7 +9,7 @@ import type { ReadSecret } from '../secrets.ts'
 import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
 import type { ToolRules } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
-import { commandBot } from './bots/command.ts'
+import { commandBot, type OpenSocket } from './bots/command.ts'
 import { emitBot, type Emit } from './bots/emit.ts'
 import { httpBot } from './bots/http.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
@@ -54,6 +54,7 @@ export interface DeliveryParts {
 export interface BotKindsOptions {
   config: Config
   commands: Commands
+  openSocket: OpenSocket
   emit: Emit
   egress: Egress
   readSecret: ReadSecret
@@ -63,7 +64,7 @@ export interface BotKindsOptions {
 }
 
 /** The ways to bots of all kinds that the router delivers to. */
-export function botKinds({ config, commands, egress, readSecret, env, render, emit, now }: BotKindsOptions): AttemptOptions['kinds'] {
+export function botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now }: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
     http: httpBot({ exchanges, render, readSecret, now }),
@@ -73,7 +74,8 @@ export function botKinds({ config, commands, egress, readSecret, env, render, em
       env,
       maxOutputBytes: config.max_response_bytes,
       killGraceMs: config.kill_grace_ms,
-      socket: () => config.socket,
+      controlSocket: () => config.socket,
+      openSocket,
       contextRoot: contextRoot(config.state_dir),
     }),
     emit: emitBot({ emit, render }),

@@ -308,7 +308,10 @@ export class Dispatcher {
     for (;;) {
       try {
         const [outcome] = await store.move([run_move])
-        return outcome
+        if (outcome?.kind !== 'usage_shrank') return outcome
+        // A command reported more while it ran than its result says: that was used, and the attempt ends all the same.
+        const { usage: _, ...rest } = run_move
+        return (await store.move([rest]))[0]
       } catch (error) {
         logBug(error)
         if (this.#state !== 'running') return undefined

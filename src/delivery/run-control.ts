@@ -1,11 +1,14 @@
 // What people may do to a run, and what they can learn of one that waits.
-import type { Bot, Config, RunState } from '../contract/types.ts'
+import type { Bot, Config, LeaseState, RunState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import { isWithWorker, type MoveOutcome, type RunMove, type Store, type StoredRun } from '../store/store.ts'
+import { isWithWorker, type MoveOutcome, type RunMove, type Store, type StoredEvent, type StoredRun } from '../store/store.ts'
+import { prepareQuestion, type AttemptOptions } from './attempt.ts'
+import { noteProgress } from './command-progress.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
 import type { Question, Supervisor } from './supervisor.ts'
+import type { Extension } from './usage.ts'
 import { waitingFor, type Waiting, type WaitingOptions } from './waiting.ts'
 
 export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
@@ -13,6 +16,7 @@ export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
   dispatcher: Dispatcher
   workers: Pick<PullDesk, 'activeOf'>
   supervisor: Supervisor
+  attempt: AttemptOptions
   /** Stops (or lets go on) the process of a command; false where it has none. */
   signal: (run: StoredRun, paused: boolean) => boolean
   bots: ReadonlyMap<string, Bot>
@@ -24,6 +28,22 @@ export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
 const refusals = ['refuse', 'refuse_held', 'refuse_awaiting', 'refuse_assigned', 'refuse_running', 'refuse_paused'] as const
 /** Runs that are being moved by others meanwhile are looked at again so often. */
 const tries = 3
+
+/** What somebody decides about a run that awaits approval. */
+export interface Decision {
+  approve: boolean
+  trigger_version?: number | undefined
+  reason?: string | undefined
+  /** who decides, as the caller says: nothing proves it */
+  claimed_by?: string | undefined
+}
+
+/** A decision in the history of the run. */
+function decisionReason(approve: boolean, reason: string | undefined, claimed_by: string | undefined): string {
+  const verb = approve ? 'approved' : 'denied'
+  if (claimed_by === undefined) return reason ?? `${verb} by a person`
+  return `${verb} by ${claimed_by} (claimed)${reason === undefined ? '' : `: ${reason}`}`
+}
 
 export class RunController {
   readonly #options: RunControlOptions
@@ -142,8 +162,26 @@ export class RunController {
     return run
   }
 
+  /** What the bot of a run would be given now. Throws Fault not_found, and invalid_state for a run that has ended. */
+  async preview(run_id: string): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
+    const { store, attempt } = this.#options
+    const run = await this.#run(run_id)
+    if (run.finished_at !== null)
+      throw new Fault('invalid_state', `run ${run_id} is ${run.state}: its bot is given nothing any more; run.history shows what became of it`, {
+        data: { state: run.state },
+      })
+    const event = await store.event(run.event_id)
+    if (event === null) throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
+    const events = await store.runEvents(run_id)
+    return { run, event, prepared: await prepareQuestion({ ...run, event, ...(events.length === 0 ? {} : { events }) }, attempt) }
+  }
+
+  progress(run_id: string, lease_token: string, said: Pick<Extension, 'note' | 'usage'>): Promise<LeaseState> {
+    return noteProgress(run_id, lease_token, said, this.#options)
+  }
+
   /** A person's answer. Throws Fault not_found, invalid_state, and conflict where it is for another version. */
-  async answer(run_id: string, approve: boolean, trigger_version: number | undefined, reason: string | undefined): Promise<StoredRun> {
+  async answer(run_id: string, { approve, trigger_version, reason, claimed_by }: Decision): Promise<StoredRun> {
     const { supervisor } = this.#options
     const run = await this.#run(run_id)
     if (trigger_version !== undefined && trigger_version !== run.trigger_version)
@@ -154,7 +192,8 @@ export class RunController {
           data: { found: run.trigger_version },
         },
       )
-    return approve ? supervisor.approve(run, reason ?? 'approved by a person') : supervisor.deny(run, reason ?? 'denied by a person')
+    const said = decisionReason(approve, reason, claimed_by)
+    return approve ? supervisor.approve(run, said) : supervisor.deny(run, said)
   }
 
   /** Throws Fault not_found, invalid_state, and conflict on an approver's no. */

@@ -117,6 +117,7 @@ export class Supervisor {
     const result = await kind.deliver(bot.endpoint, {
       // Each question is one of its own: not the run that it is about, and no other question about it.
       id: randomUUID(),
+      own: null,
       run_id: run.id,
       event_id: run.event.id,
       trigger_id: run.trigger_id,
@@ -145,7 +146,7 @@ export class Supervisor {
     const { approval, retry_on } = (await this.#trigger(run))?.policy ?? {}
     const { cooldown_ms = defaultCooldownMs, max_denials = 1, on_denied = 'hold' } = approval ?? {}
     const at = now()
-    const common = { ...guard, run_id: run.id, at, deny: true, error: `denied: ${reason}`, reason }
+    const common = { ...guard, run_id: run.id, at, deny: true, error: reason.startsWith('denied by ') ? reason : `denied: ${reason}`, reason }
     const again = run.denials + 1 < max_denials && retry_on?.includes('denied') !== false
     if (again) {
       const denied = await this.#made(run, { ...common, ...move('deny_for_now'), not_before: at + cooldown_ms })

@@ -14,6 +14,7 @@ export function wakeCall(
     const body = JSON.stringify({ wake: { bot_id: id } })
     const result = await (kinds[wake.kind] as BotKind).deliver(wake, {
       id: randomUUID(),
+      own: null,
       run_id: '',
       event_id: '',
       trigger_id: '',

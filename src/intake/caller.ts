@@ -1,6 +1,7 @@
 // A connection as its calls see it: which are on their way, what may be sent, and when it is gone.
 import type { JSONRPCID } from 'json-rpc-2.0'
 import { Slots } from '../turns.ts'
+import type { Access } from './command-access.ts'
 
 /** How long an answer waits for a client to read those before it. One that reads takes milliseconds. */
 const patienceMs = 2000
@@ -61,11 +62,16 @@ export class Caller {
   #stalled = false
   /** Large answers are made one after another, so that each sees what is not read of those before it. */
   readonly large = new Slots(1)
+  /** what its calls may do; undefined: everything */
+  readonly access: Access | undefined
+  /** a call of it was forbidden */
+  forbidden = false
 
   /** line: absent where the connection carries answers only */
-  constructor(most: number, line?: Line) {
+  constructor(most: number, line?: Line, access?: Access) {
     this.#most = most
     this.#line = line
+    this.access = access
   }
 
   /** Tells it something that it may miss: who does not read hears no more of it. */

@@ -9,6 +9,7 @@ import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest, Slots } from '../turns.ts'
 import type { Caller, Running, Stream } from './caller.ts'
+import type { Access, Implied } from './command-access.ts'
 
 /** Calls of one batch. */
 export const maxBatchCalls = 50
@@ -34,6 +35,7 @@ const reading: ReadonlySet<string> = new Set<keyof Methods>([
   'run.get',
   'run.list',
   'run.history',
+  'run.preview',
   'router.status',
   'router.stats',
   'router.export',
@@ -90,7 +92,7 @@ const repeatable = /\.(get|list|query|history|versions|explain|export|status|sta
  * Calls whose answers are large and made at once. Those that wait hold nothing: 640 times event.get of 1 MiB that were read together
  * took up to 700 MiB where the event loop was busy.
  */
-const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'trigger.versions'])
+const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.preview', 'trigger.versions'])
 const largeAtOnce = 4
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
 const largeAnswer = 1_048_576
@@ -138,15 +140,19 @@ export class Jsonrpc {
 
   #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    this.#server.addMethod(name, (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall) => {
+    this.#server.addMethod(name, async (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall) => {
+      const { access } = caller
       const params = byName(given, paramNames)
-      const checked = validateParams(params, byName((exact as JSONRPCRequest).params, paramNames))
+      const exactParams = byName((exact as JSONRPCRequest).params, paramNames)
+      // What is forbidden is so whatever its params are.
+      const implied = access === undefined ? undefined : await admitted(access, name, params, caller)
+      const checked = validateParams(completed(params, implied), completed(exactParams, implied))
       if (!checked.ok) {
         const where = checked.path === '' ? 'params' : checked.path
         throw new Fault('invalid_params', `${where} ${checked.message}`, { data: { path: checked.path } })
       }
       const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
-      return handler(checked.value, {
+      const result = await handler(checked.value, {
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
         signal: (needs_writing = false) => caller.signal(running, needs_writing),
         progress: (progress, wanted) => {
@@ -157,6 +163,8 @@ export class Jsonrpc {
         stream: () => caller.stream,
         cancel: other => caller.cancel(other, running),
       })
+      access?.learn(name, result)
+      return result
     })
   }
 
@@ -282,10 +290,26 @@ export class Jsonrpc {
   }
 }
 
+/** What is implied in a call. Throws Fault, and notes on the connection that something was forbidden. */
+async function admitted(access: Access, method: string, params: Record<string, unknown>, caller: Caller): Promise<Implied> {
+  try {
+    return await access.admit(method, params)
+  } catch (error) {
+    if (error instanceof Fault && error.fault === 'forbidden') caller.forbidden = true
+    throw error
+  }
+}
+
+/** Params with what is implied, which takes precedence over what the caller gave. */
+function completed(params: Record<string, unknown>, implied: Implied | undefined): Record<string, unknown> {
+  if (implied === undefined) return params
+  return Object.fromEntries(Object.entries({ ...params, ...implied }).filter(([, value]) => value !== undefined))
+}
+
 /** Params by name, whichever way they came. */
-function byName(given: object | undefined, names: string[]): unknown {
+function byName(given: object | undefined, names: string[]): Record<string, unknown> {
   if (given === undefined) return {}
-  if (!Array.isArray(given)) return given
+  if (!Array.isArray(given)) return given as Record<string, unknown>
   if (given.length > names.length) {
     throw new Fault('invalid_params', `at most ${names.length} params by position (${names.join(', ')}); found ${given.length}`)
   }

@@ -7,16 +7,15 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { maxContextBytes } from '../context-files.ts'
-import { Fault } from '../errors.ts'
+import { errorTable, Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
 import { Caller } from './caller.ts'
+import type { Access } from './command-access.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
 import { MessageBudget, UnreadBudget } from './socket-budget.ts'
 import { listenUnix } from './unix-socket.ts'
 
-const maxConnections = 64
-const maxInFlight = 64
 /** What a message may be longer than a body: its envelope, and context files in base64. */
 const envelopeBytes = 65_536 + Math.ceil((maxContextBytes * 4) / 3)
 /** A client that does not read its answers is not read from either. */
@@ -24,8 +23,22 @@ const maxUnsentBytes = 1_048_576
 const newline = 0x0a
 const onceHeaders = new Set(['content-type', 'content-length'])
 
+/** How much the clients of a socket may take together. */
+export interface SocketLimits {
+  connections: number
+  /** calls of one connection that are not answered */
+  in_flight: number
+  /** messages that are not complete or not answered; a quarter of it: answers that are not read */
+  held_bytes: number
+}
+
 export interface RpcServerOptions {
   config: Config
+  /** path of the socket */
+  socket: string
+  limits: SocketLimits
+  /** what its callers may do; undefined: everything */
+  access?: Access
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
   logBug: (error: unknown) => void
@@ -96,10 +109,21 @@ function drained(socket: Socket): Promise<void> {
   })
 }
 
+/** Bytes of the longest message that is taken. */
+export function longestMessage({ max_body_bytes }: Pick<Config, 'max_body_bytes'>): number {
+  return max_body_bytes + envelopeBytes
+}
+
+/** The limits of the control socket. */
+export function controlLimits({ max_inflight_body_bytes }: Pick<Config, 'max_inflight_body_bytes'>): SocketLimits {
+  return { connections: 64, in_flight: 64, held_bytes: max_inflight_body_bytes }
+}
+
 export class RpcServer {
   readonly #options: RpcServerOptions
   readonly #server: Server
-  readonly #http: HttpServer
+  /** made with the first connection that speaks HTTP: most commands do not, and it has a timer */
+  #http: HttpServer | undefined
   readonly #budget: BodyBudget
   readonly #messages: MessageBudget
   readonly #unread: UnreadBudget
@@ -109,31 +133,37 @@ export class RpcServer {
 
   constructor(options: RpcServerOptions) {
     this.#options = options
-    this.#maxMessage = options.config.max_body_bytes + envelopeBytes
-    this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
-    this.#messages = new MessageBudget(options.config.max_inflight_body_bytes)
+    this.#maxMessage = longestMessage(options.config)
+    this.#budget = new BodyBudget(options.limits.held_bytes)
+    this.#messages = new MessageBudget(options.limits.held_bytes)
     // An answer costs several times its size while it is made.
-    this.#unread = new UnreadBudget(options.config.max_inflight_body_bytes / 4, this.#sockets)
+    this.#unread = new UnreadBudget(options.limits.held_bytes / 4, this.#sockets)
+    this.#server = createServer({ allowHalfOpen: true }, socket => this.#welcome(socket))
+    this.#server.maxConnections = options.limits.connections
+  }
+
+  #httpServer(): HttpServer {
+    if (this.#http !== undefined) return this.#http
     this.#http = createHttpServer(httpServerOptions, (request, response) => void this.#serveHttp(request, response))
     this.#http.on('clientError', refuseConnection)
     // It never listens itself, but only then does Node look for requests that take too long.
     this.#http.emit('listening')
-    this.#server = createServer({ allowHalfOpen: true }, socket => this.#welcome(socket))
-    this.#server.maxConnections = maxConnections
+    return this.#http
   }
 
   /** Throws ExitError when the socket cannot be bound. */
   async start(): Promise<string> {
-    this.#path ??= await listenUnix(this.#server, this.#options.config.socket)
+    this.#path ??= await listenUnix(this.#server, this.#options.socket)
     return this.#path
   }
 
-  async stop(): Promise<void> {
+  /** at_once: answers that are on their way do not leave any more. */
+  async stop(at_once = false): Promise<void> {
     if (!this.#server.listening) return
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     // Answers that are on their way get a moment to leave.
-    for (const socket of this.#sockets) socket.destroySoon()
-    this.#http.close()
+    for (const socket of this.#sockets) at_once ? socket.destroy() : socket.destroySoon()
+    this.#http?.close()
     await closed
   }
 
@@ -150,7 +180,7 @@ export class RpcServer {
       socket.pause()
       if (isLetter(first[0]!)) {
         socket.unshift(first)
-        this.#http.emit('connection', socket)
+        this.#httpServer().emit('connection', socket)
         socket.resume()
         return
       }
@@ -167,12 +197,14 @@ export class RpcServer {
     const send = sender(socket, () => this.#unread.trim())
     let pending = 0
     let ended = false
-    const caller = new Caller(maxInFlight, {
+    const { limits, access } = this.#options
+    const line = {
       send,
       hasRoom: () => socket.writableLength < maxUnsentBytes && this.#unread.fits(socket, maxUnsentBytes),
-      fits: bytes => this.#unread.fits(socket, bytes),
+      fits: (bytes: number) => this.#unread.fits(socket, bytes),
       drained: () => drained(socket),
-    })
+    }
+    const caller = new Caller(limits.in_flight, line, access)
     socket.once('close', () => {
       caller.close()
       this.#messages.finish(owner)
@@ -258,14 +290,17 @@ export class RpcServer {
     const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
     if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
     const body = await readBody(request, headers, this.#maxMessage, this.#budget)
-    const caller = new Caller(maxInFlight)
+    const { limits, access } = this.#options
+    const caller = new Caller(limits.in_flight, undefined, access)
     response.once('close', () => caller.close())
     const answer = await this.#options.jsonrpc.answer(body, caller)
     if (answer === undefined) {
       response.writeHead(204)
       return void response.end()
     }
-    response.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
+    // Of a batch each call has an answer of its own.
+    const status = caller.forbidden && answer.startsWith('{') ? errorTable.forbidden.status : 200
+    response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
     response.end(answer)
     return this.#unread.trim()
   }

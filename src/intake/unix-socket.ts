@@ -6,7 +6,7 @@ import { ExitError, exitCodes } from '../errors.ts'
 import { makeDirectory } from '../paths.ts'
 
 /** libuv binds up to 108 bytes without the closing zero that others expect; beyond, older versions cut off silently. */
-const maxPathBytes = 107
+export const maxPathBytes = 107
 
 function assertDirectory(path: string): void {
   const directory = dirname(path)

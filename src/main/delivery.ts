@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BotInput, QueueInput } from '../contract/types.ts'
 import type { AttemptOptions } from '../delivery/attempt.ts'
+import type { OpenSocket } from '../delivery/bots/command.ts'
 import type { Emit } from '../delivery/bots/emit.ts'
 import { botKinds, deliveryParts, type DeliveryParts } from '../delivery/delivery.ts'
 import { InputsError, renderTemplate } from '../routing/inputs.ts'
@@ -31,6 +32,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 export function delivery(
   { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, commands, egress, tools }: Parts,
   emit: Emit,
+  openSocket: OpenSocket,
 ): DeliveryParts {
   const render: AttemptOptions['render'] = async (template, name, scope) => {
     try {
@@ -60,7 +62,7 @@ export function delivery(
     queues: registry.queues,
     hide: hideSecrets,
     // Whoever is delivered to holds the time of a signature against a clock of his own.
-    kinds: botKinds({ config, commands, egress, readSecret, env, render, emit, now: wall }),
+    kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),
     trigger: triggerVersions(store),
     render,
     view: eventView,

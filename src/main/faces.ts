@@ -11,11 +11,13 @@ import { allMethods } from '../intake/rpc-methods/all.ts'
 import { assertConstant, type Context } from '../intake/rpc-methods/context.ts'
 import { liveBot } from '../intake/rpc-methods/shown-run.ts'
 import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
-import { RpcServer } from '../intake/rpc-server.ts'
+import { CommandSockets } from '../intake/command-sockets.ts'
+import { controlLimits, RpcServer } from '../intake/rpc-server.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
+import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
 import type { Clockwork } from './clockwork.ts'
 import type { Parts } from './parts.ts'
@@ -86,6 +88,7 @@ function shown(bound: AddressInfo | string): string {
 
 export interface Faces {
   rpc: RpcServer
+  commandSockets: CommandSockets
   webhooks: WebhookServer
   addresses: { socket: string; intake: string }
 }
@@ -155,17 +158,21 @@ export function faces(
     health: () => routerHealth(report),
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
-  const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
+  const answering = { config, jsonrpc, health: context.health, logBug: log.bug }
+  const rpc = new RpcServer({ ...answering, socket: config.socket, limits: controlLimits(config) })
+  const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
-  return { rpc, webhooks, addresses }
+  return { rpc, commandSockets, webhooks, addresses }
 }
 
-export async function listen({ rpc, webhooks, addresses }: Faces, { config, env, disk, store }: Parts): Promise<void> {
+export async function listen({ rpc, commandSockets, webhooks, addresses }: Faces, { config, env, disk, store }: Parts): Promise<void> {
   try {
+    commandSockets.start()
     addresses.socket = await rpc.start()
     addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
   } catch (error) {
     await rpc.stop()
+    commandSockets.stop()
     disk.stop()
     await store.stop()
     throw error

@@ -219,6 +219,8 @@ export interface Store {
   run(id: string): Promise<StoredRun | null>
   /** What an event that a run causes has as its cause, and the run's bot; null: there is no such run, or none has been chosen for it. */
   cause(run_id: string): Promise<Cause | null>
+  /** The events of a batch, in their order; of a run of one event none. */
+  runEvents(run_id: string): Promise<StoredEvent[]>
   runs(page: RunPage): Promise<StoredRun[]>
   history(run_id: string): Promise<{ history: HistoryRow[]; attempts: AttemptRow[] } | null>
   /** A trigger as it was at a version; null when that version never was. Throws DamagedError where it cannot be read. */

@@ -166,6 +166,7 @@ export class LocalStore implements Store {
   originsSince: Store['originsSince'] = () => this.#read(() => this.#reading.originsSince())
   cause: Store['cause'] = id => this.#read(() => this.#reading.cause(id))
   run: Store['run'] = id => this.#read(() => this.#reading.run(id))
+  runEvents: Store['runEvents'] = run_id => this.#read(() => this.#reading.runEvents(run_id))
   runs: Store['runs'] = page => this.#read(() => this.#reading.runs(page))
   history: Store['history'] = id => this.#read(() => this.#reading.history(id))
   stuck: Store['stuck'] = (...args) => this.#read(() => this.#reading.stuck(...args))

@@ -437,8 +437,8 @@ export class Simulation {
             () => runs.hold(some.id, undefined),
             () => runs.release(some.id),
             () => runs.release(some.id),
-            () => runs.answer(some.id, true, undefined, undefined),
-            () => runs.answer(some.id, this.#likely(0.5), undefined, undefined),
+            () => runs.answer(some.id, { approve: true }),
+            () => runs.answer(some.id, { approve: this.#likely(0.5) }),
             () => runs.pause(some.id, undefined),
             () => runs.resume(some.id, undefined),
             () => runs.retry(some.id),
@@ -590,7 +590,7 @@ export class Simulation {
       for (const { id, state, held_by } of open) {
         // What a budget holds goes by itself: in time, or when the budget is another.
         if (state === 'held' && held_by !== 'budget') await this.#answer(runs.release(uuid(id)))
-        if (state === 'awaiting_approval') await this.#answer(runs.answer(uuid(id), true, undefined, undefined))
+        if (state === 'awaiting_approval') await this.#answer(runs.answer(uuid(id), { approve: true }))
         if (state === 'paused') await this.#answer(runs.resume(uuid(id), undefined))
       }
       const dead = this.#db.prepare<[], { id: Buffer }>("SELECT id FROM outbox WHERE state IN ('failed', 'timed_out')").all()

@@ -2,10 +2,13 @@
 // nothing, and nothing of an event enters its arguments.
 import type { CommandEndpoint } from '../../contract/types.ts'
 import { jsonText } from '../answer-json.ts'
-import { failure, type BotKind, type Delivery, type DeliveryResult } from '../bot.ts'
+import { failure, type BotKind, type Delivery, type DeliveryResult, type OwnRun } from '../bot.ts'
 import { contextDirectory, type ContextDirectory } from '../../outbound/context-directory.ts'
 import { childEnvironment, type Commands } from '../../outbound/commands.ts'
 import type { SpawnerReport, SpawnOrder } from '../../outbound/spawner.ts'
+
+/** A socket that a command is given, and how it is closed with all of its connections. */
+export type OpenSocket = (own: OwnRun) => Promise<{ path: string; close: () => Promise<void> }>
 
 export interface CommandBotOptions {
   commands: Commands
@@ -13,8 +16,10 @@ export interface CommandBotOptions {
   env: Record<string, string | undefined>
   maxOutputBytes: number
   killGraceMs: number
-  /** the control socket, for what a command has to say */
-  socket: () => string
+  /** the control socket, for commands that are trusted with it */
+  controlSocket: () => string
+  /** Opens a socket for one attempt, limited to its run. */
+  openSocket: OpenSocket
   /** where the context files of running commands stand */
   contextRoot: string
 }
@@ -24,10 +29,16 @@ const tryAgain = 75
 /** Errors that another try would meet again; E_LOST: it began, and what became of it is not known. */
 const startErrors: Record<string, 'refused' | 'run'> = { E2BIG: 'refused', ERR_INVALID_ARG_VALUE: 'refused', E_LOST: 'run' }
 
-function environment(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined, { env, socket }: CommandBotOptions): Record<string, string> {
+/** What a command finds beside its standard input; undefined: it is given none. */
+interface Given {
+  socket: string | undefined
+  context: string | undefined
+}
+
+function environment(endpoint: CommandEndpoint, delivery: Delivery, { socket, context }: Given, env: CommandBotOptions['env']): Record<string, string> {
   return {
     ...childEnvironment(env, endpoint.env ?? []),
-    SIGNALBOX_SOCKET: socket(),
+    ...(socket === undefined ? {} : { SIGNALBOX_SOCKET: socket }),
     ...(context === undefined ? {} : { SIGNALBOX_CONTEXT_DIR: context }),
     SIGNALBOX_RUN_ID: delivery.run_id,
     SIGNALBOX_EVENT_ID: delivery.event_id,
@@ -82,12 +93,12 @@ function commandId(id: string, attempt: number): string {
 }
 
 export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint> {
-  const { commands, maxOutputBytes, killGraceMs, contextRoot } = options
+  const { commands, env, maxOutputBytes, killGraceMs, contextRoot, controlSocket, openSocket } = options
   const allowances = new Map<string, Allowance>()
 
   async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     if (delivery.signal.aborted) return { outcome: 'aborted' }
-    if (delivery.context.length === 0) return run(endpoint, delivery, undefined)
+    if (delivery.context.length === 0) return runWithSocket(endpoint, delivery, undefined)
     let directory: ContextDirectory
     try {
       directory = await contextDirectory(contextRoot, delivery.context)
@@ -95,19 +106,36 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
       return failure('unreachable', `the context files could not be written: ${(error as Error).message}`, { status: 'E_CONTEXT' })
     }
     try {
-      return await run(endpoint, delivery, directory.path)
+      return await runWithSocket(endpoint, delivery, directory.path)
     } finally {
       await directory.remove()
     }
   }
 
-  async function run(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined): Promise<DeliveryResult> {
+  /** The socket lasts as long as the attempt. Questions and wake calls act on no run: they have none. */
+  async function runWithSocket(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined): Promise<DeliveryResult> {
+    if (endpoint.control === true) return run(endpoint, delivery, { socket: controlSocket(), context })
+    if (delivery.own === null) return run(endpoint, delivery, { socket: undefined, context })
+    let socket: Awaited<ReturnType<OpenSocket>>
+    try {
+      socket = await openSocket(delivery.own)
+    } catch (error) {
+      return failure('unreachable', `the socket of the command could not be opened: ${(error as Error).message}`, { status: 'E_SOCKET' })
+    }
+    try {
+      return await run(endpoint, delivery, { socket: socket.path, context })
+    } finally {
+      await socket.close()
+    }
+  }
+
+  async function run(endpoint: CommandEndpoint, delivery: Delivery, given: Given): Promise<DeliveryResult> {
     const order: SpawnOrder = {
       kind: 'spawn',
       id: commandId(delivery.id, delivery.attempt),
       argv: endpoint.argv,
       cwd: endpoint.cwd ?? null,
-      env: environment(endpoint, delivery, context, options),
+      env: environment(endpoint, delivery, given, env),
       input: delivery.body,
       max_output_bytes: maxOutputBytes,
     }

@@ -14,6 +14,7 @@ import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
+import { runPreviewMethods } from './run-preview.ts'
 import { scheduleMethods } from './schedule.ts'
 import { sourceMethods } from './source.ts'
 import { statsMethods } from './stats.ts'
@@ -39,6 +40,7 @@ export function allMethods(context: Context): Handlers {
     ...botMethods(context),
     ...queueMethods(context),
     ...runMethods(context),
+    ...runPreviewMethods(context),
     ...deadMethods(context),
     ...statsMethods(context),
     ...workerMethods(context),

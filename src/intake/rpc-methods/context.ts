@@ -24,6 +24,7 @@ import type { Poller } from '../poller.ts'
 import type { RefusedDeliveries } from '../refused-deliveries.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { ToolRules } from '../../tools.ts'
+import type { PreparedRun } from './run-preview.ts'
 import {
   type DefinitionChange,
   type FileSetRow,
@@ -35,6 +36,16 @@ import {
   type WriteOutcome,
 } from '../../store/store.ts'
 
+/** What somebody decides about a run that awaits approval. */
+export interface Decided {
+  approve: boolean
+  /** the version of the trigger that was decided about */
+  trigger_version?: number | undefined
+  reason?: string | undefined
+  /** who decides, as the caller says */
+  claimed_by?: string | undefined
+}
+
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
   cancel(run_id: string, reason: string | undefined): Promise<StoredRun>
@@ -45,8 +56,12 @@ export interface RunControl {
   discardDead(runs: readonly StoredRun[], reason: string | undefined): Promise<StoredRun[]>
   hold(run_id: string, reason: string | undefined): Promise<StoredRun>
   release(run_id: string): Promise<StoredRun>
-  /** A yes or a no to a run that waits for one; also throws Fault conflict where it is for another version. */
-  answer(run_id: string, approve: boolean, trigger_version: number | undefined, reason: string | undefined): Promise<StoredRun>
+  /** A decision about a run that awaits approval; also throws Fault conflict where it is for another version. */
+  answer(run_id: string, decision: Decided): Promise<StoredRun>
+  /** What the bot of a run would be given now. */
+  preview(run_id: string): Promise<PreparedRun>
+  /** Progress that a command reports of its run. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
+  progress(run_id: string, lease_token: string, said: { note?: string; usage?: UsageReport | undefined }): Promise<LeaseState>
   /** Both also throw Fault conflict where the trigger's approver said no. */
   pause(run_id: string, reason: string | undefined): Promise<StoredRun>
   resume(run_id: string, reason: string | undefined): Promise<StoredRun>

@@ -71,8 +71,8 @@ export function runMethods(
     'run.discard': ({ run_id, reason }) => answer(runs.discard(run_id, reason)),
     'run.hold': ({ run_id, reason }) => answer(runs.hold(run_id, reason)),
     'run.release': ({ run_id }) => answer(runs.release(run_id)),
-    'run.approve': ({ run_id, trigger_version, reason }) => answer(runs.answer(run_id, true, trigger_version, reason)),
-    'run.deny': ({ run_id, trigger_version, reason }) => answer(runs.answer(run_id, false, trigger_version, reason)),
+    'run.approve': ({ run_id, ...decided }) => answer(runs.answer(run_id, { ...decided, approve: true })),
+    'run.deny': ({ run_id, ...decided }) => answer(runs.answer(run_id, { ...decided, approve: false })),
     'run.pause': ({ run_id, reason }) => answer(runs.pause(run_id, reason)),
     'run.resume': ({ run_id, reason }) => answer(runs.resume(run_id, reason)),
   }

@@ -3,7 +3,7 @@ import { usageReport } from '../../contract/budgets.ts'
 import type { Delivery, Run, RunProgressParams, Usage } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { exactJson } from '../../exact-json.ts'
-import type { StoredRun, UsageReport } from '../../store/store.ts'
+import { isWithWorker, type StoredRun, type UsageReport } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { type Context } from './context.ts'
 import { shownRun } from './shown-run.ts'
@@ -19,12 +19,17 @@ function progressNote({ percent, message = '', data }: Pick<RunProgressParams, '
   return [percent === undefined ? '' : `${percent} %`, message, text].filter(part => part !== '').join(': ')
 }
 
+/** Only on the socket of a command are these implied. */
+function missing(path: string): Fault {
+  return new Fault('invalid_params', `${path} is required and missing`, { data: { path } })
+}
+
 function reported(usage: Usage | undefined): UsageReport | undefined {
   return usage === undefined ? undefined : usageReport(usage)
 }
 
 export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
-  const { workers } = context
+  const { workers, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
     return { run: shownRun(context, await work) }
@@ -38,9 +43,11 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
     'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, { paused }),
     async 'run.progress'({ run_id, lease_token, usage, ...said }) {
+      if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
       const note = progressNote(said)
       // Usage alone is no row of the history: it may be reported often.
-      return workers.extend(run_id, lease_token, { ...(note === '' && usage !== undefined ? {} : { note }), usage: reported(usage) })
+      const noted = { ...(note === '' && usage !== undefined ? {} : { note }), usage: reported(usage) }
+      return isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, noted) : runs.progress(run_id, lease_token, noted)
     },
     'run.complete': ({ run_id, lease_token, result, usage }) => answer(workers.complete(run_id, lease_token, result, reported(usage))),
     'run.fail': ({ run_id, lease_token, error, retryable = false, after_ms, usage }) =>

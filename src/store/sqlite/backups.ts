@@ -15,7 +15,7 @@ export interface Backup {
 }
 
 /** Names in a state directory that are the router's, or will be: the database with what SQLite keeps beside it, the mark, the lock, directories. */
-const ownName = /^(signalbox\.(db|high)|router\.lock|rpc\.sock|contexts|compile-cache)(-(wal|shm|journal))?$/i
+const ownName = /^(signalbox\.(db|high)|router\.lock|rpc\.sock|contexts|sockets|compile-cache)(-(wal|shm|journal))?$/i
 
 function isThere(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined

@@ -77,6 +77,7 @@ export interface ReadRequest {
     | 'cause'
     | 'originsSince'
     | 'runs'
+    | 'runEvents'
     | 'history'
     | 'sourceStats'
     | 'counts'

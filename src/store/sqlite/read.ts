@@ -69,6 +69,9 @@ function statements(db: Db) {
     `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
   )
   const eventsOf = db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck()
+  const batch = db.prepare<[number], EventRow>(
+    `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
+  )
   const historyOf = db.prepare<[number], HistoryRow>(
     'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
   )
@@ -109,6 +112,7 @@ function statements(db: Db) {
     begun: begunWithin(db),
     unrouted,
     eventsOf,
+    batch,
     liveBySeq,
     eventById,
     eventSeq,
@@ -230,6 +234,11 @@ export class Reading {
     if (row === undefined) return null
     const usage = this.#usageOf(row)
     return { ...this.#shown(row), ...(usage === undefined ? {} : { usage }) }
+  }
+
+  runEvents(run_id: string): StoredEvent[] {
+    const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
+    return row === undefined ? [] : this.#sql.batch.all(row.seq).map(each => storedEvent(each, this.#damage))
   }
 
   runs(page: RunPage): StoredRun[] {

@@ -258,6 +258,7 @@ export class SqliteStore implements Store {
   originsSince = (): ReturnType<Store['originsSince']> => this.#read('originsSince')
   cause = (...args: Parameters<Store['cause']>): ReturnType<Store['cause']> => this.#read('cause', ...args)
   run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
+  runEvents = (...args: Parameters<Store['runEvents']>): ReturnType<Store['runEvents']> => this.#read('runEvents', ...args)
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
   triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
