@@ -1,6 +1,7 @@
 // signalbox runs: what is owed, under way, done and dead.
 import type { Command } from 'commander'
 import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
+import { addApprove } from './approve.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
 import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
@@ -132,7 +133,7 @@ function addHistory(runs: Command, session: () => Session): void {
 }
 
 function addActions(runs: Command, session: () => Session): void {
-  const act = (name: 'cancel' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume', description: string): void => {
+  const act = (name: 'cancel' | 'hold' | 'release' | 'pause' | 'resume', description: string): void => {
     const takesReason = name !== 'release'
     const command = runs.command(`${name} <run>`).description(description)
     if (takesReason) command.option('-r, --reason <text>', 'why')
@@ -145,8 +146,7 @@ function addActions(runs: Command, session: () => Session): void {
   act('cancel', 'stop a run')
   act('hold', 'keep a waiting run from its bot')
   act('release', 'let a held run go on')
-  act('approve', 'say yes to a run that waits for it')
-  act('deny', 'say no to a run that waits for a yes')
+  addApprove(runs, session)
   act('pause', 'ask the holder of a running run to pause')
   act('resume', 'let a paused run go on')
   addDead(runs, session, 'retry', 'give a dead run, or all that are selected, a new set of attempts')

@@ -176,6 +176,10 @@ export type TimeMs2 = number
  */
 export type ClaimedBy = string
 /**
+ * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
+ */
+export type Version2 = number
+/**
  * Who holds a run; it goes with every call about it. A worker's begins with w:; the router's own, under which commands run, is never shown.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1372,6 +1376,7 @@ allowed_denied_tools: string[]
  */
 export interface RunPreview {
 run: Run
+version: Version2
 event: PreviewedEvent
 /**
  * The inputs of the trigger's action, rendered; absent where problem is given.
@@ -3480,6 +3485,7 @@ run_id: Uuid
 trigger_version?: Version
 reason?: ApproveReason
 claimed_by?: ClaimedBy
+version?: Version
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3497,6 +3503,7 @@ run_id: Uuid
 trigger_version?: Version
 reason?: DenyReason
 claimed_by?: ClaimedBy
+version?: Version
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

@@ -33,6 +33,8 @@ const tries = 3
 export interface Decision {
   approve: boolean
   trigger_version?: number | undefined
+  /** the version of the run that was decided about: its steps */
+  version?: number | undefined
   reason?: string | undefined
   /** who decides, as the caller says: nothing proves it */
   claimed_by?: string | undefined
@@ -181,7 +183,7 @@ export class RunController {
   }
 
   /** A person's answer. Throws Fault not_found, invalid_state, and conflict where it is for another version. */
-  async answer(run_id: string, { approve, trigger_version, reason, claimed_by }: Decision): Promise<StoredRun> {
+  async answer(run_id: string, { approve, trigger_version, version, reason, claimed_by }: Decision): Promise<StoredRun> {
     const { supervisor } = this.#options
     const run = await this.#run(run_id)
     if (trigger_version !== undefined && trigger_version !== run.trigger_version)
@@ -193,7 +195,8 @@ export class RunController {
         },
       )
     const said = decisionReason(approve, reason, claimed_by)
-    return approve ? supervisor.approve(run, said) : supervisor.deny(run, said)
+    const guard = version === undefined ? {} : { steps_seen: version }
+    return approve ? supervisor.approve(run, said, guard) : supervisor.deny(run, said, guard)
   }
 
   /** Throws Fault not_found, invalid_state, and conflict on an approver's no. */

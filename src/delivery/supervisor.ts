@@ -161,7 +161,12 @@ export class Supervisor {
   async #made(run: StoredRun, run_move: RunMove): Promise<StoredRun> {
     const [outcome] = await this.#options.store.move([run_move])
     if (outcome?.kind === 'moved') return outcome.run
-    const state = outcome?.kind === 'refused' ? outcome.run.state : 'not stored'
+    const found = outcome?.kind === 'refused' ? outcome.run : undefined
+    if (found?.state === 'awaiting_approval' && run_move.steps_seen !== undefined && run_move.steps_seen !== found.steps)
+      throw new Fault('conflict', `run ${run.id} is at version ${found.steps}, the decision is for version ${run_move.steps_seen}; look at it again`, {
+        data: { found: found.steps },
+      })
+    const state = found?.state ?? 'not stored'
     throw new Fault('invalid_state', `run ${run.id} is ${state} and waits for no answer`, { data: { state } })
   }
 

@@ -89,7 +89,12 @@ export class CommandSockets {
   async open(own: OwnRun): Promise<CommandSocket> {
     if (this.#directory === undefined) throw new Error('the sockets of commands are not started')
     const access = new CommandAccess(own, this.#options.store)
-    const server = new RpcServer({ ...this.#options, socket: join(this.#directory, randomBytes(nameBytes).toString('base64url')), access, limits: this.#limits })
+    const server = new RpcServer({
+      ...this.#options,
+      socket: join(this.#directory, randomBytes(nameBytes).toString('base64url')),
+      access,
+      limits: this.#limits,
+    })
     const path = await server.start()
     return {
       path,

@@ -124,7 +124,8 @@ test('queues, approvals, drains, dead letters, pauses, counts and events as they
   await until(async () => (await run('runs')).out.includes('awaiting_approval'))
   expect((await run('queues', 'pause', 'staging', '-r', 'moved')).out).toMatch(/paused_reason +moved/)
   expect((await run('queues')).out).toMatch(/staging +paused +1 +0 +1 at once, 5 waiting +moved/)
-  expect((await run('runs', 'approve', 'last')).out).toContain('queue staging is paused: moved')
+  const [asks] = (await router.call('run.list', { state: 'awaiting_approval' })).runs
+  expect((await run('runs', 'approve', asks!.id, '--yes')).out).toContain('queue staging is paused: moved')
   expect((await run('queues', 'show', 'staging')).out).toMatch(/waiting +1/)
   await run('queues', 'resume', 'staging')
   await until(async () => (await run('runs')).out.includes('completed'))

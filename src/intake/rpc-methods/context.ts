@@ -41,6 +41,8 @@ export interface Decided {
   approve: boolean
   /** the version of the trigger that was decided about */
   trigger_version?: number | undefined
+  /** the version of the run that was decided about */
+  version?: number | undefined
   reason?: string | undefined
   /** who decides, as the caller says */
   claimed_by?: string | undefined

@@ -24,33 +24,38 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
   return reason === null ? row : { ...row, reason }
 }
 
+/** The trigger that a run was made by; null where its version is damaged: the run is shown all the same. */
+async function readableVersion({ store }: Context, { trigger_id, trigger_version }: StoredRun): Promise<TriggerInput | null> {
+  try {
+    return await store.triggerVersion(trigger_id, trigger_version)
+  } catch (error) {
+    if (error instanceof DamagedError) return null
+    throw error
+  }
+}
+
+/** A run with the tools that its bot may not use although its trigger lists them. */
+export async function runWithCuts(context: Context, run: StoredRun): Promise<Run> {
+  const present = context.registry.triggers.get(run.trigger_id)
+  const trigger = present?.version === run.trigger_version ? present : await readableVersion(context, run)
+  const cut_tools = trigger === null ? [] : cutOfRun(context, run, trigger.action)
+  return { ...shownRun(context, run), ...(cut_tools.length === 0 ? {} : { cut_tools }) }
+}
+
 export function runMethods(
   context: Context,
 ): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume'}`> {
-  const { store, runs, registry } = context
+  const { store, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
     return { run: shownRun(context, await work) }
-  }
-
-  /** The trigger that a run was made by; null where its version is damaged: the run is shown all the same. */
-  async function readableVersion({ trigger_id, trigger_version }: StoredRun): Promise<TriggerInput | null> {
-    try {
-      return await store.triggerVersion(trigger_id, trigger_version)
-    } catch (error) {
-      if (error instanceof DamagedError) return null
-      throw error
-    }
   }
 
   return {
     async 'run.get'({ run_id }) {
       const run = await store.run(run_id)
       if (run === null) throw notFound('run', run_id, 'run.list')
-      const present = registry.triggers.get(run.trigger_id)
-      const trigger = present?.version === run.trigger_version ? present : await readableVersion(run)
-      const cut_tools = trigger === null ? [] : cutOfRun(context, run, trigger.action)
-      return { run: { ...shownRun(context, run), ...(cut_tools.length === 0 ? {} : { cut_tools }) } }
+      return { run: await runWithCuts(context, run) }
     },
     async 'run.list'({ limit, cursor, ...given }) {
       const { page, next } = await pageOf(
