@@ -138,5 +138,5 @@ export class CommandAccess implements Access {
 
 /** What a caller gave as an id, in a message. */
 function shown(value: unknown): string {
-  return String(JSON.stringify(value)).slice(0, 60)
+  return (JSON.stringify(value) ?? 'undefined').slice(0, 60)
 }

@@ -10,7 +10,7 @@ import { maxContextBytes } from '../context-files.ts'
 import { errorTable, Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from './http-answer.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from './http-request.ts'
-import { Caller } from './caller.ts'
+import { Caller, type Line } from './caller.ts'
 import type { Access } from './command-access.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
 import { MessageBudget, UnreadBudget } from './socket-budget.ts'
@@ -162,7 +162,10 @@ export class RpcServer {
     if (!this.#server.listening) return
     const closed = new Promise<void>(resolve => this.#server.close(() => resolve()))
     // Answers that are on their way get a moment to leave.
-    for (const socket of this.#sockets) at_once ? socket.destroy() : socket.destroySoon()
+    for (const socket of this.#sockets) {
+      if (at_once) socket.destroy()
+      else socket.destroySoon()
+    }
     this.#http?.close()
     await closed
   }
@@ -189,6 +192,17 @@ export class RpcServer {
     })
   }
 
+  #caller(socket: Socket, send: Line['send']): Caller {
+    const { limits, access } = this.#options
+    const line: Line = {
+      send,
+      hasRoom: () => socket.writableLength < maxUnsentBytes && this.#unread.fits(socket, maxUnsentBytes),
+      fits: bytes => this.#unread.fits(socket, bytes),
+      drained: () => drained(socket),
+    }
+    return new Caller(limits.in_flight, line, access)
+  }
+
   /** One JSON text a line; answers leave as they are ready, in whatever order. */
   #readLines(socket: Socket, first: Buffer): void {
     let rest: Buffer[] = []
@@ -197,14 +211,7 @@ export class RpcServer {
     const send = sender(socket, () => this.#unread.trim())
     let pending = 0
     let ended = false
-    const { limits, access } = this.#options
-    const line = {
-      send,
-      hasRoom: () => socket.writableLength < maxUnsentBytes && this.#unread.fits(socket, maxUnsentBytes),
-      fits: (bytes: number) => this.#unread.fits(socket, bytes),
-      drained: () => drained(socket),
-    }
-    const caller = new Caller(limits.in_flight, line, access)
+    const caller = this.#caller(socket, send)
     socket.once('close', () => {
       caller.close()
       this.#messages.finish(owner)

@@ -75,7 +75,7 @@ describe('what it allows', () => {
     const { client, finish } = await started()
     const found: [string, boolean][] = []
     for (const method of methodNames) {
-      const error = await client.call(method, {} as never).then(
+      const error = await client.call(method, {}).then(
         () => undefined,
         (failure: unknown) => failure as { code: number; message: string; data: object },
       )
@@ -126,8 +126,8 @@ describe('what it allows', () => {
     const more = (id: string, policy: object): object => ({
       trigger: { id, event_source_id: 's', filter: { type: [id] }, action: { bot_id: 'quick' }, policy },
     })
-    await router.call('trigger.put', more('direct', {}) as never)
-    await router.call('trigger.put', more('joined', { batch: { max: 2, timeout_ms: 60_000 } }) as never)
+    await router.call('trigger.put', more('direct', {}))
+    await router.call('trigger.put', more('joined', { batch: { max: 2, timeout_ms: 60_000 } }))
     const direct = await client.call('event.emit', { source_id: 's', type: 'direct', payload: {} })
     await ended(router, direct.runs[0]!)
     expect((await client.call('run.get', { run_id: direct.runs[0]! })).run.result).toEqual({ done: true })
