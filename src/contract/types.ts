@@ -315,6 +315,11 @@ export type DrainReason = string
 export type PauseReason = string
 export type OrderKey = string
 export type DeadFilter = boolean
+export type FailedFilter = true
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs10 = number
 export type Reason = string
 export type Reason1 = string
 /**
@@ -3236,6 +3241,11 @@ event_id?: Uuid
 dead?: DeadFilter
 limit?: Limit
 cursor?: Cursor
+since?: TimeMs
+until?: TimeMs
+failed?: FailedFilter
+actor?: Actor
+thread?: Thread
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3244,6 +3254,7 @@ cursor?: Cursor
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
+begins_at?: TimeMs10
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
