@@ -1257,7 +1257,7 @@ usage?: UsageTotals
  */
 held_by?: ("person" | "dependency" | "budget" | "approval" | "repeat_limit")
 /**
- * Why the last attempt failed.
+ * Why the last attempt failed; of a command that failed, with the last line that it printed. At most 1,000 characters.
  */
 error?: string
 /**
