@@ -61,6 +61,12 @@ interface FileRow {
   content: Buffer
 }
 
+function batchEvents(db: Db) {
+  return db.prepare<[number], EventRow>(
+    `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
+  )
+}
+
 function statements(db: Db) {
   const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
   const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
@@ -69,9 +75,6 @@ function statements(db: Db) {
     `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
   )
   const eventsOf = db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck()
-  const batch = db.prepare<[number], EventRow>(
-    `SELECT ${eventColumns} FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ? ORDER BY run_event.event_seq`,
-  )
   const historyOf = db.prepare<[number], HistoryRow>(
     'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
   )
@@ -121,7 +124,7 @@ function statements(db: Db) {
     begun: begunWithin(db),
     unrouted,
     eventsOf,
-    batch,
+    batch: batchEvents(db),
     liveBySeq,
     eventById,
     eventSeq,
