@@ -1,6 +1,7 @@
 // The process of schema-checks.ts: compiles schemas and checks payloads, one message at a time. What takes too long here is
 // killed, and takes nothing with it.
 import type { ValidateFunction } from 'ajv'
+import { endWithParent } from '../orphan.ts'
 import { compiled, firstRefusal } from './schema-compile.ts'
 import type { CheckAnswer, CheckOrder } from './schema-checks.ts'
 
@@ -31,4 +32,5 @@ process.on('message', (order: CheckOrder) => void process.send!(answer(order)))
 process.on('disconnect', () => process.exit(0))
 // Signals from the terminal are the router's to answer.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+endWithParent()
 process.send!('ready')

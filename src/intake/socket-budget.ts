@@ -76,8 +76,8 @@ function unread(socket: Socket): number {
 export class UnreadBudget {
   readonly limit: number
   readonly #sockets: ReadonlySet<Socket>
-  /** sockets that have something to send, those that wait longest first */
-  readonly #waiting = new Set<Socket>()
+  /** sockets that have something to send, and what they had sent when they were last looked at; those that wait longest first */
+  readonly #waiting = new Map<Socket, number>()
 
   constructor(limit: number, sockets: ReadonlySet<Socket>) {
     this.limit = limit
@@ -103,11 +103,13 @@ export class UnreadBudget {
     let bytes = 0
     for (const socket of this.#sockets) {
       bytes += unread(socket)
-      if (unread(socket) === 0) this.#waiting.delete(socket)
-      else this.#waiting.add(socket)
+      const sent = socket.bytesWritten - unread(socket)
+      // One that has read since then waits from now on: a client that always has an answer on its way is not the one that never reads.
+      if (this.#waiting.get(socket) !== sent) this.#waiting.delete(socket)
+      if (unread(socket) > 0) this.#waiting.set(socket, sent)
     }
-    const last = [...this.#waiting].findLast(socket => this.#sockets.has(socket) && unread(socket) > littleBytes)
-    for (const socket of this.#waiting) {
+    const last = [...this.#waiting.keys()].findLast(socket => this.#sockets.has(socket) && unread(socket) > littleBytes)
+    for (const socket of this.#waiting.keys()) {
       if (!this.#sockets.has(socket)) this.#waiting.delete(socket)
       // One that holds little may only have been answered in this turn, and nothing is won by closing it.
       else if (bytes > this.limit && unread(socket) > littleBytes && socket !== last) {

@@ -1,6 +1,7 @@
 // The process of expressions.ts: compiles, checks and evaluates JSONata, one message at a time.
 import jsonata from 'jsonata'
 import { readJson } from '../exact-json.ts'
+import { endWithParent } from '../orphan.ts'
 import type { ExpressionAnswer, ExpressionOrder } from './expressions.ts'
 
 const maxDepth = 100
@@ -77,4 +78,5 @@ process.on('message', (order: ExpressionOrder) => {
 process.on('disconnect', () => process.exit(0))
 // Signals from the terminal are the router's to answer.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+endWithParent()
 process.send!('ready')

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
-import { MessageBudget } from '../../src/intake/socket-budget.ts'
+import { MessageBudget, UnreadBudget } from '../../src/intake/socket-budget.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, quiet, until } from '../support/router.ts'
 import { size } from '../faults/report.ts'
@@ -174,4 +174,24 @@ describe('the budget of messages', () => {
     budget.hold(20_000)!()
     expect(budget.bytes).toBe(0)
   })
+})
+
+test('a client that reads is not closed in place of one that does not', () => {
+  const sockets = new Set<Socket>()
+  const socket = (): Socket => {
+    const made = { destroyed: false, bytesWritten: 0, writableLength: 0, destroy: () => void Object.assign(made, { destroyed: true }) }
+    sockets.add(made as unknown as Socket)
+    return made as unknown as Socket
+  }
+  const send = (to: Socket, bytes: number): void => void Object.assign(to, { bytesWritten: to.bytesWritten + bytes, writableLength: to.writableLength + bytes })
+  const [reader, silent, other] = [socket(), socket(), socket()]
+  const budget = new UnreadBudget(mib, sockets)
+  for (let turn = 0; turn < 8; turn++) {
+    // Whenever somebody looks, an answer is on its way to each; those before it were read by the first one alone.
+    Object.assign(reader, { writableLength: 0 })
+    for (const each of sockets) send(each, 100_000)
+    send(other, 1)
+    budget.trim()
+  }
+  expect([reader.destroyed, silent.destroyed]).toEqual([false, true])
 })

@@ -1,1 +1,0 @@
--- What people see of runs: output, requests, refused deliveries; and triggers that are paused.
