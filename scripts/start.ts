@@ -10,6 +10,7 @@ import { salvage } from '../src/main/salvage.ts'
 import { openTrial } from '../src/main/trial.ts'
 import { defaultSocket, defaultStateDir } from '../src/paths.ts'
 import { defaultToolRules } from '../src/main/default-tools.ts'
+import { plain } from '../src/terminal-text.ts'
 import { registerDemo } from './demo.ts'
 
 const demo = process.argv.includes('--demo')
@@ -24,6 +25,7 @@ function welcome(router: Router): void {
   console.log(
     `signalbox ${programVersion()} is ready\n  control socket  ${router.socket}\n  intake          ${router.intake}\n  state           ${router.config.state_dir}`,
   )
+  if (router.paused !== null) console.log(`  paused          ${plain(router.paused)}`)
   if (!demo) return console.log('  try             scripts/start --demo, or scripts/signalbox --help')
   registerDemo(router).catch((error: unknown) => {
     console.error(`signalbox: the demo could not be registered: ${(error as Error).message}`)

@@ -9,6 +9,7 @@ import { completeBudgets } from './contract/budgets.ts'
 import { compileContract } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
+import { RefusedDeliveries } from './intake/refused-deliveries.ts'
 import { isOlder, oldestNode } from './machine.ts'
 import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
@@ -42,6 +43,8 @@ export interface Router {
   socket: string
   /** URL of the intake, or its socket path */
   intake: string
+  /** why dispatching is paused at the start; null: it is not */
+  paused: string | null
   /** Ends everything in order; attempts get the grace of the configuration. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -102,9 +105,9 @@ function egressOf({ egress_allow }: Config): Egress {
 /** The parts that everything else is built with. */
 function assembled(
   given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
-  { definitions }: Pick<StartAnswer, 'definitions'>,
+  { definitions, refused }: Pick<StartAnswer, 'definitions' | 'refused'>,
 ): Parts {
-  const { config, env, now } = given
+  const { config, env, now, store, disk, log } = given
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
   registry.load(definitions)
   const secrets = secretsOf(env, now)
@@ -117,6 +120,7 @@ function assembled(
     readSecret: secrets.read,
     hideSecrets: secrets.hide,
     commands: new Commands(),
+    refused: new RefusedDeliveries({ store, stored: refused, retention_ms: config.retention_ms, isFull: () => disk.state.full, now, logBug: log.bug }),
   }
 }
 
@@ -137,6 +141,13 @@ async function assertUsable({ definitions }: StartAnswer, store: SqliteStore, co
   if (unusable === undefined) return
   await store.stop()
   throw unusable
+}
+
+/** Pauses dispatching before anything is dispatched, as signalbox pause does. A pause that is there keeps its reason. */
+async function startPaused(opened: StartAnswer, store: SqliteStore, at: number): Promise<void> {
+  if (opened.paused !== null) return
+  opened.paused = 'started with --paused'
+  await store.setPaused(opened.paused, at)
 }
 
 function retentionOf({ config, store, disk, now, log }: Parts): Retention {
@@ -169,6 +180,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const opened = await opening
   damage.add(opened.damage)
   await assertUsable(opened, store, contract)
+  if (config.paused) await startPaused(opened, store, now())
   if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
   if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
   // The lock is held: what commands that were killed with their router left behind is nobody's.
@@ -194,8 +206,8 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   delivered.start(opened)
   ownSources.start(opened.source_states)
   if (opened.unrouted) lifecycle.kick()
-  const { recovered, open_runs } = opened
-  log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, start_ms: now() - started_at })
+  const { recovered, open_runs, paused } = opened
+  log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, paused: paused ?? undefined, start_ms: now() - started_at })
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
     closing = true
@@ -204,12 +216,13 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     await delivered.stop()
     await lifecycle.stop()
     await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
+    await parts.refused.stop()
     disk.stop()
     await store.stop()
     log.event('router.stopped', {})
     log.flush()
   }
-  return { config, ...addresses, stop: () => (stopped ??= stop()) }
+  return { config, ...addresses, paused, stop: () => (stopped ??= stop()) }
 }
 
 /** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */

@@ -25,8 +25,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 async function serve(flags: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
-  return router.serve(process.env, flags, ({ socket, intake }) =>
-    console.log(`signalbox ${manifest.version} is ready\n  control socket  ${socket}\n  intake          ${intake}`),
+  return router.serve(process.env, flags, ({ socket, intake, paused }) =>
+    console.log(
+      `signalbox ${manifest.version} is ready\n  control socket  ${socket}\n  intake          ${intake}${paused === null ? '' : `\n  paused          ${plain(paused)}`}`,
+    ),
   )
 }
 

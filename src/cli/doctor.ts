@@ -5,6 +5,7 @@ import { isOlder, oldestNode, usualReserve } from '../machine.ts'
 import { FileError, fileError, readPlainFile } from '../plain-file.ts'
 import { paint, plain } from './output.ts'
 import type { RouterStatusResult } from '../client/client.ts'
+import { refusedFindings } from './doctor-refused.ts'
 import { NoError, type Session } from './session.ts'
 
 const mostIniBytes = 1_048_576
@@ -129,6 +130,7 @@ async function router(session: Session): Promise<Finding[]> {
     ]
     findings.push(routerSpace(status.store))
     findings.push(...(await health(session)))
+    findings.push(...(await refusedFindings(session, Date.now())))
     if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
     if (status.runs.dead > 0)
       findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })

@@ -1,6 +1,7 @@
 // signalbox events: the log.
 import type { Command } from 'commander'
 import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
+import { addRefused } from './refused.ts'
 import { addSave } from './samples.ts'
 import { plain, record, shortened, table, time, type Column, type Output } from './output.ts'
 import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
@@ -171,6 +172,7 @@ export function addEvents(program: Command, session: () => Session): void {
     if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
   })
   addFollow(events, session)
+  addRefused(events, session)
   events
     .command('show <event>')
     .description('one event (or "last") with its payload')

@@ -116,7 +116,7 @@ function suspicions({ repository, url, source }: Connection, hook: ForgejoHook, 
           `${url} is seen from the forge's side: in a container it is the container; --webhook-url names another way here`,
         ]
       : [`the forge must reach ${url}: look at the proxy and the firewall between them`]),
-    `if the router refused it, its log says so (event.refused); a secret that differs is made good by connecting again with --source ${source.id}`,
+    `if the router refused it, signalbox events refused --source ${source.id} says why; a secret that differs is made good by connecting again with --source ${source.id}`,
   ]
 }
 

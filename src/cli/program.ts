@@ -22,7 +22,7 @@ import { addRuns } from './runs.ts'
 import { plainJson } from '../terminal-text.ts'
 import { outputTo, plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
-import { addSalvage } from './salvage.ts'
+import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addTest } from './test.ts'
 import { addTriggers } from './triggers.ts'
@@ -35,6 +35,7 @@ const serveFlags: [string, string][] = [
   ['--state-dir <path>', 'where the database is kept'],
   ['--intake-address <address>', 'host:port or socket path for webhooks'],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
+  ['--paused', 'start with dispatching paused: events are taken, runs wait for signalbox resume'],
   ['--accept-loss', 'start although the database lacks what was once written to it (exit code 65 says so); for one start'],
 ]
 
@@ -90,6 +91,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addForgejo,
     addRouter,
     addSalvage,
+    addRestore,
     addDoctor,
     addRpc,
   ])

@@ -57,6 +57,11 @@ function print(output: Output, title: string, rows: readonly Counts[]): void {
   )
 }
 
+function refused({ count, sources }: RouterStatsResult['refused']): string {
+  const named = sources.map(each => `${each.id ?? 'no source'} ${amount(each.count)}`).join(', ')
+  return `refused deliveries: ${amount(count)} (${named}); signalbox events refused lists them`
+}
+
 export function addRouter(program: Command, session: () => Session): void {
   program
     .command('pause')
@@ -96,6 +101,7 @@ export function addRouter(program: Command, session: () => Session): void {
       output.line('')
       print(output, 'TRIGGER', stats.triggers)
       output.line('')
+      if (stats.refused.count > 0) output.line(refused(stats.refused))
       if (stats.usage !== undefined || stats.budgets !== undefined) output.line(`all runs: used ${usage(stats.usage)}; budgets ${budgets(stats.budgets)}`)
       return output.line(
         `${stats.runs.toLocaleString('en-US')} ended runs since ${time(stats.since)}; FAILED are those that were cancelled or discarded, too; times are average/p95 from when a run was made`,

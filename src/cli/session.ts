@@ -44,10 +44,18 @@ export interface Salvaged {
   findings: number
 }
 
-/** Databases as files. Both throw ExitError. */
+/** A restored database; aside: where the one before is now, null where there was none. */
+export interface Restored extends Omit<Salvaged, 'findings'> {
+  from: string
+  aside: string | null
+  paused: string
+}
+
+/** Databases as files. Each throws ExitError. */
 export interface Salvage {
   verify(path: string, tell: (fault: Fault) => void): Salvaged
   recover(path: string, into: string, tell: (fault: Fault) => void): Salvaged
+  restore(path: string, stateDir: string, tell: (fault: Fault) => void): Promise<Restored>
 }
 
 export interface Environment {

@@ -1,13 +1,25 @@
 // signalbox sources: where events come from.
 import type { Command } from 'commander'
 import type { Source, SourceInput } from '../client/client.ts'
-import { record, table, time } from './output.ts'
+import { record, table, time, type Column } from './output.ts'
 import { addSchedules } from './schedules.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
 
 function state({ enabled, health }: Source): string {
   if (!enabled) return 'disabled'
   return (health?.failures ?? 0) > 0 ? `failing (${health!.failures})` : 'enabled'
+}
+
+/** A column for refused deliveries, where there are any. */
+function refusedColumn(all: readonly Source[]): Column<Source>[] {
+  if (all.every(({ refused }) => refused === undefined)) return []
+  return [
+    {
+      title: 'REFUSED',
+      value: ({ refused }) => refused?.count.toLocaleString('en-US') ?? '-',
+      style: ({ refused }) => (refused === undefined ? undefined : 'red'),
+    },
+  ]
 }
 
 export function addSources(program: Command, session: () => Session): void {
@@ -30,6 +42,7 @@ export function addSources(program: Command, session: () => Session): void {
           { title: 'STATE', value: state, style: source => (state(source) === 'enabled' ? 'green' : 'yellow') },
           { title: 'EVENTS', value: source => String(source.event_count ?? 0) },
           { title: 'LAST EVENT', value: source => time(source.last_event_at) },
+          ...refusedColumn(all),
           { title: 'NEXT', value: source => time(source.next_at) },
           { title: 'NOTE', value: source => source.webhook_path ?? source.health?.error ?? '' },
         ],

@@ -163,6 +163,10 @@ export type Uuid2 = string
  */
 export type RunState = ("pending" | "awaiting_approval" | "held" | "assigned" | "running" | "paused" | "completed" | "failed" | "timed_out" | "cancelled")
 /**
+ * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
+ */
+export type Id2 = string
+/**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs2 = number
@@ -249,13 +253,13 @@ export type KeyTemplate = string
 /**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  */
-export type Id2 = string
+export type Id3 = string
 export type ApprovalQuestion = ("start" | "cancel" | "pause" | "resume")
 export type RetryClass = ("unreachable" | "unavailable" | "timeout" | "run" | "denied")
 /**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  */
-export type Id3 = string
+export type Id4 = string
 /**
  * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. A number counts by its exact value: 10 and 10.00 are one key. Left out: all runs of the trigger share it.
  */
@@ -1099,6 +1103,84 @@ created_at: TimeMs
 updated_at: TimeMs
 }
 /**
+ * Deliveries to the webhook intake that were refused for the same reason: the same source or path, reason, status and remote address, each at most 10 minutes after the one before. Nothing of their bodies and headers is kept.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RefusedDelivery".
+ */
+export interface RefusedDelivery {
+source_id?: Id2
+/**
+ * The path of the request without its query, cut at 200 bytes, with control and invisible characters as escapes. Absent: source_id is given, or the request was refused before its path was read.
+ */
+path?: string
+/**
+ * The code that the sender was answered, such as E_SIGNATURE. E_CONNECTIONS: the connection was closed without an answer.
+ */
+reason: string
+/**
+ * The reason in words.
+ */
+title: string
+/**
+ * What to do about it.
+ */
+help: string
+/**
+ * The HTTP status of the answer. Absent: there was no answer.
+ */
+status?: number
+/**
+ * The remote address of the connection; behind a proxy that of the proxy. Absent on a Unix socket.
+ */
+address?: string
+/**
+ * Size of the body of the last one: as declared, otherwise as far as it was received. Absent: no request was read.
+ */
+bytes?: number
+/**
+ * How many deliveries.
+ */
+count: number
+first_at: TimeMs
+last_at: TimeMs
+}
+/**
+ * Refused deliveries among those that are kept (event.refused).
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RefusedTotals".
+ */
+export interface RefusedTotals {
+count: number
+first_at: TimeMs
+last_at: TimeMs
+/**
+ * The code of the newest one, such as E_SIGNATURE.
+ */
+last_reason: string
+}
+/**
+ * Refused deliveries by source, among those that are kept (event.refused).
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RefusedStats".
+ */
+export interface RefusedStats {
+count: number
+sources: RefusedOfSource[]
+}
+export interface RefusedOfSource {
+/**
+ * null: deliveries that name no webhook source.
+ */
+id: (Id1 | null)
+count: number
+first_at: TimeMs
+last_at: TimeMs
+last_reason: string
+}
+/**
  * One invocation owed because one event matched one trigger.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1780,10 +1862,23 @@ event_count?: number
 last_event_at?: TimeMs
 next_at?: TimeMs7
 health?: SourceHealth
+refused?: RefusedTotals1
 /**
  * Where the intake takes this source's deliveries (webhook sources).
  */
 webhook_path?: string
+}
+/**
+ * Refused deliveries to it, of those that are kept. Absent: none.
+ */
+export interface RefusedTotals1 {
+count: number
+first_at: TimeMs
+last_at: TimeMs
+/**
+ * The code of the newest one, such as E_SIGNATURE.
+ */
+last_reason: string
 }
 /**
  * What the workflow is given. Strings may hold {{ expressions }} over the event: plain paths, or JSONata. A plain path gives a number with the digits that it has in the event. In JSONata a number that a double cannot hold, such as 813683310949021977, is a string of its digits; 10.00 is the number 10.
@@ -1896,7 +1991,7 @@ key?: KeyTemplate
  * via the `definition` "Approval".
  */
 export interface Approval {
-bot_id?: Id2
+bot_id?: Id3
 /**
  * What is asked for; start unless said.
  */
@@ -1946,7 +2041,7 @@ idle_timeout_ms?: number
  * Higher goes first; 0 unless said. A level is worth a minute of waiting, so nothing waits for ever.
  */
 priority?: number
-queue?: Id3
+queue?: Id4
 /**
  * How long a run waits at the least.
  */
@@ -2245,6 +2340,10 @@ disk_reserve_bytes?: number
  */
 accept_loss: boolean
 /**
+ * Start with dispatching paused: events are taken, runs wait for signalbox resume. Meant for one start, as a flag: --paused.
+ */
+paused: boolean
+/**
  * Runs with all bots at the same time.
  */
 max_active: number
@@ -2451,6 +2550,24 @@ export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
 begins_at?: TimeMs8
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventRefusedParams".
+ */
+export interface EventRefusedParams {
+source_id?: Id1
+since?: TimeMs
+limit?: Limit
+cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "EventRefusedResult".
+ */
+export interface EventRefusedResult {
+refused: RefusedDelivery[]
+next_cursor?: Cursor
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3568,6 +3685,7 @@ usage?: UsageTotals
  * Budgets of all runs together.
  */
 budgets?: BudgetUse[]
+refused: RefusedStats1
 }
 export interface QueueStat {
 /**
@@ -3701,6 +3819,13 @@ p95_ms: number
 export interface TriggerStatFinish {
 average_ms: number
 p95_ms: number
+}
+/**
+ * Refused deliveries whose last repeat was since then.
+ */
+export interface RefusedStats1 {
+count: number
+sources: RefusedOfSource[]
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3850,6 +3975,7 @@ export interface Methods {
   'event.register': { params: EventRegisterParams; result: EventRegisterResult }
   'event.get': { params: EventGetParams; result: Event }
   'event.query': { params: EventQueryParams; result: EventQueryResult }
+  'event.refused': { params: EventRefusedParams; result: EventRefusedResult }
   'event.explain': { params: EventExplainParams; result: EventExplainResult }
   'event.replay': { params: EventReplayParams; result: EventReplayResult }
   'event.subscribe': { params: EventSubscribeParams; result: EventSubscribeResult }
@@ -3920,4 +4046,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -137,7 +137,7 @@ function decide(
   // What began and failed is not begun again unless the trigger asks for it; a bot that never began is tried again.
   const began = kind === 'run' || (kind === 'timeout' && options.bot(run.bot_id)?.endpoint.kind === 'command')
   const again = kind !== 'refused' && isTriedAgain(policy, kind, !began || policy?.retry !== undefined)
-  const next = kind === 'refused' ? null : nextTry(run, policy, kind, !began || policy?.retry !== undefined, options, retry_after_ms)
+  const next = kind === 'refused' ? null : nextTry(run, policy, kind, !began || policy?.retry !== undefined, { ...options, now: () => at }, retry_after_ms)
   // Who answers is well, whatever the answer; what the router found by itself says nothing of the bot.
   const healthy = status?.startsWith('E_') === true ? null : kind === 'run' || kind === 'refused'
   if (next !== null) return { result, healthy, run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error } }
@@ -201,7 +201,7 @@ export function failedByWorker(
   const at = options.now()
   const policy = said.retryable ? { ...trigger?.policy, retry_on: undefined } : trigger?.policy
   const again = isTriedAgain(policy, 'run', said.retryable || policy?.retry !== undefined)
-  const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, options)
+  const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, { ...options, now: () => at })
   const { usage } = said
   const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error, ...(usage === undefined ? {} : { usage }) }
   const attempt = { started_at: 0, ended_at: at, status: null, error: said.error.slice(0, maxErrorKept), output: null }

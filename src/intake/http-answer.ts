@@ -35,11 +35,11 @@ const refusals: Record<string, [number, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 }
 
-/** What the HTTP parser refused, before there is a request. */
-export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+/** Answers what the HTTP parser refused, before there is a request. Returns the status; undefined: nobody is there to be answered. */
+export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): number | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
-    return
+    return undefined
   }
   const [status, title] = refusals[error.code ?? ''] ?? [400, 'Bad Request']
   const body = JSON.stringify({
@@ -52,4 +52,5 @@ export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): 
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )
+  return status
 }

@@ -16,6 +16,9 @@ import { providers } from './providers/all.ts'
 import type { Delivery, Provider, ReadEvent } from './providers/provider.ts'
 import { isSigningKey } from './providers/standard.ts'
 import { RateLimiter } from './rate-limit.ts'
+import { refusalReason } from './refusal-reasons.ts'
+import type { RefusedDeliveries } from './refused-deliveries.ts'
+import { refusalOf, sourceSegment, traced, unread, type TracedRequest } from './refused-request.ts'
 
 const maxConnections = 256
 const maxConnectionsPerAddress = 32
@@ -29,6 +32,7 @@ export interface WebhookOptions {
   registry: Registry
   acceptor: Acceptor
   readSecret: ReadSecret
+  refused: Pick<RefusedDeliveries, 'note'>
   now: () => number
   log: (event: string, fields: Record<string, unknown>) => void
   warn: (event: string, fields: Record<string, unknown>) => void
@@ -62,16 +66,44 @@ export class WebhookServer {
   readonly #rates = new RateLimiter()
   readonly #failures = new RateLimiter()
   readonly #connections = new Map<string, number>()
+  /** the last request of a connection while it can still be refused */
+  readonly #requests = new WeakMap<Socket, TracedRequest>()
   readonly server: Server
 
   constructor(options: WebhookOptions) {
     this.#options = options
     this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
-    this.server = createServer(httpServerOptions, (request, response) => void this.#serve(request, response))
+    // Node would answer a request without a host itself, and tell nobody.
+    this.server = createServer({ ...httpServerOptions, requireHostHeader: false }, (request, response) => void this.#serve(request, response))
     this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
-    this.server.on('clientError', refuseConnection)
+    this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+      this.#refused(traced(request), { reason: 'E_EXPECT', status: 417 })
+      response.writeHead(417, { connection: 'close' }).end()
+    })
+    this.server.on('connect', (request: IncomingMessage, socket: Socket) => {
+      this.#refused(traced(request), { reason: 'E_METHOD_NOT_ALLOWED', status: null })
+      socket.destroy()
+    })
+    this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      const status = refuseConnection(error, socket)
+      if (status !== undefined) this.#refused(this.#requests.get(socket) ?? unread(socket), { reason: 'E_HTTP', status })
+    })
     limitServer(this.server, maxConnections)
     this.server.on('connection', socket => this.#count(socket))
+    this.server.on('drop', dropped => this.#refused(unread({ remoteAddress: dropped?.remoteAddress }), { reason: 'E_CONNECTIONS', status: null }))
+  }
+
+  /** Notes a delivery that is refused, once. */
+  #refused(request: TracedRequest, refusal: { reason: string; status: number | null }): void {
+    if (request.noted) return
+    request.noted = true
+    const noted = refusalOf(request, refusal, this.#options.registry.sources)
+    this.#options.refused.note(noted)
+    // Anybody can ask for what is not there: it is counted, but fills no log.
+    if (refusal.reason === 'E_NOT_FOUND') return
+    const { reason: code, source_id, path, status, address, bytes } = noted
+    const place = source_id === null ? { path } : { source_id }
+    this.#options.log('event.refused', { ...place, code, title: refusalReason(code, status).title, status, address, bytes })
   }
 
   /** One address may not take all connections; senders on this machine share one address and are spared. */
@@ -79,7 +111,10 @@ export class WebhookServer {
     const address = socket.remoteAddress ?? ''
     if (address === '' || /^(::ffff:)?127\.|^::1$/.test(address)) return
     const open = (this.#connections.get(address) ?? 0) + 1
-    if (open > maxConnectionsPerAddress) return void socket.destroy()
+    if (open > maxConnectionsPerAddress) {
+      this.#refused(unread(socket), { reason: 'E_CONNECTIONS', status: null })
+      return void socket.destroy()
+    }
     this.#connections.set(address, open)
     socket.once('close', () => {
       const left = this.#connections.get(address)! - 1
@@ -91,34 +126,35 @@ export class WebhookServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue = false): Promise<void> {
     const { config, logBug, isClosing } = this.#options
+    const trace = traced(request)
+    this.#requests.set(request.socket, trace)
     const late = setTimeout(() => {
       const close = request.complete ? undefined : { connection: 'close' }
-      sendFault(
-        response,
-        new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', {
-          reason: 'E_TIMEOUT',
-          retryAfterS: 5,
-        }),
-        close,
-      )
+      const fault = new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', {
+        reason: 'E_TIMEOUT',
+        retryAfterS: 5,
+      })
+      this.#refused(trace, fault)
+      sendFault(response, fault, close)
     }, config.answer_timeout_ms)
     try {
       if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
-      await this.#route(request, response, expectsContinue)
+      await this.#route(request, response, trace, expectsContinue)
     } catch (error) {
       const fault = error instanceof Fault ? error : undefined
       if (fault === undefined) logBug(error)
-      else if (fault.fault !== 'not_found')
-        this.#options.log('event.refused', { path: request.url?.split('?', 1)[0]!.slice(0, 200), code: fault.reason, detail: fault.message })
+      this.#refused(trace, fault ?? { reason: 'E_INTERNAL', status: 500 })
       // A body that was not read to its end cannot be followed by another request.
       const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
       sendFault(response, error, { ...close, ...(fault?.allow === undefined ? {} : { allow: fault.allow }) })
     } finally {
       clearTimeout(late)
+      // What follows a body that is not read belongs to this request, which is noted already.
+      if (this.#requests.get(request.socket) === trace && (!trace.noted || request.complete)) this.#requests.delete(request.socket)
     }
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+  async #route(request: IncomingMessage, response: ServerResponse, trace: TracedRequest, expectsContinue: boolean): Promise<void> {
     const [path, query] = targetOf(request)
     if (path.length > maxPathLength) throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
     if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
@@ -134,9 +170,10 @@ export class WebhookServer {
     this.#assertBodyKind(target, headers, query_payload)
     const limit = target.webhook.max_body_bytes ?? this.#options.config.max_body_bytes
     if (expectsContinue && declaredLength(headers) <= limit) response.writeContinue()
+    request.on('data', (chunk: Buffer) => (trace.received += chunk.length))
     const body = await readBody(request, headers, limit, this.#budget)
     const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, limits: this.#options.config, now: this.#options.now() }
-    return this.#deliver(this.#targetNow(path, target, request, query_payload), delivery, request.socket.remoteAddress ?? '', response)
+    return this.#deliver(this.#targetNow(path, target, request, query_payload), delivery, trace, response)
   }
 
   /** The target once the body is there: while it came, for up to half a minute, its source may have been changed, disabled or deleted. */
@@ -149,14 +186,13 @@ export class WebhookServer {
   }
 
   #target(path: string): Target {
-    const segment = /^\/webhook\/([^/]+)$/.exec(path)?.[1]
-    if (segment === undefined) throw new Fault('not_found', 'there is nothing here; deliveries go to /webhook/{source_id}')
-    let id: string
+    let id: string | undefined
     try {
-      id = decodeURIComponent(segment)
+      id = sourceSegment(path)
     } catch {
       throw new Fault('bad_request', 'the path is not percent-encoded properly', { reason: 'E_PATH' })
     }
+    if (id === undefined) throw new Fault('not_found', 'there is nothing here; deliveries go to /webhook/{source_id}')
     const source = this.#options.registry.sources.get(id)
     if (source?.source_type !== 'webhook') throw new Fault('not_found', 'there is no webhook source of this name')
     const webhook = source.config as unknown as WebhookConfig
@@ -210,8 +246,8 @@ export class WebhookServer {
     }
   }
 
-  async #deliver(target: Target, delivery: Delivery, address: string, response: ServerResponse): Promise<void> {
-    this.#verify(target, delivery, address)
+  async #deliver(target: Target, delivery: Delivery, trace: TracedRequest, response: ServerResponse): Promise<void> {
+    this.#verify(target, delivery, trace.address ?? '')
     const events = this.#read(target, delivery)
     this.#assertRate(target, events.length, delivery.now)
     const headers = storedHeaders(delivery.headers)
@@ -225,6 +261,7 @@ export class WebhookServer {
       const refused =
         answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
       if (refused instanceof Fault) throw refused
+      for (const answer of answers) if (answer instanceof Fault) this.#refused({ ...trace, noted: false }, answer)
       const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
       return sendJson(response, 202, { events: list })
     }

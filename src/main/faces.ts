@@ -99,7 +99,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, damage, tools } = parts
+  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, damage, tools, refused } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -136,6 +136,7 @@ export function faces(
     subscriptions,
     clock,
     poller,
+    refused,
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
     backup: path => backups.make(path),
@@ -155,7 +156,7 @@ export function faces(
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
   const rpc = new RpcServer({ config, jsonrpc, health: context.health, logBug: log.bug })
-  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
+  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
   return { rpc, webhooks, addresses }
 }
 

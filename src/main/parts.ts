@@ -3,6 +3,7 @@ import type { Backtests } from '../backtest/backtests.ts'
 import type { Config } from '../contract/types.ts'
 import type { compileContract } from '../contract/validators.ts'
 import type { Commands } from '../outbound/commands.ts'
+import type { RefusedDeliveries } from '../intake/refused-deliveries.ts'
 import type { Egress } from '../outbound/egress.ts'
 import type { DamageWatch } from '../observe/damage.ts'
 import type { DiskWatch } from '../observe/disk.ts'
@@ -36,6 +37,7 @@ export interface Parts {
   /** what is printed by others, without the secrets that the router knows */
   hideSecrets: (text: string) => string
   commands: Commands
+  refused: RefusedDeliveries
   egress: Egress
   tools: ToolRules
   contract: ReturnType<typeof compileContract>

@@ -1,7 +1,9 @@
 // Looking at databases as files: what signalbox verify and recover do.
 import type { Salvage } from '../cli/session.ts'
 import { compileContract } from '../contract/validators.ts'
+import { makeDirectory } from '../paths.ts'
 import { recover } from '../store/sqlite/recover.ts'
+import { restore } from '../store/sqlite/restore.ts'
 import type { Refusal } from '../store/sqlite/salvage.ts'
 import { verify } from '../store/sqlite/verify.ts'
 import { refusalOf } from './definition-check.ts'
@@ -24,4 +26,8 @@ export const salvage: Salvage = {
     }
   },
   recover: (path, into, tell) => recover(path, into, tell, refusal),
+  restore(path, stateDir, tell) {
+    makeDirectory(stateDir)
+    return restore(path, { stateDir, at: Date.now(), tell, refusal })
+  },
 }

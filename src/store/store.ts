@@ -7,6 +7,7 @@ import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.t
 import type { BudgetGate, BudgetUse } from './flow.ts'
 import type { OutputLimits, OutputPage, OutputPart, OutputRequest } from './output.ts'
 import type { EventPage, RunPage, TickPage } from './pages.ts'
+import type { RefusedBatch, RefusedRow } from './refused.ts'
 import type { GivenBack, GiveBackRequest, RetentionLimits, Space } from './space.ts'
 import type {
   AttemptRow,
@@ -34,6 +35,7 @@ export * from './claims.ts'
 export * from './output.ts'
 export * from './pages.ts'
 export * from './records.ts'
+export * from './refused.ts'
 export * from './space.ts'
 
 export interface Definitions {
@@ -155,6 +157,8 @@ export interface StartAnswer {
   paused: string | null
   bot_status: BotStatus[]
   source_states: SourceState[]
+  /** refused deliveries that are kept, oldest first */
+  refused: RefusedRow[]
   next_due_at: number | null
   /** lifecycle events wait to be routed */
   unrouted: boolean
@@ -192,6 +196,8 @@ export interface Store {
   contextFiles(event_id: string): Promise<ContextFileBytes[]>
   /** Keeps what a source remembers, and the items that its reading held. */
   noteSource(note: SourceNote): Promise<void>
+  /** Writes which refused deliveries are kept. */
+  noteRefused(batch: RefusedBatch): Promise<void>
   /** Which keys of items are new to a source. */
   unseen(source_id: string, keys: string[]): Promise<string[]>
   /** Whether an item was known; it is not any more, and nor is the state of its source. */

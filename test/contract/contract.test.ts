@@ -54,7 +54,7 @@ function located<T>(value: T, directory: string): T {
 }
 
 /** These change nothing, so one router will do for all of their examples. */
-const readOnly = /\.(get|list|query|status|stats|health|discover|explain|preview|ticks|versions|history|test|export)$/
+const readOnly = /\.(get|list|query|status|stats|health|discover|refused|explain|preview|ticks|versions|history|test|export)$/
 
 const limit = { timeout: 60_000 }
 const changing = examples.filter(([, { name }]) => !readOnly.test(name))

@@ -140,7 +140,13 @@ async function looked(ask: Ask): Promise<{ marked: boolean }> {
     ask('router.export', {}),
     ask('router.export', { file_set: 'life' }),
   ])
-  await Promise.all([ask('source.ticks', { source_id: 'seconds' }), ask('source.list', {}), ask('bot.list', {}), ask('run.retry_dead', {})])
+  await Promise.all([
+    ask('source.ticks', { source_id: 'seconds' }),
+    ask('source.list', {}),
+    ask('event.refused', {}),
+    ask('bot.list', {}),
+    ask('run.retry_dead', {}),
+  ])
   return { marked }
 }
 

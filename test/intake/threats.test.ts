@@ -123,9 +123,17 @@ const rows: Row[] = [
   ['T52 nothing there', post('/rpc', '{}'), 404, 'E_NOT_FOUND'],
 ]
 
+/** How many deliveries are counted as refused, in all and with a status and a code. */
+async function counted(router: TestRouter, status: number, code: string | null): Promise<{ all: number; own: number }> {
+  const { refused } = await router.call('event.refused', { limit: 500 })
+  const sum = (rows: typeof refused): number => rows.reduce((total, { count }) => total + count, 0)
+  return { all: sum(refused), own: sum(refused.filter(each => each.status === status && (code === null || each.reason === code))) }
+}
+
 /** Holds one row against a router that is not rate limited. */
 async function exactly(router: TestRouter, [name, request, status, code, close]: Row): Promise<void> {
   const before = (await router.call('event.query', { limit: 500 })).events.length
+  const refused = await counted(router, status, code)
   const answer = await raw(router.router.intake, ...[request].flat())
   expect([name, answer.status, answer.body]).toEqual([name, status, expect.any(String)])
   if (code !== null)
@@ -140,6 +148,8 @@ async function exactly(router: TestRouter, [name, request, status, code, close]:
   if (status === 405) expect(answer.headers, name).toContain('allow: post')
   const after = (await router.call('event.query', { limit: 500 })).events.length
   expect(after - before, name).toBe(status === 202 ? 1 : 0)
+  const more = status === 202 ? 0 : 1
+  expect(await counted(router, status, code), name).toEqual({ all: refused.all + more, own: refused.own + more })
   expect(({} as { polluted?: number }).polluted).toBeUndefined()
   // Whatever came, the next sender is served.
   expect((await raw(router.router.intake, signed(JSON.stringify({ next: name })))).status, name).toBe(202)

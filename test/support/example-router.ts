@@ -12,6 +12,7 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('bot.put', { bot: { id: 'failer', endpoint: command('exit 3') } })
   await call('bot.put', { bot: { id: 'sleeper', endpoint: command('exit 0'), enabled: false } })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
+  await router.post('forgejo', '{}')
   await call('source.put', { source: { id: 'spare', source_type: 'manual' } })
   await call('source.put', { source: { id: 'review-inbox', source_type: 'dispatch', config: { workflow_id: 'review' } } })
   await call('trigger.put', { trigger: { id: 'review', event_source_id: 'review-inbox', filter: { type: ['dispatch'] }, action: { bot_id: 'sleeper' } } })

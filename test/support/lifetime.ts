@@ -87,6 +87,8 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
   await store.accept(made, limits)
   await store.accept([newEvent({ source_id, received_at: at + events, once: { kind: 'tick', scheduled_at: at, caught_up: false } })], limits)
   await store.accept([newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })], limits)
+  const refused = { source_id, path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: at, last_at: at, count: 1 }
+  await store.noteRefused({ put: [{ seq: hour + 1, ...refused }], removed: [] })
   await store.skipTicks([{ source_id: 'lasting', scheduled_at: at, last_scheduled_at: at + 1, count: 1, reason: 'missed', at }])
 }
 

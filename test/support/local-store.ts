@@ -154,6 +154,7 @@ export class LocalStore implements Store {
     await this.#write({ op: 'ping' })
   }
   skipTicks: Store['skipTicks'] = skipped => this.#write({ op: 'skip_ticks', skipped })
+  noteRefused: Store['noteRefused'] = batch => this.#write({ op: 'note_refused', batch })
   noteSource: Store['noteSource'] = note => this.#write({ op: 'note_source', note })
   unseen: Store['unseen'] = (...args) => this.#read(() => this.#sources.unseen(...args))
   forgetItem: Store['forgetItem'] = (...args) => this.#write({ op: 'forget_item', args })

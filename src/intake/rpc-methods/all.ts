@@ -9,6 +9,7 @@ import { dispatchMethods } from './dispatch.ts'
 import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
+import { refusedMethods } from './refused.ts'
 import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
@@ -26,6 +27,7 @@ export function allMethods(context: Context): Handlers {
     ...emitMethods(context),
     ...dispatchMethods(context),
     ...eventMethods(context),
+    ...refusedMethods(context),
     ...explainMethods(context),
     ...subscribeMethods(context),
     ...replayMethods(context),

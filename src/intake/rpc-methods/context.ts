@@ -21,6 +21,7 @@ import type { Prepared, Registry } from '../../routing/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
+import type { RefusedDeliveries } from '../refused-deliveries.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { ToolRules } from '../../tools.ts'
 import {
@@ -112,6 +113,7 @@ export interface Context {
   subscriptions: Subscriptions
   clock: Pick<Clock, 'nextAt'>
   poller: Pick<Poller, 'nextAt' | 'health' | 'forget'>
+  refused: Pick<RefusedDeliveries, 'list' | 'totals'>
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint, at: string) => void

@@ -18,16 +18,18 @@ async function stats({ store }: Context): Promise<Stats> {
 }
 
 /** A source with its counts, when it is due, and where its deliveries go. */
-export function shownSource({ clock, poller }: Pick<Context, 'clock' | 'poller'>, source: Source, counted: Stats): Source {
+export function shownSource({ clock, poller, refused }: Pick<Context, 'clock' | 'poller' | 'refused'>, source: Source, counted: Stats): Source {
   const row = counted.get(source.id)
   const next_at = clock.nextAt(source.id) ?? poller.nextAt(source.id)
   const health = poller.health(source.id)
+  const refusedOfIt = refused.totals().get(source.id)
   return {
     ...source,
     event_count: row?.events ?? 0,
     ...(row === undefined ? {} : { last_event_at: row.last_event_at }),
     ...(next_at === undefined ? {} : { next_at }),
     ...(health === undefined ? {} : { health }),
+    ...(refusedOfIt === undefined ? {} : { refused: refusedOfIt }),
     ...(source.source_type === 'webhook' ? { webhook_path: `/webhook/${source.id}` } : {}),
   }
 }

@@ -69,9 +69,22 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
           ...(each.id === null ? {} : useOf(`${kind}:${each.id}`, silent)),
         }))
       const plain = byId(queues).map(({ unreported: _, ...each }) => each)
-      return { since, runs, queues: plain, bots: withUse('bot', bots), triggers: withUse('trigger', triggers), ...useOf('router', unreported) }
+      return {
+        since,
+        runs,
+        refused: refusedSince(context, since),
+        queues: plain,
+        bots: withUse('bot', bots),
+        triggers: withUse('trigger', triggers),
+        ...useOf('router', unreported),
+      }
     },
   }
+}
+
+function refusedSince({ refused }: Context, since: number): RouterStatsResult['refused'] {
+  const sources = [...refused.totals(since)].map(([id, totals]) => ({ id, ...totals })).toSorted((a, b) => b.count - a.count)
+  return { count: sources.reduce((sum, { count }) => sum + count, 0), sources }
 }
 
 /** Bots or triggers without runs that have a budget, or used something. */

@@ -27,7 +27,7 @@ const markBytes = 32
 const mostMarkBytes = 4096
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
-function markPath(stateDir: string): string {
+export function markPath(stateDir: string): string {
   return join(stateDir, 'signalbox.high')
 }
 

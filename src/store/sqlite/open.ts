@@ -6,6 +6,7 @@ import { ExitError, exitCodes } from '../../errors.ts'
 import { isOlder } from '../../machine.ts'
 import type { Loss } from '../store.ts'
 import { goOnBehind, lossOf, readMark, type Mark } from './high-water.ts'
+import { asideDirectory, interruptedStamp, workDirectory } from './restore-names.ts'
 
 export type Db = Database.Database
 
@@ -259,11 +260,23 @@ export interface Opened {
   damage: string[]
 }
 
+/** Throws ExitError 65 where a restore was killed after it had moved the database aside: a start would make an empty one. */
+function assertRestored(stateDir: string): void {
+  const stamp = interruptedStamp(stateDir)
+  if (stamp === undefined) return
+  const aside = asideDirectory(stateDir, stamp)
+  throw new ExitError(
+    exitCodes.dataDamaged,
+    `a signalbox restore was interrupted: the database is in ${aside}, and nothing is in its place. Run signalbox restore FILE again, or move the files of ${aside} back to ${stateDir}; to start with an empty database, remove ${workDirectory(stateDir, stamp)}`,
+  )
+}
+
 /** Opens the database for writing, creating or migrating it. Throws ExitError 65 when it is damaged, 78 when newer. */
 export function openWriter(stateDir: string, acceptLoss = false): Opened {
   const path = databasePath(stateDir)
   const mark = readMark(stateDir)
   const fresh = !existsSync(path) || statSync(path).size === 0
+  if (fresh) assertRestored(stateDir)
   let db: Db | undefined
   try {
     const loss = fresh ? accepted(lossOf(undefined, mark, false), path, true, acceptLoss) : examined(path, mark, acceptLoss)

@@ -6,6 +6,7 @@ import type {
   GiveBackRequest,
   LifecycleEvents,
   NewEvent,
+  RefusedBatch,
   RunMove,
   RetentionLimits,
   SkippedTicks,
@@ -30,6 +31,7 @@ export type WriteOp =
   | { op: 'tell'; args: Parameters<Store['tell']> }
   | { op: 'skip_ticks'; skipped: SkippedTicks[] }
   | { op: 'note_source'; note: SourceNote }
+  | { op: 'note_refused'; batch: RefusedBatch }
   | { op: 'forget_item'; args: Parameters<Store['forgetItem']> }
   | { op: 'set_paused'; args: Parameters<Store['setPaused']> }
   | { op: 'set_bot_status'; args: [BotStatus, number] }

@@ -86,6 +86,7 @@ export function pruning(db: Db, rings: Rings): (limits: RetentionLimits) => bool
   const forget = forgetting(db)
   const pruneVersions = versionPruning(db)
   const pruneStats = statPruning(db)
+  const forgetRefused = db.prepare('DELETE FROM refused_delivery WHERE last_at < ?')
   const forgetBots = db.prepare('DELETE FROM bot_status WHERE bot_id NOT IN (SELECT id FROM bot)')
   return limits => {
     const { now, event_ms, slice } = limits
@@ -94,6 +95,7 @@ export function pruning(db: Db, rings: Rings): (limits: RetentionLimits) => bool
     pruneVersions(now - event_ms, slice)
     pruneStats()
     forgetBots.run()
+    forgetRefused.run(now - event_ms)
     return false
   }
 }

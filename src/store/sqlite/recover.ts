@@ -59,6 +59,7 @@ const others = [
   'unrouted',
   'spending',
   'lost_lease',
+  'refused_delivery',
 ]
 /** What hangs on a run or on an event, and by which column. */
 const ofRun = { run_history: 'run_seq', attempt: 'run_seq', run_event: 'run_seq', run_dependency: 'run_seq', run_usage: 'run_seq' }

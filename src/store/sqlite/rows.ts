@@ -333,7 +333,8 @@ export function mendedRun(row: RunRow, damaged: readonly DamagedColumn[]): RunRo
     else if (['trigger_id', 'bot_id', 'queue', 'need', 'assignment', 'allowed_tools', 'flow'].includes(column)) next[column] = textOf(next[column])
     else next[column] = null
   }
-  if (!((next.attempt as number) >= (next.attempt_base as number))) next.attempt_base = 0
+  // A flipped sign makes attempt less than any base.
+  if (!((next.attempt as number) >= (next.attempt_base as number))) Object.assign(next, { attempt_base: 0, attempt: Math.max(0, next.attempt as number) })
   return next as unknown as RunRow
 }
 

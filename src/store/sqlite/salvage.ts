@@ -8,6 +8,7 @@ import { archiveChecks, damagedColumns, eventChecks, fileChecks, json, liveCheck
 import type { DamagedColumn } from './damage.ts'
 import { definitionDamage, nouns, type DefinitionRow } from './definitions.ts'
 import type { Db } from './open.ts'
+import { refusedChecks } from './refused.ts'
 import { idText, textOf } from './rows.ts'
 
 export type Row = Record<string, unknown>
@@ -174,6 +175,7 @@ const checks: Record<string, Checks> = {
   run_archive: archiveChecks,
   context_file: fileChecks,
   trigger_version: version,
+  refused_delivery: refusedChecks,
 }
 
 function isNoun(table: string): table is Noun {

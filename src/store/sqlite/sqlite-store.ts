@@ -16,6 +16,7 @@ import type {
   LifecycleEvents,
   MoveOutcome,
   NewEvent,
+  RefusedBatch,
   SkippedTicks,
   SourceNote,
   StartAnswer,
@@ -268,6 +269,7 @@ export class SqliteStore implements Store {
   budgetUses = (...args: Parameters<Store['budgetUses']>): ReturnType<Store['budgetUses']> => this.#read('budgetUses', ...args)
   usage = (...args: Parameters<Store['usage']>): ReturnType<Store['usage']> => this.#read('usage', ...args)
   skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
+  noteRefused = (batch: RefusedBatch): Promise<void> => this.#call({ op: 'note_refused', batch })
   noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
   unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)
   forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> => this.#call({ op: 'forget_item', args })

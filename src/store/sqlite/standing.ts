@@ -17,9 +17,13 @@ function known(availability: BotStatus['availability']): BotStatus['availability
   return availabilities.includes(availability) ? availability : null
 }
 
+/** Pauses dispatching in a database of any version, from the next start on. */
+export function storePaused(db: Db, reason: string): void {
+  db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('paused', ?)").run(reason)
+}
+
 export function standing(db: Db): Standing {
   const get = db.prepare<[], string>("SELECT value FROM meta WHERE key = 'paused'").pluck()
-  const set = db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('paused', ?)")
   const clear = db.prepare("DELETE FROM meta WHERE key = 'paused'")
   const all = db.prepare<[], Omit<BotStatus, 'drained'> & { drained: number }>('SELECT bot_id, availability, reason, drained, drained_reason FROM bot_status')
   const put = db.prepare('INSERT OR REPLACE INTO bot_status (bot_id, availability, reason, drained, drained_reason, updated_at) VALUES (?, ?, ?, ?, ?, ?)')
@@ -30,7 +34,7 @@ export function standing(db: Db): Standing {
     },
     setPaused(reason) {
       if (reason === null) clear.run()
-      else set.run(reason)
+      else storePaused(db, reason)
     },
     botStatus: () => all.all().map(row => ({ ...row, availability: known(row.availability), drained: row.drained === 1 })),
     setBotStatus({ bot_id, availability, reason, drained, drained_reason }, at) {

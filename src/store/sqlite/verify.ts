@@ -135,7 +135,7 @@ export function loss(db: Db, path: string, mark: Mark | undefined): Finding | un
 }
 
 /** Looking makes an empty write-ahead log where there was none; a router that was started meanwhile has its own. */
-function removeLeft(path: string, ends: readonly string[]): void {
+export function removeLeft(path: string, ends: readonly string[]): void {
   try {
     const isOfRouter = path === databasePath(dirname(path)) && existsSync(join(dirname(path), 'router.lock'))
     const lock = isOfRouter ? takeLock(dirname(path)) : undefined

@@ -2,7 +2,7 @@
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { TriggerInput } from '../../contract/types.ts'
 import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
-import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RetentionLimits, StartAnswer } from '../store.ts'
+import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RefusedRow, RetentionLimits, StartAnswer } from '../store.ts'
 import { fromThread } from '../../exact-json.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
@@ -20,6 +20,7 @@ import type { Db } from './open.ts'
 import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
+import { RefusedTable } from './refused.ts'
 import { Soon } from './soon.ts'
 import { Sources } from './sources.ts'
 import { giveBack } from './space.ts'
@@ -46,6 +47,7 @@ export class Work {
   readonly #sources: Sources
   readonly #retaining: Retaining
   readonly #usage: Usage
+  readonly #refused: RefusedTable
   readonly #damage = new DamageLog()
   readonly #examination: Examination
   readonly #ping
@@ -71,6 +73,7 @@ export class Work {
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
     this.#retaining = new Retaining(db, { lanes: this.#lanes, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
     this.#usage = new Usage(db, this.#damage)
+    this.#refused = new RefusedTable(db, this.#damage)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
@@ -112,6 +115,8 @@ export class Work {
         return this.#sources.skip(operation.skipped)
       case 'note_source':
         return this.#sources.note(operation.note)
+      case 'note_refused':
+        return this.#refused.note(operation.batch)
       case 'forget_item':
         return this.#sources.forget(...operation.args)
       case 'set_paused':
@@ -202,11 +207,13 @@ export class Work {
   start(now: number): StartAnswer {
     const definitions = this.#definitions.load()
     let clock_behind_ms = 0
+    let refused: RefusedRow[] = []
     const putBack = (): number => {
       this.#examination.run(now)
       clock_behind_ms = movedBack(this.#db, now)
       this.#accepting.catchUp()
       this.#lanes.restart(now)
+      refused = this.#refused.load()
       return this.#moving.recover(now)
     }
     const recovered = this.#db.transaction(putBack).immediate()
@@ -223,6 +230,7 @@ export class Work {
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
       source_states: this.#sources.states(now),
+      refused,
       next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0, reusable_bytes: 0 },
