@@ -12,6 +12,7 @@ import { assertConstant, type Context } from '../intake/rpc-methods/context.ts'
 import { liveBot } from '../intake/rpc-methods/shown-run.ts'
 import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
 import { RpcServer } from '../intake/rpc-server.ts'
+import { RunWatch } from '../intake/run-watch.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
@@ -99,7 +100,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, damage, tools, refused } = parts
+  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, hideSecrets, backtests, backups, damage, tools, refused } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -124,6 +125,8 @@ export function faces(
   }
   const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
   store.onLogged = () => subscriptions.logged()
+  const watch = new RunWatch()
+  store.onRunChange = ids => watch.changed(ids)
   const context: Context = {
     config,
     store,
@@ -139,7 +142,9 @@ export function faces(
     refused,
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
-    backup: path => backups.make(path),
+    backup: (path, with_output) => backups.make(path, with_output),
+    watch,
+    hide: hideSecrets,
     workers,
     now,
     assertEndpoint: endpointCheck(egress),

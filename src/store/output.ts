@@ -68,4 +68,6 @@ export interface OutputPage {
   finished: boolean
   /** of an attempt that has no output stored: the end of what it printed, where its row has it */
   tail: string | null
+  /** when that attempt ended; 0: it has no tail */
+  tail_at: number
 }

@@ -43,7 +43,7 @@ export class OutputReader {
       parts: db.prepare<[number, number, number], PartRow>(
         'SELECT seq, offset, at, stream, split, content FROM output_part WHERE run_seq = ? AND attempt = ? AND offset >= ? ORDER BY offset',
       ),
-      tail: db.prepare<[number, number], unknown>('SELECT output FROM attempt WHERE run_seq = ? AND number = ?').pluck(),
+      tail: db.prepare<[number, number], { output: unknown; ended_at: unknown }>('SELECT output, ended_at FROM attempt WHERE run_seq = ? AND number = ?'),
     }
   }
 
@@ -59,8 +59,18 @@ export class OutputReader {
     const finished = attempt === 0 ? ended.has(run.state) : !isRunning
     const totals = this.#sql.totals.get(run.seq, attempt)
     const { parts, next, more } = this.#parts(run.seq, attempt, after, max_bytes)
-    const tail = totals === undefined ? textOf(this.#sql.tail.get(run.seq, attempt)) : ''
-    return { attempt, parts, next, more, ...this.#counted(run.seq, attempt, totals), finished, tail: tail === '' ? null : tail }
+    const row = totals === undefined ? this.#sql.tail.get(run.seq, attempt) : undefined
+    const tail = textOf(row?.output)
+    return {
+      attempt,
+      parts,
+      next,
+      more,
+      ...this.#counted(run.seq, attempt, totals),
+      finished,
+      tail: tail === '' ? null : tail,
+      tail_at: numberOf(row?.ended_at),
+    }
   }
 
   #counted(run_seq: number, attempt: number, totals: Totals | undefined): Pick<OutputPage, 'total_bytes' | 'skipped_bytes' | 'removed'> {

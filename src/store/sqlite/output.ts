@@ -48,8 +48,7 @@ interface Placed {
 
 function statements(db: Db) {
   const whose = 'run_seq = ? AND attempt = ?'
-  const row = (or: string): string =>
-    `INSERT ${or} INTO output_part (run_seq, attempt, offset, at, stream, split, content) VALUES (?, ?, ?, ?, ?, ?, ?)`
+  const row = (or: string): string => `INSERT ${or} INTO output_part (run_seq, attempt, offset, at, stream, split, content) VALUES (?, ?, ?, ?, ?, ?, ?)`
   return {
     runSeq: db.prepare<[Buffer, Buffer], number>('SELECT seq FROM outbox WHERE id = ? UNION ALL SELECT seq FROM run_archive WHERE id = ?').pluck(),
     attempt: db.prepare<[number, number], AttemptRow>(`SELECT * FROM attempt_output WHERE ${whose}`),
@@ -61,9 +60,7 @@ function statements(db: Db) {
     oldest: db.prepare<[number, number, number], PartPlace>(
       `SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} AND offset >= ? ORDER BY offset LIMIT 1`,
     ),
-    some: db.prepare<[number, number, number], PartPlace>(
-      `SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} ORDER BY offset LIMIT ?`,
-    ),
+    some: db.prepare<[number, number, number], PartPlace>(`SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} ORDER BY offset LIMIT ?`),
     counted: db.prepare<[number, number], { kept_bytes: number; parts: number; end: number }>(
       `SELECT coalesce(sum(length(content)), 0) AS kept_bytes, count(*) AS parts, coalesce(max(offset + length(content)), 0) AS end FROM output_part WHERE ${whose}`,
     ),

@@ -62,7 +62,15 @@ const others = [
   'refused_delivery',
 ]
 /** What hangs on a run or on an event, and by which column. */
-const ofRun = { run_history: 'run_seq', attempt: 'run_seq', run_event: 'run_seq', run_dependency: 'run_seq', run_usage: 'run_seq', attempt_output: 'run_seq', output_part: 'run_seq' }
+const ofRun = {
+  run_history: 'run_seq',
+  attempt: 'run_seq',
+  run_event: 'run_seq',
+  run_dependency: 'run_seq',
+  run_usage: 'run_seq',
+  attempt_output: 'run_seq',
+  output_part: 'run_seq',
+}
 const ofEvent = { context_file: 'event_seq' }
 
 /** What was taken out of it must hang together again. */
