@@ -90,6 +90,10 @@ function headCut(content: Buffer, room: number): number {
   return (content[cut]! & 0xc0) === 0x80 ? room : cut
 }
 
+function mostPartsOf(output_bytes: number): number {
+  return Math.max(2, Math.floor(output_bytes / rowBytes))
+}
+
 function costOf({ kept_bytes, parts }: AttemptRow): number {
   return kept_bytes + rowBytes * parts
 }
@@ -156,7 +160,8 @@ export class Output {
     if (part.offset === undefined) row.added_bytes += content.length
     const placed: Placed = { offset, at: part.at, stream: part.stream, split: part.split === true, content }
     const headBytes = Math.min(mostHeadBytes, Math.floor(output_bytes / 2))
-    const room = headBytes - offset
+    // Many short parts end the head, too.
+    const room = row.parts < mostPartsOf(output_bytes) / 2 ? headBytes - offset : 0
     if (row.head_end !== null || content.length <= room) this.#insert(row, placed)
     else {
       const cut = headCut(content, room)
@@ -179,7 +184,7 @@ export class Output {
   /** The oldest parts behind the head go, as long as there are others. */
   #cutMiddle(row: AttemptRow, output_bytes: number): void {
     if (row.head_end === null) return
-    const mostParts = Math.max(2, Math.floor(output_bytes / rowBytes))
+    const mostParts = mostPartsOf(output_bytes)
     while (row.kept_bytes > output_bytes || row.parts > mostParts) {
       const oldest = this.#sql.oldest.get(row.run_seq, row.attempt, row.head_end)
       if (oldest === undefined) return
