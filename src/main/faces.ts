@@ -91,6 +91,15 @@ export interface Faces {
   addresses: { socket: string; intake: string }
 }
 
+/** The calls that wait for the log to grow, and for runs to change. */
+function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscriptions' | 'watch'> {
+  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
+  store.onLogged = () => subscriptions.logged()
+  const watch = new RunWatch()
+  store.onRunChange = ids => watch.changed(ids)
+  return { subscriptions, watch }
+}
+
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
@@ -123,10 +132,6 @@ export function faces(
       ...emitTargetWarnings(registry),
     ],
   }
-  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
-  store.onLogged = () => subscriptions.logged()
-  const watch = new RunWatch()
-  store.onRunChange = ids => watch.changed(ids)
   const context: Context = {
     config,
     store,
@@ -136,14 +141,13 @@ export function faces(
     tools,
     runs,
     fleet,
-    subscriptions,
+    ...waits(store, log),
     clock,
     poller,
     refused,
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
     backup: (path, with_output) => backups.make(path, with_output),
-    watch,
     hide: hideSecrets,
     workers,
     now,

@@ -77,7 +77,8 @@ function partTests(printer: Printer, reopen: () => Promise<void>): void {
       total_bytes: 7,
       skipped_bytes: 0,
       removed: false,
-      finished: false,
+      // The restart ended it.
+      finished: true,
       parts: [
         { offset: 0, stream: 'stdout', at: t0, content: new Uint8Array(Buffer.from('one\n')), split: false },
         { offset: 4, stream: 'stderr', at: t0 + 1, content: new Uint8Array(bytes), split: false },

@@ -5,7 +5,7 @@
 // together the output of the oldest ended runs goes first. Attempts that run are left alone: each is bounded by itself.
 import type { OutputLimits } from '../store.ts'
 import { damagedColumns, outputChecks } from './checks.ts'
-import type { DamageLog } from './damage.ts'
+import type { DamagedColumn, DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import type { PackedPart } from './protocol.ts'
 import { idBytes } from './rows.ts'
@@ -73,7 +73,7 @@ function statements(db: Db) {
     forget: db.prepare('UPDATE attempt_output SET gone = 1 WHERE run_seq = ?'),
     gone: db.prepare<[number], AttemptRow>('SELECT * FROM attempt_output INDEXED BY attempt_output_gone WHERE gone = 1 LIMIT ?'),
     removeRow: db.prepare(`DELETE FROM attempt_output WHERE ${whose}`),
-    meta: db.prepare<[string], unknown>('SELECT value FROM meta WHERE key = ?').pluck(),
+    meta: db.prepare<[string]>('SELECT value FROM meta WHERE key = ?').pluck(),
     setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
     sum: db.prepare<[number], number>('SELECT coalesce(sum(kept_bytes + ? * parts), 0) FROM attempt_output').pluck(),
   }
@@ -88,6 +88,15 @@ function headCut(content: Buffer, room: number): number {
   // At most three bytes continue a character of UTF-8.
   while (cut > room - 4 && cut > 0 && (content[cut]! & 0xc0) === 0x80) cut--
   return (content[cut]! & 0xc0) === 0x80 ? room : cut
+}
+
+/** Counts that do not go together: a head that never ends would never be cut behind. */
+function contradictions({ head_end, kept_bytes, total_bytes }: AttemptRow): DamagedColumn[] {
+  const above = (column: string, value: number): DamagedColumn => ({ column, why: `it must be at most total_bytes, ${total_bytes}; got ${value}` })
+  return [
+    ...(head_end !== null && head_end > total_bytes ? [above('head_end', head_end)] : []),
+    ...(kept_bytes > total_bytes ? [above('kept_bytes', kept_bytes)] : []),
+  ]
 }
 
 function mostPartsOf(output_bytes: number): number {
@@ -141,7 +150,7 @@ export class Output {
     if (run_seq === undefined) return null
     const found = this.#sql.attempt.get(run_seq, attempt)
     if (found === undefined) return { run_seq, attempt, total_bytes: 0, added_bytes: 0, head_end: null, kept_bytes: 0, parts: 0, removed_bytes: 0 }
-    const damaged = damagedColumns(outputChecks, found)
+    const damaged = [...damagedColumns(outputChecks, found), ...contradictions(found)]
     if (damaged.length === 0) return found
     this.#damage.addRow('attempt_output', `${run_seq}, attempt ${attempt}`, damaged)
     const { end, ...counted } = this.#sql.counted.get(run_seq, attempt)!
