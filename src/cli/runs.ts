@@ -11,6 +11,11 @@ interface ListOptions {
   queue?: string
   event?: string
   dead?: boolean
+  since?: number
+  until?: number
+  failed?: true
+  actor?: string
+  thread?: string
   limit: number
   cursor?: string
 }
@@ -47,8 +52,9 @@ async function found(current: Session, query: RunListParams & { limit: number })
     const answer = await current.call('run.list', { ...query, limit: query.limit - runs.length, ...(cursor === undefined ? {} : { cursor }) })
     runs.push(...answer.runs)
     cursor = answer.next_cursor
-    if (cursor === undefined) return { runs }
-    if (runs.length >= query.limit) return { runs, next_cursor: cursor }
+    const begins = answer.begins_at === undefined ? {} : { begins_at: answer.begins_at }
+    if (cursor === undefined) return { runs, ...begins }
+    if (runs.length >= query.limit) return { runs, ...begins, next_cursor: cursor }
   }
 }
 
@@ -66,6 +72,11 @@ export function addRuns(program: Command, session: () => Session): void {
     .option('--queue <id>', 'of one queue')
     .option('--event <id>', 'of one event (or "last")')
     .option('--dead', 'only the dead letters')
+    .option('--failed', 'that ended failed or timed out, dead or discarded')
+    .option('--since <time>', 'created since: 2h, 7d, or a date', timeArgument)
+    .option('--until <time>', 'created before', timeArgument)
+    .option('--actor <login>', 'of events that an account caused')
+    .option('--thread <thread>', 'of events of one conversation, such as acme/site#12')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
     .option('--cursor <text>', 'go on where an answer ended')
     .action(async ({ trigger, bot, event, state, ...rest }: ListOptions) => {
@@ -80,6 +91,8 @@ export function addRuns(program: Command, session: () => Session): void {
         ...(event === undefined ? {} : { event_id: await current.eventId(event) }),
       })
       printRuns(current.output, answer.runs)
+      if (answer.begins_at !== undefined && !current.output.json)
+        current.output.line(`runs of events received before ${time(answer.begins_at)} are not listed: those were logged without actor and thread`)
       if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })
   runs

@@ -319,6 +319,11 @@ export type DrainReason = string
 export type PauseReason = string
 export type OrderKey = string
 export type DeadFilter = boolean
+export type FailedFilter = true
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs11 = number
 export type OutputAttempt = number
 export type OutputCursor = number
 export type OutputWait = number
@@ -1262,7 +1267,7 @@ usage?: UsageTotals
  */
 held_by?: ("person" | "dependency" | "budget" | "approval" | "repeat_limit")
 /**
- * Why the last attempt failed.
+ * Why the last attempt failed; of a command that failed, with the last line that it printed. At most 1,000 characters.
  */
 error?: string
 /**
@@ -3280,6 +3285,11 @@ event_id?: Uuid
 dead?: DeadFilter
 limit?: Limit
 cursor?: Cursor
+since?: TimeMs
+until?: TimeMs
+failed?: FailedFilter
+actor?: Actor
+thread?: Thread
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3288,6 +3298,7 @@ cursor?: Cursor
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
+begins_at?: TimeMs11
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

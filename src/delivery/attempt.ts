@@ -78,10 +78,15 @@ async function deliver({ run, bot, trigger, context, body }: Composition, { kind
   return (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery)
 }
 
+/** Cut only after secrets are hidden: half of one would not be known again. */
+function shortError(error: string): string {
+  return error.length > maxErrorKept ? `${error.slice(0, maxErrorKept - 3)}...` : error
+}
+
 /** What a bot said, without secrets that it may have been near to. */
 function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
   if (result.outcome === 'aborted') return result.output === undefined ? result : { ...result, output: hide(result.output) }
-  if (result.outcome === 'failure') return { ...result, error: hide(result.error), output: hide(result.output) }
+  if (result.outcome === 'failure') return { ...result, error: shortError(hide(result.error)), output: hide(result.output) }
   return { ...result, output: hide(result.output), result: result.result === null ? null : hide(result.result) }
 }
 

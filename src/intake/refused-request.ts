@@ -54,7 +54,7 @@ export function sourceSegment(path: string): string | undefined {
   return segment === undefined ? undefined : decodeURIComponent(segment)
 }
 
-/** The webhook source that a path names; null: there is none. */
+/** Returns the webhook source that a path names, or null where it names no source. */
 function namedSource(path: string, sources: ReadonlyMap<string, Source>): string | null {
   try {
     const id = sourceSegment(path)

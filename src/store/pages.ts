@@ -38,6 +38,14 @@ export interface RunPage {
   queue?: string
   event_id?: string
   dead?: boolean
+  /** created at this time or later, and before that one */
+  since?: number
+  until?: number
+  /** ended failed or timed out, whether dead or discarded */
+  failed?: boolean
+  /** of events that were logged with this actor or thread: originsSince */
+  actor?: string
+  thread?: string
   limit: number
   after: number | null
   /** The page ends with the run whose result and error make it as large. Default: no limit. */

@@ -437,6 +437,33 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
       expect(await ids({ event_id: makeId(t0) })).toEqual([])
     })
 
+    test('are listed by time, by failure, and by who caused their event where', async () => {
+      const runs = Array.from({ length: 8 }, () => newRun())
+      const who = (index: number): Partial<NewEvent> => ({ actor: index % 2 === 0 ? 'Ada' : 'bob', thread: index < 3 ? 'acme/site#1' : 'acme/site#2' })
+      await accept(...runs.map((run, index) => newEvent({ runs: [run], received_at: t0 + index * 1000, ...who(index) })))
+      const end = { from: ['running' as const], to: 'failed' as const, at: t0 + 9000 }
+      await store.claim(claimAll({ now: t0 + 9000 }))
+      await store.move([1, 4, 6].map(index => ({ ...end, run_id: runs[index]!.id, move: 'fail', error: 'no' })))
+      await store.move([{ ...end, run_id: runs[4]!.id, from: ['failed'], move: 'discard', archive: true }])
+      await store.move([completed(runs[5]!.id)])
+      const ids = async (page: Omit<Parameters<Store['runs']>[0], 'limit' | 'after'>): Promise<number[]> => {
+        const found = await store.runs({ ...page, limit: 20, after: null })
+        return found.map(row => runs.findIndex(run => run.id === row.id))
+      }
+      expect(await ids({ failed: true })).toEqual([6, 4, 1])
+      expect(await ids({ failed: true, dead: true })).toEqual([6, 1])
+      expect(await ids({ failed: true, dead: false })).toEqual([4])
+      expect(await ids({ since: t0 + 5000 })).toEqual([7, 6, 5])
+      expect(await ids({ since: t0 + 1001, until: t0 + 4000 })).toEqual([3, 2])
+      expect(await ids({ until: t0 })).toEqual([])
+      expect(await ids({ since: t0 + 9000 })).toEqual([])
+      expect(await ids({ actor: 'ADA' })).toEqual([6, 4, 2, 0])
+      expect(await ids({ thread: 'acme/site#1' })).toEqual([2, 1, 0])
+      expect(await ids({ thread: 'acme/site#2', actor: 'bob', failed: true })).toEqual([])
+      expect(await ids({ thread: 'acme/site#2', actor: 'ada', failed: true })).toEqual([6, 4])
+      expect(await ids({ thread: 'acme/site#3' })).toEqual([])
+    })
+
     test('of replays are written for what is missing, or once more', async () => {
       const event = newEvent({ runs: [newRun()] })
       await accept(event)

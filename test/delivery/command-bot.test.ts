@@ -86,6 +86,17 @@ describe('how it ends', () => {
     expect((attempts[0]!.output ?? '').length).toBeLessThanOrEqual(2048)
   })
 
+  test.each([
+    ['the last line', 'echo one; echo "cannot reach the host" >&2; echo; exit 3', 'exit code 3: cannot reach the host'],
+    ['as a terminal shows it', 'printf "10 %%\\r20 %%\\rstopped at 20 %%\\r\\n"; exit 4', 'exit code 4: stopped at 20 %'],
+    ['without a secret', 'echo "wrong token $TOKEN"; kill -KILL $$', 'ended by SIGKILL: wrong token ***'],
+    ['nothing that was not printed', 'exit 5', 'exit code 5'],
+    ['at most 1,000 characters of it', 'head -c 3000 /dev/zero | tr "\\0" x; exit 6', `exit code 6: ${'x'.repeat(984)}...`],
+  ])('a failed run shows %s', async (_name, script, error) => {
+    const { router, emit } = await withCommand(sh(script), { bot: { env: ['TOKEN'] }, env: { TOKEN: 'a-long-secret-value' } })
+    expect((await ended(router, await emit())).error).toBe(error)
+  })
+
   test('a command that began and failed is not run again, unless it or its trigger asks for it', async () => {
     const count = 'n=$(cat n 2>/dev/null || echo 0); n=$((n+1)); echo $n > n; [ $n -ge 3 ] ||'
     const asks = await withCommand(sh(`${count} exit 75`), { policy: { retry: [0, 0, 0, 0] } })

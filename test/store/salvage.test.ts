@@ -87,7 +87,7 @@ test('output of attempts is recovered, without parts that are damaged', () => {
     INSERT INTO output_part (run_seq, attempt, offset, at, stream, split, content) SELECT run_seq, 1, 4, 7, 'strout', 0, x'74776f0a' FROM attempt_output`)
   db.close()
   const findings: string[] = []
-  for (const found of salvage.verify(path)) findings.push(found.message)
+  salvage.verify(path, ({ message }) => findings.push(message))
   expect(findings).toContainEqual(expect.stringContaining('output_part.stream of row 2 is damaged'))
   salvage.recover(path, into, found => findings.push(found.message))
   expect(findings).toContainEqual(expect.stringContaining('a row of output_part of run'))

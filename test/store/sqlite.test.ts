@@ -34,6 +34,15 @@ async function open(
   return { store: current, start }
 }
 
+/** How SQLite would read a page of runs. */
+function runPlan(selection: Partial<RunPage>): string {
+  const { db } = openWriter(directory)
+  const { sql, params } = runPageSql({ limit: 50, after: 1000, ...selection }, null)
+  const steps = db.prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`).all(...params)
+  db.close()
+  return steps.map(step => step.detail).join('\n')
+}
+
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'sb-'))
   fatal = []
@@ -158,17 +167,21 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ dead: true }, ['USING INDEX outbox_dead']],
     [{ trigger_id: 'a' }, ['USING INDEX run_archive_trigger']],
     [{ bot_id: 'a' }, ['USING INDEX run_archive_bot']],
+    [{ failed: true }, ['USING INDEX outbox_dead', 'USING INDEX run_archive_unhappy']],
   ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
-    const { db } = openWriter(directory)
-    const { sql, params } = runPageSql({ limit: 50, after: 1000, ...selection }, null)
-    const plan = db
-      .prepare<unknown[], { detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
-      .all(...params)
-      .map(row => row.detail)
-      .join('\n')
-    db.close()
+    const plan = runPlan(selection)
     for (const part of expected) expect(plan).toContain(part)
     expect(plan).not.toContain('TEMP B-TREE')
+  })
+  // These are found by their events, and sorted.
+  test.each([
+    [{ thread: 'a' }, 'event_thread'],
+    [{ actor: 'a' }, 'event_actor'],
+    [{ thread: 'a', actor: 'b', trigger_id: 't' }, 'event_thread'],
+  ] as [Partial<RunPage>, string][])('runs %j', (selection, index) => {
+    const plan = runPlan(selection)
+    for (const each of [index, 'outbox_event', 'run_archive_event']) expect(plan).toContain(`INDEX ${each}`)
+    expect(plan).not.toMatch(/SCAN (outbox|run_archive|event)/)
   })
 })
 

@@ -38,16 +38,31 @@ function environment(endpoint: CommandEndpoint, delivery: Delivery, context: str
   }
 }
 
+/** The last line of an output that is not empty, as a terminal would have left it: what comes before a carriage return is overwritten. */
+function lastLine(output: string): string | undefined {
+  return output
+    .split('\n')
+    .map(line => line.split('\r').findLast(part => part.trim() !== ''))
+    .findLast(line => line !== undefined)
+    ?.trim()
+}
+
+/** A failure of the command itself, with what it said last. */
+function reason(what: string, output: string): string {
+  const line = lastLine(output)
+  return line === undefined ? what : `${what}: ${line}`
+}
+
 function resultOf({ exit, error, output }: SpawnerReport, timedOut: boolean, delivery: Delivery): DeliveryResult {
   if (error !== null) return failure(startErrors[error.code] ?? 'unreachable', error.message, { status: error.code })
   const { code, signal } = exit!
   const status = signal === null ? `exit ${code}` : `signal ${signal}`
   // What came to its end is done, also when it was just being told to stop.
   if (code === 0) return { outcome: 'success', status, output, result: jsonText(output) }
-  if (timedOut) return failure('timeout', `the command was ended after ${delivery.timeout_ms} ms`, { status, output })
+  if (timedOut) return failure('timeout', reason(`the command was ended after ${delivery.timeout_ms} ms`, output), { status, output })
   if (delivery.signal.aborted) return { outcome: 'aborted', output }
   if (code === tryAgain) return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, output })
-  return failure('run', signal === null ? `exit code ${code}` : `ended by ${signal}`, { status, output })
+  return failure('run', reason(signal === null ? `exit code ${code}` : `ended by ${signal}`, output), { status, output })
 }
 
 /** How long a command may take; the time in which it is paused does not count. */

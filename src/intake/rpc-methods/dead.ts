@@ -10,10 +10,15 @@ const mostAtOnce = 1000
 
 type Group = RunRetryDeadResult['groups'][number]
 
+/** What failed, without the line that a command printed last: that line is another one in each run. */
+function cause(error: string): string {
+  return /^(exit code \d+|ended by \w+|the command was ended after \d+ ms)(?=: )/.exec(error)?.[0] ?? error
+}
+
 function groupsOf(runs: readonly StoredRun[]): Group[] {
   const groups = new Map<string, Group>()
   for (const run of runs) {
-    const group = { trigger_id: run.trigger_id, bot_id: chosenBot(run), error: run.error ?? '' }
+    const group = { trigger_id: run.trigger_id, bot_id: chosenBot(run), error: cause(run.error ?? '') }
     const key = JSON.stringify(group)
     groups.set(key, { ...group, runs: (groups.get(key)?.runs ?? 0) + 1 })
   }

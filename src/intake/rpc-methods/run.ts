@@ -6,6 +6,7 @@ import { mapInTurns } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { cutOfRun } from './cut-tools.ts'
 import { decodeSeq, encodeCursor, notFound, pageBytes, pageOf, type Context } from './context.ts'
+import { beginning } from './event.ts'
 import { shownRun } from './shown-run.ts'
 
 function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
@@ -59,7 +60,11 @@ export function runMethods(
         run => run.seq,
         found => found.reduce((sum, { result, error }) => sum + (result?.length ?? 0) + (error?.length ?? 0), 0) >= pageBytes,
       )
-      return { runs: await mapInTurns(page, run => shownRun(context, run)), ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
+      return {
+        runs: await mapInTurns(page, run => shownRun(context, run)),
+        ...(next === null ? {} : { next_cursor: encodeCursor(next) }),
+        ...(await beginning(context, given)),
+      }
     },
     async 'run.history'({ run_id }) {
       const found = await store.history(run_id)

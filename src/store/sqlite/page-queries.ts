@@ -33,30 +33,47 @@ export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq:
 }
 
 /** A page of runs as SQL, over what is live and what has ended. */
-export function runPageSql(page: RunPage, eventSeq: number | null): { sql: string; params: Params } {
+export function runPageSql(
+  page: RunPage,
+  eventSeq: number | null,
+  sinceSeq: number | null = null,
+  untilSeq: number | null = null,
+): { sql: string; params: Params } {
   const common: string[] = []
   const values: Params = []
   const add = (condition: string, value: string | number): void => {
     common.push(condition)
     values.push(value)
   }
+  const ofEvents = (['thread', 'actor'] as const).filter(name => page[name] !== undefined)
+  const byEvent = eventSeq !== null || ofEvents.length > 0
   if (eventSeq !== null) add('event_seq = ?', eventSeq)
-  if (page.trigger_id !== undefined) add(`${eventSeq === null ? '' : '+'}trigger_id = ?`, page.trigger_id)
-  if (page.bot_id !== undefined) add(`${eventSeq === null && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
+  if (ofEvents.length > 0) {
+    const [first, ...rest] = ofEvents
+    common.push(`event_seq IN (SELECT seq FROM event WHERE ${first} = ?${rest.map(name => ` AND +${name} = ?`).join('')})`)
+    values.push(...ofEvents.map(name => page[name]!))
+  }
+  if (page.trigger_id !== undefined) add(`${byEvent ? '+' : ''}trigger_id = ?`, page.trigger_id)
+  if (page.bot_id !== undefined) add(`${!byEvent && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
   // As a literal, so that the partial indexes over states serve it; the contract has checked it to be a state's name.
   if (page.state !== undefined && /^[a-z_]+$/.test(page.state)) common.push(`state = '${page.state}'`)
   if (page.queue !== undefined) add('queue = ?', page.queue)
   if (page.after !== null) add('seq < ?', page.after)
-  const part = (table: string, extra?: string): string => {
+  if (sinceSeq !== null) add('seq >= ?', sinceSeq)
+  if (untilSeq !== null) add('seq < ?', untilSeq)
+  // Of a conversation or an account there are few runs beside all of them: they are found by their events, and sorted.
+  const part = (table: 'outbox' | 'run_archive', extra?: string): string => {
     const conditions = extra === undefined ? common : [...common, extra]
-    return `SELECT ${runColumns}, ${table === 'outbox' ? 0 : 1} AS archived FROM ${table} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}`
+    const from = ofEvents.length > 0 && eventSeq === null ? `${table} INDEXED BY ${table}_event` : table
+    return `SELECT ${runColumns}, ${table === 'outbox' ? 0 : 1} AS archived FROM ${from} ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}`
   }
   const dead = "state IN ('failed', 'timed_out')"
-  const parts =
-    page.dead === true
-      ? [part('outbox', dead)]
-      : page.dead === false
-        ? [part('outbox', `NOT ${dead}`), part('run_archive')]
-        : [part('outbox'), part('run_archive')]
+  // One part for each state, each of them sorted by its index.
+  const discarded = ['failed', 'timed_out'].map(state => `state = '${state}' AND state <> 'completed'`)
+  const live = page.dead === undefined ? undefined : page.dead ? dead : `NOT ${dead}`
+  const parts = [
+    ...(page.failed === true && page.dead === false ? [] : [part('outbox', page.failed === true ? dead : live)]),
+    ...(page.dead === true ? [] : page.failed === true ? discarded.map(state => part('run_archive', state)) : [part('run_archive')]),
+  ]
   return { sql: `${parts.join(' UNION ALL ')} ORDER BY seq DESC LIMIT ?`, params: [...parts.flatMap(() => values), page.limit] }
 }

@@ -92,6 +92,13 @@ function statements(db: Db) {
   const contextFiles = db.prepare<[Buffer], FileRow>(
     'SELECT event_seq, position, name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
   )
+  const runBounds = db.prepare<[], { low: number | null; high: number | null }>(
+    'SELECT min(low) AS low, max(high) AS high FROM (SELECT min(seq) AS low, max(seq) AS high FROM outbox UNION ALL SELECT min(seq), max(seq) FROM run_archive)',
+  )
+  const nextCreated = db.prepare<[number, number], { seq: number; created_at: number }>(
+    `SELECT seq, created_at FROM (SELECT * FROM (SELECT seq, created_at FROM outbox WHERE seq >= ? ORDER BY seq LIMIT 1)
+       UNION ALL SELECT * FROM (SELECT seq, created_at FROM run_archive WHERE seq >= ? ORDER BY seq LIMIT 1)) ORDER BY seq LIMIT 1`,
+  )
   const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
     'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
   )
@@ -103,6 +110,8 @@ function statements(db: Db) {
   return {
     cause,
     originKnown,
+    runBounds,
+    nextCreated,
     usageOf,
     usedSince,
     contextFiles,
@@ -234,7 +243,8 @@ export class Reading {
 
   runs(page: RunPage): StoredRun[] {
     const seq = page.event_id === undefined ? null : (this.#sql.eventSeq.get(idBytes(page.event_id)) ?? -1)
-    const { sql, params } = runPageSql(page, seq)
+    const [since, until] = [page.since, page.until].map(time => (time === undefined ? null : this.#firstRunAt(time)))
+    const { sql, params } = runPageSql(page, seq, since, until)
     const rows = this.#db.prepare<Params, RunRow & { archived: number }>(sql).iterate(...params)
     return boundedPage(
       rows,
@@ -242,6 +252,20 @@ export class Reading {
       ({ result, error }) => columnBytes(result) + columnBytes(error),
       row => this.#shown(row),
     )
+  }
+
+  /** The first seq of a run that was created at or after a time: halving, as for events. */
+  #firstRunAt(time: number): number {
+    const { low, high } = this.#sql.runBounds.get()!
+    let from = low ?? 0
+    let to = (high ?? -1) + 1
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2)
+      const row = this.#sql.nextCreated.get(middle, middle)
+      if (row === undefined || row.created_at >= time) to = middle
+      else from = row.seq + 1
+    }
+    return from
   }
 
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {

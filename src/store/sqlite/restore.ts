@@ -118,7 +118,7 @@ function prepared(copy: string, stateDir: string, paused: string): void {
   synced(dirname(copy))
 }
 
-/** Moves the old database aside, or goes on with it where a restore was killed. Answers where it is; null: there is none. */
+/** Moves the old database aside, or goes on with it where a restore was killed. Returns its new path, or null where there was no old database. */
 function movedAside(live: string, stateDir: string, stamp: string): string | null {
   const files = filesOf(live)
   const aside = asideDirectory(stateDir, stamp)

@@ -1,5 +1,5 @@
 -- Refused deliveries to the webhook intake: at most 1,000 rows, each for deliveries that were refused for the same reason. Nothing
--- of a body or a header is here. source_id is that of the webhook source that the path names; path is given where there is none.
+-- of a body or a header is here. source_id is that of the webhook source that the path names; path is given where the path names no source.
 CREATE TABLE refused_delivery (
   seq INTEGER PRIMARY KEY,
   source_id TEXT,
