@@ -45,6 +45,14 @@ test.each([
   expect(damaged.db.prepare('SELECT total_bytes, kept_bytes, parts FROM attempt_output').get()).toEqual({ total_bytes: 14, kept_bytes: 14, parts: 3 })
 })
 
+test('a damaged row of an attempt does not stop retention', async () => {
+  const { damaged, run } = await printed()
+  await damaged.complete(run, t0 + 2)
+  damaged.mistype('attempt_output', "UPDATE attempt_output SET total_bytes = CAST('x' AS BLOB)")
+  await damaged.swept({ event_ms: 1, dead_ms: 1, dedupe_ms: 1, now: t0 + 1e9 })
+  expect(damaged.db.prepare('SELECT (SELECT count(*) FROM attempt_output) + (SELECT count(*) FROM output_part)').pluck().get()).toBe(0)
+})
+
 test('a damaged count of all output is made again', async () => {
   const { damaged, print } = await printed()
   damaged.hurt("UPDATE meta SET value = 'x' WHERE key = 'output_bytes'")

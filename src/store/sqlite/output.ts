@@ -70,7 +70,11 @@ function statements(db: Db) {
       `SELECT * FROM attempt_output INDEXED BY attempt_output_kept WHERE parts > 0 AND gone = 0 AND (run_seq, attempt) > (?, ?) ORDER BY run_seq, attempt LIMIT ?`,
     ),
     live: db.prepare<[number], { state: string; attempt: number }>('SELECT state, attempt FROM outbox WHERE seq = ?'),
-    forget: db.prepare('UPDATE attempt_output SET gone = 1 WHERE run_seq = ?'),
+    // A whole row: an UPDATE of one that is damaged in other columns would be refused.
+    forget: db.prepare(
+      `INSERT OR REPLACE INTO attempt_output (run_seq, attempt, total_bytes, added_bytes, head_end, kept_bytes, parts, removed_bytes, gone)
+       SELECT run_seq, attempt, 0, 0, NULL, 0, 0, 0, 1 FROM attempt_output WHERE run_seq = ?`,
+    ),
     gone: db.prepare<[number], AttemptRow>('SELECT * FROM attempt_output INDEXED BY attempt_output_gone WHERE gone = 1 LIMIT ?'),
     removeRow: db.prepare(`DELETE FROM attempt_output WHERE ${whose}`),
     meta: db.prepare<[string]>('SELECT value FROM meta WHERE key = ?').pluck(),
