@@ -15,7 +15,7 @@ await worker({
   socket,
   bot_id,
   max: 2,
-  async handler({ delivery, signal, progress, checkpoint }) {
+  async handler({ delivery, signal, progress, log, checkpoint }) {
     const { text } = delivery.inputs as { text?: unknown }
     if (typeof text !== 'string') throw new Error(`inputs.text must be a string; found ${JSON.stringify(text)}`)
     if (text === '') throw new TryAgain('there is nothing yet', 60_000)
@@ -26,6 +26,7 @@ await worker({
       await pause(100)
       if (index % 10 === 0) await progress(Math.round((100 * index) / words.length), `${index} of ${words.length} words`)
     }
+    await log(`counted ${words.length} words`)
     return { words: words.length }
   },
 })

@@ -81,9 +81,10 @@ export function addRouter(program: Command, session: () => Session): void {
   program
     .command('backup <file>')
     .description('copy the database while the router runs; the copy is checked, and is a state directory’s signalbox.db')
-    .action(async (file: string) => {
+    .option('--with-output', 'copy the output of runs, too')
+    .action(async (file: string, { withOutput = false }: { withOutput?: boolean }) => {
       const { output } = session()
-      const made = await session().call('router.backup', { path: resolve(file) })
+      const made = await session().call('router.backup', { path: resolve(file), with_output: withOutput })
       if (output.json) return output.line(JSON.stringify(made))
       return output.line(`${plain(made.path)}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`)
     })

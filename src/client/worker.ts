@@ -13,6 +13,8 @@ export interface Job {
   signal: AbortSignal
   /** A row of the run's history. */
   progress: (percent: number | undefined, message?: string, data?: unknown) => Promise<void>
+  /** Adds text to the output of the run, as one or more lines: at most 65,536 bytes of UTF-8 a call. */
+  log: (text: string) => Promise<void>
   /** Reports what the run has used so far, in total: tokens, and dollars. The last report counts; budgets are checked against it. */
   used: (usage: Usage) => Promise<void>
   /** A place at which the handler may stand still: it does while the run is to be paused, and goes on after it. */
@@ -163,6 +165,7 @@ class Work {
         delivery: this.#lease.delivery,
         signal: this.#ending.signal,
         checkpoint: () => this.#checkpoint(),
+        log: async text => this.#heard(await this.#say('run.log', { ...this.#own, text })),
         used: async usage => this.#heard(await this.#say('run.progress', { ...this.#own, usage })),
         progress: async (percent, message, data) => {
           const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }), ...(data === undefined ? {} : { data }) }

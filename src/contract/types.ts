@@ -187,17 +187,21 @@ export type Version2 = number
  */
 export type LeaseToken = string
 /**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs3 = number
+/**
  * Type of its events; tick unless said.
  */
 export type EventType2 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs3 = number
+export type TimeMs4 = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs4 = number
+export type TimeMs5 = number
 /**
  * Type of the events; item unless said.
  */
@@ -209,11 +213,11 @@ export type EventType4 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs5 = number
+export type TimeMs6 = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs6 = number
+export type TimeMs7 = number
 /**
  * Type of the events that source.fire makes; manual unless said.
  */
@@ -233,7 +237,7 @@ export type SourceInput = (WebhookSource | CronSource | PollSource | WatchSource
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs7 = number
+export type TimeMs8 = number
 /**
  * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
  */
@@ -293,14 +297,14 @@ export type Matched = boolean
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs8 = number
+export type TimeMs9 = number
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs9 = number
+export type TimeMs10 = number
 export type Subject3 = string
 /**
  * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
@@ -328,7 +332,11 @@ export type FailedFilter = true
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs10 = number
+export type TimeMs11 = number
+export type OutputAttempt = number
+export type OutputCursor = number
+export type OutputWait = number
+export type OutputLimit = number
 export type Reason = string
 export type Reason1 = string
 /**
@@ -367,6 +375,7 @@ export type ProgressMessage = string
  * Anything the worker wants to keep with it, at most 4 KiB as JSON.
  */
 export type ProgressData = unknown
+export type LogText = string
 /**
  * Kept with the run, up to 64 KiB as JSON.
  */
@@ -387,6 +396,7 @@ export type Prune = boolean
 export type ApplyDryRun = boolean
 export type ExpectedVersions = ExpectedVersion[]
 export type BackupPath = string
+export type BackupWithOutput = boolean
 export type RequestId = (string | number)
 
 export interface Contract {
@@ -1445,6 +1455,32 @@ cancel_requested: boolean
 pause_requested: boolean
 }
 /**
+ * A piece of what an attempt printed: one or more lines where possible. Either text or base64.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "OutputPart".
+ */
+export interface OutputPart {
+/**
+ * Bytes of the attempt's output before this part, over all streams.
+ */
+offset: number
+/**
+ * log: sent by a worker with run.log. answer: the answer of an http or unix_rpc bot. tail: the last 2 KiB of an attempt that ended before output was kept.
+ */
+stream: ("stdout" | "stderr" | "log" | "answer" | "tail")
+at: TimeMs3
+text?: string
+/**
+ * In place of text, where the bytes are not valid UTF-8.
+ */
+base64?: string
+/**
+ * It ends inside a line, which the next part continues. Absent: it does not.
+ */
+split?: true
+}
+/**
  * One move of a run.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1533,8 +1569,8 @@ catch_up_max?: number
  * Spreads its ticks over so much time after they are due. The same tick is always put off by the same.
  */
 jitter_ms?: number
-start_at?: TimeMs3
-end_at?: TimeMs4
+start_at?: TimeMs4
+end_at?: TimeMs5
 }
 /**
  * A child process, started without a shell under the rules of command bots, whose standard output is read; exit 0 is success.
@@ -1694,7 +1730,7 @@ failures: number
  * What was wrong with the last one; it may have been read all the same.
  */
 error?: string
-read_at?: TimeMs5
+read_at?: TimeMs6
 /**
  * What that one held.
  */
@@ -1713,7 +1749,7 @@ value?: number
 export interface Tick {
 scheduled_at: TimeMs
 outcome: ("fired" | "caught_up" | "skipped")
-at: TimeMs6
+at: TimeMs7
 /**
  * How much later than it was scheduled.
  */
@@ -1922,7 +1958,7 @@ updated_at: TimeMs
  */
 event_count?: number
 last_event_at?: TimeMs
-next_at?: TimeMs7
+next_at?: TimeMs8
 health?: SourceHealth
 refused?: RefusedTotals1
 /**
@@ -2390,6 +2426,14 @@ retention_ms: number
  */
 retention_bytes?: number
 /**
+ * Most bytes of output that are kept of one attempt: the first 64 KiB (or half of output_bytes, where that is less) and the last of the rest. Of very short parts fewer bytes are kept: at most one part for 64 bytes of output_bytes.
+ */
+output_bytes: number
+/**
+ * Most bytes of output that are kept of all runs together: 1 GiB. Beyond it the output of the oldest ended runs is removed, and run.output says so; attempts that are running are kept.
+ */
+output_total_bytes: number
+/**
  * How long dead runs are kept: 90 days.
  */
 dead_retention_ms: number
@@ -2611,7 +2655,7 @@ thread?: Thread
 export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
-begins_at?: TimeMs8
+begins_at?: TimeMs9
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2681,7 +2725,7 @@ runs: Uuid[]
  */
 more: boolean
 next_cursor?: Cursor
-begins_at?: TimeMs9
+begins_at?: TimeMs10
 }
 export interface ReplayPlan {
 event_id: Uuid
@@ -3311,7 +3355,7 @@ thread?: Thread
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
-begins_at?: TimeMs10
+begins_at?: TimeMs11
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3327,6 +3371,53 @@ run_id: Uuid
 export interface RunHistoryResult {
 history: RunHistoryEntry[]
 attempts: Attempt[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunOutputParams".
+ */
+export interface RunOutputParams {
+run_id: Uuid
+attempt?: OutputAttempt
+after?: OutputCursor
+wait_ms?: OutputWait
+limit?: OutputLimit
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunOutputResult".
+ */
+export interface RunOutputResult {
+run_id: Uuid
+/**
+ * The attempt that printed this; 0: none has begun.
+ */
+attempt: number
+parts: OutputPart[]
+/**
+ * The cursor to pass as after, together with attempt, for what follows.
+ */
+next: number
+/**
+ * Whether parts that are stored already follow.
+ */
+more: boolean
+/**
+ * Bytes that the attempt has printed so far, kept or not.
+ */
+total_bytes: number
+/**
+ * Of these: bytes from the middle that were not kept, because the attempt printed more than output_bytes. They are missing where the offset of a part is larger than the end of the part before it. Absent: none.
+ */
+skipped_bytes?: number
+/**
+ * Whether the attempt is over: no output follows after these parts and those that more reports.
+ */
+finished: boolean
+/**
+ * Output of this attempt was removed, because all runs together had printed more than output_total_bytes. Absent: none was.
+ */
+removed?: true
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3605,6 +3696,15 @@ percent?: Percent
 message?: ProgressMessage
 data?: ProgressData
 usage?: Usage
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunLogParams".
+ */
+export interface RunLogParams {
+run_id: Uuid
+lease_token: LeaseToken
+text: LogText
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3980,6 +4080,7 @@ triggers: TriggerInput[]
  */
 export interface RouterBackupParams {
 path: BackupPath
+with_output?: BackupWithOutput
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -4095,6 +4196,7 @@ export interface Methods {
   'run.get': { params: RunGetParams; result: RunGetResult }
   'run.list': { params: RunListParams; result: RunListResult }
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
+  'run.output': { params: RunOutputParams; result: RunOutputResult }
   'run.preview': { params: RunPreviewParams; result: RunPreview }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
@@ -4111,6 +4213,7 @@ export interface Methods {
   'run.start': { params: RunStartParams; result: RunStartResult }
   'run.heartbeat': { params: RunHeartbeatParams; result: LeaseState }
   'run.progress': { params: RunProgressParams; result: LeaseState }
+  'run.log': { params: RunLogParams; result: LeaseState }
   'run.complete': { params: RunCompleteParams; result: RunCompleteResult }
   'run.fail': { params: RunFailParams; result: RunFailResult }
   'run.yield': { params: RunYieldParams; result: RunYieldResult }
@@ -4126,4 +4229,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.preview', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -36,6 +36,7 @@ const reading: ReadonlySet<string> = new Set<keyof Methods>([
   'run.list',
   'run.history',
   'run.preview',
+  'run.output',
   'router.status',
   'router.stats',
   'router.export',
@@ -86,7 +87,7 @@ const unreadMessage =
 /** What an answer is taken to have before it is known. */
 const leastAnswer = 16_384
 /** Methods that only read: a refusal in place of their answer loses nothing. */
-const repeatable = /\.(get|list|query|history|versions|explain|export|status|stats|ticks|test|backtest|preview)$/
+const repeatable = /\.(get|list|query|history|output|versions|explain|export|status|stats|ticks|test|backtest|preview)$/
 
 /**
  * Calls whose answers are large and made at once. Those that wait hold nothing: 640 times event.get of 1 MiB that were read together

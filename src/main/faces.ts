@@ -13,6 +13,7 @@ import { liveBot } from '../intake/rpc-methods/shown-run.ts'
 import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
 import { CommandSockets } from '../intake/command-sockets.ts'
 import { controlLimits, RpcServer } from '../intake/rpc-server.ts'
+import { RunWatch } from '../intake/run-watch.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
@@ -93,6 +94,15 @@ export interface Faces {
   addresses: { socket: string; intake: string }
 }
 
+/** The calls that wait for the log to grow, and for runs to change. */
+function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscriptions' | 'watch'> {
+  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
+  store.onLogged = () => subscriptions.logged()
+  const watch = new RunWatch()
+  store.onRunChange = ids => watch.changed(ids)
+  return { subscriptions, watch }
+}
+
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
@@ -102,7 +112,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, backtests, backups, damage, tools, refused } = parts
+  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, hideSecrets, backtests, backups, damage, tools, refused } = parts
   const addresses = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
@@ -125,8 +135,6 @@ export function faces(
       ...emitTargetWarnings(registry),
     ],
   }
-  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
-  store.onLogged = () => subscriptions.logged()
   const context: Context = {
     config,
     store,
@@ -136,13 +144,14 @@ export function faces(
     tools,
     runs,
     fleet,
-    subscriptions,
+    ...waits(store, log),
     clock,
     poller,
     refused,
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
-    backup: path => backups.make(path),
+    backup: (path, with_output) => backups.make(path, with_output),
+    hide: hideSecrets,
     workers,
     now,
     assertEndpoint: endpointCheck(egress),

@@ -5,6 +5,7 @@ import type { BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '
 import type { ContextFileBytes } from '../context-files.ts'
 import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.ts'
 import type { BudgetGate, BudgetUse } from './flow.ts'
+import type { OutputLimits, OutputPage, OutputPart, OutputRequest } from './output.ts'
 import type { EventPage, RunPage, TickPage } from './pages.ts'
 import type { RefusedBatch, RefusedRow } from './refused.ts'
 import type { GivenBack, GiveBackRequest, RetentionLimits, Space } from './space.ts'
@@ -31,6 +32,7 @@ import type {
 } from './records.ts'
 
 export * from './claims.ts'
+export * from './output.ts'
 export * from './pages.ts'
 export * from './records.ts'
 export * from './refused.ts'
@@ -176,6 +178,8 @@ export interface Store {
   onLogged: () => void
   /** Told after a commit: lifecycle events wait to be routed. */
   onUnrouted: () => void
+  /** Told after a commit: these runs moved, or have new output. */
+  onRunChange: (run_ids: string[]) => void
   /** Told when damage is met that was not reported yet, in words. */
   onDamage: (found: string[]) => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
@@ -222,6 +226,13 @@ export interface Store {
   /** The events of a batch, in their order; of a run of one event none. */
   runEvents(run_id: string): Promise<StoredEvent[]>
   runs(page: RunPage): Promise<StoredRun[]>
+  /**
+   * Writes output, in slices of at most 1 MiB a commit, so that events never wait long for it; answers once all of it is committed.
+   * Calls are carried out one after the other. Output of a run that is not stored any more is dropped.
+   */
+  appendOutput(parts: OutputPart[], limits: OutputLimits): Promise<void>
+  /** A page of what an attempt printed; null: there is no such run, or it had no such attempt. */
+  output(request: OutputRequest): Promise<OutputPage | null>
   history(run_id: string): Promise<{ history: HistoryRow[]; attempts: AttemptRow[] } | null>
   /** A trigger as it was at a version; null when that version never was. Throws DamagedError where it cannot be read. */
   triggerVersion(trigger_id: string, version: number): Promise<TriggerInput | null>

@@ -34,7 +34,7 @@ async function imageOf(directory: string): Promise<Image> {
     for (let n = 0; n < count; n++) await running.accept([newEvent()], limits)
   }
   await accept(3)
-  await new Backups(live).make(backup)
+  await new Backups(live).make(backup, true)
   await accept(2)
   cpSync(live, state, { recursive: true })
   await running.stop()

@@ -80,6 +80,7 @@ const alone = new Set([
   'run.hold: not yet',
   'run.deny: not today',
   'run.heartbeat: kept',
+  'run.log: two lines',
   'run.progress: half of it',
   'run.fail: for good',
   'run.yield: not now',

@@ -130,7 +130,9 @@ async function looked(ask: Ask): Promise<{ marked: boolean }> {
   await ask('event.replay', { query: {}, dry_run: true })
   const runs = (await ask('run.list', { limit: 500 }))?.runs ?? []
   for (const run of runs) if (run.damaged !== undefined || run.error?.includes('is damaged') === true) marked = true
-  await Promise.all(runs.map(run => Promise.all([ask('run.get', { run_id: run.id }), ask('run.history', { run_id: run.id })])))
+  await Promise.all(
+    runs.map(run => Promise.all([ask('run.get', { run_id: run.id }), ask('run.history', { run_id: run.id }), ask('run.output', { run_id: run.id })])),
+  )
   for (const { id } of events.slice(0, 3)) await ask('event.explain', { event_id: id })
   for (const trigger_id of ['plain', 'asks', 'told']) await ask('trigger.versions', { trigger_id })
   await Promise.all([

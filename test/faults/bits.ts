@@ -119,6 +119,7 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   const { leases } = await client.call('run.claim', { bot_id: 'worker', max: 4 })
   for (const { run_id, lease_token } of leases) {
     await client.call('run.start', { run_id, lease_token })
+    await client.call('run.log', { run_id, lease_token, text: 'a line\n'.repeat(200) })
     await client.call('run.progress', { run_id, lease_token, usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 } })
   }
   await client.call('run.claim', { bot_id: 'worker', max: 4 })
@@ -156,6 +157,7 @@ export function completed(db: Db): void {
     INSERT INTO removed_event SELECT seq + 1000, randomblob(16), source_id, received_at, 'removed-' || seq, delivery_hash, delivery_hash, body_sha256, decisions, body_sha256
       FROM event WHERE delivery_hash IS NOT NULL AND decisions IS NOT NULL LIMIT 3;
     UPDATE event SET body_hash = delivery_hash WHERE delivery_hash IS NOT NULL;
+    UPDATE attempt_output SET head_end = 7;
     INSERT INTO refused_delivery VALUES (1, 'hook', NULL, 'E_JSON', 400, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 3),
       (2, NULL, '/webhook/nothing', 'E_NOT_FOUND', 404, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 1);
     INSERT OR REPLACE INTO meta VALUES ('retention_passed_seq', 0);`)

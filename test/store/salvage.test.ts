@@ -75,6 +75,28 @@ test('reported usage and spent budgets are recovered', () => {
   recovered.close()
 })
 
+test('output of attempts is recovered, without parts that are damaged', () => {
+  const directory = freshDirectory()
+  mkdirSync(join(directory, 'state'))
+  const [path, into] = [join(directory, 'state', 'signalbox.db'), join(directory, 'recovered.db')]
+  writeFileSync(path, sample)
+  const db = new Database(path)
+  db.pragma('ignore_check_constraints = ON')
+  db.exec(`INSERT INTO attempt_output SELECT seq, 1, 8, 0, NULL, 8, 2, 0, 0 FROM run_archive LIMIT 1;
+    INSERT INTO output_part (run_seq, attempt, offset, at, stream, split, content) SELECT run_seq, 1, 0, 7, 'stdout', 0, x'6f6e650a' FROM attempt_output;
+    INSERT INTO output_part (run_seq, attempt, offset, at, stream, split, content) SELECT run_seq, 1, 4, 7, 'strout', 0, x'74776f0a' FROM attempt_output`)
+  db.close()
+  const findings: string[] = []
+  salvage.verify(path, ({ message }) => findings.push(message))
+  expect(findings).toContainEqual(expect.stringContaining('output_part.stream of row 2 is damaged'))
+  salvage.recover(path, into, found => findings.push(found.message))
+  expect(findings).toContainEqual(expect.stringContaining('a row of output_part of run'))
+  const recovered = new Database(into)
+  expect(recovered.prepare('SELECT total_bytes, kept_bytes, parts FROM attempt_output').all()).toEqual([{ total_bytes: 8, kept_bytes: 4, parts: 1 }])
+  expect(recovered.prepare('SELECT offset, content FROM output_part').all()).toEqual([{ offset: 0, content: Buffer.from('one\n') }])
+  recovered.close()
+})
+
 /** Made again from other tables, not copied. */
 const derived = ['sqlite_sequence', 'delivery_index', 'body_index', 'decision']
 

@@ -13,6 +13,7 @@ import type { EventPage, LifecycleEvents, NewEvent, RunPage } from '../../src/st
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { budgetsConformance } from '../conformance/budgets.ts'
 import { gatesConformance } from '../conformance/gates.ts'
+import { outputConformance } from '../conformance/output.ts'
 import { repeatsConformance } from '../conformance/repeats.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
@@ -54,6 +55,7 @@ afterEach(async () => {
 })
 
 describe('conformance', () => storeConformance(() => ({ open })))
+describe('output', () => outputConformance(() => ({ open })))
 describe('gates', () => gatesConformance(() => ({ open })))
 describe('repeats', () => repeatsConformance(() => ({ open: now => open(now, [], 'outcomes') })))
 describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))

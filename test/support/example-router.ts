@@ -46,6 +46,7 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('run.hold', { run_id: held.runs[0]! })
   const [first, second] = (await call('run.claim', { bot_id: 'worker', max: 2 })).leases
   await call('run.start', { run_id: first!.run_id, lease_token: first!.lease_token })
+  await call('run.log', { run_id: first!.run_id, lease_token: first!.lease_token, text: 'fetched acme/site' })
   await call('queue.put', { queue: { id: 'staging', max_active: 1 } })
   await call('queue.put', { queue: { id: 'spare-queue' } })
   await call('bot.put', { bot: { id: 'pauser', endpoint: { kind: 'pull' } } })

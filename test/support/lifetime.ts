@@ -107,6 +107,8 @@ export async function workHour({ store }: Life, hour: number): Promise<void> {
           : { ...over, run_id: id, move: 'complete', to: 'completed' as const, archive: true, usage: { input_tokens: 1 } },
       ),
     )
+    const printed = runs.map(({ id }) => ({ run_id: id, attempt: 1, stream: 'stdout' as const, at: now, offset: 0, content: Buffer.alloc(500, 'x') }))
+    await store.appendOutput(printed, { output_bytes: 65_536, output_total_bytes: 1_073_741_824 })
     if (runs.length === 0 && minute > 5) break
   }
 }

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
+import { OutputReader } from '../../src/store/sqlite/output-reader.ts'
+import { DamageLog } from '../../src/store/sqlite/damage.ts'
 import { Reading } from '../../src/store/sqlite/read.ts'
 import { definitionTables } from '../../src/store/sqlite/definitions.ts'
 import { Sources } from '../../src/store/sqlite/sources.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
-import type { PackedEvent, WriteOp } from '../../src/store/sqlite/protocol.ts'
+import type { PackedEvent, PackedPart, WriteOp } from '../../src/store/sqlite/protocol.ts'
 import type { AcceptOutcome, LifecycleEvents, NewRun, StartAnswer, Store } from '../../src/store/store.ts'
 
 let template: Buffer | undefined
@@ -53,10 +55,12 @@ export class LocalStore implements Store {
   onDueAt: Store['onDueAt'] = () => undefined
   onLogged: Store['onLogged'] = () => undefined
   onUnrouted: Store['onUnrouted'] = () => undefined
+  onRunChange: Store['onRunChange'] = () => undefined
   onDamage: Store['onDamage'] = () => undefined
   readonly #options: LocalStoreOptions
   readonly #work: Work
   readonly #reading: Reading
+  readonly #output: OutputReader
   readonly #definitions: ReturnType<typeof definitionTables>
   readonly #sources: Sources
   #alive = true
@@ -65,6 +69,7 @@ export class LocalStore implements Store {
     this.#options = options
     this.#work = new Work(options.db, options.lifecycle, undefined, options.budgets)
     this.#reading = new Reading(options.db)
+    this.#output = new OutputReader(options.db, new DamageLog())
     this.#sources = new Sources(options.db)
     this.#definitions = definitionTables(options.db, this.#sources)
   }
@@ -96,7 +101,7 @@ export class LocalStore implements Store {
         return reject(error)
       }
       committed()
-      const { due, next_at, logged, unrouted, damage } = this.#work.told()
+      const { due, next_at, logged, changed, unrouted, damage } = this.#work.told()
       later('answer', () => {
         if (!this.#alive) return
         resolve(structuredClone(answer))
@@ -104,6 +109,7 @@ export class LocalStore implements Store {
         if (due.length > 0) this.onDue(due)
         if (next_at !== null) this.onDueAt(next_at)
         if (logged) this.onLogged()
+        if (changed.length > 0) this.onRunChange(changed)
         if (unrouted) this.onUnrouted()
       })
       return undefined
@@ -135,6 +141,16 @@ export class LocalStore implements Store {
     return this.#write({ op: 'accept', events: packed, limits }, new Uint8Array(bytes).buffer)
   }
 
+  appendOutput(...[parts, limits]: Parameters<Store['appendOutput']>): Promise<void> {
+    let at = 0
+    const packed = parts.map(({ content, ...part }): PackedPart => {
+      at += content.byteLength
+      return { ...part, body_at: at - content.byteLength, body_length: content.byteLength }
+    })
+    return this.#write({ op: 'append_output', parts: packed, limits }, new Uint8Array(Buffer.concat(parts.map(part => part.content))).buffer)
+  }
+
+  output: Store['output'] = request => this.#read(() => this.#output.page(request))
   claim: Store['claim'] = (...args) => this.#write({ op: 'claim', args })
   move: Store['move'] = asked => {
     const unguarded = asked.map(({ lease_token: _t, expired_at: _e, ...move }) => move)

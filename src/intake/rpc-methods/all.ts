@@ -10,6 +10,7 @@ import { emitMethods } from './emit.ts'
 import { eventMethods } from './event.ts'
 import { explainMethods } from './explain.ts'
 import { refusedMethods } from './refused.ts'
+import { outputMethods } from './output.ts'
 import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
@@ -41,6 +42,7 @@ export function allMethods(context: Context): Handlers {
     ...queueMethods(context),
     ...runMethods(context),
     ...runPreviewMethods(context),
+    ...outputMethods(context),
     ...deadMethods(context),
     ...statsMethods(context),
     ...workerMethods(context),

@@ -22,6 +22,7 @@ import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { RefusedDeliveries } from '../refused-deliveries.ts'
+import type { RunWatch } from '../run-watch.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { PreparedRun } from './run-preview.ts'
@@ -124,10 +125,14 @@ export interface Context {
   runs: RunControl
   backtest: RunBacktest
   /** Copies the database to a path. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */
-  backup: (path: string) => Promise<RouterBackupResult>
+  backup: (path: string, with_output: boolean) => Promise<RouterBackupResult>
   workers: Workers
   fleet: FleetControl
   subscriptions: Subscriptions
+  /** calls that wait for runs to change */
+  watch: RunWatch
+  /** A text without the secrets that the router knows. */
+  hide: (text: string) => string
   clock: Pick<Clock, 'nextAt'>
   poller: Pick<Poller, 'nextAt' | 'health' | 'forget'>
   refused: Pick<RefusedDeliveries, 'list' | 'totals'>

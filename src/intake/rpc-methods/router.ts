@@ -19,7 +19,7 @@ export function routerMethods({
       await setPaused(null)
       return { paused: false }
     },
-    'router.backup': ({ path }) => backup(path),
+    'router.backup': ({ path, with_output = false }) => backup(path, with_output),
     'rpc.discover': async () => ({ ...contractDocument() }),
     'rpc.health': () => health(),
     'rpc.cancel': async ({ id }, call) => ({ cancelled: call.cancel(id) }),

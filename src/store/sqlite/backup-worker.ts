@@ -9,6 +9,8 @@ import { besideDatabase, giveName, openReader, synced, type Db } from './open.ts
 export interface BackupStart {
   stateDir: string
   path: string
+  /** whether the output of runs is copied, too */
+  with_output: boolean
 }
 
 /** begun: the unfinished copy is a file now, of this backup. */
@@ -19,7 +21,28 @@ export type BackupAnswer = { ok: true; bytes: number; events: number; runs: numb
 /** Pages of a step: 2 MiB, some 5 ms. */
 const stepPages = 512
 
-async function copied({ stateDir, path }: BackupStart): Promise<BackupAnswer> {
+/** Removes the output of runs from a copy, and gives its pages back to the disk. Totals stay: run.output says that it was removed. */
+function withoutOutput(path: string): void {
+  const copy = new Database(path)
+  try {
+    copy.pragma('journal_mode = MEMORY')
+    copy.pragma('synchronous = OFF')
+    copy.exec(`BEGIN;
+      UPDATE attempt_output SET removed_bytes = removed_bytes + kept_bytes, kept_bytes = 0, parts = 0 WHERE parts > 0;
+      DELETE FROM output_part;
+      DELETE FROM meta WHERE key = 'output_bytes';
+      COMMIT`)
+    // A database that was not made by a router gives nothing back page by page.
+    const isIncremental = copy.pragma('auto_vacuum', { simple: true }) === 2
+    if (isIncremental) copy.pragma('incremental_vacuum')
+    else copy.exec('VACUUM')
+    copy.pragma('journal_mode = WAL')
+  } finally {
+    copy.close()
+  }
+}
+
+async function copied({ stateDir, path, with_output }: BackupStart): Promise<BackupAnswer> {
   const unfinished = `${path}.unfinished`
   // Made here or not at all: what is there already is another's, and is neither overwritten nor removed.
   closeSync(openSync(unfinished, 'wx', 0o600))
@@ -32,6 +55,7 @@ async function copied({ stateDir, path }: BackupStart): Promise<BackupAnswer> {
     db.prepare('SELECT count(*) FROM meta').get()
     await db.backup(unfinished, { progress: () => stepPages })
     db.exec('COMMIT')
+    if (!with_output) withoutOutput(unfinished)
     const copy = new Database(unfinished, { readonly: true })
     const check = copy.pragma('quick_check(1)', { simple: true }) as string
     const count = (table: string): number => copy.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number

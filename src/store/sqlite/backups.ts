@@ -53,11 +53,13 @@ export class Backups {
     this.#stateDir = stateDir
   }
 
-  /** Copies the database to a path that is not there yet. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */
-  async make(path: string): Promise<Backup> {
+  /** Copies the database to a path that is not there yet, with or without the output of runs. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */
+  async make(path: string, with_output: boolean): Promise<Backup> {
     assertPath(path, this.#stateDir)
     if (this.#running !== undefined) throw new Fault('overloaded', 'a backup is being made already; wait for it to end', { retryAfterS: 5 })
-    const worker = new Worker(new URL('./backup-worker.ts', import.meta.url), { workerData: { stateDir: this.#stateDir, path } satisfies BackupStart })
+    const worker = new Worker(new URL('./backup-worker.ts', import.meta.url), {
+      workerData: { stateDir: this.#stateDir, path, with_output } satisfies BackupStart,
+    })
     this.#running = worker
     const { promise, resolve, reject } = Promise.withResolvers<BackupAnswer>()
     let begun = false

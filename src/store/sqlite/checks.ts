@@ -171,6 +171,22 @@ export const fileChecks: Checks = [
   ['content', blob],
 ]
 
+export const outputChecks: Checks = [
+  ['total_bytes', count],
+  ['added_bytes', count],
+  ['head_end', orNull(count)],
+  ['kept_bytes', count],
+  ['parts', count],
+  ['removed_bytes', count],
+]
+export const partChecks: Checks = [
+  ['offset', count],
+  ['at', time],
+  ['stream', oneOf('stdout', 'stderr', 'log', 'answer')],
+  ['split', flag],
+  ['content', blob],
+]
+
 const openStates = ['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused', 'failed', 'timed_out'] as const
 const endedStates = ['completed', 'cancelled', 'failed', 'timed_out'] as const
 

@@ -212,6 +212,8 @@ export class Moving {
   readonly #soon: Soon
   readonly #usage: Usage
   readonly #damage: DamageLog
+  /** runs that moved */
+  readonly changed = new Set<string>()
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
@@ -285,6 +287,7 @@ export class Moving {
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
     const next = moved(row, move)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
+    if (move.touch !== 'silent') this.changed.add(asked.run_id)
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt

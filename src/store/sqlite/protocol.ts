@@ -6,6 +6,8 @@ import type {
   GiveBackRequest,
   LifecycleEvents,
   NewEvent,
+  OutputLimits,
+  OutputPart,
   RefusedBatch,
   RunMove,
   RetentionLimits,
@@ -19,7 +21,11 @@ import type { Store } from '../store.ts'
 /** An event on its way to the writer: its body stands in the batch's one buffer. */
 export type PackedEvent = Omit<NewEvent, 'body'> & { body_at: number; body_length: number }
 
+/** A part of output on its way to the writer, as an event is. */
+export type PackedPart = Omit<OutputPart, 'content'> & { body_at: number; body_length: number }
+
 export type WriteOp =
+  | { op: 'append_output'; parts: PackedPart[]; limits: OutputLimits }
   | { op: 'accept'; events: PackedEvent[]; limits: AcceptLimits }
   | { op: 'claim'; args: Parameters<Store['claim']> }
   | { op: 'move'; moves: RunMove[] }
@@ -54,6 +60,8 @@ export interface Told {
   next_at: number | null
   /** there are new events in the log */
   logged: boolean
+  /** runs that moved or have new output */
+  changed: string[]
   /** lifecycle events wait to be routed that did not */
   unrouted: boolean
   /** damage that was met and not reported yet, in words */
@@ -79,6 +87,7 @@ export interface ReadRequest {
     | 'runs'
     | 'runEvents'
     | 'history'
+    | 'output'
     | 'sourceStats'
     | 'counts'
     | 'facts'

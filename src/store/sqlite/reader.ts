@@ -4,9 +4,10 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { DamageLog } from './damage.ts'
 import { toThread } from '../../exact-json.ts'
 import { definitionTables } from './definitions.ts'
-import type { TickPage } from '../store.ts'
+import type { OutputRequest, TickPage } from '../store.ts'
 import { openReader } from './open.ts'
 import type { ReadAnswer, ReadRequest, WorkerStart } from './protocol.ts'
+import { OutputReader } from './output-reader.ts'
 import { Reading } from './read.ts'
 import { Sources } from './sources.ts'
 
@@ -16,11 +17,13 @@ const sources = new Sources(db)
 const damage = new DamageLog()
 const definitions = definitionTables(db, sources, damage)
 const reading = new Reading(db, damage)
+const output = new OutputReader(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return toThread(definitions.triggerVersion(...(args as [string, number])))
   if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number, number?])))
   if (method === 'fileSets') return definitions.fileSets()
+  if (method === 'output') return output.page(...(args as [OutputRequest]))
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))
   return (reading[method] as (...given: unknown[]) => unknown).call(reading, ...args)

@@ -62,12 +62,22 @@ const others = [
   'refused_delivery',
 ]
 /** What hangs on a run or on an event, and by which column. */
-const ofRun = { run_history: 'run_seq', attempt: 'run_seq', run_event: 'run_seq', run_dependency: 'run_seq', run_usage: 'run_seq' }
+const ofRun = {
+  run_history: 'run_seq',
+  attempt: 'run_seq',
+  run_event: 'run_seq',
+  run_dependency: 'run_seq',
+  run_usage: 'run_seq',
+  attempt_output: 'run_seq',
+  output_part: 'run_seq',
+}
 const ofEvent = { context_file: 'event_seq' }
 
 /** What was taken out of it must hang together again. */
 const together = `
-  DELETE FROM meta WHERE key IN ('delivery_index_seq', 'body_index_seq');
+  DELETE FROM meta WHERE key IN ('delivery_index_seq', 'body_index_seq', 'output_bytes');
+  UPDATE attempt_output SET (kept_bytes, parts) = (SELECT coalesce(sum(length(content)), 0), count(*) FROM output_part
+    WHERE output_part.run_seq = attempt_output.run_seq AND output_part.attempt = attempt_output.attempt);
   INSERT OR IGNORE INTO decision (trigger_id, event_seq)
     SELECT each.value ->> 0, seq FROM event, json_each(event.decisions) AS each WHERE decisions IS NOT NULL;
   DELETE FROM unrouted WHERE event_seq NOT IN (SELECT seq FROM event);

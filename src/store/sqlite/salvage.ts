@@ -4,7 +4,20 @@ import { ExitError, exitCodes } from '../../errors.ts'
 import { assertPlainFile, FileError } from '../../plain-file.ts'
 import { exactJson } from '../../exact-json.ts'
 import type { Noun } from '../store.ts'
-import { archiveChecks, damagedColumns, eventChecks, fileChecks, json, liveChecks, name, positive, time, type Checks } from './checks.ts'
+import {
+  archiveChecks,
+  damagedColumns,
+  eventChecks,
+  fileChecks,
+  json,
+  liveChecks,
+  name,
+  outputChecks,
+  partChecks,
+  positive,
+  time,
+  type Checks,
+} from './checks.ts'
 import type { DamagedColumn } from './damage.ts'
 import { definitionDamage, nouns, type DefinitionRow } from './definitions.ts'
 import type { Db } from './open.ts'
@@ -175,6 +188,8 @@ const checks: Record<string, Checks> = {
   run_archive: archiveChecks,
   context_file: fileChecks,
   trigger_version: version,
+  attempt_output: outputChecks,
+  output_part: partChecks,
   refused_delivery: refusedChecks,
 }
 

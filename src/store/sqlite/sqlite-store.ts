@@ -24,7 +24,8 @@ import type {
   StoreFacts,
   WriteOutcome,
 } from '../store.ts'
-import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
+import { OutputQueue } from './output-queue.ts'
+import type { PackedEvent, PackedPart, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
 
 interface Waiting {
   operation: WriteOp
@@ -56,6 +57,7 @@ export class SqliteStore implements Store {
   onDueAt: (time: number) => void = () => undefined
   onLogged: () => void = () => undefined
   onUnrouted: () => void = () => undefined
+  onRunChange: (run_ids: string[]) => void = () => undefined
   onDamage: (found: string[]) => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
@@ -88,6 +90,7 @@ export class SqliteStore implements Store {
         if (message.due.length > 0) this.onDue(message.due)
         if (message.next_at !== null) this.onDueAt(message.next_at)
         if (message.logged) this.onLogged()
+        if (message.changed.length > 0) this.onRunChange(message.changed)
         if (message.unrouted) this.onUnrouted()
         if (message.damage.length > 0) this.onDamage(message.damage)
       } else this.#fail(`${message.code}: ${message.message}`)
@@ -188,6 +191,7 @@ export class SqliteStore implements Store {
       for (const [index, body] of own.entries()) {
         bodies.set(body, at)
         if (operation.op === 'accept') operation.events[index]!.body_at = at
+        else if (operation.op === 'append_output') operation.parts[index]!.body_at = at
         at += body.byteLength
       }
     }
@@ -260,6 +264,15 @@ export class SqliteStore implements Store {
   run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
   runEvents = (...args: Parameters<Store['runEvents']>): ReturnType<Store['runEvents']> => this.#read('runEvents', ...args)
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
+  readonly #output = new OutputQueue((parts, limits) => {
+    const packed = parts.map(({ content, ...part }): PackedPart => ({ ...part, body_at: 0, body_length: content.byteLength }))
+    return this.#call(
+      { op: 'append_output', parts: packed, limits },
+      parts.map(part => part.content),
+    )
+  })
+  appendOutput = (...args: Parameters<Store['appendOutput']>): Promise<void> => this.#output.append(...args)
+  output = (...args: Parameters<Store['output']>): ReturnType<Store['output']> => this.#read('output', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
   triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
     fromThread(await this.#read('triggerVersion', ...args))

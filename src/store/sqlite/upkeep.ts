@@ -7,6 +7,7 @@ import { flowCheck } from './checks.ts'
 import { longestSilenceMs } from './clock-step.ts'
 import { isConstraint, type DamageLog } from './damage.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
+import type { Output } from './output.ts'
 import { pruning } from './pruning.ts'
 import { filesHash, numberOf, parsed, readableDecisions, type Hashes } from './rows.ts'
 import { fileBytes, usedBytes } from './space.ts'
@@ -159,6 +160,7 @@ function runStatements(db: Db) {
 export class Retaining {
   readonly #db: Db
   readonly #lanes: Lanes
+  readonly #output: Output
   readonly #damage: DamageLog
   readonly #forget: (hashes: Hashes) => void
   readonly #prune: (limits: RetentionLimits) => boolean
@@ -168,9 +170,10 @@ export class Retaining {
   readonly #setMeta
 
   /** forget: an event's hashes lead nowhere any more. */
-  constructor(db: Db, { lanes, damage }: { lanes: Lanes; damage: DamageLog }, forget: (hashes: Hashes) => void) {
+  constructor(db: Db, { lanes, output, damage }: { lanes: Lanes; output: Output; damage: DamageLog }, forget: (hashes: Hashes) => void) {
     this.#db = db
     this.#lanes = lanes
+    this.#output = output
     this.#damage = damage
     this.#forget = forget
     this.#prune = pruning(db, lanes.rings)
@@ -186,7 +189,8 @@ export class Retaining {
     for (const row of expired) this.#deleteDead(row, limits.now)
     const { events, more } = this.#retainEvents(limits)
     const moreKeys = this.#expireKeys(limits)
-    return { events, more: more || moreKeys || expired.length === limits.slice || this.#prune(limits) }
+    const moreOutput = this.#output.prune(limits.slice)
+    return { events, more: more || moreKeys || moreOutput || expired.length === limits.slice || this.#prune(limits) }
   }
 
   #retainEvents(limits: RetentionLimits): { events: number; more: boolean } {
@@ -302,6 +306,7 @@ export class Retaining {
     this.#runs.deleteHistory.run(seq)
     this.#runs.deleteAttempts.run(seq)
     this.#runs.deleteUsage.run(seq)
+    this.#output.forget(seq)
     this.#runs.forgetDependencies.run(seq, seq)
     this.#runs.forgetEvents.run(seq)
   }

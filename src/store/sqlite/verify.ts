@@ -83,6 +83,16 @@ const orphans: readonly [kind: Finding['kind'], what: string, sql: string][] = [
   ['run', 'runs without their event', 'SELECT seq FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)'],
   ['run', 'ended runs without their event', 'SELECT seq FROM run_archive WHERE event_seq NOT IN (SELECT seq FROM event)'],
   ['run', 'runs that are open and ended at once', 'SELECT seq FROM outbox WHERE id IN (SELECT id FROM run_archive)'],
+  [
+    'run',
+    'attempts with output whose run does not exist',
+    'SELECT 1 FROM attempt_output WHERE gone = 0 AND run_seq NOT IN (SELECT seq FROM outbox) AND run_seq NOT IN (SELECT seq FROM run_archive)',
+  ],
+  [
+    'run',
+    'parts of output whose attempt does not exist',
+    'SELECT 1 FROM output_part WHERE (run_seq, attempt) NOT IN (SELECT run_seq, attempt FROM attempt_output)',
+  ],
   ['context_file', 'context files without their event', 'SELECT rowid FROM context_file WHERE event_seq NOT IN (SELECT seq FROM event)'],
   ['event', 'decisions without their event', 'SELECT 1 FROM decision WHERE event_seq NOT IN (SELECT seq FROM event)'],
   [
@@ -108,6 +118,19 @@ function* contextFiles(db: Db): Generator<Finding> {
         kind: 'context_file',
         message: `context file ${String(row.name)} of event ${String(row.event_seq)} does not have the hash that it was stored with`,
       }
+  }
+}
+
+function* output(db: Db): Generator<Finding> {
+  for (const table of ['attempt_output', 'output_part'].filter(each => hasTable(db, each))) {
+    for (const row of otherRows(db, table)) {
+      const damaged = row === 'lost' ? undefined : damagedValue(table, row)
+      if (row === 'lost') yield { kind: 'run', message: `some rows of ${table} cannot be read` }
+      else if (damaged !== undefined) {
+        const key = table === 'output_part' ? (row.seq as number) : `${String(row.run_seq)}, attempt ${String(row.attempt)}`
+        yield { kind: 'run', message: damageText(table, key, damaged) }
+      }
+    }
   }
 }
 
@@ -177,6 +200,7 @@ export function* verify(path: string, refusal: Refusal): Generator<Finding, Veri
       yield* rowsOf(db, table, 'run', fault, () => count.runs++)
     }
     yield* contextFiles(db)
+    yield* output(db)
     yield* definitions(db, refusal)
     yield* hanging(db)
   }

@@ -16,6 +16,7 @@ import { Examination } from './examination.ts'
 import { History } from './history.ts'
 import { Lanes } from './lanes.ts'
 import { Moving } from './moves.ts'
+import { Output } from './output.ts'
 import type { Db } from './open.ts'
 import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
@@ -47,6 +48,7 @@ export class Work {
   readonly #sources: Sources
   readonly #retaining: Retaining
   readonly #usage: Usage
+  readonly #output: Output
   readonly #refused: RefusedTable
   readonly #damage = new DamageLog()
   readonly #examination: Examination
@@ -71,7 +73,8 @@ export class Work {
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
-    this.#retaining = new Retaining(db, { lanes: this.#lanes, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
+    this.#output = new Output(db, this.#damage)
+    this.#retaining = new Retaining(db, { lanes: this.#lanes, output: this.#output, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
     this.#usage = new Usage(db, this.#damage)
     this.#refused = new RefusedTable(db, this.#damage)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
@@ -88,6 +91,8 @@ export class Work {
           operation.events.map(event => unpacked(event, bodies)),
           operation.limits,
         )
+      case 'append_output':
+        return this.#output.append(operation.parts, bodies, operation.limits)
       case 'claim':
         return this.#claim(...operation.args)
       case 'move': {
@@ -200,7 +205,10 @@ export class Work {
   told(): Told {
     const due = [...this.#lanes.due]
     this.#lanes.due.clear()
-    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), unrouted: this.#history.takeUnrouted(), damage: this.#damage.take() }
+    const changed = [...new Set([...this.#moving.changed, ...this.#output.changed])]
+    this.#moving.changed.clear()
+    this.#output.changed.clear()
+    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), changed, unrouted: this.#history.takeUnrouted(), damage: this.#damage.take() }
   }
 
   /** Throws ExitError 65 for a definition that is damaged, before anything is written. */
