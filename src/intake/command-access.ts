@@ -21,7 +21,7 @@ export interface OwnRun {
  */
 export type Rule = 'free' | 'emit' | 'own_event' | 'caused_run' | 'own_run'
 
-export const commandRules: Partial<Record<keyof Methods | 'run.output' | 'run.log', Rule>> = {
+export const commandRules: Partial<Record<keyof Methods, Rule>> = {
   'event.emit': 'emit',
   'event.dispatch': 'emit',
   'event.get': 'own_event',
