@@ -119,6 +119,7 @@ function assembled(
     backups: new Backups(config.state_dir),
     readSecret: secrets.read,
     hideSecrets: secrets.hide,
+    hiddenSecrets: secrets.hidden,
     commands: new Commands(),
     refused: new RefusedDeliveries({ store, stored: refused, retention_ms: config.retention_ms, isFull: () => disk.state.full, now, logBug: log.bug }),
   }

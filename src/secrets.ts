@@ -1,6 +1,7 @@
 // Secrets by reference: read when they are needed, never kept in the database, never in a message.
 import type { SecretRef } from './contract/types.ts'
 import { FileError, readPlainFile } from './plain-file.ts'
+import { hiddenText } from './redaction.ts'
 
 /** The bytes of a secret, or why it cannot be had (without the value). */
 export type SecretAnswer = { ok: true; value: Buffer } | { ok: false; reason: string }
@@ -41,22 +42,27 @@ export interface Secrets {
   read: ReadSecret
   /** A text with *** for the secrets that were read so far and for variables that are named like one: for what bots and commands print. */
   hide: (text: string) => string
+  /** The same secrets, for output that comes in chunks. */
+  hidden: () => Iterable<Buffer>
 }
 
 /** Answers a reader of secrets over an environment; now is in milliseconds. */
 export function secretsOf(env: Record<string, string | undefined>, now: () => number): Secrets {
   const reading = secretReader(env, now)
-  const values = new Set(Object.entries(env).flatMap(([name, value = '']) => (secretName.test(name) && value.length >= shortestHidden ? [value] : [])))
+  const values = new Map<string, Buffer>()
+  const known = (value: string): void => void (values.has(value) || values.set(value, Buffer.from(value)))
+  for (const [name, value = ''] of Object.entries(env)) if (secretName.test(name) && value.length >= shortestHidden) known(value)
   return {
     read(ref) {
       const answer = reading(ref)
-      if (answer.ok && answer.value.length >= shortestHidden) values.add(answer.value.toString('utf8'))
+      if (answer.ok && answer.value.length >= shortestHidden) known(answer.value.toString('utf8'))
       return answer
     },
     hide(text) {
-      for (const value of values) if (text.includes(value)) text = text.replaceAll(value, '***')
+      for (const value of values.keys()) if (text.includes(value)) text = text.replaceAll(value, hiddenText)
       return text
     },
+    hidden: () => values.values(),
   }
 }
 

@@ -46,7 +46,7 @@ async function judged({ expect, event }: Case, trial: Trial, explain: (tried: Tr
 function explained({ terminal }: Output): (tried: TriggerTestResult) => string[] {
   return ({ conditions }) => {
     const lines: string[] = []
-    printConditions({ json: false, terminal, line: text => lines.push(text) }, conditions, '  ')
+    printConditions({ json: false, terminal, line: text => lines.push(text), bytes: () => undefined }, conditions, '  ')
     return lines
   }
 }

@@ -12,11 +12,24 @@ export interface Output {
   terminal: boolean
   /** Lines as they leave: the last barrier, whatever was forgotten before. */
   line: (text: string) => void
+  /** What leaves without a line end: to a pipe byte for byte, to a terminal as lines do. */
+  bytes: (bytes: Uint8Array) => void
 }
 
-/** An output whose lines are safe for a terminal, and valid JSON where they are JSON. */
-export function outputTo(write: (text: string) => void, { json, terminal }: Pick<Output, 'json' | 'terminal'>): Output {
-  return { json, terminal, line: text => write(json ? plainJson(text) : plainLines(text, terminal)) }
+/**
+ * An output whose lines are safe for a terminal, and valid JSON where they are JSON. pipe: it reaches no terminal, coloured or not,
+ * and bytes may leave as they are.
+ */
+export function outputTo(
+  write: (chunk: string | Uint8Array) => void,
+  { json, terminal, pipe = false }: Pick<Output, 'json' | 'terminal'> & { pipe?: boolean },
+): Output {
+  return {
+    json,
+    terminal,
+    line: text => write(`${json ? plainJson(text) : plainLines(text, terminal)}\n`),
+    bytes: bytes => write(pipe ? bytes : plainLines(Buffer.from(bytes).toString('utf8'), terminal)),
+  }
 }
 
 export function paint(output: Output, style: Style, text: string): string {

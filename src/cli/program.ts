@@ -56,7 +56,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
     const terminal = process.stdout.isTTY && !options.env.NO_COLOR
     opened ??= new Session(
-      outputTo(text => console.log(text), { json: json === true, terminal }),
+      outputTo(chunk => void process.stdout.write(chunk), { json: json === true, terminal, pipe: !process.stdout.isTTY }),
       { ...options, socket: socket ?? options.socket },
     )
     return opened

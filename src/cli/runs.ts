@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
+import { addLogs } from './logs.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
 import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
@@ -100,6 +101,7 @@ export function addRuns(program: Command, session: () => Session): void {
     .command('show <run>')
     .description('one run (or "last")')
     .action(async (run: string) => record(session().output, (await session().call('run.get', { run_id: await session().runId(run) })).run))
+  addLogs(runs, session)
   addHistory(runs, session)
   addActions(runs, session)
 }

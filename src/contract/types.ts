@@ -1466,7 +1466,7 @@ export interface OutputPart {
  */
 offset: number
 /**
- * log: sent by a worker with run.log. answer: the answer of an http or unix_rpc bot. tail: the last 2 KiB of an attempt that ended before output was kept.
+ * log: sent by a worker with run.log. answer: the answer of an http or unix_rpc bot. tail: an answer of at most 2,048 characters, or the end of what an attempt printed before output was kept.
  */
 stream: ("stdout" | "stderr" | "log" | "answer" | "tail")
 at: TimeMs3
@@ -1476,7 +1476,7 @@ text?: string
  */
 base64?: string
 /**
- * It ends inside a line, which the next part continues. Absent: it does not.
+ * It ends inside a line, which the next part of the stream continues; where that one begins with a carriage return, it replaces the line. Absent: it does not.
  */
 split?: true
 }
@@ -3702,8 +3702,8 @@ usage?: Usage
  * via the `definition` "RunLogParams".
  */
 export interface RunLogParams {
-run_id: Uuid
-lease_token: LeaseToken
+run_id?: Uuid
+lease_token?: LeaseToken
 text: LogText
 }
 /**

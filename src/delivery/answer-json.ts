@@ -24,3 +24,25 @@ export function answerValue(text: string): { value: unknown } | undefined {
 export function jsonText(text: string): string | null {
   return answerValue(text) === undefined ? null : text
 }
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/**
+ * The result of a command: its standard output where all of that is JSON, else the last line of it that is a JSON object; null: neither.
+ * truncated: the beginning of the output is missing, and only whole lines count.
+ */
+export function commandResult(stdout: string, truncated: boolean): string | null {
+  const whole = truncated ? null : jsonText(stdout)
+  if (whole !== null) return whole
+  const first = truncated ? stdout.indexOf('\n') + 1 : 0
+  if (truncated && first === 0) return null
+  for (let end = stdout.length; end > first;) {
+    const begin = Math.max(first, stdout.lastIndexOf('\n', end - 1) + 1)
+    const line = stdout.slice(begin, end).trim()
+    if (line.startsWith('{') && line.endsWith('}') && isObject(answerValue(line)?.value)) return line
+    end = begin - 1
+  }
+  return null
+}

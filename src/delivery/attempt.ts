@@ -6,6 +6,7 @@ import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { exactJson } from '../exact-json.ts'
 import { type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { composed, NotBegun, prepare, verifyBody, type Composition } from './composition.ts'
+import type { Capture } from './capture.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
@@ -33,6 +34,8 @@ export interface AttemptOptions {
   logBug: (error: unknown) => void
   /** a text without the secrets that the router knows */
   hide: (text: string) => string
+  /** what an attempt prints, on its way to the store */
+  capture: (run_id: string, attempt: number) => Capture
   /** the files that go with an event */
   contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
 }
@@ -55,7 +58,11 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
   }
 }
 
-async function deliver({ run, bot, trigger, context, body }: Composition, { kinds, defaults }: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+/** Kinds of bots whose output is an answer as a whole. */
+const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false }
+
+async function deliver({ run, bot, trigger, context, body }: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+  const { kinds, defaults, hide } = options
   const { endpoint } = bot!
   // The bot was written anew as one of workers since its run was claimed.
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
@@ -66,6 +73,7 @@ async function deliver({ run, bot, trigger, context, body }: Composition, { kind
   const delivery: Delivery = {
     id: run.id,
     own: { run_id: run.id, lease_token: run.lease_token!, bot_id: run.bot_id, event_ids, depth },
+    capture: options.capture(run.id, run.attempt),
     run_id: run.id,
     event_id: run.event.id,
     trigger_id: run.trigger_id,
@@ -78,7 +86,10 @@ async function deliver({ run, bot, trigger, context, body }: Composition, { kind
     timeout_ms: trigger.policy?.timeout_ms ?? own ?? usual,
     signal,
   }
-  return (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery)
+  const result = hidden(await (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery), hide)
+  // The row of the attempt has shorter ones.
+  if (isAnswered[endpoint.kind] && (result.output?.length ?? 0) > maxOutputKept) await delivery.capture!.answer(result.output!)
+  return result
 }
 
 /** Cut only after secrets are hidden: half of one would not be known again. */
@@ -88,9 +99,10 @@ function shortError(error: string): string {
 
 /** What a bot said, without secrets that it may have been near to. */
 function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
-  if (result.outcome === 'aborted') return result.output === undefined ? result : { ...result, output: hide(result.output) }
-  if (result.outcome === 'failure') return { ...result, error: shortError(hide(result.error)), output: hide(result.output) }
-  return { ...result, output: hide(result.output), result: result.result === null ? null : hide(result.result) }
+  const said = result.result === undefined || result.result === null ? {} : { result: hide(result.result) }
+  if (result.outcome === 'aborted') return { ...result, ...said, ...(result.output === undefined ? {} : { output: hide(result.output) }) }
+  if (result.outcome === 'failure') return { ...result, ...said, error: shortError(hide(result.error)), output: hide(result.output) }
+  return { ...result, ...said, output: hide(result.output) }
 }
 
 function attemptRow(result: DeliveryResult, started_at: number, ended_at: number, outcome: AttemptRow['outcome']): Omit<AttemptRow, 'number'> {
@@ -128,7 +140,7 @@ function decide(
 ): Attempted {
   const at = options.now()
   const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
-  const usage = usageOfResult(result.outcome === 'success' ? result.result : (result.output ?? null))
+  const usage = usageOfResult(result.outcome === 'success' ? result.result : (result.result ?? result.output ?? null))
   const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
   if (result.outcome === 'success') {
     return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }
@@ -230,7 +242,7 @@ export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancel
   const record = { run, started_at: options.now() } as Composition
   try {
     await prepare(record, options)
-    const result = hidden(await deliver(record, options, signal), options.hide)
+    const result = await deliver(record, options, signal)
     return decide(record, result, isCancelled(), options)
   } catch (error) {
     return decide(record, notPrepared(error, options), isCancelled(), options)

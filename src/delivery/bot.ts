@@ -1,6 +1,7 @@
 // What a kind of bot is: how one run is delivered to it. The kinds are in bots/, one file each.
 import type { ContextFileBytes } from '../context-files.ts'
 import type { Endpoint } from '../contract/types.ts'
+import type { Capture } from './capture.ts'
 
 /** An event as filters and templates see it. */
 export interface EventView {
@@ -43,6 +44,8 @@ export interface Delivery {
   attempt: number
   /** the attempt that it is; null: a question or a wake call, which may act on no run */
   own: OwnRun | null
+  /** takes what is printed; null: nothing of it is kept but its end */
+  capture: Capture | null
   /** {run, event, trigger, inputs, allowed_tools, denied_tools, allowed_denied_tools} as one line of JSON */
   body: string
   /** the same as a value, for templates; made only when asked for */
@@ -68,12 +71,14 @@ export type DeliveryResult =
       status: string | null
       error: string
       output: string
+      /** what it answered all the same, as JSON */
+      result?: string | null
       retry_after_ms?: number
       /** the bot says that it is gone for good */
       disable_bot?: boolean
     }
   /** output: what it said before it was ended, where that is known */
-  | { outcome: 'aborted'; output?: string }
+  | { outcome: 'aborted'; output?: string; result?: string | null }
 
 export interface BotKind<E extends Endpoint = Endpoint> {
   deliver(endpoint: E, delivery: Delivery): Promise<DeliveryResult>
@@ -85,7 +90,7 @@ export interface BotKind<E extends Endpoint = Endpoint> {
 export function failure(
   kind: (DeliveryResult & { outcome: 'failure' })['kind'],
   error: string,
-  rest: { status?: string; output?: string; retry_after_ms?: number; disable_bot?: boolean } = {},
+  rest: { status?: string; output?: string; result?: string | null; retry_after_ms?: number; disable_bot?: boolean } = {},
 ): DeliveryResult {
   return { outcome: 'failure', kind, error, status: null, output: '', ...rest }
 }

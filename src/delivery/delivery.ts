@@ -23,7 +23,7 @@ import { wakeCall } from './wake.ts'
 /** How long a sleeper that could not be woken is left alone. */
 const wakePauseMs = 60_000
 
-export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug' | 'hide'> {
+export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug' | 'hide' | 'capture'> {
   config: Config
   store: Store
   tools: ToolRules
@@ -72,7 +72,8 @@ export function botKinds({ config, commands, openSocket, egress, readSecret, env
     command: commandBot({
       commands,
       env,
-      maxOutputBytes: config.max_response_bytes,
+      maxStdoutBytes: config.max_response_bytes,
+      outputBytes: config.output_bytes,
       killGraceMs: config.kill_grace_ms,
       controlSocket: () => config.socket,
       openSocket,

@@ -118,6 +118,7 @@ export class Supervisor {
       // Each question is one of its own: not the run that it is about, and no other question about it.
       id: randomUUID(),
       own: null,
+      capture: null,
       run_id: run.id,
       event_id: run.event.id,
       trigger_id: run.trigger_id,

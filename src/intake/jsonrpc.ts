@@ -93,8 +93,14 @@ const repeatable = /\.(get|list|query|history|output|versions|explain|export|sta
  * Calls whose answers are large and made at once. Those that wait hold nothing: 640 times event.get of 1 MiB that were read together
  * took up to 700 MiB where the event loop was busy.
  */
-const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.preview', 'trigger.versions'])
+const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.output', 'run.preview', 'trigger.versions'])
 const largeAtOnce = 4
+
+/** A call that waits for what is to come must not keep others from theirs meanwhile. */
+function isLarge({ method, params }: JSONRPCRequest): boolean {
+  const waits = (params as { wait_ms?: unknown } | undefined)?.wait_ms ?? 0
+  return large.has(method) && waits === 0
+}
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
 const largeAnswer = 1_048_576
 
@@ -250,7 +256,7 @@ export class Jsonrpc {
         ? undefined
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
-    const release = large.has(request.method) ? await this.#takeLarge(caller) : undefined
+    const release = isLarge(request) ? await this.#takeLarge(caller) : undefined
     try {
       if (caller.gone) return undefined
       // Many calls may have come in one turn: each begins when those before it have left it time.

@@ -124,8 +124,7 @@ export async function readCommand(
       cwd: command.cwd ?? null,
       env: { ...childEnvironment(env, command.env ?? []), SIGNALBOX_SOURCE_ID: source_id },
       input,
-      max_output_bytes: maxBytes,
-      stdout_only: true,
+      max_stdout_bytes: maxBytes,
     },
     killGraceMs,
     ending => {
@@ -147,13 +146,13 @@ export async function readCommand(
   if (ended === 'stopped') return { kind: 'failed', error: 'the router stopped during this reading' }
   if (report.error !== null) return { kind: 'failed', error: report.error.message }
   const { code, signal: by } = report.exit!
-  const said = report.stderr?.trim().split('\n').at(-1)?.slice(-200)
+  const said = report.stderr.trim().split('\n').at(-1)?.slice(-200)
   if (code !== 0) {
     const how = by === null ? `exit code ${code}` : `ended by ${by}`
     return { kind: 'failed', error: `the command failed, ${how}${said === undefined || said === '' ? '' : `: ${said}`}` }
   }
-  if (report.truncated === true) return { kind: 'failed', error: `the command printed more than ${maxBytes} bytes (poll_max_bytes)` }
-  return { kind: 'read', text: report.output, validators: {} }
+  if (report.truncated) return { kind: 'failed', error: `the command printed more than ${maxBytes} bytes (poll_max_bytes)` }
+  return { kind: 'read', text: report.stdout, validators: {} }
 }
 
 /** One page: the first, or the one at page_url. */

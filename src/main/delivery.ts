@@ -4,6 +4,7 @@ import type { BotInput, QueueInput } from '../contract/types.ts'
 import type { AttemptOptions } from '../delivery/attempt.ts'
 import type { OpenSocket } from '../delivery/bots/command.ts'
 import type { Emit } from '../delivery/bots/emit.ts'
+import { Capture } from '../delivery/capture.ts'
 import { botKinds, deliveryParts, type DeliveryParts } from '../delivery/delivery.ts'
 import { InputsError, renderTemplate } from '../routing/inputs.ts'
 import { eventView } from '../routing/log-filter.ts'
@@ -30,7 +31,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
 export function delivery(
-  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, commands, egress, tools }: Parts,
+  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, hiddenSecrets, commands, egress, tools }: Parts,
   emit: Emit,
   openSocket: OpenSocket,
 ): DeliveryParts {
@@ -61,6 +62,7 @@ export function delivery(
     bots: registry.bots,
     queues: registry.queues,
     hide: hideSecrets,
+    capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
     // Whoever is delivered to holds the time of a signature against a clock of his own.
     kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),
     trigger: triggerVersions(store),

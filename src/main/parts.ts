@@ -36,6 +36,8 @@ export interface Parts {
   readSecret: ReadSecret
   /** what is printed by others, without the secrets that the router knows */
   hideSecrets: (text: string) => string
+  /** the same secrets, for output that comes in chunks */
+  hiddenSecrets: () => Iterable<Buffer>
   commands: Commands
   refused: RefusedDeliveries
   egress: Egress

@@ -1,6 +1,7 @@
 // Child processes: started by a helper process, without a shell, with an environment that is made from nothing.
 import { fork, type ChildProcess } from 'node:child_process'
-import type { SpawnerOrder, SpawnerReport, SpawnOrder } from './spawner.ts'
+import type { OutputChunk } from './pending-output.ts'
+import type { SpawnerOrder, SpawnerOutput, SpawnerReport, SpawnOrder } from './spawner.ts'
 
 const fixedPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** What a child inherits without being asked. */
@@ -20,17 +21,31 @@ function lost(id: string, began: boolean): SpawnerReport {
   const error = began
     ? { code: 'E_LOST', message: 'the helper process ended while the command ran; what became of it is not known' }
     : { code: 'E_SPAWNER', message: 'the helper process that starts commands is not there' }
-  return { id, exit: null, error, output: '' }
+  return { kind: 'report', id, exit: null, error, stdout: '', truncated: false, stderr: '', tail: '' }
+}
+
+/** Takes what a command printed, and settles when it is stored; more: whether more of it waits already. */
+export type TakeOutput = (chunks: OutputChunk[], more: boolean) => Promise<void>
+
+interface Running {
+  resolve: (report: SpawnerReport) => void
+  began: boolean
+  take: TakeOutput | undefined
 }
 
 /** The helper process as the router sees it; started with the first command, and anew when it is gone. */
 export class Commands {
   #child: ChildProcess | undefined
-  readonly #waiting = new Map<string, { resolve: (report: SpawnerReport) => void; began: boolean }>()
+  readonly #waiting = new Map<string, Running>()
 
   #ready(): ChildProcess | undefined {
     if (this.#child?.connected === true) return this.#child
-    const child = fork(new URL('./spawner.ts', import.meta.url), [], { execArgv: [], stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: {} })
+    const child = fork(new URL('./spawner.ts', import.meta.url), [], {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      serialization: 'advanced',
+      env: {},
+    })
     const gone = (): void => {
       if (this.#child === child) this.#child = undefined
       for (const [id, { resolve, began }] of this.#waiting) resolve(lost(id, began))
@@ -38,11 +53,12 @@ export class Commands {
     child.on('error', gone)
     child.on('exit', gone)
     if (child.pid === undefined) return undefined
-    child.on('message', (report: SpawnerReport) => {
-      const own = this.#waiting.get(report.id)
+    child.on('message', (message: SpawnerReport | SpawnerOutput) => {
+      const own = this.#waiting.get(message.id)
       if (own === undefined) return
-      if (report.began === true) own.began = true
-      else own.resolve(report)
+      if (message.kind === 'output') void own.take?.(message.chunks, message.more).then(() => this.#send(child, { kind: 'stored', id: message.id }))
+      else if (message.began === true) own.began = true
+      else own.resolve(message)
     })
     // The router's life does not hang on its helper.
     child.unref()
@@ -58,12 +74,12 @@ export class Commands {
     })
   }
 
-  /** Runs a command; the report tells how it ended. end is given a function that ends it early. */
-  async run(order: SpawnOrder, killGraceMs: number, end: (ending: () => void) => void): Promise<SpawnerReport> {
+  /** Runs a command; the report tells how it ended. end is given a function that ends it early; take what it prints, before the report. */
+  async run(order: SpawnOrder, killGraceMs: number, end: (ending: () => void) => void, take?: TakeOutput): Promise<SpawnerReport> {
     const child = this.#ready()
     if (child === undefined) return lost(order.id, false)
     const { promise, resolve } = Promise.withResolvers<SpawnerReport>()
-    this.#waiting.set(order.id, { resolve, began: false })
+    this.#waiting.set(order.id, { resolve, began: false, take })
     this.#send(child, order)
     end(() => this.#send(child, { kind: 'end', id: order.id, grace_ms: killGraceMs }))
     return promise.finally(() => this.#waiting.delete(order.id))

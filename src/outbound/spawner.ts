@@ -4,6 +4,7 @@
 // killed, the kernel kills the commands that it started (setpriv --pdeathsig, where there is such a thing).
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
+import { End, PendingOutput, type OutputChunk } from './pending-output.ts'
 
 export interface SpawnOrder {
   kind: 'spawn'
@@ -12,22 +13,48 @@ export interface SpawnOrder {
   cwd: string | null
   env: Record<string, string>
   input: string
-  max_output_bytes: number
-  /** only standard output is kept, from its beginning; else the end of all that was printed */
-  stdout_only?: true
+  /** of standard output, in the report */
+  max_stdout_bytes: number
+  /** everything that it prints is handed over while it runs, of which so many bytes may wait; absent: nothing is */
+  pending_bytes?: number
 }
-export type SpawnerOrder = SpawnOrder | { kind: 'end'; id: string; grace_ms: number } | { kind: 'pause' | 'resume'; id: string }
+export type SpawnerOrder =
+  | SpawnOrder
+  | { kind: 'end'; id: string; grace_ms: number }
+  | { kind: 'pause' | 'resume'; id: string }
+  /** the router has stored what was handed over last */
+  | { kind: 'stored'; id: string }
+
+/** What a command printed, handed over while it runs. */
+export interface SpawnerOutput {
+  kind: 'output'
+  id: string
+  chunks: OutputChunk[]
+  /** whether more of it waits already */
+  more: boolean
+}
+
 export interface SpawnerReport {
+  kind: 'report'
   id: string
   /** only that the process has begun; how it ended comes in a report of its own */
   began?: true
   /** null where the process did not even start */
   exit: { code: number | null; signal: string | null } | null
   error: { code: string; message: string } | null
-  output: string
-  /** with stdout_only: the end of standard error, and whether standard output was longer */
-  stderr?: string
-  truncated?: boolean
+  /** the end of standard output */
+  stdout: string
+  /** whether there was more of standard output */
+  truncated: boolean
+  /** the end of standard error */
+  stderr: string
+  /** the end of all that was printed, both streams as they came */
+  tail: string
+}
+
+/** A report of a command that printed nothing. */
+function reportOf(id: string, said: Partial<SpawnerReport>): SpawnerReport {
+  return { kind: 'report', id, exit: null, error: null, stdout: '', truncated: false, stderr: '', tail: '', ...said }
 }
 
 /** Children of the child may hold its pipes open; its output is waited for no longer than this after its end. */
@@ -40,8 +67,8 @@ const ending = new Set<number>()
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find(path => existsSync(path))
 const wrapper = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--']
 
-function say(report: SpawnerReport): void {
-  if (process.connected) process.send!(report)
+function say(message: SpawnerReport | SpawnerOutput): void {
+  if (process.connected) process.send!(message)
 }
 
 function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
@@ -52,36 +79,75 @@ function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   }
 }
 
-/** The end of everything that was printed, both streams as they came. */
-function tail(child: ChildProcess, maxBytes: number): () => Kept {
-  let kept = Buffer.alloc(0)
-  const add = (chunk: Buffer): void => {
-    kept = Buffer.concat([kept, chunk])
-    if (kept.length > maxBytes) kept = kept.subarray(-maxBytes)
-  }
-  child.stdout!.on('data', add)
-  child.stderr!.on('data', add)
-  return () => ({ output: kept.toString('utf8') })
-}
-
-interface Kept {
-  output: string
-  stderr?: string
-  truncated?: boolean
-}
-
 const maxStderrBytes = 2048
+/** More than is kept with the attempt, so that a secret at its beginning is whole. */
+const maxTailBytes = 65_536
+/** How long output waits for more of it. */
+const batchMs = 100
+const batchBytes = 262_144
 
-/** Standard output from its beginning, and the end of standard error. */
-function apart(child: ChildProcess, maxBytes: number): () => Kept {
-  const chunks: Buffer[] = []
-  let [bytes, stderr] = [0, Buffer.alloc(0)]
-  child.stdout!.on('data', (chunk: Buffer) => {
-    if (bytes < maxBytes) chunks.push(chunk)
-    bytes += chunk.length
-  })
-  child.stderr!.on('data', (chunk: Buffer) => (stderr = Buffer.concat([stderr, chunk]).subarray(-maxStderrBytes)))
-  return () => ({ output: Buffer.concat(chunks).subarray(0, maxBytes).toString('utf8'), stderr: stderr.toString('utf8'), truncated: bytes > maxBytes })
+/** Hands over what a command prints: one batch at a time, and the next when that one is stored. */
+class Handover {
+  readonly #id: string
+  readonly #pending: PendingOutput
+  #timer: NodeJS.Timeout | undefined
+  #isUnderWay = false
+
+  constructor(id: string, pendingBytes: number) {
+    this.#id = id
+    this.#pending = new PendingOutput(pendingBytes, () => performance.now())
+  }
+
+  add(stream: OutputChunk['stream'], chunk: Buffer): void {
+    this.#pending.add(stream, chunk)
+    if (!this.#isUnderWay) this.#timer ??= setTimeout(() => this.#send(), batchMs)
+  }
+
+  #send(): void {
+    this.#timer = undefined
+    if (this.#pending.isEmpty) return
+    this.#isUnderWay = true
+    const chunks = this.#pending.take(batchBytes)
+    say({ kind: 'output', id: this.#id, chunks, more: !this.#pending.isEmpty })
+  }
+
+  stored(): void {
+    const isBehind = this.#isUnderWay && !this.#pending.isEmpty
+    this.#isUnderWay = false
+    if (isBehind) this.#send()
+  }
+
+  /** The command is over: what is left goes at once. */
+  end(): void {
+    clearTimeout(this.#timer)
+    while (!this.#pending.isEmpty) this.#send()
+  }
+}
+
+const handovers = new Map<string, Handover>()
+
+/** Reads what a command prints; answers what the report has of it. */
+function reading(
+  child: ChildProcess,
+  { id, max_stdout_bytes, pending_bytes }: SpawnOrder,
+): () => Pick<SpawnerReport, 'stdout' | 'truncated' | 'stderr' | 'tail'> {
+  const ends = { stdout: new End(max_stdout_bytes), stderr: new End(maxStderrBytes) }
+  const tail = new End(maxTailBytes)
+  const handover = pending_bytes === undefined ? undefined : new Handover(id, pending_bytes)
+  if (handover !== undefined) handovers.set(id, handover)
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream]!.on('data', (chunk: Buffer) => {
+      ends[stream].add(chunk)
+      tail.add(chunk)
+      handover?.add(stream, chunk)
+    })
+  }
+  return () => {
+    handover?.end()
+    handovers.delete(id)
+    const [stdout, stderr, end] = [ends.stdout, ends.stderr, tail].map(of => of.bytes().toString('utf8')) as [string, string, string]
+    return { stdout, truncated: ends.stdout.total > max_stdout_bytes, stderr, tail: end }
+  }
 }
 
 /** The wrapper would hide that a program is not there. */
@@ -98,7 +164,7 @@ function start(order: SpawnOrder): void {
   let child: ChildProcess
   const failed = (error: unknown): void => {
     const { code = 'error', message } = error as NodeJS.ErrnoException
-    say({ id: order.id, exit: null, error: { code, message }, output: '' })
+    say(reportOf(order.id, { error: { code, message } }))
   }
   try {
     assertExecutable(order.argv[0]!, order.env)
@@ -113,15 +179,15 @@ function start(order: SpawnOrder): void {
     return undefined
   }
   groups.set(order.id, child)
-  say({ id: order.id, began: true, exit: null, error: null, output: '' })
-  const kept = (order.stdout_only === true ? apart : tail)(child, order.max_output_bytes)
+  say(reportOf(order.id, { began: true }))
+  const printed = reading(child, order)
   child.on('error', () => undefined)
   child.on('exit', (code, signal) => {
     const report = (): void => {
       clearTimeout(timer)
       groups.delete(order.id)
       for (const pipe of [child.stdin, child.stdout, child.stderr]) pipe!.destroy()
-      say({ id: order.id, exit: { code, signal }, error: null, ...kept() })
+      say(reportOf(order.id, { exit: { code, signal }, ...printed() }))
     }
     const timer = setTimeout(report, drainMs)
     child.once('close', report)
@@ -161,6 +227,8 @@ function obey(order: SpawnerOrder): void {
       return signalGroup(groups.get(order.id)?.pid, 'SIGSTOP')
     case 'resume':
       return signalGroup(groups.get(order.id)?.pid, 'SIGCONT')
+    case 'stored':
+      return handovers.get(order.id)?.stored()
   }
 }
 

@@ -41,13 +41,13 @@ describe('texts with escapes', () => {
   })
 
   test('as lines keep their colours and nothing else', () => {
-    const lines: string[] = []
+    const lines: unknown[] = []
     const terminal = outputTo(text => void lines.push(text), { json: false, terminal: true })
     const piped = outputTo(text => void lines.push(text), { json: false, terminal: false })
     terminal.line(paint(terminal, 'red', `a${hostile}b`))
-    expect(lines[0]).toBe(`\u001b[31m${plain(`a${hostile}b`)}\u001b[39m`)
+    expect(lines[0]).toBe(`\u001b[31m${plain(`a${hostile}b`)}\u001b[39m\n`)
     piped.line('\u001b[31mx')
-    expect(lines[1]).toBe('\\u001b[31mx')
+    expect(lines[1]).toBe('\\u001b[31mx\n')
   })
 
   test('control: JSON and YAML as they are written usually are not safe', () => {

@@ -3,6 +3,7 @@
 import type { BotInput, Budget, Policy, QueueInput, SourceInput, Trigger, TriggerInput } from '../../src/contract/types.ts'
 import { readConfig } from '../../src/config.ts'
 import { completeBudgets } from '../../src/contract/budgets.ts'
+import { Capture } from '../../src/delivery/capture.ts'
 import { deliveryParts, type DeliveryParts } from '../../src/delivery/delivery.ts'
 import type { AttemptOptions } from '../../src/delivery/attempt.ts'
 import { failure, type Delivery, type DeliveryResult } from '../../src/delivery/bot.ts'
@@ -248,6 +249,7 @@ export class Simulation {
       chance: this.#chance,
       logBug,
       hide: text => text,
+      capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: () => [], now, logBug }),
       makeToken: encoding => (++this.#tokens).toString(16).padStart(encoding === 'hex' ? 32 : 22, '0'),
       disableBot: async () => undefined,
       pauseQueue: (id, paused_reason) => rewrite('queue', id, { id, paused: true, paused_reason }),

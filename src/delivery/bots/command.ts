@@ -1,10 +1,11 @@
 // command bots: a run is a child process without a shell, the body on its standard input. Its environment is made from
 // nothing, and nothing of an event enters its arguments.
+import { stripVTControlCharacters } from 'node:util'
 import type { CommandEndpoint } from '../../contract/types.ts'
-import { jsonText } from '../answer-json.ts'
+import { commandResult } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type OwnRun } from '../bot.ts'
 import { contextDirectory, type ContextDirectory } from '../../outbound/context-directory.ts'
-import { childEnvironment, type Commands } from '../../outbound/commands.ts'
+import { childEnvironment, type Commands, type TakeOutput } from '../../outbound/commands.ts'
 import type { SpawnerReport, SpawnOrder } from '../../outbound/spawner.ts'
 
 /** A socket that a command is given, and how it is closed with all of its connections. */
@@ -14,7 +15,10 @@ export interface CommandBotOptions {
   commands: Commands
   /** the router's environment, of which a child sees only what its bot names */
   env: Record<string, string | undefined>
-  maxOutputBytes: number
+  /** of standard output, for the result */
+  maxStdoutBytes: number
+  /** of all that an attempt prints, for those who read it */
+  outputBytes: number
   killGraceMs: number
   /** the control socket, for commands that are trusted with it */
   controlSocket: () => string
@@ -49,9 +53,9 @@ function environment(endpoint: CommandEndpoint, delivery: Delivery, { socket, co
   }
 }
 
-/** The last line of an output that is not empty, as a terminal would have left it: what comes before a carriage return is overwritten. */
+/** The last line of an output that is not empty, without colours, as a terminal would have left it: what comes before a carriage return is overwritten. */
 function lastLine(output: string): string | undefined {
-  return output
+  return stripVTControlCharacters(output)
     .split('\n')
     .map(line => line.split('\r').findLast(part => part.trim() !== ''))
     .findLast(line => line !== undefined)
@@ -64,16 +68,17 @@ function reason(what: string, output: string): string {
   return line === undefined ? what : `${what}: ${line}`
 }
 
-function resultOf({ exit, error, output }: SpawnerReport, timedOut: boolean, delivery: Delivery): DeliveryResult {
+function resultOf({ exit, error, stdout, truncated, tail }: SpawnerReport, timedOut: boolean, delivery: Delivery): DeliveryResult {
   if (error !== null) return failure(startErrors[error.code] ?? 'unreachable', error.message, { status: error.code })
   const { code, signal } = exit!
   const status = signal === null ? `exit ${code}` : `signal ${signal}`
+  const said = { output: tail, result: commandResult(stdout, truncated) }
   // What came to its end is done, also when it was just being told to stop.
-  if (code === 0) return { outcome: 'success', status, output, result: jsonText(output) }
-  if (timedOut) return failure('timeout', reason(`the command was ended after ${delivery.timeout_ms} ms`, output), { status, output })
-  if (delivery.signal.aborted) return { outcome: 'aborted', output }
-  if (code === tryAgain) return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, output })
-  return failure('run', reason(signal === null ? `exit code ${code}` : `ended by ${signal}`, output), { status, output })
+  if (code === 0) return { outcome: 'success', status, ...said }
+  if (timedOut) return failure('timeout', reason(`the command was ended after ${delivery.timeout_ms} ms`, tail), { status, ...said })
+  if (delivery.signal.aborted) return { outcome: 'aborted', ...said }
+  if (code === tryAgain) return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, ...said })
+  return failure('run', reason(signal === null ? `exit code ${code}` : `ended by ${signal}`, tail), { status, ...said })
 }
 
 /** How long a command may take; the time in which it is paused does not count. */
@@ -107,8 +112,26 @@ function commandId(id: string, attempt: number): string {
   return `${id} ${attempt}`
 }
 
+function orderOf(
+  endpoint: CommandEndpoint,
+  delivery: Delivery,
+  given: Given,
+  { env, maxStdoutBytes, outputBytes }: Pick<CommandBotOptions, 'env' | 'maxStdoutBytes' | 'outputBytes'>,
+): SpawnOrder {
+  return {
+    kind: 'spawn',
+    id: commandId(delivery.id, delivery.attempt),
+    argv: endpoint.argv,
+    cwd: endpoint.cwd ?? null,
+    env: environment(endpoint, delivery, given, env),
+    input: delivery.body,
+    max_stdout_bytes: maxStdoutBytes,
+    ...(delivery.capture === null ? {} : { pending_bytes: outputBytes }),
+  }
+}
+
 export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint> {
-  const { commands, env, maxOutputBytes, killGraceMs, contextRoot, controlSocket, openSocket } = options
+  const { commands, killGraceMs, contextRoot, controlSocket, openSocket } = options
   const allowances = new Map<string, Allowance>()
 
   async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
@@ -145,18 +168,12 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
   }
 
   async function run(endpoint: CommandEndpoint, delivery: Delivery, given: Given): Promise<DeliveryResult> {
-    const order: SpawnOrder = {
-      kind: 'spawn',
-      id: commandId(delivery.id, delivery.attempt),
-      argv: endpoint.argv,
-      cwd: endpoint.cwd ?? null,
-      env: environment(endpoint, delivery, given, env),
-      input: delivery.body,
-      max_output_bytes: maxOutputBytes,
-    }
+    const { capture } = delivery
+    const take: TakeOutput | undefined = capture === null ? undefined : (chunks, more) => capture.take(chunks, more)
+    const order = orderOf(endpoint, delivery, given, options)
     let timedOut = false
     let onAbort: (() => void) | undefined
-    const report = await commands.run(order, killGraceMs, ending => {
+    const canEnd = (ending: () => void): void => {
       const over = (): void => {
         timedOut = true
         ending()
@@ -164,10 +181,13 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
       allowances.set(order.id, new Allowance(delivery.timeout_ms, over))
       onAbort = ending
       delivery.signal.addEventListener('abort', ending, { once: true })
-    })
+    }
+    const report = await commands.run(order, killGraceMs, canEnd, take)
     allowances.get(order.id)?.pause()
     allowances.delete(order.id)
     if (onAbort !== undefined) delivery.signal.removeEventListener('abort', onAbort)
+    // Before the run moves: who sees that the attempt is over sees all that it printed.
+    await capture?.end()
     return resultOf(report, timedOut, delivery)
   }
 

@@ -227,6 +227,11 @@ export function emitting({ registry, store, acceptor, config, now }: Context): E
   return { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }
 }
 
+/** A param that may be omitted only on the socket of a command, where it is implied. */
+export function missing(path: string): Fault {
+  return new Fault('invalid_params', `${path} is required and missing`, { data: { path } })
+}
+
 export function notFound(noun: string, id: string, list: string): Fault {
   return new Fault('not_found', `there is no ${noun} ${id}; ${list} shows what there is`)
 }

@@ -2,9 +2,9 @@
 import { isUtf8 } from 'node:buffer'
 import type { OutputPart, RunOutputResult } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { mostPartBytes, type OutputPage, type StoredPart } from '../../store/store.ts'
+import { isWithWorker, mostPartBytes, type OutputPage, type StoredPart } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, type Context } from './context.ts'
+import { missing, notFound, type Context } from './context.ts'
 
 const defaultLimit = 262_144
 
@@ -43,7 +43,7 @@ function lines(text: string): { content: Buffer; split: boolean } {
   return bytes.length <= mostPartBytes ? { content: bytes, split: false } : { content: bytes.subarray(0, mostPartBytes), split: true }
 }
 
-export function outputMethods({ config, store, workers, watch, hide, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
+export function outputMethods({ config, store, workers, runs, watch, hide, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
   return {
     async 'run.output'({ run_id, attempt, after, wait_ms = 0, limit = defaultLimit }, call) {
       if (after !== undefined && attempt === undefined)
@@ -64,13 +64,14 @@ export function outputMethods({ config, store, workers, watch, hide, now }: Cont
       throw new Fault('not_found', `run ${run_id} has no attempt ${attempt}; its last one is ${run.attempt}`)
     },
     async 'run.log'({ run_id, lease_token, text }) {
+      if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
       const bytes = Buffer.byteLength(text)
       if (bytes > mostPartBytes) throw new Fault('too_large', `text must have at most ${mostPartBytes} bytes of UTF-8; got ${bytes}. Send it in several calls`)
       const run = await store.run(run_id)
       if (run?.state === 'assigned' && run.lease_token === lease_token)
         throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, { data: { state: run.state } })
-      // It refuses a token that is not the run's, and keeps the run as a heartbeat does.
-      const lease = await workers.extend(run_id, lease_token, {})
+      // It refuses a token that is not the run's, and keeps the run of a worker as a heartbeat does.
+      const lease = await (isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, {}) : runs.progress(run_id, lease_token, {}))
       if (run === null) throw notFound('run', run_id, 'run.list')
       await store.appendOutput([{ run_id, attempt: run.attempt, stream: 'log', at: now(), ...lines(hide(text)) }], config)
       return lease

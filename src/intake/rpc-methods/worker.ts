@@ -5,7 +5,7 @@ import { Fault } from '../../errors.ts'
 import { exactJson } from '../../exact-json.ts'
 import { isWithWorker, type StoredRun, type UsageReport } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { type Context } from './context.ts'
+import { missing, type Context } from './context.ts'
 import { shownRun } from './shown-run.ts'
 
 type WorkerMethod = 'run.claim' | 'run.start' | 'run.heartbeat' | 'run.progress' | 'run.complete' | 'run.fail' | 'run.yield'
@@ -17,11 +17,6 @@ function progressNote({ percent, message = '', data }: Pick<RunProgressParams, '
   const text = data === undefined ? '' : JSON.stringify(data)
   if (Buffer.byteLength(text) > maxDataBytes) throw new Fault('too_large', `data has at most ${maxDataBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
   return [percent === undefined ? '' : `${percent} %`, message, text].filter(part => part !== '').join(': ')
-}
-
-/** Only on the socket of a command are these implied. */
-function missing(path: string): Fault {
-  return new Fault('invalid_params', `${path} is required and missing`, { data: { path } })
 }
 
 function reported(usage: Usage | undefined): UsageReport | undefined {

@@ -3,6 +3,7 @@
 //
 // Of each attempt the head stays, and of the rest the last parts: the oldest part behind the head goes first. Of all attempts
 // together the output of the oldest ended runs goes first. Attempts that run are left alone: each is bounded by itself.
+import { characterCut } from '../../characters.ts'
 import type { OutputLimits } from '../store.ts'
 import { damagedColumns, outputChecks } from './checks.ts'
 import type { DamagedColumn, DamageLog } from './damage.ts'
@@ -88,10 +89,7 @@ function headCut(content: Buffer, room: number): number {
   if (room <= 0) return 0
   const line = content.lastIndexOf(newline, room - 1)
   if (line >= 0) return line + 1
-  let cut = room
-  // At most three bytes continue a character of UTF-8.
-  while (cut > room - 4 && cut > 0 && (content[cut]! & 0xc0) === 0x80) cut--
-  return (content[cut]! & 0xc0) === 0x80 ? room : cut
+  return characterCut(content, room)
 }
 
 /** Counts that do not go together: a head that never ends would never be cut behind. */
