@@ -13,7 +13,7 @@ interface Range {
   to: number
 }
 
-/** Where secrets are, in order; those that touch or overlap are one. */
+/** Where secrets are, in order; those that overlap are one. */
 function occurrences(data: Buffer, secrets: Iterable<Buffer>): Range[] {
   const found: Range[] = []
   for (const secret of secrets) {
@@ -24,7 +24,7 @@ function occurrences(data: Buffer, secrets: Iterable<Buffer>): Range[] {
   const merged: Range[] = []
   for (const range of found) {
     const last = merged.at(-1)
-    if (last !== undefined && range.from <= last.to) last.to = Math.max(last.to, range.to)
+    if (last !== undefined && range.from < last.to) last.to = Math.max(last.to, range.to)
     else merged.push(range)
   }
   return merged

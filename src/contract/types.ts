@@ -3702,9 +3702,9 @@ usage?: Usage
  * via the `definition` "RunLogParams".
  */
 export interface RunLogParams {
+text: LogText
 run_id?: Uuid
 lease_token?: LeaseToken
-text: LogText
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema

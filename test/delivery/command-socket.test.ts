@@ -177,6 +177,15 @@ describe('progress of a command', () => {
     expect(await finish()).toMatchObject({ state: 'completed', usage: { input_tokens: 110, output_tokens: 20 } })
   })
 
+  test('what it logs is in the output of its run', async () => {
+    const { router, client, run_id, finish } = await started()
+    expect(await client.call('run.log', { text: 'half of it' })).toMatchObject({ cancel_requested: false })
+    await expect(client.call('run.log', { text: 'x', run_id: '01997f3e-5b00-7000-8000-0000000000a1' })).rejects.toMatchObject(forbidden)
+    await expect(router.call('run.log', { text: 'x' })).rejects.toMatchObject({ code: -32602, data: { path: 'run_id' } })
+    await finish()
+    expect((await router.call('run.output', { run_id })).parts).toMatchObject([{ stream: 'log', text: 'half of it\n' }])
+  })
+
   test('on the control socket needs run and lease', async () => {
     const { router, run_id, finish } = await started()
     await expect(router.call('run.progress', { percent: 1 })).rejects.toMatchObject({ code: -32602, data: { path: 'run_id' } })
