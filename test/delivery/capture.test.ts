@@ -16,7 +16,7 @@ async function routerWith(script: string, options: { policy?: object; flags?: Re
   await call('bot.put', { bot: { id: 'bot', endpoint, ...options.bot } as never })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('trigger.put', {
-    trigger: { id: 't', event_source_id: 's', filter: { type: ['x'] }, action: { bot_id: 'bot' }, policy: options.policy ?? {} } as never,
+    trigger: { id: 't', event_source_id: 's', filter: { type: ['x'] }, action: { bot_id: 'bot' }, policy: options.policy ?? {} },
   })
   return router
 }
@@ -53,10 +53,7 @@ describe('a command', () => {
     const run_id = await emitted(router)
     const run = await ended(router, run_id)
     const output = await printed(router, run_id)
-    expect(texts(output).toSorted()).toEqual([
-      ['stderr', 'careful\n'],
-      ['stdout', 'one\n{"n": 1}\n{"n": 2}\nbye\n'],
-    ])
+    expect(Object.fromEntries(texts(output))).toEqual({ stdout: 'one\n{"n": 1}\n{"n": 2}\nbye\n', stderr: 'careful\n' })
     expect(output).toMatchObject({ attempt: 1, finished: true, more: false, total_bytes: 34 })
     expect(output.skipped_bytes).toBeUndefined()
     expect(run.result).toEqual({ n: 2 })
