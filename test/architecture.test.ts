@@ -8,6 +8,7 @@ const text = (file: string): string => readFileSync(file, 'utf8')
 /** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
 const leaves = [
   'body-text',
+  'characters',
   'context-files',
   'decimal',
   'errors',
@@ -19,6 +20,7 @@ const leaves = [
   'orphan',
   'paths',
   'plain-file',
+  'redaction',
   'secrets',
   'steady-clock',
   'terminal-text',
@@ -28,6 +30,7 @@ const leaves = [
 const allowed: Record<string, string[]> = {
   contract: ['exact-json'],
   'body-text': [],
+  characters: [],
   'context-files': [],
   decimal: [],
   errors: [],
@@ -39,7 +42,8 @@ const allowed: Record<string, string[]> = {
   orphan: [],
   paths: [],
   'plain-file': [],
-  secrets: ['contract', 'plain-file'],
+  redaction: [],
+  secrets: ['contract', 'plain-file', 'redaction'],
   'steady-clock': [],
   'terminal-text': [],
   tools: [],
