@@ -52,7 +52,7 @@ function unguarded(directory: string, table: string, sql: string): void {
   }
   define(own
     .replace(/\) STRICT(, WITHOUT ROWID)?/, (_all, rest: string | undefined) => (rest === undefined ? ')' : ') WITHOUT ROWID'))
-    .replaceAll(' NOT NULL', ''))
+    .replaceAll(/(?<!\bIS) NOT NULL/g, ''))
   db.exec(sql)
   define(own)
   db.close()
@@ -137,6 +137,25 @@ describe('a damaged run', () => {
     inDatabase(directory, `UPDATE outbox SET flow = substr(flow, 2) WHERE seq = 1`)
     const states = (await released(await started(directory), server.url, runs)).map(run => run.state)
     expect(states).toEqual(['failed', 'completed', 'completed'])
+  })
+
+  test('does not keep a run that depends on it, and is damaged too, from its end', { timeout: 60_000 }, async () => {
+    const { directory, server, events } = await waiting()
+    const first = await started(directory)
+    const after = { id: 'after', filter: { type: ['waits'] }, action: { bot_id: 'later' }, policy: { depends_on: ['waits'] } }
+    await first.call('trigger.put', { trigger: after })
+    const { runs } = await first.call('event.emit', { source_id: 'local', type: 'waits', payload: {} })
+    await first.stop()
+    // The end of the first cancels the other, whose row cannot be moved as it is.
+    unguarded(directory, 'outbox', `UPDATE outbox SET queue = NULL WHERE seq IN (SELECT seq FROM outbox ORDER BY seq DESC LIMIT 2)`)
+    const router = await started(directory)
+    for (const run_id of runs)
+      expect((await router.call('run.get', { run_id })).run).toMatchObject({
+        state: 'failed',
+        dead: true,
+        error: expect.stringContaining('outbox.queue') as string,
+      })
+    expect([events.length, server.received]).toEqual([3, []])
   })
 
   test('that is with its bot ends dead, and others go on', { timeout: 60_000 }, async () => {
