@@ -17,6 +17,24 @@ function lastState(line: string): string {
   return line.split('\r').findLast(state => state.trim() !== '') ?? ''
 }
 
+/** Lines that are text apart from those that are not: one byte that is none must not make a page of text unreadable. */
+function byText(lines: Buffer): Buffer[] {
+  if (isUtf8(lines)) return [lines]
+  const parts: Buffer[] = []
+  let [begin, wasText] = [0, true]
+  for (let at = 0; at < lines.length;) {
+    const end = lines.indexOf(newline, at) + 1 || lines.length
+    const isText = isUtf8(lines.subarray(at, end))
+    if (isText !== wasText && at > begin) {
+      parts.push(lines.subarray(begin, at))
+      begin = at
+    }
+    wasText = isText
+    at = end
+  }
+  return [...parts, lines.subarray(begin)]
+}
+
 export class LineAssembler {
   readonly #mostBytes: number
   /** of a line that is not finished: what was not handed out yet */
@@ -101,7 +119,7 @@ export class LineAssembler {
       const left = lines.subarray(at)
       const end = left.length <= this.#mostBytes ? left.length : left.lastIndexOf(newline, this.#mostBytes - 1) + 1
       const length = end > 0 ? end : characterCut(left, this.#mostBytes)
-      pieces.push({ bytes: left.subarray(0, length), split: left[length - 1] !== newline })
+      for (const bytes of byText(left.subarray(0, length))) pieces.push({ bytes, split: bytes.at(-1) !== newline })
       at += length
     }
   }

@@ -2,12 +2,14 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { SignalboxClient } from '../../src/client/client.ts'
 import type { RunOutputResult } from '../../src/contract/types.ts'
 import { Capture } from '../../src/delivery/capture.ts'
 import { headBytes, type OutputChunk } from '../../src/outbound/pending-output.ts'
 import type { OutputPart } from '../../src/store/store.ts'
 import { botServer } from '../support/bot-server.ts'
-import { ended, freshRouter, type TestRouter } from '../support/router.ts'
+import { child, firstLine } from '../support/processes.ts'
+import { ended, freshDirectory, freshRouter, routerIn, type TestRouter } from '../support/router.ts'
 
 async function routerWith(script: string, options: { policy?: object; flags?: Record<string, unknown>; bot?: object } = {}): Promise<TestRouter> {
   const router = await freshRouter(options.flags)
@@ -139,6 +141,28 @@ test('the answer of an http bot is kept whole, a short one with its attempt', as
     const found = texts(await printed(router, run_id))
     expect(found).toEqual([[stream, text]])
   }
+})
+
+test('an attempt that a crash of the router interrupts keeps what it printed', async () => {
+  const directory = freshDirectory()
+  const socket = join(directory, 'rpc.sock')
+  const flags = ['--state-dir', directory, '--intake-address', '127.0.0.1:0', '--socket', socket]
+  const first = child(['src/signalbox.ts', 'serve', ...flags], { HOME: directory })
+  await firstLine(first)
+  const client = await SignalboxClient.connect(socket)
+  const endpoint = { kind: 'command', argv: ['/bin/sh', '-c', `echo "attempt $SIGNALBOX_ATTEMPT"; ${hold}`], cwd: directory }
+  await client.call('bot.put', { bot: { id: 'bot', endpoint } as never })
+  await client.call('source.put', { source: { id: 's', source_type: 'service' } })
+  await client.call('trigger.put', { trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'bot' } } })
+  const [run_id] = (await client.call('event.emit', { source_id: 's', type: 'x', payload: {} })).runs as [string]
+  await client.call('run.output', { run_id, wait_ms: 10_000 })
+  first.kill('SIGKILL')
+  await client.closed
+  const router = await routerIn(directory)
+  writeFileSync(join(directory, 'go'), '')
+  expect(await ended(router, run_id)).toMatchObject({ state: 'completed', attempt: 2 })
+  expect(await router.call('run.output', { run_id, attempt: 1 })).toMatchObject({ finished: true, parts: [{ text: 'attempt 1\n' }] })
+  expect(texts(await printed(router, run_id))).toEqual([['stdout', 'attempt 2\n']])
 })
 
 /** A capture whose parts are here; writes fail where it is told to. */

@@ -68,6 +68,15 @@ describe('output as lines', () => {
     for (const chunks of [[7], [4, 3], [2, 5]]) expect(Buffer.concat(pieces(bytes, chunks).map(piece => piece.bytes)).equals(bytes)).toBe(true)
   })
 
+  test('lines that are text are apart from those that are not', () => {
+    const found = pieces(Buffer.concat([Buffer.from('a\nb\n'), Buffer.from([0xff, 0x0a, 0xfe, 0x0a]), Buffer.from('c\nd\n')]), [100])
+    expect(found.map(({ bytes, split }) => [bytes.toString('latin1'), split])).toEqual([
+      ['a\nb\n', false],
+      ['\u00ff\n\u00fe\n', false],
+      ['c\nd\n', false],
+    ])
+  })
+
   test('a bar that is written over for ever takes no memory', () => {
     const lines = new LineAssembler(most)
     for (let count = 0; count < 1000; count++) expect(lines.push(Buffer.from(`\rstep ${count}`))).toEqual([])

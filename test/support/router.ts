@@ -36,8 +36,12 @@ export const quiet = {
   shutdown_grace_ms: 2000,
 }
 
-export async function freshRouter(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
-  const directory = freshDirectory()
+export function freshRouter(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
+  return routerIn(freshDirectory(), flags, env)
+}
+
+/** A router on what is in a directory. */
+export async function routerIn(directory: string, flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
   const fatal = (message: string): never => {
     throw new Error(`the storage failed: ${message}`)
   }
