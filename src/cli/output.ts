@@ -4,7 +4,7 @@ import { plain, plainJson, plainLines } from '../terminal-text.ts'
 
 export { plain }
 
-type Style = 'green' | 'red' | 'yellow' | 'dim' | 'bold'
+export type Style = 'green' | 'red' | 'yellow' | 'dim' | 'bold'
 
 export interface Output {
   json: boolean

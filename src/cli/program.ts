@@ -24,6 +24,7 @@ import { outputTo, plain } from './output.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
 import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
+import { addStatus } from './status.ts'
 import { addTest } from './test.ts'
 import { addTriggers } from './triggers.ts'
 
@@ -73,6 +74,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   for (const [flag, text] of serveFlags) serve.option(flag, text)
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
   for (const add of [
+    addStatus,
     addEmit,
     addDispatch,
     addRegister,

@@ -71,7 +71,7 @@ export interface Environment {
 export class Session {
   readonly output: Output
   readonly environment: Environment
-  #client: SignalboxClient | undefined
+  #client: Promise<SignalboxClient> | undefined
 
   constructor(output: Output, environment: Environment) {
     this.output = output
@@ -82,8 +82,9 @@ export class Session {
     return (await this.#connected()).call(method, params, options)
   }
 
-  async #connected(): Promise<SignalboxClient> {
-    return (this.#client ??= await SignalboxClient.connect(this.environment.socket, { read: exactJson }))
+  /** The one connection, also of calls that are made at the same time. */
+  #connected(): Promise<SignalboxClient> {
+    return (this.#client ??= SignalboxClient.connect(this.environment.socket, { read: exactJson }))
   }
 
   /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */
@@ -116,7 +117,11 @@ export class Session {
   }
 
   close(): void {
-    this.#client?.close()
+    // Who could not connect was told so.
+    void this.#client?.then(
+      client => client.close(),
+      () => undefined,
+    )
   }
 }
 

@@ -335,6 +335,7 @@ export type FailedFilter = true
 export type TimeMs11 = number
 export type OutputAttempt = number
 export type OutputCursor = number
+export type OutputLastBytes = number
 export type OutputWait = number
 export type OutputLimit = number
 export type Reason = string
@@ -385,6 +386,10 @@ export type Retryable = boolean
 export type AfterMs = number
 export type SnoozeMs = number
 export type YieldReason = string
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs12 = number
 export type RouterPauseReason = string
 export type RouterPaused = boolean
 export type RouterPausedStill = boolean
@@ -3380,6 +3385,7 @@ export interface RunOutputParams {
 run_id: Uuid
 attempt?: OutputAttempt
 after?: OutputCursor
+last_bytes?: OutputLastBytes
 wait_ms?: OutputWait
 limit?: OutputLimit
 }
@@ -3798,6 +3804,11 @@ paused?: string
 export interface EventCounts {
 logged: number
 bytes: number
+/**
+ * How long events are kept (retention_ms).
+ */
+kept_ms: number
+oldest_at?: TimeMs12
 }
 export interface RunCounts {
 pending: number
@@ -3856,6 +3867,10 @@ since: TimeMs
  * Ended runs that were counted: of those since then the newest, at most 20,000.
  */
 runs: number
+/**
+ * Events that were logged since then, by source, the most first; sources without any are omitted.
+ */
+events: EventStat[]
 queues: QueueStat[]
 bots: BotStat[]
 triggers: TriggerStat[]
@@ -3865,6 +3880,10 @@ usage?: UsageTotals
  */
 budgets?: BudgetUse[]
 refused: RefusedStats1
+}
+export interface EventStat {
+source_id: Id1
+count: number
 }
 export interface QueueStat {
 /**

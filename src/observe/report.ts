@@ -59,7 +59,12 @@ export async function routerStatus({
     state_dir: config.state_dir,
     socket: addresses.socket,
     intake_address: addresses.intake,
-    events: { logged: counts.events, bytes: counts.event_bytes },
+    events: {
+      logged: counts.events,
+      bytes: counts.event_bytes,
+      kept_ms: config.retention_ms,
+      ...(counts.oldest_at === null ? {} : { oldest_at: counts.oldest_at }),
+    },
     runs: { pending: counts.pending, running: counts.running, held: counts.held, dead: counts.dead },
     sources: sources.size,
     triggers: triggers.size,

@@ -38,6 +38,8 @@ export interface OutputRequest {
   attempt?: number
   /** bytes of the attempt's output that the caller has: the next of an answer. Default: 0 */
   after?: number
+  /** the page begins with the last parts, as few as have so many bytes together; after does not count then */
+  last_bytes?: number
   /** the page ends before it would be larger, but has one part at least */
   max_bytes: number
 }

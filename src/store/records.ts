@@ -334,6 +334,8 @@ export interface RunStats {
   runs: number
   /** of these: how many reported no usage */
   unreported: number
+  /** events that were logged since then, of sources that have any */
+  events: { source_id: string; count: number }[]
   queues: RunCounts[]
   bots: RunCounts[]
   triggers: RunCounts[]

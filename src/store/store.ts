@@ -114,6 +114,8 @@ export interface RouteOutcome {
 export interface Counts {
   events: number
   event_bytes: number
+  /** when the oldest event was received; null: there is none, or its time is damaged */
+  oldest_at: number | null
   pending: number
   running: number
   held: number

@@ -1,10 +1,7 @@
 // signalbox runs approve and deny: what is shown, who is asked, and what the decision is bound to.
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { describe, expect, onTestFinished, test } from 'vitest'
-import { signalbox, type Ran } from '../support/command-line.ts'
-import { ownEnvironment } from '../support/processes.ts'
+import { describe, expect, test } from 'vitest'
+import { hasTerminal, onTerminal, signalbox, type Ran } from '../support/command-line.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 const action = { bot_id: 'bot', workflow_id: 'deploy', inputs: { repo: '{{ payload.repo }}', note: 'for {{ actor }}' }, allowed_tools: ['git', 'Bash'] }
@@ -29,23 +26,6 @@ async function waiting(approval: object = {}): Promise<Waiting> {
 
 async function reasons({ router, run_id }: Waiting): Promise<(string | undefined)[]> {
   return (await router.call('run.history', { run_id })).history.map(({ reason }) => reason)
-}
-
-/** The command on a terminal of its own, on which a person types an answer once it is asked for. */
-function onTerminal({ router }: Waiting, args: readonly string[], answer: string): Promise<Ran> {
-  const env = { ...ownEnvironment, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: router.router.socket }
-  const command = [process.execPath, 'src/signalbox.ts', ...args].join(' ')
-  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'inherit'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let out = ''
-  let isAnswered = false
-  child.stdout.on('data', chunk => {
-    out += String(chunk)
-    if (isAnswered || !out.includes('[y/N]')) return
-    isAnswered = true
-    child.stdin.write(answer)
-  })
-  return new Promise(resolve => child.once('close', code => resolve({ code: code ?? -1, out, err: '' })))
 }
 
 describe('without a terminal', () => {
@@ -109,14 +89,14 @@ describe('without a terminal', () => {
   })
 })
 
-describe.skipIf(!existsSync('/usr/bin/script'))('on a terminal', () => {
+describe.skipIf(!hasTerminal)('on a terminal', () => {
   test.each([
     ['y\n', 0, 'approved: run', 'completed'],
     ['\n', 1, 'nothing was approved', 'awaiting_approval'],
     ['\u0004', 1, 'nothing was approved', 'awaiting_approval'],
   ])('the answer %j', async (answer, code, said, state) => {
     const at = await waiting()
-    const ran = await onTerminal(at, ['runs', 'approve', at.run_id], answer)
+    const ran = await onTerminal(at.router, ['runs', 'approve', at.run_id], { answers: [['[y/N]', answer]] })
     expect(ran.out).toContain(said)
     expect(ran.code).toBe(code)
     expect(ran.out.indexOf('deploys, version 1')).toBeLessThan(ran.out.indexOf('Approve? [y/N]'))

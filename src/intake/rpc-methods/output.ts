@@ -45,7 +45,7 @@ function lines(text: string): { content: Buffer; split: boolean } {
 
 export function outputMethods({ config, store, workers, runs, watch, hide, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
   return {
-    async 'run.output'({ run_id, attempt, after, wait_ms = 0, limit = defaultLimit }, call) {
+    async 'run.output'({ run_id, attempt, after, last_bytes, wait_ms = 0, limit = defaultLimit }, call) {
       if (after !== undefined && attempt === undefined)
         throw new Fault(
           'invalid_params',
@@ -54,8 +54,16 @@ export function outputMethods({ config, store, workers, runs, watch, hide, now }
             data: { path: 'attempt' },
           },
         )
+      if (after !== undefined && last_bytes !== undefined)
+        throw new Fault('invalid_params', 'last_bytes and after exclude each other: a page begins at one place', { data: { path: 'last_bytes' } })
       const look = (): Promise<OutputPage | null> =>
-        store.output({ run_id, ...(attempt === undefined ? {} : { attempt }), after: after ?? 0, max_bytes: limit })
+        store.output({
+          run_id,
+          ...(attempt === undefined ? {} : { attempt }),
+          after: after ?? 0,
+          ...(last_bytes === undefined ? {} : { last_bytes }),
+          max_bytes: limit,
+        })
       const isEnough = (page: OutputPage | null): boolean => page === null || page.parts.length > 0 || page.finished || page.tail !== null
       const page = await watch.until(run_id, look, isEnough, wait_ms, call.signal())
       if (page !== null) return shownPage(run_id, page, after ?? 0)

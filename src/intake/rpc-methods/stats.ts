@@ -54,7 +54,11 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
   const { store, now } = context
   return {
     async 'router.stats'({ since = now() - dayMs }): Promise<RouterStatsResult> {
-      const [{ runs, unreported, queues, bots, triggers }, used, budgets] = await Promise.all([store.stats(since), store.usage(since), budgetUses(context)])
+      const [{ runs, unreported, events, queues, bots, triggers }, used, budgets] = await Promise.all([
+        store.stats(since),
+        store.usage(since),
+        budgetUses(context),
+      ])
       const usage = new Map(used.map(each => [each.scope, each]))
       const useOf = (scope: string, silent: number): Use => {
         const [reported, limited] = [usage.get(scope), budgets.get(scope)]
@@ -72,6 +76,7 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
       return {
         since,
         runs,
+        events,
         refused: refusedSince(context, since),
         queues: plain,
         bots: withUse('bot', bots),

@@ -43,11 +43,14 @@ export class OutputReader {
       parts: db.prepare<[number, number, number], PartRow>(
         'SELECT seq, offset, at, stream, split, content FROM output_part WHERE run_seq = ? AND attempt = ? AND offset >= ? ORDER BY offset',
       ),
+      backwards: db.prepare<[number, number], { offset: number; length: number }>(
+        'SELECT offset, length(content) AS length FROM output_part WHERE run_seq = ? AND attempt = ? ORDER BY offset DESC',
+      ),
       tail: db.prepare<[number, number], { output: unknown; ended_at: unknown }>('SELECT output, ended_at FROM attempt WHERE run_seq = ? AND number = ?'),
     }
   }
 
-  page({ run_id, attempt: asked, after = 0, max_bytes }: OutputRequest): OutputPage | null {
+  page({ run_id, attempt: asked, after: given = 0, last_bytes, max_bytes }: OutputRequest): OutputPage | null {
     const id = idBytes(run_id)
     const run = this.#sql.run.get(id, id)
     if (run === undefined) return null
@@ -57,6 +60,7 @@ export class OutputReader {
     if (attempt > last) return null
     const isRunning = (run.state === 'running' || run.state === 'paused') && run.attempt === attempt
     const finished = attempt === 0 ? ended.has(run.state) : !isRunning
+    const after = last_bytes === undefined ? given : this.#lastParts(run.seq, attempt, last_bytes)
     const totals = this.#sql.totals.get(run.seq, attempt)
     const { parts, next, more } = this.#parts(run.seq, attempt, after, max_bytes)
     const row = totals === undefined ? this.#sql.tail.get(run.seq, attempt) : undefined
@@ -71,6 +75,17 @@ export class OutputReader {
       tail: tail === '' ? null : tail,
       tail_at: numberOf(row?.ended_at),
     }
+  }
+
+  /** Where the last parts begin, as few as have so many bytes together. */
+  #lastParts(run_seq: number, attempt: number, bytes: number): number {
+    let [begin, found] = [0, 0]
+    for (const { offset, length } of this.#sql.backwards.iterate(run_seq, attempt)) {
+      begin = numberOf(offset)
+      found += numberOf(length)
+      if (found >= bytes) break
+    }
+    return begin
   }
 
   #counted(run_seq: number, attempt: number, totals: Totals | undefined): Pick<OutputPage, 'total_bytes' | 'skipped_bytes' | 'removed'> {

@@ -338,6 +338,11 @@ export class Reading {
     return this.#db.prepare<[], { source_id: string; events: number; last_event_at: number }>('SELECT source_id, events, last_event_at FROM source_stat').all()
   }
 
+  #oldestAt(): number | null {
+    const found = this.#db.prepare('SELECT received_at FROM event ORDER BY seq LIMIT 1').pluck().get()
+    return Number.isSafeInteger(found) && (found as number) >= 0 ? (found as number) : null
+  }
+
   counts(): Counts {
     const states = this.#db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
     const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
@@ -347,6 +352,7 @@ export class Reading {
         .pluck()
         .get(goneEventsKey)!,
       event_bytes: fileBytes(this.#db.name) + fileBytes(`${this.#db.name}-wal`),
+      oldest_at: this.#oldestAt(),
       pending: of('pending'),
       running: of('assigned', 'running', 'paused'),
       held: of('held', 'awaiting_approval'),

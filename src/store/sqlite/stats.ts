@@ -50,7 +50,27 @@ function shown(group: Groups['queues']): RunCounts[] {
   })
 }
 
-/** since: of ended runs only those that ended then or later. */
+/** The smallest id of a time. */
+function firstId(time: number): Buffer {
+  const id = Buffer.alloc(16)
+  id.writeUIntBE(Math.min(Math.max(0, time), 2 ** 48 - 1), 0, 6)
+  return id
+}
+
+/** Ids of events begin with the time at which they were logged: the index of ids finds the first of them, that of sources counts. */
+function eventCounts(db: Db, since: number): RunStats['events'] {
+  const first = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1').pluck().get(firstId(since))
+  if (first === undefined) return []
+  return db
+    .prepare<[number], { source_id: string; count: number }>(
+      `SELECT source_id, count FROM (SELECT source_id, (SELECT count(*) FROM event WHERE event.source_id = source_stat.source_id AND seq >= ?) AS count FROM source_stat)
+       WHERE count > 0 ORDER BY count DESC, source_id`,
+    )
+    .all(first)
+    .map(({ source_id, count }) => ({ source_id: textOf(source_id), count }))
+}
+
+/** since: of ended runs and events only those that ended or were logged then or later. */
 export function runStats(db: Db, since: number): RunStats {
   const groups: Groups = { queues: new Map(), bots: new Map(), triggers: new Map() }
   const live = db
@@ -89,5 +109,12 @@ export function runStats(db: Db, since: number): RunStats {
     }
   }
   const unreported = [...live, ...ended].reduce((sum, row) => sum + row.unreported, 0)
-  return { runs: ended.length, unreported, queues: shown(groups.queues), bots: shown(groups.bots), triggers: shown(groups.triggers) }
+  return {
+    runs: ended.length,
+    unreported,
+    events: eventCounts(db, since),
+    queues: shown(groups.queues),
+    bots: shown(groups.bots),
+    triggers: shown(groups.triggers),
+  }
 }
