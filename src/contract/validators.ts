@@ -73,11 +73,17 @@ function addDefinitions(ajv: Ajv): void {
   ajv.addSchema({ $id: 'contract', definitions: absolute(contractDocument().components.schemas) })
 }
 
+let contract: ReadonlyMap<string, MethodContract> | undefined
+
 /**
- * Compiles the validators of every method (about 40 ms for all). Result validators, which only tests use, are
+ * The validators of every method, compiled once for a process (40 to 150 ms for all). Result validators, which only tests use, are
  * compiled when first called.
  */
-export function compileContract(): Map<string, MethodContract> {
+export function compileContract(): ReadonlyMap<string, MethodContract> {
+  return (contract ??= compiledContract())
+}
+
+function compiledContract(): Map<string, MethodContract> {
   const document = contractDocument()
   const ajv = new Ajv(options)
   addDefinitions(ajv)
@@ -99,10 +105,17 @@ export function compileContract(): Map<string, MethodContract> {
   return new Map(document.methods.map(method => [method.name, compiled(method)]))
 }
 
-/** Checks a configuration and fills in the defaults of its schema. */
-export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & Complaint) {
+let validateDefaults: Validator<Config> | undefined
+
+function configValidator(): Validator<Config> {
   const { $schema: _, ...schema } = configSchema()
   const ajv = new Ajv({ ...options, useDefaults: true })
   addDefinitions(ajv)
-  return validator<Config>(ajv.compile(absolute(schema)))(value)
+  return validator<Config>(ajv.compile(absolute(schema)))
+}
+
+/** Checks a configuration and fills in the defaults of its schema. */
+export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & Complaint) {
+  validateDefaults ??= configValidator()
+  return validateDefaults(value)
 }

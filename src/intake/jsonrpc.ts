@@ -120,7 +120,7 @@ function envelopeFault(value: unknown): string | undefined {
 }
 
 export interface JsonrpcOptions {
-  contract: Map<string, MethodContract>
+  contract: ReadonlyMap<string, MethodContract>
   handlers: Handlers
   limits: JsonLimits
   logBug: (error: unknown) => void
