@@ -8,6 +8,7 @@ import { Clock } from '../../src/intake/clock.ts'
 import { decide, following, onTimeMs, schedule } from '../../src/intake/ticks.ts'
 import { Acceptor, type Incoming } from '../../src/routing/accept.ts'
 import { Registry } from '../../src/routing/registry.ts'
+import { size } from '../faults/report.ts'
 import { acceptLimits, virtualTime, type VirtualTime } from '../support/virtual-time.ts'
 import { freshDatabase, LocalStore } from '../support/local-store.ts'
 
@@ -135,7 +136,7 @@ describe('every instant once', () => {
       const fired = world.fired().filter(at => at > t0)
       expect(fired.toSorted((a, b) => a - b)).toEqual(minutes(t0, latest))
     })
-    await fc.assert(property, { numRuns: processes === 1 ? 150 : 60 })
+    await fc.assert(property, { numRuns: size('SIGNALBOX_CLOCKS', 1, 2) * (processes === 1 ? 75 : 30) })
   })
 
   test('control: without the row of the instant three routers make three events', async () => {
