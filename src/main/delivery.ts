@@ -60,6 +60,7 @@ export function delivery(
     tools,
     bots: registry.bots,
     queues: registry.queues,
+    pauses: registry.pauses,
     hide: hideSecrets,
     // Whoever is delivered to holds the time of a signature against a clock of his own.
     kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),

@@ -27,6 +27,7 @@ import type {
   StoredRun,
   StuckOrder,
   TickRow,
+  TriggerPause,
   UsageTotals,
   WorkerLease,
 } from './records.ts'
@@ -156,6 +157,7 @@ export interface StartAnswer {
   /** why dispatching is paused; null: it is not */
   paused: string | null
   bot_status: BotStatus[]
+  trigger_pauses: TriggerPause[]
   source_states: SourceState[]
   /** refused deliveries that are kept, oldest first */
   refused: RefusedRow[]
@@ -249,6 +251,10 @@ export interface Store {
   stuck(queue: string, limit: number): Promise<StuckOrder[]>
   /** Stops or restarts all dispatching, across restarts; null: goes on. */
   setPaused(reason: string | null, at: number): Promise<void>
+  /** Lets no run of a trigger begin; one that is paused already is given the new reason. null: there is no such trigger. */
+  pauseTrigger(trigger_id: string, reason: string | null, at: number): Promise<TriggerPause | null>
+  /** Answers whether the trigger was paused. */
+  resumeTrigger(trigger_id: string, reason: string | null, at: number): Promise<boolean>
   /** Tells of something as a lifecycle event. */
   tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
   /** The oldest lifecycle events that wait to be routed. */

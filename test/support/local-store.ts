@@ -163,6 +163,8 @@ export class LocalStore implements Store {
   space: Store['space'] = () => this.#read(() => this.#reading.space())
   setPaused: Store['setPaused'] = (...args) => this.#write({ op: 'set_paused', args })
   setBotStatus: Store['setBotStatus'] = (...args) => this.#write({ op: 'set_bot_status', args })
+  pauseTrigger: Store['pauseTrigger'] = (...args) => this.#write({ op: 'pause_trigger', args })
+  resumeTrigger: Store['resumeTrigger'] = (...args) => this.#write({ op: 'resume_trigger', args })
   tell: Store['tell'] = (...args) => this.#write({ op: 'tell', args })
   route: Store['route'] = (...args) => this.#write({ op: 'route', args })
   queueCounts: Store['queueCounts'] = () => this.#write({ op: 'queue_counts' })

@@ -223,7 +223,7 @@ export class Simulation {
     const store = this.#store
     const opened = await store.start(now())
     const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths: [] })
-    registry.load(opened.definitions)
+    registry.load(opened.definitions, opened.trigger_pauses)
     this.#registry = registry
     const expressions = { check: async () => undefined, evaluate: async () => [] } as never
     const render: AttemptOptions['render'] = async (template, name, scope) => ({ ok: true, value: await renderTemplate(template, name, scope, expressions) })
@@ -241,6 +241,7 @@ export class Simulation {
       kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind },
       bots: registry.bots,
       queues: registry.queues,
+      pauses: registry.pauses,
       trigger: (id, version) => store.triggerVersion(id, version),
       render,
       view: eventView,

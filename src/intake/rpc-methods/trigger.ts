@@ -43,14 +43,39 @@ async function versions({ store, registry }: Context, { trigger_id, limit, curso
 }
 
 export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, 'trigger.backtest' | 'trigger.test'> {
-  const { registry, now } = context
+  const { registry, store, now } = context
+
+  /** A trigger as it is answered: with its pause, which is no part of its definition. */
+  function shown(trigger: Trigger): Trigger {
+    const pause = registry.pauses.get(trigger.id)
+    if (pause === undefined) return trigger
+    const { version, created_at, updated_at, ...definition } = trigger
+    const reason = pause.reason === null ? {} : { paused_reason: pause.reason }
+    return { ...definition, paused: true, ...reason, paused_at: pause.paused_at, version, created_at, updated_at }
+  }
+
+  async function pause(trigger_id: string, reason: string | undefined): Promise<{ trigger: Trigger }> {
+    const paused = await store.pauseTrigger(trigger_id, reason ?? null, now())
+    if (paused === null) throw notFound('trigger', trigger_id, 'trigger.list')
+    // Deleted meanwhile, it has no pause any more.
+    const trigger = storedTrigger(context, trigger_id)
+    registry.pauses.set(trigger_id, paused)
+    return { trigger: shown(trigger) }
+  }
+
+  async function resume(trigger_id: string, reason: string | undefined): Promise<{ trigger: Trigger }> {
+    const trigger = storedTrigger(context, trigger_id)
+    await store.resumeTrigger(trigger_id, reason ?? null, now())
+    registry.pauses.delete(trigger_id)
+    return { trigger: shown(registry.triggers.get(trigger_id) ?? trigger) }
+  }
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
     const trigger = storedTrigger(context, id)
     if (trigger.enabled !== enabled) {
       await writeDefinitions(context, [{ noun: 'trigger', id, definition: { ...inputOf(trigger), enabled }, version: trigger.version, at: now() }])
     }
-    return { trigger: storedTrigger(context, id) }
+    return { trigger: shown(storedTrigger(context, id)) }
   }
 
   /** What a put says to write. */
@@ -85,17 +110,17 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
       const warnings = warningsOf(context, { triggers: [definition] }, registry.bots)
       if (dry_run) return { ...(await tried(definition, version, call)), ...warnings }
       const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
-      return { trigger: completeTrigger(definition, stamp!), ...warnings }
+      return { trigger: shown(completeTrigger(definition, stamp!)), ...warnings }
     },
     'trigger.versions': params => versions(context, params),
-    'trigger.get': async ({ trigger_id }) => ({ trigger: storedTrigger(context, trigger_id) }),
+    'trigger.get': async ({ trigger_id }) => ({ trigger: shown(storedTrigger(context, trigger_id)) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
           (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )
       const { page, next_cursor } = pageById(wanted, limit, cursor)
-      return { triggers: page, next_cursor }
+      return { triggers: page.map(shown), next_cursor }
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)
@@ -110,5 +135,7 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     },
     'trigger.enable': ({ trigger_id }) => setEnabled(trigger_id, true),
     'trigger.disable': ({ trigger_id }) => setEnabled(trigger_id, false),
+    'trigger.pause': ({ trigger_id, reason }) => pause(trigger_id, reason),
+    'trigger.resume': ({ trigger_id, reason }) => resume(trigger_id, reason),
   }
 }

@@ -23,6 +23,7 @@ import { isActive, isOpen, type Queues } from './queues.ts'
 import { givesPassBack, repeatsAfter } from './repeats.ts'
 import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumnNames, runColumns, storedRun, type RunRow } from './rows.ts'
+import { tooOldAt } from './trigger-pauses.ts'
 import { Usage } from './usage.ts'
 
 const restingStates = new Set(['failed', 'timed_out'])
@@ -38,6 +39,11 @@ function running(flow: RunFlow, timeout_at: number | null, at: number): Limits {
   if (nearest === Infinity) return noLimits
   const deadline_name: DeadlineName = nearest === timeout_at ? 'timeout_ms' : 'idle_timeout_ms'
   return { timeout_at, deadline_at: nearest, deadline_name }
+}
+
+function untilTooOld(flow: RunFlow, created_at: number): Limits {
+  const deadline_at = tooOldAt(flow, created_at)
+  return deadline_at === null ? noLimits : { ...noLimits, deadline_at, deadline_name: 'max_age_ms' }
 }
 
 /** The limits of time that hold after a move. Those of a paused run stand still. */
@@ -57,7 +63,7 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
     case 'pending':
     case 'held':
     case 'awaiting_approval':
-      return began || flow.max_age_ms === undefined ? noLimits : { ...noLimits, deadline_at: row.created_at + flow.max_age_ms, deadline_name: 'max_age_ms' }
+      return began ? noLimits : untilTooOld(flow, row.created_at)
     case 'assigned':
     case 'completed':
     case 'failed':
@@ -285,7 +291,7 @@ export class Moving {
     if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
     const shrank = move.usage === undefined ? undefined : this.#report(row, move.usage, move.at)
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
-    const next = moved(row, move)
+    const next = this.#lanes.pauses.stopped(moved(row, move), move.at)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.changed.add(asked.run_id)
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })

@@ -46,6 +46,7 @@ const others = [
   'trigger_version',
   'deleted_trigger',
   'bot_status',
+  'trigger_pause',
   'removed_event',
   'source_stat',
   'source_state',

@@ -247,6 +247,8 @@ export class SqliteStore implements Store {
   giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> => this.#call({ op: 'give_back', request: args[0] })
   space = (): ReturnType<Store['space']> => this.#read('space')
   setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
+  pauseTrigger = (...args: Parameters<Store['pauseTrigger']>): ReturnType<Store['pauseTrigger']> => this.#call({ op: 'pause_trigger', args })
+  resumeTrigger = (...args: Parameters<Store['resumeTrigger']>): ReturnType<Store['resumeTrigger']> => this.#call({ op: 'resume_trigger', args })
   tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
   unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
   route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
