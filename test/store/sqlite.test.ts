@@ -14,6 +14,7 @@ import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { budgetsConformance } from '../conformance/budgets.ts'
 import { gatesConformance } from '../conformance/gates.ts'
 import { outputConformance } from '../conformance/output.ts'
+import { pausesConformance } from '../conformance/pauses.ts'
 import { repeatsConformance } from '../conformance/repeats.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
@@ -58,6 +59,7 @@ describe('conformance', () => storeConformance(() => ({ open })))
 describe('output', () => outputConformance(() => ({ open })))
 describe('gates', () => gatesConformance(() => ({ open })))
 describe('repeats', () => repeatsConformance(() => ({ open: now => open(now, [], 'outcomes') })))
+describe('pauses', () => pausesConformance(() => ({ open: now => open(now, [], 'outcomes') })))
 describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {
