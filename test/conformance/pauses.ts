@@ -65,7 +65,11 @@ function waitingTests(driver: Pauser, reopen: Reopen): void {
 
   test('a resumed trigger starts its runs in order', async () => {
     await driver.pause(t0)
-    const [plain, urgent, later] = [await driver.one(t0), await driver.one(t0, undefined, { priority: 100 }), await driver.one(t0, undefined, { not_before: t0 + 9 * second })]
+    const [plain, urgent, later] = [
+      await driver.one(t0),
+      await driver.one(t0, undefined, { priority: 100 }),
+      await driver.one(t0, undefined, { not_before: t0 + 9 * second }),
+    ]
     const kept = await driver.one(t0, { concurrency: { lane: 'c', limit: 1 } })
     await driver.resume(t0 + second)
     const claim = await driver.claim(t0 + second, undefined, 1)

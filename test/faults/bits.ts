@@ -139,6 +139,7 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   while (!read(isLived)) await new Promise(resolve => setTimeout(resolve, 50))
   await client.call('trigger.put', { trigger: on('gone', { bot_id: 'now' }) as never })
   await client.call('trigger.delete', { trigger_id: 'gone' })
+  await client.call('trigger.pause', { trigger_id: 'asks', reason: 'a test' })
   for (const id of ['seconds', 'feed']) await client.call('source.disable', { source_id: id })
   return { lease: { run_id, lease_token } }
 }

@@ -450,6 +450,7 @@ export class Simulation {
       () => fleet.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
       () => this.#rewriteBot(this.#pick(bots)),
+      () => this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.4)),
       () => this.#setPaused(this.#likely(0.2) ? 'a break' : null, dispatcher),
     ]
     const act = this.#pick(acts)
@@ -467,6 +468,17 @@ export class Simulation {
     if (outcome.kind !== 'written') return
     registry.apply(changes, outcome.objects)
     dispatcher.wake([])
+  }
+
+  async #setTriggerPaused(id: string, paused: boolean): Promise<void> {
+    const { pauses } = this.#registry
+    if (paused) {
+      const pause = await this.#store.pauseTrigger(id, null, this.#clock.now)
+      if (pause !== null) pauses.set(id, pause)
+      return
+    }
+    await this.#store.resumeTrigger(id, null, this.#clock.now)
+    pauses.delete(id)
   }
 
   async #setPaused(reason: string | null, dispatcher: DeliveryParts['dispatcher']): Promise<void> {
@@ -582,6 +594,7 @@ export class Simulation {
       const { dispatcher, fleet, runs } = this.#parts
       await this.#answer(this.#setPaused(null, dispatcher))
       for (const id of ['shared', 'push']) await this.#answer(this.#setQueue(id, false))
+      for (const id of ['t0', 't1', 't2', 't3']) await this.#answer(this.#setTriggerPaused(id, false))
       for (const id of bots) await this.#answer(fleet.say(id, { drained: false, ...(id === 'slow' ? { availability: 'ready' as const } : {}) }))
       const open = this.#db
         .prepare<[], { id: Buffer; state: string; held_by: string | null }>("SELECT id, state, held_by FROM outbox WHERE state NOT IN ('failed', 'timed_out')")

@@ -316,7 +316,12 @@ export class Admission {
     )
     const seq = Number(lastInsertRowid)
     const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }
-    this.#history.add(created, { at, move: 'create', state: 'pending', reason: run.replay ? 'replay' : paused === undefined ? null : this.#lanes.pauses.why(paused) })
+    this.#history.add(created, {
+      at,
+      move: 'create',
+      state: 'pending',
+      reason: run.replay ? 'replay' : paused === undefined ? null : this.#lanes.pauses.why(paused),
+    })
     this.#queues.add(run.queue, 'pending', 1)
     return { outcome: 'routed', run_seq: seq, run_id: run.id }
   }

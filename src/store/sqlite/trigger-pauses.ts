@@ -5,10 +5,10 @@
 // trigger is resumed, paused_ms in the flow is how long the run's time stood still in all.
 import type { RunFlow } from '../flow.ts'
 import type { DeadlineName, TriggerPause } from '../store.ts'
-import { flowCheck, time } from './checks.ts'
+import { flowCheck, name, time } from './checks.ts'
 import { damageText, type DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
-import type { RunRow } from './rows.ts'
+import { textOf, type RunRow } from './rows.ts'
 
 export const triggerLanePrefix = 'trigger:'
 /** Runs that may wait for one paused trigger: further events make none. */
@@ -33,7 +33,10 @@ type Limited = Pick<RunRow, 'trigger_id' | 'state' | 'flow' | 'created_at' | 'de
 const waiting: readonly string[] = ['pending', 'held', 'awaiting_approval']
 
 /** The flow of a run whose time goes on, and its deadline. */
-function goesOn(row: Pick<RunRow, 'state' | 'created_at'> & { flow: RunFlow }, now: number): Pick<Limited, 'deadline_at' | 'deadline_name'> & { flow: RunFlow } {
+function goesOn(
+  row: Pick<RunRow, 'state' | 'created_at'> & { flow: RunFlow },
+  now: number,
+): Pick<Limited, 'deadline_at' | 'deadline_name'> & { flow: RunFlow } {
   const { stopped_at = now, answer_left_ms, ...rest } = row.flow
   const flow: RunFlow = { ...rest, paused_ms: (rest.paused_ms ?? 0) + Math.max(0, now - stopped_at) }
   const too_old = tooOldAt(flow, row.created_at)
@@ -83,11 +86,22 @@ export class TriggerPauses {
 
   /** After a rollback, too. */
   reload(): void {
-    this.#paused = new Map(this.#sql.all.all().map(row => [row.trigger_id, this.#read(row)]))
+    this.#paused = new Map(
+      this.#sql.all
+        .all()
+        .flatMap(row => this.#read(row) ?? [])
+        .map(pause => [pause.trigger_id, pause]),
+    )
   }
 
   /** A trigger whose row is found damaged stays paused: its runs must not start because of a flipped bit. */
-  #read({ trigger_id, reason, paused_at }: TriggerPause): TriggerPause {
+  #read({ trigger_id, reason, paused_at }: TriggerPause): TriggerPause | undefined {
+    if (name(trigger_id) !== undefined || !this.isDefined(trigger_id)) {
+      this.#damage.add(
+        damageText('trigger_pause', textOf(trigger_id), { column: 'trigger_id', why: 'there is no such trigger; pause the trigger that was meant again' }),
+      )
+      return undefined
+    }
     const isReason = reason === null || typeof reason === 'string'
     const wrong = time(paused_at)
     if (!isReason) this.#damage.add(damageText('trigger_pause', trigger_id, { column: 'reason', why: 'it is no text' }))
@@ -163,11 +177,14 @@ export class TriggerPauses {
 
   /** Lets the time of all runs of a trigger go on; answers their nearest deadline. */
   startClocks(trigger_id: string, now: number): number | null {
-    const deadlines = this.#sql.stopped.all(trigger_id).filter(isReadable).map(row => {
-      const { flow, deadline_at, deadline_name } = goesOn({ ...row, flow: JSON.parse(row.flow) as RunFlow }, now)
-      this.#sql.setLimits.run(JSON.stringify(flow), deadline_at, deadline_name, row.seq)
-      return deadline_at ?? Infinity
-    })
+    const deadlines = this.#sql.stopped
+      .all(trigger_id)
+      .filter(isReadable)
+      .map(row => {
+        const { flow, deadline_at, deadline_name } = goesOn({ ...row, flow: JSON.parse(row.flow) as RunFlow }, now)
+        this.#sql.setLimits.run(JSON.stringify(flow), deadline_at, deadline_name, row.seq)
+        return deadline_at ?? Infinity
+      })
     const nearest = Math.min(...deadlines)
     return nearest === Infinity ? null : nearest
   }
