@@ -22,6 +22,7 @@ import { statsMethods } from './stats.ts'
 import { subscribeMethods } from './subscribe.ts'
 import { workerMethods } from './worker.ts'
 import { triggerTestMethods } from './trigger-test.ts'
+import { triggerPauseMethods } from './trigger-pause.ts'
 import { triggerMethods } from './trigger.ts'
 
 export function allMethods(context: Context): Handlers {
@@ -36,6 +37,7 @@ export function allMethods(context: Context): Handlers {
     ...sourceMethods(context),
     ...scheduleMethods(context),
     ...triggerMethods(context),
+    ...triggerPauseMethods(context),
     ...triggerTestMethods(context),
     ...backtestMethods(context),
     ...botMethods(context),

@@ -18,6 +18,7 @@ import {
   type Context,
 } from './context.ts'
 import { warningsOf } from './cut-tools.ts'
+import { shownTrigger } from './trigger-pause.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 
 /** How far back trigger.put looks with dry_run. */
@@ -42,40 +43,17 @@ async function versions({ store, registry }: Context, { trigger_id, limit, curso
   return { versions: shown, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
 }
 
-export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, 'trigger.backtest' | 'trigger.test'> {
-  const { registry, store, now } = context
-
-  /** A trigger as it is answered: with its pause, which is no part of its definition. */
-  function shown(trigger: Trigger): Trigger {
-    const pause = registry.pauses.get(trigger.id)
-    if (pause === undefined) return trigger
-    const { version, created_at, updated_at, ...definition } = trigger
-    const reason = pause.reason === null ? {} : { paused_reason: pause.reason }
-    return { ...definition, paused: true, ...reason, paused_at: pause.paused_at, version, created_at, updated_at }
-  }
-
-  async function pause(trigger_id: string, reason: string | undefined): Promise<{ trigger: Trigger }> {
-    const paused = await store.pauseTrigger(trigger_id, reason ?? null, now())
-    if (paused === null) throw notFound('trigger', trigger_id, 'trigger.list')
-    // Deleted meanwhile, it has no pause any more.
-    const trigger = storedTrigger(context, trigger_id)
-    registry.pauses.set(trigger_id, paused)
-    return { trigger: shown(trigger) }
-  }
-
-  async function resume(trigger_id: string, reason: string | undefined): Promise<{ trigger: Trigger }> {
-    const trigger = storedTrigger(context, trigger_id)
-    await store.resumeTrigger(trigger_id, reason ?? null, now())
-    registry.pauses.delete(trigger_id)
-    return { trigger: shown(registry.triggers.get(trigger_id) ?? trigger) }
-  }
+export function triggerMethods(
+  context: Context,
+): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, `trigger.${'backtest' | 'test' | 'pause' | 'resume'}`> {
+  const { registry, now } = context
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
     const trigger = storedTrigger(context, id)
     if (trigger.enabled !== enabled) {
       await writeDefinitions(context, [{ noun: 'trigger', id, definition: { ...inputOf(trigger), enabled }, version: trigger.version, at: now() }])
     }
-    return { trigger: shown(storedTrigger(context, id)) }
+    return { trigger: shownTrigger(context, storedTrigger(context, id)) }
   }
 
   /** What a put says to write. */
@@ -110,17 +88,17 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
       const warnings = warningsOf(context, { triggers: [definition] }, registry.bots)
       if (dry_run) return { ...(await tried(definition, version, call)), ...warnings }
       const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
-      return { trigger: shown(completeTrigger(definition, stamp!)), ...warnings }
+      return { trigger: shownTrigger(context, completeTrigger(definition, stamp!)), ...warnings }
     },
     'trigger.versions': params => versions(context, params),
-    'trigger.get': async ({ trigger_id }) => ({ trigger: shown(storedTrigger(context, trigger_id)) }),
+    'trigger.get': async ({ trigger_id }) => ({ trigger: shownTrigger(context, storedTrigger(context, trigger_id)) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
           (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )
       const { page, next_cursor } = pageById(wanted, limit, cursor)
-      return { triggers: page.map(shown), next_cursor }
+      return { triggers: page.map(trigger => shownTrigger(context, trigger)), next_cursor }
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)
@@ -135,7 +113,5 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     },
     'trigger.enable': ({ trigger_id }) => setEnabled(trigger_id, true),
     'trigger.disable': ({ trigger_id }) => setEnabled(trigger_id, false),
-    'trigger.pause': ({ trigger_id, reason }) => pause(trigger_id, reason),
-    'trigger.resume': ({ trigger_id, reason }) => resume(trigger_id, reason),
   }
 }

@@ -14,7 +14,6 @@ import {
   type UsageTotals,
   type WorkerLease,
 } from '../store.ts'
-import { flowCheck } from './checks.ts'
 import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
@@ -22,7 +21,7 @@ import type { Db } from './open.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
 import { givesPassBack, repeatsAfter } from './repeats.ts'
 import type { Soon } from './soon.ts'
-import { idBytes, idText, runColumnNames, runColumns, storedRun, type RunRow } from './rows.ts'
+import { idBytes, idText, runColumnNames, runColumns, runDamage, storedRun, type RunRow } from './rows.ts'
 import { tooOldAt } from './trigger-pauses.ts'
 import { Usage } from './usage.ts'
 
@@ -354,11 +353,11 @@ export class Moving {
   /** Tells a run that one which it depends on has ended. */
   #tell(seq: number, ended: RunRow, at: number): void {
     const row = this.#sql.liveBySeq.get(seq)
-    const run_id = row === undefined ? '' : idText(row.id)
     // A dead run waits for nothing; its gates may be what it died of.
     if (row === undefined || row.flow === null || restingStates.has(row.state)) return
-    // With damaged gates it cannot be moved: the next claim buries it.
-    if (flowCheck(row.flow) !== undefined) return this.#lanes.release(seq, dependencyLane, at)
+    // A damaged row cannot be moved: the next claim, or the examination at a start, buries it.
+    if (runDamage(row).length > 0) return this.#lanes.release(seq, dependencyLane, at)
+    const run_id = idText(row.id)
     if (ended.state === 'completed') {
       this.#sql.met.run(seq, ended.seq)
       if (this.#sql.stillDepends.get(seq) !== undefined) return
