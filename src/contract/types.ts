@@ -343,6 +343,8 @@ export type OutputAttempt = number
 export type OutputCursor = number
 export type OutputWait = number
 export type OutputLimit = number
+export type RunVersion = number
+export type RunPriority = number
 export type Reason = string
 export type Reason1 = string
 /**
@@ -3473,6 +3475,29 @@ run_id: Uuid
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUpdateParams".
+ */
+export interface RunUpdateParams {
+run_id: Uuid
+version: RunVersion
+priority?: RunPriority
+not_before?: TimeMs
+inputs?: Inputs
+context_files?: ContextFiles
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUpdateResult".
+ */
+export interface RunUpdateResult {
+run: Run
+/**
+ * The version of the run now.
+ */
+version: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunCancelParams".
  */
 export interface RunCancelParams {
@@ -4245,6 +4270,7 @@ export interface Methods {
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
   'run.output': { params: RunOutputParams; result: RunOutputResult }
   'run.preview': { params: RunPreviewParams; result: RunPreview }
+  'run.update': { params: RunUpdateParams; result: RunUpdateResult }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
@@ -4276,4 +4302,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -91,6 +91,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     bot: id => bots.get(id),
     defaults: config,
     contextFiles: id => store.contextFiles(id),
+    override: id => store.override(id),
   }
   const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
   const common = { store, bots, queues, config, attempt, now, tell, log, logBug }

@@ -54,6 +54,8 @@ export interface RunFlow {
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
   /** asked before it starts: a bot by its lane, or people; timeout_ms: when no answer is a no, null: never */
   approval?: { lane?: string; timeout_ms: number | null }
+  /** its inputs or its context files were changed before it began: run_override has them */
+  overridden?: true
   max_age_ms?: number
   /** its trigger is paused: since when its limits of time stand still */
   stopped_at?: number

@@ -18,6 +18,7 @@ import type {
   NewEvent,
   NewRun,
   QueueCount,
+  RunOverride,
   RunStats,
   SkippedTicks,
   SourceNote,
@@ -228,6 +229,8 @@ export interface Store {
   /** The events of a batch, in their order; of a run of one event none. */
   runEvents(run_id: string): Promise<StoredEvent[]>
   runs(page: RunPage): Promise<StoredRun[]>
+  /** What was changed of a run before it began; null: nothing. */
+  override(run_id: string): Promise<RunOverride | null>
   /**
    * Writes output, in slices of at most 1 MiB a commit, so that events never wait long for it; answers once all of it is committed.
    * Calls are carried out one after the other. Output of a run that is not stored any more is dropped.

@@ -186,6 +186,7 @@ export class LocalStore implements Store {
   run: Store['run'] = id => this.#read(() => this.#reading.run(id))
   runEvents: Store['runEvents'] = run_id => this.#read(() => this.#reading.runEvents(run_id))
   runs: Store['runs'] = page => this.#read(() => this.#reading.runs(page))
+  override: Store['override'] = id => this.#read(() => this.#reading.override(id))
   history: Store['history'] = id => this.#read(() => this.#reading.history(id))
   stuck: Store['stuck'] = (...args) => this.#read(() => this.#reading.stuck(...args))
   unrouted: Store['unrouted'] = limit => this.#read(() => this.#reading.unrouted(limit))

@@ -16,6 +16,7 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { runPreviewMethods } from './run-preview.ts'
+import { runUpdateMethods } from './run-update.ts'
 import { scheduleMethods } from './schedule.ts'
 import { sourceMethods } from './source.ts'
 import { statsMethods } from './stats.ts'
@@ -44,6 +45,7 @@ export function allMethods(context: Context): Handlers {
     ...queueMethods(context),
     ...runMethods(context),
     ...runPreviewMethods(context),
+    ...runUpdateMethods(context),
     ...outputMethods(context),
     ...deadMethods(context),
     ...statsMethods(context),

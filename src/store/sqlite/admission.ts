@@ -11,6 +11,7 @@ import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
 import { overLimit, withPassOf } from './repeats.ts'
+import { RunOverrides } from './run-overrides.ts'
 import type { Soon } from './soon.ts'
 import { withTimeOf } from './trigger-pauses.ts'
 import { decisionsText, idBytes, idText, readableDecisions, runColumns, runDamage, type RunRow } from './rows.ts'
@@ -84,11 +85,13 @@ export class Admission {
   readonly #history: History
   readonly #soon: Soon
   readonly #burial: Burial
+  readonly #overrides: RunOverrides
   readonly #damage: DamageLog
 
   constructor(db: Db, { lanes, queues, moving, history, soon, burial, damage }: AdmissionParts) {
     this.#damage = damage
     this.#burial = burial
+    this.#overrides = new RunOverrides(db)
     this.#history = history
     this.#soon = soon
     this.#sql = statements(db)
@@ -198,6 +201,8 @@ export class Admission {
     if (debounce !== undefined) return this.#debounced(row, run, debounce, arrival)
     if (row.trigger_version === run.trigger_version) return this.#batched(row, batch!, arrival)
     // Events of two versions of a trigger are not one run's: the one before is full.
+    this.#sql.join.run(arrival.at, row.seq)
+    this.#history.add(row, { at: arrival.at, move: 'absorb', state: row.state, reason: 'it takes no more events: its trigger has a new version' })
     this.#full(row, batch!, arrival.at)
     return undefined
   }
@@ -215,6 +220,7 @@ export class Admission {
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
     this.#wasDebounced(row)
+    if (before.overridden === true) this.#overrides.remove(row.seq)
     const need = jsonOrNull(run.need)
     this.#sql.takeOver.run(
       event_seq,

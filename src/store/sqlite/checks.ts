@@ -100,6 +100,7 @@ const gates: { [K in keyof Required<RunFlow>]: Shape } = {
   order: object({ lane: isText, on_dead: among('block', 'continue') }),
   depends_on: object({ triggers: list(isText), on_failed: among('skip', 'hold') }),
   approval: object({ 'lane?': isText, timeout_ms: value => value === null || isNumber(value) }),
+  overridden: among(true),
   max_age_ms: isNumber,
   stopped_at: isNumber,
   answer_left_ms: isNumber,

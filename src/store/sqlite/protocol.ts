@@ -89,6 +89,7 @@ export interface ReadRequest {
     | 'runs'
     | 'runEvents'
     | 'history'
+    | 'override'
     | 'output'
     | 'sourceStats'
     | 'counts'

@@ -275,6 +275,7 @@ export class SqliteStore implements Store {
   })
   appendOutput = (...args: Parameters<Store['appendOutput']>): Promise<void> => this.#output.append(...args)
   output = (...args: Parameters<Store['output']>): ReturnType<Store['output']> => this.#read('output', ...args)
+  override = (...args: Parameters<Store['override']>): ReturnType<Store['override']> => this.#read('override', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
   triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
     fromThread(await this.#read('triggerVersion', ...args))
