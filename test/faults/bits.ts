@@ -111,6 +111,8 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   for (const type of ['asks', 'fails', 'fails', 'pausing']) await emit(type)
   const [held, cancelled] = [(await emit('plain'))[0]!, (await emit('plain'))[0]!]
   await client.call('run.hold', { run_id: held })
+  const { version } = await client.call('run.preview', { run_id: held })
+  await client.call('run.update', { run_id: held, version, inputs: { n: 1 }, context_files: [{ name: 'a.txt', content: 'a text' }] })
   await client.call('run.cancel', { run_id: cancelled })
   for (let n = 0; n < 2; n++)
     await fetch(`${intake}/webhook/hook`, { method: 'POST', body: '{"n":1}', headers: { 'content-type': 'application/json', 'webhook-id': `h-${n}` } })

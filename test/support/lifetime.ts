@@ -86,6 +86,9 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
     })
   })
   await store.accept(made, limits)
+  const changed = made[0]!.runs[0]!.id
+  const change = { from: ['pending'] as const, to: 'pending' as const, at, update: { inputs: '{}' } }
+  await store.move([{ run_id: changed, move: 'update', ...change }])
   await store.accept([newEvent({ source_id, received_at: at + events, once: { kind: 'tick', scheduled_at: at, caught_up: false } })], limits)
   await store.accept([newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })], limits)
   const refused = { source_id, path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: at, last_at: at, count: 1 }

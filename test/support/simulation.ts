@@ -436,6 +436,7 @@ export class Simulation {
         : [
             () => runs.cancel(some.id, undefined),
             () => runs.hold(some.id, undefined),
+            () => this.#update(some.id),
             () => runs.release(some.id),
             () => runs.release(some.id),
             () => runs.answer(some.id, { approve: true }),
@@ -468,6 +469,14 @@ export class Simulation {
     if (outcome.kind !== 'written') return
     registry.apply(changes, outcome.objects)
     dispatcher.wake([])
+  }
+
+  async #update(id: string): Promise<void> {
+    const run = await this.#store.run(id)
+    if (run === null) return
+    const version = run.steps - (this.#likely(0.2) ? 1 : 0)
+    const inputs = this.#likely(0.5) ? { inputs: '{"changed":true}' } : {}
+    await this.#parts.runs.update(id, { version, priority: this.#below(201) - 100, ...inputs })
   }
 
   async #setTriggerPaused(id: string, paused: boolean): Promise<void> {
