@@ -105,11 +105,11 @@ function egressOf({ egress_allow }: Config): Egress {
 /** The parts that everything else is built with. */
 function assembled(
   given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
-  { definitions, refused }: Pick<StartAnswer, 'definitions' | 'refused'>,
+  { definitions, trigger_pauses, refused }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused'>,
 ): Parts {
   const { config, env, now, store, disk, log } = given
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
-  registry.load(definitions)
+  registry.load(definitions, trigger_pauses)
   const secrets = secretsOf(env, now)
   return {
     ...given,

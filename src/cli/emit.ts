@@ -26,6 +26,7 @@ const outcomes: Record<Decision['outcome'], string> = {
   queue_full: 'its queue is full: no run',
   own_event: 'caused by an account of the router itself: no run',
   repeat_limit: 'too many runs about this thread: no run',
+  trigger_paused: 'its trigger is paused, and as many runs wait as may: no run',
 }
 
 /** What an event was told to start, by trigger. */

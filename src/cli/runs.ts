@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
 import { addLogs } from './logs.ts'
+import { addUpdate } from './run-update.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
 import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
 
@@ -161,6 +162,7 @@ function addActions(runs: Command, session: () => Session): void {
   act('cancel', 'stop a run')
   act('hold', 'keep a waiting run from its bot')
   act('release', 'let a held run go on')
+  addUpdate(runs, session)
   addApprove(runs, session)
   act('pause', 'ask the holder of a running run to pause')
   act('resume', 'let a paused run go on')

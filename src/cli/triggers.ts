@@ -5,6 +5,12 @@ import { printReport } from './backtest.ts'
 import { printWarnings, record, shortened, table, time } from './output.ts'
 import { everyPage, jsonFile, mostAtOnce, wholeNumber, type Session } from './session.ts'
 
+/** A disabled trigger matches nothing, whether it is paused or not. */
+function state({ enabled, paused }: Trigger): string {
+  if (!enabled) return 'disabled'
+  return paused === true ? 'paused' : 'enabled'
+}
+
 function addList(triggers: Command, session: () => Session): void {
   triggers
     .command('list', { isDefault: true })
@@ -20,10 +26,11 @@ function addList(triggers: Command, session: () => Session): void {
         [
           { title: 'TRIGGER', value: trigger => trigger.id },
           { title: 'SOURCE', value: trigger => trigger.event_source_id ?? 'any' },
-          { title: 'STATE', value: trigger => (trigger.enabled ? 'enabled' : 'disabled'), style: trigger => (trigger.enabled ? 'green' : 'yellow') },
+          { title: 'STATE', value: state, style: trigger => (state(trigger) === 'enabled' ? 'green' : 'yellow') },
           { title: 'BOT', value: trigger => trigger.action.bot_id ?? `any of [${(trigger.action.capabilities ?? []).join(', ')}]` },
           { title: 'WORKFLOW', value: trigger => trigger.action.workflow_id ?? '-' },
           { title: 'FILTER', value: trigger => shortened(trigger.filter, 80) },
+          { title: 'NOTE', value: trigger => shortened(trigger.paused_reason ?? '', 100) },
         ],
         'there are no triggers; write one with: signalbox triggers put file.json',
       )
@@ -57,10 +64,24 @@ function addVersions(triggers: Command, session: () => Session): void {
     })
 }
 
+function addPause(triggers: Command, session: () => Session): void {
+  const show = (trigger: Trigger): void => record(session().output, trigger)
+  triggers
+    .command('pause <trigger>')
+    .description('pause a trigger: its runs wait, running ones continue')
+    .option('-r, --reason <text>', 'why; shown with the runs that wait')
+    .action(async (trigger_id: string, { reason }: { reason?: string }) => show((await session().call('trigger.pause', { trigger_id, reason })).trigger))
+  triggers
+    .command('resume <trigger>')
+    .description('resume a trigger: the runs that wait start in order')
+    .option('-r, --reason <text>', 'why')
+    .action(async (trigger_id: string, { reason }: { reason?: string }) => show((await session().call('trigger.resume', { trigger_id, reason })).trigger))
+}
+
 /** A trigger as a file has it; one that was shown and edited names the version that it was. */
 function written(file: unknown): { trigger: TriggerInput; version?: number } {
   if (typeof file !== 'object' || file === null || Array.isArray(file)) return { trigger: file as TriggerInput }
-  const { version, created_at: _c, updated_at: _u, ...trigger } = file as Partial<Trigger>
+  const { version, created_at: _c, updated_at: _u, paused: _p, paused_reason: _r, paused_at: _a, ...trigger } = file as Partial<Trigger>
   return { trigger: trigger as TriggerInput, ...(version === undefined ? {} : { version }) }
 }
 
@@ -106,6 +127,7 @@ export function addTriggers(program: Command, session: () => Session): void {
       show(trigger)
       if (!session().output.json) session().output.line(`deleted; signalbox triggers rollback ${trigger.id} ${trigger.version} brings it back`)
     })
+  addPause(triggers, session)
   triggers
     .command('enable <trigger>')
     .description('let a trigger match again')

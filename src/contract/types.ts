@@ -278,6 +278,10 @@ export type Id4 = string
  */
 export type KeyTemplate1 = string
 /**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs9 = number
+/**
  * Any JSON value. Its text is stored byte for byte.
  */
 export type Payload = unknown
@@ -297,14 +301,14 @@ export type Matched = boolean
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs9 = number
+export type TimeMs10 = number
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs10 = number
+export type TimeMs11 = number
 export type Subject3 = string
 /**
  * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
@@ -319,6 +323,8 @@ export type FireSubject = string
 export type FireKey = string
 export type ItemKey = string
 export type TriggerDryRun = boolean
+export type TriggerPauseReason = string
+export type TriggerResumeReason = string
 export type BacktestLimit = number
 export type BacktestSamples = number
 export type BacktestProgress = boolean
@@ -332,12 +338,14 @@ export type FailedFilter = true
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs11 = number
+export type TimeMs12 = number
 export type OutputAttempt = number
 export type OutputCursor = number
 export type OutputLastBytes = number
 export type OutputWait = number
 export type OutputLimit = number
+export type RunVersion = number
+export type RunPriority = number
 export type Reason = string
 export type Reason1 = string
 /**
@@ -389,7 +397,7 @@ export type YieldReason = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs12 = number
+export type TimeMs13 = number
 export type RouterPauseReason = string
 export type RouterPaused = boolean
 export type RouterPausedStill = boolean
@@ -757,7 +765,7 @@ encoding?: ("utf8" | "base64")
 export interface Decision {
 trigger_id: Id1
 trigger_version: Version
-outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed" | "rate_limited" | "debounced" | "batched" | "singleton_skipped" | "queue_full" | "own_event" | "repeat_limit")
+outcome: ("routed" | "loop_held" | "redelivery_logged" | "replayed" | "rate_limited" | "debounced" | "batched" | "singleton_skipped" | "queue_full" | "own_event" | "repeat_limit" | "trigger_paused")
 run_id?: Uuid1
 }
 /**
@@ -961,7 +969,7 @@ hint?: string
  * via the `definition` "Gate".
  */
 export interface Gate {
-gate: ("source" | "trigger" | "loop_guard" | "filter" | "own_events" | "repeat_limit" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
+gate: ("source" | "trigger" | "loop_guard" | "filter" | "own_events" | "repeat_limit" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "trigger_paused" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
 verdict: ("pass" | "stop" | "hold")
 detail: string
 }
@@ -2230,6 +2238,15 @@ enabled: boolean
 filter: Filter
 action: Action
 policy: Policy
+/**
+ * The trigger is paused: its runs wait until trigger.resume. Absent: it is not. A state, not a part of the definition: trigger.put keeps it.
+ */
+paused?: true
+/**
+ * Why it is paused, as the caller of trigger.pause said.
+ */
+paused_reason?: string
+paused_at?: TimeMs9
 version: Version
 created_at: TimeMs
 updated_at: TimeMs
@@ -2660,7 +2677,7 @@ thread?: Thread
 export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
-begins_at?: TimeMs9
+begins_at?: TimeMs10
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2730,7 +2747,7 @@ runs: Uuid[]
  */
 more: boolean
 next_cursor?: Cursor
-begins_at?: TimeMs10
+begins_at?: TimeMs11
 }
 export interface ReplayPlan {
 event_id: Uuid
@@ -3049,6 +3066,36 @@ trigger: Trigger
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerPauseParams".
+ */
+export interface TriggerPauseParams {
+trigger_id: Id1
+reason?: TriggerPauseReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerPauseResult".
+ */
+export interface TriggerPauseResult {
+trigger: Trigger
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerResumeParams".
+ */
+export interface TriggerResumeParams {
+trigger_id: Id1
+reason?: TriggerResumeReason
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TriggerResumeResult".
+ */
+export interface TriggerResumeResult {
+trigger: Trigger
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "TriggerTestParams".
  */
 export interface TriggerTestParams {
@@ -3360,7 +3407,7 @@ thread?: Thread
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
-begins_at?: TimeMs11
+begins_at?: TimeMs12
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3431,6 +3478,29 @@ removed?: true
  */
 export interface RunPreviewParams {
 run_id: Uuid
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUpdateParams".
+ */
+export interface RunUpdateParams {
+run_id: Uuid
+version: RunVersion
+priority?: RunPriority
+not_before?: TimeMs
+inputs?: Inputs
+context_files?: ContextFiles
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUpdateResult".
+ */
+export interface RunUpdateResult {
+run: Run
+/**
+ * The version of the run now.
+ */
+version: number
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3808,7 +3878,7 @@ bytes: number
  * How long events are kept (retention_ms).
  */
 kept_ms: number
-oldest_at?: TimeMs12
+oldest_at?: TimeMs13
 }
 export interface RunCounts {
 pending: number
@@ -4195,6 +4265,8 @@ export interface Methods {
   'trigger.delete': { params: TriggerDeleteParams; result: TriggerDeleteResult }
   'trigger.enable': { params: TriggerEnableParams; result: TriggerEnableResult }
   'trigger.disable': { params: TriggerDisableParams; result: TriggerDisableResult }
+  'trigger.pause': { params: TriggerPauseParams; result: TriggerPauseResult }
+  'trigger.resume': { params: TriggerResumeParams; result: TriggerResumeResult }
   'trigger.test': { params: TriggerTestParams; result: TriggerTestResult }
   'trigger.backtest': { params: TriggerBacktestParams; result: BacktestReport }
   'trigger.versions': { params: TriggerVersionsParams; result: TriggerVersionsResult }
@@ -4217,6 +4289,7 @@ export interface Methods {
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
   'run.output': { params: RunOutputParams; result: RunOutputResult }
   'run.preview': { params: RunPreviewParams; result: RunPreview }
+  'run.update': { params: RunUpdateParams; result: RunUpdateResult }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
   'run.discard': { params: RunDiscardParams; result: RunDiscardResult }
@@ -4248,4 +4321,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

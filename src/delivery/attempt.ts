@@ -4,7 +4,7 @@ import { type ContextFileBytes } from '../context-files.ts'
 import { DamagedError } from '../errors.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { exactJson } from '../exact-json.ts'
-import { type AttemptRow, type ClaimedRun, type RunMove, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
+import { type AttemptRow, type ClaimedRun, type RunMove, type RunOverride, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { composed, NotBegun, prepare, verifyBody, type Composition } from './composition.ts'
 import type { Capture } from './capture.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
@@ -38,6 +38,8 @@ export interface AttemptOptions {
   capture: (run_id: string, attempt: number) => Capture
   /** the files that go with an event */
   contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
+  /** what was changed of a run before it began */
+  override: (run_id: string) => Promise<RunOverride | null>
 }
 
 /** How an attempt ended: what it says of the bot's health, and the move it makes of the run. */

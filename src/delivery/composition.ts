@@ -1,9 +1,10 @@
 // What a run is delivered as: body verified -> trigger and bot found -> inputs rendered -> context files read -> composed.
 import { hash } from 'node:crypto'
-import { nameRefusal, numberedNames, sentAlong, type ContextFileBytes } from '../context-files.ts'
+import { contextFiles as filesGiven, nameRefusal, numberedNames, sentAlong, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
 import { DamagedError, damagedCode } from '../errors.ts'
+import { exactJson } from '../exact-json.ts'
 import type { Bot, TriggerInput } from '../contract/types.ts'
-import { chosenBot, type ClaimedRun, type StoredEvent } from '../store/store.ts'
+import { chosenBot, type ClaimedRun, type RunOverride, type StoredEvent } from '../store/store.ts'
 import type { AttemptOptions } from './attempt.ts'
 import type { EventView } from './bot.ts'
 import type { ToolRules } from '../tools.ts'
@@ -17,6 +18,8 @@ export interface Composition {
   trigger: TriggerInput
   /** undefined: somebody is asked about a run that no bot is chosen for */
   bot: Bot | undefined
+  /** undefined: nothing was changed of the run before it began */
+  override: RunOverride | undefined
   inputs: unknown
   context: ContextFileBytes[]
   body: string
@@ -57,9 +60,31 @@ function findBot(record: Composition, { bot }: AttemptOptions): void {
   record.bot = owner
 }
 
+/** What run.update made of it. */
+async function findOverride(record: Composition, { override }: AttemptOptions): Promise<void> {
+  const { id, flow } = record.run
+  record.override = undefined
+  if (flow?.overridden !== true) return
+  const found = await override(id)
+  if (found === null || found.damaged === true)
+    throw new NotBegun(
+      damagedCode,
+      `what was changed of run ${id} before it began is damaged: its row of the table run_override is missing, or not what was written`,
+    )
+  record.override = found
+}
+
+/** The files that run.update put in the place of those of the event. */
+function changedFiles(text: string): ContextFileBytes[] {
+  const checked = filesGiven(JSON.parse(text) as ContextFileGiven[])
+  if ('refusal' in checked) throw new NotBegun(damagedCode, `the context files of the run are damaged: ${checked.refusal.reason}`)
+  return checked.files
+}
+
 /** The files of the event; of several events each with its number in front, so that all keep their names. */
 async function findContext(record: Composition, { contextFiles }: AttemptOptions): Promise<void> {
   const { event, events } = record.run
+  if (record.override?.context_files != null) return void (record.context = changedFiles(record.override.context_files))
   record.context = []
   for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
     if (context_files === 0) continue
@@ -93,6 +118,7 @@ async function renderInputs(record: Composition, { render, view }: AttemptOption
   }
   record.view = seen(event)
   record.events = events?.map(each => ({ event: each, view: seen(each) }))
+  if (record.override?.inputs != null) return void (record.inputs = exactJson(record.override.inputs))
   const scope = record.events === undefined ? record.view : { ...record.view, events: record.events.map(each => each.view) }
   const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', scope)
   if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)
@@ -147,6 +173,7 @@ export async function prepare(record: Composition, options: AttemptOptions): Pro
 
 export async function composed(record: Composition, options: AttemptOptions): Promise<void> {
   await findTrigger(record, options)
+  await findOverride(record, options)
   await renderInputs(record, options)
   await findContext(record, options)
   compose(record, options)

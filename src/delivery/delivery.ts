@@ -6,7 +6,7 @@ import type { Egress } from '../outbound/egress.ts'
 import { Exchanges } from '../outbound/exchange.ts'
 import { contextRoot } from '../paths.ts'
 import type { ReadSecret } from '../secrets.ts'
-import type { StartAnswer, Store, StoredRun } from '../store/store.ts'
+import type { StartAnswer, Store, StoredRun, TriggerPause } from '../store/store.ts'
 import type { ToolRules } from '../tools.ts'
 import type { AttemptOptions } from './attempt.ts'
 import { commandBot, type OpenSocket } from './bots/command.ts'
@@ -29,6 +29,8 @@ export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger
   tools: ToolRules
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
+  /** the triggers that are paused */
+  pauses: ReadonlyMap<string, TriggerPause>
   /** random bytes as text of an encoding */
   makeToken: (encoding: 'hex' | 'base64url') => string
   /** Both write a definition, and make it count. */
@@ -90,6 +92,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     bot: id => bots.get(id),
     defaults: config,
     contextFiles: id => store.contextFiles(id),
+    override: id => store.override(id),
   }
   const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
   const common = { store, bots, queues, config, attempt, now, tell, log, logBug }
@@ -124,7 +127,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
   store.onDue = ids => dispatcher.wake(ids)
   store.onDueAt = time => dispatcher.dueAt(time)
   const signal = (run: StoredRun, paused: boolean): boolean => kinds.command.pause!(run.id, run.attempt, paused)
-  const runs = new RunController({ ...common, fleet, dispatcher, workers, supervisor, signal })
+  const runs = new RunController({ ...common, pauses: options.pauses, fleet, dispatcher, workers, supervisor, signal })
   return {
     dispatcher,
     workers,

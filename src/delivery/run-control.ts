@@ -7,6 +7,7 @@ import { noteProgress } from './command-progress.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { PullDesk } from './pull-desk.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
+import { updateRun, type RunUpdate } from './run-update.ts'
 import type { Question, Supervisor } from './supervisor.ts'
 import type { Extension } from './usage.ts'
 import { waitingFor, type Waiting, type WaitingOptions } from './waiting.ts'
@@ -176,6 +177,14 @@ export class RunController {
     if (event === null) throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
     const events = await store.runEvents(run_id)
     return { run, event, prepared: await prepareQuestion({ ...run, event, ...(events.length === 0 ? {} : { events }) }, attempt) }
+  }
+
+  /** Throws Fault not_found, invalid_state, and conflict where the run is at another version. */
+  async update(run_id: string, update: RunUpdate): Promise<StoredRun> {
+    const run = await updateRun(run_id, update, this.#options)
+    if (run.not_before > this.#options.now()) this.#options.dispatcher.dueAt(run.not_before)
+    this.#options.dispatcher.wake([run.bot_id])
+    return run
   }
 
   progress(run_id: string, lease_token: string, said: Pick<Extension, 'note' | 'usage'>): Promise<LeaseState> {

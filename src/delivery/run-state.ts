@@ -29,6 +29,10 @@ export const moves = {
   absorb: { from: ['pending'], to: 'pending' },
   absorb_held: { from: ['held'], to: 'held' },
   absorb_released: { from: ['held'], to: 'pending' },
+  // A person changed it before it began: it is asked about again.
+  update: { from: ['pending'], to: 'pending' },
+  update_held: { from: ['held'], to: 'held' },
+  update_awaiting: { from: ['awaiting_approval'], to: 'pending' },
   // What it depends on has ended badly, or it waits for that.
   hold_again: { from: ['held'], to: 'held' },
   // The question got lost with the process that asked it.

@@ -1,7 +1,7 @@
 // Why a run is not with its bot yet, in words: the first gate that keeps it.
 import type { Bot, BotHealth, Config, Gate, QueueInput } from '../contract/types.ts'
 import { dependencyLane } from '../store/flow.ts'
-import { isNeed, type StoredRun } from '../store/store.ts'
+import { isNeed, type StoredRun, type TriggerPause } from '../store/store.ts'
 import { offers } from './assignment.ts'
 import type { Fleet } from './fleet.ts'
 
@@ -15,6 +15,7 @@ export interface WaitingOptions {
   fleet: Fleet
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
+  pauses: ReadonlyMap<string, TriggerPause>
   config: Config
   now: () => number
   /** runs that a bot has */
@@ -79,6 +80,12 @@ function queueWaits(queue: QueueInput | undefined): Waiting | undefined {
   return { gate: 'queue', detail: `queue ${queue.id} is paused${queue.paused_reason === undefined ? '' : `: ${queue.paused_reason}`}` }
 }
 
+function triggerWaits(pause: TriggerPause | undefined): Waiting | undefined {
+  if (pause === undefined) return undefined
+  const { trigger_id, reason } = pause
+  return { gate: 'trigger_paused', detail: `trigger_paused: trigger ${trigger_id} is paused${reason === null ? '' : `: ${reason}`}` }
+}
+
 function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, active: number): Waiting | undefined {
   if (!bot.enabled) return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }
   const { drained, drained_reason } = fleet.status(bot.id)
@@ -121,6 +128,8 @@ export function waitingFor(run: StoredRun, options: WaitingOptions): Waiting | u
   if (run.state === 'held') return { gate: heldGates[run.held_by ?? 'person'], detail: `held: ${run.error ?? 'nobody said why'}` }
   if (run.state === 'paused') return { gate: 'outbox', detail: 'it is paused, until somebody resumes it' }
   if (run.state === 'awaiting_approval') return { gate: 'approval', detail: asksWhom(run) }
+  const stopped = triggerWaits(options.pauses.get(run.trigger_id))
+  if (stopped !== undefined) return stopped
   if (run.parked_on !== null) return parked(run)
   if (dispatcher.paused !== null) return { gate: 'router', detail: `the router is paused${dispatcher.paused === '' ? '' : `: ${dispatcher.paused}`}` }
   const paused = queueWaits(queues.get(run.queue))

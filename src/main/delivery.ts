@@ -61,6 +61,7 @@ export function delivery(
     tools,
     bots: registry.bots,
     queues: registry.queues,
+    pauses: registry.pauses,
     hide: hideSecrets,
     capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
     // Whoever is delivered to holds the time of a signature against a clock of his own.

@@ -1,7 +1,7 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
 import type { Bot, BotInput, ForgeAccount, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
-import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp } from '../store/store.ts'
+import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp, type TriggerPause } from '../store/store.ts'
 import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { rest } from '../turns.ts'
@@ -70,6 +70,8 @@ export interface Prepared {
 export class Registry {
   readonly sources = new Map<string, Source>()
   readonly triggers = new Map<string, Trigger>()
+  /** the triggers that are paused */
+  readonly pauses = new Map<string, TriggerPause>()
   readonly bots = new Map<string, Bot>()
   readonly queues = new Map<string, QueueInput & Stamp>()
   readonly #options: RegistryOptions
@@ -105,7 +107,8 @@ export class Registry {
     )
   }
 
-  load({ sources, triggers, bots, queues }: Definitions): void {
+  load({ sources, triggers, bots, queues }: Definitions, pauses: readonly TriggerPause[] = []): void {
+    for (const pause of pauses) this.pauses.set(pause.trigger_id, pause)
     for (const source of sources) this.sources.set(source.id, completeSource(source, stampOf(source)))
     for (const bot of bots) this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#options.bot_max_active))
     for (const queue of queues) this.queues.set(queue.id, queue)
@@ -138,6 +141,7 @@ export class Registry {
     const matcher = prepared?.revision === this.#revision ? prepared.matcher : undefined
     for (const [index, { noun, id, definition }] of changes.entries()) {
       const stamp = stamps[index]
+      if (noun === 'trigger' && definition === null) this.pauses.delete(id)
       const ready = matcher === undefined ? undefined : prepared!.triggers.get(id)
       if (noun === 'trigger' && matcher !== undefined) {
         if (ready === undefined || stamp == null) this.triggers.delete(id)

@@ -88,8 +88,17 @@ export interface RunMove {
   pause_requested?: boolean
   approve?: boolean
   deny?: boolean
+  /** done only if the run has never begun; any approval of it is void */
+  update?: RunChange
   /** leaves the lane that it waits for, and its order */
   skip_order?: boolean
+}
+
+/** What a person changes of a run before it begins; inputs and context files as JSON. */
+export interface RunChange {
+  priority?: number
+  inputs?: string
+  context_files?: string
 }
 
 export type MoveOutcome =

@@ -54,7 +54,15 @@ export interface RunFlow {
   depends_on?: { triggers: string[]; on_failed: 'skip' | 'hold' }
   /** asked before it starts: a bot by its lane, or people; timeout_ms: when no answer is a no, null: never */
   approval?: { lane?: string; timeout_ms: number | null }
+  /** its inputs or its context files were changed before it began: run_override has them */
+  overridden?: true
   max_age_ms?: number
+  /** its trigger is paused: since when its limits of time stand still */
+  stopped_at?: number
+  /** of these: how long an approver still had to answer */
+  answer_left_ms?: number
+  /** how long its time stood still in all, before */
+  paused_ms?: number
   start_timeout_ms?: number
   timeout_ms?: number
   idle_timeout_ms?: number

@@ -290,6 +290,21 @@ export function isWithWorker({ lease_token }: { lease_token: string | null }): b
   return lease_token?.startsWith(workerTokenPrefix) === true
 }
 
+/** What a person changed of a run before it began, each as JSON; null: not changed. */
+export interface RunOverride {
+  inputs: string | null
+  context_files: string | null
+  /** its row is damaged */
+  damaged?: true
+}
+
+/** A trigger whose runs wait, until it is resumed. */
+export interface TriggerPause {
+  trigger_id: string
+  reason: string | null
+  paused_at: number
+}
+
 /** What a bot says of itself, and whether people let it have new runs. */
 export interface BotStatus {
   bot_id: string

@@ -18,6 +18,7 @@ import type {
   NewEvent,
   NewRun,
   QueueCount,
+  RunOverride,
   RunStats,
   SkippedTicks,
   SourceNote,
@@ -27,6 +28,7 @@ import type {
   StoredRun,
   StuckOrder,
   TickRow,
+  TriggerPause,
   UsageTotals,
   WorkerLease,
 } from './records.ts'
@@ -158,6 +160,7 @@ export interface StartAnswer {
   /** why dispatching is paused; null: it is not */
   paused: string | null
   bot_status: BotStatus[]
+  trigger_pauses: TriggerPause[]
   source_states: SourceState[]
   /** refused deliveries that are kept, oldest first */
   refused: RefusedRow[]
@@ -228,6 +231,8 @@ export interface Store {
   /** The events of a batch, in their order; of a run of one event none. */
   runEvents(run_id: string): Promise<StoredEvent[]>
   runs(page: RunPage): Promise<StoredRun[]>
+  /** What was changed of a run before it began; null: nothing. */
+  override(run_id: string): Promise<RunOverride | null>
   /**
    * Writes output, in slices of at most 1 MiB a commit, so that events never wait long for it; answers once all of it is committed.
    * Calls are carried out one after the other. Output of a run that is not stored any more is dropped.
@@ -251,6 +256,10 @@ export interface Store {
   stuck(queue: string, limit: number): Promise<StuckOrder[]>
   /** Stops or restarts all dispatching, across restarts; null: goes on. */
   setPaused(reason: string | null, at: number): Promise<void>
+  /** Lets no run of a trigger begin; one that is paused already is given the new reason. null: there is no such trigger. */
+  pauseTrigger(trigger_id: string, reason: string | null, at: number): Promise<TriggerPause | null>
+  /** Answers whether the trigger was paused. */
+  resumeTrigger(trigger_id: string, reason: string | null, at: number): Promise<boolean>
   /** Tells of something as a lifecycle event. */
   tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
   /** The oldest lifecycle events that wait to be routed. */

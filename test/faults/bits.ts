@@ -111,6 +111,8 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   for (const type of ['asks', 'fails', 'fails', 'pausing']) await emit(type)
   const [held, cancelled] = [(await emit('plain'))[0]!, (await emit('plain'))[0]!]
   await client.call('run.hold', { run_id: held })
+  const { version } = await client.call('run.preview', { run_id: held })
+  await client.call('run.update', { run_id: held, version, inputs: { n: 1 }, context_files: [{ name: 'a.txt', content: 'a text' }] })
   await client.call('run.cancel', { run_id: cancelled })
   for (let n = 0; n < 2; n++)
     await fetch(`${intake}/webhook/hook`, { method: 'POST', body: '{"n":1}', headers: { 'content-type': 'application/json', 'webhook-id': `h-${n}` } })
@@ -139,6 +141,7 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   while (!read(isLived)) await new Promise(resolve => setTimeout(resolve, 50))
   await client.call('trigger.put', { trigger: on('gone', { bot_id: 'now' }) as never })
   await client.call('trigger.delete', { trigger_id: 'gone' })
+  await client.call('trigger.pause', { trigger_id: 'asks', reason: 'a test' })
   for (const id of ['seconds', 'feed']) await client.call('source.disable', { source_id: id })
   return { lease: { run_id, lease_token } }
 }

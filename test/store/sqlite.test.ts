@@ -14,7 +14,9 @@ import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { budgetsConformance } from '../conformance/budgets.ts'
 import { gatesConformance } from '../conformance/gates.ts'
 import { outputConformance } from '../conformance/output.ts'
+import { pausesConformance } from '../conformance/pauses.ts'
 import { repeatsConformance } from '../conformance/repeats.ts'
+import { updatesConformance } from '../conformance/updates.ts'
 import { limits, newEvent, newRun, storeConformance } from '../conformance/store.ts'
 
 let directory = ''
@@ -58,6 +60,8 @@ describe('conformance', () => storeConformance(() => ({ open })))
 describe('output', () => outputConformance(() => ({ open })))
 describe('gates', () => gatesConformance(() => ({ open })))
 describe('repeats', () => repeatsConformance(() => ({ open: now => open(now, [], 'outcomes') })))
+describe('pauses', () => pausesConformance(() => ({ open: now => open(now, [], 'outcomes') })))
+describe('updates', () => updatesConformance(() => ({ open })))
 describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {

@@ -47,6 +47,7 @@ export async function defineDay({ store }: Life, day: number): Promise<void> {
   await store.write([source(names[0]), trigger(names[1], day), bot(names[2]), source('lasting'), bot('bot')], [{ noun: 'trigger', id: names[1], name: 'set' }])
   for (let edit = 0; edit < 40; edit++) await store.write([trigger('edited', edit)])
   if (before >= 0) await store.write([gone('source', `source-${before}`), gone('trigger', `trigger-${before}`), gone('bot', `bot-${before}`)])
+  await store.pauseTrigger(names[1], 'a busy day', at)
   // A message of a bot that was deleted meanwhile.
   await store.setBotStatus({ bot_id: `bot-${before}`, availability: 'ready', reason: null, drained: false, drained_reason: null }, at)
 }
@@ -85,6 +86,9 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
     })
   })
   await store.accept(made, limits)
+  const changed = made[0]!.runs[0]!.id
+  const change = { from: ['pending'] as const, to: 'pending' as const, at, update: { inputs: '{}' } }
+  await store.move([{ run_id: changed, move: 'update', ...change }])
   await store.accept([newEvent({ source_id, received_at: at + events, once: { kind: 'tick', scheduled_at: at, caught_up: false } })], limits)
   await store.accept([newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })], limits)
   const refused = { source_id, path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: at, last_at: at, count: 1 }
@@ -95,14 +99,16 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
 /** What bots do with the runs of an hour: most end, some die. */
 export async function workHour({ store }: Life, hour: number): Promise<void> {
   const at = t0 + hour * hourMs
+  let worked = 0
   for (let minute = 1; minute < 50; minute++) {
     const now = at + minute * 60_000
     const { runs } = await store.claim({ bots: [{ bot_id: 'bot', room: 100 }], limit: 100, now, lease_token: `t${now}`, lease_until: now + 60_000 })
     const attempt = { started_at: now, ended_at: now + 1, outcome: 'success' as const, status: null, error: null, output: 'done' }
     const over = { from: ['running'] as const, at: now + 1, lease_token: `t${now}`, attempt }
     await store.move(
-      runs.map(({ id, event }) =>
-        event.seq % 7 === 0
+      runs.map(({ id }) =>
+        // One in eight, the same every day: rows are counted at the end of two days.
+        (hour + worked++) % 8 === 0
           ? { ...over, run_id: id, move: 'fail', to: 'failed' as const, error: 'no' }
           : { ...over, run_id: id, move: 'complete', to: 'completed' as const, archive: true, usage: { input_tokens: 1 } },
       ),

@@ -224,7 +224,7 @@ export class Simulation {
     const store = this.#store
     const opened = await store.start(now())
     const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths: [] })
-    registry.load(opened.definitions)
+    registry.load(opened.definitions, opened.trigger_pauses)
     this.#registry = registry
     const expressions = { check: async () => undefined, evaluate: async () => [] } as never
     const render: AttemptOptions['render'] = async (template, name, scope) => ({ ok: true, value: await renderTemplate(template, name, scope, expressions) })
@@ -242,6 +242,7 @@ export class Simulation {
       kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind },
       bots: registry.bots,
       queues: registry.queues,
+      pauses: registry.pauses,
       trigger: (id, version) => store.triggerVersion(id, version),
       render,
       view: eventView,
@@ -437,6 +438,7 @@ export class Simulation {
         : [
             () => runs.cancel(some.id, undefined),
             () => runs.hold(some.id, undefined),
+            () => this.#update(some.id),
             () => runs.release(some.id),
             () => runs.release(some.id),
             () => runs.answer(some.id, { approve: true }),
@@ -451,6 +453,7 @@ export class Simulation {
       () => fleet.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
       () => this.#rewriteBot(this.#pick(bots)),
+      () => this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.4)),
       () => this.#setPaused(this.#likely(0.2) ? 'a break' : null, dispatcher),
     ]
     const act = this.#pick(acts)
@@ -468,6 +471,25 @@ export class Simulation {
     if (outcome.kind !== 'written') return
     registry.apply(changes, outcome.objects)
     dispatcher.wake([])
+  }
+
+  async #update(id: string): Promise<void> {
+    const run = await this.#store.run(id)
+    if (run === null) return
+    const version = run.steps - (this.#likely(0.2) ? 1 : 0)
+    const inputs = this.#likely(0.5) ? { inputs: '{"changed":true}' } : {}
+    await this.#parts.runs.update(id, { version, priority: this.#below(201) - 100, ...inputs })
+  }
+
+  async #setTriggerPaused(id: string, paused: boolean): Promise<void> {
+    const { pauses } = this.#registry
+    if (paused) {
+      const pause = await this.#store.pauseTrigger(id, null, this.#clock.now)
+      if (pause !== null) pauses.set(id, pause)
+      return
+    }
+    await this.#store.resumeTrigger(id, null, this.#clock.now)
+    pauses.delete(id)
   }
 
   async #setPaused(reason: string | null, dispatcher: DeliveryParts['dispatcher']): Promise<void> {
@@ -583,6 +605,7 @@ export class Simulation {
       const { dispatcher, fleet, runs } = this.#parts
       await this.#answer(this.#setPaused(null, dispatcher))
       for (const id of ['shared', 'push']) await this.#answer(this.#setQueue(id, false))
+      for (const id of ['t0', 't1', 't2', 't3']) await this.#answer(this.#setTriggerPaused(id, false))
       for (const id of bots) await this.#answer(fleet.say(id, { drained: false, ...(id === 'slow' ? { availability: 'ready' as const } : {}) }))
       const open = this.#db
         .prepare<[], { id: Buffer; state: string; held_by: string | null }>("SELECT id, state, held_by FROM outbox WHERE state NOT IN ('failed', 'timed_out')")

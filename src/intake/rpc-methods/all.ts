@@ -16,12 +16,14 @@ import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
 import { runPreviewMethods } from './run-preview.ts'
+import { runUpdateMethods } from './run-update.ts'
 import { scheduleMethods } from './schedule.ts'
 import { sourceMethods } from './source.ts'
 import { statsMethods } from './stats.ts'
 import { subscribeMethods } from './subscribe.ts'
 import { workerMethods } from './worker.ts'
 import { triggerTestMethods } from './trigger-test.ts'
+import { triggerPauseMethods } from './trigger-pause.ts'
 import { triggerMethods } from './trigger.ts'
 
 export function allMethods(context: Context): Handlers {
@@ -36,12 +38,14 @@ export function allMethods(context: Context): Handlers {
     ...sourceMethods(context),
     ...scheduleMethods(context),
     ...triggerMethods(context),
+    ...triggerPauseMethods(context),
     ...triggerTestMethods(context),
     ...backtestMethods(context),
     ...botMethods(context),
     ...queueMethods(context),
     ...runMethods(context),
     ...runPreviewMethods(context),
+    ...runUpdateMethods(context),
     ...outputMethods(context),
     ...deadMethods(context),
     ...statsMethods(context),

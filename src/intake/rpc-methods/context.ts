@@ -29,6 +29,7 @@ import type { PreparedRun } from './run-preview.ts'
 import {
   type DefinitionChange,
   type FileSetRow,
+  type RunChange,
   type Stamp,
   type Store,
   type StoredEvent,
@@ -61,6 +62,8 @@ export interface RunControl {
   release(run_id: string): Promise<StoredRun>
   /** A decision about a run that awaits approval; also throws Fault conflict where it is for another version. */
   answer(run_id: string, decision: Decided): Promise<StoredRun>
+  /** What a person changes of a run that has not begun; also throws Fault conflict where the run is at another version. */
+  update(run_id: string, update: RunChange & { version: number; not_before?: number; file_names?: readonly string[] }): Promise<StoredRun>
   /** What the bot of a run would be given now. */
   preview(run_id: string): Promise<PreparedRun>
   /** Progress that a command reports of its run. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */

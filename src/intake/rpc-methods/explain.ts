@@ -83,6 +83,10 @@ const flowStops: Partial<Record<Decision['outcome'], { gate: Gate['gate']; detai
     gate: 'repeat_limit',
     detail: 'as many runs about this thread as the repeat limit allows had been made, and the one beyond it is held; event.replay makes the run',
   },
+  trigger_paused: {
+    gate: 'trigger_paused',
+    detail: 'the trigger was paused, and as many runs waited for it as may; event.replay makes the run',
+  },
   queue_full: { gate: 'queue', detail: 'as many runs as its queue may hold were waiting; event.replay makes the run' },
 }
 

@@ -18,6 +18,7 @@ import {
   type Context,
 } from './context.ts'
 import { warningsOf } from './cut-tools.ts'
+import { shownTrigger } from './trigger-pause.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 
 /** How far back trigger.put looks with dry_run. */
@@ -42,7 +43,9 @@ async function versions({ store, registry }: Context, { trigger_id, limit, curso
   return { versions: shown, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
 }
 
-export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, 'trigger.backtest' | 'trigger.test'> {
+export function triggerMethods(
+  context: Context,
+): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, `trigger.${'backtest' | 'test' | 'pause' | 'resume'}`> {
   const { registry, now } = context
 
   async function setEnabled(id: string, enabled: boolean): Promise<{ trigger: Trigger }> {
@@ -50,7 +53,7 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
     if (trigger.enabled !== enabled) {
       await writeDefinitions(context, [{ noun: 'trigger', id, definition: { ...inputOf(trigger), enabled }, version: trigger.version, at: now() }])
     }
-    return { trigger: storedTrigger(context, id) }
+    return { trigger: shownTrigger(context, storedTrigger(context, id)) }
   }
 
   /** What a put says to write. */
@@ -85,17 +88,17 @@ export function triggerMethods(context: Context): Omit<Pick<Handlers, `trigger.$
       const warnings = warningsOf(context, { triggers: [definition] }, registry.bots)
       if (dry_run) return { ...(await tried(definition, version, call)), ...warnings }
       const [stamp] = await writeDefinitions(context, [{ noun: 'trigger', id, definition, version, at: now() }])
-      return { trigger: completeTrigger(definition, stamp!), ...warnings }
+      return { trigger: shownTrigger(context, completeTrigger(definition, stamp!)), ...warnings }
     },
     'trigger.versions': params => versions(context, params),
-    'trigger.get': async ({ trigger_id }) => ({ trigger: storedTrigger(context, trigger_id) }),
+    'trigger.get': async ({ trigger_id }) => ({ trigger: shownTrigger(context, storedTrigger(context, trigger_id)) }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
           (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )
       const { page, next_cursor } = pageById(wanted, limit, cursor)
-      return { triggers: page, next_cursor }
+      return { triggers: page.map(trigger => shownTrigger(context, trigger)), next_cursor }
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)

@@ -11,7 +11,9 @@ import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
 import { isActive, type Queues } from './queues.ts'
 import { overLimit, withPassOf } from './repeats.ts'
+import { RunOverrides } from './run-overrides.ts'
 import type { Soon } from './soon.ts'
+import { withTimeOf } from './trigger-pauses.ts'
 import { decisionsText, idBytes, idText, readableDecisions, runColumns, runDamage, type RunRow } from './rows.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
@@ -51,14 +53,14 @@ interface Admitted {
 
 function statements(db: Db) {
   const insertRun = db.prepare(
-    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at, queue, need, allowed_tools, flow, deadline_at, deadline_name, assignment)
-     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at, queue, need, allowed_tools, flow, deadline_at, deadline_name, assignment, parked_on)
+     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const join = db.prepare('UPDATE outbox SET steps = steps + 1, updated_at = ? WHERE seq = ?')
   const takeOver = db.prepare(
     `UPDATE outbox SET event_seq = ?, trigger_version = ?, bot_id = ?, queue = ?, workflow_id = ?, priority = ?, need = ?, allowed_tools = ?, flow = ?, assignment = ?,
-       not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = NULL, steps = steps + 1, updated_at = ? WHERE seq = ?`,
+       not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = ?, steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
   const decisions = db.prepare<[number], string | null>('SELECT decisions FROM event WHERE seq = ?').pluck()
   const setDecisions = db.prepare('UPDATE event SET decisions = ? WHERE seq = ?')
@@ -83,11 +85,13 @@ export class Admission {
   readonly #history: History
   readonly #soon: Soon
   readonly #burial: Burial
+  readonly #overrides: RunOverrides
   readonly #damage: DamageLog
 
   constructor(db: Db, { lanes, queues, moving, history, soon, burial, damage }: AdmissionParts) {
     this.#damage = damage
     this.#burial = burial
+    this.#overrides = new RunOverrides(db)
     this.#history = history
     this.#soon = soon
     this.#sql = statements(db)
@@ -101,7 +105,8 @@ export class Admission {
     const made = new Map<string, Admitted>()
     const admitting: Admitting = { cancel: [], openDelta: 0 }
     for (const run of inOrder(runs)) {
-      const admitted = run.flow === undefined && !this.#queues.isFull(run.queue) ? this.#insert(run, arrival) : this.#gates(run, arrival, admitting)
+      const isFree = run.flow === undefined && !this.#queues.isFull(run.queue) && !this.#lanes.pauses.isFull(run.trigger_id)
+      const admitted = isFree ? this.#insert(run, arrival) : this.#gates(run, arrival, admitting)
       if (admitted.outcome === 'routed') admitting.openDelta++
       made.set(run.trigger_id, admitted)
       this.#depends(run, made, arrival, admitting)
@@ -166,6 +171,8 @@ export class Admission {
     if (open.length > 0 && singleton!.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
     // What it takes the place of waits in the queue no more.
     if (this.#queues.isFull(run.queue, open.filter(row => row.queue === run.queue && !isActive(row.state)).length)) return { outcome: 'queue_full' }
+    const paused = this.#lanes.pauses.laneOf(run.trigger_id)
+    if (this.#lanes.pauses.isFull(run.trigger_id, open.filter(row => row.parked_on === paused).length)) return { outcome: 'trigger_paused' }
     const repeated = this.#repeated(run, flow, arrival)
     if (repeated !== undefined) return repeated
     for (const row of open) this.#replace(row, arrival.at, admitting)
@@ -194,6 +201,8 @@ export class Admission {
     if (debounce !== undefined) return this.#debounced(row, run, debounce, arrival)
     if (row.trigger_version === run.trigger_version) return this.#batched(row, batch!, arrival)
     // Events of two versions of a trigger are not one run's: the one before is full.
+    this.#sql.join.run(arrival.at, row.seq)
+    this.#history.add(row, { at: arrival.at, move: 'absorb', state: row.state, reason: 'it takes no more events: its trigger has a new version' })
     this.#full(row, batch!, arrival.at)
     return undefined
   }
@@ -205,12 +214,13 @@ export class Admission {
     // A person who held it has not said that it may go; a gate that did is asked again.
     const stays = row.held_by === 'person'
     const state = stays ? 'held' : 'pending'
-    const deadline_at = run.flow?.max_age_ms === undefined ? null : row.created_at + run.flow.max_age_ms
     const before = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
+    const after = this.#lanes.pauses.limits(withTimeOf(before, withPassOf(before, run.flow!)), run.trigger_id, row.created_at, at)
     if (row.flow !== null) this.#lanes.moved(row, before, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
     this.#wasDebounced(row)
+    if (before.overridden === true) this.#overrides.remove(row.seq)
     const need = jsonOrNull(run.need)
     this.#sql.takeOver.run(
       event_seq,
@@ -221,15 +231,16 @@ export class Admission {
       run.priority,
       need,
       jsonOrNull(run.allowed_tools),
-      jsonOrNull(withPassOf(before, run.flow!)),
+      after.flow,
       jsonOrNull(unassigned(run)),
       not_before,
       not_before,
       at,
-      deadline_at,
-      deadline_at === null ? null : 'max_age_ms',
+      after.deadline_at,
+      after.deadline_name,
       state,
       stays ? row.held_by : null,
+      stays ? null : this.#lanes.pauses.laneOf(run.trigger_id),
       at,
       row.seq,
     )
@@ -237,7 +248,7 @@ export class Admission {
     this.#lanes.enter(row.seq, run.flow!)
     this.#lanes.absorbs(gate.lane, row.seq)
     this.#history.add(row, { at, move: 'absorb', state, reason: 'a further event; the run is now that one’s' })
-    this.#soon.add(deadline_at)
+    this.#soon.add(after.deadline_at)
     return { outcome: 'debounced', run_id: idText(row.id), run_seq: row.seq }
   }
 
@@ -281,10 +292,10 @@ export class Admission {
   }
 
   #insert(run: NewRun, { event_seq, at }: Arrival): Admitted {
-    const { max_age_ms } = run.flow ?? {}
     const due = run.not_before <= at ? 1 : 0
     const need = jsonOrNull(run.need)
-    const deadline_at = max_age_ms === undefined ? null : at + max_age_ms
+    const { flow, deadline_at, deadline_name } = this.#lanes.pauses.limits(run.flow, run.trigger_id, at, at)
+    const paused = this.#lanes.pauses.of(run.trigger_id)
     this.#soon.add(deadline_at)
     this.#soon.add(due === 1 ? null : run.not_before)
     const { lastInsertRowid } = this.#sql.insertRun.run(
@@ -303,14 +314,20 @@ export class Admission {
       run.queue,
       need,
       jsonOrNull(run.allowed_tools),
-      jsonOrNull(run.flow),
+      flow,
       deadline_at,
-      deadline_at === null ? null : 'max_age_ms',
+      deadline_name,
       jsonOrNull(unassigned(run)),
+      this.#lanes.pauses.laneOf(run.trigger_id),
     )
     const seq = Number(lastInsertRowid)
     const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }
-    this.#history.add(created, { at, move: 'create', state: 'pending', reason: run.replay ? 'replay' : null })
+    this.#history.add(created, {
+      at,
+      move: 'create',
+      state: 'pending',
+      reason: run.replay ? 'replay' : paused === undefined ? null : this.#lanes.pauses.why(paused),
+    })
     this.#queues.add(run.queue, 'pending', 1)
     return { outcome: 'routed', run_seq: seq, run_id: run.id }
   }

@@ -100,7 +100,11 @@ const gates: { [K in keyof Required<RunFlow>]: Shape } = {
   order: object({ lane: isText, on_dead: among('block', 'continue') }),
   depends_on: object({ triggers: list(isText), on_failed: among('skip', 'hold') }),
   approval: object({ 'lane?': isText, timeout_ms: value => value === null || isNumber(value) }),
+  overridden: among(true),
   max_age_ms: isNumber,
+  stopped_at: isNumber,
+  answer_left_ms: isNumber,
+  paused_ms: isNumber,
   start_timeout_ms: isNumber,
   timeout_ms: isNumber,
   idle_timeout_ms: isNumber,
@@ -124,6 +128,7 @@ const outcomes = new Set([
   'queue_full',
   'own_event',
   'repeat_limit',
+  'trigger_paused',
 ])
 const isHeaders: Shape = value => typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isText)
 

@@ -187,7 +187,7 @@ class Claim {
     }
     if (row.deadline_name === 'max_age_ms' && row.deadline_at! <= now) return this.#tooOld(row)
     const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
-    const isBound = flow !== undefined || this.#lanes.budgets.defined.any
+    const isBound = flow !== undefined || this.#lanes.budgets.defined.any || this.#lanes.pauses.any
     const verdict = isBound ? this.#lanes.judge(row, flow ?? {}, this.#botOf(row, group), now) : ({ kind: 'go' } as const)
     if (verdict.kind === 'park') {
       this.#parked++

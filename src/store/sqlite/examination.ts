@@ -18,7 +18,7 @@ const mostExamined = 50_000
 function contradictions(row: RunRow, flow: RunFlow | null, lastStep: number): DamagedColumn[] {
   const found: DamagedColumn[] = []
   if (row.steps < lastStep) found.push({ column: 'steps', why: `its history has ${lastStep} steps; got ${row.steps}` })
-  if (row.parked_on !== null && !mayWaitFor(flow ?? {}, row.parked_on))
+  if (row.parked_on !== null && !mayWaitFor(row.trigger_id, flow ?? {}, row.parked_on))
     found.push({ column: 'parked_on', why: `no gate of the run has the lane ${JSON.stringify(row.parked_on.slice(0, 80))}` })
   return found
 }
@@ -71,6 +71,7 @@ export class Examination {
     }
     if (this.#lanes.mend(row, flow ?? {}, members))
       this.#damage.add(`run_lane is damaged: run ${row.seq} was not in the lanes that it is to be in; they were put right`)
+    if (flow?.stopped_at !== undefined && this.#lanes.pauses.of(row.trigger_id) === undefined) this.#lanes.pauses.startClocks(row.trigger_id, now)
     if (row.parked_on !== null && row.parked_on !== dependencyLane && this.#lanes.judge(row, flow ?? {}, row.bot_id, now).kind !== 'park')
       this.#lanes.open(row.parked_on, now)
     return false

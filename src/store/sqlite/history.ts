@@ -31,7 +31,7 @@ const outcomes: Record<string, string> = {
   retry: 'run.retried',
   discard: 'run.discarded',
 }
-const others: Record<string, string> = { create: 'run.created', dispatch: 'run.started', start: 'run.started', claim: 'run.assigned' }
+const others: Record<string, string> = { create: 'run.created', dispatch: 'run.started', start: 'run.started', claim: 'run.assigned', update: 'run.updated' }
 
 /** A run before a step. */
 export type Before = Pick<

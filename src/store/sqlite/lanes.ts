@@ -13,6 +13,7 @@ import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
 import { runColumns, type RunRow } from './rows.ts'
 import { ownLanes, slots } from './run-lanes.ts'
+import { triggerLane, triggerLanePrefix, TriggerPauses } from './trigger-pauses.ts'
 
 /** Runs that an approver is asked about at the same time. */
 const questionsAtOnce = 10
@@ -120,6 +121,7 @@ export class Lanes {
   readonly due = new Set<string>()
   readonly rings: Rings
   readonly budgets: Budgets
+  readonly pauses: TriggerPauses
   readonly #sql: ReturnType<typeof statements>
   readonly #history: History
 
@@ -129,10 +131,13 @@ export class Lanes {
     this.#sql = statements(db)
     this.rings = new Rings(db)
     this.budgets = new Budgets(db, { history, damage }, budgets)
+    this.pauses = new TriggerPauses(db, damage)
   }
 
-  /** At a start: budgets may be others now, so what waits for one is judged again. */
+  /** At a start: budgets may be others now, so what waits for one is judged again. So is what waits for a trigger that is not paused. */
   restart(now: number): void {
+    for (const lane of this.#sql.waitedFor.all(triggerLanePrefix, nextAfter(triggerLanePrefix)))
+      if (this.pauses.of(lane.slice(triggerLanePrefix.length)) === undefined) this.#sql.setOpening.run(lane, now)
     for (const lane of this.#sql.waitedFor.all(budgetLanePrefix, nextAfter(budgetLanePrefix))) this.#sql.setOpening.run(lane, now)
   }
 
@@ -163,8 +168,10 @@ export class Lanes {
   }
 
   /** Whether a run that is due may go to its bot; the gates in their order. bot_id: the bot that it would go to. */
-  judge(row: Pick<RunRow, 'seq' | 'approved'>, flow: RunFlow, bot_id: string, now: number): Verdict {
+  judge(row: Pick<RunRow, 'seq' | 'approved' | 'trigger_id'>, flow: RunFlow, bot_id: string, now: number): Verdict {
     const { depends_on, approval, throttle, order } = flow
+    const pause = this.pauses.of(row.trigger_id)
+    if (pause !== undefined) return { kind: 'park', lane: triggerLane(row.trigger_id), reason: this.pauses.why(pause) }
     if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined) return waitsForRuns(depends_on)
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval
@@ -342,8 +349,17 @@ export class Lanes {
     for (const lane of this.#sql.openings.all(now, openedAtOnce)) {
       this.#sql.closeOpening.run(lane)
       if (lane.startsWith(budgetLanePrefix)) this.#openBudget(lane, now)
+      else if (lane.startsWith(triggerLanePrefix)) this.openTrigger(lane, now)
       else this.#open(lane, now)
     }
+  }
+
+  /** Unparks every run of a trigger that is not paused; answers when the first of them that is not due yet is. */
+  openTrigger(lane: string, now: number): number | null {
+    if (this.pauses.of(lane.slice(triggerLanePrefix.length)) !== undefined) return null
+    const { bots, due_at } = this.pauses.unpark(lane, now)
+    for (const bot_id of bots) this.due.add(bot_id)
+    return due_at
   }
 
   /** Unparks runs that a budget may not keep any more, and says when its lane is opened again. */

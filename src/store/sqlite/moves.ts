@@ -22,6 +22,8 @@ import { isActive, isOpen, type Queues } from './queues.ts'
 import { givesPassBack, repeatsAfter } from './repeats.ts'
 import type { Soon } from './soon.ts'
 import { idBytes, idText, runColumnNames, runColumns, runDamage, storedRun, type RunRow } from './rows.ts'
+import { RunOverrides } from './run-overrides.ts'
+import { tooOldAt } from './trigger-pauses.ts'
 import { Usage } from './usage.ts'
 
 const restingStates = new Set(['failed', 'timed_out'])
@@ -37,6 +39,11 @@ function running(flow: RunFlow, timeout_at: number | null, at: number): Limits {
   if (nearest === Infinity) return noLimits
   const deadline_name: DeadlineName = nearest === timeout_at ? 'timeout_ms' : 'idle_timeout_ms'
   return { timeout_at, deadline_at: nearest, deadline_name }
+}
+
+function untilTooOld(flow: RunFlow, created_at: number): Limits {
+  const deadline_at = tooOldAt(flow, created_at)
+  return deadline_at === null ? noLimits : { ...noLimits, deadline_at, deadline_name: 'max_age_ms' }
 }
 
 /** The limits of time that hold after a move. Those of a paused run stand still. */
@@ -56,7 +63,7 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
     case 'pending':
     case 'held':
     case 'awaiting_approval':
-      return began || flow.max_age_ms === undefined ? noLimits : { ...noLimits, deadline_at: row.created_at + flow.max_age_ms, deadline_name: 'max_age_ms' }
+      return began ? noLimits : untilTooOld(flow, row.created_at)
     case 'assigned':
     case 'completed':
     case 'failed':
@@ -102,6 +109,12 @@ function withoutOrder(flow: string | null): string | null {
   return JSON.stringify(rest)
 }
 
+/** A flow that says where the inputs or the files of a run are. */
+function withOverride(flow: string | null, { update }: RunMove): string | null {
+  if (update?.inputs === undefined && update?.context_files === undefined) return flow
+  return JSON.stringify({ ...(flow === null ? {} : (JSON.parse(flow) as RunFlow)), overridden: true } satisfies RunFlow)
+}
+
 /** What a move comes to where people have said something of the run that its mover did not know. */
 function inFact(asked: RunMove, row: RunRow): RunMove {
   const lost = asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out'
@@ -136,6 +149,7 @@ function moved(row: RunRow, move: RunMove): RunRow {
     ...row,
     state: move.to,
     // Whoever gives a run back that was found by its capabilities leaves it to the others too.
+    priority: move.update?.priority ?? row.priority,
     bot_id: need === undefined ? row.bot_id : needKey(need),
     queue: need === undefined ? row.queue : (need.queue ?? ''),
     allowed_tools: need === undefined ? row.allowed_tools : need.allowed_tools === undefined ? null : JSON.stringify(need.allowed_tools),
@@ -152,8 +166,8 @@ function moved(row: RunRow, move: RunMove): RunRow {
     updated_at: move.touch === undefined ? move.at : row.updated_at,
     finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? (row.finished_at ?? move.at) : null,
     ...(flow === null ? noLimits : limitsAfter(row, flow, move, counted > 0)),
-    flow: withRepeats(move.skip_order === true ? withoutOrder(row.flow) : released.flow, row, move),
-    approved: move.approve === true ? 1 : released.approved,
+    flow: withRepeats(move.skip_order === true ? withoutOrder(row.flow) : withOverride(released.flow, move), row, move),
+    approved: move.approve === true ? 1 : move.update === undefined ? released.approved : 0,
     denials: row.denials + (move.deny === true ? 1 : 0),
     parked_on: stays && !(move.skip_order === true && row.parked_on?.startsWith('order:') === true) ? row.parked_on : null,
     held_by: move.to === 'held' ? (move.held_by ?? (stays ? row.held_by : 'person')) : null,
@@ -173,7 +187,7 @@ function statements(db: Db) {
   const archived = db.prepare<[Buffer], RunRow>(`SELECT ${runColumns} FROM run_archive WHERE id = ?`)
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
   const update = db.prepare(
-    `UPDATE outbox SET state = :state, ready = :ready, not_before = :not_before, attempt = :attempt, attempt_base = :attempt_base, steps = steps + 1,
+    `UPDATE outbox SET state = :state, priority = :priority, ready = :ready, not_before = :not_before, attempt = :attempt, attempt_base = :attempt_base, steps = steps + 1,
        cancel_requested = :cancel_requested, lease_token = :lease_token, lease_until = :lease_until, error = :error, result = :result, updated_at = :updated_at, finished_at = :finished_at,
        bot_id = :bot_id, queue = :queue, allowed_tools = :allowed_tools, timeout_at = :timeout_at, deadline_at = :deadline_at, deadline_name = :deadline_name, flow = :flow, approved = :approved, denials = :denials,
        parked_on = :parked_on, held_by = :held_by, pause_requested = :pause_requested
@@ -210,6 +224,7 @@ export class Moving {
   readonly #history: History
   readonly #soon: Soon
   readonly #usage: Usage
+  readonly #overrides: RunOverrides
   readonly #damage: DamageLog
   /** runs that moved */
   readonly changed = new Set<string>()
@@ -224,6 +239,7 @@ export class Moving {
     this.#lanes = lanes
     this.#queues = queues
     this.#usage = new Usage(db, damage)
+    this.#overrides = new RunOverrides(db)
   }
 
   /** Makes moves, each for itself; also answers by how much the count of open runs changed. */
@@ -281,13 +297,15 @@ export class Moving {
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
     const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
     if (!tokenFits) this.#reportLate(row, move)
-    if (!move.from.includes(row.state) || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
+    const isAllowed = move.from.includes(row.state) && (move.update === undefined || (row.attempt === 0 && runDamage(row).length === 0))
+    if (!isAllowed || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
     const shrank = move.usage === undefined ? undefined : this.#report(row, move.usage, move.at)
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
-    const next = moved(row, move)
+    const next = this.#lanes.pauses.stopped(moved(row, move), move.at)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.changed.add(asked.run_id)
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
+    if (move.update?.inputs !== undefined || move.update?.context_files !== undefined) this.#overrides.put(row.seq, move.update)
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt
       this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)
@@ -347,11 +365,11 @@ export class Moving {
   /** Tells a run that one which it depends on has ended. */
   #tell(seq: number, ended: RunRow, at: number): void {
     const row = this.#sql.liveBySeq.get(seq)
-    const run_id = row === undefined ? '' : idText(row.id)
     // A dead run waits for nothing; its gates may be what it died of.
     if (row === undefined || row.flow === null || restingStates.has(row.state)) return
-    // With a damaged row it cannot be moved: the examination of a start, or the next claim, buries it.
+    // A damaged row cannot be moved: the next claim, or the examination at a start, buries it.
     if (runDamage(row).length > 0) return this.#lanes.release(seq, dependencyLane, at)
+    const run_id = idText(row.id)
     if (ended.state === 'completed') {
       this.#sql.met.run(seq, ended.seq)
       if (this.#sql.stillDepends.get(seq) !== undefined) return

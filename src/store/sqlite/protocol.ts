@@ -40,6 +40,8 @@ export type WriteOp =
   | { op: 'note_refused'; batch: RefusedBatch }
   | { op: 'forget_item'; args: Parameters<Store['forgetItem']> }
   | { op: 'set_paused'; args: Parameters<Store['setPaused']> }
+  | { op: 'pause_trigger'; args: Parameters<Store['pauseTrigger']> }
+  | { op: 'resume_trigger'; args: Parameters<Store['resumeTrigger']> }
   | { op: 'set_bot_status'; args: [BotStatus, number] }
   | { op: 'queue_counts' }
   | { op: 'ping' }
@@ -87,6 +89,7 @@ export interface ReadRequest {
     | 'runs'
     | 'runEvents'
     | 'history'
+    | 'override'
     | 'output'
     | 'sourceStats'
     | 'counts'

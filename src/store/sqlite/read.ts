@@ -8,6 +8,7 @@ import type {
   EventLine,
   EventPage,
   HistoryRow,
+  RunOverride,
   RunPage,
   RunStats,
   StoredEvent,
@@ -29,6 +30,7 @@ import { eventPageSql, runPageSql } from './page-queries.ts'
 import { boundedPage, columnBytes } from './page.ts'
 import { isActive } from './queues.ts'
 import { fileBytes, spaceOf } from './space.ts'
+import { RunOverrides } from './run-overrides.ts'
 import { runStats } from './stats.ts'
 import { Spending, spentSums } from './usage.ts'
 import {
@@ -142,9 +144,11 @@ export class Reading {
   readonly #sql: ReturnType<typeof statements>
   readonly #spending: Spending
   readonly #damage: DamageLog
+  readonly #overrides: RunOverrides
 
   constructor(db: Db, damage = new DamageLog()) {
     this.#damage = damage
+    this.#overrides = new RunOverrides(db)
     this.#db = db
     this.#sql = statements(db)
     this.#spending = new Spending(db)
@@ -278,6 +282,14 @@ export class Reading {
       else from = row.seq + 1
     }
     return from
+  }
+
+  override(run_id: string): RunOverride | null {
+    const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
+    const found = row === undefined ? null : this.#overrides.get(row.seq)
+    if (found?.damaged === true)
+      this.#damage.add(damageText('run_override', row!.seq, { column: 'sha256', why: 'inputs or context files are not what was written' }))
+    return found
   }
 
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {

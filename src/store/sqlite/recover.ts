@@ -46,6 +46,7 @@ const others = [
   'trigger_version',
   'deleted_trigger',
   'bot_status',
+  'trigger_pause',
   'removed_event',
   'source_stat',
   'source_state',
@@ -68,6 +69,7 @@ const ofRun = {
   run_event: 'run_seq',
   run_dependency: 'run_seq',
   run_usage: 'run_seq',
+  run_override: 'run_seq',
   attempt_output: 'run_seq',
   output_part: 'run_seq',
 }

@@ -3,6 +3,7 @@ import { dependencyLane, type RunFlow } from '../flow.ts'
 import { budgetLanePrefix } from './budgets.ts'
 import { isActive, isOpen } from './queues.ts'
 import type { RunRow } from './rows.ts'
+import { triggerLane } from './trigger-pauses.ts'
 
 /** The lanes of a run in which active runs count, with their limits. */
 export function slots(flow: RunFlow): { lane: string; limit: number; what: string }[] {
@@ -25,9 +26,9 @@ export function ownLanes({ state }: RunRow, { order, singleton, concurrency, app
   return own
 }
 
-/** Whether a run may wait for a lane. For the budget of a bot or of the router any may: those are defined elsewhere, and change. */
-export function mayWaitFor(flow: RunFlow, lane: string): boolean {
-  return lane.startsWith(budgetLanePrefix) || lanesOf(flow).includes(lane)
+/** Whether a run may wait for a lane. For its trigger, or for the budget of a bot or of the router any may: those change. */
+export function mayWaitFor(trigger_id: string, flow: RunFlow, lane: string): boolean {
+  return lane === triggerLane(trigger_id) || lane.startsWith(budgetLanePrefix) || lanesOf(flow).includes(lane)
 }
 
 /** Every lane that a run may wait for because of what it carries. */

@@ -247,6 +247,8 @@ export class SqliteStore implements Store {
   giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> => this.#call({ op: 'give_back', request: args[0] })
   space = (): ReturnType<Store['space']> => this.#read('space')
   setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
+  pauseTrigger = (...args: Parameters<Store['pauseTrigger']>): ReturnType<Store['pauseTrigger']> => this.#call({ op: 'pause_trigger', args })
+  resumeTrigger = (...args: Parameters<Store['resumeTrigger']>): ReturnType<Store['resumeTrigger']> => this.#call({ op: 'resume_trigger', args })
   tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
   unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
   route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
@@ -273,6 +275,7 @@ export class SqliteStore implements Store {
   })
   appendOutput = (...args: Parameters<Store['appendOutput']>): Promise<void> => this.#output.append(...args)
   output = (...args: Parameters<Store['output']>): ReturnType<Store['output']> => this.#read('output', ...args)
+  override = (...args: Parameters<Store['override']>): ReturnType<Store['override']> => this.#read('override', ...args)
   history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
   triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
     fromThread(await this.#read('triggerVersion', ...args))

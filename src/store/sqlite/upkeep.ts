@@ -9,6 +9,7 @@ import { isConstraint, type DamageLog } from './damage.ts'
 import { busyTimeoutMs, type Db } from './open.ts'
 import type { Output } from './output.ts'
 import { pruning } from './pruning.ts'
+import { RunOverrides } from './run-overrides.ts'
 import { filesHash, numberOf, parsed, readableDecisions, type Hashes } from './rows.ts'
 import { fileBytes, usedBytes } from './space.ts'
 
@@ -161,6 +162,7 @@ export class Retaining {
   readonly #db: Db
   readonly #lanes: Lanes
   readonly #output: Output
+  readonly #overrides: RunOverrides
   readonly #damage: DamageLog
   readonly #forget: (hashes: Hashes) => void
   readonly #prune: (limits: RetentionLimits) => boolean
@@ -174,6 +176,7 @@ export class Retaining {
     this.#db = db
     this.#lanes = lanes
     this.#output = output
+    this.#overrides = new RunOverrides(db)
     this.#damage = damage
     this.#forget = forget
     this.#prune = pruning(db, lanes.rings)
@@ -306,6 +309,7 @@ export class Retaining {
     this.#runs.deleteHistory.run(seq)
     this.#runs.deleteAttempts.run(seq)
     this.#runs.deleteUsage.run(seq)
+    this.#overrides.remove(seq)
     this.#output.forget(seq)
     this.#runs.forgetDependencies.run(seq, seq)
     this.#runs.forgetEvents.run(seq)

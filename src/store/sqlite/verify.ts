@@ -7,6 +7,7 @@ import { ExitError } from '../../errors.ts'
 import { damageText } from './damage.ts'
 import { lossOf, readMark, type Mark } from './high-water.ts'
 import { databasePath, impossibleVersion, newestSchema, schemaFaults, schemaOf, takeLock, type Db } from './open.ts'
+import { isWholeOverride } from './run-overrides.ts'
 import {
   assertFile,
   damagedValue,
@@ -94,6 +95,11 @@ const orphans: readonly [kind: Finding['kind'], what: string, sql: string][] = [
     'SELECT 1 FROM output_part WHERE (run_seq, attempt) NOT IN (SELECT run_seq, attempt FROM attempt_output)',
   ],
   ['context_file', 'context files without their event', 'SELECT rowid FROM context_file WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  [
+    'run',
+    'updates of runs that are not there',
+    'SELECT 1 FROM run_override WHERE run_seq NOT IN (SELECT seq FROM outbox) AND run_seq NOT IN (SELECT seq FROM run_archive)',
+  ],
   ['event', 'decisions without their event', 'SELECT 1 FROM decision WHERE event_seq NOT IN (SELECT seq FROM event)'],
   [
     'run',
@@ -118,6 +124,15 @@ function* contextFiles(db: Db): Generator<Finding> {
         kind: 'context_file',
         message: `context file ${String(row.name)} of event ${String(row.event_seq)} does not have the hash that it was stored with`,
       }
+  }
+}
+
+function* overrides(db: Db): Generator<Finding> {
+  if (!hasTable(db, 'run_override')) return
+  for (const row of otherRows(db, 'run_override')) {
+    if (row === 'lost') yield { kind: 'run', message: 'some rows of run_override cannot be read' }
+    else if (!isWholeOverride(row as { inputs: unknown; context_files: unknown; sha256: unknown }))
+      yield { kind: 'run', message: `what was changed of run ${String(row.run_seq)} (run_override) does not have the hash that it was stored with` }
   }
 }
 
@@ -200,6 +215,7 @@ export function* verify(path: string, refusal: Refusal): Generator<Finding, Veri
       yield* rowsOf(db, table, 'run', fault, () => count.runs++)
     }
     yield* contextFiles(db)
+    yield* overrides(db)
     yield* output(db)
     yield* definitions(db, refusal)
     yield* hanging(db)

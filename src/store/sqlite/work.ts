@@ -26,6 +26,7 @@ import { Soon } from './soon.ts'
 import { Sources } from './sources.ts'
 import { giveBack } from './space.ts'
 import { standing, type Standing } from './standing.ts'
+import { TriggerPausing } from './trigger-pausing.ts'
 import { Retaining } from './upkeep.ts'
 import { Usage } from './usage.ts'
 
@@ -44,6 +45,7 @@ export class Work {
   readonly #accepting: Accepting
   readonly #claiming: Claiming
   readonly #standing: Standing
+  readonly #pausing: TriggerPausing
   readonly #definitions: DefinitionTables
   readonly #sources: Sources
   readonly #retaining: Retaining
@@ -72,6 +74,7 @@ export class Work {
     this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources, this.#damage)
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
+    this.#pausing = new TriggerPausing(db, gates)
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
     this.#output = new Output(db, this.#damage)
     this.#retaining = new Retaining(db, { lanes: this.#lanes, output: this.#output, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
@@ -126,6 +129,10 @@ export class Work {
         return this.#sources.forget(...operation.args)
       case 'set_paused':
         return this.#setPaused(...operation.args)
+      case 'pause_trigger':
+        return this.#pausing.pause(...operation.args)
+      case 'resume_trigger':
+        return this.#pausing.resume(...operation.args)
       case 'set_bot_status':
         return this.#standing.setBotStatus(...operation.args)
       case 'queue_counts':
@@ -155,6 +162,7 @@ export class Work {
     for (const { id, definition, at } of triggers) {
       const limit = (definition as TriggerInput | null)?.policy?.concurrency?.limit
       if (limit !== undefined) this.#lanes.relimit(id, limit, at)
+      if (definition === null) this.#pausing.resume(id, 'the trigger was deleted', at)
     }
     const bots = changes.filter(change => change.noun === 'bot')
     if (bots.length > 0) this.#lanes.budgets.defined.reload()
@@ -197,6 +205,7 @@ export class Work {
     this.#log.reload()
     this.#history.reload()
     this.#lanes.budgets.defined.reload()
+    this.#lanes.pauses.reload()
     this.#accepting.rolledBack()
     this.#queues.reload()
   }
@@ -237,6 +246,7 @@ export class Work {
       waiting_bots: this.#waiting.all(),
       paused: this.#standing.paused(),
       bot_status: this.#standing.botStatus(),
+      trigger_pauses: this.#lanes.pauses.all(),
       source_states: this.#sources.states(now),
       refused,
       next_due_at: this.#claiming.nextDueAt(),
