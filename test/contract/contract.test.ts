@@ -82,6 +82,7 @@ const alone = new Set([
   'run.heartbeat: kept',
   'run.log: two lines',
   'run.progress: half of it',
+  'run.update: first in line, for another target',
   'run.fail: for good',
   'run.yield: not now',
 ])
