@@ -73,6 +73,7 @@ const alone = new Set([
   'bot.drain: before an update',
   'bot.undrain: again',
   'queue.resume: again',
+  'run.update: first in line, for another target',
   'run.retry: a dead letter',
   'run.discard: a dead letter',
   'run.retry_dead: first the plan',

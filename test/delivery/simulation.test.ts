@@ -17,7 +17,7 @@ test.each([
   ['repeat limit', 'no_repeat_limit'],
 ] as const)('control: without the %s the same lives go wrong', async (_name, guard) => {
   let found = 0
-  for (let seed = 1; seed <= 20 && found === 0; seed++) found = (await new Simulation(seed, guard).run()).problems.length
+  for (let seed = 1; seed <= 40 && found === 0; seed++) found = (await new Simulation(seed, guard).run()).problems.length
   expect(found).toBeGreaterThan(0)
 })
 

@@ -438,7 +438,6 @@ export class Simulation {
         : [
             () => runs.cancel(some.id, undefined),
             () => runs.hold(some.id, undefined),
-            () => this.#update(some.id),
             () => runs.release(some.id),
             () => runs.release(some.id),
             () => runs.answer(some.id, { approve: true }),
@@ -453,7 +452,7 @@ export class Simulation {
       () => fleet.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
       () => this.#rewriteBot(this.#pick(bots)),
-      () => this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.4)),
+      () => (some === undefined || this.#likely(0.5) ? this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.3)) : this.#update(some.id)),
       () => this.#setPaused(this.#likely(0.2) ? 'a break' : null, dispatcher),
     ]
     const act = this.#pick(acts)
