@@ -21,6 +21,7 @@ import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plainJson } from '../terminal-text.ts'
 import { outputTo, plain } from './output.ts'
+import { nearestId } from '../nearest-id.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
 import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
@@ -48,6 +49,27 @@ export interface ProgramOptions extends Environment {
 /** snake_case, as the configuration has its keys. */
 function configKeys(options: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), value]))
+}
+
+/**
+ * A group with a command of its own when none is named: what is no command of it would be an argument of that one. A misspelled
+ * command is said to be one, with the nearest.
+ */
+function suggestCommands(group: Command): void {
+  const usual = group.commands.find(command => command.name() === 'list')
+  if (usual === undefined || usual.registeredArguments.length > 0) return
+  usual.allowExcessArguments(true)
+  usual.hook('preAction', () => {
+    const [first] = usual.args
+    if (first === undefined) return
+    if (group.args[0] === usual.name()) throw new UsageError(`signalbox ${group.name()} list takes no arguments; found ${JSON.stringify(first)}`)
+    const nearest = nearestId(
+      first,
+      group.commands.map(command => command.name()),
+    )
+    const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`
+    throw new UsageError(`signalbox ${group.name()} has no command ${JSON.stringify(first)}${meant}; signalbox ${group.name()} --help lists them`)
+  })
 }
 
 export function buildProgram(options: ProgramOptions): { program: Command; close: () => void } {
@@ -99,6 +121,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   ])
     add(program, session)
   for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
+  for (const group of program.commands) suggestCommands(group)
   return { program, close: () => opened?.close() }
 }
 

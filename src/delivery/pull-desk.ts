@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto'
 import type { Bot, LeaseState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
+import { noSuch } from '../nearest-id.ts'
 import {
   workerTokenPrefix,
   type ClaimedRun,
@@ -147,8 +148,9 @@ export class PullDesk {
   }
 
   #bot(bot_id: string): { bot: Bot; lease_ms: number } {
-    const bot = this.#options.bots.get(bot_id)
-    if (bot === undefined) throw new Fault('not_found', `there is no bot ${bot_id}; bot.list shows what there is`)
+    const { bots } = this.#options
+    const bot = bots.get(bot_id)
+    if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', bots.keys()))
     if (bot.endpoint.kind !== 'pull') throw new Fault('invalid_state', `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`)
     if (!bot.enabled) throw new Fault('disabled', `the bot ${bot_id} is disabled; enable it with bot.put`)
     return { bot, lease_ms: bot.endpoint.lease_ms ?? defaultLeaseMs }
