@@ -20,7 +20,7 @@ import { addRouter } from './router.ts'
 import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plainJson } from '../terminal-text.ts'
-import { outputTo, plain } from './output.ts'
+import { outputTo, plain, showLocalTimes } from './output.ts'
 import { nearestId } from '../nearest-id.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
 import { addRestore, addSalvage } from './salvage.ts'
@@ -76,7 +76,8 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
   const program = new Command('signalbox')
   let opened: Session | undefined
   const session = (): Session => {
-    const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
+    const { json, socket, utc } = program.opts<{ json?: boolean; socket?: string; utc?: boolean }>()
+    showLocalTimes(process.stdout.isTTY && json !== true && utc !== true)
     const terminal = process.stdout.isTTY && !options.env.NO_COLOR
     opened ??= new Session(
       outputTo(chunk => void process.stdout.write(chunk), { json: json === true, terminal, pipe: !process.stdout.isTTY }),
@@ -88,6 +89,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     .description('routes events to bots: every event logged, every decision explained, every matched bot invoked at least once')
     .version(options.version)
     .option('--json', 'one JSON object a line, for programs')
+    .option('--utc', 'times in UTC; on a terminal they are local otherwise')
     .option('--socket <path>', 'control socket of the router')
     .exitOverride()
     .configureOutput({ writeErr: text => void process.stderr.write(plain(text, true)) })

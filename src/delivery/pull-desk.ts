@@ -148,9 +148,8 @@ export class PullDesk {
   }
 
   #bot(bot_id: string): { bot: Bot; lease_ms: number } {
-    const { bots } = this.#options
-    const bot = bots.get(bot_id)
-    if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', bots.keys()))
+    const bot = this.#options.bots.get(bot_id)
+    if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', this.#options.bots.keys()))
     if (bot.endpoint.kind !== 'pull') throw new Fault('invalid_state', `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`)
     if (!bot.enabled) throw new Fault('disabled', `the bot ${bot_id} is disabled; enable it with bot.put`)
     return { bot, lease_ms: bot.endpoint.lease_ms ?? defaultLeaseMs }
