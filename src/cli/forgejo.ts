@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { EventSummary, SecretRef, Source } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { makeDirectory } from '../paths.ts'
@@ -223,7 +223,8 @@ export function addForgejo(program: Command, session: () => Session): void {
       .option('--token-file <path>', 'a file with the API token; FORGEJO_TOKEN unless said')
       .option('--webhook-url <url>', 'where the forge reaches the source; the intake of the router unless said')
       .addHelpText('after', told)
-    if (name !== 'disconnect') command.option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m (15s unless said)', lengthArgument, 15_000)
+    if (name !== 'disconnect')
+      command.addOption(new Option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m').argParser(lengthArgument).default(15_000, '15s'))
     if (name === 'connect')
       command
         .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} unless said, or what the hook had before`)

@@ -12,6 +12,8 @@ import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
 import { addExplain } from './explain.ts'
 import { addForgejo } from './forgejo.ts'
+import { addCompletion } from './completion.ts'
+import { arrangeHelp } from './help.ts'
 import { addImport } from './import.ts'
 import { addRegister } from './register.ts'
 import { addQueues } from './queues.ts'
@@ -23,6 +25,7 @@ import { plainJson } from '../terminal-text.ts'
 import { outputTo, plain, showLocalTimes } from './output.ts'
 import { nearestId } from '../nearest-id.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
+import { addMan } from './man.ts'
 import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addStatus } from './status.ts'
@@ -93,7 +96,6 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     .option('--socket <path>', 'control socket of the router')
     .exitOverride()
     .configureOutput({ writeErr: text => void process.stderr.write(plain(text, true)) })
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
@@ -120,10 +122,13 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addRestore,
     addDoctor,
     addRpc,
+    addCompletion,
+    addMan,
   ])
     add(program, session)
   for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
   for (const group of program.commands) suggestCommands(group)
+  arrangeHelp(program)
   return { program, close: () => opened?.close() }
 }
 

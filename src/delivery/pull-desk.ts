@@ -140,9 +140,7 @@ export class PullDesk {
   }
 
   #line(bot_id: string): Line {
-    const present = this.#lines.get(bot_id)
-    if (present !== undefined) return present
-    const line = { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
+    const line = this.#lines.get(bot_id) ?? { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
     this.#lines.set(bot_id, line)
     return line
   }
