@@ -1287,6 +1287,7 @@ assignment?: Assignment
  * What keeps a run that waits, is held or is paused.
  */
 waiting_for?: string
+progress?: RunProgress
 usage?: UsageTotals
 /**
  * Of a held run: what holds it.
@@ -1340,6 +1341,14 @@ score: number
 capability: number
 availability: number
 active: number
+}
+/**
+ * Only in run.get: what its last attempt said with run.progress. Absent: nothing.
+ */
+export interface RunProgress {
+at: TimeMs
+percent?: number
+message?: string
 }
 /**
  * One try to deliver a run.

@@ -16,12 +16,12 @@ export interface CommandProgressOptions {
 export async function noteProgress(
   run_id: string,
   lease_token: string,
-  { note, usage }: Pick<Extension, 'note' | 'usage'>,
+  { note, progress, usage }: Pick<Extension, 'note' | 'progress' | 'usage'>,
   { store, config, now }: CommandProgressOptions,
 ): Promise<LeaseState> {
   const at = now()
   const touch = note === undefined ? ('silent' as const) : ('noted' as const)
-  const said = { ...(note === undefined ? {} : { reason: note }), ...(usage === undefined ? {} : { usage }) }
+  const said = { ...(note === undefined ? {} : { reason: note }), ...(progress === undefined ? {} : { progress }), ...(usage === undefined ? {} : { usage }) }
   const [outcome] = await store.move([{ run_id, lease_token, at, ...move('progress'), touch, ...said }])
   if (outcome === undefined || outcome.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
   if (outcome.kind === 'usage_shrank') throw usageShrank(outcome.reported)

@@ -298,7 +298,7 @@ export class PullDesk {
   }
 
   /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
-  async extend(run_id: string, lease_token: string, { note, paused, usage }: Extension = {}): Promise<LeaseState> {
+  async extend(run_id: string, lease_token: string, { note, progress, paused, usage }: Extension = {}): Promise<LeaseState> {
     const { store, now, bots } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
@@ -317,7 +317,7 @@ export class PullDesk {
           ...move(name),
           lease_until,
           touch: note === undefined ? 'silent' : 'noted',
-          ...(note === undefined ? {} : { reason: note }),
+          ...(note === undefined ? {} : { reason: note, progress }),
           ...(usage === undefined ? {} : { usage }),
         },
       ])

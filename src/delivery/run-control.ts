@@ -187,7 +187,7 @@ export class RunController {
     return run
   }
 
-  progress(run_id: string, lease_token: string, said: Pick<Extension, 'note' | 'usage'>): Promise<LeaseState> {
+  progress(run_id: string, lease_token: string, said: Pick<Extension, 'note' | 'progress' | 'usage'>): Promise<LeaseState> {
     return noteProgress(run_id, lease_token, said, this.#options)
   }
 

@@ -8,6 +8,7 @@ import { answerValue } from './answer-json.ts'
 /** What a worker reports of a run that it keeps. */
 export interface Extension {
   note?: string
+  progress?: { percent?: number; message?: string } | undefined
   paused?: boolean | undefined
   usage?: UsageReport | undefined
 }

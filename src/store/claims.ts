@@ -57,6 +57,8 @@ export interface RunMove {
   at: number
   reason?: string
   attempt?: Omit<AttemptRow, 'number'>
+  /** what run.progress said */
+  progress?: { percent?: number; message?: string } | undefined
   /** what the attempt has used so far */
   usage?: UsageReport
   not_before?: number

@@ -237,6 +237,8 @@ export interface StoredRun {
   event_count?: number
   /** of a run that was read for itself and reported something: the totals, and how many ended attempts reported nothing */
   usage?: UsageTotals & { unreported: number }
+  /** of the run alone: what its last attempt said of how far it is; absent: nothing */
+  progress?: { at: number; percent?: number; message?: string }
   /** columns whose stored value is damaged: each is neutral here */
   damaged?: string[]
 }

@@ -172,6 +172,7 @@ describe('progress of a command', () => {
     await expect(client.call('run.progress', { usage: { input_tokens: 1 } })).rejects.toMatchObject({ code: -32602 })
     const { history } = await router.call('run.history', { run_id })
     expect(history.filter(({ move }) => move === 'progress').map(({ reason }) => reason)).toEqual(['50 %: built'])
+    expect((await router.call('run.get', { run_id })).run.progress).toEqual({ at: expect.any(Number) as number, percent: 50, message: 'built' })
     // A result that says less than was reported before ends the run all the same.
     writeFileSync(join(router.directory, 'result'), '{"usage": {"input_tokens": 3}}')
     expect(await finish()).toMatchObject({ state: 'completed', usage: { input_tokens: 110, output_tokens: 20 } })

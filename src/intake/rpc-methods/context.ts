@@ -51,6 +51,13 @@ export interface Decided {
   claimed_by?: string | undefined
 }
 
+/** What run.progress says of a run; note: what its history shows. */
+interface Said {
+  note?: string
+  progress?: { percent?: number; message?: string } | undefined
+  usage?: UsageReport | undefined
+}
+
 /** What people may do to a run; delivery does it. Each throws Fault not_found or invalid_state. */
 export interface RunControl {
   cancel(run_id: string, reason: string | undefined): Promise<StoredRun>
@@ -68,7 +75,7 @@ export interface RunControl {
   /** What the bot of a run would be given now. */
   preview(run_id: string): Promise<PreparedRun>
   /** Progress that a command reports of its run. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
-  progress(run_id: string, lease_token: string, said: { note?: string; usage?: UsageReport | undefined }): Promise<LeaseState>
+  progress(run_id: string, lease_token: string, said: Said): Promise<LeaseState>
   /** Both also throw Fault conflict where the trigger's approver said no. */
   pause(run_id: string, reason: string | undefined): Promise<StoredRun>
   resume(run_id: string, reason: string | undefined): Promise<StoredRun>
@@ -98,7 +105,7 @@ export interface Workers {
     signal: AbortSignal,
   ): Promise<{ run_id: string; lease_token: string; lease_until: number; body: string }[]>
   start_run(run_id: string, lease_token: string): Promise<StoredRun>
-  extend(run_id: string, lease_token: string, said: { note?: string; paused?: boolean | undefined; usage?: UsageReport | undefined }): Promise<LeaseState>
+  extend(run_id: string, lease_token: string, said: Said & { paused?: boolean | undefined }): Promise<LeaseState>
   complete(run_id: string, lease_token: string, result: unknown, usage: UsageReport | undefined): Promise<StoredRun>
   fail(
     run_id: string,

@@ -70,6 +70,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     ...(run.assignment === null ? {} : { assignment: run.assignment }),
     ...(waiting === undefined ? {} : { waiting_for: waiting.detail }),
     ...(run.held_by === null ? {} : { held_by: run.held_by }),
+    ...(run.progress === undefined ? {} : { progress: run.progress }),
     ...(run.usage === undefined ? {} : { usage: shownUsage(run.usage) }),
     ...(run.error === null ? {} : { error: run.error }),
     ...(run.damaged === undefined ? {} : { damaged: run.damaged }),

@@ -24,7 +24,7 @@ function reported(usage: Usage | undefined): UsageReport | undefined {
 }
 
 export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
-  const { workers, runs } = context
+  const { workers, runs, hide } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
     return { run: shownRun(context, await work) }
@@ -39,9 +39,12 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
     'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, { paused }),
     async 'run.progress'({ run_id, lease_token, usage, ...said }) {
       if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
-      const note = progressNote(said)
+      const { percent } = said
+      const message = said.message === undefined || said.message === '' ? undefined : hide(said.message)
+      const note = hide(progressNote(said))
+      const progress = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) }
       // Usage alone is no row of the history: it may be reported often.
-      const noted = { ...(note === '' && usage !== undefined ? {} : { note }), usage: reported(usage) }
+      const noted = { ...(note === '' && usage !== undefined ? {} : { note, progress }), usage: reported(usage) }
       return isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, noted) : runs.progress(run_id, lease_token, noted)
     },
     'run.complete': ({ run_id, lease_token, result, usage }) => answer(workers.complete(run_id, lease_token, result, reported(usage))),

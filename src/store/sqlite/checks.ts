@@ -246,6 +246,12 @@ export const spendingChecks: Checks = [
   ['output_tokens', spent],
   ['cost_micro_usd', spent],
 ]
+const percent: Check = value => (typeof value === 'number' && value >= 0 && value <= 100 ? undefined : `must be a number from 0 to 100; got ${shown(value)}`)
+export const progressChecks: Checks = [
+  ['at', time],
+  ['percent', orNull(percent)],
+  ['message', orNull(text)],
+]
 export const usageChecks: Checks = [
   ['input_tokens', count],
   ['output_tokens', count],

@@ -44,6 +44,7 @@ export interface Step {
   at: number
   move: string
   reason: string | null
+  progress?: { percent?: number; message?: string } | undefined
   state: RunState
   attempt?: number
   bot_id?: string
@@ -76,7 +77,7 @@ export class History {
     this.#damage = damage
     this.#mode = mode
     this.#log = log
-    const row = 'INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+    const row = 'INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason, percent, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
     this.#insert = { fail: db.prepare(`INSERT ${row}`), replace: db.prepare(`INSERT OR REPLACE ${row}`) }
     this.#cause = db.prepare<[number], Cause>('SELECT id, source_id, type, subject, causation FROM event WHERE seq = ?')
     this.#unrouted = db.prepare('INSERT OR IGNORE INTO unrouted (event_seq) VALUES (?)')
@@ -95,10 +96,10 @@ export class History {
 
   /** Writes a step of a run, and tells it where it is one that is told. */
   add(before: Before, step: Step): void {
-    const { at, move, state, reason, attempt = before.attempt } = step
+    const { at, move, state, reason, progress, attempt = before.attempt } = step
     const next = before.steps + 1
     this.#damage.insert('run_history', `${before.seq}, step ${next}`, or =>
-      this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason),
+      this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason, progress?.percent ?? null, progress?.message ?? null),
     )
     if (this.#mode === 'none') return
     const type = outcomes[move] ?? (this.#mode === 'all' ? (others[move] ?? `run.${move}`) : undefined)

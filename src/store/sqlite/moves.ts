@@ -304,7 +304,7 @@ export class Moving {
     const next = this.#lanes.pauses.stopped(moved(row, move), move.at)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
     if (move.touch !== 'silent') this.changed.add(asked.run_id)
-    if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null })
+    if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null, progress: move.progress })
     if (move.update?.inputs !== undefined || move.update?.context_files !== undefined) this.#overrides.put(row.seq, move.update)
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output } = move.attempt

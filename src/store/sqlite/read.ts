@@ -20,7 +20,7 @@ import type {
 } from '../store.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { BudgetGate, BudgetUse } from '../flow.ts'
-import { damagedColumns, fileChecks, usageChecks } from './checks.ts'
+import { damagedColumns, fileChecks } from './checks.ts'
 import { damageText, DamageLog } from './damage.ts'
 import type { Db } from './open.ts'
 import { goneEventsKey } from './pruning.ts'
@@ -28,9 +28,9 @@ import { begunWithin } from './begun.ts'
 import { budgetUse } from './budgets.ts'
 import { eventPageSql, runPageSql } from './page-queries.ts'
 import { boundedPage, columnBytes } from './page.ts'
-import { isActive } from './queues.ts'
 import { fileBytes, spaceOf } from './space.ts'
 import { RunOverrides } from './run-overrides.ts'
+import { RunReports } from './run-reports.ts'
 import { runStats } from './stats.ts'
 import { Spending, spentSums } from './usage.ts'
 import {
@@ -88,9 +88,6 @@ function statements(db: Db) {
   const unrouted = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
-  const usageOf = db.prepare<[number], UsageTotals & { reports: number; attempt_reported: number; ended: number }>(
-    'SELECT *, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended FROM run_usage WHERE run_seq = ?',
-  )
   // Read through spending_at: what is asked for is recent.
   const usedSince = db.prepare<[number], UsageTotals & { scope: string }>(
     `SELECT scope, ${spentSums}
@@ -120,7 +117,6 @@ function statements(db: Db) {
     originKnown,
     runBounds,
     nextCreated,
-    usageOf,
     usedSince,
     contextFiles,
     begun: begunWithin(db),
@@ -145,10 +141,12 @@ export class Reading {
   readonly #spending: Spending
   readonly #damage: DamageLog
   readonly #overrides: RunOverrides
+  readonly #reports: RunReports
 
   constructor(db: Db, damage = new DamageLog()) {
     this.#damage = damage
     this.#overrides = new RunOverrides(db)
+    this.#reports = new RunReports(db, damage)
     this.#db = db
     this.#sql = statements(db)
     this.#spending = new Spending(db)
@@ -174,18 +172,6 @@ export class Reading {
     for (const column of run.damaged ?? [])
       this.#damage.add(damageText(row.archived === 1 ? 'run_archive' : 'outbox', row.seq, { column, why: 'it is not what was written' }))
     return run.flow?.batch === undefined ? run : { ...run, event_count: this.#sql.eventsOf.get(row.seq)! }
-  }
-
-  /** What a run reported; undefined: nothing. */
-  #usageOf({ seq, state }: RunRow): StoredRun['usage'] {
-    const row = this.#sql.usageOf.get(seq)
-    if (row === undefined) return undefined
-    const { input_tokens, output_tokens, cost_micro_usd, reports, attempt_reported, ended } = row
-    const damaged = damagedColumns(usageChecks, row)
-    this.#damage.addRow('run_usage', seq, damaged)
-    if (damaged.length > 0) return undefined
-    const endedReports = reports - (isActive(state) ? attempt_reported : 0)
-    return { input_tokens, output_tokens, cost_micro_usd, unreported: Math.max(0, ended - endedReports) }
   }
 
   #whole(row: EventRow): StoredEvent {
@@ -248,8 +234,7 @@ export class Reading {
   run(id: string): StoredRun | null {
     const row = this.#sql.runById.get(idBytes(id), idBytes(id))
     if (row === undefined) return null
-    const usage = this.#usageOf(row)
-    return { ...this.#shown(row), ...(usage === undefined ? {} : { usage }) }
+    return { ...this.#shown(row), ...this.#reports.of(row) }
   }
 
   runEvents(run_id: string): StoredEvent[] {
