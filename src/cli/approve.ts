@@ -117,7 +117,6 @@ export function addApprove(runs: Command, session: () => Session): void {
       .option('-r, --reason <text>', 'why')
       .option('-y, --yes', 'do it without a question; required where there is no terminal')
       .option('--as <name>', 'who decides; default: your login name. The history has it as claimed: nothing proves it')
-      .addHelpText('after', `\nExample: signalbox runs ${verb} 01997f3e-5b00-7000-8000-0000000000b1 --reason "looked at the diff"`)
       .action((given: string, options: Options) => decide(session(), verb, given, options))
   }
   add('approve', 'approve a run that awaits approval, after showing what it would do')

@@ -3,8 +3,9 @@ import type { Command } from 'commander'
 import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
 import { addLogs } from './logs.ts'
+import { addShow } from './run-show.ts'
 import { addUpdate } from './run-update.ts'
-import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
+import { shortened, stateStyle, table, time, type Output } from './output.ts'
 import { UsageError, wholeNumber, type Session } from './session.ts'
 import { timeArgument } from './times.ts'
 
@@ -99,10 +100,7 @@ export function addRuns(program: Command, session: () => Session): void {
         current.output.line(`runs of events received before ${time(answer.begins_at)} are not listed: those were logged without actor and thread`)
       if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })
-  runs
-    .command('show <run>')
-    .description('one run (or "last")')
-    .action(async (run: string) => record(session().output, (await session().call('run.get', { run_id: await session().runId(run) })).run))
+  addShow(runs, session)
   addLogs(runs, session)
   addHistory(runs, session)
   addActions(runs, session)

@@ -169,10 +169,6 @@ export class RunController {
   async preview(run_id: string): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
     const { store, attempt } = this.#options
     const run = await this.#run(run_id)
-    if (run.finished_at !== null)
-      throw new Fault('invalid_state', `run ${run_id} is ${run.state}: its bot is given nothing any more; run.history shows what became of it`, {
-        data: { state: run.state },
-      })
     const event = await store.event(run.event_id)
     if (event === null) throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
     const events = await store.runEvents(run_id)

@@ -1,0 +1,152 @@
+// signalbox runs show: everything about one run, and what can be done about it.
+import { stripVTControlCharacters } from 'node:util'
+import type { Command } from 'commander'
+import type { Attempt, OutputPart, Run, RunPreview } from '../client/client.ts'
+import { RpcError } from '../client/client.ts'
+import { paint, plain, stateStyle, time, type Output } from './output.ts'
+import type { Session } from './session.ts'
+
+const lastOutputBytes = 8192
+const mostLines = 10
+const mostInputs = 4000
+const dimWidth = 10
+
+interface Shown {
+  run: Run
+  /** absent: the event is not stored any more */
+  preview: RunPreview | undefined
+  attempts: Attempt[]
+  parts: OutputPart[]
+}
+
+async function looked(session: Session, run_id: string): Promise<Shown> {
+  const [{ run }, { attempts }, { parts }, preview] = await Promise.all([
+    session.call('run.get', { run_id }),
+    session.call('run.history', { run_id }),
+    session.call('run.output', { run_id, last_bytes: lastOutputBytes }),
+    session.call('run.preview', { run_id }).catch((error: unknown) => {
+      if (error instanceof RpcError) return undefined
+      throw error
+    }),
+  ])
+  return { run, preview, attempts, parts }
+}
+
+/** A name with its text; further lines stand below the first. */
+function field(output: Output, name: string, text: string): void {
+  const lines = plain(text, true).trimEnd().split('\n')
+  for (const [index, line] of lines.entries()) output.line(`${paint(output, 'dim', (index === 0 ? name : '').padEnd(dimWidth))}  ${line}`.trimEnd())
+}
+
+function amount(value: number): string {
+  return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
+}
+
+function listed(tools: readonly string[] | undefined): string {
+  return tools === undefined || tools.length === 0 ? 'none' : tools.join(', ')
+}
+
+function json(value: unknown): string {
+  const text = JSON.stringify(value, null, 2) ?? 'none'
+  return text.length > mostInputs ? `${text.slice(0, mostInputs)}\n... --json has all of it` : text
+}
+
+function printEvent(output: Output, { event_id }: Run, preview: RunPreview | undefined): void {
+  if (preview === undefined) return field(output, 'event', `${event_id}, which is not stored any more`)
+  const { source_id, type, subject, thread, actor, received_at } = preview.event
+  field(output, 'event', `${event_id}\n${type} of source ${source_id}, received at ${time(received_at)}`)
+  const about = [subject === null ? '' : `subject ${subject}`, thread === null ? '' : `thread ${thread}`, actor === null ? '' : `actor ${actor}`]
+  if (about.some(text => text !== '')) field(output, '', about.filter(text => text !== '').join(', '))
+}
+
+function printGiven(output: Output, { cut_tools = [] }: Run, preview: RunPreview | undefined): void {
+  if (preview === undefined) return
+  if (preview.problem !== undefined) return field(output, 'problem', preview.problem)
+  field(output, 'inputs', json(preview.inputs))
+  if (preview.context_files !== undefined && preview.context_files.length > 0) field(output, 'files', listed(preview.context_files))
+  const allowed = preview.allowed_tools === null || preview.allowed_tools === undefined ? 'all but the denied ones' : listed(preview.allowed_tools)
+  field(output, 'tools', `allowed: ${allowed}\ndenied: ${listed(preview.denied_tools)}`)
+  if (preview.allowed_denied_tools !== undefined && preview.allowed_denied_tools.length > 0)
+    field(output, '', `allowed although denied: ${listed(preview.allowed_denied_tools)}`)
+  if (cut_tools.length > 0) field(output, '', `removed: ${cut_tools.map(({ tool, reason }) => `${tool} (${reason})`).join(', ')}`)
+}
+
+function printState(output: Output, run: Run): void {
+  const state = run.dead ? `dead (${run.state})` : run.state
+  const style = stateStyle(run.state)
+  output.line(`${paint(output, 'dim', 'state'.padEnd(dimWidth))}  ${style === undefined ? state : paint(output, style, state)}, since ${time(run.updated_at)}`)
+  if (run.waiting_for !== undefined) field(output, 'waits for', run.waiting_for)
+  if (run.deadline_at !== undefined) field(output, 'deadline', `${run.deadline_name} at ${time(run.deadline_at)}`)
+  if (run.error !== undefined) field(output, 'error', run.error)
+  if (run.progress !== undefined) {
+    const { percent, message, at } = run.progress
+    field(output, 'progress', `${[percent === undefined ? '' : `${percent} %`, message ?? ''].filter(text => text !== '').join(' ')} at ${time(at)}`)
+  }
+  if (run.usage !== undefined) {
+    const { input_tokens, output_tokens, cost_usd } = run.usage
+    field(output, 'used', `${amount(input_tokens)} tokens in, ${amount(output_tokens)} out, ${amount(cost_usd)} USD`)
+  }
+}
+
+function printAttempts(output: Output, attempts: readonly Attempt[]): void {
+  for (const { number, started_at, ended_at, outcome, status, error } of attempts) {
+    const seconds = ((ended_at - started_at) / 1000).toLocaleString('en-US', { maximumFractionDigits: 1 })
+    field(
+      output,
+      `attempt ${number}`,
+      `${outcome}${status === undefined ? '' : `, ${status}`}: at ${time(started_at)}, for ${seconds} s${error === undefined ? '' : `\n${error}`}`,
+    )
+  }
+}
+
+function printOutput(output: Output, parts: readonly OutputPart[]): void {
+  const text = stripVTControlCharacters(parts.map(part => part.text ?? '').join('')).replaceAll('\r', '\n')
+  const lines = text.trimEnd().split('\n').slice(-mostLines)
+  if (text.trim() !== '') field(output, 'output', lines.join('\n'))
+}
+
+/** The commands that make sense for a run as it is. */
+function nextCommands({ id, event_id, trigger_id, state, dead, attempt }: Run): string[] {
+  const of = (...verbs: string[]): string[] => verbs.map(verb => `signalbox runs ${verb} ${id}`)
+  const acts: Partial<Record<Run['state'], string[]>> = {
+    awaiting_approval: of('approve', 'deny', 'update'),
+    held: of('release', 'update', 'cancel'),
+    pending: of('hold', 'update', 'cancel'),
+    assigned: of('cancel'),
+    running: of('logs -f', 'pause', 'cancel').map(text => text.replace(` -f ${id}`, ` ${id} -f`)),
+    paused: of('resume', 'cancel'),
+  }
+  const seen = attempt > 0 && state !== 'running' ? of('logs') : []
+  return [...(dead ? [...seen, ...of('retry', 'discard')] : [...(acts[state] ?? []), ...seen]), `signalbox explain ${event_id} ${trigger_id}`]
+}
+
+function print(output: Output, { run, preview, attempts, parts }: Shown): void {
+  field(output, 'run', `${run.id}${run.replay ? ' (a replay)' : ''}`)
+  field(output, 'trigger', `${run.trigger_id}, version ${run.trigger_version}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`)
+  field(
+    output,
+    'bot',
+    `${run.bot_id ?? 'not chosen yet'}${run.queue === null || run.queue === run.bot_id ? '' : `, queue ${run.queue}`}, priority ${run.priority}`,
+  )
+  printEvent(output, run, preview)
+  printState(output, run)
+  printGiven(output, run, preview)
+  printAttempts(output, attempts)
+  printOutput(output, parts)
+  if ('result' in run) field(output, 'result', json(run.result))
+  field(output, 'next', nextCommands(run).join('\n'))
+}
+
+export function addShow(runs: Command, session: () => Session): void {
+  runs
+    .command('show <run>')
+    .description('everything about one run (or "last"), and what can be done about it')
+    .action(async (given: string) => {
+      const current = session()
+      const shown = await looked(current, await current.runId(given))
+      if (!current.output.json) return print(current.output, shown)
+      const { run, preview, attempts, parts } = shown
+      const { run: _run, ...given_to } = preview ?? { run }
+      return current.output.line(JSON.stringify({ ...run, ...given_to, attempts, last_output: parts }))
+    })
+}
