@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import type { BacktestReport, BacktestSample, DraftTrigger } from '../client/client.ts'
 import { paint, plain, shortened, table, time, type Output } from './output.ts'
-import { jsonArgument, NoError, timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
+import { jsonArgument, NoError, UsageError, wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 interface BacktestOptions {
   filter?: string

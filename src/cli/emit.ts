@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import type { Decision, EventEmitResult } from '../client/client.ts'
 import { paint, type Output } from './output.ts'
 import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
-import { jsonArgument, timeArgument, type Session } from './session.ts'
+import { jsonArgument, type Session } from './session.ts'
+import { comingTime } from './times.ts'
 
 interface Options extends ContextOptions {
   payload: string
@@ -59,7 +60,7 @@ export function addEmit(program: Command, session: () => Session): void {
     .option('--actor <login>', 'the account that caused it; within a run the router sets it')
     .option('--thread <text>', 'the conversation that it belongs to, such as acme/site#12')
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
-    .option('--at <time>', 'its runs begin then, not before: a date', timeArgument)
+    .option('--at <time>', 'its runs begin then, not before: a date, or in how long (15m, 2h)', comingTime)
   contextOptions(command).action(async (source_id: string, type: string, options: Options) => {
     const current = session()
     const answer = await current.call('event.emit', {

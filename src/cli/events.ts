@@ -4,7 +4,8 @@ import type { EventQueryParams, EventQueryResult, EventSummary } from '../client
 import { addRefused } from './refused.ts'
 import { addSave } from './samples.ts'
 import { plain, record, shortened, table, time, type Column, type Output } from './output.ts'
-import { jsonArgument, timeArgument, wholeNumber, type Session } from './session.ts'
+import { jsonArgument, wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 interface ListOptions {
   source?: string

@@ -2,14 +2,15 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { EventSummary, SecretRef, Source } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { makeDirectory } from '../paths.ts'
 import { secretsOf } from '../secrets.ts'
 import { ForgejoError, ForgejoRepository, type ForgejoHook } from './forgejo-api.ts'
 import { paint, plain, record } from './output.ts'
-import { NoError, UsageError, wholeNumber, type Session } from './session.ts'
+import { NoError, UsageError, type Session } from './session.ts'
+import { lengthArgument } from './times.ts'
 
 interface Options {
   source: string
@@ -121,18 +122,18 @@ function suspicions({ repository, url, source }: Connection, hook: ForgejoHook, 
 }
 
 /** Asks for a test delivery and waits for it. Throws NoError with what to look at where none comes. */
-async function tried(session: Session, made: Connection, hook: ForgejoHook, waitS: number): Promise<EventSummary> {
+async function tried(session: Session, made: Connection, hook: ForgejoHook, waitMs: number): Promise<EventSummary> {
   const { promise: came, resolve } = Promise.withResolvers<EventSummary>()
   await session.listen({ source_id: made.source.id, type: 'push' }, event => resolve(event))
   const empty = await made.repository.isEmpty()
   await made.repository.testHook(hook.id)
   const { promise: late, resolve: giveUp } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => giveUp(undefined), waitS * 1000)
+  const timer = setTimeout(() => giveUp(undefined), waitMs)
   const event = await Promise.race([came, late])
   clearTimeout(timer)
   if (event !== undefined) return event
   throw new NoError(
-    `no test delivery came within ${waitS} s. Look at this:\n${suspicions(made, hook, empty)
+    `no test delivery came within ${waitMs / 1000} s. Look at this:\n${suspicions(made, hook, empty)
       .map(line => `  - ${line}`)
       .join('\n')}`,
   )
@@ -222,7 +223,8 @@ export function addForgejo(program: Command, session: () => Session): void {
       .option('--token-file <path>', 'a file with the API token; FORGEJO_TOKEN unless said')
       .option('--webhook-url <url>', 'where the forge reaches the source; the intake of the router unless said')
       .addHelpText('after', told)
-    if (name !== 'disconnect') command.option('--wait <seconds>', 'how long to wait for the test delivery', wholeNumber, 15)
+    if (name !== 'disconnect')
+      command.addOption(new Option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m').argParser(lengthArgument).default(15_000, '15s'))
     if (name === 'connect')
       command
         .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} unless said, or what the hook had before`)

@@ -46,13 +46,30 @@ export function printWarnings({ warnings = [] }: { warnings?: string[] }): void 
   for (const warning of warnings) console.error(plain(`warning: ${warning}`))
 }
 
+let isLocal = false
+
+/** Whether times are shown in the time zone of this machine: for people at a terminal they are, for programs never. */
+export function showLocalTimes(local: boolean): void {
+  isLocal = local
+}
+
+/** How far the local clock is ahead of UTC then, such as +01:00. */
+function offset(date: Date): string {
+  const minutes = -date.getTimezoneOffset()
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0')
+  return `${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`
+}
+
+/** Such as 2026-01-31 12:00:00Z, or 2026-01-31 13:00:00+01:00 where times are local. */
 export function time(ms: number | undefined): string {
-  return ms === undefined
-    ? '-'
-    : new Date(ms)
-        .toISOString()
-        .replace('T', ' ')
-        .replace(/\.\d+Z$/, 'Z')
+  if (ms === undefined) return '-'
+  const date = new Date(ms)
+  const shift = isLocal ? date.getTimezoneOffset() * 60_000 : 0
+  const text = new Date(ms - shift)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, '')
+  return `${text}${isLocal ? offset(date) : 'Z'}`
 }
 
 export function shortened(value: unknown, most = 60): string {

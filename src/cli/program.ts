@@ -12,6 +12,8 @@ import { addEmit } from './emit.ts'
 import { addEvents } from './events.ts'
 import { addExplain } from './explain.ts'
 import { addForgejo } from './forgejo.ts'
+import { addCompletion } from './completion.ts'
+import { arrangeHelp } from './help.ts'
 import { addImport } from './import.ts'
 import { addRegister } from './register.ts'
 import { addQueues } from './queues.ts'
@@ -20,8 +22,10 @@ import { addRouter } from './router.ts'
 import { addRpc } from './rpc.ts'
 import { addRuns } from './runs.ts'
 import { plainJson } from '../terminal-text.ts'
-import { outputTo, plain } from './output.ts'
+import { outputTo, plain, showLocalTimes } from './output.ts'
+import { nearestId } from '../nearest-id.ts'
 import { NoError, Session, UsageError, type Environment } from './session.ts'
+import { addMan } from './man.ts'
 import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addStatus } from './status.ts'
@@ -50,11 +54,33 @@ function configKeys(options: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), value]))
 }
 
+/**
+ * A group with a command of its own when none is named: what is no command of it would be an argument of that one. A misspelled
+ * command is said to be one, with the nearest.
+ */
+function suggestCommands(group: Command): void {
+  const usual = group.commands.find(command => command.name() === 'list')
+  if (usual === undefined || usual.registeredArguments.length > 0) return
+  usual.allowExcessArguments(true)
+  usual.hook('preAction', () => {
+    const [first] = usual.args
+    if (first === undefined) return
+    if (group.args[0] === usual.name()) throw new UsageError(`signalbox ${group.name()} list takes no arguments; found ${JSON.stringify(first)}`)
+    const nearest = nearestId(
+      first,
+      group.commands.map(command => command.name()),
+    )
+    const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`
+    throw new UsageError(`signalbox ${group.name()} has no command ${JSON.stringify(first)}${meant}; signalbox ${group.name()} --help lists them`)
+  })
+}
+
 export function buildProgram(options: ProgramOptions): { program: Command; close: () => void } {
   const program = new Command('signalbox')
   let opened: Session | undefined
   const session = (): Session => {
-    const { json, socket } = program.opts<{ json?: boolean; socket?: string }>()
+    const { json, socket, utc } = program.opts<{ json?: boolean; socket?: string; utc?: boolean }>()
+    showLocalTimes(process.stdout.isTTY && json !== true && utc !== true)
     const terminal = process.stdout.isTTY && !options.env.NO_COLOR
     opened ??= new Session(
       outputTo(chunk => void process.stdout.write(chunk), { json: json === true, terminal, pipe: !process.stdout.isTTY }),
@@ -66,10 +92,10 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     .description('routes events to bots: every event logged, every decision explained, every matched bot invoked at least once')
     .version(options.version)
     .option('--json', 'one JSON object a line, for programs')
+    .option('--utc', 'times in UTC; on a terminal they are local otherwise')
     .option('--socket <path>', 'control socket of the router')
     .exitOverride()
     .configureOutput({ writeErr: text => void process.stderr.write(plain(text, true)) })
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
   serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
@@ -96,9 +122,13 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addRestore,
     addDoctor,
     addRpc,
+    addCompletion,
+    addMan,
   ])
     add(program, session)
   for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
+  for (const group of program.commands) suggestCommands(group)
+  arrangeHelp(program)
   return { program, close: () => opened?.close() }
 }
 

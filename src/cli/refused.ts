@@ -2,7 +2,8 @@
 import type { Command } from 'commander'
 import type { RefusedDelivery } from '../client/client.ts'
 import { table, time } from './output.ts'
-import { timeArgument, wholeNumber, type Session } from './session.ts'
+import { wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 /** The source or the path of refused deliveries. */
 export function placeOf({ source_id, path }: Pick<RefusedDelivery, 'source_id' | 'path'>): string {

@@ -1,7 +1,8 @@
 // signalbox replay: make runs for events of the log.
 import type { Command } from 'commander'
 import { counted } from './output.ts'
-import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
+import { UsageError, wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 /** Events that the router makes runs for in one answer. */
 const mostReplayed = 1000

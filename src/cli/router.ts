@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { BudgetUse, RouterStatsResult, UsageTotals } from '../client/client.ts'
 import { plain, table, time, type Output } from './output.ts'
-import { timeArgument, type Session } from './session.ts'
+import { type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 type Counts = Partial<RouterStatsResult['triggers'][number]> & RouterStatsResult['queues'][number]
 const hourMs = 3_600_000

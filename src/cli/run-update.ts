@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import type { ContextFileInput, Inputs } from '../client/client.ts'
 import { contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
 import { plain } from './output.ts'
-import { jsonArgument, timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
+import { jsonArgument, UsageError, wholeNumber, type Session } from './session.ts'
+import { comingTime } from './times.ts'
 
 interface Options extends ContextOptions {
   priority?: number
@@ -11,12 +12,6 @@ interface Options extends ContextOptions {
   inputs?: string
   noContextFiles?: true
   ifVersion?: number
-}
-
-/** A time to come: a date, milliseconds, or in how long (90s, 15m, 2h, 7d). */
-function comingTime(text: string): number {
-  const time = timeArgument(text)
-  return /^\d+[smhd]$/.test(text) ? 2 * Date.now() - time : time
 }
 
 function priorityArgument(text: string): number {

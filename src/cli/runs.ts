@@ -5,7 +5,8 @@ import { addApprove } from './approve.ts'
 import { addLogs } from './logs.ts'
 import { addUpdate } from './run-update.ts'
 import { record, shortened, stateStyle, table, time, type Output } from './output.ts'
-import { timeArgument, UsageError, wholeNumber, type Session } from './session.ts'
+import { UsageError, wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 interface ListOptions {
   state?: Run['state'] | 'dead'

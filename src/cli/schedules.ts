@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import type { Tick } from '../client/client.ts'
 import { printEmitted } from './emit.ts'
 import { record, table, time } from './output.ts'
-import { jsonArgument, timeArgument, NoError, wholeNumber, type Session } from './session.ts'
+import { jsonArgument, NoError, wholeNumber, type Session } from './session.ts'
+import { timeArgument } from './times.ts'
 
 const jumps: Record<string, string> = {
   after_gap: 'the clock leaves out the local time that was meant: right after it',

@@ -207,17 +207,6 @@ export function wholeNumber(text: string): number {
   return Number(text)
 }
 
-const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** A time: ISO 8601, milliseconds, or how long ago (90s, 15m, 2h, 7d). */
-export function timeArgument(text: string): number {
-  const ago = /^(\d{1,6})([smhd])$/.exec(text)
-  if (ago !== null) return Date.now() - Number(ago[1]) * units[ago[2]!]!
-  const value = /^\d{12,14}$/.test(text) ? Number(text) : /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(value)) throw new UsageError(`a time such as 2h, 7d or 2026-01-31T12:00Z was expected; found ${JSON.stringify(text)}`)
-  return value
-}
-
 /** The longest page that the router answers. */
 export const mostAtOnce = 500
 

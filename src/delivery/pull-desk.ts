@@ -6,6 +6,7 @@
 import { hash } from 'node:crypto'
 import type { Bot, LeaseState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
+import { noSuch } from '../nearest-id.ts'
 import {
   workerTokenPrefix,
   type ClaimedRun,
@@ -139,16 +140,14 @@ export class PullDesk {
   }
 
   #line(bot_id: string): Line {
-    const present = this.#lines.get(bot_id)
-    if (present !== undefined) return present
-    const line = { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
+    const line = this.#lines.get(bot_id) ?? { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
     this.#lines.set(bot_id, line)
     return line
   }
 
   #bot(bot_id: string): { bot: Bot; lease_ms: number } {
     const bot = this.#options.bots.get(bot_id)
-    if (bot === undefined) throw new Fault('not_found', `there is no bot ${bot_id}; bot.list shows what there is`)
+    if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', this.#options.bots.keys()))
     if (bot.endpoint.kind !== 'pull') throw new Fault('invalid_state', `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`)
     if (!bot.enabled) throw new Fault('disabled', `the bot ${bot_id} is disabled; enable it with bot.put`)
     return { bot, lease_ms: bot.endpoint.lease_ms ?? defaultLeaseMs }

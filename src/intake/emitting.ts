@@ -4,6 +4,7 @@ import type { Causation, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { botActorPrefix, forgeOf, originFault } from '../forge.ts'
 import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
+import { noSuch } from '../nearest-id.ts'
 import { Payload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
 import { routerSource, type Store } from '../store/store.ts'
@@ -56,7 +57,7 @@ function taking({ sources }: Registry, source_id: string): Source {
   if (source_id === routerSource)
     throw new Fault('invalid_params', `source_id ${routerSource} is that of the router’s own events: nobody emits them`, { data: { path: 'source_id' } })
   const source = sources.get(source_id)
-  if (source === undefined) throw new Fault('not_found', `there is no source ${source_id}; source.list shows what there is`)
+  if (source === undefined) throw new Fault('not_found', noSuch('source', source_id, 'source.list', sources.keys()))
   if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)
   return source
 }

@@ -4,7 +4,7 @@
 // some 200,000 of them.
 import { isIPv6 } from 'node:net'
 import { ExactNumber, liesBetween, rawNumber, type FilterNumber } from './exact-number.ts'
-import { edits } from './nearest-path.ts'
+import { edits } from '../nearest-id.ts'
 import { numberIn, numeric, type RangeTest } from './numeric.ts'
 import { PatternError, patternLimits, shown } from './pattern-limits.ts'
 

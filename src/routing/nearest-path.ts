@@ -1,5 +1,5 @@
 // Did you mean: the path of an event that comes nearest to one that leads nowhere. Pure.
-
+import { edits } from '../nearest-id.ts'
 import { rawNumber } from './exact-number.ts'
 
 /** Paths of an event that are looked at, and how long they and their steps may be. */
@@ -40,17 +40,6 @@ export function pathsOf(event: unknown): EventPath[] {
   }
   visit(event, [])
   return [...found.values()]
-}
-
-/** Insertions, deletions and changes of one letter that make one word the other (Levenshtein). */
-export function edits(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
-  for (let at = 1; at <= left.length; at++) {
-    const next = [at]
-    for (let to = 1; to <= right.length; to++) next.push(Math.min(row[to]! + 1, next[to - 1]! + 1, row[to - 1]! + (left[at - 1] === right[to - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[right.length]!
 }
 
 /** How unlike two steps are: 0 the same, 1 nothing in common. */

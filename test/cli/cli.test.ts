@@ -1,9 +1,9 @@
 // The command line as people and programs use it: a real process against a real router.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { signalbox, type Ran } from '../support/command-line.ts'
-import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
+import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 async function configured(): Promise<TestRouter> {
   const router = await freshRouter()
@@ -245,4 +245,25 @@ test('trying: backtest, dry run, versions, near misses, hints', async () => {
   expect((await run('test', '--filter', '{"payload": {"repo": {"name": ["x"]}}}', '--event', 'last')).out).toContain(
     '✗ payload.repo.name "x"   nothing there; did you mean payload.repository.name?',
   )
+})
+
+describe('a misspelled command', () => {
+  test.each(['runs', 'events', 'triggers', 'bots', 'queues', 'sources'])('of %s is named with the nearest, and is no argument of its list', async group => {
+    const router = { directory: freshDirectory() }
+    expect(await signalbox(router, [group, 'shwo', 'x'])).toMatchObject({
+      code: 64,
+      out: '',
+      err: expect.stringContaining(`signalbox ${group} has no command "shwo" (did you mean show?)`) as string,
+    })
+  })
+
+  test('of the program, and an option, are suggested too', async () => {
+    const router = { directory: freshDirectory() }
+    expect((await signalbox(router, ['rnus'])).err).toContain('Did you mean runs?')
+    expect((await signalbox(router, ['runs', '--ded'])).err).toContain('Did you mean --dead?')
+    expect(await signalbox(router, ['runs', 'list', 'x'])).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('signalbox runs list takes no arguments') as string,
+    })
+  })
 })

@@ -1,12 +1,11 @@
 // trigger.backtest: a draft against the log; trigger.put with dry_run asks for the same.
 import type { Action, BacktestReport, BacktestSample, Trigger } from '../../contract/types.ts'
-import { Fault } from '../../errors.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { InputsError, renderTemplate } from '../../routing/inputs.ts'
 import { readableView } from '../../routing/log-filter.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
-import { storedTrigger, triggerAt, type Context } from './context.ts'
+import { notFound, storedTrigger, triggerAt, type Context } from './context.ts'
 import { assertInputs, compiledFilter, invalid } from './trigger-checks.ts'
 
 const defaultSamples = 5
@@ -93,8 +92,7 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
       compiledFilter(wanted, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
       if (trigger?.action !== undefined) await assertInputs(trigger.action, 'trigger', expressions)
       const source_id = trigger?.event_source_id ?? null
-      if (source_id !== null && !registry.sources.has(source_id))
-        throw new Fault('not_found', `there is no source ${source_id}; source.list shows what there is`)
+      if (source_id !== null && !registry.sources.has(source_id)) throw notFound('source', source_id, 'source.list', registry.sources.keys())
       const draft = { source_id, filter: wanted, enabled: true, ...(trigger?.action === undefined ? {} : { action: trigger.action }) }
       return backtested(context, { draft, live: registry.triggers.get(trigger?.id ?? ''), ...range }, call)
     },

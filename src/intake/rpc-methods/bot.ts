@@ -45,7 +45,7 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
 
   function found(id: string): Bot {
     const bot = registry.bots.get(id)
-    if (bot === undefined) throw notFound('bot', id, 'bot.list')
+    if (bot === undefined) throw notFound('bot', id, 'bot.list', registry.bots.keys())
     return bot
   }
 

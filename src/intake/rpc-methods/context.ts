@@ -17,6 +17,7 @@ import { Fault } from '../../errors.ts'
 import type { Acceptor } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
+import { noSuch } from '../../nearest-id.ts'
 import type { Prepared, Registry } from '../../routing/registry.ts'
 import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
@@ -235,14 +236,15 @@ export function missing(path: string): Fault {
   return new Fault('invalid_params', `${path} is required and missing`, { data: { path } })
 }
 
-export function notFound(noun: string, id: string, list: string): Fault {
-  return new Fault('not_found', `there is no ${noun} ${id}; ${list} shows what there is`)
+/** known: the ids that exist, of which the nearest is suggested. */
+export function notFound(noun: string, id: string, list: string, known?: Iterable<string>): Fault {
+  return new Fault('not_found', noSuch(noun, id, list, known))
 }
 
 /** A trigger as it is now. Throws Fault not_found. */
 export function storedTrigger({ registry }: Pick<Context, 'registry'>, trigger_id: string): Trigger {
   const trigger = registry.triggers.get(trigger_id)
-  if (trigger === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  if (trigger === undefined) throw notFound('trigger', trigger_id, 'trigger.list', registry.triggers.keys())
   return trigger
 }
 

@@ -21,7 +21,7 @@ async function deciding(context: Context, event: StoredEvent, trigger_id: string
   const present = context.registry.triggers.get(trigger_id)
   const version = asked ?? event.decisions.find(decision => decision.trigger_id === trigger_id)?.trigger_version
   if (present !== undefined && (version === undefined || version === present.version)) return present
-  if (version === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  if (version === undefined) throw notFound('trigger', trigger_id, 'trigger.list', context.registry.triggers.keys())
   return completeTrigger(await triggerAt(context, trigger_id, version), { version, created_at: 0, updated_at: 0 })
 }
 

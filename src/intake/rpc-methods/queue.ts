@@ -32,7 +32,7 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     const written = registry.queues.get(id)
     if (written !== undefined) return written
     if (registry.bots.has(id) || (await counts()).has(id)) return { id, ...unwritten }
-    throw notFound('queue', id, 'queue.list')
+    throw notFound('queue', id, 'queue.list', [...registry.queues.keys(), ...registry.bots.keys()])
   }
 
   async function write(queue: QueueInput, version: number | undefined): Promise<{ queue: Queue }> {
@@ -75,7 +75,7 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     },
     async 'queue.delete'({ queue_id, version }) {
       const queue = registry.queues.get(queue_id)
-      if (queue === undefined) throw notFound('queue', queue_id, 'queue.list')
+      if (queue === undefined) throw notFound('queue', queue_id, 'queue.list', registry.queues.keys())
       const users = [...registry.triggers.values()].filter(trigger => trigger.policy.queue === queue_id).map(trigger => trigger.id)
       if (users.length > 0)
         throw new Fault('conflict', `${users.length} triggers use queue ${queue_id} (${users.slice(0, 5).join(', ')}); change or delete them first`)

@@ -55,7 +55,7 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
 
   function found(source_id: string): Source {
     const source = registry.sources.get(source_id)
-    if (source === undefined) throw notFound('source', source_id, 'source.list')
+    if (source === undefined) throw notFound('source', source_id, 'source.list', registry.sources.keys())
     return source
   }
 

@@ -131,7 +131,7 @@ export function sourceMethods(
 
   function found(id: string): Source {
     const source = registry.sources.get(id)
-    if (source === undefined) throw notFound('source', id, 'source.list')
+    if (source === undefined) throw notFound('source', id, 'source.list', registry.sources.keys())
     return source
   }
 

@@ -38,7 +38,7 @@ async function versions({ store, registry }: Context, { trigger_id, limit, curso
     () => true,
   )
   const present = registry.triggers.get(trigger_id)?.version
-  if (page.length === 0 && cursor === undefined) throw notFound('trigger', trigger_id, 'trigger.list')
+  if (page.length === 0 && cursor === undefined) throw notFound('trigger', trigger_id, 'trigger.list', registry.triggers.keys())
   const shown = page.map(({ definition, ...each }) => ({ ...each, present: each.version === present, trigger: definition }))
   return { versions: shown, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
 }
