@@ -64,7 +64,6 @@ export function addUpdate(runs: Command, session: () => Session): void {
     .option('-i, --inputs <json>', 'replace all inputs; @file for a file, - for standard input')
     .option('--no-context-files', 'no files go along')
     .option('--if-version <number>', 'change it only if it is at this version, as run.preview shows it; default: the current one', wholeNumber)
-    .addHelpText('after', `\nExample: signalbox runs update 01997f3e-5b00-7000-8000-0000000000a9 --priority 50 --inputs '{"target":"staging"}'`)
   contextOptions(command).action((given: string, { contextFiles, ...options }: Options & { contextFiles?: boolean }) =>
     update(session(), given, { ...options, ...(contextFiles === false ? { noContextFiles: true as const } : {}) }),
   )

@@ -89,6 +89,17 @@ function waitingTests(driver: Pauser, reopen: Reopen): void {
     expect(await driver.claimed(t0)).toEqual([run])
   })
 
+  test('an order behind a paused run is stuck, until it is skipped', async () => {
+    const order: RunFlow = { order: { lane: 'order:deployer:a', on_dead: 'block' } }
+    await driver.pause(t0)
+    const waits = await driver.one(t0, order)
+    const behind = await driver.one(t0, order, { trigger_id: 'other' })
+    expect(await driver.claimed(t0)).toEqual([])
+    expect(await driver.store.stuck('deployer', 10)).toMatchObject([{ order_key: 'a', run_id: waits, state: 'pending', waiting: 1 }])
+    await driver.move(waits, { move: 'skip', from: ['pending'], to: 'pending', at: t0, skip_order: true })
+    expect(await driver.claimed(t0)).toEqual([behind])
+  })
+
   test('a run that waits for another gate is judged again', async () => {
     const order: RunFlow = { order: { lane: 'order:deployer:a', on_dead: 'block' } }
     const [first, second_] = [await driver.one(t0, order), await driver.one(t0, order)]

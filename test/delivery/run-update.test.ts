@@ -2,10 +2,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { readConfig } from '../../src/config.ts'
 import { startRouter, type Router } from '../../src/main.ts'
+import { verify } from '../../src/store/sqlite/verify.ts'
 import { signalbox } from '../support/command-line.ts'
 import { quiet, until } from '../support/router.ts'
 
@@ -124,6 +126,28 @@ test.each([
   const run_id = await emit('later')
   await expect(call('run.update', { run_id, version: 1, ...change })).rejects.toMatchObject({ code: -32602, message: expect.stringContaining(message) })
   expect(await version(run_id)).toBe(1)
+})
+
+test('a damaged change is not delivered, and verify finds it', async () => {
+  const run_id = await emit('later')
+  await call('run.update', { run_id, version: 1, inputs: { to: 'harmed' } })
+  const path = join(directory, 'signalbox.db')
+  const found = (): string[] =>
+    Array.from(
+      verify(path, () => undefined),
+      ({ message }) => message,
+    ).filter(message => message.includes('run_override'))
+  // Control: as it was written there is nothing to find.
+  expect(found()).toEqual([])
+  const db = new Database(path)
+  db.prepare("UPDATE run_override SET inputs = replace(inputs, 'harmed', 'hurt') WHERE inputs LIKE '%harmed%'").run()
+  db.close()
+  expect(found()).toEqual([expect.stringContaining('does not have the hash')])
+  const damaged = { problem: expect.stringContaining('run_override') }
+  expect(await call('run.preview', { run_id })).toMatchObject(damaged)
+  await call('run.update', { run_id, version: 2, not_before: 1 })
+  await until(async () => (await run(run_id)).dead)
+  expect(await run(run_id)).toMatchObject({ state: 'failed', error: expect.stringContaining('run_override') })
 })
 
 test('runs update takes the current version, or the one that is given', async () => {

@@ -305,7 +305,8 @@ export class Admission {
       run.trigger_version,
       run.bot_id,
       run.workflow_id,
-      due,
+      // As every parked run: it is in no one's way, and the orders that wait behind it are seen to be stuck.
+      paused === undefined ? due : 0,
       run.priority,
       run.not_before,
       run.replay ? 1 : 0,
