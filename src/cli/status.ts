@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
-import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthResult, Run, Source } from '../client/client.ts'
+import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthResult, Run, Source, Trigger } from '../client/client.ts'
 import { paint, plain, shortened, time, type Output, type Style } from './output.ts'
 import { everyPage, mostAtOnce, UsageError, type Session } from './session.ts'
 
@@ -24,6 +24,8 @@ interface Status {
   health: RpcHealthResult
   stats: RouterStatsResult
   sources: Source[]
+  /** those that are paused */
+  triggers: Trigger[]
   runs: Listed
   /** what running and failed runs printed last, by run */
   lines: Record<string, string>
@@ -55,13 +57,17 @@ async function lastLine(session: Session, { id, attempt }: Run): Promise<string>
 async function looked(session: Session, now: number): Promise<Status> {
   const list = async (params: Parameters<typeof session.call<'run.list'>>[1]): Promise<Run[]> =>
     (await session.call('run.list', { limit: mostRuns + 1, ...params })).runs
-  const [status, health, stats, sources, running, awaiting_approval, held, pending, failed] = await Promise.all([
+  const [status, health, stats, sources, triggers, running, awaiting_approval, held, pending, failed] = await Promise.all([
     session.call('router.status', {}),
     session.call('rpc.health', {}),
     session.call('router.stats', { since: now - rateMs }),
     everyPage(async cursor => {
       const { sources: page, next_cursor } = await session.call('source.list', { limit: mostAtOnce, cursor })
       return { page, next_cursor }
+    }),
+    everyPage(async cursor => {
+      const { triggers: page, next_cursor } = await session.call('trigger.list', { limit: mostAtOnce, cursor })
+      return { page: page.filter(trigger => trigger.paused === true), next_cursor }
     }),
     list({ state: 'running' }),
     list({ state: 'awaiting_approval' }),
@@ -71,7 +77,7 @@ async function looked(session: Session, now: number): Promise<Status> {
   ])
   const told = [...running, ...failed].slice(0, 2 * mostRuns)
   const lines = await Promise.all(told.map(async run => [run.id, await lastLine(session, run)] as const))
-  return { status, health, stats, sources, runs: { running, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
+  return { status, health, stats, sources, triggers, runs: { running, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
 }
 
 type Line = string | { text: string; style: Style | undefined }
@@ -161,6 +167,18 @@ function failed({ runs, lines }: Status): Line[] {
   ])
 }
 
+function pausedTriggers({ triggers }: Status): Line[] {
+  if (triggers.length === 0) return []
+  return [
+    '',
+    { text: 'paused triggers', style: 'bold' },
+    ...triggers.map(({ id, paused_reason, paused_at }): Line => ({
+      text: `  ${id} since ${time(paused_at)}${paused_reason === undefined ? '' : ` (${shortened(paused_reason, 100)})`}: signalbox triggers resume ${id}`,
+      style: 'yellow',
+    })),
+  ]
+}
+
 /** Why a bot needs a look; undefined: it does not. */
 function complaint(bot: Bot, now: number): string | undefined {
   if (!bot.enabled) return `is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`
@@ -196,7 +214,16 @@ function schedules({ sources }: Status, now: number): Line[] {
 
 /** The status as lines, no longer than the width. */
 function shown(output: Output, found: Status, now: number, width = Infinity): string[] {
-  const lines = [...head(found), ...figures(found), ...running(found, now), ...waiting(found), ...failed(found), ...bots(found, now), ...schedules(found, now)]
+  const lines = [
+    ...head(found),
+    ...figures(found),
+    ...running(found, now),
+    ...waiting(found),
+    ...failed(found),
+    ...pausedTriggers(found),
+    ...bots(found, now),
+    ...schedules(found, now),
+  ]
   return lines.map(line => {
     const { text, style } = typeof line === 'string' ? { text: line, style: undefined } : line
     const cut = plain(text).slice(0, width)
@@ -223,9 +250,9 @@ async function watch(session: Session): Promise<never> {
 }
 
 /** For programs: what the text is made of. */
-function asJson({ status, health, stats, sources, runs, lines }: Status): object {
+function asJson({ status, health, stats, sources, triggers, runs, lines }: Status): object {
   const next = sources.flatMap(({ id, next_at }) => (next_at === undefined ? [] : [{ source_id: id, next_at }]))
-  return { status, health, events: stats.events, refused: stats.refused, runs, last_lines: lines, next }
+  return { status, health, events: stats.events, refused: stats.refused, runs, last_lines: lines, paused_triggers: triggers.map(({ id }) => id), next }
 }
 
 export function addStatus(program: Command, session: () => Session): void {

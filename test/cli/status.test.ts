@@ -75,7 +75,10 @@ describe('status', () => {
     })
     expect(await signalbox(router, ['status', '--watch'])).toMatchObject({ code: 64, err: expect.stringContaining('draws on a terminal') as string })
     await router.call('router.pause', { reason: 'moving' })
-    expect((await signalbox(router, ['status'])).out).toContain('dispatching is paused (moving): signalbox resume')
+    await router.call('trigger.pause', { trigger_id: 'fixes', reason: 'the host is down' })
+    const text = (await signalbox(router, ['status'])).out
+    expect(text).toContain('dispatching is paused (moving): signalbox resume')
+    expect(text).toMatch(/^ {2}fixes since .* \(the host is down\): signalbox triggers resume fixes$/m)
   })
 
   test.skipIf(!hasTerminal)('is drawn again on a terminal until Ctrl-C', async () => {
