@@ -106,12 +106,15 @@ a new delivery of the same signed body, which the answer calls redelivery_of):
 
 curl -sS -w '\\n' -X POST ${router.intake}/webhook/demo-forge -H 'Content-Type: application/json' -H 'X-Forgejo-Event-Type: push' -H "X-Forgejo-Delivery: demo-$(date +%s)" -H 'X-Forgejo-Signature: ${signature}' --data-binary @${pushFile}
 
-2. See the bots' runs, what one of them went through, what another was given as inputs, and what the third wrote:
+2. See the bots' runs, everything about one of them, what it printed, what another was given as inputs, what the third wrote, and
+the router at a glance:
 
 ${signalbox} runs --event last
-${signalbox} runs history last
+${signalbox} runs show last
+${signalbox} runs logs last
 ${signalbox} test --trigger demo-2-inputs --event last
 ls ${directory}/written
+${signalbox} status
 
 3. One trigger did not start its bot. Ask why:
 

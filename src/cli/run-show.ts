@@ -8,7 +8,9 @@ import type { Session } from './session.ts'
 
 const lastOutputBytes = 8192
 const mostLines = 10
-const mostInputs = 4000
+const mostJsonLines = 30
+const mostLineLength = 300
+const mostTools = 12
 const dimWidth = 10
 
 interface Shown {
@@ -42,13 +44,19 @@ function amount(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
 }
 
-function listed(tools: readonly string[] | undefined): string {
-  return tools === undefined || tools.length === 0 ? 'none' : tools.join(', ')
+function listed(names: readonly string[] | undefined): string {
+  if (names === undefined || names.length === 0) return 'none'
+  const more = names.length > mostTools ? ` and ${names.length - mostTools} more` : ''
+  return `${names.slice(0, mostTools).join(', ')}${more}`
+}
+
+function cutLines(lines: readonly string[]): string {
+  return lines.map(line => (line.length > mostLineLength ? `${line.slice(0, mostLineLength)} ...` : line)).join('\n')
 }
 
 function json(value: unknown): string {
-  const text = JSON.stringify(value, null, 2) ?? 'none'
-  return text.length > mostInputs ? `${text.slice(0, mostInputs)}\n... --json has all of it` : text
+  const lines = (JSON.stringify(value, null, 2) ?? 'none').split('\n')
+  return cutLines(lines.length > mostJsonLines ? [...lines.slice(0, mostJsonLines), '... --json has all of it'] : lines)
 }
 
 function printEvent(output: Output, { event_id }: Run, preview: RunPreview | undefined): void {
@@ -102,7 +110,7 @@ function printAttempts(output: Output, attempts: readonly Attempt[]): void {
 function printOutput(output: Output, parts: readonly OutputPart[]): void {
   const text = stripVTControlCharacters(parts.map(part => part.text ?? '').join('')).replaceAll('\r', '\n')
   const lines = text.trimEnd().split('\n').slice(-mostLines)
-  if (text.trim() !== '') field(output, 'output', lines.join('\n'))
+  if (text.trim() !== '') field(output, 'output', cutLines(lines))
 }
 
 /** The commands that make sense for a run as it is. */
