@@ -1,8 +1,13 @@
 // signalbox bots: who executes runs.
 import type { Command } from 'commander'
-import type { Availability, Bot, BotInput } from '../client/client.ts'
-import { printWarnings, record, shortened, table } from './output.ts'
+import type { Availability, Bot, BotInput, UsageTotals } from '../client/client.ts'
+import { printWarnings, record, shortened, table, time } from './output.ts'
+import { usage } from './router.ts'
 import { everyPage, jsonFile, mostAtOnce, type Session } from './session.ts'
+
+const dayMs = 86_400_000
+/** Bots whose newest run is looked at. */
+const mostLookedAt = 100
 
 function health({ health: known }: Bot): string {
   if (known === undefined || known.state === 'closed') return known?.consecutive_failures ? `failing (${known.consecutive_failures})` : 'ok'
@@ -38,19 +43,35 @@ function standing({ enabled, drained, availability }: Bot): string {
   return drained === true ? 'drained' : (availability ?? 'ready')
 }
 
-export function addBots(program: Command, session: () => Session): void {
-  const bots = program.command('bots').description('who executes runs')
-  const show = (bot: Bot): void => record(session().output, bot)
+/** What bots used in the last day, and when each was last heard of, or had its newest run moved by an attempt. */
+async function activity(session: Session, bots: readonly Bot[]): Promise<{ used: Map<string | null, UsageTotals | undefined>; seen: Map<string, number> }> {
+  if (session.output.json) return { used: new Map(), seen: new Map() }
+  const [stats, newest] = await Promise.all([
+    session.call('router.stats', { since: Date.now() - dayMs }),
+    Promise.all(bots.slice(0, mostLookedAt).map(async ({ id }) => (await session.call('run.list', { bot_id: id, limit: 1 })).runs[0])),
+  ])
+  const seen = new Map<string, number>()
+  for (const [index, { id, last_heard_at = 0 }] of bots.entries()) {
+    const run = newest[index]
+    const at = Math.max(last_heard_at, run !== undefined && run.attempt > 0 ? run.updated_at : 0)
+    if (at > 0) seen.set(id, at)
+  }
+  return { used: new Map(stats.bots.map(bot => [bot.id, bot.usage])), seen }
+}
+
+function addList(bots: Command, session: () => Session): void {
   bots
     .command('list', { isDefault: true })
-    .description('all bots')
+    .description('all bots, with what they used in the last day')
     .action(async () => {
+      const current = session()
       const all = await everyPage(async cursor => {
-        const { bots: page, next_cursor } = await session().call('bot.list', { limit: mostAtOnce, cursor })
+        const { bots: page, next_cursor } = await current.call('bot.list', { limit: mostAtOnce, cursor })
         return { page, next_cursor }
       })
+      const { used, seen } = await activity(current, all)
       table(
-        session().output,
+        current.output,
         all,
         [
           { title: 'BOT', value: bot => bot.id },
@@ -58,11 +79,20 @@ export function addBots(program: Command, session: () => Session): void {
           { title: 'STATE', value: standing, style: bot => (standing(bot) === 'ready' ? 'green' : 'yellow') },
           { title: 'HEALTH', value: bot => health(bot), style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
           { title: 'ACTIVE', value: bot => `${bot.active ?? 0}/${bot.max_active}` },
+          { title: 'LAST SEEN', value: bot => time(seen.get(bot.id)) },
+          { title: 'USED', value: bot => usage(used.get(bot.id)) },
+          { title: 'CAPABILITIES', value: bot => shortened((bot.capabilities ?? []).join(', '), 60) || '-' },
           { title: 'AT', value: bot => shortened(where(bot), 80) },
         ],
         'there are no bots; write one with: signalbox bots put file.json',
       )
     })
+}
+
+export function addBots(program: Command, session: () => Session): void {
+  const bots = program.command('bots').description('who executes runs')
+  const show = (bot: Bot): void => record(session().output, bot)
+  addList(bots, session)
   bots
     .command('show <bot>')
     .description('one bot')

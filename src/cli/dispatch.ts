@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { ConnectionError, type Run } from '../client/client.ts'
 import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
 import { printEmitted } from './emit.ts'
-import { paint, plain, stateStyle } from './output.ts'
+import { paint, plain, stateStyle, type Output } from './output.ts'
 import { NoError, payloadArgument, type Session } from './session.ts'
 
 /** Between two looks at a run; the first come quicker. */
@@ -25,15 +25,19 @@ async function ended(session: Session, run_id: string): Promise<Run> {
 export async function followRuns(session: Session, run_ids: readonly string[]): Promise<void> {
   const runs = await Promise.all(run_ids.map(run_id => ended(session, run_id)))
   const { output } = session
+  // In a pipe only the result goes on: it is for the program behind it.
+  const tell = (text: string): void => (output.terminal || output.json ? output.line(text) : console.error(plain(text)))
   for (const run of runs) {
     const { id, state, trigger_id, error, result } = run
     if (output.json) output.line(JSON.stringify(run))
-    else output.line(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`)
+    else tell(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`)
     if (!output.json && result !== undefined && result !== null) output.line(plain(typeof result === 'string' ? result : JSON.stringify(result, null, 2), true))
   }
   const bad = runs.filter(run => run.state !== 'completed')
   if (bad.length > 0) throw new NoError(`${bad.length} of ${runs.length} runs did not complete`)
 }
+
+const standardError: Output = { json: false, terminal: false, line: text => console.error(plain(text, true)), bytes: () => undefined }
 
 interface Options extends ContextOptions {
   payload?: string
@@ -49,7 +53,7 @@ export function addDispatch(program: Command, session: () => Session): void {
     .option('-p, --payload <text>', 'payload: JSON, else text; @file for a file, - for standard input')
     .option('-s, --subject <text>', 'what it is about')
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
-    .option('-w, --wait', 'wait until what it starts has ended, and say how: exit code 1 where it did not complete')
+    .option('-w, --wait', 'wait until what it starts has ended, and print the result: exit code 1 where it did not complete')
   contextOptions(command).action(async (workflow_id: string, options: Options) => {
     const current = session()
     const answer = await current.call('event.dispatch', {
@@ -60,7 +64,7 @@ export function addDispatch(program: Command, session: () => Session): void {
       causation: causationOf(current.environment),
       context_files: givenFiles(options),
     })
-    printEmitted(current.output, answer)
+    printEmitted(options.wait === true && !current.output.terminal && !current.output.json ? standardError : current.output, answer)
     if (options.wait !== true) return
     // Of an event that was debounced, batched or skipped: the run that took its part.
     const run_ids = [...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])])]

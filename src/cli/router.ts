@@ -14,7 +14,7 @@ function amount(value: number): string {
 }
 
 /** Such as 12 in, 3 out, 0.5 USD (1 unreported): runs that reported nothing are counted behind it; alone where no run reported. */
-function usage(used: UsageTotals | undefined): string {
+export function usage(used: UsageTotals | undefined): string {
   if (used === undefined) return '-'
   if (used.input_tokens + used.output_tokens + used.cost_usd === 0 && used.unreported > 0) return `${used.unreported} unreported`
   const silent = used.unreported === 0 ? '' : ` (${used.unreported} unreported)`

@@ -1,6 +1,6 @@
 // signalbox runs: what is owed, under way, done and dead.
 import type { Command } from 'commander'
-import type { Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
+import type { Attempt, Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
 import { addLogs } from './logs.ts'
 import { addShow } from './run-show.ts'
@@ -106,6 +106,11 @@ export function addRuns(program: Command, session: () => Session): void {
   addActions(runs, session)
 }
 
+/** Why an attempt failed, else what it said; the reason of a command that failed has what it said last. */
+function said({ error, output = '' }: Attempt): string {
+  return shortened(error ?? output.trim(), 160)
+}
+
 function addHistory(runs: Command, session: () => Session): void {
   runs
     .command('history <run>')
@@ -138,7 +143,7 @@ function addHistory(runs: Command, session: () => Session): void {
             { title: 'STATUS', value: attempt => attempt.status ?? '-' },
             {
               title: 'OUTPUT',
-              value: attempt => shortened([attempt.error, attempt.output?.trim()].filter(text => text !== undefined && text !== '').join(': '), 160),
+              value: said,
             },
           ],
           '',

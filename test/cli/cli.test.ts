@@ -81,7 +81,7 @@ test('lists, definitions and the doctor', async () => {
   await run('register', join(router.directory, 'forge.json'))
   expect((await run('sources')).out).toMatch(/forge +service +enabled +0 +- +-/)
   expect((await run('triggers')).out).toMatch(/main +forge +enabled +b/)
-  expect((await run('bots')).out).toMatch(/b +command +ready +ok +0\/2 +\/bin\/true/)
+  expect((await run('bots')).out).toMatch(/b +command +ready +ok +0\/2 .* \/bin\/true/)
   expect((await run('triggers', 'disable', 'main')).out).toMatch(/enabled +false/)
   writeFileSync(join(router.directory, 'bot.json'), '{"id": "c", "endpoint": {"kind": "http", "url": "http://127.0.0.1:1/"}}')
   expect((await run('bots', 'put', join(router.directory, 'bot.json'))).code).toBe(0)
@@ -265,5 +265,38 @@ describe('a misspelled command', () => {
       code: 64,
       err: expect.stringContaining('signalbox runs list takes no arguments') as string,
     })
+  })
+})
+
+test('bots shows what each can do, when it was last seen, and what it used', async () => {
+  const router = await freshRouter()
+  const { call } = router
+  const argv = ['/bin/echo', '{"usage": {"input_tokens": 1200, "cost_usd": 0.25}}']
+  await call('bot.put', { bot: { id: 'agent', endpoint: { kind: 'command', argv }, capabilities: ['code', 'review'] } })
+  await call('bot.put', { bot: { id: 'idle', endpoint: { kind: 'pull' } } })
+  await call('source.put', { source: { id: 's', source_type: 'service' } })
+  await call('trigger.put', { trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'agent' } } })
+  await ended(router, (await call('event.emit', { source_id: 's', type: 'x', payload: {} })).runs[0]!)
+  const [head, agent, idle] = (await signalbox(router, ['bots'])).out.split('\n')
+  expect(head).toMatch(/LAST SEEN +USED +CAPABILITIES/)
+  expect(agent).toMatch(/^agent .* \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ +1,200 in, 0 out, 0\.25 USD +code, review/)
+  expect(idle).toMatch(/^idle .* - +- +- +its workers/)
+})
+
+test('dispatch --wait prints the result alone to a pipe, and how it ended beside it', async () => {
+  const router = await freshRouter()
+  const { call } = router
+  const script = 'echo working; echo \'{"done": 3}\'; exit $(cat code 2>/dev/null || echo 0)'
+  await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: router.directory } } })
+  await call('source.put', { source: { id: 'inbox', source_type: 'dispatch', config: { workflow_id: 'build' } } })
+  await call('trigger.put', { trigger: { id: 't', event_source_id: 'inbox', filter: { source_id: ['inbox'] }, action: { bot_id: 'b' } } })
+  const ran = await signalbox(router, ['dispatch', 'build', '--wait'])
+  expect([ran.code, JSON.parse(ran.out)]).toEqual([0, { done: 3 }])
+  expect(ran.err).toMatch(/run [0-9a-f-]{36} of t {2}completed/)
+  writeFileSync(join(router.directory, 'code'), '4')
+  expect(await signalbox(router, ['dispatch', 'build', '--wait'])).toMatchObject({
+    code: 1,
+    out: '',
+    err: expect.stringContaining('exit code 4: {"done": 3}') as string,
   })
 })
