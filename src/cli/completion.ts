@@ -6,29 +6,60 @@ import { UsageError, type Session } from './session.ts'
 const mostMs = 800
 const mostIds = 100
 
-/** The script asks for the words behind the program's name, the last one unfinished; without an answer the shell offers files. */
-const scripts: Record<string, string> = {
-  bash: `# source <(signalbox completion bash)
+/** Each hands the words up to the cursor to signalbox complete, the last one unfinished; without an answer the shell offers files. */
+const bash = `# bash completion of signalbox. Use: source <(signalbox completion bash)
 _signalbox() {
-  local IFS=$'\\n'
-  COMPREPLY=($(compgen -W "$("\${COMP_WORDS[0]}" complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" -- "\${COMP_WORDS[COMP_CWORD]}"))
+  local cur words cword line
+  COMPREPLY=()
+  if declare -F _get_comp_words_by_ref >/dev/null; then
+    # A colon or = would part words otherwise.
+    _get_comp_words_by_ref -n :=@ cur words cword
+  else
+    cur=\${COMP_WORDS[COMP_CWORD]} words=("\${COMP_WORDS[@]}") cword=$COMP_CWORD
+  fi
+  while IFS= read -r line; do
+    COMPREPLY+=("$line")
+  done < <("\${words[0]}" complete -- "\${words[@]:1:cword-1}" "$cur" 2>/dev/null)
+  if declare -F __ltrim_colon_completions >/dev/null; then __ltrim_colon_completions "$cur"; fi
 }
-complete -o default -F _signalbox signalbox`,
-  zsh: `#compdef signalbox
-# source <(signalbox completion zsh)
+complete -o default -F _signalbox signalbox`
+
+const zsh = `#compdef signalbox
+# zsh completion of signalbox. Use: source <(signalbox completion zsh), or save it as _signalbox in a directory of $fpath
 _signalbox() {
+  local line
   local -a found
-  found=("\${(@f)$("\${words[1]}" complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  [[ -n "$found" ]] && compadd -a found || _files
+  for line in "\${(@f)$("\${words[1]}" complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
+    [[ -z $line ]] && continue
+    # _describe separates the value from its description by a colon.
+    found+=("\${line//:/\\\\:}")
+  done
+  if (( \${#found} )); then
+    _describe -V signalbox found
+  else
+    _files
+  fi
 }
-compdef _signalbox signalbox`,
-  fish: `# signalbox completion fish | source
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _signalbox "$@"
+else
+  compdef _signalbox signalbox
+fi`
+
+const fish = `# fish completion of signalbox. Use: signalbox completion fish | source
 function __signalbox_complete
-  set -l words (commandline -opc) (commandline -ct)
-  $words[1] complete -- $words[2..] 2>/dev/null
+  set -l words (commandline -opc)
+  set -l current (commandline -ct)
+  set -l found ($words[1] complete -- $words[2..-1] "$current" 2>/dev/null)
+  if test (count $found) -gt 0
+    printf '%s\\n' $found
+  else
+    __fish_complete_path "$current"
+  end
 end
-complete -c signalbox -a '(__signalbox_complete)'`,
-}
+complete -c signalbox -f -k -a '(__signalbox_complete)'`
+
+const scripts: Readonly<Record<string, string>> = { bash, zsh, fish }
 
 type Ids = (session: Session) => Promise<string[]>
 
@@ -44,6 +75,8 @@ const lists: Record<string, Ids> = {
     const { methods } = (await session.call('rpc.discover', {})) as unknown as { methods: { name: string }[] }
     return methods.map(({ name }) => name)
   },
+  /** Of runs that somebody is to decide about; never the last one, which may be another by then. */
+  decided: async session => (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
   state: async () => ['pending', 'held', 'awaiting_approval', 'assigned', 'running', 'paused', 'completed', 'cancelled', 'failed', 'timed_out', 'dead'],
   shell: async () => Object.keys(scripts),
 }
@@ -105,7 +138,8 @@ async function candidates(program: Command, words: readonly string[], session: (
           .map(each => each.name())
       : []
   const argument: Argument | undefined = command.registeredArguments[given] ?? command.registeredArguments.findLast(each => each.variadic)
-  return [...below, ...(argument === undefined ? [] : await idsOf(argument.name(), session))]
+  const name = ['approve', 'deny'].includes(command.name()) ? 'decided' : argument?.name()
+  return [...below, ...(name === undefined ? [] : await idsOf(name, session))]
 }
 
 export function addCompletion(program: Command, session: () => Session): void {

@@ -53,7 +53,7 @@ test('otter: what is planned is handed over with its files, and a person can han
   writeFileSync(join(router.directory, 'plan.md'), 'no plan\n')
   const files = ['issue.txt', 'plan.md'].flatMap(name => ['--context-file', join(router.directory, name)])
   const waited = await run('dispatch', 'implement', '--payload', '{"event": {"payload": {"number": 9}}}', ...files, '--wait')
-  expect(waited).toMatchObject({ code: 0, out: `[\n  "by hand",\n  "no plan"\n]\n`, err: expect.stringContaining("completed") as string })
+  expect(waited).toMatchObject({ code: 0, out: `[\n  "by hand",\n  "no plan"\n]\n`, err: expect.stringContaining('completed') as string })
   expect(await run('dispatch', 'inplement')).toMatchObject({
     code: 1,
     err: expect.stringContaining(
