@@ -173,7 +173,10 @@ async function said(...argv: string[]): Promise<{ code: number; err: string }> {
 
 async function saidOf(stateDir: string, argv: string[]): Promise<{ code: number; err: string }> {
   const lines: string[] = []
-  const spies = (['error', 'log'] as const).map(name => vi.spyOn(console, name).mockImplementation((text: string) => void lines.push(text)))
+  const spies = [
+    vi.spyOn(console, 'error').mockImplementation((text: string) => void lines.push(text)),
+    vi.spyOn(process.stdout, 'write').mockImplementation(chunk => lines.push(String(chunk).trimEnd()) > 0),
+  ]
   try {
     const code = await runProgram(argv, {
       env: {},

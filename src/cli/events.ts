@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { EventQueryParams, EventQueryResult, EventSummary } from '../client/client.ts'
 import { addRefused } from './refused.ts'
 import { addSave } from './samples.ts'
+import { shownId } from './ids.ts'
 import { plain, record, shortened, table, time, type Column, type Output } from './output.ts'
 import { jsonArgument, wholeNumber, type Session } from './session.ts'
 import { timeArgument } from './times.ts'
@@ -151,7 +152,7 @@ export function addEvents(program: Command, session: () => Session): void {
       current.output,
       answer.events,
       [
-        { title: 'EVENT', value: event => event.id },
+        { title: 'EVENT', value: event => shownId(current.output, event.id) },
         { title: 'RECEIVED', value: event => time(event.received_at) },
         { title: 'SOURCE', value: event => event.source_id },
         { title: 'TYPE', value: event => event.type },

@@ -21,15 +21,20 @@ interface Shown {
   parts: OutputPart[]
 }
 
+/** What stands for an answer that is refused: the socket of a command does not have all of it, and events are removed in time. */
+function unlessRefused<T>(otherwise: T): (error: unknown) => T {
+  return error => {
+    if (error instanceof RpcError) return otherwise
+    throw error
+  }
+}
+
 async function looked(session: Session, run_id: string): Promise<Shown> {
   const [{ run }, { attempts }, { parts }, preview] = await Promise.all([
     session.call('run.get', { run_id }),
-    session.call('run.history', { run_id }),
+    session.call('run.history', { run_id }).catch(unlessRefused({ attempts: [] })),
     session.call('run.output', { run_id, last_bytes: lastOutputBytes }),
-    session.call('run.preview', { run_id }).catch((error: unknown) => {
-      if (error instanceof RpcError) return undefined
-      throw error
-    }),
+    session.call('run.preview', { run_id }).catch(unlessRefused(undefined)),
   ])
   return { run, preview, attempts, parts }
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Attempt, Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
+import { shownId } from './ids.ts'
 import { addLogs } from './logs.ts'
 import { addShow } from './run-show.ts'
 import { addUpdate } from './run-update.ts'
@@ -37,7 +38,7 @@ function printRuns(output: Output, runs: readonly Run[]): void {
     output,
     runs,
     [
-      { title: 'RUN', value: run => run.id },
+      { title: 'RUN', value: run => shownId(output, run.id) },
       { title: 'STATE', value: run => (run.dead ? `dead (${run.state})` : run.state), style: run => stateStyle(run.state) },
       { title: 'TRIGGER', value: run => run.trigger_id },
       { title: 'BOT', value: run => run.bot_id ?? '-' },

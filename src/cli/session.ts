@@ -6,13 +6,11 @@ import { exactJson } from '../exact-json.ts'
 import { doubledKey } from '../json-text.ts'
 import { FileError, readPlainFile } from '../plain-file.ts'
 import type { ToolRules } from '../tools.ts'
+import { givenId } from './ids.ts'
 import type { Output } from './output.ts'
+import { UsageError } from './refusals.ts'
 
-/** A command was given something that it cannot use: exit code 64. */
-export class UsageError extends Error {}
-
-/** The command's answer is no: exit code 1. */
-export class NoError extends Error {}
+export { NoError, UsageError } from './refusals.ts'
 
 /** What is wrong with what was given, by its path in it. */
 export interface Complaint {
@@ -100,17 +98,25 @@ export class Session {
     await (await this.#connected()).subscribe(params, ({ event }) => onEvent(event))
   }
 
-  /** The id of an event; "last" is the newest one of the log. */
+  /** The id of an event: in full, its end, or "last", which is the newest one of the log. */
   async eventId(given: string): Promise<string> {
-    if (given !== 'last') return idOf(given, 'an event')
+    if (given !== 'last')
+      return givenId(given, 'event', async cursor => {
+        const { events, next_cursor } = await this.call('event.query', { limit: mostAtOnce, cursor })
+        return { ids: events.map(({ id }) => id), next_cursor }
+      })
     const { events } = await this.call('event.query', { limit: 1 })
     if (events.length === 0) throw new UsageError('the log is empty, so there is no last event')
     return events[0]!.id
   }
 
-  /** The id of a run; "last" is the newest one. */
+  /** The id of a run: in full, its end, or "last", which is the newest one. */
   async runId(given: string): Promise<string> {
-    if (given !== 'last') return idOf(given, 'a run')
+    if (given !== 'last')
+      return givenId(given, 'run', async cursor => {
+        const { runs, next_cursor } = await this.call('run.list', { limit: mostAtOnce, cursor })
+        return { ids: runs.map(({ id }) => id), next_cursor }
+      })
     const { runs } = await this.call('run.list', { limit: 1 })
     if (runs.length === 0) throw new UsageError('there are no runs, so there is no last one')
     return runs[0]!.id
@@ -123,11 +129,6 @@ export class Session {
       () => undefined,
     )
   }
-}
-
-function idOf(given: string, what: string): string {
-  if (!/^[0-9a-f-]{36}$/.test(given)) throw new UsageError(`the id of ${what} was expected, or last; found ${JSON.stringify(given)}`)
-  return given
 }
 
 const noMoreYetMs = 10

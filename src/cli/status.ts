@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthResult, Run, Source, Trigger } from '../client/client.ts'
+import { shownId } from './ids.ts'
 import { paint, plain, shortened, time, type Output, type Style } from './output.ts'
 import { everyPage, mostAtOnce, UsageError, type Session } from './session.ts'
 
@@ -212,8 +213,16 @@ function schedules({ sources }: Status, now: number): Line[] {
   ]
 }
 
+/** With ids as they are shown: what is copied from a terminal is accepted, too. */
+function withShownIds(output: Output, status: Status): Status {
+  const shownOf = (runs: readonly Run[]): Run[] => runs.map(run => ({ ...run, id: shownId(output, run.id) }))
+  const runs = Object.fromEntries(Object.entries(status.runs).map(([state, each]) => [state, shownOf(each)])) as unknown as Listed
+  return { ...status, runs, lines: Object.fromEntries(Object.entries(status.lines).map(([id, line]) => [shownId(output, id), line])) }
+}
+
 /** The status as lines, no longer than the width. */
-function shown(output: Output, found: Status, now: number, width = Infinity): string[] {
+function shown(output: Output, status: Status, now: number, width = Infinity): string[] {
+  const found = withShownIds(output, status)
   const lines = [
     ...head(found),
     ...figures(found),

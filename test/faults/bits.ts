@@ -122,7 +122,7 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   for (const { run_id, lease_token } of leases) {
     await client.call('run.start', { run_id, lease_token })
     await client.call('run.log', { run_id, lease_token, text: 'a line\n'.repeat(200) })
-    await client.call('run.progress', { run_id, lease_token, usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 } })
+    await client.call('run.progress', { run_id, lease_token, percent: 50, message: 'half', usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 } })
   }
   await client.call('run.claim', { bot_id: 'worker', max: 4 })
   const pausing = (await client.call('run.list', { trigger_id: 'pausing' })).runs[0]!
