@@ -190,11 +190,18 @@ function width(value: bigint): number {
   return [1, 2, 3, 4, 6, 8].find(bytes => value >= -(1n << BigInt(bytes * 8 - 1)) && value < 1n << BigInt(bytes * 8 - 1))!
 }
 
-function flipped(value: unknown, pick: () => number): { value: Buffer | bigint; how: string; isText: boolean } {
+function flipped(value: unknown, pick: () => number): { value: Buffer | bigint | number; how: string; isText: boolean } {
   if (typeof value === 'bigint') {
     const bits = width(value) * 8
     const bit = Math.floor(pick() * bits)
     return { value: BigInt.asIntN(bits, value ^ (1n << BigInt(bit))), how: `bit ${bit} of ${value}`, isText: false }
+  }
+  if (typeof value === 'number') {
+    const bytes = Buffer.alloc(8)
+    bytes.writeDoubleBE(value)
+    const bit = Math.floor(pick() * 64)
+    bytes[bit >> 3]! ^= 1 << (bit & 7)
+    return { value: bytes.readDoubleBE(), how: `bit ${bit} of ${value}`, isText: false }
   }
   const bytes = typeof value === 'string' ? Buffer.from(value) : Buffer.from(value as Buffer)
   const bit = Math.floor(pick() * bytes.length * 8)

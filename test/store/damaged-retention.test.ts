@@ -107,3 +107,18 @@ test('a last event after a long silence keeps its time', async () => {
   expect(after.db.prepare('SELECT max(received_at), min(received_at) FROM event WHERE seq > 3').raw().get()).toEqual([t0 + 10 * day, t0 + 10 * day])
   expect(after.damage).toEqual([])
 })
+
+test.each([
+  ['source_stat', "UPDATE source_stat SET events = CAST('x' AS BLOB)"],
+  ['source_stat', 'UPDATE source_stat SET events = NULL'],
+  ['meta', "UPDATE meta SET value = NULL WHERE key = 'events_of_deleted_sources'"],
+])('a damaged count in %s of events that are gone holds nothing back: %s', async (table, sql) => {
+  const damaged = await logged(3)
+  // Their source is not defined: with them goes its count.
+  expect(await damaged.swept({ ...old, now: t0 + 2 * day })).toBe(3)
+  await damaged.store.accept([newEvent({ source_id: 'other', received_at: t0 + 3 * day })], limits)
+  expect(damaged.db.prepare("SELECT count(*) FROM meta WHERE key = 'events_of_deleted_sources'").pluck().get()).toBe(1)
+  damaged.mistype(table, sql)
+  expect(await damaged.swept({ ...old, now: t0 + 9 * day })).toBe(1)
+  expect(countOf(damaged, 'source_stat')).toBe(0)
+})

@@ -37,7 +37,9 @@ export class DamagedStore extends Driver {
       this.db.pragma('writable_schema = RESET')
     }
     write(') STRICT', ') /**/')
+    if (/= NULL/.test(sql)) write(' NOT NULL', '/* */')
     this.hurt(sql)
+    write('/* */', ' NOT NULL')
     write(') /**/', ') STRICT')
   }
 

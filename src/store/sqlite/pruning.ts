@@ -72,11 +72,14 @@ function statPruning(db: Db): () => void {
      WHERE source_id NOT IN (SELECT id FROM source) AND NOT EXISTS (SELECT 1 FROM event WHERE event.source_id = source_stat.source_id)`,
   )
   const forget = db.prepare('DELETE FROM source_stat WHERE source_id = ?')
-  const count = db.prepare('INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value')
+  const count = db.prepare(
+    `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = iif(typeof(value) = 'integer', value, 0) + excluded.value`,
+  )
   return () => {
     for (const { source_id, events } of gone.all()) {
       forget.run(source_id)
-      count.run(goneEventsKey, events)
+      // A damaged count is lost: what is counted from then on is not.
+      count.run(goneEventsKey, Number.isSafeInteger(events) && events >= 0 ? events : 0)
     }
   }
 }
