@@ -35,6 +35,7 @@ export const commandExamples: Readonly<Record<string, string>> = {
   'runs list': 'signalbox runs list --failed --since 12h --thread acme/site#12',
   'runs show': 'signalbox runs show last',
   'runs logs': 'signalbox runs logs last --follow',
+  'runs follow': 'signalbox runs follow --trigger deploy-site',
   'runs history': 'signalbox runs history last',
   'runs cancel': 'signalbox runs cancel last --reason "wrong branch"',
   'runs hold': 'signalbox runs hold last --reason "after the release"',

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Attempt, Run, RunListParams, RunListResult, RunRetryDeadResult } from '../client/client.ts'
 import { addApprove } from './approve.ts'
+import { addFollow } from './follow.ts'
 import { shownId } from './ids.ts'
 import { addLogs } from './logs.ts'
 import { addShow } from './run-show.ts'
@@ -103,6 +104,7 @@ export function addRuns(program: Command, session: () => Session): void {
     })
   addShow(runs, session)
   addLogs(runs, session)
+  addFollow(runs, session)
   addHistory(runs, session)
   addActions(runs, session)
 }

@@ -1,7 +1,7 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readSync } from 'node:fs'
 import { ConnectionError, SignalboxClient } from '../client/client.ts'
-import type { CallOptions, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
+import type { CallOptions, ChangedRun, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
 import { exactJson } from '../exact-json.ts'
 import { doubledKey } from '../json-text.ts'
 import { FileError, readPlainFile } from '../plain-file.ts'
@@ -89,6 +89,14 @@ export class Session {
   async follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
     const client = await this.#connected()
     await client.subscribe(params, onEvent)
+    await client.closed
+    throw new ConnectionError('the router closed the connection')
+  }
+
+  /** Tells of runs as they change, until the router goes away. Throws ConnectionError then. */
+  async followRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<never> {
+    const client = await this.#connected()
+    await client.subscribeRuns(params, onChange)
     await client.closed
     throw new ConnectionError('the router closed the connection')
   }

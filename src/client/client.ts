@@ -6,7 +6,7 @@
 // free in it.
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0'
 import { connect, type Socket } from 'node:net'
-import type { Event, EventSummary, Methods } from '../contract/types.ts'
+import type { Event, EventSummary, Run, Methods } from '../contract/types.ts'
 import { isNumber, rawNumber, readJson } from '../exact-json.ts'
 
 export type { Methods } from '../contract/types.ts'
@@ -67,9 +67,9 @@ interface ProgressNotice {
   params: { id: string; progress: Record<string, unknown> }
 }
 
-interface LoggedNotice {
-  method: 'event.logged'
-  params: { subscription: string } & LoggedEvent
+interface News {
+  method: 'event.logged' | 'run.changed'
+  params: { subscription: string } & (LoggedEvent | ChangedRun)
 }
 
 /** What a subscription tells: an event, as a line or whole, and the cursor to go on from after it. */
@@ -78,10 +78,21 @@ export interface LoggedEvent {
   event: EventSummary | Event
 }
 
+/** What a subscription to runs tells: a run as it is now with what it has printed so far, and the cursor to go on from. */
+export interface ChangedRun {
+  cursor: string
+  run?: Run
+  output?: { attempt: number; total_bytes: number }
+  /** changes may be missing: read run.list again */
+  reset?: true
+}
+
 /** A subscription of a connection, which ends with it. */
-export interface EventSubscription {
+export interface Subscription {
   /** where it began */
   cursor: string
+  /** of runs: changes after the cursor that was given may be missing */
+  reset?: boolean
   end(): Promise<void>
 }
 
@@ -101,10 +112,10 @@ export class SignalboxClient {
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
   readonly #progress = new Map<string, (progress: Record<string, unknown>) => void>()
-  readonly #subscriptions = new Map<string, (told: LoggedEvent) => void>()
+  readonly #subscriptions = new Map<string, (told: never) => void>()
   #subscribing = 0
   /** what came right behind the answer to a subscription, before its name was known here */
-  #early: LoggedNotice['params'][] = []
+  #early: News['params'][] = []
   #nextCall = 1
   /** what the router said of a message that it could not even read */
   #refusal: RpcError | undefined
@@ -137,13 +148,13 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#receive(this.#readJson(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | LoggedNotice)
+      this.#receive(this.#readJson(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | News)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
   }
 
   /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
-  #receive(response: JSONRPCResponse | ProgressNotice | LoggedNotice): void {
+  #receive(response: JSONRPCResponse | ProgressNotice | News): void {
     if ('method' in response) {
       if (response.method === 'rpc.progress') return this.#progress.get(response.params.id)?.(response.params.progress)
       return this.#told(response.params)
@@ -154,10 +165,10 @@ export class SignalboxClient {
     return this.#rpc.rejectAllPendingRequests(message)
   }
 
-  #told(notice: LoggedNotice['params']): void {
+  #told(notice: News['params']): void {
     const { subscription, ...told } = notice
     const onEvent = this.#subscriptions.get(subscription)
-    if (onEvent !== undefined) onEvent(told)
+    if (onEvent !== undefined) onEvent(told as never)
     else if (this.#subscribing > 0) this.#early.push(notice)
   }
 
@@ -195,26 +206,38 @@ export class SignalboxClient {
    * Is told of events as they are logged, oldest first and none left out. onEvent is called for each; with the cursor
    * of the last one a later subscription goes on behind it. Throws RpcError and ConnectionError.
    */
-  async subscribe(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<EventSubscription> {
-    this.#subscribing++
-    try {
-      const { subscription, cursor } = await this.call('event.subscribe', params)
-      this.#subscriptions.set(subscription, onEvent)
-      const early = this.#early.filter(notice => notice.subscription === subscription)
-      for (const { subscription: _, ...told } of early) onEvent(told)
-      return this.#subscription(subscription, cursor)
-    } finally {
-      if (--this.#subscribing === 0) this.#early = []
-    }
+  subscribe(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<Subscription> {
+    return this.#subscribe(() => this.call('event.subscribe', params), 'event.unsubscribe', onEvent)
   }
 
-  #subscription(subscription: string, cursor: string): EventSubscription {
-    return {
-      cursor,
-      end: async () => {
-        this.#subscriptions.delete(subscription)
-        await this.call('event.unsubscribe', { subscription })
-      },
+  /**
+   * Is told of runs as they change, each as it is then. With the cursor of the last one a later subscription goes on behind it, as
+   * long as the router knows it. Throws RpcError and ConnectionError.
+   */
+  subscribeRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<Subscription> {
+    return this.#subscribe(() => this.call('run.subscribe', params), 'run.unsubscribe', onChange)
+  }
+
+  async #subscribe(
+    begin: () => Promise<{ subscription: string; cursor: string; reset?: boolean }>,
+    end: 'event.unsubscribe' | 'run.unsubscribe',
+    onNews: (told: never) => void,
+  ): Promise<Subscription> {
+    this.#subscribing++
+    try {
+      const { subscription, ...begun } = await begin()
+      this.#subscriptions.set(subscription, onNews)
+      const early = this.#early.filter(notice => notice.subscription === subscription)
+      for (const { subscription: _, ...told } of early) onNews(told as never)
+      return {
+        ...begun,
+        end: async () => {
+          this.#subscriptions.delete(subscription)
+          await this.call(end, { subscription })
+        },
+      }
+    } finally {
+      if (--this.#subscribing === 0) this.#early = []
     }
   }
 

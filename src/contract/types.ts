@@ -344,6 +344,7 @@ export type OutputCursor = number
 export type OutputLastBytes = number
 export type OutputWait = number
 export type OutputLimit = number
+export type RunSubscriptionName = string
 export type RunVersion = number
 export type RunPriority = number
 export type Reason = string
@@ -3483,6 +3484,45 @@ removed?: true
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunSubscribeParams".
+ */
+export interface RunSubscribeParams {
+run_id?: Uuid
+trigger_id?: Id1
+bot_id?: Id1
+after?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunSubscribeResult".
+ */
+export interface RunSubscribeResult {
+subscription: string
+cursor: string
+/**
+ * Whether changes after the given cursor may be missing: read run.list again.
+ */
+reset: boolean
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUnsubscribeParams".
+ */
+export interface RunUnsubscribeParams {
+subscription: RunSubscriptionName
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunUnsubscribeResult".
+ */
+export interface RunUnsubscribeResult {
+/**
+ * Whether there was such a one.
+ */
+ended: boolean
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunPreviewParams".
  */
 export interface RunPreviewParams {
@@ -4297,6 +4337,8 @@ export interface Methods {
   'run.list': { params: RunListParams; result: RunListResult }
   'run.history': { params: RunHistoryParams; result: RunHistoryResult }
   'run.output': { params: RunOutputParams; result: RunOutputResult }
+  'run.subscribe': { params: RunSubscribeParams; result: RunSubscribeResult }
+  'run.unsubscribe': { params: RunUnsubscribeParams; result: RunUnsubscribeResult }
   'run.preview': { params: RunPreviewParams; result: RunPreview }
   'run.update': { params: RunUpdateParams; result: RunUpdateResult }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
@@ -4330,4 +4372,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.preview', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -13,6 +13,7 @@ import { liveBot } from '../intake/rpc-methods/shown-run.ts'
 import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
 import { CommandSockets } from '../intake/command-sockets.ts'
 import { controlLimits, RpcServer } from '../intake/rpc-server.ts'
+import { RunChanges } from '../intake/run-changes.ts'
 import { RunWatch } from '../intake/run-watch.ts'
 import { Subscriptions } from '../intake/subscriptions.ts'
 import { listenUnix } from '../intake/unix-socket.ts'
@@ -95,12 +96,16 @@ export interface Faces {
 }
 
 /** The calls that wait for the log to grow, and for runs to change. */
-function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscriptions' | 'watch'> {
-  const subscriptions = new Subscriptions({ events: page => store.events(page), logBug: log.bug })
-  store.onLogged = () => subscriptions.logged()
-  const watch = new RunWatch()
-  store.onRunChange = ids => watch.changed(ids)
-  return { subscriptions, watch }
+function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
+  const [subscriptions, runSubscriptions] = [new Subscriptions('subscription', log.bug), new Subscriptions('run-subscription', log.bug)]
+  store.onLogged = () => subscriptions.wake()
+  const [watch, changes] = [new RunWatch(), new RunChanges()]
+  store.onRunChange = ids => {
+    watch.changed(ids)
+    changes.add(ids)
+    runSubscriptions.wake()
+  }
+  return { subscriptions, runSubscriptions, changes, watch }
 }
 
 /** Everything that answers: the methods, the control socket, the intake. */

@@ -23,6 +23,7 @@ import type { Clock } from '../clock.ts'
 import type { EmittingOptions } from '../emitting.ts'
 import type { Poller } from '../poller.ts'
 import type { RefusedDeliveries } from '../refused-deliveries.ts'
+import type { RunChanges } from '../run-changes.ts'
 import type { RunWatch } from '../run-watch.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { ToolRules } from '../../tools.ts'
@@ -140,6 +141,8 @@ export interface Context {
   workers: Workers
   fleet: FleetControl
   subscriptions: Subscriptions
+  runSubscriptions: Subscriptions
+  changes: RunChanges
   /** calls that wait for runs to change */
   watch: RunWatch
   /** A text without the secrets that the router knows. */

@@ -1,0 +1,71 @@
+// signalbox runs follow: runs as they change.
+import type { Command } from 'commander'
+import type { Run } from '../client/client.ts'
+import { shownId } from './ids.ts'
+import { paint, shortened, stateStyle, time, type Output } from './output.ts'
+import { NoError, type Session } from './session.ts'
+
+interface Options {
+  trigger?: string
+  bot?: string
+}
+
+const over = new Set<Run['state']>(['completed', 'failed', 'timed_out', 'cancelled'])
+
+/** What there is to say of a run: how far it is, why it waits, or why it failed. */
+function detail({ state, progress, waiting_for, error }: Run): string {
+  if (waiting_for !== undefined) return waiting_for
+  if (state !== 'running') return error ?? ''
+  const { percent, message } = progress ?? {}
+  return [percent === undefined ? '' : `${percent} %`, message ?? ''].filter(text => text !== '').join(' ')
+}
+
+/** Prints a run where what is shown of it is new. */
+function printer(output: Output): (run: Run) => void {
+  const shown = new Map<string, string>()
+  return run => {
+    if (output.json) return output.line(JSON.stringify(run))
+    const state = run.dead ? `dead (${run.state})` : run.state
+    const text = `${run.attempt}  ${state}  ${shortened(detail(run), 150)}`
+    if (shown.get(run.id) === text) return undefined
+    if (over.has(run.state)) shown.delete(run.id)
+    else shown.set(run.id, text)
+    const style = stateStyle(run.state)
+    const painted = style === undefined ? state : paint(output, style, state)
+    return output.line(`${time(run.updated_at)}  ${shownId(output, run.id)}  ${run.trigger_id}  ${painted}  ${shortened(detail(run), 150)}`.trimEnd())
+  }
+}
+
+/** One run until it has ended. Throws NoError where it did not complete. */
+async function followOne(session: Session, run_id: string): Promise<void> {
+  const print = printer(session.output)
+  const { promise: ended, resolve } = Promise.withResolvers<Run>()
+  const show = (run: Run): void => {
+    print(run)
+    if (over.has(run.state)) resolve(run)
+  }
+  // It listens before it looks, so that nothing is missed in between.
+  const gone = session.followRuns({ run_id }, ({ run }) => {
+    if (run !== undefined) show(run)
+  })
+  show((await session.call('run.get', { run_id })).run)
+  const run = await Promise.race([ended, gone])
+  if (run.state !== 'completed') throw new NoError(`run ${run_id} is ${run.state}; signalbox runs show ${run_id}`)
+}
+
+export function addFollow(runs: Command, session: () => Session): void {
+  runs
+    .command('follow [run]')
+    .description('runs as they change, until ctrl-c; of one run (or "last") until it has ended: exit code 1 where it did not complete')
+    .option('--trigger <id>', 'of one trigger')
+    .option('--bot <id>', 'of one bot')
+    .action(async (given: string | undefined, { trigger, bot }: Options) => {
+      const current = session()
+      if (given !== undefined) return followOne(current, await current.runId(given))
+      const print = printer(current.output)
+      return current.followRuns({ trigger_id: trigger, bot_id: bot }, ({ run, reset }) => {
+        if (reset === true) console.error('some changes were missed: too many came at once')
+        if (run !== undefined) print(run)
+      })
+    })
+}
