@@ -1,7 +1,7 @@
 // signalbox runs show: everything about one run, and what can be done about it.
 import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
-import type { Attempt, OutputPart, Run, RunPreview } from '../client/client.ts'
+import type { Attempt, MadeRequest, OutputPart, Run, RunPreview } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { paint, plain, stateStyle, time, type Output } from './output.ts'
 import type { Session } from './session.ts'
@@ -101,6 +101,29 @@ function printState(output: Output, run: Run): void {
   }
 }
 
+/** What an attempt asked of its bot, in words; its body is for run.request. */
+function asked({ kind, method, url, headers = {}, socket_path, argv = [], cwd, env = [], body_bytes }: MadeRequest): string {
+  const body = `${amount(body_bytes)} bytes`
+  if (kind === 'http')
+    return `${method} ${url}, ${body}\n${Object.entries(headers)
+      .map(([name, value]) => `${name}: ${value}`)
+      .join('\n')}`
+  if (kind === 'unix_rpc') return `${method} on ${socket_path}, params of ${body}`
+  return `${argv.map(each => (/^[\w@%+=:,./-]+$/.test(each) ? each : JSON.stringify(each))).join(' ')}${cwd == null ? '' : ` in ${cwd}`}, ${body} on standard input\nvariables: ${env.join(', ')}`
+}
+
+/** The requests of attempts; those that are like the one before are not repeated. */
+function printRequests(output: Output, attempts: readonly Attempt[]): void {
+  let before = ''
+  for (const { request } of attempts) {
+    if (request === undefined) continue
+    const { headers: _, body_sha256: _sha256, ...like } = request
+    if (JSON.stringify(like) === before) continue
+    before = JSON.stringify(like)
+    field(output, 'request', cutLines(asked(request).split('\n')))
+  }
+}
+
 function printAttempts(output: Output, attempts: readonly Attempt[]): void {
   for (const { number, started_at, ended_at, outcome, status, error } of attempts) {
     const seconds = ((ended_at - started_at) / 1000).toLocaleString('en-US', { maximumFractionDigits: 1 })
@@ -144,6 +167,7 @@ function print(output: Output, { run, preview, attempts, parts }: Shown): void {
   printEvent(output, run, preview)
   printState(output, run)
   printGiven(output, run, preview)
+  printRequests(output, attempts)
   printAttempts(output, attempts)
   printOutput(output, parts)
   if ('result' in run) field(output, 'result', json(run.result))

@@ -345,6 +345,7 @@ export type OutputLastBytes = number
 export type OutputWait = number
 export type OutputLimit = number
 export type RunSubscriptionName = string
+export type RequestAttempt = number
 export type RunVersion = number
 export type RunPriority = number
 export type Reason = string
@@ -1371,6 +1372,42 @@ error?: string
  * The end of what the bot answered or printed, at most 2 KiB.
  */
 output?: string
+request?: MadeRequest
+}
+/**
+ * What an attempt asked of its bot. Absent: it asked nothing, or a worker asked for the run. run.request has the body.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "MadeRequest".
+ */
+export interface MadeRequest {
+kind: ("http" | "unix_rpc" | "command")
+/**
+ * HTTP method, or JSON-RPC method.
+ */
+method?: string
+url?: string
+/**
+ * Signatures and tokens are ***.
+ */
+headers?: {
+[k: string]: string
+}
+socket_path?: string
+argv?: string[]
+cwd?: (string | null)
+/**
+ * Names of the variables that the command was given, without their values.
+ */
+env?: string[]
+/**
+ * Of the body, of the params, or of standard input.
+ */
+body_bytes: number
+/**
+ * Its hash. Absent: it has more than 256 KiB.
+ */
+body_sha256?: string
 }
 /**
  * What a bot is given for a run: the body of a request, the standard input of a command, the params of a call, a worker's lease.
@@ -3530,6 +3567,28 @@ run_id: Uuid
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunRequestParams".
+ */
+export interface RunRequestParams {
+run_id: Uuid
+attempt?: RequestAttempt
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "RunRequestResult".
+ */
+export interface RunRequestResult {
+run_id: Uuid
+attempt: number
+request: MadeRequest
+body?: string
+/**
+ * Why there is no body.
+ */
+body_missing?: string
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RunUpdateParams".
  */
 export interface RunUpdateParams {
@@ -4340,6 +4399,7 @@ export interface Methods {
   'run.subscribe': { params: RunSubscribeParams; result: RunSubscribeResult }
   'run.unsubscribe': { params: RunUnsubscribeParams; result: RunUnsubscribeResult }
   'run.preview': { params: RunPreviewParams; result: RunPreview }
+  'run.request': { params: RunRequestParams; result: RunRequestResult }
   'run.update': { params: RunUpdateParams; result: RunUpdateResult }
   'run.cancel': { params: RunCancelParams; result: RunCancelResult }
   'run.retry': { params: RunRetryParams; result: RunRetryResult }
@@ -4372,4 +4432,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

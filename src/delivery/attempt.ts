@@ -7,6 +7,7 @@ import { exactJson } from '../exact-json.ts'
 import { type AttemptRow, type ClaimedRun, type RunMove, type RunOverride, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
 import { composed, NotBegun, prepare, verifyBody, type Composition } from './composition.ts'
 import type { Capture } from './capture.ts'
+import { requestText } from './made-request.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
@@ -63,7 +64,8 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
 /** Kinds of bots whose output is an answer as a whole. */
 const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false }
 
-async function deliver({ run, bot, trigger, context, body }: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+async function deliver(record: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+  const { run, bot, trigger, context, body } = record
   const { kinds, defaults, hide } = options
   const { endpoint } = bot!
   // The bot was written anew as one of workers since its run was claimed.
@@ -76,6 +78,7 @@ async function deliver({ run, bot, trigger, context, body }: Composition, option
     id: run.id,
     own: { run_id: run.id, lease_token: run.lease_token!, bot_id: run.bot_id, event_ids, depth },
     capture: options.capture(run.id, run.attempt),
+    made: (request, sent) => (record.request = requestText(request, sent, hide)),
     run_id: run.id,
     event_id: run.event.id,
     trigger_id: run.trigger_id,
@@ -107,10 +110,16 @@ function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryR
   return { ...result, ...said, output: hide(result.output) }
 }
 
-function attemptRow(result: DeliveryResult, started_at: number, ended_at: number, outcome: AttemptRow['outcome']): Omit<AttemptRow, 'number'> {
-  if (result.outcome === 'aborted') return { started_at, ended_at, outcome, status: null, error: null, output: result.output?.slice(-maxOutputKept) ?? null }
+function attemptRow(
+  result: DeliveryResult,
+  ended_at: number,
+  outcome: AttemptRow['outcome'],
+  made: Pick<Composition, 'started_at' | 'request'>,
+): Omit<AttemptRow, 'number'> {
+  const common = { started_at: made.started_at, ended_at, outcome, request: made.request ?? null }
+  if (result.outcome === 'aborted') return { ...common, status: null, error: null, output: result.output?.slice(-maxOutputKept) ?? null }
   const error = result.outcome === 'failure' ? result.error.slice(0, maxErrorKept) : null
-  return { started_at, ended_at, outcome, status: result.status, error, output: result.output.slice(-maxOutputKept) }
+  return { ...common, status: result.status, error, output: result.output.slice(-maxOutputKept) }
 }
 
 type RetryClass = NonNullable<Policy['retry_on']>[number]
@@ -135,13 +144,13 @@ export function nextTry(
 
 /** The one place where an outcome becomes a move. */
 function decide(
-  { run, trigger, started_at }: Partial<Composition> & Pick<Composition, 'run' | 'started_at'>,
+  { run, trigger, ...made }: Partial<Composition> & Pick<Composition, 'run' | 'started_at'>,
   result: DeliveryResult,
   cancelled: boolean,
   options: AttemptOptions,
 ): Attempted {
   const at = options.now()
-  const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, started_at, at, outcome) })
+  const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, at, outcome, made) })
   const usage = usageOfResult(result.outcome === 'success' ? result.result : (result.result ?? result.output ?? null))
   const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
   if (result.outcome === 'success') {

@@ -2,6 +2,7 @@
 import type { ContextFileBytes } from '../context-files.ts'
 import type { Endpoint } from '../contract/types.ts'
 import type { Capture } from './capture.ts'
+import type { MadeRequest } from './made-request.ts'
 
 /** An event as filters and templates see it. */
 export interface EventView {
@@ -46,6 +47,8 @@ export interface Delivery {
   own: OwnRun | null
   /** takes what is printed; null: nothing of it is kept but its end */
   capture: Capture | null
+  /** Notes what is asked of the bot, before it is asked. */
+  made: (request: MadeRequest, body: string) => void
   /** {run, event, trigger, inputs, allowed_tools, denied_tools, allowed_denied_tools} as one line of JSON */
   body: string
   /** the same as a value, for templates; made only when asked for */

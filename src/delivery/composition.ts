@@ -20,6 +20,8 @@ export interface Composition {
   bot: Bot | undefined
   /** undefined: nothing was changed of the run before it began */
   override: RunOverride | undefined
+  /** what its bot was asked, once it was */
+  request?: string | null
   inputs: unknown
   context: ContextFileBytes[]
   body: string

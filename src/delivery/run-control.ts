@@ -166,13 +166,17 @@ export class RunController {
   }
 
   /** What the bot of a run would be given now. Throws Fault not_found, and invalid_state for a run that has ended. */
-  async preview(run_id: string): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
+  async preview(run_id: string, number?: number): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
     const { store, attempt } = this.#options
     const run = await this.#run(run_id)
     const event = await store.event(run.event_id)
     if (event === null) throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
     const events = await store.runEvents(run_id)
-    return { run, event, prepared: await prepareQuestion({ ...run, event, ...(events.length === 0 ? {} : { events }) }, attempt) }
+    return {
+      run,
+      event,
+      prepared: await prepareQuestion({ ...run, attempt: number ?? run.attempt, event, ...(events.length === 0 ? {} : { events }) }, attempt),
+    }
   }
 
   /** Throws Fault not_found, invalid_state, and conflict where the run is at another version. */

@@ -119,6 +119,7 @@ export class Supervisor {
       id: randomUUID(),
       own: null,
       capture: null,
+      made: () => undefined,
       run_id: run.id,
       event_id: run.event.id,
       trigger_id: run.trigger_id,

@@ -16,6 +16,7 @@ export function wakeCall(
       id: randomUUID(),
       own: null,
       capture: null,
+      made: () => undefined,
       run_id: '',
       event_id: '',
       trigger_id: '',

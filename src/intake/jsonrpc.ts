@@ -36,6 +36,7 @@ const reading: ReadonlySet<string> = new Set<keyof Methods>([
   'run.list',
   'run.history',
   'run.preview',
+  'run.request',
   'run.output',
   'router.status',
   'router.stats',
@@ -87,13 +88,13 @@ const unreadMessage =
 /** What an answer is taken to have before it is known. */
 const leastAnswer = 16_384
 /** Methods that only read: a refusal in place of their answer loses nothing. */
-const repeatable = /\.(get|list|query|history|output|versions|explain|export|status|stats|ticks|test|backtest|preview)$/
+const repeatable = /\.(get|list|query|history|output|versions|explain|export|status|stats|ticks|test|backtest|preview|request)$/
 
 /**
  * Calls whose answers are large and made at once. Those that wait hold nothing: 640 times event.get of 1 MiB that were read together
  * took up to 700 MiB where the event loop was busy.
  */
-const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.output', 'run.preview', 'trigger.versions'])
+const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.output', 'run.preview', 'run.request', 'trigger.versions'])
 const largeAtOnce = 4
 
 /** A call that waits for what is to come must not keep others from theirs meanwhile. */

@@ -264,6 +264,8 @@ export interface AttemptRow {
   status: string | null
   error: string | null
   output: string | null
+  /** what it asked of its bot, as JSON; absent in a move: nothing */
+  request?: string | null
 }
 
 /** What was used; cost in millionths of a dollar. */

@@ -168,7 +168,10 @@ test('what goes wrong is said, with what to do, and an exit code', async () => {
   })
   expect(await run('events', '--since', '5')).toMatchObject({ code: 64 })
   expect(await run('test', '--trigger', 'x')).toMatchObject({ code: 64 })
-  expect(await run('runs', 'cancel', 'x')).toMatchObject({ code: 64, err: 'signalbox: the id of a run was expected, its last 8 or more characters, or last; found "x"\n' })
+  expect(await run('runs', 'cancel', 'x')).toMatchObject({
+    code: 64,
+    err: 'signalbox: the id of a run was expected, its last 8 or more characters, or last; found "x"\n',
+  })
   const told = await run('--json', 'sources', 'show', 'nowhere')
   expect(told.code).toBe(1)
   expect(JSON.parse(told.err)).toMatchObject({ error: { code: -32002, data: { code: 'E_NOT_FOUND' } } })

@@ -171,6 +171,7 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
     const { capture } = delivery
     const take: TakeOutput | undefined = capture === null ? undefined : (chunks, more) => capture.take(chunks, more)
     const order = orderOf(endpoint, delivery, given, options)
+    delivery.made({ kind: 'command', argv: order.argv, cwd: order.cwd, env: Object.keys(order.env).toSorted((a, b) => (a < b ? -1 : 1)) }, order.input)
     let timedOut = false
     let onAbort: (() => void) | undefined
     const canEnd = (ending: () => void): void => {

@@ -111,6 +111,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
     if (!params.ok) return failure(params.transient ? 'unreachable' : 'refused', params.reason, { status: 'E_TEMPLATE' })
     const method = endpoint.method ?? presets[endpoint.preset!].method
     const call = `{"jsonrpc":"2.0","id":${JSON.stringify(delivery.id)},"method":${JSON.stringify(method)},"params":${params.value}}`
+    delivery.made({ kind: 'unix_rpc', socket_path: endpoint.socket_path, method }, params.value)
     const answer =
       endpoint.framing === 'newline'
         ? await callByLine(endpoint.socket_path, call, delivery, maxResponseBytes)

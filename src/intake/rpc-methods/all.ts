@@ -15,6 +15,7 @@ import { queueMethods } from './queue.ts'
 import { replayMethods } from './replay.ts'
 import { routerMethods } from './router.ts'
 import { runMethods } from './run.ts'
+import { runRequestMethods } from './run-request.ts'
 import { runPreviewMethods } from './run-preview.ts'
 import { runUpdateMethods } from './run-update.ts'
 import { scheduleMethods } from './schedule.ts'
@@ -45,6 +46,7 @@ export function allMethods(context: Context): Handlers {
     ...queueMethods(context),
     ...runMethods(context),
     ...runPreviewMethods(context),
+    ...runRequestMethods(context),
     ...runUpdateMethods(context),
     ...outputMethods(context),
     ...deadMethods(context),

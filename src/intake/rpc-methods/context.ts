@@ -74,7 +74,7 @@ export interface RunControl {
   /** What a person changes of a run that has not begun; also throws Fault conflict where the run is at another version. */
   update(run_id: string, update: RunChange & { version: number; not_before?: number; file_names?: readonly string[] }): Promise<StoredRun>
   /** What the bot of a run would be given now. */
-  preview(run_id: string): Promise<PreparedRun>
+  preview(run_id: string, attempt?: number): Promise<PreparedRun>
   /** Progress that a command reports of its run. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
   progress(run_id: string, lease_token: string, said: Said): Promise<LeaseState>
   /** Both also throw Fault conflict where the trigger's approver said no. */

@@ -4,12 +4,14 @@ import { DamagedError } from '../../errors.ts'
 import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
 import { mapInTurns } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
+import { shownRequest } from './run-request.ts'
 import { cutOfRun } from './cut-tools.ts'
 import { decodeSeq, encodeCursor, notFound, pageBytes, pageOf, type Context } from './context.ts'
 import { beginning } from './event.ts'
 import { shownRun } from './shown-run.ts'
 
-function shownAttempt({ number, started_at, ended_at, outcome, status, error, output }: AttemptRow): Attempt {
+function shownAttempt({ number, started_at, ended_at, outcome, status, error, output, request = null }: AttemptRow): Attempt {
+  const made = shownRequest(request)
   return {
     number,
     started_at,
@@ -18,6 +20,7 @@ function shownAttempt({ number, started_at, ended_at, outcome, status, error, ou
     ...(status === null ? {} : { status }),
     ...(error === null ? {} : { error }),
     ...(output === null ? {} : { output }),
+    ...(made === undefined ? {} : { request: made }),
   }
 }
 

@@ -197,7 +197,7 @@ function statements(db: Db) {
   const copy = { fail: db.prepare(`INSERT ${row}`), replace: db.prepare(`INSERT OR REPLACE ${row}`) }
   const remove = db.prepare('DELETE FROM outbox WHERE seq = ? AND state = ? AND lease_token IS ?')
   const attempt = db.prepare(
-    'INSERT OR REPLACE INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT OR REPLACE INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   )
   const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
   const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
@@ -307,8 +307,8 @@ export class Moving {
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null, progress: move.progress })
     if (move.update?.inputs !== undefined || move.update?.context_files !== undefined) this.#overrides.put(row.seq, move.update)
     if (move.attempt !== undefined) {
-      const { started_at, ended_at, outcome, status, error, output } = move.attempt
-      this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output)
+      const { started_at, ended_at, outcome, status, error, output, request = null } = move.attempt
+      this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output, request)
     }
     if (next.deadline_at !== row.deadline_at) this.#soon.add(next.deadline_at)
     if (next.state === 'pending' && next.not_before > move.at) this.#soon.add(next.not_before)

@@ -81,7 +81,7 @@ function statements(db: Db) {
     'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
   )
   const attemptsOf = db.prepare<[number], AttemptRow>(
-    'SELECT number, started_at, ended_at, outcome, status, error, output FROM attempt WHERE run_seq = ? ORDER BY number',
+    'SELECT number, started_at, ended_at, outcome, status, error, output, request FROM attempt WHERE run_seq = ? ORDER BY number',
   )
   const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
   const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')

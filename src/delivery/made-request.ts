@@ -1,0 +1,27 @@
+// What an attempt asked of its bot, as it is kept: without secrets, and without the body. The body follows from the event, the
+// definitions and the run; its hash says whether it can be made again as it was.
+import { hash } from 'node:crypto'
+
+export type MadeRequest =
+  | { kind: 'http'; method: 'POST'; url: string; headers: Record<string, string> }
+  | { kind: 'command'; argv: string[]; cwd: string | null; env: string[] }
+  | { kind: 'unix_rpc'; socket_path: string; method: string }
+
+/** Bodies that are larger are not shown, and not hashed. */
+const mostBodyShown = 262_144
+/** Arguments and headers are definitions of people: more of them than this is not kept. */
+const mostBytes = 16_384
+
+/** Headers whose values are secrets, or made with one. */
+const secretHeaders = new Set(['authorization', 'webhook-signature'])
+
+export function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, secretHeaders.has(name) ? '***' : value]))
+}
+
+/** A request as the attempt has it, or null where it is too long; hide: for what else may have got into it. */
+export function requestText(request: MadeRequest, body: string, hide: (text: string) => string): string | null {
+  const body_bytes = Buffer.byteLength(body)
+  const text = hide(JSON.stringify({ ...request, body_bytes, ...(body_bytes > mostBodyShown ? {} : { body_sha256: hash('sha256', body) }) }))
+  return Buffer.byteLength(text) > mostBytes ? null : text
+}
