@@ -12,7 +12,7 @@ async function withBot(endpoint: object): Promise<TestRouter & { emit: (payload?
   await call('bot.put', { bot: { id: 'b', endpoint: endpoint as never } })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('trigger.put', {
-    trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { n: '{{ payload.n }}' } }, policy: { retry: [0] } },
+    trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { n: '{{ payload.n }}' } }, policy: { retry: [0, 0] } },
   })
   return { ...router, emit: async (payload = { n: 1 }) => (await call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
 }
