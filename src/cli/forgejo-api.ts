@@ -29,38 +29,77 @@ const maxAnswerBytes = 4 * 1_048_576
 const pageSize = 50
 const mostPages = 20
 
-function advice(status: number, token: boolean): string {
+/** Whose hooks: of a repository, of all repositories of an organisation, or of all of the forge. */
+export type HookOwner = { kind: 'repository'; name: string } | { kind: 'organisation'; name: string } | { kind: 'system' }
+
+/** What a token needs, and what is not there, by the kind of owner. */
+const needs: Record<HookOwner['kind'], { right: string; missing: string }> = {
+  repository: {
+    right: 'the scope write:repository, of a user who administers the repository',
+    missing: 'there is no such repository, or the token cannot see it; the URL is the one of the forge, without owner and repository',
+  },
+  organisation: {
+    right: 'the scope write:organization, of an owner of the organisation',
+    missing: 'there is no such organisation, or the token cannot see it; a user is none: connect the repositories of a user one by one',
+  },
+  system: { right: 'the scope write:admin, of an administrator of the forge', missing: 'the forge has no hooks for all of its repositories' },
+}
+
+function advice(kind: HookOwner['kind'], status: number, token: boolean): string {
   switch (status) {
     case 401:
       return token ? 'the token is not valid' : 'a token is needed: set FORGEJO_TOKEN, or name a file with --token-file'
     case 403:
-      return 'the token may not do this: it needs the scope write:repository, of a user who administers the repository'
+      return `the token may not do this: it needs ${needs[kind].right}`
     case 404:
-      return 'there is no such repository, or the token cannot see it; the URL is the one of the forge, without owner and repository'
+      return needs[kind].missing
     default:
       return 'the forge did not take it'
   }
 }
 
-/** One repository of a forge. */
-export class ForgejoRepository {
+function segments(name: string): string {
+  return name.split('/').map(encodeURIComponent).join('/')
+}
+
+/** The hooks of one owner at a forge. */
+export class ForgejoHooks {
   readonly url: string
-  readonly name: string
+  readonly owner: HookOwner
   readonly #token: string | undefined
 
-  /** name is owner/repo. Throws UsageError. */
-  constructor(url: string, name: string, token: string | undefined) {
+  /** The name of a repository is owner/repo. Throws UsageError. */
+  constructor(url: string, owner: HookOwner, token: string | undefined) {
     if (!/^https?:\/\//.test(url) || !URL.canParse(url))
       throw new UsageError(`the URL of a forge was expected, such as https://forge.example.org; found ${JSON.stringify(url)}`)
-    if (!/^[^/\s]+\/[^/\s]+$/.test(name)) throw new UsageError(`a repository was expected as owner/name; found ${JSON.stringify(name)}`)
+    if (owner.kind === 'repository' && !/^[^/\s]+\/[^/\s]+$/.test(owner.name))
+      throw new UsageError(`a repository was expected as owner/name; found ${JSON.stringify(owner.name)}`)
+    if (owner.kind === 'organisation' && !/^[^/\s]+$/.test(owner.name))
+      throw new UsageError(`the name of an organisation was expected; found ${JSON.stringify(owner.name)}`)
     this.url = url.replace(/\/+$/, '')
-    this.name = name
+    this.owner = owner
     this.#token = token
+  }
+
+  /** The owner in words. */
+  get name(): string {
+    return this.owner.kind === 'system' ? 'the whole forge' : this.owner.name
+  }
+
+  get #root(): string {
+    if (this.owner.kind === 'system') return '/admin'
+    return `/${this.owner.kind === 'repository' ? 'repos' : 'orgs'}/${segments(this.owner.name)}`
+  }
+
+  /** The page of a hook, where its deliveries are shown. */
+  page(id: number): string {
+    if (this.owner.kind === 'system') return `${this.url}/admin/hooks/${id}`
+    return this.owner.kind === 'repository' ? `${this.url}/${this.owner.name}/settings/hooks/${id}` : `${this.url}/org/${this.owner.name}/settings/hooks/${id}`
   }
 
   async #ask(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown> {
     const { request } = await import('undici')
-    const place = `${this.url}/api/v1/repos/${this.name.split('/').map(encodeURIComponent).join('/')}${path}`
+    const place = `${this.url}/api/v1${this.#root}${path}`
     const headers = {
       accept: 'application/json',
       ...(this.#token === undefined ? {} : { authorization: `token ${this.#token}` }),
@@ -85,12 +124,18 @@ export class ForgejoRepository {
     if (status >= 200 && status < 300) return value
     const said = (value as { message?: unknown } | undefined)?.message
     throw new ForgejoError(
-      `${method} ${place} was answered ${status}: ${advice(status, this.#token !== undefined)}${typeof said === 'string' ? ` (it says: ${said})` : ''}`,
+      `${method} ${place} was answered ${status}: ${advice(this.owner.kind, status, this.#token !== undefined)}${typeof said === 'string' ? ` (it says: ${said})` : ''}`,
     )
   }
 
-  /** Whether it has no commit yet: then there are no test deliveries. */
+  /** Whether the API makes test deliveries: of hooks of a repository alone. */
+  get canTest(): boolean {
+    return this.owner.kind === 'repository'
+  }
+
+  /** Whether a repository has no commit yet: then there are no test deliveries. */
   async isEmpty(): Promise<boolean> {
+    if (this.owner.kind !== 'repository') return false
     return ((await this.#ask('GET', '')) as { empty?: boolean }).empty === true
   }
 
@@ -110,7 +155,8 @@ export class ForgejoRepository {
       active: true,
       events,
       ...(branch_filter === undefined ? {} : { branch_filter }),
-      config: { url, content_type: 'json', secret },
+      // Without it a hook of the forge is only a draft for repositories that are made later.
+      config: { url, content_type: 'json', secret, ...(this.owner.kind === 'system' ? { is_system_webhook: 'true' } : {}) },
     })) as ForgejoHook
   }
 

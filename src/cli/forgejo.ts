@@ -7,8 +7,8 @@ import type { EventSummary, SecretRef, Source } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { makeDirectory } from '../paths.ts'
 import { secretsOf } from '../secrets.ts'
-import { ForgejoError, ForgejoRepository, type ForgejoHook } from './forgejo-api.ts'
-import { paint, plain, record } from './output.ts'
+import { ForgejoError, ForgejoHooks, type ForgejoHook, type HookOwner } from './forgejo-api.ts'
+import { paint, plain, record, time } from './output.ts'
 import { NoError, UsageError, type Session } from './session.ts'
 import { lengthArgument } from './times.ts'
 
@@ -19,6 +19,8 @@ interface Options {
   events?: string
   branchFilter?: string
   wait: number
+  org?: string
+  system?: true
 }
 
 const notFoundCode = -32002
@@ -59,7 +61,7 @@ async function sourceFor(session: Session, id: string, make: boolean): Promise<S
 }
 
 function say({ output }: Session, text: string): void {
-  if (!output.json) output.line(plain(text))
+  if (!output.json) output.line(plain(text, true))
 }
 
 /** What signs the deliveries: the first of the source's secrets, which this process must be able to read as the router does. */
@@ -85,32 +87,32 @@ async function webhookUrl(session: Session, { webhook_path }: Source, { webhookU
 }
 
 interface Connection {
-  repository: ForgejoRepository
+  hooksOf: ForgejoHooks
   source: Source
   url: string
-  /** the hooks of the repository that deliver there */
+  /** its hooks that deliver there */
   own: ForgejoHook[]
   /** those that deliver to a source of this name elsewhere: the same router by another way, or another one */
   alike: ForgejoHook[]
 }
 
-async function connection(session: Session, forge: string, name: string, options: Options, make: boolean): Promise<Connection> {
-  const repository = new ForgejoRepository(forge, name, tokenOf(session, options))
+async function connection(session: Session, forge: string, owner: HookOwner, options: Options, make: boolean): Promise<Connection> {
+  const hooksOf = new ForgejoHooks(forge, owner, tokenOf(session, options))
   // Asked first: who may not look at hooks need not have a source made.
-  const hooks = await repository.hooks()
+  const hooks = await hooksOf.hooks()
   const source = await sourceFor(session, options.source, make)
   const url = await webhookUrl(session, source, options)
   const own = hooks.filter(({ config }) => config.url === url)
   const alike = hooks.filter(hook => !own.includes(hook) && hook.config.url.endsWith(source.webhook_path!))
-  return { repository, source, url, own, alike }
+  return { hooksOf, source, url, own, alike }
 }
 
 /** Why no delivery may have come. */
-function suspicions({ repository, url, source }: Connection, hook: ForgejoHook, empty: boolean): string[] {
+function suspicions({ hooksOf, url, source }: Connection, hook: ForgejoHook, empty: boolean): string[] {
   const local = /^(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(new URL(url).hostname)
   return [
     ...(empty ? ['the repository is empty, and of an empty one there is nothing to send: push a commit and check again'] : []),
-    `${repository.url}/${repository.name}/settings/hooks/${hook.id} shows what was sent and what came back`,
+    `${hooksOf.page(hook.id)} shows what was sent and what came back`,
     ...(local
       ? [
           'a Forgejo refuses private addresses unless told otherwise ("webhook can only call allowed HTTP servers"): in its app.ini set [webhook] ALLOWED_HOST_LIST = external, loopback (or private) and restart it',
@@ -125,8 +127,8 @@ function suspicions({ repository, url, source }: Connection, hook: ForgejoHook, 
 async function tried(session: Session, made: Connection, hook: ForgejoHook, waitMs: number): Promise<EventSummary> {
   const { promise: came, resolve } = Promise.withResolvers<EventSummary>()
   await session.listen({ source_id: made.source.id, type: 'push' }, event => resolve(event))
-  const empty = await made.repository.isEmpty()
-  await made.repository.testHook(hook.id)
+  const empty = await made.hooksOf.isEmpty()
+  await made.hooksOf.testHook(hook.id)
   const { promise: late, resolve: giveUp } = Promise.withResolvers<undefined>()
   const timer = setTimeout(() => giveUp(undefined), waitMs)
   const event = await Promise.race([came, late])
@@ -139,20 +141,39 @@ async function tried(session: Session, made: Connection, hook: ForgejoHook, wait
   )
 }
 
-function reportTried(session: Session, { repository, source, url }: Connection, hook: ForgejoHook, event: EventSummary): void {
+/** Of all hooks but those of a repository the API makes no test delivery: the next event of the forge is the test. */
+async function tryOut(session: Session, made: Connection, hook: ForgejoHook, waitMs: number): Promise<void> {
+  if (made.hooksOf.canTest) return reportTried(session, made, hook, await tried(session, made, hook, waitMs))
+  const { hooksOf, source, url } = made
+  const last = source.last_event_at === undefined ? 'no event has come yet' : `the last event came at ${time(source.last_event_at)}`
+  if (session.output.json)
+    return record(session.output, { owner: hooksOf.owner, hook_id: hook.id, url, source_id: source.id, last_event_at: source.last_event_at })
+  say(
+    session,
+    `${last}. The forge makes no test delivery for such a hook: push a commit to one of its repositories, then look at signalbox events --source ${source.id}. Where none comes, look at this:\n${suspicions(
+      made,
+      hook,
+      false,
+    )
+      .map(line => `  - ${line}`)
+      .join('\n')}`,
+  )
+}
+
+function reportTried(session: Session, { hooksOf, source, url }: Connection, hook: ForgejoHook, event: EventSummary): void {
   const { output } = session
-  if (output.json) return record(output, { repository: repository.name, hook_id: hook.id, url, source_id: source.id, event_id: event.id })
+  if (output.json) return record(output, { repository: hooksOf.name, hook_id: hook.id, url, source_id: source.id, event_id: event.id })
   const matched = (event.matched_triggers ?? []).length === 0 ? 'no trigger matched it' : `it matched ${event.matched_triggers!.join(', ')}`
   return output.line(`${paint(output, 'green', '✓')} the test delivery came: event ${event.id}; ${matched}`)
 }
 
-async function connect(session: Session, forge: string, name: string, options: Options): Promise<void> {
-  const made = await connection(session, forge, name, options, true)
-  const { repository, source, url, own } = made
+async function connect(session: Session, forge: string, owner: HookOwner, options: Options): Promise<void> {
+  const made = await connection(session, forge, owner, options, true)
+  const { hooksOf, source, url, own } = made
   const events = options.events?.split(',').map(each => each.trim()) ?? own[0]?.events ?? usualEvents
   if (events.includes('')) throw new UsageError('--events is a list such as push,release; found an empty name')
   const branch_filter = options.branchFilter ?? own[0]?.branch_filter
-  const hook = await repository.createHook({
+  const hook = await hooksOf.createHook({
     type: source.config.provider as string,
     events,
     ...(branch_filter === undefined || branch_filter === '' ? {} : { branch_filter }),
@@ -160,28 +181,28 @@ async function connect(session: Session, forge: string, name: string, options: O
     secret: secretOf(session, source),
   })
   // Only now, so that there is no moment without one.
-  for (const old of own) await repository.deleteHook(old.id)
+  for (const old of own) await hooksOf.deleteHook(old.id)
   say(
     session,
-    `hook ${hook.id} of ${name} delivers ${events.join(', ')} to ${url}${own.length > 0 ? `, in place of ${own.map(({ id }) => id).join(', ')}` : ''}`,
+    `hook ${hook.id} of ${hooksOf.name} delivers ${events.join(', ')} to ${url}${own.length > 0 ? `, in place of ${own.map(({ id }) => id).join(', ')}` : ''}`,
   )
   tellAlike(session, made)
-  reportTried(session, made, hook, await tried(session, made, hook, options.wait))
+  await tryOut(session, made, hook, options.wait)
 }
 
-function tellAlike(session: Session, { repository, source, alike }: Connection): void {
+function tellAlike(session: Session, { hooksOf, source, alike }: Connection): void {
   for (const { id, config } of alike)
     say(
       session,
-      `hook ${id} delivers to ${config.url}: if that is this router too, each event comes twice; signalbox forgejo disconnect ${repository.url} ${repository.name} --source ${source.id} --webhook-url ${config.url} takes it away`,
+      `hook ${id} delivers to ${config.url}: if that is this router too, each event comes twice; signalbox forgejo disconnect ${hooksOf.url} ${argumentsOf(hooksOf.owner)} --source ${source.id} --webhook-url ${config.url} takes it away`,
     )
 }
 
-async function check(session: Session, forge: string, name: string, options: Options): Promise<void> {
-  const made = await connection(session, forge, name, options, false)
-  const { own, url, source } = made
+async function check(session: Session, forge: string, owner: HookOwner, options: Options): Promise<void> {
+  const made = await connection(session, forge, owner, options, false)
+  const { own, url, source, hooksOf } = made
   const [hook, ...more] = own
-  if (hook === undefined) throw new NoError(`no hook of ${name} delivers to ${url}; signalbox forgejo connect makes one`)
+  if (hook === undefined) throw new NoError(`no hook of ${hooksOf.name} delivers to ${url}; signalbox forgejo connect makes one`)
   const wrong = [
     ...(source.enabled ? [] : [`source ${source.id} is disabled`]),
     ...(hook.active ? [] : [`hook ${hook.id} is not active`]),
@@ -191,25 +212,45 @@ async function check(session: Session, forge: string, name: string, options: Opt
   if (wrong.length > 0) throw new NoError(wrong.join('\n'))
   say(
     session,
-    `hook ${hook.id} of ${name} is active and delivers ${hook.events.join(', ')}${(hook.branch_filter ?? '') === '' || hook.branch_filter === '*' ? '' : `, of branches ${hook.branch_filter},`} to ${url}`,
+    `hook ${hook.id} of ${hooksOf.name} is active and delivers ${hook.events.join(', ')}${(hook.branch_filter ?? '') === '' || hook.branch_filter === '*' ? '' : `, of branches ${hook.branch_filter},`} to ${url}`,
   )
-  reportTried(session, made, hook, await tried(session, made, hook, options.wait))
+  await tryOut(session, made, hook, options.wait)
 }
 
-async function disconnect(session: Session, forge: string, name: string, options: Options): Promise<void> {
-  const { repository, own, url } = await connection(session, forge, name, options, false)
+async function disconnect(session: Session, forge: string, owner: HookOwner, options: Options): Promise<void> {
+  const { hooksOf, own, url } = await connection(session, forge, owner, options, false)
+  const { name } = hooksOf
   if (own.length === 0) throw new NoError(`no hook of ${name} delivers to ${url}`)
-  for (const hook of own) await repository.deleteHook(hook.id)
+  for (const hook of own) await hooksOf.deleteHook(hook.id)
   if (session.output.json) record(session.output, { repository: name, url, deleted: own.map(({ id }) => id) })
   else say(session, `hook ${own.map(({ id }) => id).join(', ')} of ${name} is gone; source ${options.source} stays`)
 }
 
 const told = `
-The token is read from FORGEJO_TOKEN or --token-file; it needs the scope write:repository. A test delivery is a push to
-the default branch that changes nothing: triggers that match it start.`
+The token is read from FORGEJO_TOKEN or --token-file; it needs the scope write:repository, with --org write:organization,
+with --system write:admin. A test delivery is a push to the default branch that changes nothing: triggers that match it
+start. The forge makes none for the hooks of an organisation and of the whole forge.`
+
+/** What names an owner on the command line. */
+function argumentsOf(owner: HookOwner): string {
+  if (owner.kind === 'system') return '--system'
+  return owner.kind === 'repository' ? owner.name : `--org ${owner.name}`
+}
+
+/** Throws UsageError where not exactly one owner is named. */
+function ownerOf(repository: string | undefined, { org, system }: Options): HookOwner {
+  const owners: HookOwner[] = [
+    ...(repository === undefined ? [] : [{ kind: 'repository' as const, name: repository }]),
+    ...(org === undefined ? [] : [{ kind: 'organisation' as const, name: org }]),
+    ...(system === true ? [{ kind: 'system' as const }] : []),
+  ]
+  const [owner, ...more] = owners
+  if (owner === undefined || more.length > 0) throw new UsageError('name one of: a repository as owner/repo, --org OWNER, or --system')
+  return owner
+}
 
 export function addForgejo(program: Command, session: () => Session): void {
-  const forgejo = program.command('forgejo').description('webhooks of Forgejo and Gitea repositories')
+  const forgejo = program.command('forgejo').description('webhooks of repositories, organisations and whole forges (Forgejo, Gitea)')
   const actions = [
     ['connect', 'let a repository deliver to a source, which is made where it is not there, and try it', connect],
     ['check', 'look at the hook of a repository, and have a test delivery made', check],
@@ -217,9 +258,11 @@ export function addForgejo(program: Command, session: () => Session): void {
   ] as const
   for (const [name, description, act] of actions) {
     const command = forgejo
-      .command(`${name} <url> <owner/repo>`)
+      .command(`${name} <url> [owner/repo]`)
       .description(description)
       .requiredOption('--source <id>', 'the source that it delivers to')
+      .option('--org <owner>', 'all repositories of an organisation')
+      .option('--system', 'all repositories of the forge')
       .option('--token-file <path>', 'a file with the API token; FORGEJO_TOKEN unless said')
       .option('--webhook-url <url>', 'where the forge reaches the source; the intake of the router unless said')
       .addHelpText('after', told)
@@ -229,9 +272,9 @@ export function addForgejo(program: Command, session: () => Session): void {
       command
         .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} unless said, or what the hook had before`)
         .option('--branch-filter <glob>', 'pushes, new and deleted branches only of these')
-    command.action(async (url: string, repo: string, options: Options) => {
+    command.action(async (url: string, repository: string | undefined, options: Options) => {
       try {
-        await act(session(), url, repo, options)
+        await act(session(), url, ownerOf(repository, options), options)
       } catch (error) {
         throw error instanceof ForgejoError ? new NoError(error.message) : error
       }

@@ -131,3 +131,45 @@ test('what the forge and the router refuse is told with what to do, and the toke
   const elsewhere = await run('connect', '--webhook-url', 'http://127.0.0.1:1/webhook/forge', '--wait', '1')
   expect(elsewhere).toMatchObject({ code: 1, err: expect.stringContaining('--webhook-url names another way here') as string })
 })
+
+test.each([
+  ['an organisation', ['--org', 'acme'], 'acme', 'organisationHooks', 'write:organization'],
+  ['the whole forge', ['--system'], 'the whole forge', 'systemHooks', 'write:admin'],
+] as const)('the hook of %s is made, looked at and taken away; its test is the next event', async (_name, owner, named, hooks, scope) => {
+  const router = await freshRouter()
+  const forge = await forgejoServer()
+  const run = (action: string, ...args: string[]): Promise<Ran> =>
+    signalbox(router, ['forgejo', action, forge.url, ...owner, '--source', 'forge', ...args], { FORGEJO_TOKEN: forge.token })
+  const made = await run('connect')
+  expect(made).toMatchObject({ code: 0, err: '' })
+  expect(made.out).toMatch(
+    new RegExp(
+      `^source forge is made; .*\nhook 1 of ${named} delivers push, .* to .*/webhook/forge\nno event has come yet\\. The forge makes no test delivery`,
+    ),
+  )
+  expect(made.out).toContain(hooks === 'systemHooks' ? `${forge.url}/admin/hooks/1` : `${forge.url}/org/acme/settings/hooks/1`)
+  expect(forge[hooks].get(1)).toMatchObject({ type: 'forgejo', active: true })
+  expect(forge.hooks.size).toBe(0)
+  expect((await run('connect')).out).toContain(`hook 2 of ${named} delivers`)
+  expect([...forge[hooks].keys()]).toEqual([2])
+  expect((await run('check')).out).toContain(`hook 2 of ${named} is active and delivers push`)
+  forge.scopes.delete(scope)
+  expect(await run('check')).toMatchObject({ code: 1, err: expect.stringContaining(`it needs the scope ${scope}`) as string })
+  forge.scopes.add(scope)
+  expect(await run('disconnect')).toMatchObject({ code: 0, out: `hook 2 of ${named} is gone; source forge stays\n` })
+  expect(forge[hooks].size).toBe(0)
+})
+
+test('one owner is named: a repository, an organisation that there is, or the whole forge', async () => {
+  const router = await freshRouter()
+  const forge = await forgejoServer()
+  const run = (...args: string[]): Promise<Ran> =>
+    signalbox(router, ['forgejo', 'connect', forge.url, ...args, '--source', 'forge'], { FORGEJO_TOKEN: forge.token })
+  for (const owners of [[], ['acme/site', '--org', 'acme'], ['--org', 'acme', '--system']])
+    expect(await run(...owners)).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('name one of: a repository as owner/repo, --org OWNER, or --system') as string,
+    })
+  expect(await run('--org', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('there is no such organisation') as string })
+  expect(await run('--org', 'a/b')).toMatchObject({ code: 64 })
+})

@@ -26,7 +26,12 @@ export interface ForgejoServer {
   empty: boolean
   allowsLoopback: boolean
   repository: string
+  organisation: string
+  /** hooks of the organisation, and those of the whole forge */
+  organisationHooks: Map<number, Hook>
+  systemHooks: Map<number, Hook>
   token: string
+  scopes: Set<string>
 }
 
 const payload = readFileSync(new URL('../fixtures/gitea-webhooks/push-event.json', import.meta.url), 'utf8')
@@ -60,12 +65,12 @@ async function deliver(forge: ForgejoServer, { config, secret }: Hook): Promise<
   )
 }
 
-function created(forge: ForgejoServer, given: Record<string, unknown>): Hook | string {
+function created(hooks: Map<number, Hook>, given: Record<string, unknown>): Hook | string {
   const config = given.config as { url?: string; content_type?: string; secret?: string } | undefined
   if (!known.includes(String(given.type))) return 'Invalid hook type'
   if (config?.url === undefined || config.content_type === undefined) return 'Missing config option: url or content_type'
   const hook: Hook = {
-    id: Math.max(0, ...forge.hooks.keys()) + 1,
+    id: Math.max(0, ...hooks.keys()) + 1,
     type: String(given.type),
     active: given.active === true,
     events: Array.isArray(given.events) && given.events.length > 0 ? (given.events as string[]) : ['push'],
@@ -73,7 +78,7 @@ function created(forge: ForgejoServer, given: Record<string, unknown>): Hook | s
     config: { url: config.url, content_type: config.content_type },
     secret: config.secret ?? '',
   }
-  forge.hooks.set(hook.id, hook)
+  hooks.set(hook.id, hook)
   return hook
 }
 
@@ -87,25 +92,36 @@ async function answer(forge: ForgejoServer, request: IncomingMessage, response: 
   const url = new URL(request.url!, forge.url)
   forge.requests.push(`${request.method} ${url.pathname}`)
   if (request.headers.authorization !== `token ${forge.token}`) return send(401, { message: 'token is required' })
-  const base = `/api/v1/repos/${forge.repository}`
-  if (url.pathname !== base && !url.pathname.startsWith(`${base}/`)) return send(404, { message: 'The target could not be found.' })
-  const [, hooks, id, action] = url.pathname.slice(base.length).split('/')
-  if (hooks === undefined) return send(200, { full_name: forge.repository, empty: forge.empty })
+  const owners = [
+    { base: `/api/v1/repos/${forge.repository}`, scope: 'write:repository', hooks: forge.hooks },
+    { base: `/api/v1/orgs/${forge.organisation}`, scope: 'write:organization', hooks: forge.organisationHooks },
+    { base: '/api/v1/admin', scope: 'write:admin', hooks: forge.systemHooks },
+  ]
+  const owner = owners.find(({ base }) => url.pathname === base || url.pathname.startsWith(`${base}/`))
+  if (owner === undefined) return send(404, { message: 'The target could not be found.' })
+  if (!forge.scopes.has(owner.scope)) return send(403, { message: `token does not have at least one of required scope(s): [${owner.scope}]` })
+  const { hooks, base } = owner
+  const [, noun, id, action] = url.pathname.slice(base.length).split('/')
+  if (noun === undefined) return send(200, { full_name: forge.repository, empty: forge.empty })
   if (id === undefined && request.method === 'GET') {
     const [page, limit] = [Number(url.searchParams.get('page') ?? 1), Math.min(50, Number(url.searchParams.get('limit') ?? 30))]
-    return send(200, [...forge.hooks.values()].slice((page - 1) * limit, page * limit).map(shown))
+    return send(200, [...hooks.values()].slice((page - 1) * limit, page * limit).map(shown))
   }
   if (id === undefined) {
-    const hook = created(forge, await bodyOf(request))
+    const given = await bodyOf(request)
+    // Of the whole forge: without this it is a draft for repositories to come, which the list does not show.
+    const isDraft = hooks === forge.systemHooks && (given.config as { is_system_webhook?: string }).is_system_webhook !== 'true'
+    const hook = created(isDraft ? new Map() : hooks, given)
     return typeof hook === 'string' ? send(422, { message: hook }) : send(201, shown(hook))
   }
-  const hook = forge.hooks.get(Number(id))
+  const hook = hooks.get(Number(id))
   if (hook === undefined) return send(404, { message: 'hook does not exist' })
   if (action === 'tests') {
+    if (hooks !== forge.hooks) return send(404, { message: 'The target could not be found.' })
     if (!forge.empty) void deliver(forge, hook)
     return send(204)
   }
-  if (request.method === 'DELETE') forge.hooks.delete(hook.id)
+  if (request.method === 'DELETE') hooks.delete(hook.id)
   else Object.assign(hook, { events: ['push'], branch_filter: '' }, await bodyOf(request))
   return send(request.method === 'DELETE' ? 204 : 200, request.method === 'DELETE' ? undefined : shown(hook))
 }
@@ -119,6 +135,10 @@ export async function forgejoServer(): Promise<ForgejoServer> {
     empty: false,
     allowsLoopback: true,
     repository: 'acme/site',
+    organisation: 'acme',
+    organisationHooks: new Map(),
+    systemHooks: new Map(),
+    scopes: new Set(['write:repository', 'write:organization', 'write:admin']),
     token: 'a-token-of-the-forge',
   }
   const server = createServer((request, response) => void answer(forge, request, response))
