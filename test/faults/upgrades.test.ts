@@ -17,7 +17,7 @@ const fixtures = 'test/fixtures/databases'
 const versions = readdirSync(fixtures).flatMap(name => /^schema-(\d+)\.db\.gz$/.exec(name)?.[1] ?? [])
 const migrations = readdirSync('src/store/sqlite/migrations').length
 /** Points of the migrations that are killed or failed, of some hundred each. */
-const points = size('SIGNALBOX_POINTS', 4, 60)
+const points = size('SIGNALBOX_POINTS', 3, 60)
 const lastPoint = 200
 
 function stateOf(version: string): { directory: string; path: string } {
