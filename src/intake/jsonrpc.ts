@@ -99,8 +99,10 @@ const largeAtOnce = 4
 
 /** A call that waits for what is to come must not keep others from theirs meanwhile. */
 function isLarge({ method, params }: JSONRPCRequest): boolean {
-  const waits = (params as { wait_ms?: unknown } | undefined)?.wait_ms ?? 0
-  return large.has(method) && waits === 0
+  if (!large.has(method)) return false
+  // By position it is not seen here which param is which.
+  if (Array.isArray(params)) return method !== 'run.output'
+  return ((params as { wait_ms?: unknown } | undefined)?.wait_ms ?? 0) === 0
 }
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
 const largeAnswer = 1_048_576

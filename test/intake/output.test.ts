@@ -107,6 +107,15 @@ describe('run.output', () => {
     expect(await ending).toMatchObject({ parts: [], next: 5, finished: true })
   })
 
+  test('keeps no others from their answers while it waits', async () => {
+    const { client, job } = await started()
+    const cancel = new AbortController()
+    const waiting = Array.from({ length: 6 }, () => client.call('run.output', { run_id: job.run_id, wait_ms: 60_000 }, { signal: cancel.signal }))
+    expect((await client.call('run.list', {})).runs.map(({ id }) => id)).toEqual([job.run_id])
+    cancel.abort()
+    expect((await Promise.all(waiting)).every(({ parts }) => parts.length === 0)).toBe(true)
+  })
+
   test('a wait ends when its call is cancelled', async () => {
     const { client, call, job } = await started()
     const cancel = new AbortController()
