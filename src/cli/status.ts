@@ -77,8 +77,10 @@ async function looked(session: Session, now: number): Promise<Status> {
     list({ failed: true, since: now - dayMs }),
   ])
   const told = [...running, ...failed].slice(0, 2 * mostRuns)
+  // A list has no progress.
+  const whole = await Promise.all(running.map(async ({ id }) => (await session.call('run.get', { run_id: id })).run))
   const lines = await Promise.all(told.map(async run => [run.id, await lastLine(session, run)] as const))
-  return { status, health, stats, sources, triggers, runs: { running, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
+  return { status, health, stats, sources, triggers, runs: { running: whole, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
 }
 
 type Line = string | { text: string; style: Style | undefined }
@@ -141,10 +143,20 @@ function help(command: string): Line {
   return { text: `      ${command}`, style: 'dim' }
 }
 
+/** Such as ", 40 % half way". */
+function progress({ progress: said }: Run): string {
+  if (said === undefined) return ''
+  const { percent, message = '' } = said
+  return `, ${[percent === undefined ? '' : `${percent} %`, shortened(message, 80)].filter(text => text !== '').join(' ')}`
+}
+
 function running({ runs, lines }: Status, now: number): Line[] {
   return section('running', runs.running, 'signalbox runs list --state running', run => {
     const line = lines[run.id] ?? ''
-    return [`${named(run)}, attempt ${run.attempt}, for ${lasting(now - run.updated_at)}`, ...(line === '' ? [] : [`      ${shortened(line, 150)}`])]
+    return [
+      `${named(run)}, attempt ${run.attempt}, for ${lasting(now - run.updated_at)}${progress(run)}`,
+      ...(line === '' ? [] : [`      ${shortened(line, 150)}`]),
+    ]
   })
 }
 

@@ -1,5 +1,8 @@
 // signalbox status: what needs a person, with the command that helps; and the job that it is for, from the failure to the retry.
-import { describe, expect, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { SignalboxClient } from '../../src/client/client.ts'
 import { hasTerminal, onTerminal, signalbox } from '../support/command-line.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
@@ -19,7 +22,12 @@ async function night(): Promise<Night> {
   await call('bot.put', {
     bot: { id: 'agent', endpoint: sh(`echo working; printf 'cannot reach the model ${hostile.replaceAll("'", '')}\\n' >&2; [ -e mended ]`) } as never,
   })
-  await call('bot.put', { bot: { id: 'slow', endpoint: sh('echo step 3 of 10; while [ ! -e go ]; do sleep 0.02; done') } as never })
+  await call('bot.put', {
+    bot: {
+      id: 'slow',
+      endpoint: sh(`echo '{"SIGNALBOX_SOCKET": "'$SIGNALBOX_SOCKET'"}' > env; echo step 3 of 10; while [ ! -e go ]; do sleep 0.02; done`),
+    } as never,
+  })
   await call('bot.put', { bot: { id: 'worker', endpoint: { kind: 'pull' } } })
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await call('source.put', { source: { id: 'daily', source_type: 'cron', config: { expression: '0 0 9 * * *' } } })
@@ -34,7 +42,12 @@ async function night(): Promise<Night> {
   await ended(router, failed)
   const asking = await emit('deploys')
   await until(async () => (await call('run.get', { run_id: asking })).run.state === 'awaiting_approval')
-  await call('run.output', { run_id: await emit('builds'), wait_ms: 10_000 })
+  const building = await emit('builds')
+  await call('run.output', { run_id: building, wait_ms: 10_000 })
+  const { SIGNALBOX_SOCKET } = JSON.parse(readFileSync(join(directory, 'env'), 'utf8')) as { SIGNALBOX_SOCKET: string }
+  const own = await SignalboxClient.connect(SIGNALBOX_SOCKET)
+  onTestFinished(() => own.close())
+  await own.call('run.progress', { percent: 30, message: 'compiling' })
   await router.post('nowhere', '{}')
   return { router, failed, asking }
 }
@@ -47,7 +60,7 @@ test('an agent failed: what it said, why, and its retry, in three commands that 
     /^signalbox \d+\.\d+\.\d+, up \d+ s: ok$/m,
     /^events {4}0\.6 a minute in the last 5 min: jobs 0\.6$/m,
     /^refused {3}1 delivery in the last 5 min: signalbox events refused$/m,
-    /builds → slow, attempt 1, for \d+ s\n {6}step 3 of 10$/m,
+    /builds → slow, attempt 1, for \d+ s, 30 % compiling\n {6}step 3 of 10$/m,
     new RegExp(`${asking} {2}deploys → agent\\n {6}signalbox runs approve ${asking}$`, 'm'),
     /worker has workers, and none was heard of since the router started/,
     /^ {2}daily at /m,
