@@ -50,7 +50,11 @@ export interface Secrets {
 export function secretsOf(env: Record<string, string | undefined>, now: () => number): Secrets {
   const reading = secretReader(env, now)
   const values = new Map<string, Buffer>()
-  const known = (value: string): void => void (values.has(value) || values.set(value, Buffer.from(value)))
+  const known = (value: string): void => {
+    if (values.has(value)) return
+    // Also as it is written within JSON: a key of several lines has other characters there.
+    for (const form of [value, JSON.stringify(value).slice(1, -1)]) values.set(form, Buffer.from(form))
+  }
   for (const [name, value = ''] of Object.entries(env)) if (secretName.test(name) && value.length >= shortestHidden) known(value)
   return {
     read(ref) {

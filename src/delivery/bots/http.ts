@@ -4,7 +4,7 @@ import type { HttpEndpoint } from '../../contract/types.ts'
 import type { ReadSecret } from '../../secrets.ts'
 import { jsonText } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
-import { withoutSecrets } from '../made-request.ts'
+import { urlWithoutSecrets, withoutSecrets } from '../made-request.ts'
 import { retryAfterMs } from '../../outbound/retry-after.ts'
 import type { Exchanges, ExchangeAnswer } from '../../outbound/exchange.ts'
 
@@ -89,7 +89,7 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       if (!secret.ok) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
       set(secret.value)
     }
-    delivery.made({ kind: 'http', method: 'POST', url: endpoint.url, headers: withoutSecrets(headers) }, body)
+    delivery.made({ kind: 'http', method: 'POST', url: urlWithoutSecrets(endpoint.url), headers: withoutSecrets(headers) }, body)
     const answer = await exchanges.send({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
