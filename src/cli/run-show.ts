@@ -1,7 +1,7 @@
 // signalbox runs show: everything about one run, and what can be done about it.
 import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
-import type { Attempt, MadeRequest, OutputPart, Run, RunPreview } from '../client/client.ts'
+import type { Attempt, MadeRequest, OutputPart, Run, RunPreview, RunRequestResult } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { paint, plain, stateStyle, time, type Output } from './output.ts'
 import type { Session } from './session.ts'
@@ -19,6 +19,8 @@ interface Shown {
   preview: RunPreview | undefined
   attempts: Attempt[]
   parts: OutputPart[]
+  /** what the last attempt asked of its bot, with the body; absent: nothing */
+  request: RunRequestResult | undefined
 }
 
 /** What stands for an answer that is refused: the socket of a command does not have all of it, and events are removed in time. */
@@ -30,13 +32,14 @@ function unlessRefused<T>(otherwise: T): (error: unknown) => T {
 }
 
 async function looked(session: Session, run_id: string): Promise<Shown> {
-  const [{ run }, { attempts }, { parts }, preview] = await Promise.all([
+  const [{ run }, { attempts }, { parts }, preview, request] = await Promise.all([
     session.call('run.get', { run_id }),
     session.call('run.history', { run_id }).catch(unlessRefused({ attempts: [] })),
     session.call('run.output', { run_id, last_bytes: lastOutputBytes }),
     session.call('run.preview', { run_id }).catch(unlessRefused(undefined)),
+    session.call('run.request', { run_id }).catch(unlessRefused(undefined)),
   ])
-  return { run, preview, attempts, parts }
+  return { run, preview, attempts, parts, request }
 }
 
 /** A name with its text; further lines stand below the first. */
@@ -182,8 +185,8 @@ export function addShow(runs: Command, session: () => Session): void {
       const current = session()
       const shown = await looked(current, await current.runId(given))
       if (!current.output.json) return print(current.output, shown)
-      const { run, preview, attempts, parts } = shown
+      const { run, preview, attempts, parts, request } = shown
       const { run: _run, ...given_to } = preview ?? { run }
-      return current.output.line(JSON.stringify({ ...run, ...given_to, attempts, last_output: parts }))
+      return current.output.line(JSON.stringify({ ...run, ...given_to, attempts, last_output: parts, last_request: request }))
     })
 }

@@ -48,6 +48,8 @@ test('a failed run: its event, what it was given, its attempts, its last output,
   expect(out).not.toContain('\u001b')
   const one = JSON.parse((await signalbox(router, ['--json', 'runs', 'show', run_id])).out) as Record<string, unknown>
   expect(one).toMatchObject({ id: run_id, event: { id: event_id }, inputs: { issue: 12 }, attempts: [{ number: 1 }], usage: { input_tokens: 1200 } })
+  const { body } = one.last_request as { body: string }
+  expect(JSON.parse(body)).toMatchObject({ run: { id: run_id }, inputs: { issue: 12 } })
 })
 
 test.each([

@@ -354,7 +354,7 @@ export function storeConformance(underTest: () => StoreUnderTest): void {
           { at: t0, move: 'dispatch', from: 'pending', to: 'running', attempt: 1, reason: null },
           { at: t0 + 5, move: 'complete', from: 'running', to: 'completed', attempt: 1, reason: null },
         ],
-        attempts: [{ number: 1, ...attempt }],
+        attempts: [{ number: 1, request: null, ...attempt }],
       })
       expect(await store.history(makeId(t0))).toBeNull()
     })
