@@ -1,9 +1,9 @@
 // signalbox runs show: everything about one run, and what can be done about it.
 import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
-import type { Attempt, MadeRequest, OutputPart, Run, RunPreview, RunRequestResult } from '../client/client.ts'
+import type { Attempt, ExplainedDecision, Gate, MadeRequest, OutputPart, Run, RunPreview, RunRequestResult } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
-import { paint, plain, stateStyle, time, type Output } from './output.ts'
+import { paint, plain, shortened, stateStyle, time, type Output } from './output.ts'
 import type { Session } from './session.ts'
 
 const lastOutputBytes = 8192
@@ -21,6 +21,8 @@ interface Shown {
   parts: OutputPart[]
   /** what the last attempt asked of its bot, with the body; absent: nothing */
   request: RunRequestResult | undefined
+  /** what its event passed on the way to the bot */
+  gates: Gate[]
 }
 
 /** What stands for an answer that is refused: the socket of a command does not have all of it, and events are removed in time. */
@@ -39,7 +41,10 @@ async function looked(session: Session, run_id: string): Promise<Shown> {
     session.call('run.preview', { run_id }).catch(unlessRefused(undefined)),
     session.call('run.request', { run_id }).catch(unlessRefused(undefined)),
   ])
-  return { run, preview, attempts, parts, request }
+  const { event_id, trigger_id, trigger_version } = run
+  const asked = { event_id, trigger_id, trigger_version }
+  const { decisions } = await session.call('event.explain', asked).catch(unlessRefused({ decisions: [] as ExplainedDecision[] }))
+  return { run, preview, attempts, parts, request, gates: decisions[0]?.gates ?? [] }
 }
 
 /** A name with its text; further lines stand below the first. */
@@ -104,6 +109,15 @@ function printState(output: Output, run: Run): void {
   }
 }
 
+/** The gates; of those that only were passed one line. */
+function printGates(output: Output, gates: readonly Gate[]): void {
+  const passed = gates.filter(({ verdict }) => verdict === 'pass').map(({ gate }) => gate)
+  const others = gates
+    .filter(({ verdict }) => verdict !== 'pass')
+    .map(({ gate, verdict, detail }) => `${gate} ${verdict === 'hold' ? 'holds it' : 'stops it'}: ${shortened(detail, 200)}`)
+  if (gates.length > 0) field(output, 'gates', [...(passed.length > 0 ? [`passed: ${passed.join(', ')}`] : []), ...others].join('\n'))
+}
+
 /** What an attempt asked of its bot, in words; its body is for run.request. */
 function asked({ kind, method, url, headers = {}, socket_path, argv = [], cwd, env = [], body_bytes }: MadeRequest): string {
   const body = `${amount(body_bytes)} bytes`
@@ -159,7 +173,7 @@ function nextCommands({ id, event_id, trigger_id, state, dead, attempt }: Run): 
   return [...(dead ? [...seen, ...of('retry', 'discard')] : [...(acts[state] ?? []), ...seen]), `signalbox explain ${event_id} ${trigger_id}`]
 }
 
-function print(output: Output, { run, preview, attempts, parts }: Shown): void {
+function print(output: Output, { run, preview, attempts, parts, gates }: Shown): void {
   field(output, 'run', `${run.id}${run.replay ? ' (a replay)' : ''}`)
   field(output, 'trigger', `${run.trigger_id}, version ${run.trigger_version}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`)
   field(
@@ -169,6 +183,7 @@ function print(output: Output, { run, preview, attempts, parts }: Shown): void {
   )
   printEvent(output, run, preview)
   printState(output, run)
+  printGates(output, gates)
   printGiven(output, run, preview)
   printRequests(output, attempts)
   printAttempts(output, attempts)
@@ -185,8 +200,8 @@ export function addShow(runs: Command, session: () => Session): void {
       const current = session()
       const shown = await looked(current, await current.runId(given))
       if (!current.output.json) return print(current.output, shown)
-      const { run, preview, attempts, parts, request } = shown
+      const { run, preview, attempts, parts, request, gates } = shown
       const { run: _run, ...given_to } = preview ?? { run }
-      return current.output.line(JSON.stringify({ ...run, ...given_to, attempts, last_output: parts, last_request: request }))
+      return current.output.line(JSON.stringify({ ...run, ...given_to, gates, attempts, last_output: parts, last_request: request }))
     })
 }
