@@ -1,5 +1,6 @@
 // signalbox completion: scripts for shells, which ask the program itself what may come next.
 import type { Argument, Command, Option } from 'commander'
+import type { Run } from '../client/client.ts'
 import { UsageError, type Session } from './session.ts'
 
 /** As long as a person who pressed Tab is kept waiting for a router. */
@@ -61,6 +62,20 @@ complete -c signalbox -f -k -a '(__signalbox_complete)'`
 
 const scripts: Readonly<Record<string, string>> = { bash, zsh, fish }
 
+/** A state that the contract adds, and that is not here, does not compile. */
+const states: Readonly<Record<Run['state'], true>> = {
+  pending: true,
+  held: true,
+  awaiting_approval: true,
+  assigned: true,
+  running: true,
+  paused: true,
+  completed: true,
+  cancelled: true,
+  failed: true,
+  timed_out: true,
+}
+
 type Ids = (session: Session) => Promise<string[]>
 
 const lists: Record<string, Ids> = {
@@ -77,7 +92,7 @@ const lists: Record<string, Ids> = {
   },
   /** Of runs that somebody is to decide about; never the last one, which may be another by then. */
   decided: async session => (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
-  state: async () => ['pending', 'held', 'awaiting_approval', 'assigned', 'running', 'paused', 'completed', 'cancelled', 'failed', 'timed_out', 'dead'],
+  state: async () => [...Object.keys(states), 'dead'],
   shell: async () => Object.keys(scripts),
 }
 

@@ -4,40 +4,45 @@ import { ConnectionError, type Run } from '../client/client.ts'
 import { causationOf, contextOptions, givenFiles, type ContextOptions } from './context-files.ts'
 import { printEmitted } from './emit.ts'
 import { paint, plain, stateStyle, type Output } from './output.ts'
+import { isOver } from './run-text.ts'
 import { NoError, payloadArgument, type Session } from './session.ts'
 
 /** Between two looks at a run; the first come quicker. */
 const lookEveryMs = 1000
 const firstLookMs = 50
 
-const over = new Set<Run['state']>(['completed', 'failed', 'timed_out', 'cancelled'])
-
 /** A run once it has ended; a dead one has. */
 async function ended(session: Session, run_id: string): Promise<Run> {
   for (let wait = firstLookMs; ; wait = Math.min(lookEveryMs, wait * 1.5)) {
     const { run } = await session.call('run.get', { run_id })
-    if (over.has(run.state)) return run
+    if (isOver(run)) return run
     await new Promise(resolve => setTimeout(resolve, wait))
   }
+}
+
+const standardError: Output = { json: false, terminal: false, line: text => console.error(plain(text, true)), bytes: () => undefined }
+
+/** Where that goes which is not the result: in a pipe the result alone is for the program behind it. */
+function besideResult(output: Output): Output {
+  return output.terminal || output.json ? output : standardError
 }
 
 /** Waits for runs; throws NoError where one did not complete. */
 export async function followRuns(session: Session, run_ids: readonly string[]): Promise<void> {
   const runs = await Promise.all(run_ids.map(run_id => ended(session, run_id)))
   const { output } = session
-  // In a pipe only the result goes on: it is for the program behind it.
-  const tell = (text: string): void => (output.terminal || output.json ? output.line(text) : console.error(plain(text)))
   for (const run of runs) {
     const { id, state, trigger_id, error, result } = run
     if (output.json) output.line(JSON.stringify(run))
-    else tell(`run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`)
+    else
+      besideResult(output).line(
+        `run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`,
+      )
     if (!output.json && result !== undefined && result !== null) output.line(plain(typeof result === 'string' ? result : JSON.stringify(result, null, 2), true))
   }
   const bad = runs.filter(run => run.state !== 'completed')
   if (bad.length > 0) throw new NoError(`${bad.length} of ${runs.length} runs did not complete`)
 }
-
-const standardError: Output = { json: false, terminal: false, line: text => console.error(plain(text, true)), bytes: () => undefined }
 
 interface Options extends ContextOptions {
   payload?: string
@@ -64,7 +69,7 @@ export function addDispatch(program: Command, session: () => Session): void {
       causation: causationOf(current.environment),
       context_files: givenFiles(options),
     })
-    printEmitted(options.wait === true && !current.output.terminal && !current.output.json ? standardError : current.output, answer)
+    printEmitted(options.wait === true ? besideResult(current.output) : current.output, answer)
     if (options.wait !== true) return
     // Of an event that was debounced, batched or skipped: the run that took its part.
     const run_ids = [...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])])]

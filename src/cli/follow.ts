@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { Run } from '../client/client.ts'
 import { shownId } from './ids.ts'
 import { paint, shortened, stateStyle, time, type Output } from './output.ts'
+import { isOver, progressText, stateText } from './run-text.ts'
 import { NoError, type Session } from './session.ts'
 
 interface Options {
@@ -10,14 +11,11 @@ interface Options {
   bot?: string
 }
 
-const over = new Set<Run['state']>(['completed', 'failed', 'timed_out', 'cancelled'])
-
 /** What there is to say of a run: how far it is, why it waits, or why it failed. */
 function detail({ state, progress, waiting_for, error }: Run): string {
   if (waiting_for !== undefined) return waiting_for
   if (state !== 'running') return error ?? ''
-  const { percent, message } = progress ?? {}
-  return [percent === undefined ? '' : `${percent} %`, message ?? ''].filter(text => text !== '').join(' ')
+  return progressText(progress)
 }
 
 /** Prints a run where what is shown of it is new. */
@@ -25,10 +23,10 @@ function printer(output: Output): (run: Run) => void {
   const shown = new Map<string, string>()
   return run => {
     if (output.json) return output.line(JSON.stringify(run))
-    const state = run.dead ? `dead (${run.state})` : run.state
+    const state = stateText(run)
     const text = `${run.attempt}  ${state}  ${shortened(detail(run), 150)}`
     if (shown.get(run.id) === text) return undefined
-    if (over.has(run.state)) shown.delete(run.id)
+    if (isOver(run)) shown.delete(run.id)
     else shown.set(run.id, text)
     const style = stateStyle(run.state)
     const painted = style === undefined ? state : paint(output, style, state)
@@ -42,7 +40,7 @@ async function followOne(session: Session, run_id: string): Promise<void> {
   const { promise: ended, resolve } = Promise.withResolvers<Run>()
   const show = (run: Run): void => {
     print(run)
-    if (over.has(run.state)) resolve(run)
+    if (isOver(run)) resolve(run)
   }
   // It listens before it looks, so that nothing is missed in between.
   const gone = session.followRuns({ run_id }, ({ run }) => {

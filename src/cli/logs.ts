@@ -3,6 +3,7 @@ import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import type { OutputPart, RunOutputResult } from '../client/client.ts'
 import { counted, paint, plain, time, type Output } from './output.ts'
+import { stateText } from './run-text.ts'
 import { wholeNumber, type Session } from './session.ts'
 
 interface Options {
@@ -145,9 +146,8 @@ async function conclude(current: Session, run_id: string, page: RunOutputResult)
   if (page.total_bytes === 0) remark(`attempt ${page.attempt} printed nothing${page.finished ? '' : ' so far'}`)
   if (!page.finished) return remark(`attempt ${page.attempt} is under way; follow it with: signalbox runs logs ${run_id} -f`)
   const others = page.attempt > 1 ? `; earlier ones with --attempt 1${page.attempt > 2 ? ` to ${page.attempt - 1}` : ''}` : ''
-  const state = run.dead ? `dead (${run.state})` : run.state
   const next = run.state === 'pending' ? `, tried again at ${time(run.not_before)}` : ''
-  return remark(`attempt ${page.attempt} is over; the run is ${state}${next}${others}`)
+  return remark(`attempt ${page.attempt} is over; the run is ${stateText(run)}${next}${others}`)
 }
 
 export function addLogs(runs: Command, session: () => Session): void {

@@ -9,7 +9,7 @@ import { timeArgument } from './times.ts'
 type Counts = Partial<RouterStatsResult['triggers'][number]> & RouterStatsResult['queues'][number]
 const hourMs = 3_600_000
 
-function amount(value: number): string {
+export function amount(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
 }
 

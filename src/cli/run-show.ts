@@ -1,9 +1,10 @@
 // signalbox runs show: everything about one run, and what can be done about it.
-import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import type { Attempt, ExplainedDecision, Gate, MadeRequest, OutputPart, Run, RunPreview, RunRequestResult } from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { paint, plain, shortened, stateStyle, time, type Output } from './output.ts'
+import { amount } from './router.ts'
+import { outputText, progressText, stateText } from './run-text.ts'
 import type { Session } from './session.ts'
 
 const lastOutputBytes = 8192
@@ -53,10 +54,6 @@ function field(output: Output, name: string, text: string): void {
   for (const [index, line] of lines.entries()) output.line(`${paint(output, 'dim', (index === 0 ? name : '').padEnd(dimWidth))}  ${line}`.trimEnd())
 }
 
-function amount(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: 6 })
-}
-
 function listed(names: readonly string[] | undefined): string {
   if (names === undefined || names.length === 0) return 'none'
   const more = names.length > mostTools ? ` and ${names.length - mostTools} more` : ''
@@ -93,16 +90,13 @@ function printGiven(output: Output, { cut_tools = [] }: Run, preview: RunPreview
 }
 
 function printState(output: Output, run: Run): void {
-  const state = run.dead ? `dead (${run.state})` : run.state
+  const state = stateText(run)
   const style = stateStyle(run.state)
   output.line(`${paint(output, 'dim', 'state'.padEnd(dimWidth))}  ${style === undefined ? state : paint(output, style, state)}, since ${time(run.updated_at)}`)
   if (run.waiting_for !== undefined) field(output, 'waits for', run.waiting_for)
   if (run.deadline_at !== undefined) field(output, 'deadline', `${run.deadline_name} at ${time(run.deadline_at)}`)
   if (run.error !== undefined) field(output, 'error', run.error)
-  if (run.progress !== undefined) {
-    const { percent, message, at } = run.progress
-    field(output, 'progress', `${[percent === undefined ? '' : `${percent} %`, message ?? ''].filter(text => text !== '').join(' ')} at ${time(at)}`)
-  }
+  if (run.progress !== undefined) field(output, 'progress', `${progressText(run.progress)} at ${time(run.progress.at)}`)
   if (run.usage !== undefined) {
     const { input_tokens, output_tokens, cost_usd } = run.usage
     field(output, 'used', `${amount(input_tokens)} tokens in, ${amount(output_tokens)} out, ${amount(cost_usd)} USD`)
@@ -153,7 +147,7 @@ function printAttempts(output: Output, attempts: readonly Attempt[]): void {
 }
 
 function printOutput(output: Output, parts: readonly OutputPart[]): void {
-  const text = stripVTControlCharacters(parts.map(part => part.text ?? '').join('')).replaceAll('\r', '\n')
+  const text = outputText(parts).replaceAll('\r', '\n')
   const lines = text.trimEnd().split('\n').slice(-mostLines)
   if (text.trim() !== '') field(output, 'output', cutLines(lines))
 }

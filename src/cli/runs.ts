@@ -6,6 +6,7 @@ import { addFollow } from './follow.ts'
 import { shownId } from './ids.ts'
 import { addLogs } from './logs.ts'
 import { addShow } from './run-show.ts'
+import { stateText } from './run-text.ts'
 import { addUpdate } from './run-update.ts'
 import { shortened, stateStyle, table, time, type Output } from './output.ts'
 import { UsageError, wholeNumber, type Session } from './session.ts'
@@ -40,7 +41,7 @@ function printRuns(output: Output, runs: readonly Run[]): void {
     runs,
     [
       { title: 'RUN', value: run => shownId(output, run.id) },
-      { title: 'STATE', value: run => (run.dead ? `dead (${run.state})` : run.state), style: run => stateStyle(run.state) },
+      { title: 'STATE', value: stateText, style: run => stateStyle(run.state) },
       { title: 'TRIGGER', value: run => run.trigger_id },
       { title: 'BOT', value: run => run.bot_id ?? '-' },
       { title: 'ATTEMPT', value: run => String(run.attempt) },

@@ -86,17 +86,18 @@ export class Session {
   }
 
   /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */
-  async follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
-    const client = await this.#connected()
-    await client.subscribe(params, onEvent)
-    await client.closed
-    throw new ConnectionError('the router closed the connection')
+  follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
+    return this.#untilGone(client => client.subscribe(params, onEvent))
   }
 
-  /** Tells of runs as they change, until the router goes away. Throws ConnectionError then. */
-  async followRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<never> {
+  /** Calls onChange for each run that changes, until the router stops. Throws ConnectionError then. */
+  followRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<never> {
+    return this.#untilGone(client => client.subscribeRuns(params, onChange))
+  }
+
+  async #untilGone(subscribe: (client: SignalboxClient) => Promise<unknown>): Promise<never> {
     const client = await this.#connected()
-    await client.subscribeRuns(params, onChange)
+    await subscribe(client)
     await client.closed
     throw new ConnectionError('the router closed the connection')
   }

@@ -1,10 +1,10 @@
 // signalbox status: the router at a glance, and for everything that needs a person the command that helps.
 import { setTimeout as pause } from 'node:timers/promises'
-import { stripVTControlCharacters } from 'node:util'
 import type { Command } from 'commander'
 import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthResult, Run, Source, Trigger } from '../client/client.ts'
 import { shownId } from './ids.ts'
 import { paint, plain, shortened, time, type Output, type Style } from './output.ts'
+import { outputText, progressText } from './run-text.ts'
 import { everyPage, mostAtOnce, UsageError, type Session } from './session.ts'
 
 const minuteMs = 60_000
@@ -47,8 +47,7 @@ function lasting(ms: number): string {
 async function lastLine(session: Session, { id, attempt }: Run): Promise<string> {
   if (attempt === 0) return ''
   const { parts } = await session.call('run.output', { run_id: id, last_bytes: lastLineBytes })
-  const text = parts.map(part => part.text ?? '').join('')
-  return stripVTControlCharacters(text)
+  return outputText(parts)
     .trimEnd()
     .split(/[\n\r]/)
     .at(-1)!
@@ -145,9 +144,7 @@ function help(command: string): Line {
 
 /** Such as ", 40 % half way". */
 function progress({ progress: said }: Run): string {
-  if (said === undefined) return ''
-  const { percent, message = '' } = said
-  return `, ${[percent === undefined ? '' : `${percent} %`, shortened(message, 80)].filter(text => text !== '').join(' ')}`
+  return said === undefined ? '' : `, ${progressText({ ...said, message: shortened(said.message ?? '', 80) })}`
 }
 
 function running({ runs, lines }: Status, now: number): Line[] {

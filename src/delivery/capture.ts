@@ -32,7 +32,8 @@ export class Capture {
   readonly #run_id: string
   readonly #attempt: number
   readonly #options: CaptureOptions
-  readonly #streams: Record<CommandStream, Stream>
+  /** made with the first output: an attempt of an http bot has none */
+  readonly #streams = new Map<CommandStream, Stream>()
   /** of all streams, what was left out included */
   #offset = 0
   #parts: OutputPart[] = []
@@ -43,19 +44,26 @@ export class Capture {
     this.#run_id = run_id
     this.#attempt = attempt
     this.#options = options
-    this.#streams = { stdout: new Stream(options.secrets), stderr: new Stream(options.secrets) }
   }
 
   /** What a command printed; settles when it is stored. more: whether more of it waits already. Never rejects. */
   take(chunks: readonly OutputChunk[], more: boolean): Promise<void> {
     const now = this.#options.now()
     for (const chunk of chunks) this.#read(chunk, now - Math.round(chunk.age_ms))
-    if (!more) for (const name of ['stdout', 'stderr'] as const) this.#add(name, now, this.#streams[name].lines.flush())
+    if (!more) for (const [name, { lines }] of this.#streams) this.#add(name, now, lines.flush())
     return this.#write()
   }
 
+  #stream(name: CommandStream): Stream {
+    const known = this.#streams.get(name)
+    if (known !== undefined) return known
+    const stream = new Stream(this.#options.secrets)
+    this.#streams.set(name, stream)
+    return stream
+  }
+
   #read({ stream: name, offset, bytes }: OutputChunk, at: number): void {
-    const stream = this.#streams[name]
+    const stream = this.#stream(name)
     const missing = offset - stream.printed
     if (missing > 0) {
       this.#add(name, at, [...stream.lines.push(stream.redactor.gap()), ...stream.lines.end()])
@@ -90,10 +98,7 @@ export class Capture {
   /** The attempt is over; settles when everything is stored. Never rejects. */
   end(): Promise<void> {
     const now = this.#options.now()
-    for (const name of ['stdout', 'stderr'] as const) {
-      const { lines, redactor } = this.#streams[name]
-      this.#add(name, now, [...lines.push(redactor.end()), ...lines.end()])
-    }
+    for (const [name, { lines, redactor }] of this.#streams) this.#add(name, now, [...lines.push(redactor.end()), ...lines.end()])
     return this.#write()
   }
 

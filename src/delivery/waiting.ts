@@ -1,7 +1,7 @@
 // Why a run is not with its bot yet, in words: the first gate that keeps it.
 import type { Bot, BotHealth, Config, Gate, QueueInput } from '../contract/types.ts'
 import { dependencyLane } from '../store/flow.ts'
-import { isNeed, type StoredRun, type TriggerPause } from '../store/store.ts'
+import { isNeed, pauseReason, type StoredRun, type TriggerPause } from '../store/store.ts'
 import { offers } from './assignment.ts'
 import type { Fleet } from './fleet.ts'
 
@@ -81,9 +81,7 @@ function queueWaits(queue: QueueInput | undefined): Waiting | undefined {
 }
 
 function triggerWaits(pause: TriggerPause | undefined): Waiting | undefined {
-  if (pause === undefined) return undefined
-  const { trigger_id, reason } = pause
-  return { gate: 'trigger_paused', detail: `trigger_paused: trigger ${trigger_id} is paused${reason === null ? '' : `: ${reason}`}` }
+  return pause === undefined ? undefined : { gate: 'trigger_paused', detail: pauseReason(pause) }
 }
 
 function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, active: number): Waiting | undefined {

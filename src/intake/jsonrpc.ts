@@ -97,13 +97,6 @@ const repeatable = /\.(get|list|query|history|output|versions|explain|export|sta
 const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.output', 'run.preview', 'run.request', 'trigger.versions'])
 const largeAtOnce = 4
 
-/** A call that waits for what is to come must not keep others from theirs meanwhile. */
-function isLarge({ method, params }: JSONRPCRequest): boolean {
-  if (!large.has(method)) return false
-  // By position it is not seen here which param is which.
-  if (Array.isArray(params)) return method !== 'run.output'
-  return ((params as { wait_ms?: unknown } | undefined)?.wait_ms ?? 0) === 0
-}
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
 const largeAnswer = 1_048_576
 
@@ -132,10 +125,12 @@ export interface JsonrpcOptions {
 export class Jsonrpc {
   readonly #server: JSONRPCServer<ServerCall>
   readonly #limits: JsonLimits
+  readonly #contract: JsonrpcOptions['contract']
   readonly #large = new Slots(largeAtOnce)
 
   constructor({ contract, handlers, limits, logBug }: JsonrpcOptions) {
     this.#limits = limits
+    this.#contract = contract
     this.#server = new JSONRPCServer<ServerCall>({ errorListener: () => undefined })
     this.#server.mapErrorToJSONRPCErrorResponse = (id, error: unknown) => {
       if (error instanceof Fault) {
@@ -259,7 +254,7 @@ export class Jsonrpc {
         ? undefined
         : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
     }
-    const release = isLarge(request) ? await this.#takeLarge(caller) : undefined
+    const release = this.#isLarge(request) ? await this.#takeLarge(caller) : undefined
     try {
       if (caller.gone) return undefined
       // Many calls may have come in one turn: each begins when those before it have left it time.
@@ -277,6 +272,14 @@ export class Jsonrpc {
       release?.()
       caller.end(running)
     }
+  }
+
+  /** Whether a call needs its turn: one that waits for what is to come must not keep others from theirs meanwhile. */
+  #isLarge({ method, params }: JSONRPCRequest): boolean {
+    if (!large.has(method)) return false
+    const place = this.#contract.get(method)!.paramNames.indexOf('wait_ms')
+    const wait = Array.isArray(params) ? (params as unknown[])[place] : (params as { wait_ms?: unknown } | undefined)?.wait_ms
+    return (wait ?? 0) === 0
   }
 
   /** Waits until a large answer may be made: after those of its connection, and with room for it. Answers how to let the next begin. */

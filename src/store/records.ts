@@ -309,6 +309,11 @@ export interface TriggerPause {
   paused_at: number
 }
 
+/** Why a run of a paused trigger waits. */
+export function pauseReason({ trigger_id, reason }: TriggerPause): string {
+  return `trigger_paused: trigger ${trigger_id} is paused${reason === null ? '' : `: ${reason}`}`
+}
+
 /** What a bot says of itself, and whether people let it have new runs. */
 export interface BotStatus {
   bot_id: string

@@ -1,32 +1,20 @@
 // A paused trigger as people see it: over the control socket and on the command line, in one router.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { SignalboxClient, type Methods } from '../../src/client/client.ts'
-import { readConfig } from '../../src/config.ts'
-import { startRouter, type Router } from '../../src/main.ts'
+import type { Methods } from '../../src/client/client.ts'
 import { signalbox } from '../support/command-line.ts'
-import { quiet, until } from '../support/router.ts'
+import { sharedRouter, until, type TestRouter } from '../support/router.ts'
 
+let shared: Awaited<ReturnType<typeof sharedRouter>>
 let directory: string
-let router: Router
-let client: SignalboxClient
-const call = <M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> => client.call(method, params)
+const call: TestRouter['call'] = (method, params) => shared.call(method, params)
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'sb-'))
-  const config = readConfig({ HOME: directory }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet })
-  router = await startRouter(config, { env: { HOME: directory }, onFatal: () => undefined })
-  client = await SignalboxClient.connect(router.socket)
+  shared = await sharedRouter()
+  directory = shared.directory
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'a', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
 })
-afterAll(async () => {
-  client.close()
-  await router.stop()
-  rmSync(directory, { recursive: true, force: true })
-})
+afterAll(() => shared.stop())
 
 async function put(id: string, policy: object = {}): Promise<unknown> {
   return call('trigger.put', { trigger: { id, event_source_id: 'jobs', filter: { type: [id] }, action: { bot_id: 'a' }, policy } })

@@ -1,26 +1,20 @@
 // run.update as people use it: over the control socket and on the command line, in one router.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { SignalboxClient, type Methods } from '../../src/client/client.ts'
-import { readConfig } from '../../src/config.ts'
-import { startRouter, type Router } from '../../src/main.ts'
+import type { Methods } from '../../src/client/client.ts'
 import { verify } from '../../src/store/sqlite/verify.ts'
 import { signalbox } from '../support/command-line.ts'
-import { quiet, until } from '../support/router.ts'
+import { sharedRouter, until, type TestRouter } from '../support/router.ts'
 
+let shared: Awaited<ReturnType<typeof sharedRouter>>
 let directory: string
-let router: Router
-let client: SignalboxClient
-const call = <M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> => client.call(method, params)
+const call: TestRouter['call'] = (method, params) => shared.call(method, params)
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'sb-'))
-  const config = readConfig({ HOME: directory }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet })
-  router = await startRouter(config, { env: { HOME: directory }, onFatal: () => undefined })
-  client = await SignalboxClient.connect(router.socket)
+  shared = await sharedRouter()
+  directory = shared.directory
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   // Its result is what it was given.
   await call('bot.put', { bot: { id: 'echo', endpoint: { kind: 'command', argv: ['/bin/cat'] } } })
@@ -34,11 +28,7 @@ beforeAll(async () => {
   await call('trigger.put', { trigger: trigger('later', { delay_ms: 3_600_000 }) as never })
   await call('trigger.put', { trigger: trigger('asks', { approval: {} }) as never })
 })
-afterAll(async () => {
-  client.close()
-  await router.stop()
-  rmSync(directory, { recursive: true, force: true })
-})
+afterAll(() => shared.stop())
 
 type Run = Methods['run.get']['result']['run']
 const run = async (run_id: string): Promise<Run> => (await call('run.get', { run_id })).run

@@ -42,17 +42,38 @@ export function freshRouter(flags: Record<string, unknown> = {}, env: Record<str
 
 /** A router on what is in a directory. */
 export async function routerIn(directory: string, flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
+  const { stop, ...router } = await openedRouter(directory, flags, env)
+  onTestFinished(stop)
+  return router
+}
+
+/** A router for all tests of a file, which stops it in afterAll. */
+export async function sharedRouter(): Promise<TestRouter & { stop: () => Promise<void> }> {
+  const directory = mkdtempSync(join(tmpdir(), 'sb-'))
+  const opened = await openedRouter(directory)
+  const stop = async (): Promise<void> => {
+    await opened.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return { ...opened, stop }
+}
+
+async function openedRouter(
+  directory: string,
+  flags: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestRouter & { stop: () => Promise<void> }> {
   const fatal = (message: string): never => {
     throw new Error(`the storage failed: ${message}`)
   }
   const config = readConfig({ HOME: directory, ...env }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet, ...flags })
   const router = await startRouter(config, { env: { HOME: directory, ...env }, onFatal: fatal })
   const client = await SignalboxClient.connect(router.socket)
-  onTestFinished(async () => {
-    client.close()
-    await router.stop()
-  })
   return {
+    async stop() {
+      client.close()
+      await router.stop()
+    },
     router,
     client,
     directory,

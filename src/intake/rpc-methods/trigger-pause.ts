@@ -17,7 +17,7 @@ export function triggerPauseMethods(context: Context): Pick<Handlers, 'trigger.p
   return {
     async 'trigger.pause'({ trigger_id, reason }) {
       const paused = await store.pauseTrigger(trigger_id, reason ?? null, now())
-      if (paused === null) throw notFound('trigger', trigger_id, 'trigger.list')
+      if (paused === null) throw notFound('trigger', trigger_id, 'trigger.list', registry.triggers.keys())
       const trigger = storedTrigger(context, trigger_id)
       registry.pauses.set(trigger_id, paused)
       return { trigger: shownTrigger(context, trigger) }

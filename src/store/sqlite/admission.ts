@@ -5,7 +5,7 @@ import type { RunFlow } from '../flow.ts'
 import type { Burial } from './burial.ts'
 import type { DamageLog } from './damage.ts'
 import type { History } from './history.ts'
-import type { NewRun } from '../store.ts'
+import { pauseReason, type NewRun } from '../store.ts'
 import { waitsForRuns, type Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from './open.ts'
@@ -327,7 +327,7 @@ export class Admission {
       at,
       move: 'create',
       state: 'pending',
-      reason: run.replay ? 'replay' : paused === undefined ? null : this.#lanes.pauses.why(paused),
+      reason: run.replay ? 'replay' : paused === undefined ? null : pauseReason(paused),
     })
     this.#queues.add(run.queue, 'pending', 1)
     return { outcome: 'routed', run_seq: seq, run_id: run.id }

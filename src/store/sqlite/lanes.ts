@@ -5,6 +5,7 @@
 // runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged anew when it is claimed.
 import type { RunFlow } from '../flow.ts'
 import { dependencyLane } from '../flow.ts'
+import { pauseReason } from '../store.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { budgetLane, budgetLanePrefix, Budgets, scopeLanePrefix } from './budgets.ts'
 import type { DamageLog } from './damage.ts'
@@ -171,7 +172,7 @@ export class Lanes {
   judge(row: Pick<RunRow, 'seq' | 'approved' | 'trigger_id'>, flow: RunFlow, bot_id: string, now: number): Verdict {
     const { depends_on, approval, throttle, order } = flow
     const pause = this.pauses.of(row.trigger_id)
-    if (pause !== undefined) return { kind: 'park', lane: triggerLane(row.trigger_id), reason: this.pauses.why(pause) }
+    if (pause !== undefined) return { kind: 'park', lane: triggerLane(row.trigger_id), reason: pauseReason(pause) }
     if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined) return waitsForRuns(depends_on)
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval

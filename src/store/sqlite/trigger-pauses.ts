@@ -121,11 +121,6 @@ export class TriggerPauses {
     return this.#paused.get(trigger_id)
   }
 
-  /** Why a run of a paused trigger waits. */
-  why({ trigger_id, reason }: TriggerPause): string {
-    return `trigger_paused: trigger ${trigger_id} is paused${reason === null ? '' : `: ${reason}`}`
-  }
-
   isDefined(trigger_id: string): boolean {
     return this.#sql.exists.get(trigger_id) !== undefined
   }

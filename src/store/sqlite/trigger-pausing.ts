@@ -1,5 +1,5 @@
 // Pausing and resuming a trigger. Each is one transaction.
-import type { TriggerPause } from '../store.ts'
+import { pauseReason, type TriggerPause } from '../store.ts'
 import type { History } from './history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from './open.ts'
@@ -35,7 +35,7 @@ export class TriggerPausing {
     if (before !== undefined) return pause
     pauses.stopClocks(trigger_id, now)
     const lane = triggerLane(trigger_id)
-    const park = { kind: 'park' as const, lane, reason: pauses.why(pause) }
+    const park = { kind: 'park' as const, lane, reason: pauseReason(pause) }
     for (const row of this.#waiting.all(trigger_id, lane, mostWaiting)) if (runDamage(row).length === 0) this.#lanes.park(row, park, now)
     this.#history.tell('trigger.paused', trigger_id, { trigger: trigger_id, ...(reason === null ? {} : { reason }) }, now)
     return pause
