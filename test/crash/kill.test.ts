@@ -10,7 +10,7 @@ import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 /** SIGNALBOX_KILLS=1000 for as many as there is time for. */
-const kills = Number(process.env.SIGNALBOX_KILLS ?? 6)
+const kills = Number(process.env.SIGNALBOX_KILLS ?? 4)
 const secret = 'storm'
 const mostActive = 16
 const retry = [0, 200, 400, 800, 1600, 3200]
@@ -147,10 +147,10 @@ test(`${kills} kills at random moments of a storm on both intakes`, { timeout: 1
 
 test('without kills no event is delivered twice, and each rule finds what it is there for', async () => {
   const world = await storm(8)
-  await until(() => Promise.resolve(world.came() >= 2200))
+  await until(() => Promise.resolve(world.came() >= 1100))
   const { books, all } = await world.settled()
   expect(wrongs(books, all)).toEqual([])
-  expect(all.events.length).toBeGreaterThanOrEqual(2000)
+  expect(all.events.length).toBeGreaterThanOrEqual(1000)
   // What the bot was asked to do at first it did: there is something to find.
   for (const outcome of ['success', 'retry', 'permanent'])
     expect(
@@ -192,7 +192,7 @@ function controls(books: Books, all: Told): [rule: string, { books?: Books; all?
 
 test('a clean stop in a storm ends with 0, loses nothing, and delivers nothing twice', async () => {
   const world = await storm(4)
-  for (let count = 0; count < 5; count++) {
+  for (let count = 0; count < 3; count++) {
     const enough = world.came() + 100
     await until(() => Promise.resolve(world.came() >= enough))
     expect(await world.end('SIGTERM')).toBe(0)

@@ -15,7 +15,7 @@ import { checked, define, send, someEvents, type Sent } from './workload.ts'
 const eio = 5
 const enospc = 28
 /** Operations of each kind that are made to fail; SIGNALBOX_ERRORS=500 for as many as there is time for. */
-const errors = size('SIGNALBOX_ERRORS', 4, 80)
+const errors = size('SIGNALBOX_ERRORS', 3, 80)
 /** Beyond this the workload has ended. */
 const lastOperation = 500
 
