@@ -1,9 +1,8 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
-import type { AddressInfo, Server } from 'node:net'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
-import { ExitError, exitCodes, Fault } from '../errors.ts'
-import { handedSocket } from '../intake/activation.ts'
+import { Fault } from '../errors.ts'
+import { handedSocket, listenHanded, listenTcp } from '../http/listening.ts'
 import { Jsonrpc } from '../intake/jsonrpc.ts'
 import { emitTargetWarnings } from '../intake/emit-targets.ts'
 import { schemaWarnings } from '../intake/payload-schemas.ts'
@@ -44,48 +43,11 @@ function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   }
 }
 
-async function listenIntake({ server }: WebhookServer, address: string, handed: number | undefined): Promise<string> {
+/** Listens where the configuration says, or on a socket that was handed over. Answers the address that was bound. */
+function listenIntake({ server }: WebhookServer, address: string, handed: number | undefined): Promise<string> {
   if (handed !== undefined) return listenHanded(server, handed)
   if (address.includes('/')) return listenUnix(server, address)
-  const at = address.lastIndexOf(':')
-  const host = address.slice(0, at).replace(/^\[|\]$/g, '')
-  const port = Number(address.slice(at + 1))
-  if (at < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new ExitError(exitCodes.configuration, `intake_address is host:port or a socket path; found ${JSON.stringify(address)}`)
-  }
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  server.listen(port, host, resolve)
-  try {
-    await promise
-  } catch (error) {
-    throw new ExitError(
-      exitCodes.cannotCreateSocket,
-      `the intake cannot listen on ${address} (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_INTAKE_ADDRESS to another`,
-    )
-  }
-  return shown(server.address()!)
-}
-
-/** Listens on a socket that is bound already. Throws ExitError 73 where it is none. */
-async function listenHanded(server: Server, fd: number): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  try {
-    server.listen({ fd }, resolve)
-    await promise
-  } catch (error) {
-    throw new ExitError(
-      exitCodes.cannotCreateSocket,
-      `what was handed over as descriptor ${fd} is no socket to listen on (${(error as NodeJS.ErrnoException).code})`,
-    )
-  }
-  const bound = server.address()
-  return bound === null ? `descriptor ${fd}` : shown(bound)
-}
-
-function shown(bound: AddressInfo | string): string {
-  return typeof bound === 'string' ? bound : `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+  return listenTcp(server, address, { name: 'intake', setting: 'intake_address', variable: 'SIGNALBOX_INTAKE_ADDRESS' })
 }
 
 export interface Faces {

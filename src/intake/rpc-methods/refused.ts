@@ -3,7 +3,7 @@ import type { RefusedDelivery } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { RefusedRow } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { refusalReason } from '../refusal-reasons.ts'
+import { refusalReason } from '../../http/refusal-reasons.ts'
 import { defaultLimit, encodeCursor, type Context } from './context.ts'
 
 function shown({ seq: _, source_id, path, status, address, bytes, ...row }: RefusedRow): RefusedDelivery {
