@@ -56,7 +56,8 @@ const allowed: Record<string, string[]> = {
   routing: ['store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   outbound: ['contract', ...leaves],
   http: leaves,
-  intake: ['http', 'routing', 'outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
+  definitions: ['contract', ...leaves],
+  intake: ['definitions', 'http', 'routing', 'outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   delivery: ['outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   observe: ['store/store.ts', 'contract', ...leaves],
   client: ['contract', 'exact-json'],
@@ -109,7 +110,7 @@ test.each([
   [
     'a child process',
     /node:child_process/,
-    ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/intake/schema-checks.ts'],
+    ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/definitions/schema-checks.ts'],
   ],
   ['chance', /Math\.random/, ['src/main/delivery.ts']],
   // Secrets are compared in constant time: no comparison of a token, a secret, a signature or a digest with its like.

@@ -28,7 +28,7 @@ function ticks(pid: number): number {
 
 test.each([
   ['src/routing/expression-process.ts', endless],
-  ['src/intake/schema-process.ts', exponential],
+  ['src/definitions/schema-process.ts', exponential],
 ])('%s ends although it computes without end', { timeout: 60_000 }, async (path, order) => {
   const router = spawn(process.execPath, ['--input-type=module', '-e', parent(path, order)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const lines = createInterface({ input: router.stdout })

@@ -8,8 +8,8 @@ import { noSuch } from '../nearest-id.ts'
 import { Payload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
 import { routerSource, type Store } from '../store/store.ts'
-import { assertNotFromRun } from './emit-targets.ts'
-import { payloadRefusal } from './payload-schemas.ts'
+import { assertNotFromRun } from '../definitions/emit-targets.ts'
+import { payloadRefusal } from '../definitions/payload-schemas.ts'
 
 const yearMs = 366 * 86_400_000
 

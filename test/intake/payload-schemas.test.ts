@@ -2,9 +2,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Source } from '../../src/contract/types.ts'
-import { payloadRefusal, schemaRefusal, schemaWarnings } from '../../src/intake/payload-schemas.ts'
-import { payloadSize, schemaCost } from '../../src/intake/schema-cost.ts'
-import { compiled } from '../../src/intake/schema-compile.ts'
+import { payloadRefusal, schemaRefusal, schemaWarnings } from '../../src/definitions/payload-schemas.ts'
+import { payloadSize, schemaCost } from '../../src/definitions/schema-cost.ts'
+import { compiled } from '../../src/definitions/schema-compile.ts'
 
 const again = { $ref: '#/definitions/n' }
 const recursive = (n: object): object => ({ definitions: { n }, $ref: '#/definitions/n' })

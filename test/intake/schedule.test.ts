@@ -1,7 +1,7 @@
 // Schedules against an oracle that looks at every minute: 10 zones, two years, 40 expressions (promise P27).
 import { describe, expect, test } from 'vitest'
-import { previewed } from '../../src/intake/preview.ts'
-import { assertSchedule, lastTicks, nextTick, ScheduleError } from '../../src/intake/schedule.ts'
+import { previewed } from '../../src/definitions/schedule-preview.ts'
+import { assertSchedule, lastTicks, nextTick, ScheduleError } from '../../src/definitions/schedule.ts'
 import { enumerated, ZoneTable } from '../support/cron-oracle.ts'
 
 const from = Date.UTC(2025, 0, 1)

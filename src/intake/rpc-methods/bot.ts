@@ -2,7 +2,7 @@
 import type { Bot, BotInput, Endpoint } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { completeBot } from '../../routing/registry.ts'
-import { assertEmitTarget } from '../emit-targets.ts'
+import { assertEmitTarget } from '../../definitions/emit-targets.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, pageById, writeDefinitions, type Checking, type Context } from './context.ts'
 import { liveBot } from './shown-run.ts'

@@ -6,8 +6,8 @@ import type { TickRow } from '../../store/store.ts'
 import { tickEvent } from '../clock.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { ownEvent } from '../own-event.ts'
-import { inWords, previewed } from '../preview.ts'
-import { assertSchedule, nextTick, ScheduleError } from '../schedule.ts'
+import { inWords, previewed } from '../../definitions/schedule-preview.ts'
+import { assertSchedule, nextTick, ScheduleError } from '../../definitions/schedule.ts'
 import { decodeSeq, defaultLimit, encodeCursor, notFound, type Context } from './context.ts'
 
 const defaultCount = 5
