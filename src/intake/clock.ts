@@ -8,7 +8,7 @@ import type { CronConfig, Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Accepted, Incoming } from '../routing/accept.ts'
 import type { SkippedTicks, SourceState } from '../store/store.ts'
-import { ownEvent } from './own-event.ts'
+import { tickEvent } from '../routing/own-event.ts'
 import { decide, following, onTimeMs, schedule, type Decided, type DueTick, type Schedule } from './ticks.ts'
 import { rest } from '../turns.ts'
 import { Timetable, type Later } from './timetable.ts'
@@ -36,26 +36,6 @@ interface Entry {
   /** undefined: there is none */
   next: DueTick | undefined
   deciding: boolean
-}
-
-/** The event of a tick. */
-export function tickEvent(
-  source_id: string,
-  config: CronConfig,
-  tick: { scheduled_at: number; caught_up: boolean },
-  once: boolean,
-  more: object = {},
-): Incoming {
-  const { scheduled_at, caught_up } = tick
-  const payload = { ...config.payload, ...more, scheduled_at, ...(caught_up ? { caught_up } : {}) }
-  return ownEvent({
-    source_id,
-    type: config.type ?? 'tick',
-    subject: config.subject ?? null,
-    timestamp: scheduled_at,
-    json: JSON.stringify(payload),
-    ...(once ? { once: { kind: 'tick', ...tick } } : {}),
-  })
 }
 
 export class Clock {

@@ -1,9 +1,9 @@
 // Events that somebody hands over: services and people through RPC, and bots of kind emit. One place says what may come in.
-import { contextFiles, contextTotalRefusal, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
-import type { Causation, Source } from '../contract/types.ts'
+import { contextTotalRefusal } from '../context-files.ts'
+import type { Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { botActorPrefix, forgeOf, originFault } from '../forge.ts'
-import type { Accepted, Acceptor, Incoming } from '../routing/accept.ts'
+import type { Accepted, Acceptor, Emitted, Incoming } from '../routing/accept.ts'
 import { noSuch } from '../nearest-id.ts'
 import { Payload } from '../routing/payload.ts'
 import type { Registry } from '../routing/registry.ts'
@@ -13,43 +13,12 @@ import { payloadRefusal } from '../definitions/payload-schemas.ts'
 
 const yearMs = 366 * 86_400_000
 
-export interface Emitted {
-  source_id: string
-  type: string
-  subject: string | null
-  /** the account that caused it, as the caller says */
-  actor?: string | undefined
-  thread?: string | undefined
-  payload: unknown
-  /** its JSON as it is to be stored */
-  body: Uint8Array
-  delivery_key: string | null
-  causation: Causation | null
-  /** a bot of kind emit hands it over: it is of a run whether the router still knows the run or not */
-  by_bot?: boolean
-  headers?: Record<string, string>
-  timestamp?: number
-  context_files?: ContextFileBytes[] | undefined
-  deliver_at?: number | undefined
-}
-
 export interface EmittingOptions {
   registry: Registry
   store: Pick<Store, 'cause'>
   acceptor: Acceptor
   max_body_bytes: number
   now: () => number
-}
-
-/** Files as they are kept. Throws Fault invalid_params, E_CONTEXT_NAME for a name. */
-export function givenContext(given: readonly ContextFileGiven[] | undefined): ContextFileBytes[] | undefined {
-  if (given === undefined || given.length === 0) return undefined
-  const checked = contextFiles(given)
-  if ('files' in checked) return checked.files
-  const { index, field, reason } = checked.refusal
-  const path = ['context_files', index, field].filter(step => step !== undefined).join('.')
-  const code = field === 'name' ? 'E_CONTEXT_NAME' : 'E_CONTEXT'
-  throw new Fault('invalid_params', `${path} ${reason}; nothing was stored`, { reason: code, data: { path } })
 }
 
 /** A source that events can be handed to. Throws Fault. */

@@ -9,24 +9,10 @@
 //
 // States: idle -> due (a batch is written within a second) -> writing -> idle or due; stopped.
 import { Fault } from '../errors.ts'
-import { mostRefused, type RefusedRow, type Store } from '../store/store.ts'
+import type { RefusedTotals } from '../contract/types.ts'
+import { mostRefused, type RefusedRow, type RefusedSelection, type Store } from '../store/store.ts'
 
 export type Refusal = Omit<RefusedRow, 'seq' | 'first_at' | 'last_at' | 'count'>
-
-export interface RefusedTotals {
-  count: number
-  first_at: number
-  last_at: number
-  last_reason: string
-}
-
-export interface RefusedSelection {
-  source_id?: string | undefined
-  since?: number | undefined
-  limit: number
-  /** the last row of the page before */
-  after: Pick<RefusedRow, 'seq' | 'last_at'> | null
-}
 
 const mostOfSource = 100
 const writeEveryMs = 1000

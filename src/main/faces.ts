@@ -3,19 +3,21 @@ import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { Fault } from '../errors.ts'
 import { handedSocket, listenHanded, listenTcp } from '../http/listening.ts'
-import { Jsonrpc } from '../intake/jsonrpc.ts'
+import { Jsonrpc } from '../api/jsonrpc.ts'
 import { emitTargetWarnings } from '../definitions/emit-targets.ts'
 import { schemaWarnings } from '../definitions/payload-schemas.ts'
-import { allMethods } from '../intake/rpc-methods/all.ts'
-import { assertConstant, type Context } from '../intake/rpc-methods/context.ts'
-import { liveBot } from '../intake/rpc-methods/shown-run.ts'
-import { standingWarnings } from '../intake/rpc-methods/cut-tools.ts'
-import { CommandSockets } from '../intake/command-sockets.ts'
-import { controlLimits, RpcServer } from '../intake/rpc-server.ts'
-import { RunChanges } from '../intake/run-changes.ts'
-import { RunWatch } from '../intake/run-watch.ts'
-import { Subscriptions } from '../intake/subscriptions.ts'
-import { listenUnix } from '../intake/unix-socket.ts'
+import { allMethods } from '../api/methods/all.ts'
+import { assertConstant, type Context } from '../api/methods/context.ts'
+import { liveBot } from '../api/methods/shown-run.ts'
+import { standingWarnings } from '../api/methods/cut-tools.ts'
+import { CommandSockets } from '../api/command-sockets.ts'
+import { controlLimits, RpcServer } from '../api/rpc-server.ts'
+import { emitEvent } from '../intake/emitting.ts'
+import { providers } from '../intake/providers/all.ts'
+import { RunChanges } from '../api/run-changes.ts'
+import { RunWatch } from '../api/run-watch.ts'
+import { Subscriptions } from '../api/subscriptions.ts'
+import { listenUnix } from '../api/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import { commandSocketRoot } from '../paths.ts'
@@ -70,6 +72,14 @@ function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscri
   return { subscriptions, runSubscriptions, changes, watch }
 }
 
+/** What methods ask of the ways in, which they do not import. */
+function waysIn({ config, store, registry, now }: Parts, acceptor: Acceptor): Pick<Context, 'emit' | 'needsSecret'> {
+  return {
+    emit: event => emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }),
+    needsSecret: provider => providers[provider].needs_secret,
+  }
+}
+
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
@@ -115,6 +125,7 @@ export function faces(
     clock,
     poller,
     refused,
+    ...waysIn(parts, acceptor),
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
     backup: (path, with_output) => backups.make(path, with_output),
@@ -162,5 +173,3 @@ export async function closeIntake({ server }: WebhookServer): Promise<void> {
   await closed
   clearTimeout(timer)
 }
-
-/** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */

@@ -51,6 +51,27 @@ export interface Incoming {
   deliver_at?: number
 }
 
+/** An event that somebody hands over: a service, a person, a bot of kind emit. */
+export interface Emitted {
+  source_id: string
+  type: string
+  subject: string | null
+  /** the account that caused it, as the caller says */
+  actor?: string | undefined
+  thread?: string | undefined
+  payload: unknown
+  /** its JSON as it is to be stored */
+  body: Uint8Array
+  delivery_key: string | null
+  causation: Causation | null
+  /** a bot of kind emit hands it over: it is of a run whether the router still knows the run or not */
+  by_bot?: boolean
+  headers?: Record<string, string>
+  timestamp?: number
+  context_files?: ContextFileBytes[] | undefined
+  deliver_at?: number | undefined
+}
+
 /** When an event came, and how long its runs wait for a time of the future. */
 interface When {
   at: number

@@ -18,6 +18,15 @@ export interface RefusedRow {
   count: number
 }
 
+/** Which rows a page of them has, newest first. */
+export interface RefusedSelection {
+  source_id?: string | undefined
+  since?: number | undefined
+  limit: number
+  /** the last row of the page before */
+  after: Pick<RefusedRow, 'seq' | 'last_at'> | null
+}
+
 /** What changed since the batch before. */
 export interface RefusedBatch {
   /** rows that are new or changed */

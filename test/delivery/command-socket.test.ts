@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { methodNames } from '../../src/contract/types.ts'
-import { commandRules } from '../../src/intake/command-access.ts'
+import { commandRules } from '../../src/api/command-access.ts'
 import { signalbox } from '../support/command-line.ts'
 import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
 

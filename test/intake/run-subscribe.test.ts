@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type ChangedRun } from '../../src/client/client.ts'
-import { RunChanges } from '../../src/intake/run-changes.ts'
+import { RunChanges } from '../../src/api/run-changes.ts'
 import { signalbox } from '../support/command-line.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 

@@ -7,8 +7,8 @@ import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { emitEvent, givenContext } from '../emitting.ts'
-import { emitting, writeDefinitions, type Context } from './context.ts'
+import { givenContext } from './given-context.ts'
+import { writeDefinitions, type Context } from './context.ts'
 import { warningsOf } from './cut-tools.ts'
 import { assertSource, shownSource } from './source.ts'
 import { assertTrigger } from './trigger-checks.ts'
@@ -42,24 +42,21 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
 
   return {
     async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation, context_files, deliver_at, actor, thread }, call) {
-      const { event_id, duplicate, matched_triggers, runs, decisions } = await emitEvent(
-        {
-          source_id,
-          type,
-          subject: subject ?? null,
-          actor,
-          thread,
-          payload,
-          body: call.text('payload')!,
-          delivery_key: idempotency_key ?? null,
-          causation: causation ?? null,
-          ...(time === undefined ? {} : { timestamp: time }),
-          ...(headers === undefined ? {} : { headers }),
-          context_files: givenContext(context_files),
-          deliver_at,
-        },
-        emitting(context),
-      )
+      const { event_id, duplicate, matched_triggers, runs, decisions } = await context.emit({
+        source_id,
+        type,
+        subject: subject ?? null,
+        actor,
+        thread,
+        payload,
+        body: call.text('payload')!,
+        delivery_key: idempotency_key ?? null,
+        causation: causation ?? null,
+        ...(time === undefined ? {} : { timestamp: time }),
+        ...(headers === undefined ? {} : { headers }),
+        context_files: givenContext(context_files),
+        deliver_at,
+      })
       return { event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
     },
     async 'event.register'({ source, triggers = [] }, call) {

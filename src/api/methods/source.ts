@@ -7,7 +7,6 @@ import { payloadSchema, schemaRefusal } from '../../definitions/payload-schemas.
 import { completeSource } from '../../routing/registry.ts'
 import { assertNoEmitters } from '../../definitions/emit-targets.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { providers } from '../providers/all.ts'
 import { assertComes } from './schedule.ts'
 import { assertConstant, type Checking, notFound, pageById, writeDefinitions, type Context } from './context.ts'
 
@@ -52,7 +51,7 @@ export async function assertSource(
   }
   if (input.source_type === 'cron') assertCron(input.config, context.now(), `${at}.config`)
   if (input.source_type === 'poll' || input.source_type === 'watch') await assertReading(context, input.source_type, input.config, `${at}.config`)
-  if (input.source_type === 'webhook') assertWebhook(input.config, `${at}.config`)
+  if (input.source_type === 'webhook') assertWebhook(context, input.config, `${at}.config`)
   assertNoEmitters(input, present, context.registry.bots, at)
   if (input.source_type === 'dispatch') assertInbox(context, input.id, input.config.workflow_id, `${at}.config.workflow_id`)
   const schema = input.source_type === 'service' ? payloadSchema(input) : undefined
@@ -103,8 +102,8 @@ async function assertReading({ assertUrl, expressions }: Checking, source_type: 
   }
 }
 
-function assertWebhook({ provider, secrets }: WebhookConfig, at: string): void {
-  if (providers[provider].needs_secret && secrets === undefined) {
+function assertWebhook({ needsSecret }: Checking, { provider, secrets }: WebhookConfig, at: string): void {
+  if (needsSecret(provider) && secrets === undefined) {
     throw new Fault(
       'invalid_params',
       `${at}.secrets is required: ${provider} deliveries are verified; give [{"file": "..."}] or [{"env": "..."}], or use provider "none"`,

@@ -2,9 +2,9 @@
 import type { DispatchConfig, Source } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { hears } from '../../routing/log-filter.ts'
-import { emitEvent, givenContext } from '../emitting.ts'
+import { givenContext } from './given-context.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { emitting, type Context } from './context.ts'
+import { type Context } from './context.ts'
 
 const mostListed = 20
 const nothing = Buffer.from('null')
@@ -43,20 +43,17 @@ export function dispatchMethods(context: Context): Pick<Handlers, 'event.dispatc
       const taken = inboxes(context)
       const inbox = taken.get(workflow_id)
       if (inbox === undefined) throw notTaken(workflow_id, context, taken)
-      const { event_id, duplicate, matched_triggers, runs, decisions } = await emitEvent(
-        {
-          source_id: inbox.id,
-          type: 'dispatch',
-          subject: subject ?? null,
-          payload,
-          body: call.text('payload') ?? nothing,
-          delivery_key: idempotency_key ?? null,
-          causation: causation ?? null,
-          context_files: givenContext(context_files),
-          deliver_at,
-        },
-        emitting(context),
-      )
+      const { event_id, duplicate, matched_triggers, runs, decisions } = await context.emit({
+        source_id: inbox.id,
+        type: 'dispatch',
+        subject: subject ?? null,
+        payload,
+        body: call.text('payload') ?? nothing,
+        delivery_key: idempotency_key ?? null,
+        causation: causation ?? null,
+        context_files: givenContext(context_files),
+        deliver_at,
+      })
       return { source_id: inbox.id, event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
     },
   }

@@ -1,6 +1,7 @@
 // Events that the router makes itself: ticks, items of polls, and what people fire.
-import type { Incoming } from '../routing/accept.ts'
-import { Payload } from '../routing/payload.ts'
+import type { CronConfig } from '../contract/types.ts'
+import type { Incoming } from './accept.ts'
+import { Payload } from './payload.ts'
 import type { JsonLimits } from '../json-text.ts'
 
 export interface OwnEvent extends Pick<Incoming, 'source_id' | 'type' | 'subject' | 'timestamp' | 'once'> {
@@ -29,4 +30,24 @@ export function ownEvent({ json, delivery_key = null, ...event }: OwnEvent): Inc
     source_guard: true,
     causation: null,
   }
+}
+
+/** The event of a tick. */
+export function tickEvent(
+  source_id: string,
+  config: CronConfig,
+  tick: { scheduled_at: number; caught_up: boolean },
+  once: boolean,
+  more: object = {},
+): Incoming {
+  const { scheduled_at, caught_up } = tick
+  const payload = { ...config.payload, ...more, scheduled_at, ...(caught_up ? { caught_up } : {}) }
+  return ownEvent({
+    source_id,
+    type: config.type ?? 'tick',
+    subject: config.subject ?? null,
+    timestamp: scheduled_at,
+    json: JSON.stringify(payload),
+    ...(once ? { once: { kind: 'tick', ...tick } } : {}),
+  })
 }

@@ -7,22 +7,21 @@ import type {
   Endpoint,
   Gate,
   LeaseState,
+  RefusedTotals,
   RouterBackupResult,
   RouterStatusResult,
   RpcHealthResult,
+  SourceHealth,
   Trigger,
   TriggerInput,
+  WebhookConfig,
 } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { Acceptor } from '../../routing/accept.ts'
+import type { Accepted, Acceptor, Emitted } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import { noSuch } from '../../nearest-id.ts'
 import type { Prepared, Registry } from '../../routing/registry.ts'
-import type { Clock } from '../clock.ts'
-import type { EmittingOptions } from '../emitting.ts'
-import type { Poller } from '../poller.ts'
-import type { RefusedDeliveries } from '../refused-deliveries.ts'
 import type { RunChanges } from '../run-changes.ts'
 import type { RunWatch } from '../run-watch.ts'
 import type { Subscriptions } from '../subscriptions.ts'
@@ -31,6 +30,8 @@ import type { PreparedRun } from './run-preview.ts'
 import {
   type DefinitionChange,
   type FileSetRow,
+  type RefusedRow,
+  type RefusedSelection,
   type RunChange,
   type Stamp,
   type Store,
@@ -147,9 +148,23 @@ export interface Context {
   watch: RunWatch
   /** A text without the secrets that the router knows. */
   hide: (text: string) => string
-  clock: Pick<Clock, 'nextAt'>
-  poller: Pick<Poller, 'nextAt' | 'health' | 'forget'>
-  refused: Pick<RefusedDeliveries, 'list' | 'totals'>
+  clock: { nextAt(source_id: string): number | undefined }
+  poller: {
+    nextAt(source_id: string): number | undefined
+    health(source_id: string): SourceHealth | undefined
+    /** Answers whether the item was known. */
+    forget(source_id: string, key: string): Promise<boolean>
+  }
+  refused: {
+    /** newest first */
+    list(selection: RefusedSelection): { page: RefusedRow[]; next: RefusedRow | null }
+    /** by source; null: of deliveries that name none */
+    totals(since?: number): Map<string | null, RefusedTotals>
+  }
+  /** Logs an event that was handed over. Throws every Fault. */
+  emit: (event: Emitted) => Promise<Accepted>
+  /** whether deliveries of a provider are verified */
+  needsSecret: (provider: WebhookConfig['provider']) => boolean
   now: () => number
   /** Throws Fault egress_blocked or invalid_params for an endpoint that may not be called. */
   assertEndpoint: (endpoint: Endpoint, at: string) => void
@@ -171,7 +186,7 @@ export interface Context {
 /** The definitions that a check looks at. */
 export type Known = Pick<Registry, 'sources' | 'triggers' | 'bots' | 'queues'>
 /** What it takes to check a definition before it is written. */
-export interface Checking extends Pick<Context, 'expressions' | 'assertUrl' | 'now'> {
+export interface Checking extends Pick<Context, 'expressions' | 'assertUrl' | 'needsSecret' | 'now'> {
   registry: Known
 }
 
@@ -234,11 +249,6 @@ function announce({ botChanged, botDeleted, queuesChanged, sourcesChanged }: Con
   if (changes.some(change => change.noun === 'queue')) queuesChanged()
   const sources = changes.filter(change => change.noun === 'source')
   if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))
-}
-
-/** What it takes to log an event that is handed over. */
-export function emitting({ registry, store, acceptor, config, now }: Context): EmittingOptions {
-  return { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }
 }
 
 /** A param that may be omitted only on the socket of a command, where it is implied. */

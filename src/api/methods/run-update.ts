@@ -1,7 +1,7 @@
 // run.update: other inputs, files, time or priority for a run that has not begun.
 import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { givenContext } from '../emitting.ts'
+import { givenContext } from './given-context.ts'
 import type { Context } from './context.ts'
 import { shownRun } from './shown-run.ts'
 

@@ -1,0 +1,14 @@
+// Context files as callers give them.
+import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../../context-files.ts'
+import { Fault } from '../../errors.ts'
+
+/** Files as they are kept. Throws Fault invalid_params, E_CONTEXT_NAME for a name. */
+export function givenContext(given: readonly ContextFileGiven[] | undefined): ContextFileBytes[] | undefined {
+  if (given === undefined || given.length === 0) return undefined
+  const checked = contextFiles(given)
+  if ('files' in checked) return checked.files
+  const { index, field, reason } = checked.refusal
+  const path = ['context_files', index, field].filter(step => step !== undefined).join('.')
+  const code = field === 'name' ? 'E_CONTEXT_NAME' : 'E_CONTEXT'
+  throw new Fault('invalid_params', `${path} ${reason}; nothing was stored`, { reason: code, data: { path } })
+}
