@@ -73,6 +73,11 @@ export class Fault extends Error {
   }
 }
 
+/** Anything thrown, as it is answered: a Fault as it is; all else is a bug, of which the answer has no word. */
+export function asFault(error: unknown): Fault {
+  return error instanceof Fault ? error : new Fault('internal', 'this is a bug in the router; its log has the details')
+}
+
 export const damagedCode = 'E_DAMAGED'
 
 /** What was asked for is stored, but damaged: reading it again will not help. Its message names table, column and row. */

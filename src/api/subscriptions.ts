@@ -1,5 +1,6 @@
 // Subscriptions: what changes, told to a kept connection. What is sent is read when there is room for it, so a slow reader costs no
-// memory and misses nothing.
+// memory and misses nothing. One whose news cannot be read ends, and says so: silence would be taken for nothing new.
+import { asFault, Fault } from '../errors.ts'
 import type { Stream } from './caller.ts'
 
 /** Subscriptions of one connection. */
@@ -48,7 +49,11 @@ export class Subscriptions {
     stream.closed.addEventListener('abort', close)
     setImmediate(() => {
       void this.#tell(id, stream, send, stop.signal)
-        .catch(this.#logBug)
+        .catch((error: unknown) => {
+          if (!(error instanceof Fault)) this.#logBug(error)
+          const { code, message, reason, data } = asFault(error)
+          stream.notify('subscription.ended', { subscription: id, error: { code, message, data: { code: reason, ...data } } })
+        })
         .then(() => {
           stream.closed.removeEventListener('abort', close)
           this.#open.delete(id)

@@ -38,16 +38,22 @@ function printer(output: Output): (run: Run) => void {
 async function followOne(session: Session, run_id: string): Promise<void> {
   const print = printer(session.output)
   const { promise: ended, resolve } = Promise.withResolvers<Run>()
+  let newest = 0
   const show = (run: Run): void => {
+    // What was asked for may arrive behind a change that is newer.
+    if (run.updated_at < newest) return
+    newest = run.updated_at
     print(run)
     if (isOver(run)) resolve(run)
   }
-  // It listens before it looks, so that nothing is missed in between.
-  const gone = session.followRuns({ run_id }, ({ run }) => {
+  const look = async (): Promise<void> => show((await session.call('run.get', { run_id })).run)
+  const { promise: lost, reject } = Promise.withResolvers<never>()
+  // It listens before it looks, so that nothing is missed in between, and looks again where the router says that something was.
+  const gone = session.followRuns({ run_id }, ({ run, reset }) => {
     if (run !== undefined) show(run)
+    else if (reset === true) look().catch(reject)
   })
-  show((await session.call('run.get', { run_id })).run)
-  const run = await Promise.race([ended, gone])
+  const run = await Promise.race([look().then(() => ended), gone, lost])
   if (run.state !== 'completed') throw new NoError(`run ${run_id} is ${run.state}; signalbox runs show ${run_id}`)
 }
 

@@ -4,12 +4,11 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { EventSummary, SecretRef, Source } from '../client/client.ts'
-import { RpcError } from '../client/client.ts'
 import { makeDirectory } from '../paths.ts'
 import { secretsOf } from '../secrets.ts'
 import { ForgejoError, ForgejoHooks, type ForgejoHook, type HookOwner } from './forgejo-api.ts'
 import { paint, plain, record, time } from './output.ts'
-import { NoError, UsageError, type Session } from './session.ts'
+import { isNotFound, NoError, UsageError, type Session } from './session.ts'
 import { lengthArgument } from './times.ts'
 
 interface Options {
@@ -23,7 +22,6 @@ interface Options {
   system?: true
 }
 
-const notFoundCode = -32002
 /** issues and pull_request stand for all that happens to them. */
 const usualEvents = ['push', 'create', 'delete', 'issues', 'issue_comment', 'pull_request', 'pull_request_review', 'release']
 
@@ -46,7 +44,7 @@ async function sourceFor(session: Session, id: string, make: boolean): Promise<S
       )
     return source
   } catch (error) {
-    if (!make || !(error instanceof RpcError) || error.code !== notFoundCode) throw error
+    if (!make || !isNotFound(error)) throw error
   }
   const directory = join(session.environment.stateDir, 'secrets')
   const file = join(directory, `${id}.secret`)

@@ -1,7 +1,8 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readSync } from 'node:fs'
-import { ConnectionError, SignalboxClient } from '../client/client.ts'
-import type { CallOptions, ChangedRun, DraftEvent, LoggedEvent, Methods, RouterApplyParams, TriggerTestResult } from '../client/client.ts'
+import { ConnectionError, RpcError, SignalboxClient } from '../client/client.ts'
+import type { CallOptions, ChangedRun, DraftEvent, LoggedEvent, Methods, RouterApplyParams, Subscription, TriggerTestResult } from '../client/client.ts'
+import { errorTable } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import { doubledKey } from '../json-text.ts'
 import { FileError, readPlainFile } from '../plain-file.ts'
@@ -11,6 +12,11 @@ import type { Output } from './output.ts'
 import { UsageError } from './refusals.ts'
 
 export { NoError, UsageError } from './refusals.ts'
+
+/** Whether the router answered that there is no such thing. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof RpcError && error.code === errorTable.not_found.code
+}
 
 /** What is wrong with what was given, by its path in it. */
 export interface Complaint {
@@ -95,11 +101,11 @@ export class Session {
     return this.#untilGone(client => client.subscribeRuns(params, onChange))
   }
 
-  async #untilGone(subscribe: (client: SignalboxClient) => Promise<unknown>): Promise<never> {
+  async #untilGone(subscribe: (client: SignalboxClient) => Promise<Subscription>): Promise<never> {
     const client = await this.#connected()
-    await subscribe(client)
-    await client.closed
-    throw new ConnectionError('the router closed the connection')
+    const { failed } = await subscribe(client)
+    const error = await Promise.race([failed, client.closed])
+    throw error ?? new ConnectionError('the router closed the connection')
   }
 
   /** Tells of events that are logged from now on, while the session lasts. */

@@ -5,7 +5,7 @@ import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthRe
 import { shownId } from './ids.ts'
 import { paint, plain, shortened, time, type Output, type Style } from './output.ts'
 import { outputText, progressText } from './run-text.ts'
-import { everyPage, mostAtOnce, UsageError, type Session } from './session.ts'
+import { everyPage, isNotFound, mostAtOnce, UsageError, type Session } from './session.ts'
 
 const minuteMs = 60_000
 const dayMs = 86_400_000
@@ -54,6 +54,16 @@ async function lastLine(session: Session, { id, attempt }: Run): Promise<string>
     .trim()
 }
 
+/** The answer about a run; undefined: retention has removed the run since it was listed. */
+async function whereKept<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isNotFound(error)) return undefined
+    throw error
+  }
+}
+
 async function looked(session: Session, now: number): Promise<Status> {
   const list = async (params: Parameters<typeof session.call<'run.list'>>[1]): Promise<Run[]> =>
     (await session.call('run.list', { limit: mostRuns + 1, ...params })).runs
@@ -75,10 +85,10 @@ async function looked(session: Session, now: number): Promise<Status> {
     list({ state: 'pending' }),
     list({ failed: true, since: now - dayMs }),
   ])
-  const told = [...running, ...failed].slice(0, 2 * mostRuns)
-  // A list has no progress.
-  const whole = await Promise.all(running.map(async ({ id }) => (await session.call('run.get', { run_id: id })).run))
-  const lines = await Promise.all(told.map(async run => [run.id, await lastLine(session, run)] as const))
+  const told = [...running.slice(0, mostRuns), ...failed.slice(0, mostRuns)]
+  // A list has no progress. A run that was removed meanwhile is shown as it was listed.
+  const whole = await Promise.all(running.map(async run => (await whereKept(session.call('run.get', { run_id: run.id })))?.run ?? run))
+  const lines = await Promise.all(told.map(async run => [run.id, (await whereKept(lastLine(session, run))) ?? ''] as const))
   return { status, health, stats, sources, triggers, runs: { running: whole, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
 }
 

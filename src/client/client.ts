@@ -72,6 +72,14 @@ interface News {
   params: { subscription: string } & (LoggedEvent | ChangedRun)
 }
 
+interface EndNotice {
+  method: 'subscription.ended'
+  params: { subscription: string; error: { code: number; message: string; data?: Record<string, unknown> } }
+}
+
+/** What is said of one subscription. */
+type Notice = News | EndNotice
+
 /** What a subscription tells: an event, as a line or whole, and the cursor to go on from after it. */
 export interface LoggedEvent {
   cursor: string
@@ -93,7 +101,15 @@ export interface Subscription {
   cursor: string
   /** of runs: changes after the cursor that was given may be missing */
   reset?: boolean
+  /** Resolves where the router ended it because it could not read what is new; a later one can begin after the last cursor. */
+  failed: Promise<RpcError>
   end(): Promise<void>
+}
+
+/** Who is told of a subscription. */
+interface Listener {
+  onNews: (told: never) => void
+  onFailed: (error: RpcError) => void
 }
 
 export interface CallOptions {
@@ -112,10 +128,10 @@ export class SignalboxClient {
   readonly #rpc: JSONRPCClient
   #rest: Buffer[] = []
   readonly #progress = new Map<string, (progress: Record<string, unknown>) => void>()
-  readonly #subscriptions = new Map<string, (told: never) => void>()
+  readonly #subscriptions = new Map<string, Listener>()
   #subscribing = 0
   /** what came right behind the answer to a subscription, before its name was known here */
-  #early: News['params'][] = []
+  #early: Notice[] = []
   #nextCall = 1
   /** what the router said of a message that it could not even read */
   #refusal: RpcError | undefined
@@ -148,16 +164,16 @@ export class SignalboxClient {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])
       this.#rest = []
       from = at + 1
-      this.#receive(this.#readJson(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | News)
+      this.#receive(this.#readJson(line.toString('utf8')) as JSONRPCResponse | ProgressNotice | Notice)
     }
     if (from < chunk.length) this.#rest.push(chunk.subarray(from))
   }
 
   /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
-  #receive(response: JSONRPCResponse | ProgressNotice | News): void {
+  #receive(response: JSONRPCResponse | ProgressNotice | Notice): void {
     if ('method' in response) {
       if (response.method === 'rpc.progress') return this.#progress.get(response.params.id)?.(response.params.progress)
-      return this.#told(response.params)
+      return this.#told(response)
     }
     if (response.id !== null || response.error === undefined) return this.#rpc.receive(response)
     const { code, message, data } = response.error
@@ -165,11 +181,20 @@ export class SignalboxClient {
     return this.#rpc.rejectAllPendingRequests(message)
   }
 
-  #told(notice: News['params']): void {
-    const { subscription, ...told } = notice
-    const onEvent = this.#subscriptions.get(subscription)
-    if (onEvent !== undefined) onEvent(told as never)
+  #told(notice: Notice): void {
+    const listener = this.#subscriptions.get(notice.params.subscription)
+    if (listener !== undefined) this.#tell(listener, notice)
     else if (this.#subscribing > 0) this.#early.push(notice)
+  }
+
+  #tell({ onNews, onFailed }: Listener, notice: Notice): void {
+    if (notice.method === 'subscription.ended') {
+      const { subscription, error } = notice.params
+      this.#subscriptions.delete(subscription)
+      return onFailed(new RpcError(error.code, error.message, error.data))
+    }
+    const { subscription: _, ...told } = notice.params
+    return onNews(told as never)
   }
 
   /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
@@ -226,11 +251,13 @@ export class SignalboxClient {
     this.#subscribing++
     try {
       const { subscription, ...begun } = await begin()
-      this.#subscriptions.set(subscription, onNews)
-      const early = this.#early.filter(notice => notice.subscription === subscription)
-      for (const { subscription: _, ...told } of early) onNews(told as never)
+      const { promise: failed, resolve: onFailed } = Promise.withResolvers<RpcError>()
+      const listener = { onNews, onFailed }
+      this.#subscriptions.set(subscription, listener)
+      for (const notice of this.#early) if (notice.params.subscription === subscription) this.#tell(listener, notice)
       return {
         ...begun,
+        failed,
         end: async () => {
           this.#subscriptions.delete(subscription)
           await this.call(end, { subscription })

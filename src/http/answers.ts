@@ -1,7 +1,7 @@
 // Answers over HTTP: JSON, and failures as application/problem+json (RFC 9457).
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { errorTable, Fault } from '../errors.ts'
+import { asFault, errorTable, type Fault } from '../errors.ts'
 
 export function problem(fault: Fault): Record<string, unknown> {
   return {
@@ -24,7 +24,7 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
 
 /** Anything thrown: a Fault as it says; all else is a bug, answered without a word of it. */
 export function sendFault(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
-  const fault = error instanceof Fault ? error : new Fault('internal', 'this is a bug in the router; its log has the details')
+  const fault = asFault(error)
   const retry = fault.retryAfterS === undefined ? headers : { 'retry-after': String(fault.retryAfterS), ...headers }
   sendJson(response, fault.status, problem(fault), retry, 'application/problem+json')
 }

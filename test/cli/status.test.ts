@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { hasTerminal, onTerminal, signalbox } from '../support/command-line.ts'
+import { lineProxy } from '../support/line-proxy.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 const hostile = '\u001b[2J\u009b31m'
@@ -106,4 +107,15 @@ describe('status', () => {
     expect(ran.out.match(/up \d+ s: ok/g)!.length).toBeGreaterThan(1)
     expect(ran.out).not.toContain(hostile)
   })
+})
+
+test('a run that is removed between the list and the look is shown as it was listed', { timeout: 60_000 }, async () => {
+  const { router, failed } = await night()
+  const gone = '01890000-0000-7000-8000-000000000000'
+  const way = await lineProxy(router.router.socket, {
+    asked: message => (message.method === 'run.get' || message.method === 'run.output' ? { ...message, params: { ...message.params, run_id: gone } } : message),
+  })
+  const { code, out, err } = await signalbox(way, ['status'])
+  expect([code, err]).toEqual([0, ''])
+  for (const line of [/ {2}builds → slow, attempt 1, for /, new RegExp(`signalbox runs logs ${failed}`)]) expect(out).toMatch(line)
 })

@@ -3,8 +3,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type ChangedRun } from '../../src/client/client.ts'
+import type { Stream } from '../../src/api/caller.ts'
 import { RunChanges } from '../../src/api/run-changes.ts'
+import { Subscriptions } from '../../src/api/subscriptions.ts'
+import { errorTable, Fault } from '../../src/errors.ts'
 import { signalbox } from '../support/command-line.ts'
+import { lineProxy } from '../support/line-proxy.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 async function withBot(script: string): Promise<TestRouter & { emit: (type?: string) => Promise<string> }> {
@@ -96,6 +100,75 @@ describe('what has changed', () => {
     changes.add(['d'])
     expect([changes.find(place), changes.isKnown(2), changes.isKnown(1)]).toEqual([null, true, false])
   })
+})
+
+describe('a subscription whose news cannot be read', () => {
+  /** Opens one that fails; answers what its connection is told, and the bugs that were logged. */
+  async function failing(why: Error): Promise<{ told: unknown[]; bugs: unknown[]; open: number }> {
+    const bugs: unknown[] = []
+    const { promise, resolve } = Promise.withResolvers<unknown[]>()
+    const { signal } = new AbortController()
+    const notify: Stream['notify'] = (...told) => resolve(told)
+    const subscriptions = new Subscriptions('subscription', bug => bugs.push(bug))
+    subscriptions.open({ notify, room: () => Promise.resolve(), hasRoom: () => true, closed: signal }, () => Promise.reject(why))
+    const told = await promise
+    await new Promise(setImmediate)
+    return { told, bugs, open: subscriptions.countOf(signal) }
+  }
+
+  test('ends, and says why', async () => {
+    expect(await failing(new Fault('not_ready', 'the storage failed'))).toEqual({
+      told: [
+        'subscription.ended',
+        { subscription: 'subscription-1', error: { code: errorTable.not_ready.code, message: 'the storage failed', data: { code: 'E_NOT_READY' } } },
+      ],
+      bugs: [],
+      open: 0,
+    })
+  })
+
+  test('for a bug: it is logged, and not told', async () => {
+    const bug = new Error('secret')
+    const { told, bugs } = await failing(bug)
+    expect(bugs).toEqual([bug])
+    expect(told).toMatchObject(['subscription.ended', { error: { code: -32603, message: 'this is a bug in the router; its log has the details' } }])
+  })
+
+  test('runs follow says it', { timeout: 60_000 }, async () => {
+    const router = await withBot('true')
+    const error = { code: errorTable.not_ready.code, message: 'the storage failed', data: { code: 'E_NOT_READY' } }
+    let begun = false
+    const way = await lineProxy(router.router.socket, {
+      told: message => {
+        begun ||= message.result !== undefined && 'subscription' in message.result
+        if (message.method !== 'run.changed') return message
+        return { ...message, method: 'subscription.ended', params: { subscription: message.params!.subscription, error } }
+      },
+    })
+    const following = signalbox(way, ['runs', 'follow'])
+    await until(async () => begun)
+    await router.emit()
+    const { code, err } = await following
+    expect([code, err]).toEqual([1, 'signalbox: the storage failed (E_NOT_READY)\n'])
+  })
+})
+
+test('runs follow of one run looks again where changes may be missing', { timeout: 60_000 }, async () => {
+  const router = await withBot('while [ ! -e go ]; do sleep 0.02; done')
+  const run_id = await router.emit()
+  let begun = false
+  const way = await lineProxy(router.router.socket, {
+    told: message => {
+      begun ||= message.result !== undefined && 'run' in message.result
+      return message.method === 'run.changed' ? { ...message, params: { subscription: message.params!.subscription, cursor: 'x', reset: true } } : message
+    },
+  })
+  const following = signalbox(way, ['runs', 'follow', run_id])
+  await until(async () => begun)
+  writeFileSync(join(router.directory, 'go'), '')
+  const { code, out } = await following
+  expect(code).toBe(0)
+  expect(out).toMatch(/completed\n$/)
 })
 
 test('runs follow prints one run until it has ended, with its exit code', { timeout: 60_000 }, async () => {
