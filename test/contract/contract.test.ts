@@ -1,7 +1,8 @@
 // The contract is a document that others accept, and every example in it is true.
 import { validateOpenRPCDocument } from '@open-rpc/schema-utils-js'
+import { Ajv } from 'ajv'
 import { describe, expect, test } from 'vitest'
-import { contractDocument, type MethodDescriptor } from '../../src/contract/document.ts'
+import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from '../../src/contract/document.ts'
 import { compileContract } from '../../src/contract/validators.ts'
 import { methodNames } from '../../src/contract/types.ts'
 import { errorTable } from '../../src/errors.ts'
@@ -34,6 +35,26 @@ test('names are unique, and every method has a summary, errors that exist and an
 
 test('the document and the error table name the same codes', () => {
   for (const [name, { code }] of Object.entries(components.errors)) expect(errorTable[name as keyof typeof errorTable].code, name).toBe(code)
+})
+
+/** What is wrong with schemas as schemas of JSON Schema, by their names. */
+function invalid(schemas: readonly (readonly [name: string, schema: object])[]): string[] {
+  const ajv = new Ajv()
+  return schemas.filter(([, schema]) => ajv.validateSchema(schema) !== true).map(([name]) => name)
+}
+
+test('every schema is one, and every validator can be compiled: a router compiles them when they are first asked', () => {
+  const { $schema: _, ...config } = configSchema()
+  const ofMethods = methods.flatMap(method => [
+    [`${method.name} params`, paramsSchema(method)] as const,
+    [`${method.name} result`, method.result.schema] as const,
+  ])
+  expect(invalid([...Object.entries(components.schemas), ...ofMethods, ['configuration', config]])).toEqual([])
+  expect(invalid([['control', { type: 'strnig' }]])).toEqual(['control'])
+  for (const { validateParams, validateResult } of contract.values()) {
+    validateParams({})
+    validateResult({})
+  }
 })
 
 const generatorWords = ['allOf', '$schema', '$id']

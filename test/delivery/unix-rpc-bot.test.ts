@@ -10,7 +10,7 @@ async function runWith(
   endpoint: Partial<UnixRpcEndpoint> & { socket_path: string },
   inputs: Record<string, unknown> = {},
 ): Promise<{ router: TestRouter; run_id: string }> {
-  const router = await freshRouter({ delivery_timeout_ms: 500 })
+  const router = await freshRouter({ delivery_timeout_ms: 20_000 })
   await router.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'unix_rpc', ...endpoint } } })
   await router.call('source.put', { source: { id: 's', source_type: 'service' } })
   await router.call('trigger.put', {
