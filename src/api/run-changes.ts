@@ -2,14 +2,21 @@
 // with a place that is not known any more, since the router started anew or too much has changed, is told so and reads runs anew.
 import { randomBytes } from 'node:crypto'
 
-/** Runs whose last change is kept. */
+/** Runs whose last change is kept; for a while, there may be twice as many. */
 const mostKept = 10_000
+
+interface Change {
+  run_id: string
+  seq: number
+}
 
 export class RunChanges {
   /** of this life of the router: places of another one say nothing */
   readonly #life = randomBytes(6).toString('hex')
-  /** by run: its last change; the oldest first */
+  /** by run: its last change */
   readonly #last = new Map<string, number>()
+  /** changes in order, and among them, up to as many again, those that are no run's last one any more */
+  #order: Change[] = []
   readonly #most: number
   #seq = 0
   /** the last change that is not known any more */
@@ -21,14 +28,24 @@ export class RunChanges {
 
   /** These runs moved, or have new output. */
   add(run_ids: readonly string[]): void {
-    for (const id of run_ids) {
-      // Deleted first, so that it stands behind all others.
-      this.#last.delete(id)
-      this.#last.set(id, ++this.#seq)
+    for (const run_id of run_ids) {
+      const seq = ++this.#seq
+      this.#last.set(run_id, seq)
+      this.#order.push({ run_id, seq })
     }
-    for (const [id, seq] of this.#last) {
-      if (this.#last.size <= this.#most) break
-      this.#last.delete(id)
+    if (this.#order.length > 2 * this.#most) this.#tidy()
+  }
+
+  #isLast({ run_id, seq }: Change): boolean {
+    return this.#last.get(run_id) === seq
+  }
+
+  /** Leaves the last changes of as many runs as are kept. */
+  #tidy(): void {
+    const all = this.#order.filter(change => this.#isLast(change))
+    this.#order = all.slice(-this.#most)
+    for (const { run_id, seq } of all.slice(0, -this.#most)) {
+      this.#last.delete(run_id)
       this.#dropped = seq
     }
   }
@@ -56,14 +73,27 @@ export class RunChanges {
     return seq >= this.#dropped
   }
 
-  /** Runs that changed behind a place, in order, so many at most. */
-  after(seq: number, most: number): { run_id: string; seq: number }[] {
-    const found: { run_id: string; seq: number }[] = []
-    for (const [run_id, own] of this.#last) {
-      if (own <= seq) continue
-      found.push({ run_id, seq: own })
-      if (found.length === most) break
+  /**
+   * Runs that changed behind a place, in order, so many at most. Each subscription asks after each change: looking through 10,000
+   * runs took 60 µs.
+   */
+  after(seq: number, most: number): Change[] {
+    const found: Change[] = []
+    for (let at = this.#firstBehind(seq); at < this.#order.length && found.length < most; at++) {
+      const change = this.#order[at]!
+      if (this.#isLast(change)) found.push(change)
     }
     return found
+  }
+
+  /** Where the changes behind a place begin. */
+  #firstBehind(seq: number): number {
+    let [low, high] = [0, this.#order.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#order[middle]!.seq > seq) high = middle
+      else low = middle + 1
+    }
+    return low
   }
 }

@@ -1,6 +1,7 @@
 // run.subscribe: runs as they change, from a cursor; what is not known any more is said.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient, type ChangedRun } from '../../src/client/client.ts'
 import type { Stream } from '../../src/api/caller.ts'
@@ -97,8 +98,26 @@ describe('what has changed', () => {
     const place = changes.place(changes.now)
     changes.add(['b', 'c'])
     expect(changes.find(place)).toBe(1)
-    changes.add(['d'])
-    expect([changes.find(place), changes.isKnown(2), changes.isKnown(1)]).toEqual([null, true, false])
+    changes.add(['d', 'e'])
+    expect([changes.find(place), changes.isKnown(3), changes.isKnown(2)]).toEqual([null, true, false])
+    expect(changes.after(3, 10).map(({ run_id }) => run_id)).toEqual(['d', 'e'])
+  })
+
+  test('behind any place that is known is what a list of all changes says; the last ones of as many runs as are kept are', () => {
+    const most = 5
+    const property = fc.property(fc.array(fc.integer({ min: 0, max: 12 }).map(String), { maxLength: 80 }), ids => {
+      const changes = new RunChanges(most)
+      ids.forEach(id => changes.add([id]))
+      const last = [...new Map(ids.map((run_id, index) => [run_id, index + 1]))].map(([run_id, seq]) => ({ run_id, seq })).toSorted((a, b) => a.seq - b.seq)
+      const oldest = last.at(-most - 1)?.seq ?? 0
+      for (let place = 0; place <= ids.length; place++) {
+        if (place >= oldest) expect(changes.isKnown(place)).toBe(true)
+        if (!changes.isKnown(place)) continue
+        expect(changes.after(place, 100)).toEqual(last.filter(({ seq }) => seq > place))
+        expect(changes.after(place, 2)).toEqual(last.filter(({ seq }) => seq > place).slice(0, 2))
+      }
+    })
+    fc.assert(property)
   })
 })
 
