@@ -61,6 +61,8 @@ export class ConnectionError extends Error {
 }
 
 const newline = 0x0a
+/** How long what was sent may take to leave at the end. */
+const lastBytesMs = 1000
 
 interface ProgressNotice {
   method: 'rpc.progress'
@@ -268,7 +270,10 @@ export class SignalboxClient {
     }
   }
 
+  /** Ends the connection once what was sent has left; after a second also where the other end does not read it. */
   close(): void {
     this.#socket.end()
+    const timer = setTimeout(() => this.#socket.destroy(), lastBytesMs)
+    this.#socket.once('close', () => clearTimeout(timer))
   }
 }
