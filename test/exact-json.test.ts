@@ -148,10 +148,20 @@ function took(work: () => unknown): number {
   return performance.now() - begun
 }
 
-/** How many times as long work takes as floor: the least of tries that take turns, so that a busy machine slows both. */
-function ratio(work: () => unknown, floor: () => unknown): number {
-  const tries = Array.from({ length: 15 }, () => [took(work), took(floor)] as const)
-  return Math.min(...tries.map(([time]) => time)) / Math.min(...tries.map(([, time]) => time))
+const mostTries = 400
+
+/**
+ * How many times as long work takes as floor, by the least of tries that take turns: until it is less than enough, for on a busy machine
+ * it is long before the compiler has its turn.
+ */
+function ratio(work: () => unknown, floor: () => unknown, enough: number): number {
+  let [least, leastFloor] = [Infinity, Infinity]
+  for (let tries = 0; tries < mostTries; tries++) {
+    least = Math.min(least, took(work))
+    leastFloor = Math.min(leastFloor, took(floor))
+    if (tries > 10 && least < enough * leastFloor) break
+  }
+  return least / leastFloor
 }
 
 describe('what it costs', () => {
@@ -165,12 +175,8 @@ describe('what it costs', () => {
         sha: '3e5d'.repeat(10),
       })),
     )
-    expect(
-      ratio(
-        () => exactJson(text),
-        () => JSON.parse(text),
-      ),
-    ).toBeLessThan(4)
+    const parse = (): unknown => JSON.parse(text)
+    expect(ratio(() => exactJson(text), parse, 3)).toBeLessThan(3)
   })
 
   test.each([
@@ -179,7 +185,7 @@ describe('what it costs', () => {
     ['a million zeros', `[0.${'0'.repeat(1_000_000)}1]`],
   ])('%s: some readings of that text', (_name, text) => {
     const render = (): unknown => renderKey('{{ n }}', { n: (exactJson(text) as unknown[])[0] })
-    expect(ratio(render, () => text.replaceAll(/\d/g, '').length)).toBeLessThan(10)
+    expect(ratio(render, () => text.replaceAll(/\d/g, '').length, 10)).toBeLessThan(10)
   })
 })
 

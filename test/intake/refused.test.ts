@@ -290,7 +290,7 @@ describe('by a router', () => {
   test('every reason that the intake answers has words of its own', () => {
     const program = [
       'webhook-server',
-      'http-request',
+      '../http/request',
       'refused-request',
       'providers/provider',
       'providers/standard',
