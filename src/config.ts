@@ -13,6 +13,7 @@ const fromEnvironment: Record<string, keyof Config> = {
   SIGNALBOX_STATE_DIR: 'state_dir',
   SIGNALBOX_SOCKET: 'socket',
   SIGNALBOX_INTAKE_ADDRESS: 'intake_address',
+  SIGNALBOX_ADMIN_ADDRESS: 'admin_address',
   SIGNALBOX_LOG_LEVEL: 'log_level',
 }
 

@@ -15,7 +15,7 @@ import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
 import { unusableDefinition } from './main/definition-check.ts'
 import { delivery } from './main/delivery.ts'
-import { closeIntake, faces, listen } from './main/faces.ts'
+import { faces, listen, unlisten } from './main/faces.ts'
 import type { Parts } from './main/parts.ts'
 import { DamageWatch } from './observe/damage.ts'
 import { DiskWatch } from './observe/disk.ts'
@@ -43,6 +43,8 @@ export interface Router {
   socket: string
   /** URL of the intake, or its socket path */
   intake: string
+  /** URL of the admin listener, or its socket path; undefined: it has no token, and does not listen */
+  admin?: string
   /** why dispatching is paused at the start; null: it is not */
   paused: string | null
   /** Ends everything in order; attempts get the grace of the configuration. Safe to call twice. */
@@ -199,7 +201,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   store.onUnrouted = () => lifecycle.kick()
   const ownSources = clockwork(parts, acceptor)
   const served = faces(parts, delivered, acceptor, ownSources, started_at, () => closing)
-  const { rpc, webhooks, addresses } = served
+  const { addresses } = served
   delivered.hold(opened)
   await listen(served, parts)
   const retention = retentionOf(parts)
@@ -217,7 +219,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     await ownSources.stop()
     await delivered.stop()
     await lifecycle.stop()
-    await Promise.all([closeIntake(webhooks), rpc.stop(), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
+    await Promise.all([unlisten(served), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
     served.commandSockets.stop()
     await parts.refused.stop()
     disk.stop()

@@ -25,11 +25,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 async function serve(flags: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
-  return router.serve(process.env, flags, ({ socket, intake, paused }) =>
-    console.log(
-      `signalbox ${manifest.version} is ready\n  control socket  ${socket}\n  intake          ${intake}${paused === null ? '' : `\n  paused          ${plain(paused)}`}`,
-    ),
-  )
+  return router.serve(process.env, flags, ({ socket, intake, admin, paused }) => {
+    const more = [...(admin === undefined ? [] : [`admin           ${admin}`]), ...(paused === null ? [] : [`paused          ${plain(paused)}`])]
+    const lines = [`control socket  ${socket}`, `intake          ${intake}`, ...more]
+    console.log([`signalbox ${manifest.version} is ready`, ...lines].join('\n  '))
+  })
 }
 
 try {

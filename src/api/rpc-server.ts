@@ -7,9 +7,10 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { maxContextBytes } from '../context-files.ts'
-import { errorTable, Fault } from '../errors.ts'
+import { Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from '../http/answers.ts'
-import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, readBody, targetOf } from '../http/request.ts'
+import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, targetOf } from '../http/request.ts'
+import { answerRpc } from './http-rpc.ts'
 import { Caller, type Line } from './caller.ts'
 import type { Access } from './command-access.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
@@ -294,21 +295,8 @@ export class RpcServer {
       const health = await this.#options.health()
       return sendJson(response, health.status === 'ok' ? 200 : 503, health)
     }
-    const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
-    if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
-    const body = await readBody(request, headers, this.#maxMessage, this.#budget)
-    const { limits, access } = this.#options
-    const caller = new Caller(limits.in_flight, undefined, access)
-    response.once('close', () => caller.close())
-    const answer = await this.#options.jsonrpc.answer(body, caller)
-    if (answer === undefined) {
-      response.writeHead(204)
-      return void response.end()
-    }
-    // Of a batch each call has an answer of its own.
-    const status = caller.forbidden && answer.startsWith('{') ? errorTable.forbidden.status : 200
-    response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
-    response.end(answer)
+    const { limits, access, jsonrpc } = this.#options
+    await answerRpc(request, response, headers, { jsonrpc, access, in_flight: limits.in_flight, longest: this.#maxMessage, budget: this.#budget })
     return this.#unread.trim()
   }
 }

@@ -2443,6 +2443,18 @@ socket: string
  */
 intake_address: string
 /**
+ * host:port or a socket path for the admin listener: the contract over HTTP. It listens only where SIGNALBOX_ADMIN_TOKEN or SIGNALBOX_ADMIN_TOKEN_FILE gives a token. Anything but loopback and sockets needs behind_proxy. Port 0 takes a free one.
+ */
+admin_address: string
+/**
+ * More names under which the admin listener is reached, in lower case and without a port, such as signalbox.example.org. Requests to any other host are refused.
+ */
+admin_hosts: string[]
+/**
+ * A proxy with TLS is in front of the admin listener, which may listen on more than loopback then. It speaks plain HTTP itself.
+ */
+behind_proxy: boolean
+/**
  * What is written to standard error, one JSON record a line.
  */
 log_level: ("trace" | "debug" | "info" | "warn" | "error" | "silent")
@@ -3964,6 +3976,10 @@ uptime_ms: number
 state_dir: string
 socket: string
 intake_address: string
+/**
+ * Where the admin listener listens. Absent: it has no token, and does not.
+ */
+admin_address?: string
 events: EventCounts
 runs: RunCounts
 sources: number

@@ -1,7 +1,9 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
-import { Fault } from '../errors.ts'
+import { ExitError, exitCodes, Fault } from '../errors.ts'
+import { AdminServer } from '../api/admin-server.ts'
+import { isLocal } from '../api/admin-rules.ts'
 import { handedSocket, listenHanded, listenTcp } from '../http/listening.ts'
 import { Jsonrpc } from '../api/jsonrpc.ts'
 import { emitTargetWarnings } from '../definitions/emit-targets.ts'
@@ -11,7 +13,7 @@ import { assertConstant, type Context } from '../api/methods/context.ts'
 import { liveBot } from '../api/methods/shown-run.ts'
 import { standingWarnings } from '../api/methods/cut-tools.ts'
 import { CommandSockets } from '../api/command-sockets.ts'
-import { controlLimits, RpcServer } from '../api/rpc-server.ts'
+import { controlLimits, RpcServer, type RpcServerOptions } from '../api/rpc-server.ts'
 import { emitEvent } from '../intake/emitting.ts'
 import { providers } from '../intake/providers/all.ts'
 import { RunChanges } from '../api/run-changes.ts'
@@ -22,6 +24,7 @@ import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
+import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './clockwork.ts'
 import type { Parts } from './parts.ts'
 
@@ -52,11 +55,17 @@ function listenIntake({ server }: WebhookServer, address: string, handed: number
   return listenTcp(server, address, { name: 'intake', setting: 'intake_address', variable: 'SIGNALBOX_INTAKE_ADDRESS' })
 }
 
+/** What every listener of the contract answers with. */
+type Answering = Pick<RpcServerOptions, 'config' | 'jsonrpc' | 'health' | 'logBug'>
+
 export interface Faces {
   rpc: RpcServer
   commandSockets: CommandSockets
   webhooks: WebhookServer
-  addresses: { socket: string; intake: string }
+  /** undefined: there is no token, and nothing listens */
+  admin?: AdminServer | undefined
+  answering: Answering
+  addresses: { socket: string; intake: string; admin?: string }
 }
 
 /** The calls that wait for the log to grow, and for runs to change. */
@@ -90,7 +99,7 @@ export function faces(
   isClosing: () => boolean,
 ): Faces {
   const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, hideSecrets, backtests, backups, damage, tools, refused } = parts
-  const addresses = { socket: config.socket, intake: config.intake_address }
+  const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report: ReportOptions = {
     config,
     now,
@@ -145,20 +154,43 @@ export function faces(
     health: () => routerHealth(report),
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
-  const answering = { config, jsonrpc, health: context.health, logBug: log.bug }
+  const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
   const rpc = new RpcServer({ ...answering, socket: config.socket, limits: controlLimits(config) })
   const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
-  return { rpc, commandSockets, webhooks, addresses }
+  return { rpc, commandSockets, webhooks, answering, addresses }
 }
 
-export async function listen({ rpc, commandSockets, webhooks, addresses }: Faces, { config, env, disk, store }: Parts): Promise<void> {
+/** Throws ExitError 78 for a token that is none, and for an address that others reach in plain HTTP. */
+function adminServer(parts: Parts, answering: Answering): AdminServer | undefined {
+  const { config, now } = parts
+  const token = adminToken(parts)
+  if (token === undefined) return undefined
+  if (!isLocal(config.admin_address) && !config.behind_proxy)
+    throw new ExitError(
+      exitCodes.configuration,
+      `admin_address ${config.admin_address} can be reached from other machines, and the admin listener speaks plain HTTP; listen on 127.0.0.1, or put a proxy with TLS in front and set behind_proxy`,
+    )
+  return new AdminServer({ ...answering, token, now })
+}
+
+/** Listens where the configuration says. Answers the address that was bound. */
+function listenAdmin({ server }: AdminServer, address: string): Promise<string> {
+  if (address.includes('/')) return listenUnix(server, address)
+  return listenTcp(server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
+}
+
+export async function listen(served: Faces, parts: Parts): Promise<void> {
+  const { rpc, commandSockets, webhooks, answering, addresses } = served
+  const { config, env, disk, store } = parts
   try {
+    served.admin = adminServer(parts, answering)
     commandSockets.start()
     addresses.socket = await rpc.start()
     addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
+    if (served.admin !== undefined) addresses.admin = await listenAdmin(served.admin, config.admin_address)
   } catch (error) {
-    await rpc.stop()
+    await unlisten(served)
     commandSockets.stop()
     disk.stop()
     await store.stop()
@@ -166,10 +198,16 @@ export async function listen({ rpc, commandSockets, webhooks, addresses }: Faces
   }
 }
 
-export async function closeIntake({ server }: WebhookServer): Promise<void> {
+/** Ends a listener: answers that are on their way get a moment to leave. */
+async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise<void> {
   const closed = new Promise<void>(resolve => server.close(() => resolve()))
   server.closeIdleConnections()
   const timer = setTimeout(() => server.closeAllConnections(), lastAnswersMs)
   await closed
   clearTimeout(timer)
+}
+
+/** Ends everything that listens, but for the sockets of commands that still run. */
+export async function unlisten({ rpc, webhooks, admin }: Faces): Promise<void> {
+  await Promise.all([closeListener(webhooks), admin === undefined ? undefined : closeListener(admin), rpc.stop()])
 }

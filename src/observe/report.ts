@@ -25,7 +25,7 @@ export interface ReportOptions {
   triggers: ReadonlyMap<string, unknown>
   /** all bots, with their health */
   bots: () => Bot[]
-  addresses: { socket: string; intake: string }
+  addresses: { socket: string; intake: string; admin?: string }
   /** what stands in the way of events or runs, in words */
   warnings: () => string[]
   /** damage of the database that was met, in words, newest last */
@@ -59,6 +59,7 @@ export async function routerStatus({
     state_dir: config.state_dir,
     socket: addresses.socket,
     intake_address: addresses.intake,
+    ...(addresses.admin === undefined ? {} : { admin_address: addresses.admin }),
     events: {
       logged: counts.events,
       bytes: counts.event_bytes,

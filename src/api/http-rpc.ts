@@ -1,0 +1,41 @@
+// JSON-RPC over HTTP: a message or a batch in the body of a POST, the same on every listener.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { errorTable, Fault } from '../errors.ts'
+import { readBody, type BodyBudget } from '../http/request.ts'
+import { Caller } from './caller.ts'
+import type { Access } from './command-access.ts'
+import type { Jsonrpc } from './jsonrpc.ts'
+
+export interface HttpRpcOptions {
+  jsonrpc: Jsonrpc
+  /** what the caller may do; undefined: everything */
+  access: Access | undefined
+  /** calls of one batch that are not answered */
+  in_flight: number
+  /** bytes of the longest message that is taken */
+  longest: number
+  budget: BodyBudget
+}
+
+/** Reads the calls of a request and answers them. Throws Fault where the body is none that is taken. */
+export async function answerRpc(
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: ReadonlyMap<string, string>,
+  { jsonrpc, access, in_flight, longest, budget }: HttpRpcOptions,
+): Promise<void> {
+  const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
+  if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
+  const body = await readBody(request, headers, longest, budget)
+  const caller = new Caller(in_flight, undefined, access)
+  response.once('close', () => caller.close())
+  const answer = await jsonrpc.answer(body, caller)
+  if (answer === undefined) {
+    response.writeHead(204)
+    return void response.end()
+  }
+  // Of a batch each call has an answer of its own.
+  const status = caller.forbidden && answer.startsWith('{') ? errorTable.forbidden.status : 200
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
+  response.end(answer)
+}
