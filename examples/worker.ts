@@ -1,10 +1,12 @@
-// A worker: node examples/worker.ts SOCKET BOT. It counts the words of what it is given, a little at a time, and stops
+// A worker: node examples/worker.ts SOCKET BOT, or node examples/worker.ts URL TOKEN_FILE BOT for the admin listener. It counts the words of what it is given, a little at a time, and stops
 // where it is asked to. The bot is one of kind pull: {"id": "counter", "endpoint": {"kind": "pull", "lease_ms": 30000}}.
 import { setTimeout as pause } from 'node:timers/promises'
 import { TryAgain, worker } from '../src/client/worker.ts'
 
-const [socket, bot_id] = process.argv.slice(2)
-if (socket === undefined || bot_id === undefined) throw new Error('give the path of the control socket and the id of a bot')
+const [place, ...more] = process.argv.slice(2)
+const bot_id = more.pop()
+const token_file = more.pop()
+if (place === undefined || bot_id === undefined) throw new Error('expected SOCKET BOT or URL TOKEN_FILE BOT')
 
 process.on('uncaughtException', error => {
   console.error(`worker: ${error.message}`)
@@ -12,7 +14,7 @@ process.on('uncaughtException', error => {
 })
 
 await worker({
-  socket,
+  ...(token_file === undefined ? { socket: place } : { url: place, token_file }),
   bot_id,
   max: 2,
   async handler({ delivery, signal, progress, log, checkpoint }) {

@@ -73,7 +73,7 @@ export class Fault extends Error {
   }
 }
 
-/** Anything thrown, as it is answered: a Fault as it is; all else is a bug, of which the answer has no word. */
+/** Any error as a Fault. An error that is not a Fault is a bug: its details are not part of the answer. */
 export function asFault(error: unknown): Fault {
   return error instanceof Fault ? error : new Fault('internal', 'this is a bug in the router; its log has the details')
 }

@@ -43,7 +43,7 @@ export interface Router {
   socket: string
   /** URL of the intake, or its socket path */
   intake: string
-  /** URL of the admin listener, or its socket path; undefined: it has no token, and does not listen */
+  /** URL of the admin listener, or its socket path; undefined: no admin token is configured */
   admin?: string
   /** why dispatching is paused at the start; null: it is not */
   paused: string | null

@@ -1,5 +1,5 @@
-// What the admin listener asks of a request before it looks at what is asked: where it was sent to. A browser can be led to send
-// requests to an address of this machine under a name of somebody else (DNS rebinding): such a name is refused.
+// Checks of addresses and of the Host header. A web page can make a browser send requests to this machine under a host name of its own
+// (DNS rebinding), so requests to unknown names are refused.
 import { Fault } from '../errors.ts'
 
 const loopbackNames = ['127.0.0.1', 'localhost', '[::1]', 'signalbox.localhost']
@@ -8,24 +8,24 @@ function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(':'))
 }
 
-/** Whether an address, host:port or the path of a socket, can be reached from this machine alone. */
+/** Whether only this machine can reach an address (host:port, or a socket path). */
 export function isLocal(address: string): boolean {
   if (address.includes('/')) return true
   const host = hostOf(address)
   return host === 'localhost' || host === '[::1]' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-/** A Host header without the port, which a proxy or a tunnel may have changed. */
+/** A Host header without its port: a proxy or a tunnel may have another one. */
 function nameIn(host: string): string {
   return host.toLowerCase().replace(/:\d{1,5}$/, '')
 }
 
-/** Throws Fault forbidden for a Host header that names neither this listener nor a name of the configuration. */
+/** Throws Fault forbidden unless the Host header names this listener or a configured name. */
 export function assertHost(host: string, address: string, names: readonly string[]): void {
-  // No browser reaches a socket.
+  // Browsers cannot connect to a Unix socket.
   if (address.includes('/')) return
   if ([...loopbackNames, hostOf(address), ...names].includes(nameIn(host))) return
-  throw new Fault('forbidden', `the host ${JSON.stringify(host.slice(0, 100))} is not one of this listener; add its name to admin_hosts if it is meant`, {
+  throw new Fault('forbidden', `unknown host ${JSON.stringify(host.slice(0, 100))}; if this name is expected, add it to admin_hosts`, {
     reason: 'E_HOST',
   })
 }

@@ -1,5 +1,5 @@
-// The admin listener: the contract over HTTP, for those who hold the admin token. What needs a token is answered 401 without one,
-// whatever it is, before a byte of the body is read.
+// The admin listener: the contract over HTTP for callers with the admin token. A request without the token is answered 401 before its
+// body is read, whatever its path.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { contractDocument } from '../contract/document.ts'
@@ -18,10 +18,10 @@ import { UnreadBudget } from './socket-budget.ts'
 
 const connections = 64
 const inFlight = 64
-/** Proxies close a connection on which nothing is said for a minute, some sooner. */
+/** Many proxies close a connection after a minute without data, some earlier. */
 const longestWaitMs = 25_000
 const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host'])
-/** No page of another origin may read, embed or keep an answer. */
+/** Pages of other origins must not read or embed an answer, and browsers must not cache it. */
 const security = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -35,13 +35,13 @@ export interface AdminServerOptions {
   config: Config
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
-  /** undefined: it cannot be read now, and nobody has it */
+  /** the current admin token; undefined: it cannot be read, and every request is refused */
   token: () => Buffer | undefined
   now: () => number
   logBug: (error: unknown) => void
 }
 
-/** Everything, but calls that wait for long. */
+/** Allows every method, and limits how long a call waits. */
 export const adminAccess: Access = {
   admit: (_method, { wait_ms }): Promise<Implied> => Promise.resolve(Number(wait_ms) > longestWaitMs ? { wait_ms: longestWaitMs } : {}),
   learn: () => undefined,
@@ -96,7 +96,7 @@ export class AdminServer {
     const { jsonrpc, config, health } = this.#options
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (path === '/health') {
-      // Strangers see it.
+      // This answer is public.
       const { status } = await health()
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
@@ -110,16 +110,19 @@ export class AdminServer {
     return this.#unread.trim()
   }
 
-  /** Throws Fault unauthorized, and rate_limited after many of them; a right token is taken all the same. */
+  /** Throws Fault unauthorized, and rate_limited after too many failures. The right token is always accepted. */
   #assertToken(request: IncomingMessage, headers: ReadonlyMap<string, string>): void {
     const token = this.#options.token()
-    // A token that cannot be read takes as long as a wrong one.
+    // The comparison runs without a token, too, so that the time of the answer does not show that there is none.
     const isRight = verifyToken(bearerToken(headers.get('authorization')) ?? '', [token ?? Buffer.alloc(0)])
     if (token !== undefined && isRight) return
     const perMinute = this.#options.config.auth_failures_per_minute
     const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
     const wait = this.#failures.take(request.socket.remoteAddress ?? '', rate, this.#options.now())
-    if (wait > 0) throw new Fault('rate_limited', `more than ${perMinute} requests a minute without the right token`, { retryAfterS: Math.ceil(wait / 1000) })
-    throw new Fault('unauthorized', 'Authorization must be "Bearer" and the admin token', { reason: 'E_TOKEN' })
+    if (wait > 0)
+      throw new Fault('rate_limited', `too many requests without the admin token; at most ${perMinute} a minute are accepted from one address`, {
+        retryAfterS: Math.ceil(wait / 1000),
+      })
+    throw new Fault('unauthorized', 'the Authorization header must be "Bearer" followed by the admin token', { reason: 'E_TOKEN' })
   }
 }

@@ -1,4 +1,4 @@
-// JSON-RPC over HTTP: a message or a batch in the body of a POST, the same on every listener.
+// JSON-RPC over HTTP: a call or a batch in the body of a POST, the same on every listener.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorTable, Fault } from '../errors.ts'
 import { readBody, type BodyBudget } from '../http/request.ts'
@@ -17,7 +17,7 @@ export interface HttpRpcOptions {
   budget: BodyBudget
 }
 
-/** Reads the calls of a request and answers them. Throws Fault where the body is none that is taken. */
+/** Reads the calls of a request and answers them. Throws Fault for a body that cannot be read or is too large. */
 export async function answerRpc(
   request: IncomingMessage,
   response: ServerResponse,
@@ -28,7 +28,14 @@ export async function answerRpc(
   if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
   const body = await readBody(request, headers, longest, budget)
   const caller = new Caller(in_flight, undefined, access)
-  response.once('close', () => caller.close())
+  // A caller that closes its side gets no answer from Node. 'end' comes some turns before 'close', and a run that is claimed meanwhile
+  // would be lost until its lease ends.
+  const gone = (): void => caller.close()
+  request.socket.once('end', gone)
+  response.once('close', () => {
+    request.socket.off('end', gone)
+    gone()
+  })
   const answer = await jsonrpc.answer(body, caller)
   if (answer === undefined) {
     response.writeHead(204)

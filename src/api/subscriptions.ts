@@ -1,5 +1,6 @@
 // Subscriptions: what changes, told to a kept connection. What is sent is read when there is room for it, so a slow reader costs no
-// memory and misses nothing. One whose news cannot be read ends, and says so: silence would be taken for nothing new.
+// memory and misses nothing. A subscription whose news cannot be read ends with a
+// notification, because a client would take silence for no news.
 import { asFault, Fault } from '../errors.ts'
 import type { Stream } from './caller.ts'
 

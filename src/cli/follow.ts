@@ -40,7 +40,7 @@ async function followOne(session: Session, run_id: string): Promise<void> {
   const { promise: ended, resolve } = Promise.withResolvers<Run>()
   let newest = 0
   const show = (run: Run): void => {
-    // What was asked for may arrive behind a change that is newer.
+    // The answer to run.get may arrive after a newer change.
     if (run.updated_at < newest) return
     newest = run.updated_at
     print(run)
@@ -48,7 +48,7 @@ async function followOne(session: Session, run_id: string): Promise<void> {
   }
   const look = async (): Promise<void> => show((await session.call('run.get', { run_id })).run)
   const { promise: lost, reject } = Promise.withResolvers<never>()
-  // It listens before it looks, so that nothing is missed in between, and looks again where the router says that something was.
+  // Subscribe before reading, so that no change is missed in between; read again if the router reports missed changes.
   const gone = session.followRuns({ run_id }, ({ run, reset }) => {
     if (run !== undefined) show(run)
     else if (reset === true) look().catch(reject)

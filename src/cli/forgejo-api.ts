@@ -40,7 +40,7 @@ const needs: Record<HookOwner['kind'], { right: string; missing: string }> = {
   },
   organisation: {
     right: 'the scope write:organization, of an owner of the organisation',
-    missing: 'there is no such organisation, or the token cannot see it; a user is none: connect the repositories of a user one by one',
+    missing: 'the organisation does not exist, or the token cannot see it; connect the repositories of a user one by one',
   },
   system: { right: 'the scope write:admin, of an administrator of the forge', missing: 'the forge has no hooks for all of its repositories' },
 }

@@ -16,7 +16,7 @@ export function shownId({ terminal }: Pick<Output, 'terminal'>, id: string): str
 /** A page of ids, newest first. */
 export type RecentIds = (cursor: string | undefined) => Promise<{ ids: string[]; next_cursor: string | undefined }>
 
-/** The id that was meant. noun: run or event. Throws UsageError for what is none, is not known, or may be several. */
+/** Resolves a given id, or the end of one. noun: run or event. Throws UsageError if it is invalid, unknown or ambiguous. */
 export async function givenId(given: string, noun: string, recent: RecentIds): Promise<string> {
   if (/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(given)) return given
   const plural = `${noun}s`

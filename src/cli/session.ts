@@ -13,7 +13,7 @@ import { UsageError } from './refusals.ts'
 
 export { NoError, UsageError } from './refusals.ts'
 
-/** Whether the router answered that there is no such thing. */
+/** Whether the router answered not_found. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof RpcError && error.code === errorTable.not_found.code
 }
@@ -91,7 +91,7 @@ export class Session {
     return (this.#client ??= SignalboxClient.connect(this.environment.socket, { read: exactJson }))
   }
 
-  /** Tells of events as they are logged, until the router goes away. Throws ConnectionError then. */
+  /** Reports events as they are logged, until the router stops. Throws ConnectionError then. */
   follow(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<never> {
     return this.#untilGone(client => client.subscribe(params, onEvent))
   }
@@ -108,7 +108,7 @@ export class Session {
     throw error ?? new ConnectionError('the router closed the connection')
   }
 
-  /** Tells of events that are logged from now on, while the session lasts. */
+  /** Reports events that are logged from now on, until the session ends. */
   async listen(params: Methods['event.subscribe']['params'], onEvent: (event: LoggedEvent['event']) => void): Promise<void> {
     await (await this.#connected()).subscribe(params, ({ event }) => onEvent(event))
   }

@@ -54,7 +54,7 @@ async function lastLine(session: Session, { id, attempt }: Run): Promise<string>
     .trim()
 }
 
-/** The answer about a run; undefined: retention has removed the run since it was listed. */
+/** The answer about a run; undefined if retention has removed the run since it was listed. */
 async function whereKept<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked
@@ -86,7 +86,7 @@ async function looked(session: Session, now: number): Promise<Status> {
     list({ failed: true, since: now - dayMs }),
   ])
   const told = [...running.slice(0, mostRuns), ...failed.slice(0, mostRuns)]
-  // A list has no progress. A run that was removed meanwhile is shown as it was listed.
+  // A list has no progress. A run that has been removed in the meantime is shown as it was listed.
   const whole = await Promise.all(running.map(async run => (await whereKept(session.call('run.get', { run_id: run.id })))?.run ?? run))
   const lines = await Promise.all(told.map(async run => [run.id, (await whereKept(lastLine(session, run))) ?? ''] as const))
   return { status, health, stats, sources, triggers, runs: { running: whole, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }

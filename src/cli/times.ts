@@ -4,7 +4,7 @@ import { UsageError } from './session.ts'
 const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const accepted = '45s, 15m, 2h30m or 7d'
 
-/** Such as 500ms, 90s, 2h30m or 7d, in milliseconds; undefined: it is none. */
+/** Such as 500ms, 90s, 2h30m or 7d, in milliseconds; undefined: invalid. */
 function lengthOf(text: string): number | undefined {
   if (!/^(?:\d{1,9}(?:ms|[smhd]))+$/.test(text)) return undefined
   return [...text.matchAll(/(\d+)(ms|[smhd])/g)].reduce((sum, [, count, unit]) => sum + Number(count) * units[unit!]!, 0)

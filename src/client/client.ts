@@ -61,7 +61,7 @@ export class ConnectionError extends Error {
 }
 
 const newline = 0x0a
-/** How long what was sent may take to leave at the end. */
+/** How long close() waits for data that has not been sent yet. */
 const lastBytesMs = 1000
 
 interface ProgressNotice {
@@ -79,7 +79,7 @@ interface EndNotice {
   params: { subscription: string; error: { code: number; message: string; data?: Record<string, unknown> } }
 }
 
-/** What is said of one subscription. */
+/** A notification of a subscription. */
 type Notice = News | EndNotice
 
 /** What a subscription tells: an event, as a line or whole, and the cursor to go on from after it. */
@@ -103,12 +103,12 @@ export interface Subscription {
   cursor: string
   /** of runs: changes after the cursor that was given may be missing */
   reset?: boolean
-  /** Resolves where the router ended it because it could not read what is new; a later one can begin after the last cursor. */
+  /** Resolves if the router ends the subscription because it cannot read what is new. A later subscription can start after the last cursor. */
   failed: Promise<RpcError>
   end(): Promise<void>
 }
 
-/** Who is told of a subscription. */
+/** Callbacks of a subscription. */
 interface Listener {
   onNews: (told: never) => void
   onFailed: (error: RpcError) => void
@@ -270,7 +270,7 @@ export class SignalboxClient {
     }
   }
 
-  /** Ends the connection once what was sent has left; after a second also where the other end does not read it. */
+  /** Closes the connection when everything has been sent, at the latest after one second. */
   close(): void {
     this.#socket.end()
     const timer = setTimeout(() => this.#socket.destroy(), lastBytesMs)

@@ -3,7 +3,8 @@
 // while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
 //
 // In a delivery numbers that no double holds are ExactNumbers (client.ts), and so they may be in a result.
-import { ConnectionError, readExactNumbers, RpcError, SignalboxClient, type Lease, type Methods, type Usage } from './client.ts'
+import { ConnectionError, readExactNumbers, RpcError, SignalboxClient, type CallOptions, type Lease, type Methods, type Usage } from './client.ts'
+import { SignalboxHttpClient, type HttpOptions } from './http-client.ts'
 
 /** What a handler is given of its run. */
 export interface Job {
@@ -32,9 +33,12 @@ export class TryAgain extends Error {
   }
 }
 
-export interface WorkerOptions {
-  /** path of the router's control socket */
-  socket: string
+/** Where the router is: its control socket, or its admin listener. */
+export type RouterAddress = { /** path of the control socket */ socket: string } | HttpOptions
+
+export type WorkerOptions = RouterAddress & Working
+
+interface Working {
   bot_id: string
   /** What is returned is the run's result; what is thrown ends it, for good unless it is TryAgain. */
   handler: (job: Job) => Promise<unknown>
@@ -55,17 +59,26 @@ const passing = new Set([-32005, -32006, -32007, -32010, -32012])
 /** Codes that say that a run is not this worker's: not found, lease lost. */
 const losing = new Set([-32002, -32003])
 
+interface Client {
+  call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']>
+  close(): void
+}
+
+async function connected(address: RouterAddress): Promise<Client> {
+  return 'socket' in address ? SignalboxClient.connect(address.socket) : new SignalboxHttpClient(address)
+}
+
 /** The router, connected anew whenever it went away. */
 class Line {
-  readonly #socket: string
-  #client: Promise<SignalboxClient> | undefined
+  readonly #address: RouterAddress
+  #client: Promise<Client> | undefined
 
-  constructor(socket: string) {
-    this.#socket = socket
+  constructor(address: RouterAddress) {
+    this.#address = address
   }
 
   async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], signal?: AbortSignal): Promise<Methods[M]['result']> {
-    const mine = (this.#client ??= SignalboxClient.connect(this.#socket))
+    const mine = (this.#client ??= connected(this.#address))
     try {
       return await (await mine).call(method, params, signal === undefined ? {} : { signal })
     } catch (error) {
@@ -93,7 +106,7 @@ export async function worker(options: WorkerOptions): Promise<void> {
     if (stopping.aborted) resolve()
     else stopping.addEventListener('abort', () => resolve(), { once: true })
   })
-  const line = new Line(options.socket)
+  const line = new Line(options)
   const inHand = new Set<Promise<void>>()
   const max = options.max ?? 1
   try {

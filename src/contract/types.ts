@@ -2443,15 +2443,15 @@ socket: string
  */
 intake_address: string
 /**
- * host:port or a socket path for the admin listener: the contract over HTTP. It listens only where SIGNALBOX_ADMIN_TOKEN or SIGNALBOX_ADMIN_TOKEN_FILE gives a token. Anything but loopback and sockets needs behind_proxy. Port 0 takes a free one.
+ * host:port or socket path of the admin listener, which serves the contract over HTTP. It is off unless SIGNALBOX_ADMIN_TOKEN or SIGNALBOX_ADMIN_TOKEN_FILE is set. An address that other machines can reach requires behind_proxy. Port 0 selects a free port.
  */
 admin_address: string
 /**
- * More names under which the admin listener is reached, in lower case and without a port, such as signalbox.example.org. Requests to any other host are refused.
+ * Additional host names of the admin listener, in lower case and without a port, such as signalbox.example.org. Requests with an unknown Host header are refused.
  */
 admin_hosts: string[]
 /**
- * A proxy with TLS is in front of the admin listener, which may listen on more than loopback then. It speaks plain HTTP itself.
+ * Whether a proxy with TLS is in front of the admin listener. The listener has no TLS itself, and refuses an address that other machines can reach unless this is true.
  */
 behind_proxy: boolean
 /**
@@ -3549,7 +3549,7 @@ export interface RunSubscribeResult {
 subscription: string
 cursor: string
 /**
- * Whether changes after the given cursor may be missing: read run.list again.
+ * Whether changes after the given cursor may be missing; if so, read run.list again.
  */
 reset: boolean
 }
@@ -3977,7 +3977,7 @@ state_dir: string
 socket: string
 intake_address: string
 /**
- * Where the admin listener listens. Absent: it has no token, and does not.
+ * Address of the admin listener. Absent: no admin token is configured.
  */
 admin_address?: string
 events: EventCounts

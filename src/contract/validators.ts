@@ -5,7 +5,7 @@ import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } f
 import { typing } from './typing.ts'
 import type { Config, Methods } from './types.ts'
 
-/** That the contract's schemas are schemas, its tests say: asking at each start took 30 ms. */
+/** The tests of the contract validate its schemas; doing so at every start took 30 ms. */
 const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true, validateSchema: false } as const
 
 export interface Complaint {
@@ -77,14 +77,14 @@ function addDefinitions(ajv: Ajv): void {
 let contract: ReadonlyMap<string, MethodContract> | undefined
 
 /**
- * The contract of every method. A validator is compiled when it is first asked, once for a process: all of them at a start took
- * 200 to 400 ms, a third of its processor time; one takes 1 to 8 ms, one with definitions in its params up to 100 ms.
+ * The contract of every method. A validator is compiled when it is first used, once per process. Compiling all of them took 200 to
+ * 400 ms of every start; one takes 1 to 8 ms, or up to 100 ms if its params contain definitions.
  */
 export function compileContract(): ReadonlyMap<string, MethodContract> {
   return (contract ??= lazyContract())
 }
 
-/** Calls make once, then answers what it made. */
+/** Calls make at the first call, and returns the same value from then on. */
 function once<T>(make: () => T): () => T {
   let made: T | undefined
   return () => (made ??= make())

@@ -17,7 +17,7 @@ function lastState(line: string): string {
   return line.split('\r').findLast(state => state.trim() !== '') ?? ''
 }
 
-/** Lines that are text apart from those that are not: one byte that is none must not make a page of text unreadable. */
+/** Keeps lines of text apart from binary lines: one invalid byte must not make a page of text unreadable. */
 function byText(lines: Buffer): Buffer[] {
   if (isUtf8(lines)) return [lines]
   const parts: Buffer[] = []

@@ -31,15 +31,15 @@ function listening(server: Server, listen: (done: () => void) => void): Promise<
 }
 
 /**
- * Listens on host:port. Answers the URL. named: the listener, its setting and the variable of that, for messages.
- * Throws ExitError 78 for what is no address, and 73 where it cannot be bound.
+ * Listens on host:port. Returns the URL. named: the listener, its setting and its variable, for messages.
+ * Throws ExitError 78 for an invalid address, and 73 if it cannot be bound.
  */
 export async function listenTcp(server: Server, address: string, named: { name: string; setting: string; variable: string }): Promise<string> {
   const at = address.lastIndexOf(':')
   const host = address.slice(0, at).replace(/^\[|\]$/g, '')
   const port = Number(address.slice(at + 1))
   if (at < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new ExitError(exitCodes.configuration, `${named.setting} is host:port or a socket path; found ${JSON.stringify(address)}`)
+    throw new ExitError(exitCodes.configuration, `${named.setting} must be host:port or a socket path; got ${JSON.stringify(address)}`)
   }
   try {
     await listening(server, done => server.listen(port, host, done))
@@ -52,7 +52,7 @@ export async function listenTcp(server: Server, address: string, named: { name: 
   return shown(server.address()!)
 }
 
-/** Listens on a socket that is bound already. Throws ExitError 73 where it is none. */
+/** Listens on a socket that is already bound. Throws ExitError 73 if the descriptor is not a socket. */
 export async function listenHanded(server: Server, fd: number): Promise<string> {
   try {
     await listening(server, done => server.listen({ fd }, done))

@@ -7,7 +7,7 @@ export function verifyToken(given: string, secrets: Buffer[]): boolean {
   return secrets.map(secret => timingSafeEqual(hash('sha256', secret, 'buffer'), digest)).includes(true)
 }
 
-/** The token of an Authorization header of type Bearer; undefined: it is none. */
+/** The token of a Bearer Authorization header; undefined if the header is missing or of another type. */
 export function bearerToken(header: string | undefined): string | undefined {
   return /^Bearer ([!-~]+)$/i.exec(header ?? '')?.[1]
 }

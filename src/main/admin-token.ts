@@ -1,4 +1,5 @@
-// The admin token, which the environment gives or names: it is never part of the configuration, which others see.
+// The admin token comes from the environment, or from a file that the environment names. It is not part of the configuration, which
+// callers can read.
 import type { SecretRef } from '../contract/types.ts'
 import { ExitError, exitCodes } from '../errors.ts'
 import type { Environment } from '../paths.ts'
@@ -16,21 +17,21 @@ function refusal(message: string): ExitError {
 function given(env: Environment): SecretRef | undefined {
   const file = env[inFile]
   if (env[inEnvironment] === undefined) return file === undefined ? undefined : { file }
-  if (file !== undefined) throw refusal(`${inEnvironment} and ${inFile} are both set; leave one of them out`)
+  if (file !== undefined) throw refusal(`${inEnvironment} and ${inFile} are both set; set only one of them`)
   return { env: inEnvironment }
 }
 
-/** Why what was read is no token; undefined: it is one. */
+/** Why a token is invalid; undefined: it is valid. */
 function wrong(answer: SecretAnswer): string | undefined {
   if (!answer.ok) return answer.reason
   if (answer.value.length < shortest || !/^[!-~]+$/.test(answer.value.toString('latin1')))
-    return `an admin token has at least ${shortest} visible ASCII characters; make one with: head -c 32 /dev/urandom | base64`
+    return `an admin token must have at least ${shortest} visible ASCII characters; create one with: head -c 32 /dev/urandom | base64`
   return undefined
 }
 
 /**
- * How the admin token is read; undefined where there is none. It is read anew, so that a changed file counts without a restart: while
- * it has no token, nobody has one. Throws ExitError 78 for what is no token at the start.
+ * A reader of the admin token; undefined if none is configured. The reader reads the file again, so that a new token works without a
+ * restart; it answers undefined while the token cannot be read. Throws ExitError 78 for an invalid token at the start.
  */
 export function adminToken({ env, readSecret, log }: Pick<Parts, 'env' | 'readSecret' | 'log'>): (() => Buffer | undefined) | undefined {
   const ref = given(env)

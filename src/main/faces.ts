@@ -48,7 +48,7 @@ function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   }
 }
 
-/** Listens where the configuration says, or on a socket that was handed over. Answers the address that was bound. */
+/** Listens on the configured address, or on a socket that was passed in. Returns the bound address. */
 function listenIntake({ server }: WebhookServer, address: string, handed: number | undefined): Promise<string> {
   if (handed !== undefined) return listenHanded(server, handed)
   if (address.includes('/')) return listenUnix(server, address)
@@ -62,7 +62,7 @@ export interface Faces {
   rpc: RpcServer
   commandSockets: CommandSockets
   webhooks: WebhookServer
-  /** undefined: there is no token, and nothing listens */
+  /** undefined: no admin token is configured, and the listener is off */
   admin?: AdminServer | undefined
   answering: Answering
   addresses: { socket: string; intake: string; admin?: string }
@@ -161,7 +161,7 @@ export function faces(
   return { rpc, commandSockets, webhooks, answering, addresses }
 }
 
-/** Throws ExitError 78 for a token that is none, and for an address that others reach in plain HTTP. */
+/** Throws ExitError 78 for an invalid token, and for an address that other machines could reach without TLS. */
 function adminServer(parts: Parts, answering: Answering): AdminServer | undefined {
   const { config, now } = parts
   const token = adminToken(parts)
@@ -169,12 +169,12 @@ function adminServer(parts: Parts, answering: Answering): AdminServer | undefine
   if (!isLocal(config.admin_address) && !config.behind_proxy)
     throw new ExitError(
       exitCodes.configuration,
-      `admin_address ${config.admin_address} can be reached from other machines, and the admin listener speaks plain HTTP; listen on 127.0.0.1, or put a proxy with TLS in front and set behind_proxy`,
+      `admin_address ${config.admin_address} is reachable from other machines, but the admin listener has no TLS; use a loopback address, or put a proxy with TLS in front of it and set behind_proxy`,
     )
   return new AdminServer({ ...answering, token, now })
 }
 
-/** Listens where the configuration says. Answers the address that was bound. */
+/** Listens on the configured address. Returns the bound address. */
 function listenAdmin({ server }: AdminServer, address: string): Promise<string> {
   if (address.includes('/')) return listenUnix(server, address)
   return listenTcp(server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
@@ -207,7 +207,7 @@ async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise
   clearTimeout(timer)
 }
 
-/** Ends everything that listens, but for the sockets of commands that still run. */
+/** Closes all listeners, except the sockets of commands that still run. */
 export async function unlisten({ rpc, webhooks, admin }: Faces): Promise<void> {
   await Promise.all([closeListener(webhooks), admin === undefined ? undefined : closeListener(admin), rpc.stop()])
 }

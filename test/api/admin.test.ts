@@ -1,11 +1,14 @@
 // The admin listener: who is let in, what is refused before anything is read, and that it is not there without a token.
 import { request, type IncomingHttpHeaders } from 'node:http'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { adminAccess } from '../../src/api/admin-server.ts'
 import { assertHost, isLocal } from '../../src/api/admin-rules.ts'
-import { freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
+import { ExactNumber } from '../../src/client/client.ts'
+import { SignalboxHttpClient, type HttpOptions } from '../../src/client/http-client.ts'
+import { worker } from '../../src/client/worker.ts'
+import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 const token = 'an-admin-token-of-forty-characters-00001'
 
@@ -55,13 +58,13 @@ describe('without a token', () => {
   })
 
   test.each([
-    ['short', { SIGNALBOX_ADMIN_TOKEN: 'short' }, {}, /SIGNALBOX_ADMIN_TOKEN: an admin token has at least 32 visible ASCII characters/],
+    ['short', { SIGNALBOX_ADMIN_TOKEN: 'short' }, {}, /SIGNALBOX_ADMIN_TOKEN: an admin token must have at least 32 visible ASCII characters/],
     ['with a space', { SIGNALBOX_ADMIN_TOKEN: `${token} x` }, {}, /at least 32 visible ASCII/],
     ['empty', { SIGNALBOX_ADMIN_TOKEN: '' }, {}, /is empty/],
     ['a file that is not there', { SIGNALBOX_ADMIN_TOKEN_FILE: '/nonexistent/token' }, {}, /SIGNALBOX_ADMIN_TOKEN_FILE: /],
     ['twice', { SIGNALBOX_ADMIN_TOKEN: token, SIGNALBOX_ADMIN_TOKEN_FILE: '/x' }, {}, /both set/],
-    ['for others, in plain HTTP', { SIGNALBOX_ADMIN_TOKEN: token }, { admin_address: '0.0.0.0:0' }, /can be reached from other machines.*behind_proxy/],
-    ['for no address', { SIGNALBOX_ADMIN_TOKEN: token }, { admin_address: '127.0.0.1:x' }, /admin_address is host:port or a socket path/],
+    ['for others, in plain HTTP', { SIGNALBOX_ADMIN_TOKEN: token }, { admin_address: '0.0.0.0:0' }, /is reachable from other machines.*behind_proxy/],
+    ['for no address', { SIGNALBOX_ADMIN_TOKEN: token }, { admin_address: '127.0.0.1:x' }, /admin_address must be host:port or a socket path/],
   ])('a token that is %s: exit code 78', async (_name, env, flags, message) => {
     await expect(freshRouter({ admin_address: '127.0.0.1:0', ...flags }, env)).rejects.toMatchObject({
       exitCode: 78,
@@ -166,7 +169,7 @@ describe('where it was sent to', () => {
   ])('listening on %s, Host %j, with names %j: %s', (address, host, names, taken) => {
     const asserting = (): void => assertHost(host, address, names)
     if (taken) expect(asserting).not.toThrow()
-    else expect(asserting).toThrow('is not one of this listener')
+    else expect(asserting).toThrow('unknown host')
   })
 
   test('another host is refused with the right token, too', async () => {
@@ -264,5 +267,75 @@ describe('a worker', () => {
     expect(run_id).toBe(runs[0])
     await ask(admin, { body: callOf('run.complete', { run_id, lease_token, result: { done: true } }), headers: bearer })
     expect((await call('run.get', { run_id })).run).toMatchObject({ state: 'completed', attempt: 1, result: { done: true } })
+  })
+})
+
+describe('the client over HTTP', () => {
+  async function clientOf(given = token, prefix = ''): Promise<{ router: TestRouter & { admin: string }; client: SignalboxHttpClient; options: HttpOptions }> {
+    const router = await listening()
+    const options = { url: `${router.admin}${prefix}`, token_file: join(router.directory, 'client.token') }
+    writeFileSync(options.token_file, `${given}\n`)
+    const client = new SignalboxHttpClient(options)
+    onTestFinished(() => client.close())
+    return { router, client, options }
+  }
+
+  test('calls methods, with numbers that keep their digits, and reports errors of the router', async () => {
+    const { client } = await clientOf()
+    await client.call('source.put', { source: { id: 's', source_type: 'service' } })
+    const { event_id } = await client.call('event.emit', { source_id: 's', type: 't', payload: { id: new ExactNumber('813683310949021977') } })
+    expect(String(((await client.call('event.get', { event_id })).payload as { id: unknown }).id)).toBe('813683310949021977')
+    await expect(client.call('source.get', { source_id: 'x' })).rejects.toMatchObject({ name: 'RpcError', code: -32002 })
+    await expect(client.call('source.get', {} as never)).rejects.toMatchObject({ code: -32602, data: { path: 'source_id' } })
+  })
+
+  test('a wrong token is an error of the router, a missing file is none', async () => {
+    const { client, options } = await clientOf(`${token}x`)
+    await expect(client.call('rpc.health', {})).rejects.toMatchObject({ name: 'RpcError', code: -32001, data: { code: 'E_TOKEN' } })
+    writeFileSync(options.token_file, token)
+    expect((await client.call('rpc.health', {})).status).toBe('ok')
+    rmSync(options.token_file)
+    await expect(client.call('rpc.health', {})).rejects.toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('client.token') as string })
+  })
+
+  test('what is no router, and nobody there, are connection errors', async () => {
+    const { client } = await clientOf(token, '/elsewhere')
+    await expect(client.call('rpc.health', {})).rejects.toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('HTTP 404') as string })
+    const nobody = new SignalboxHttpClient({ url: 'http://127.0.0.1:1', token_file: '/dev/null' })
+    await expect(nobody.call('rpc.health', {})).rejects.toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('ECONNREFUSED') as string })
+    expect(() => new SignalboxHttpClient({ url: 'unix:/x', token_file: '/dev/null' })).toThrow('must begin with http:// or https://')
+  })
+
+  test('a worker works through runs and stops while it waits for more', async () => {
+    const { router, options } = await clientOf()
+    const { call } = router
+    await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
+    await call('source.put', { source: { id: 's', source_type: 'service' } })
+    await call('trigger.put', { trigger: { id: 't', filter: { type: ['job'] }, action: { bot_id: 'w', inputs: { n: '{{ payload.n }}' } } } })
+    const stop = new AbortController()
+    const working = worker({
+      ...options,
+      bot_id: 'w',
+      signal: stop.signal,
+      async handler({ delivery, log }) {
+        const { n } = delivery.inputs as { n: number }
+        await log(`at ${n}`)
+        if (n === 2) throw new Error('broken')
+        return { n }
+      },
+    })
+    const emit = async (n: number): Promise<string> => (await call('event.emit', { source_id: 's', type: 'job', payload: { n } })).runs[0]!
+    const [one, two] = [await emit(1), await emit(2)]
+    expect(await ended(router, one)).toMatchObject({ state: 'completed', attempt: 1, result: { n: 1 } })
+    expect(await ended(router, two)).toMatchObject({ state: 'failed', error: 'broken' })
+    expect((await call('run.output', { run_id: one })).parts).toMatchObject([{ text: 'at 1\n' }])
+    stop.abort()
+    await working
+    // Once the router has noticed that the connection is closed, another worker gets what comes.
+    await until(async () => {
+      const run_id = await emit(3)
+      const { leases } = await call('run.claim', { bot_id: 'w', wait_ms: 1000 })
+      return leases.some(lease => lease.run_id === run_id)
+    })
   })
 })

@@ -170,6 +170,6 @@ test('one owner is named: a repository, an organisation that there is, or the wh
       code: 64,
       err: expect.stringContaining('name one of: a repository as owner/repo, --org OWNER, or --system') as string,
     })
-  expect(await run('--org', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('there is no such organisation') as string })
+  expect(await run('--org', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('the organisation does not exist') as string })
   expect(await run('--org', 'a/b')).toMatchObject({ code: 64 })
 })

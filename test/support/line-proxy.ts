@@ -1,4 +1,4 @@
-// A way to a router's socket on which messages can be changed: what a peer would see of a fault that is hard to make.
+// A connection to a router on which a test can change messages, for faults that are hard to cause.
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -12,7 +12,7 @@ export interface Message {
   result?: object
 }
 
-/** Answers a directory whose rpc.sock leads to the socket. asked and told: each message as it goes on. */
+/** Returns a directory with a rpc.sock that is connected to the socket. asked and told change the messages in each direction. */
 export async function lineProxy(
   socket: string,
   { asked = message => message, told = message => message }: Partial<Record<'asked' | 'told', (message: Message) => Message>>,

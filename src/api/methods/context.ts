@@ -295,7 +295,7 @@ export function decodeSeq(cursor: string | undefined, path = 'cursor'): number |
   const text = decoded(cursor)
   const seq = Number(text)
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq))
-    throw new Fault('invalid_params', `${path} is none that an answer gave; leave it out to begin anew`, { data: { path } })
+    throw new Fault('invalid_params', `unknown ${path}; omit it to start from the beginning`, { data: { path } })
   return seq
 }
 

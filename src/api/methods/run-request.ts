@@ -5,7 +5,7 @@ import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, type Context } from './context.ts'
 
-/** A stored request; undefined: there is none, or it is not what was written. */
+/** A stored request; undefined if it does not exist or is damaged. */
 export function shownRequest(text: string | null): MadeRequest | undefined {
   if (text === null) return undefined
   try {

@@ -108,8 +108,7 @@ export function subscribeMethods(context: Context): Pick<Handlers, Methods> {
     async 'run.subscribe'({ after, ...wanted }, call) {
       const stream = kept(call)
       const found = after === undefined ? changes.now : changes.find(after)
-      if (found === undefined)
-        throw new Fault('invalid_params', 'after is none that an answer gave; leave it out to begin with what changes from now on', { data: { path: 'after' } })
+      if (found === undefined) throw new Fault('invalid_params', 'unknown after; omit it to start with changes from now on', { data: { path: 'after' } })
       assertRoom(runSubscriptions, stream, 'run')
       const from = found ?? changes.now
       const subscription = runSubscriptions.open(stream, runNews(context, stream, wanted, from))
