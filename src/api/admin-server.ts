@@ -113,7 +113,7 @@ export class AdminServer {
   /** Throws Fault unauthorized, and rate_limited after too many failures. The right token is always accepted. */
   #assertToken(request: IncomingMessage, headers: ReadonlyMap<string, string>): void {
     const token = this.#options.token()
-    // The comparison runs without a token, too, so that the time of the answer does not show that there is none.
+    // Compare even if the token cannot be read, so that the response time does not reveal it.
     const isRight = verifyToken(bearerToken(headers.get('authorization')) ?? '', [token ?? Buffer.alloc(0)])
     if (token !== undefined && isRight) return
     const perMinute = this.#options.config.auth_failures_per_minute

@@ -1,5 +1,5 @@
-// Which runs have changed, and in which order: each run once, at its last change. Kept in memory, for subscriptions: who comes back
-// with a place that is not known any more, since the router started anew or too much has changed, is told so and reads runs anew.
+// The order of the last changes of runs, kept in memory for subscriptions. A subscription that comes back with a place that is no longer
+// known, after a restart or after too many changes, must read the runs again.
 import { randomBytes } from 'node:crypto'
 
 /** Runs whose last change is kept; between two cleanups there can be twice as many. */

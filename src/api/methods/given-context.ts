@@ -2,7 +2,7 @@
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../../context-files.ts'
 import { Fault } from '../../errors.ts'
 
-/** Files as they are kept. Throws Fault invalid_params, E_CONTEXT_NAME for a name. */
+/** Context files in the form that the store keeps. Throws Fault invalid_params, with reason E_CONTEXT_NAME for an invalid name. */
 export function givenContext(given: readonly ContextFileGiven[] | undefined): ContextFileBytes[] | undefined {
   if (given === undefined || given.length === 0) return undefined
   const checked = contextFiles(given)
