@@ -2,7 +2,22 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes longest begins first, so that no core is left with it at the end. */
-const long = ['power-loss', 'hostile', 'kill', 'contract', 'kill-points', 'io-errors', 'upgrades', 'damage', 'neighbours', 'schedule', 'cli', 'simulation']
+const long = [
+  'sqlite',
+  'power-loss',
+  'hostile',
+  'kill',
+  'stalls',
+  'contract',
+  'kill-points',
+  'io-errors',
+  'upgrades',
+  'damage',
+  'neighbours',
+  'schedule',
+  'cli',
+  'simulation',
+]
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -118,7 +118,11 @@ async function router(session: Session): Promise<Finding[]> {
   try {
     const status = await session.call('router.status', {})
     const findings: Finding[] = [
-      { check: 'router', verdict: 'ok', detail: `version ${status.version}, pid ${status.pid}, intake ${status.intake_address}` },
+      {
+        check: 'router',
+        verdict: 'ok',
+        detail: `version ${status.version}, pid ${status.pid}, intake ${status.intake_address}${status.admin_address === undefined ? '' : `, admin ${status.admin_address}`}`,
+      },
       status.store.synchronous === 2 && status.store.journal_mode === 'wal'
         ? { check: 'store', verdict: 'ok', detail: `SQLite ${status.sqlite_version}, WAL, synchronous=FULL` }
         : {
