@@ -25,6 +25,7 @@ function welcome(router: Router): void {
   console.log(
     `signalbox ${programVersion()} is ready\n  control socket  ${router.socket}\n  intake          ${router.intake}\n  state           ${router.config.state_dir}`,
   )
+  if (router.admin !== undefined) console.log(`  admin           ${router.admin}`)
   if (router.paused !== null) console.log(`  paused          ${plain(router.paused)}`)
   if (!demo) return console.log('  try             scripts/start --demo, or scripts/signalbox --help')
   registerDemo(router).catch((error: unknown) => {

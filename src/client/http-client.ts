@@ -38,11 +38,13 @@ export class SignalboxHttpClient {
   readonly #agent: HttpAgent
   #next = 1
 
-  /** Throws TypeError for a URL that is not valid or not HTTP. */
+  /** Throws TypeError for a URL that is not valid or not HTTP, and Error for a token file that cannot be read. */
   constructor({ url, token_file }: HttpOptions, { read: readJson = readExactNumbers }: { read?: ReadJson } = {}) {
     this.#url = new URL('rpc', url.endsWith('/') ? url : `${url}/`)
     if (!/^https?:$/.test(this.#url.protocol)) throw new TypeError(`the URL of a router must begin with http:// or https://; got ${JSON.stringify(url)}`)
     this.#tokenFile = token_file
+    // A wrong path is a mistake to report; later, the file may be in the middle of being replaced.
+    readFileSync(token_file)
     this.#readJson = readJson
     this.#agent = this.#url.protocol === 'https:' ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true })
   }

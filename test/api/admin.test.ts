@@ -304,6 +304,9 @@ describe('the client over HTTP', () => {
     const nobody = new SignalboxHttpClient({ url: 'http://127.0.0.1:1', token_file: '/dev/null' })
     await expect(nobody.call('rpc.health', {})).rejects.toMatchObject({ name: 'ConnectionError', message: expect.stringContaining('ECONNREFUSED') as string })
     expect(() => new SignalboxHttpClient({ url: 'unix:/x', token_file: '/dev/null' })).toThrow('must begin with http:// or https://')
+    await expect(worker({ url: 'http://127.0.0.1:1', token_file: '/nonexistent/token', bot_id: 'w', handler: async () => null })).rejects.toThrow(
+      '/nonexistent/token',
+    )
   })
 
   test('a worker works through runs and stops while it waits for more', async () => {
