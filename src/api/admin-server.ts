@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net'
 import { contractDocument } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
-import { Fault } from '../errors.ts'
+import { asFault, Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from '../http/answers.ts'
 import { RateLimiter } from '../http/rate-limit.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
@@ -81,9 +81,8 @@ export class AdminServer {
     } catch (error) {
       if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
-      const fault = error instanceof Fault ? error : undefined
-      const challenge = fault?.fault === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="signalbox"' } : undefined
-      sendFault(response, error, { ...close, ...challenge, ...(fault?.allow === undefined ? {} : { allow: fault.allow }) })
+      const challenge = asFault(error).fault === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="signalbox"' } : undefined
+      sendFault(response, error, { ...close, ...challenge })
     }
   }
 

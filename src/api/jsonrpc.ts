@@ -4,7 +4,7 @@ import { createJSONRPCErrorResponse, JSONRPCServer, type JSONRPCID, type JSONRPC
 import { isUtf8 } from 'node:buffer'
 import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
-import { errorTable, Fault, type ErrorName } from '../errors.ts'
+import { asFault, errorTable, Fault, type ErrorName } from '../errors.ts'
 import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest, Slots } from '../turns.ts'
@@ -138,7 +138,7 @@ export class Jsonrpc {
         return createJSONRPCErrorResponse(id, code, message, { code: reason, ...data })
       }
       logBug(error)
-      return createJSONRPCErrorResponse(id, errorTable.internal.code, 'this is a bug in the router; its log has the details')
+      return createJSONRPCErrorResponse(id, errorTable.internal.code, asFault(error).message)
     }
     for (const method of contract.values()) this.#add(method, handlers)
   }

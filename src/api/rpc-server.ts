@@ -280,7 +280,7 @@ export class RpcServer {
     } catch (error) {
       if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
-      sendFault(response, error, { ...close, ...(error instanceof Fault && error.allow !== undefined ? { allow: error.allow } : {}) })
+      sendFault(response, error, close)
     }
   }
 

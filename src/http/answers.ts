@@ -25,8 +25,11 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
 /** Anything thrown: a Fault as it says; all else is a bug, answered without a word of it. */
 export function sendFault(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
   const fault = asFault(error)
-  const retry = fault.retryAfterS === undefined ? headers : { 'retry-after': String(fault.retryAfterS), ...headers }
-  sendJson(response, fault.status, problem(fault), retry, 'application/problem+json')
+  const own = {
+    ...(fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }),
+    ...(fault.allow === undefined ? {} : { allow: fault.allow }),
+  }
+  sendJson(response, fault.status, problem(fault), { ...own, ...headers }, 'application/problem+json')
 }
 
 const refusals: Record<string, [number, string]> = {

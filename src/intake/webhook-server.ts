@@ -146,7 +146,7 @@ export class WebhookServer {
       this.#refused(trace, fault ?? { reason: 'E_INTERNAL', status: 500 })
       // A body that was not read to its end cannot be followed by another request.
       const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
-      sendFault(response, error, { ...close, ...(fault?.allow === undefined ? {} : { allow: fault.allow }) })
+      sendFault(response, error, close)
     } finally {
       clearTimeout(late)
       // What follows a body that is not read belongs to this request, which is noted already.
