@@ -191,7 +191,8 @@ describe('pausing', () => {
     )
     const id = await router.emit()
     const file = join(router.directory, 'pid')
-    const pid = await until(async () => existsSync(file) && Number(readFileSync(file, 'utf8')))
+    // The shell makes the file before it writes to it.
+    const pid = await until(async () => existsSync(file) && /^\d+(?=\n)/.exec(readFileSync(file, 'utf8'))?.[0])
     const standing = (): string => /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!
     expect((await router.call('run.pause', { run_id: id })).run.state).toBe('paused')
     await until(async () => standing() === 'T')
