@@ -27,7 +27,7 @@ function prepared(value: Json): Json {
     delete copy.type
     delete copy.required
   }
-  const words = Object.keys(copy)
+  const words = Object.keys(copy).filter(word => !word.startsWith('x-'))
   const saysNothing = words.length > 0 && words.every(word => ['title', 'description'].includes(word) && typeof copy[word] === 'string')
   if (saysNothing) copy.tsType = 'unknown'
   return copy

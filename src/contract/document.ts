@@ -14,6 +14,10 @@ export interface ParamDescriptor {
 export interface MethodDescriptor {
   name: string
   summary: string
+  /** the scope that a caller needs; any: none */
+  'x-scope': string
+  /** the scope that suffices for a principal that is no agent */
+  'x-person-scope'?: string
   params: ParamDescriptor[]
   result: { name: string; schema: Schema }
   errors: { $ref: string }[]

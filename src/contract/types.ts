@@ -95,6 +95,13 @@ export type Version = number
  */
 export type Uuid = string
 /**
+ * The caller lacks the scope payload: what came from events and bots was left out of this object. What is required and was left out is null or empty.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "PayloadLeftOut".
+ */
+export type PayloadLeftOut = true
+/**
  * The most entries to answer. Large entries make a page shorter: it ends with the entry that makes it 1 MiB, and has a next_cursor.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -239,6 +246,47 @@ export type SourceInput = (WebhookSource | CronSource | PollSource | WatchSource
  */
 export type TimeMs8 = number
 /**
+ * What a token allows. read: definitions, events, runs and figures; payload: what events and bots said, which read leaves out; test: filters against logged events; emit: new events; write: definitions; operate: pause, cancel, retry; approve: runs that await approval; work: runs of one bot, for its workers; admin: tokens, the audit log and backups; metrics: GET /metrics.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Scope".
+ */
+export type Scope = ("read" | "payload" | "test" | "emit" | "write" | "operate" | "approve" | "work" | "admin" | "metrics")
+/**
+ * A set of scopes. viewer: read, metrics; operator: read, payload, test, emit, operate, approve, metrics; developer: operator and write; admin: all; worker: work, for one bot; agent: read, test, emit.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Role".
+ */
+export type Role = ("viewer" | "operator" | "developer" | "admin" | "worker" | "agent")
+/**
+ * The part of a token that names it: the 8 characters after its kind. It is no secret.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenId".
+ */
+export type TokenId = string
+/**
+ * Absent: it was created with scopes.
+ */
+export type Role1 = ("viewer" | "operator" | "developer" | "admin" | "worker" | "agent")
+/**
+ * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
+ */
+export type Id3 = string
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs9 = number
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs10 = number
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs11 = number
+/**
  * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
  */
 export type Capabilities2 = string[]
@@ -266,13 +314,13 @@ export type KeyTemplate = string
 /**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  */
-export type Id3 = string
+export type Id4 = string
 export type ApprovalQuestion = ("start" | "cancel" | "pause" | "resume")
 export type RetryClass = ("unreachable" | "unavailable" | "timeout" | "run" | "denied")
 /**
  * Chosen by the user: lower-case letters, digits, '.', '_' and '-', at most 64 characters, beginning with a letter or digit.
  */
-export type Id4 = string
+export type Id5 = string
 /**
  * What shares a limit: text with {{ plain.paths }} into the event, such as {{ payload.repository.full_name }}. A number counts by its exact value: 10 and 10.00 are one key. Left out: all runs of the trigger share it.
  */
@@ -280,7 +328,7 @@ export type KeyTemplate1 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs9 = number
+export type TimeMs12 = number
 /**
  * Any JSON value. Its text is stored byte for byte.
  */
@@ -301,14 +349,14 @@ export type Matched = boolean
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs10 = number
+export type TimeMs13 = number
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs11 = number
+export type TimeMs14 = number
 export type Subject3 = string
 /**
  * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
@@ -338,7 +386,7 @@ export type FailedFilter = true
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs12 = number
+export type TimeMs15 = number
 export type OutputAttempt = number
 export type OutputCursor = number
 export type OutputLastBytes = number
@@ -399,7 +447,7 @@ export type YieldReason = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs13 = number
+export type TimeMs16 = number
 export type RouterPauseReason = string
 export type RouterPaused = boolean
 export type RouterPausedStill = boolean
@@ -412,6 +460,15 @@ export type ApplyDryRun = boolean
 export type ExpectedVersions = ExpectedVersion[]
 export type BackupPath = string
 export type BackupWithOutput = boolean
+export type TokenName = string
+export type TokenScopes = Scope[]
+export type TokenMcp = boolean
+export type TokenPerson = boolean
+export type TokenExpiresIn = number
+export type TokenNeverExpires = boolean
+export type AuditPrincipal = string
+export type AuditMethod = string
+export type AuditOutcome = ("done" | "refused" | "failed")
 export type RequestId = (string | number)
 
 export interface Contract {
@@ -746,6 +803,7 @@ encoding?: ("utf8" | "base64")
  * via the `definition` "ContextFile".
  */
 export interface ContextFile {
+payload_left_out?: PayloadLeftOut
 name: string
 bytes: number
 /**
@@ -777,6 +835,7 @@ run_id?: Uuid1
  * via the `definition` "Event".
  */
 export interface Event {
+payload_left_out?: PayloadLeftOut
 id: Uuid
 source_id: Id1
 type: EventType1
@@ -940,6 +999,7 @@ payload?: unknown
  * via the `definition` "Condition".
  */
 export interface Condition {
+payload_left_out?: PayloadLeftOut
 path: string
 operator: string
 /**
@@ -974,6 +1034,11 @@ export interface Gate {
 gate: ("source" | "trigger" | "loop_guard" | "filter" | "own_events" | "repeat_limit" | "redelivery" | "rate_limit" | "debounce" | "batch" | "singleton" | "queue" | "trigger_paused" | "outbox" | "dependency" | "approval" | "budget" | "assignment" | "bot" | "breaker" | "throttle" | "order" | "concurrency" | "router")
 verdict: ("pass" | "stop" | "hold")
 detail: string
+/**
+ * Of gate outbox: why the last attempt of the run failed.
+ */
+error?: string
+payload_left_out?: PayloadLeftOut
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -1105,6 +1170,7 @@ paused_reason?: string
  * via the `definition` "StuckKey".
  */
 export interface StuckKey {
+payload_left_out?: PayloadLeftOut
 order_key: string
 run_id: Uuid2
 state: RunState
@@ -1230,6 +1296,7 @@ last_reason: string
  * via the `definition` "Run".
  */
 export interface Run {
+payload_left_out?: PayloadLeftOut
 id: Uuid
 event_id: Uuid
 trigger_id: Id1
@@ -1348,6 +1415,7 @@ active: number
  * Only in run.get: what its last attempt said with run.progress. Absent: nothing.
  */
 export interface RunProgress {
+payload_left_out?: PayloadLeftOut
 at: TimeMs
 percent?: number
 message?: string
@@ -1359,6 +1427,7 @@ message?: string
  * via the `definition` "Attempt".
  */
 export interface Attempt {
+payload_left_out?: PayloadLeftOut
 number: number
 started_at: TimeMs
 ended_at: TimeMs
@@ -1376,11 +1445,43 @@ request?: MadeRequest
 }
 /**
  * What an attempt asked of its bot. Absent: it asked nothing, or a worker asked for the run. run.request has the body.
+ */
+export interface MadeRequest {
+kind: ("http" | "unix_rpc" | "command")
+/**
+ * HTTP method, or JSON-RPC method.
+ */
+method?: string
+url?: string
+/**
+ * Signatures and tokens are ***.
+ */
+headers?: {
+[k: string]: string
+}
+socket_path?: string
+argv?: string[]
+cwd?: (string | null)
+/**
+ * Names of the variables that the command was given, without their values.
+ */
+env?: string[]
+/**
+ * Of the body, of the params, or of standard input.
+ */
+body_bytes: number
+/**
+ * Its hash. Absent: it has more than 256 KiB.
+ */
+body_sha256?: string
+}
+/**
+ * What an attempt asked of its bot. Absent: it asked nothing, or a worker asked for the run. run.request has the body.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "MadeRequest".
  */
-export interface MadeRequest {
+export interface MadeRequest1 {
 kind: ("http" | "unix_rpc" | "command")
 /**
  * HTTP method, or JSON-RPC method.
@@ -1547,6 +1648,7 @@ split?: true
  * via the `definition` "RunHistoryEntry".
  */
 export interface RunHistoryEntry {
+payload_left_out?: PayloadLeftOut
 at: TimeMs
 move: string
 from: (RunState | null)
@@ -2039,6 +2141,86 @@ last_at: TimeMs
 last_reason: string
 }
 /**
+ * A token without its secret.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Token".
+ */
+export interface Token {
+id: TokenId
+name: string
+/**
+ * The second part of the token: adm: role admin; wrk: for a worker; mcp: for an agent's tools; api: any other.
+ */
+kind: ("adm" | "api" | "wrk" | "mcp")
+role?: Role1
+scopes: Scope[]
+/**
+ * Whether an agent uses it: then it needs approve for what passes a gate (release, retry, replay, skip, resume).
+ */
+agent: boolean
+bot_id?: Id3
+/**
+ * The principal that created it.
+ */
+created_by: string
+created_at: TimeMs
+expires_at?: TimeMs9
+last_used_at?: TimeMs10
+/**
+ * The remote address of that use; behind a proxy that of the proxy.
+ */
+last_used_from?: string
+revoked_at?: TimeMs11
+state: ("valid" | "expired" | "revoked")
+}
+/**
+ * A call that changed something or was refused. It holds no params except the ids of what it was about.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "AuditEntry".
+ */
+export interface AuditEntry {
+seq: number
+at: TimeMs
+/**
+ * local (the control socket), token:ID, bot:ID (a command on its own socket), environment (SIGNALBOX_ADMIN_TOKEN), or unknown (no valid token).
+ */
+principal: string
+/**
+ * The name of the token at that time.
+ */
+name?: string
+/**
+ * socket: the control socket; command: the socket of a running command; http: the admin listener.
+ */
+interface: ("socket" | "command" | "http")
+/**
+ * The remote address, over HTTP.
+ */
+address?: string
+/**
+ * Absent: the request was refused before it was read.
+ */
+method?: string
+/**
+ * What the call was about, at most 20.
+ */
+ids: string[]
+/**
+ * refused: not allowed; failed: answered with another error.
+ */
+outcome: ("done" | "refused" | "failed")
+/**
+ * The code of the error, such as E_FORBIDDEN.
+ */
+code?: string
+/**
+ * More than 1: refusals that were counted together, because there were more than 100 in that hour.
+ */
+count: number
+}
+/**
  * What the workflow is given. Strings may hold {{ expressions }} over the event: plain paths, or JSONata. A plain path gives a number with the digits that it has in the event. In JSONata a number that a double cannot hold, such as 813683310949021977, is a string of its digits; 10.00 is the number 10.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2149,7 +2331,7 @@ key?: KeyTemplate
  * via the `definition` "Approval".
  */
 export interface Approval {
-bot_id?: Id3
+bot_id?: Id4
 /**
  * What is asked for; start unless said.
  */
@@ -2199,7 +2381,7 @@ idle_timeout_ms?: number
  * Higher goes first; 0 unless said. A level is worth a minute of waiting, so nothing waits for ever.
  */
 priority?: number
-queue?: Id4
+queue?: Id5
 /**
  * How long a run waits at the least.
  */
@@ -2293,7 +2475,7 @@ paused?: true
  * Why it is paused, as the caller of trigger.pause said.
  */
 paused_reason?: string
-paused_at?: TimeMs9
+paused_at?: TimeMs12
 version: Version
 created_at: TimeMs
 updated_at: TimeMs
@@ -2321,6 +2503,7 @@ trigger: (TriggerInput | null)
  * via the `definition` "BacktestSample".
  */
 export interface BacktestSample {
+payload_left_out?: PayloadLeftOut
 event_id: Uuid
 type: string
 subject: (string | null)
@@ -2518,6 +2701,10 @@ output_total_bytes: number
  * How long dead runs are kept: 90 days.
  */
 dead_retention_ms: number
+/**
+ * How long entries of the audit log are kept: 90 days. Revoked and expired tokens are kept as long.
+ */
+audit_retention_ms: number
 /**
  * Space that is kept free: intake answers 507 while the free space of the disk and the free pages of the database together are less. Default: 5 % of the disk, at least 64 MiB, at most 1 GiB.
  */
@@ -2736,7 +2923,7 @@ thread?: Thread
 export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
-begins_at?: TimeMs10
+begins_at?: TimeMs13
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2806,7 +2993,7 @@ runs: Uuid[]
  */
 more: boolean
 next_cursor?: Cursor
-begins_at?: TimeMs11
+begins_at?: TimeMs14
 }
 export interface ReplayPlan {
 event_id: Uuid
@@ -3169,6 +3356,7 @@ event_id?: Uuid
  * via the `definition` "TriggerTestResult".
  */
 export interface TriggerTestResult {
+payload_left_out?: PayloadLeftOut
 matched: boolean
 reason: string
 conditions: Condition[]
@@ -3466,7 +3654,7 @@ thread?: Thread
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
-begins_at?: TimeMs12
+begins_at?: TimeMs15
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3592,7 +3780,7 @@ attempt?: RequestAttempt
 export interface RunRequestResult {
 run_id: Uuid
 attempt: number
-request: MadeRequest
+request: MadeRequest1
 body?: string
 /**
  * Why there is no body.
@@ -3700,6 +3888,7 @@ groups: DeadGroup[]
 more: boolean
 }
 export interface DeadGroup {
+payload_left_out?: PayloadLeftOut
 trigger_id: Id1
 bot_id: (Id1 | null)
 error: string
@@ -3740,6 +3929,7 @@ groups: DiscardedGroup[]
 more: boolean
 }
 export interface DiscardedGroup {
+payload_left_out?: PayloadLeftOut
 trigger_id: Id1
 bot_id: (Id1 | null)
 error: string
@@ -4002,7 +4192,7 @@ bytes: number
  * How long events are kept (retention_ms).
  */
 kept_ms: number
-oldest_at?: TimeMs13
+oldest_at?: TimeMs16
 }
 export interface RunCounts {
 pending: number
@@ -4307,6 +4497,81 @@ runs: number
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenCreateParams".
+ */
+export interface TokenCreateParams {
+name: TokenName
+role?: Role
+scopes?: TokenScopes
+bot_id?: Id1
+mcp?: TokenMcp
+person?: TokenPerson
+expires_in_ms?: TokenExpiresIn
+never_expires?: TokenNeverExpires
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenCreateResult".
+ */
+export interface TokenCreateResult {
+/**
+ * The whole token: sbx_KIND_, then 46 letters and digits.
+ */
+token: string
+created: Token
+warnings?: Warnings
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenListParams".
+ */
+export interface TokenListParams {
+
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenListResult".
+ */
+export interface TokenListResult {
+tokens: Token[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenRevokeParams".
+ */
+export interface TokenRevokeParams {
+token_id: TokenId
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "TokenRevokeResult".
+ */
+export interface TokenRevokeResult {
+token: Token
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "AuditListParams".
+ */
+export interface AuditListParams {
+principal?: AuditPrincipal
+method?: AuditMethod
+outcome?: AuditOutcome
+since?: TimeMs
+until?: TimeMs
+limit?: Limit
+cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "AuditListResult".
+ */
+export interface AuditListResult {
+entries: AuditEntry[]
+next_cursor?: Cursor
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "RpcDiscoverParams".
  */
 export interface RpcDiscoverParams {
@@ -4443,9 +4708,13 @@ export interface Methods {
   'router.apply': { params: RouterApplyParams; result: RouterApplyResult }
   'router.export': { params: RouterExportParams; result: RouterExportResult }
   'router.backup': { params: RouterBackupParams; result: RouterBackupResult }
+  'token.create': { params: TokenCreateParams; result: TokenCreateResult }
+  'token.list': { params: TokenListParams; result: TokenListResult }
+  'token.revoke': { params: TokenRevokeParams; result: TokenRevokeResult }
+  'audit.list': { params: AuditListParams; result: AuditListResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

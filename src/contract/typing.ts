@@ -1,30 +1,11 @@
 // Where the contract asks for numbers: exact numbers there are doubles, as handlers compute with them. Elsewhere, in
 // payloads, inputs, filters and templates, they keep their digits.
 import { isRaw } from '../exact-json.ts'
-import type { Json, Schema } from './document.ts'
-
-interface Schemas {
-  [name: string]: Schema
-}
-
-/** A schema and what it refers to or has as alternatives: all that may say something of one value. */
-function alternatives(schema: Json | undefined, schemas: Schemas): Schema[] {
-  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return []
-  const { $ref, oneOf = [], anyOf = [] } = schema
-  const referred = typeof $ref === 'string' ? alternatives(schemas[$ref.slice($ref.lastIndexOf('/') + 1)], schemas) : []
-  return [schema, ...referred, ...[oneOf, anyOf].flat().flatMap(each => alternatives(each, schemas))]
-}
+import type { Schema } from './document.ts'
+import { alternatives, ofMember, type Schemas } from './schema-walk.ts'
 
 function asksForNumber({ type, enum: among, const: only }: Schema): boolean {
   return [type, among, only].flat().some(each => each === 'number' || each === 'integer' || typeof each === 'number')
-}
-
-/** What schemas say of a member. */
-function ofMember(all: readonly Schema[], name: string, schemas: Schemas): Schema[] {
-  return all.flatMap(({ properties, additionalProperties }) => {
-    const own = (properties as Schemas | undefined)?.[name]
-    return alternatives(own ?? additionalProperties, schemas)
-  })
 }
 
 function typed(value: unknown, all: readonly Schema[], schemas: Schemas): unknown {

@@ -3,7 +3,8 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
 import { typing } from './typing.ts'
-import type { Config, Methods } from './types.ts'
+import { withoutPayload } from './payload.ts'
+import type { Config, Methods, Scope } from './types.ts'
 
 /** The tests of the contract validate its schemas; doing so at every start took 30 ms. */
 const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true, validateSchema: false } as const
@@ -63,6 +64,11 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
    */
   validateParams: (value: unknown, exact?: unknown) => ReturnType<Validator<Methods[M]['params']>>
   validateResult: Validator<Methods[M]['result']>
+  scope: Scope | 'any'
+  /** the scope that suffices for a principal that is no agent */
+  personScope: Scope | undefined
+  /** a result as a caller without the scope payload is shown it */
+  withoutPayload: (result: unknown) => unknown
 }
 
 /** References into the bundled document as references into what addDefinitions adds. */
@@ -71,6 +77,8 @@ function absolute(schema: unknown): object {
 }
 
 function addDefinitions(ajv: Ajv): void {
+  // An annotation: it does not change what is valid.
+  ajv.addKeyword('x-payload')
   ajv.addSchema({ $id: 'contract', definitions: absolute(contractDocument().components.schemas) })
 }
 
@@ -99,6 +107,7 @@ function lazyContract(): Map<string, MethodContract> {
     const params = once(() => validator<Methods[keyof Methods]['params']>(ajv.compile(absolute(schema))))
     const typed = once(() => typing(schema, document.components.schemas))
     const result = once(() => validator<Methods[keyof Methods]['result']>(ajv.compile(absolute(method.result.schema))))
+    const reduced = withoutPayload(method.result.schema, document.components.schemas)
     return {
       name: method.name as keyof Methods,
       paramNames: method.params.map(param => param.name),
@@ -107,6 +116,9 @@ function lazyContract(): Map<string, MethodContract> {
         return checked.ok && exact !== value ? { ok: true, value: typed()(exact) as typeof checked.value } : checked
       },
       validateResult: value => result()(value),
+      scope: method['x-scope'] as Scope | 'any',
+      personScope: method['x-person-scope'] as Scope | undefined,
+      withoutPayload: reduced,
     }
   }
   return new Map(document.methods.map(method => [method.name, lazy(method)]))
