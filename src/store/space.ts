@@ -25,6 +25,8 @@ export interface RetentionLimits {
   dedupe_ms: number
   /** how long a signed body is known again; default: 0 */
   signed_body_ms?: number
+  /** how long entries of the audit log and ended tokens are kept; default: for ever */
+  audit_ms?: number
   /** the data may be as large; beyond it the oldest events go, however young; default: no limit */
   max_bytes?: number | undefined
   /** rows to look at in one slice */

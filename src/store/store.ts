@@ -1,13 +1,14 @@
 // The store: the one narrow interface to what is remembered. Calls are batches; each call is atomic, and is
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
-import type { BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '../contract/types.ts'
+import type { AuditEntry, BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.ts'
 import type { BudgetGate, BudgetUse } from './flow.ts'
 import type { OutputLimits, OutputPage, OutputPart, OutputRequest } from './output.ts'
 import type { EventPage, RunPage, TickPage } from './pages.ts'
 import type { RefusedBatch, RefusedRow } from './refused.ts'
+import type { AuditPage, AuditRow, TokenRow, TokenUse } from './tokens.ts'
 import type { GivenBack, GiveBackRequest, RetentionLimits, Space } from './space.ts'
 import type {
   AttemptRow,
@@ -39,6 +40,7 @@ export * from './pages.ts'
 export * from './records.ts'
 export * from './refused.ts'
 export * from './space.ts'
+export * from './tokens.ts'
 
 export interface Definitions {
   sources: (SourceInput & Stamp)[]
@@ -164,6 +166,8 @@ export interface StartAnswer {
   source_states: SourceState[]
   /** refused deliveries that are kept, oldest first */
   refused: RefusedRow[]
+  /** tokens of the admin listener, oldest first */
+  tokens: TokenRow[]
   next_due_at: number | null
   /** lifecycle events wait to be routed */
   unrouted: boolean
@@ -203,6 +207,13 @@ export interface Store {
   noteSource(note: SourceNote): Promise<void>
   /** Writes which refused deliveries are kept. */
   noteRefused(batch: RefusedBatch): Promise<void>
+  putToken(token: TokenRow): Promise<void>
+  /** Ends a token; one that was revoked before keeps its time. */
+  revokeToken(token_id: string, at: number): Promise<void>
+  noteTokenUses(uses: TokenUse[]): Promise<void>
+  /** Adds to the audit log. */
+  audit(rows: AuditRow[]): Promise<void>
+  auditEntries(page: AuditPage): Promise<AuditEntry[]>
   /** Which keys of items are new to a source. */
   unseen(source_id: string, keys: string[]): Promise<string[]>
   /** Whether an item was known; it is not any more, and nor is the state of its source. */

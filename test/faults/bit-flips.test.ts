@@ -146,6 +146,8 @@ async function looked(ask: Ask): Promise<{ marked: boolean }> {
     ask('source.ticks', { source_id: 'seconds' }),
     ask('source.list', {}),
     ask('event.refused', {}),
+    ask('token.list', {}),
+    ask('audit.list', {}),
     ask('bot.list', {}),
     ask('run.retry_dead', {}),
   ])

@@ -163,6 +163,9 @@ export function completed(db: Db): void {
     UPDATE attempt_output SET head_end = 7;
     INSERT INTO refused_delivery VALUES (1, 'hook', NULL, 'E_JSON', 400, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 3),
       (2, NULL, '/webhook/nothing', 'E_NOT_FOUND', 404, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 1);
+    INSERT INTO token VALUES ('aaaaaaaa', 'wrk', 'a worker', zeroblob(32), 'worker', '["work"]', 0, 'worker', 'local', unixepoch() * 1000, unixepoch() * 1000 + 1, unixepoch() * 1000, '192.0.2.1', unixepoch() * 1000),
+      ('bbbbbbbb', 'api', 'a dashboard', randomblob(32), NULL, '["read","metrics"]', 1, NULL, 'local', unixepoch() * 1000, NULL, NULL, NULL, NULL);
+    INSERT INTO audit VALUES (1000, unixepoch() * 1000, 'token:aaaaaaaa', 'a worker', 'http', '192.0.2.1', 'run.get', '["x"]', 'refused', 'E_FORBIDDEN', 2);
     INSERT OR REPLACE INTO meta VALUES ('retention_passed_seq', 0);`)
 }
 

@@ -5,7 +5,7 @@ import { acceptHour, dayMs, defineDay, hourMs, integrity, newLife, rowCounts, si
 
 /** Events of an hour of the month: 1,000,000 in all at length. */
 const hourly = size('SIGNALBOX_MONTH', 8, 1400)
-const retention = { event_ms: 2 * dayMs, dead_ms: 3 * dayMs, dedupe_ms: dayMs, signed_body_ms: dayMs }
+const retention = { audit_ms: 7 * dayMs, event_ms: 2 * dayMs, dead_ms: 3 * dayMs, dedupe_ms: dayMs, signed_body_ms: dayMs }
 
 interface Month extends Life {
   /** tables that have held something */
@@ -66,7 +66,21 @@ test('control: without retention, all that events make grows', async () => {
   for (let number = 0; number < 2; number++) await day(lived, number, 8, { limits: 'none', keep_share: undefined })
   const before = rowCounts(lived)
   for (let number = 2; number < 5; number++) await day(lived, number, 8, { limits: 'none', keep_share: undefined })
-  const tables = ['attempt', 'context_file', 'decision', 'event', 'rate_key', 'rate_ring', 'run_archive', 'run_history', 'seen_item', 'tick', 'trigger_version']
+  const tables = [
+    'attempt',
+    'audit',
+    'context_file',
+    'decision',
+    'event',
+    'rate_key',
+    'rate_ring',
+    'run_archive',
+    'run_history',
+    'seen_item',
+    'tick',
+    'token',
+    'trigger_version',
+  ]
   expect(grown(before, rowCounts(lived))).toEqual(expect.arrayContaining(tables))
 })
 

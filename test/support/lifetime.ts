@@ -93,6 +93,12 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
   await store.accept([newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })], limits)
   const refused = { source_id, path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: at, last_at: at, count: 1 }
   await store.noteRefused({ put: [{ seq: hour + 1, ...refused }], removed: [] })
+  const token = { kind: 'api', name: 'x', role: 'viewer', scopes: ['read'], agent: false, bot_id: null, created_by: 'local', created_at: at } as const
+  const used = { last_used_at: null, last_used_from: null, revoked_at: null }
+  const id = `t${String(hour).padStart(7, '0')}`
+  await store.putToken({ id, ...token, scopes: ['read'], hash: Buffer.alloc(32), expires_at: at + hourMs, ...used })
+  const entry = { principal: 'local', name: null, interface: 'socket', address: null, method: 'token.create', outcome: 'done', code: null, count: 1 } as const
+  await store.audit([{ at, ...entry, ids: [id] }])
   await store.skipTicks([{ source_id: 'lasting', scheduled_at: at, last_scheduled_at: at + 1, count: 1, reason: 'missed', at }])
 }
 

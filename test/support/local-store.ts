@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { openWriter, type Db } from '../../src/store/sqlite/open.ts'
+import { auditReading } from '../../src/store/sqlite/audit.ts'
 import { OutputReader } from '../../src/store/sqlite/output-reader.ts'
 import { DamageLog } from '../../src/store/sqlite/damage.ts'
 import { Reading } from '../../src/store/sqlite/read.ts'
@@ -61,6 +62,7 @@ export class LocalStore implements Store {
   readonly #work: Work
   readonly #reading: Reading
   readonly #output: OutputReader
+  readonly #auditEntries: ReturnType<typeof auditReading>
   readonly #definitions: ReturnType<typeof definitionTables>
   readonly #sources: Sources
   #alive = true
@@ -70,6 +72,7 @@ export class LocalStore implements Store {
     this.#work = new Work(options.db, options.lifecycle, undefined, options.budgets)
     this.#reading = new Reading(options.db)
     this.#output = new OutputReader(options.db, new DamageLog())
+    this.#auditEntries = auditReading(options.db, new DamageLog())
     this.#sources = new Sources(options.db)
     this.#definitions = definitionTables(options.db, this.#sources)
   }
@@ -173,6 +176,11 @@ export class LocalStore implements Store {
   }
   skipTicks: Store['skipTicks'] = skipped => this.#write({ op: 'skip_ticks', skipped })
   noteRefused: Store['noteRefused'] = batch => this.#write({ op: 'note_refused', batch })
+  putToken: Store['putToken'] = token => this.#write({ op: 'put_token', token })
+  revokeToken: Store['revokeToken'] = (...args) => this.#write({ op: 'revoke_token', args })
+  noteTokenUses: Store['noteTokenUses'] = uses => this.#write({ op: 'note_token_uses', uses })
+  audit: Store['audit'] = rows => this.#write({ op: 'audit', rows })
+  auditEntries: Store['auditEntries'] = page => this.#read(() => this.#auditEntries(page))
   noteSource: Store['noteSource'] = note => this.#write({ op: 'note_source', note })
   unseen: Store['unseen'] = (...args) => this.#read(() => this.#sources.unseen(...args))
   forgetItem: Store['forgetItem'] = (...args) => this.#write({ op: 'forget_item', args })

@@ -2,6 +2,7 @@
 import type { ToolLimits } from '../../tools.ts'
 import type {
   AcceptLimits,
+  AuditRow,
   BotStatus,
   GiveBackRequest,
   LifecycleEvents,
@@ -14,6 +15,8 @@ import type {
   SkippedTicks,
   SourceNote,
   StartAnswer,
+  TokenRow,
+  TokenUse,
 } from '../store.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { Store } from '../store.ts'
@@ -38,6 +41,10 @@ export type WriteOp =
   | { op: 'skip_ticks'; skipped: SkippedTicks[] }
   | { op: 'note_source'; note: SourceNote }
   | { op: 'note_refused'; batch: RefusedBatch }
+  | { op: 'put_token'; token: TokenRow }
+  | { op: 'revoke_token'; args: Parameters<Store['revokeToken']> }
+  | { op: 'note_token_uses'; uses: TokenUse[] }
+  | { op: 'audit'; rows: AuditRow[] }
   | { op: 'forget_item'; args: Parameters<Store['forgetItem']> }
   | { op: 'set_paused'; args: Parameters<Store['setPaused']> }
   | { op: 'pause_trigger'; args: Parameters<Store['pauseTrigger']> }
@@ -107,6 +114,7 @@ export interface ReadRequest {
     | 'unseen'
     | 'contextFiles'
     | 'fileSets'
+    | 'auditEntries'
   args: unknown[]
 }
 

@@ -91,14 +91,18 @@ export function pruning(db: Db, rings: Rings): (limits: RetentionLimits) => bool
   const pruneStats = statPruning(db)
   const forgetRefused = db.prepare('DELETE FROM refused_delivery WHERE last_at < ?')
   const forgetBots = db.prepare('DELETE FROM bot_status WHERE bot_id NOT IN (SELECT id FROM bot)')
+  const forgetAudit = db.prepare('DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ? ORDER BY seq LIMIT ?)')
+  const forgetTokens = db.prepare('DELETE FROM token WHERE min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) < ?')
   return limits => {
-    const { now, event_ms, slice } = limits
+    const { now, event_ms, audit_ms, slice } = limits
     const moreKeys = rings.prune(now, slice)
     if (forget(limits) || moreKeys) return true
     pruneVersions(now - event_ms, slice)
     pruneStats()
     forgetBots.run()
     forgetRefused.run(now - event_ms)
-    return false
+    if (audit_ms === undefined) return false
+    forgetTokens.run(now - audit_ms)
+    return forgetAudit.run(now - audit_ms, slice).changes === slice
   }
 }

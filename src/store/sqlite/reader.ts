@@ -1,10 +1,11 @@
 // The reading thread: one read-only connection, one question at a time.
 import { DamagedError, damagedCode } from '../../errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
+import { auditReading } from './audit.ts'
 import { DamageLog } from './damage.ts'
 import { toThread } from '../../exact-json.ts'
 import { definitionTables } from './definitions.ts'
-import type { OutputRequest, TickPage } from '../store.ts'
+import type { AuditPage, OutputRequest, TickPage } from '../store.ts'
 import { openReader } from './open.ts'
 import type { ReadAnswer, ReadRequest, WorkerStart } from './protocol.ts'
 import { OutputReader } from './output-reader.ts'
@@ -18,11 +19,13 @@ const damage = new DamageLog()
 const definitions = definitionTables(db, sources, damage)
 const reading = new Reading(db, damage)
 const output = new OutputReader(db, damage)
+const auditEntries = auditReading(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return toThread(definitions.triggerVersion(...(args as [string, number])))
   if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number, number?])))
   if (method === 'fileSets') return definitions.fileSets()
+  if (method === 'auditEntries') return auditEntries(...(args as [AuditPage]))
   if (method === 'output') return output.page(...(args as [OutputRequest]))
   if (method === 'ticks') return sources.ticks(...(args as [TickPage]))
   if (method === 'unseen') return sources.unseen(...(args as [string, string[]]))

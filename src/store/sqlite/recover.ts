@@ -61,6 +61,8 @@ const others = [
   'spending',
   'lost_lease',
   'refused_delivery',
+  'token',
+  'audit',
 ]
 /** What hangs on a run or on an event, and by which column. */
 const ofRun = {

@@ -21,7 +21,9 @@ import {
 import type { DamagedColumn } from './damage.ts'
 import { definitionDamage, nouns, type DefinitionRow } from './definitions.ts'
 import type { Db } from './open.ts'
+import { auditChecks } from './audit.ts'
 import { refusedChecks } from './refused.ts'
+import { tokenChecks } from './tokens.ts'
 import { idText, textOf } from './rows.ts'
 
 export type Row = Record<string, unknown>
@@ -191,6 +193,8 @@ const checks: Record<string, Checks> = {
   attempt_output: outputChecks,
   output_part: partChecks,
   refused_delivery: refusedChecks,
+  token: tokenChecks,
+  audit: auditChecks,
 }
 
 function isNoun(table: string): table is Noun {

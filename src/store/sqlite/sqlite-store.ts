@@ -12,6 +12,7 @@ import { noToolLimits, type ToolLimits } from '../../tools.ts'
 import type {
   AcceptLimits,
   AcceptOutcome,
+  AuditRow,
   ClaimAnswer,
   LifecycleEvents,
   MoveOutcome,
@@ -22,6 +23,8 @@ import type {
   StartAnswer,
   Store,
   StoreFacts,
+  TokenRow,
+  TokenUse,
   WriteOutcome,
 } from '../store.ts'
 import { OutputQueue } from './output-queue.ts'
@@ -287,6 +290,11 @@ export class SqliteStore implements Store {
   usage = (...args: Parameters<Store['usage']>): ReturnType<Store['usage']> => this.#read('usage', ...args)
   skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
   noteRefused = (batch: RefusedBatch): Promise<void> => this.#call({ op: 'note_refused', batch })
+  putToken = (token: TokenRow): Promise<void> => this.#call({ op: 'put_token', token })
+  revokeToken = (...args: Parameters<Store['revokeToken']>): Promise<void> => this.#call({ op: 'revoke_token', args })
+  noteTokenUses = (uses: TokenUse[]): Promise<void> => this.#call({ op: 'note_token_uses', uses })
+  audit = (rows: AuditRow[]): Promise<void> => this.#call({ op: 'audit', rows })
+  auditEntries = (...args: Parameters<Store['auditEntries']>): ReturnType<Store['auditEntries']> => this.#read('auditEntries', ...args)
   noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
   unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)
   forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> => this.#call({ op: 'forget_item', args })

@@ -2,7 +2,7 @@
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import type { TriggerInput } from '../../contract/types.ts'
 import { noToolLimits, ToolRules, type ToolLimits } from '../../tools.ts'
-import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RefusedRow, RetentionLimits, StartAnswer } from '../store.ts'
+import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RefusedRow, RetentionLimits, StartAnswer, TokenRow } from '../store.ts'
 import { fromThread } from '../../exact-json.ts'
 import { Accepting } from './accept.ts'
 import { Admission } from './admission.ts'
@@ -22,10 +22,12 @@ import type { PackedEvent, Told, WriteOp } from './protocol.ts'
 import { Queues } from './queues.ts'
 import { connectionFacts } from './read.ts'
 import { RefusedTable } from './refused.ts'
+import { AuditTable } from './audit.ts'
 import { Soon } from './soon.ts'
 import { Sources } from './sources.ts'
 import { giveBack } from './space.ts'
 import { standing, type Standing } from './standing.ts'
+import { TokenTable } from './tokens.ts'
 import { TriggerPausing } from './trigger-pausing.ts'
 import { Retaining } from './upkeep.ts'
 import { Usage } from './usage.ts'
@@ -52,6 +54,8 @@ export class Work {
   readonly #usage: Usage
   readonly #output: Output
   readonly #refused: RefusedTable
+  readonly #tokens: TokenTable
+  readonly #audit: AuditTable
   readonly #damage = new DamageLog()
   readonly #examination: Examination
   readonly #ping
@@ -80,6 +84,8 @@ export class Work {
     this.#retaining = new Retaining(db, { lanes: this.#lanes, output: this.#output, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
     this.#usage = new Usage(db, this.#damage)
     this.#refused = new RefusedTable(db, this.#damage)
+    this.#tokens = new TokenTable(db, this.#damage)
+    this.#audit = new AuditTable(db, this.#damage)
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
@@ -125,6 +131,14 @@ export class Work {
         return this.#sources.note(operation.note)
       case 'note_refused':
         return this.#refused.note(operation.batch)
+      case 'put_token':
+        return this.#tokens.put(operation.token)
+      case 'revoke_token':
+        return this.#tokens.revoke(...operation.args)
+      case 'note_token_uses':
+        return this.#tokens.noteUses(operation.uses)
+      case 'audit':
+        return this.#audit.add(operation.rows)
       case 'forget_item':
         return this.#sources.forget(...operation.args)
       case 'set_paused':
@@ -224,13 +238,15 @@ export class Work {
   start(now: number): StartAnswer {
     const definitions = this.#definitions.load()
     let clock_behind_ms = 0
-    let refused: RefusedRow[] = []
+    let [refused, tokens]: [RefusedRow[], TokenRow[]] = [[], []]
     const putBack = (): number => {
       this.#examination.run(now)
       clock_behind_ms = movedBack(this.#db, now)
       this.#accepting.catchUp()
       this.#lanes.restart(now)
       refused = this.#refused.load()
+      tokens = this.#tokens.load()
+      this.#audit.removeFar()
       return this.#moving.recover(now)
     }
     const recovered = this.#db.transaction(putBack).immediate()
@@ -249,6 +265,7 @@ export class Work {
       trigger_pauses: this.#lanes.pauses.all(),
       source_states: this.#sources.states(now),
       refused,
+      tokens,
       next_due_at: this.#claiming.nextDueAt(),
       unrouted: this.#unrouted.get() !== undefined,
       facts: { ...connectionFacts(this.#db), database_bytes: 0, wal_bytes: 0, reusable_bytes: 0 },
