@@ -107,7 +107,7 @@ function egressOf({ egress_allow }: Config): Egress {
 /** The parts that everything else is built with. */
 function assembled(
   given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
-  { definitions, trigger_pauses, refused }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused'>,
+  { definitions, trigger_pauses, refused, tokens }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens'>,
 ): Parts {
   const { config, env, now, store, disk, log } = given
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
@@ -116,6 +116,7 @@ function assembled(
   return {
     ...given,
     registry,
+    tokens,
     expressions: new ExpressionProcess(),
     backtests: new Backtests(config.state_dir),
     backups: new Backups(config.state_dir),
@@ -154,8 +155,8 @@ async function startPaused(opened: StartAnswer, store: SqliteStore, at: number):
 }
 
 function retentionOf({ config, store, disk, now, log }: Parts): Retention {
-  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes } = config
-  const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes }
+  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes, audit_retention_ms: audit_ms } = config
+  const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes, audit_ms }
   return new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
 }
 

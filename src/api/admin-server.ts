@@ -1,25 +1,28 @@
-// The admin listener: the contract over HTTP for callers with the admin token. A request without the token is answered 401 before its
-// body is read, whatever its path.
+// The admin listener: the contract over HTTP for the holders of tokens. A request without a token that is accepted is answered 401
+// before its body is read, whatever its path.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { contractDocument } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
+import type { MethodContract } from '../contract/validators.ts'
 import { asFault, Fault } from '../errors.ts'
 import { refuseConnection, sendFault, sendJson } from '../http/answers.ts'
 import { RateLimiter } from '../http/rate-limit.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
 import { bearerToken, verifyToken } from '../http/token.ts'
+import type { Store } from '../store/store.ts'
 import { assertHost } from './admin-rules.ts'
-import type { Access, Implied } from './command-access.ts'
+import type { Audit } from './audit.ts'
 import { answerRpc } from './http-rpc.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
+import { environmentPrincipal, type Principal } from './principal.ts'
 import { longestMessage } from './rpc-server.ts'
 import { UnreadBudget } from './socket-budget.ts'
+import { TokenAccess } from './token-access.ts'
+import type { Tokens } from './tokens.ts'
 
 const connections = 64
 const inFlight = 64
-/** Many proxies close a connection after a minute without data, some earlier. */
-const longestWaitMs = 25_000
 const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host'])
 /** Pages of other origins must not read or embed an answer, and browsers must not cache it. */
 const security = {
@@ -34,17 +37,34 @@ const takes: Record<string, string> = { '/rpc': 'POST', '/openrpc.json': 'GET', 
 export interface AdminServerOptions {
   config: Config
   jsonrpc: Jsonrpc
+  contract: ReadonlyMap<string, MethodContract>
+  store: Pick<Store, 'run'>
   health: () => Promise<RpcHealthResult>
-  /** the current admin token; undefined: it cannot be read, and every request is refused */
-  token: () => Buffer | undefined
+  tokens: Tokens
+  /** the token that the environment gives; undefined: it gives none, or it cannot be read */
+  environmentToken: () => Buffer | undefined
+  audit: Pick<Audit, 'failed'>
   now: () => number
   logBug: (error: unknown) => void
 }
 
-/** Allows every method, and limits how long a call waits. */
-export const adminAccess: Access = {
-  admit: (_method, { wait_ms }): Promise<Implied> => Promise.resolve(Number(wait_ms) > longestWaitMs ? { wait_ms: longestWaitMs } : {}),
-  learn: () => undefined,
+/** The requests of each principal that are not answered. */
+class OpenRequests {
+  readonly #of = new Map<string, Set<ServerResponse>>()
+
+  add(principal: string, response: ServerResponse): void {
+    const open = this.#of.get(principal) ?? new Set()
+    this.#of.set(principal, open.add(response))
+    response.once('close', () => {
+      open.delete(response)
+      if (open.size === 0 && this.#of.get(principal) === open) this.#of.delete(principal)
+    })
+  }
+
+  /** Closes the connections of a principal's requests. */
+  end(principal: string): void {
+    for (const response of this.#of.get(principal) ?? []) response.socket?.destroy()
+  }
 }
 
 export class AdminServer {
@@ -54,12 +74,19 @@ export class AdminServer {
   readonly #sockets = new Set<Socket>()
   readonly #budget: BodyBudget
   readonly #unread: UnreadBudget
+  readonly #open = new OpenRequests()
+  /** by principal: runs that are known to be of its bot */
+  readonly #claimed = new Map<string, Set<string>>()
 
   constructor(options: AdminServerOptions) {
     this.#options = options
     const { max_inflight_body_bytes: most } = options.config
     this.#budget = new BodyBudget(most)
     this.#unread = new UnreadBudget(most / 4, this.#sockets)
+    options.tokens.onRevoked = token_id => {
+      this.#open.end(`token:${token_id}`)
+      this.#claimed.delete(`token:${token_id}`)
+    }
     this.server = createServer(httpServerOptions, (request, response) => void this.#serve(request, response))
     limitServer(this.server, connections)
     this.server.on('clientError', refuseConnection)
@@ -88,20 +115,21 @@ export class AdminServer {
 
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
     const [path] = targetOf(request)
-    if (path !== '/health') this.#assertToken(request, headers)
+    const principal = path === '/health' ? undefined : await this.#principal(request, headers)
     const method = takes[path]
     if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json and /health are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
-    const { jsonrpc, config, health } = this.#options
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
-    if (path === '/health') {
+    if (principal === undefined) {
       // This answer is public.
-      const { status } = await health()
+      const { status } = await this.#options.health()
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
+    this.#open.add(principal.id, response)
+    const { jsonrpc, config } = this.#options
     await answerRpc(request, response, headers, {
       jsonrpc,
-      access: adminAccess,
+      access: this.#accessOf(principal),
       in_flight: inFlight,
       longest: longestMessage(config),
       budget: this.#budget,
@@ -109,19 +137,30 @@ export class AdminServer {
     return this.#unread.trim()
   }
 
-  /** Throws Fault unauthorized, and rate_limited after too many failures. The right token is always accepted. */
-  #assertToken(request: IncomingMessage, headers: ReadonlyMap<string, string>): void {
-    const token = this.#options.token()
+  #accessOf(principal: Principal): TokenAccess {
+    const claimed = this.#claimed.get(principal.id) ?? new Set()
+    if (principal.bot_id !== undefined) this.#claimed.set(principal.id, claimed)
+    return new TokenAccess(principal, this.#options.contract, this.#options.store, claimed)
+  }
+
+  /** Throws Fault unauthorized, and rate_limited after too many failures. A token that is right is always accepted. */
+  async #principal(request: IncomingMessage, headers: ReadonlyMap<string, string>): Promise<Principal> {
+    const { tokens, environmentToken, config, audit, now } = this.#options
+    const address = request.socket.remoteAddress
+    const given = bearerToken(headers.get('authorization')) ?? ''
+    const token = environmentToken()
     // Compare even if the token cannot be read, so that the response time does not reveal it.
-    const isRight = verifyToken(bearerToken(headers.get('authorization')) ?? '', [token ?? Buffer.alloc(0)])
-    if (token !== undefined && isRight) return
-    const perMinute = this.#options.config.auth_failures_per_minute
-    const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
-    const wait = this.#failures.take(request.socket.remoteAddress ?? '', rate, this.#options.now())
+    const isEnvironment = verifyToken(given, [token ?? Buffer.alloc(0)]) && token !== undefined
+    const principal = isEnvironment ? environmentPrincipal(address) : tokens.principalOf(given, address)
+    if (principal !== undefined) return principal
+    const perMinute = config.auth_failures_per_minute
+    const wait = this.#failures.take(address ?? '', { limit: perMinute, period_ms: 60_000, burst: perMinute }, now())
     if (wait > 0)
-      throw new Fault('rate_limited', `too many requests without the admin token; at most ${perMinute} a minute are accepted from one address`, {
+      throw new Fault('rate_limited', `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`, {
         retryAfterS: Math.ceil(wait / 1000),
       })
-    throw new Fault('unauthorized', 'the Authorization header must be "Bearer" followed by the admin token', { reason: 'E_TOKEN' })
+    const fault = new Fault('unauthorized', 'the Authorization header must be "Bearer" followed by a token that is valid', { reason: 'E_TOKEN' })
+    await audit.failed({ ...environmentPrincipal(address), id: 'unknown' }, null, [], fault)
+    throw fault
   }
 }

@@ -1,7 +1,8 @@
 // A connection as its calls see it: which are on their way, what may be sent, and when it is gone.
 import type { JSONRPCID } from 'json-rpc-2.0'
 import { Slots } from '../turns.ts'
-import type { Access } from './command-access.ts'
+import type { Access } from './access.ts'
+import { localPrincipal, type Principal } from './principal.ts'
 
 /** How long an answer waits for a client to read those before it. One that reads takes milliseconds. */
 const patienceMs = 2000
@@ -72,6 +73,10 @@ export class Caller {
     this.#most = most
     this.#line = line
     this.access = access
+  }
+
+  get principal(): Principal {
+    return this.access?.principal ?? localPrincipal
   }
 
   /** Tells it something that it may miss: who does not read hears no more of it. */

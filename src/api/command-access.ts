@@ -3,6 +3,8 @@
 import type { Methods } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Store } from '../store/store.ts'
+import type { Access, Implied } from './access.ts'
+import { commandPrincipal, type Principal } from './principal.ts'
 
 /** The attempt that a socket belongs to. */
 export interface OwnRun {
@@ -34,17 +36,6 @@ export const commandRules: Partial<Record<keyof Methods, Rule>> = {
   'rpc.cancel': 'free',
 }
 
-/** Params that the router sets itself; undefined: what the caller gave is left out. */
-export type Implied = Readonly<Record<string, unknown>>
-
-/** Limits what the callers of a socket may do. */
-export interface Access {
-  /** Answers what is implied in a call. Throws Fault forbidden, and lease_lost once the attempt is over. */
-  admit(method: string, params: Readonly<Record<string, unknown>>): Promise<Implied>
-  /** A call was answered. */
-  learn(method: string, result: unknown): void
-}
-
 /** Runs of its own events that an attempt is remembered to have caused; beyond that the oldest are looked up in the store. */
 const mostRemembered = 10_000
 
@@ -53,12 +44,14 @@ function forbidden(message: string, permission: string): Fault {
 }
 
 export class CommandAccess implements Access {
+  readonly principal: Principal
   readonly #own: OwnRun
   readonly #store: Pick<Store, 'run' | 'event'>
   readonly #caused = new Set<string>()
   #over = false
 
   constructor(own: OwnRun, store: Pick<Store, 'run' | 'event'>) {
+    this.principal = commandPrincipal(own.bot_id)
     this.#own = own
     this.#store = store
   }

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorTable, Fault } from '../errors.ts'
 import { readBody, type BodyBudget } from '../http/request.ts'
 import { Caller } from './caller.ts'
-import type { Access } from './command-access.ts'
+import type { Access } from './access.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
 
 export interface HttpRpcOptions {

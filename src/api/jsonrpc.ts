@@ -8,8 +8,10 @@ import { asFault, errorTable, Fault, type ErrorName } from '../errors.ts'
 import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest, Slots } from '../turns.ts'
+import type { Access, Implied } from './access.ts'
+import { idsOf, isRecorded, type Audit } from './audit.ts'
 import type { Caller, Running, Stream } from './caller.ts'
-import type { Access, Implied } from './command-access.ts'
+import type { Principal } from './principal.ts'
 
 /** Calls of one batch. */
 export const maxBatchCalls = 50
@@ -41,12 +43,15 @@ const reading: ReadonlySet<string> = new Set<keyof Methods>([
   'router.status',
   'router.stats',
   'router.export',
+  'token.list',
+  'audit.list',
   'rpc.discover',
   'rpc.health',
 ])
 
 /** What a handler knows of its call besides its params. */
 export interface Call {
+  principal: Principal
   /** The JSON text of a param, as the caller wrote it; undefined when it is not there. */
   text(param: string, ...path: (string | number)[]): Uint8Array | undefined
   /**
@@ -119,6 +124,7 @@ export interface JsonrpcOptions {
   contract: ReadonlyMap<string, MethodContract>
   handlers: Handlers
   limits: JsonLimits
+  audit: Pick<Audit, 'done' | 'failed'>
   logBug: (error: unknown) => void
 }
 
@@ -127,8 +133,10 @@ export class Jsonrpc {
   readonly #limits: JsonLimits
   readonly #contract: JsonrpcOptions['contract']
   readonly #large = new Slots(largeAtOnce)
+  readonly #audit: JsonrpcOptions['audit']
 
-  constructor({ contract, handlers, limits, logBug }: JsonrpcOptions) {
+  constructor({ contract, handlers, limits, audit, logBug }: JsonrpcOptions) {
+    this.#audit = audit
     this.#limits = limits
     this.#contract = contract
     this.#server = new JSONRPCServer<ServerCall>({ errorListener: () => undefined })
@@ -143,10 +151,12 @@ export class Jsonrpc {
     for (const method of contract.values()) this.#add(method, handlers)
   }
 
-  #add({ name, paramNames, validateParams }: MethodContract, handlers: Handlers): void {
+  #add(method: MethodContract, handlers: Handlers): void {
+    const { name, paramNames, validateParams, withoutPayload } = method
+    const recorded = isRecorded(method)
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    this.#server.addMethod(name, async (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall) => {
-      const { access } = caller
+    const perform = async (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall): Promise<unknown> => {
+      const { access, principal } = caller
       const params = byName(given, paramNames)
       const exactParams = byName((exact as JSONRPCRequest).params, paramNames)
       // What is forbidden is so whatever its params are.
@@ -158,6 +168,7 @@ export class Jsonrpc {
       }
       const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
       const result = await handler(checked.value, {
+        principal,
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
         signal: (needs_writing = false) => caller.signal(running, needs_writing),
         progress: (progress, wanted) => {
@@ -169,7 +180,19 @@ export class Jsonrpc {
         cancel: other => caller.cancel(other, running),
       })
       access?.learn(name, result)
-      return result
+      return principal.scopes.has('payload') ? result : withoutPayload(result)
+    }
+    this.#server.addMethod(name, async (given: JSONRPCParams, call: ServerCall) => {
+      const { caller } = call
+      const ids = (): string[] => idsOf(Array.isArray(given) ? Object.fromEntries(given.map((value, index) => [paramNames[index] ?? index, value])) : given)
+      try {
+        const result = await perform(given, call)
+        if (recorded) await this.#audit.done(caller.principal, name, [...new Set([...ids(), ...idsOf(createdIn(result))])])
+        return result
+      } catch (error) {
+        if (recorded || (error instanceof Fault && error.fault === 'forbidden')) await this.#audit.failed(caller.principal, name, ids(), error)
+        throw error
+      }
     })
   }
 
@@ -301,6 +324,11 @@ export class Jsonrpc {
     const { id: _, ...rest } = response
     return `${JSON.stringify(rest).slice(0, -1)},"id":${raw}}`
   }
+}
+
+/** What a call created, whose id its params do not have. */
+function createdIn(result: unknown): unknown {
+  return { created: (Object(result) as { created?: unknown }).created }
 }
 
 /** What is implied in a call. Throws Fault, and notes on the connection that something was forbidden. */

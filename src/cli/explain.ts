@@ -55,7 +55,7 @@ function printDecision(output: Output, decision: ExplainedDecision): void {
   const worth = decision.gates.filter(gate => gate.verdict !== 'pass' || gate.gate === 'outbox')
   for (const gate of worth.filter(each => each.gate !== 'filter')) {
     const sign = gate.verdict === 'pass' ? paint(output, 'green', '→') : gate.verdict === 'hold' ? paint(output, 'yellow', '‖') : paint(output, 'red', '■')
-    output.line(`    ${sign} ${gate.gate}: ${shortened(gate.detail, 200)}`)
+    output.line(`    ${sign} ${gate.gate}: ${shortened(gate.error === undefined ? gate.detail : `${gate.detail}: ${gate.error}`, 200)}`)
   }
   printCut(output, decision)
 }

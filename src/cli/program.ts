@@ -30,6 +30,7 @@ import { addRestore, addSalvage } from './salvage.ts'
 import { addSources } from './sources.ts'
 import { addStatus } from './status.ts'
 import { addTest } from './test.ts'
+import { addAudit, addTokens } from './tokens.ts'
 import { addTriggers } from './triggers.ts'
 
 /** JSON-RPC's code for params that cannot be used. */
@@ -39,6 +40,7 @@ const serveFlags: [string, string][] = [
   ['--config <file>', 'configuration file (JSON); schemas/config.schema.json has every key'],
   ['--state-dir <path>', 'where the database is kept'],
   ['--intake-address <address>', 'host:port or socket path for webhooks'],
+  ['--admin-address <address>', 'host:port or socket path of the admin listener, which starts with the first token'],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
   ['--paused', 'start with dispatching paused: events are taken, runs wait for signalbox resume'],
   ['--accept-loss', 'start although the database lacks what was once written to it (exit code 65 says so); for one start'],
@@ -118,6 +120,8 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addImport,
     addForgejo,
     addRouter,
+    addTokens,
+    addAudit,
     addSalvage,
     addRestore,
     addDoctor,

@@ -1,9 +1,8 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
-import { ExitError, exitCodes, Fault } from '../errors.ts'
-import { AdminServer } from '../api/admin-server.ts'
-import { isLocal } from '../api/admin-rules.ts'
+import { ExitError, Fault } from '../errors.ts'
+import { Audit } from '../api/audit.ts'
 import { handedSocket, listenHanded, listenTcp } from '../http/listening.ts'
 import { Jsonrpc } from '../api/jsonrpc.ts'
 import { emitTargetWarnings } from '../definitions/emit-targets.ts'
@@ -19,11 +18,13 @@ import { providers } from '../intake/providers/all.ts'
 import { RunChanges } from '../api/run-changes.ts'
 import { RunWatch } from '../api/run-watch.ts'
 import { Subscriptions } from '../api/subscriptions.ts'
+import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
+import { AdminListener } from './admin-listener.ts'
 import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './clockwork.ts'
 import type { Parts } from './parts.ts'
@@ -62,9 +63,11 @@ export interface Faces {
   rpc: RpcServer
   commandSockets: CommandSockets
   webhooks: WebhookServer
-  /** undefined: no admin token is configured, and the listener is off */
-  admin?: AdminServer | undefined
-  answering: Answering
+  admin: AdminListener
+  /** the token that the environment gives, read when the router begins to listen; undefined: it gives none */
+  environment: { token?: (() => Buffer | undefined) | undefined }
+  /** whether there are stored tokens that are valid */
+  hasTokens: () => boolean
   addresses: { socket: string; intake: string; admin?: string }
 }
 
@@ -89,18 +92,14 @@ function waysIn({ config, store, registry, now }: Parts, acceptor: Acceptor): Pi
   }
 }
 
-/** Everything that answers: the methods, the control socket, the intake. */
-export function faces(
-  parts: Parts,
-  { dispatcher, workers, fleet, runs }: DeliveryParts,
-  acceptor: Acceptor,
-  { clock, poller, changed }: Clockwork,
-  started_at: number,
-  isClosing: () => boolean,
-): Faces {
-  const { config, log, now, wall, store, registry, disk, expressions, egress, readSecret, hideSecrets, backtests, backups, damage, tools, refused } = parts
-  const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
-  const report: ReportOptions = {
+/** What the router reports of itself. */
+function reportOptions(
+  { config, now, store, disk, registry, readSecret, damage }: Parts,
+  dispatcher: DeliveryParts['dispatcher'],
+  context: Context,
+  { started_at, addresses, poller }: { started_at: number; addresses: Faces['addresses']; poller: Clockwork['poller'] },
+): ReportOptions {
+  return {
     config,
     now,
     started_at,
@@ -121,6 +120,40 @@ export function faces(
       ...emitTargetWarnings(registry),
     ],
   }
+}
+
+/** Throws ExitError. */
+async function startAdmin(admin: AdminListener, addresses: Faces['addresses']): Promise<void> {
+  await admin.start()
+  if (admin.address !== undefined) addresses.admin = admin.address
+}
+
+/** Why the admin listener cannot be started for a new token; undefined: it listens. */
+async function adminProblem(admin: AdminListener, addresses: Faces['addresses']): Promise<string | undefined> {
+  try {
+    await startAdmin(admin, addresses)
+    return undefined
+  } catch (error) {
+    if (error instanceof ExitError) return `the admin listener does not start: ${error.message}`
+    throw error
+  }
+}
+
+/** Everything that answers: the methods, the control socket, the intake. */
+export function faces(
+  parts: Parts,
+  { dispatcher, workers, fleet, runs }: DeliveryParts,
+  acceptor: Acceptor,
+  { clock, poller, changed }: Clockwork,
+  started_at: number,
+  isClosing: () => boolean,
+): Faces {
+  const { config, log, now, wall, store, registry, expressions, egress, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
+  const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
+  const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
+  const tokens = new Tokens(parts.tokens, { store, now, logBug: log.bug })
+  const audit = new Audit({ store, now, logBug: log.bug })
+  const environment: Faces['environment'] = {}
   const context: Context = {
     config,
     store,
@@ -131,6 +164,9 @@ export function faces(
     runs,
     fleet,
     ...waits(store, log),
+    tokens,
+    audit,
+    startAdmin: () => adminProblem(admin, addresses),
     clock,
     poller,
     refused,
@@ -150,45 +186,27 @@ export function faces(
       await store.setPaused(reason, now())
       dispatcher.setPaused(reason)
     },
-    status: () => routerStatus(report),
-    health: () => routerHealth(report),
+    status: () => routerStatus(report(context)),
+    health: () => routerHealth(report(context)),
   }
-  const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, logBug: log.bug })
+  const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, audit, logBug: log.bug })
   const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
   const rpc = new RpcServer({ ...answering, socket: config.socket, limits: controlLimits(config) })
   const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
-  return { rpc, commandSockets, webhooks, answering, addresses }
-}
-
-/** Throws ExitError 78 for an invalid token, and for an address that other machines could reach without TLS. */
-function adminServer(parts: Parts, answering: Answering): AdminServer | undefined {
-  const { config, now } = parts
-  const token = adminToken(parts)
-  if (token === undefined) return undefined
-  if (!isLocal(config.admin_address) && !config.behind_proxy)
-    throw new ExitError(
-      exitCodes.configuration,
-      `admin_address ${config.admin_address} is reachable from other machines, but the admin listener has no TLS; use a loopback address, or put a proxy with TLS in front of it and set behind_proxy`,
-    )
-  return new AdminServer({ ...answering, token, now })
-}
-
-/** Listens on the configured address. Returns the bound address. */
-function listenAdmin({ server }: AdminServer, address: string): Promise<string> {
-  if (address.includes('/')) return listenUnix(server, address)
-  return listenTcp(server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
+  const admin = new AdminListener({ ...answering, contract: parts.contract, store, tokens, audit, now, environmentToken: () => environment.token?.() })
+  return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any, addresses }
 }
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
-  const { rpc, commandSockets, webhooks, answering, addresses } = served
+  const { rpc, commandSockets, webhooks, admin, environment, hasTokens, addresses } = served
   const { config, env, disk, store } = parts
   try {
-    served.admin = adminServer(parts, answering)
+    environment.token = adminToken(parts)
     commandSockets.start()
     addresses.socket = await rpc.start()
     addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
-    if (served.admin !== undefined) addresses.admin = await listenAdmin(served.admin, config.admin_address)
+    if (environment.token !== undefined || hasTokens()) await startAdmin(admin, addresses)
   } catch (error) {
     await unlisten(served)
     commandSockets.stop()
@@ -209,5 +227,6 @@ async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise
 
 /** Closes all listeners, except the sockets of commands that still run. */
 export async function unlisten({ rpc, webhooks, admin }: Faces): Promise<void> {
-  await Promise.all([closeListener(webhooks), admin === undefined ? undefined : closeListener(admin), rpc.stop()])
+  const listening = await admin.started()
+  await Promise.all([closeListener(webhooks), listening === undefined ? undefined : closeListener(listening), rpc.stop()])
 }

@@ -13,7 +13,7 @@ import type { ExpressionProcess } from '../routing/expressions.ts'
 import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret } from '../secrets.ts'
 import type { Backups } from '../store/sqlite/backups.ts'
-import type { Store } from '../store/store.ts'
+import type { Store, TokenRow } from '../store/store.ts'
 import type { ToolRules } from '../tools.ts'
 
 /** What the router is made of, and what its rooms are built with. */
@@ -40,6 +40,8 @@ export interface Parts {
   hiddenSecrets: () => Iterable<Buffer>
   commands: Commands
   refused: RefusedDeliveries
+  /** those of the start */
+  tokens: readonly TokenRow[]
   egress: Egress
   tools: ToolRules
   contract: ReturnType<typeof compileContract>

@@ -1,54 +1,17 @@
 // The admin listener: who is let in, what is refused before anything is read, and that it is not there without a token.
-import { request, type IncomingHttpHeaders } from 'node:http'
+import { request } from 'node:http'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { adminAccess } from '../../src/api/admin-server.ts'
 import { assertHost, isLocal } from '../../src/api/admin-rules.ts'
+import { environmentPrincipal } from '../../src/api/principal.ts'
+import { TokenAccess } from '../../src/api/token-access.ts'
 import { ExactNumber } from '../../src/client/client.ts'
 import { SignalboxHttpClient, type HttpOptions } from '../../src/client/http-client.ts'
+import { compileContract } from '../../src/contract/validators.ts'
 import { worker } from '../../src/client/worker.ts'
+import { ask, bearer, callOf, environmentToken as token, listening, type Asked } from '../support/admin.ts'
 import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
-
-const token = 'an-admin-token-of-forty-characters-00001'
-
-interface Answer {
-  status: number
-  headers: IncomingHttpHeaders
-  /** as JSON, where it is some */
-  body: unknown
-}
-
-interface Asked {
-  method?: string
-  path?: string
-  headers?: Record<string, string>
-  body?: string
-  signal?: AbortSignal
-}
-
-/** Asks over HTTP at an address as router.status has it: a URL, or the path of a socket. */
-function ask(address: string, { method = 'POST', path = '/rpc', headers = {}, body, signal }: Asked): Promise<Answer> {
-  const target = address.startsWith('http') ? { host: new URL(address).hostname, port: new URL(address).port } : { socketPath: address }
-  return new Promise((resolve, reject) => {
-    const asking = request({ ...target, method, path, headers, signal }, response => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (chunk: string) => (text += chunk))
-      response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }))
-    })
-    asking.on('error', reject)
-    asking.end(body)
-  })
-}
-
-const bearer = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-const callOf = (method: string, params: object = {}, id: unknown = 1): string => JSON.stringify({ jsonrpc: '2.0', id, method, params })
-
-async function listening(flags: Record<string, unknown> = {}): Promise<TestRouter & { admin: string }> {
-  const router = await freshRouter({ admin_address: '127.0.0.1:0', ...flags }, { SIGNALBOX_ADMIN_TOKEN: token })
-  return { ...router, admin: router.router.admin! }
-}
 
 describe('without a token', () => {
   test('nothing listens', async () => {
@@ -244,7 +207,8 @@ describe('what is answered', () => {
 })
 
 describe('a worker', () => {
-  const asked = (method: string, params: Record<string, unknown>): Promise<unknown> => adminAccess.admit(method, params)
+  const access = new TokenAccess(environmentPrincipal(undefined), compileContract(), { run: async () => null }, new Set())
+  const asked = (method: string, params: Record<string, unknown>): Promise<unknown> => access.admit(method, params)
 
   test('waits at most 25 s, before a proxy closes the connection', async () => {
     expect(await asked('run.claim', { wait_ms: 60_000 })).toEqual({ wait_ms: 25_000 })

@@ -107,6 +107,8 @@ const alone = new Set([
   'run.update: first in line, for another target',
   'run.fail: for good',
   'run.yield: not now',
+  'token.create: for a dashboard',
+  'token.revoke: a worker that is no longer used',
 ])
 
 test('every example that has a router of its own is one', () => {

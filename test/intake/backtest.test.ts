@@ -8,6 +8,7 @@ import { Jsonrpc, type Call, type Handlers } from '../../src/api/jsonrpc.ts'
 import { nearestPath, pathsOf } from '../../src/routing/nearest-path.ts'
 import { referenceMatches } from '../support/reference-matcher.ts'
 import { freshRouter, until, type TestRouter } from '../support/router.ts'
+import { noAudit } from '../support/no-audit.ts'
 
 type Filter = Record<string, unknown>
 
@@ -357,6 +358,7 @@ describe('a call on its way', () => {
       'rpc.cancel': async ({ id }: { id: string }, call: Call) => ({ cancelled: call.cancel(id) }),
     }
     const jsonrpc = new Jsonrpc({
+      audit: noAudit,
       contract: compileContract(),
       handlers: new Proxy(handlers, {
         get: (known, name) => known[name as keyof typeof known] ?? (() => Promise.reject(new Error('none'))),

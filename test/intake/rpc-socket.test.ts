@@ -13,6 +13,7 @@ import { Jsonrpc, type Handlers } from '../../src/api/jsonrpc.ts'
 import { startRouter } from '../../src/main.ts'
 import { ownEnvironment } from '../support/processes.ts'
 import { freshDirectory, freshRouter, quiet, until } from '../support/router.ts'
+import { noAudit } from '../support/no-audit.ts'
 
 /** Everything that comes back until the other side closes. */
 function all(socket: Socket): Promise<string> {
@@ -311,6 +312,7 @@ test('what a handler throws does not leave the router; its log has it', async ()
     contract: compileContract(),
     handlers: broken,
     limits: { json_depth: 64, json_tokens: 1000 },
+    audit: noAudit,
     logBug: error => bugs.push(error),
   })
   const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), new Caller(1))
@@ -329,7 +331,7 @@ test('few calls with large answers are worked on at once', async () => {
     return { event: {} }
   }
   const handlers = new Proxy({}, { get: () => handler }) as Handlers
-  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, logBug: () => undefined })
+  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, audit: noAudit, logBug: () => undefined })
   const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
   const line = { send: () => undefined, hasRoom: () => true, fits: () => true, drained: () => Promise.resolve() }
   // A connection has one of them at a time; those of odd numbers go.
@@ -345,7 +347,7 @@ test('few calls with large answers are worked on at once', async () => {
 
 test('a client that reads gets all large answers that it asks for together; one that does not read is refused', async () => {
   const handlers = new Proxy({}, { get: () => () => Promise.resolve({ event: {} }) }) as Handlers
-  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, logBug: () => undefined })
+  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, audit: noAudit, logBug: () => undefined })
   const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
   const asked = async (reads: boolean): Promise<string[]> => {
     let unread = false

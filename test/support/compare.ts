@@ -1,7 +1,7 @@
 // Compares an answer with what was expected of it. "*" stands for anything; times (1790000000000) for any whole number;
 // ids are made up in the expectation, and each stands for one real id throughout.
-// Tokens of leases are bound as ids are.
-const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|w:[0-9a-f]{32}/g
+// Tokens of leases, and tokens with their ids (EXAMPLE1), are bound as ids are.
+const id = /sbx_[a-z]{3}_[0-9A-Za-z]{46}|EXAMPLE\d|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|w:[0-9a-f]{32}/g
 const anyTime = 1_790_000_000_000
 
 export class Bindings {
@@ -13,7 +13,7 @@ export class Bindings {
 
   /** An expected text or value with the real ids in it; ids that are not known yet stay. */
   filled<T>(value: T): T {
-    return JSON.parse(JSON.stringify(value).replaceAll(uuid, id => this.#real.get(id) ?? id)) as T
+    return JSON.parse(JSON.stringify(value).replaceAll(id, each => this.#real.get(each) ?? each)) as T
   }
 
   /** Differences in words; empty when they agree. Ids that are new are bound. */
@@ -21,8 +21,8 @@ export class Bindings {
     const at = path === '' ? 'the answer' : path
     if (expected === '*' || (expected === anyTime && Number.isInteger(found))) return []
     if (typeof expected === 'string' && typeof found === 'string') {
-      const [wanted, real] = [expected.match(uuid) ?? [], found.match(uuid) ?? []]
-      for (const [index, id] of wanted.entries()) if (!this.#real.has(id) && real[index] !== undefined) this.#real.set(id, real[index])
+      const [wanted, real] = [expected.match(id) ?? [], found.match(id) ?? (/^[0-9A-Za-z]{8}$/.test(found) ? [found] : [])]
+      for (const [index, each] of wanted.entries()) if (!this.#real.has(each) && real[index] !== undefined) this.#real.set(each, real[index])
       return this.filled(expected) === found ? [] : [`${at}: expected ${JSON.stringify(this.filled(expected))}, found ${JSON.stringify(found)}`]
     }
     if (typeof expected !== 'object' || expected === null || typeof found !== 'object' || found === null || Array.isArray(expected) !== Array.isArray(found)) {

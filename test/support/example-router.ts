@@ -67,8 +67,10 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('run.start', lease)
   await call('run.pause', { run_id: lease.run_id })
   await call('run.heartbeat', { ...lease, paused: true })
+  const { created } = await call('token.create', { name: 'worker on the build host', role: 'worker', bot_id: 'worker', never_expires: true })
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
   const ids = new Bindings({
+    EXAMPLE2: created.id,
     [id('e1')]: push.event_id,
     [id('a1')]: push.runs[0]!,
     [id('e2')]: fail.event_id,

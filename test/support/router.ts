@@ -29,6 +29,7 @@ export function freshDirectory(): string {
 
 export const quiet = {
   intake_address: '127.0.0.1:0',
+  admin_address: '127.0.0.1:0',
   log_level: 'silent',
   disk_reserve_bytes: 0,
   rate_limit: 1_000_000,

@@ -25,6 +25,8 @@ import type { Prepared, Registry } from '../../routing/registry.ts'
 import type { RunChanges } from '../run-changes.ts'
 import type { RunWatch } from '../run-watch.ts'
 import type { Subscriptions } from '../subscriptions.ts'
+import type { Audit } from '../audit.ts'
+import type { Tokens } from '../tokens.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { PreparedRun } from './run-preview.ts'
 import {
@@ -144,6 +146,10 @@ export interface Context {
   subscriptions: Subscriptions
   runSubscriptions: Subscriptions
   changes: RunChanges
+  tokens: Tokens
+  audit: Pick<Audit, 'entries' | 'flush'>
+  /** Starts the admin listener, if it does not listen yet. Answers why it cannot; undefined: it listens. */
+  startAdmin: () => Promise<string | undefined>
   /** calls that wait for runs to change */
   watch: RunWatch
   /** A text without the secrets that the router knows. */

@@ -28,7 +28,8 @@ async function deciding(context: Context, event: StoredEvent, trigger_id: string
 function runGates(context: Context, run: StoredRun): Gate[] {
   const waiting = waitingOf(context, run)
   const state = run.dead ? `dead (${run.state})` : run.state
-  const made: Gate = { gate: 'outbox', verdict: 'pass', detail: `run ${run.id} is ${state}${run.error === null ? '' : `: ${run.error}`}` }
+  const error = run.error === null ? {} : { error: run.error }
+  const made: Gate = { gate: 'outbox', verdict: 'pass', detail: `run ${run.id} is ${state}`, ...error }
   return waiting === undefined ? [made] : [made, { gate: waiting.gate, verdict: 'hold', detail: waiting.detail }]
 }
 

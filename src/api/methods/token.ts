@@ -1,0 +1,33 @@
+// token.* and audit.list.
+import { Fault } from '../../errors.ts'
+import type { Handlers } from '../jsonrpc.ts'
+import { decodeSeq, encodeCursor, notFound, pageOf, type Context } from './context.ts'
+
+const defaultExpiryMs = 90 * 86_400_000
+
+export function tokenMethods(context: Context): Pick<Handlers, 'token.create' | 'token.list' | 'token.revoke' | 'audit.list'> {
+  const { tokens, audit, registry, startAdmin } = context
+  return {
+    async 'token.create'({ name, role, scopes, bot_id, mcp = false, person = false, expires_in_ms, never_expires = false }, { principal }) {
+      if (never_expires && expires_in_ms !== undefined)
+        throw new Fault('invalid_params', 'expires_in_ms and never_expires exclude each other', { data: { path: 'never_expires' } })
+      if (bot_id !== undefined && !registry.bots.has(bot_id)) throw notFound('bot', bot_id, 'bot.list', registry.bots.keys())
+      const wish = { name, role, scopes, bot_id, mcp, person, expires_in_ms: never_expires ? null : (expires_in_ms ?? defaultExpiryMs) }
+      const made = await tokens.create(wish, principal.id)
+      const warning = await startAdmin()
+      return warning === undefined ? made : { ...made, warnings: [warning] }
+    },
+    'token.list': async () => ({ tokens: tokens.list() }),
+    'token.revoke': async ({ token_id }) => ({ token: await tokens.revoke(token_id) }),
+    async 'audit.list'({ limit, cursor, ...given }) {
+      await audit.flush()
+      const { page, next } = await pageOf(
+        { limit, after: decodeSeq(cursor) },
+        (after, count) => audit.entries({ ...given, limit: count, after }),
+        entry => entry.seq,
+        () => false,
+      )
+      return { entries: page, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
+    },
+  }
+}

@@ -1,0 +1,54 @@
+// When the admin listener listens: from the first token on, without a restart. Before, its address is not even bound.
+import { AdminServer, type AdminServerOptions } from '../api/admin-server.ts'
+import { isLocal } from '../api/admin-rules.ts'
+import { listenUnix } from '../api/unix-socket.ts'
+import type { Config } from '../contract/types.ts'
+import { ExitError, exitCodes } from '../errors.ts'
+import { listenTcp } from '../http/listening.ts'
+
+/** Throws ExitError 78 for an address that other machines could reach without TLS. */
+function assertAddress({ admin_address, behind_proxy }: Config): void {
+  if (isLocal(admin_address) || behind_proxy) return
+  throw new ExitError(
+    exitCodes.configuration,
+    `admin_address ${admin_address} is reachable from other machines, but the admin listener has no TLS; use a loopback address, or put a proxy with TLS in front of it and set behind_proxy`,
+  )
+}
+
+export class AdminListener {
+  readonly #options: AdminServerOptions
+  #started: Promise<AdminServer> | undefined
+  /** URL or path of the socket; undefined: it does not listen */
+  address: string | undefined
+
+  constructor(options: AdminServerOptions) {
+    this.#options = options
+  }
+
+  /** Listens, if it does not listen yet. Throws ExitError; then it may be tried again. */
+  async start(): Promise<void> {
+    this.#started ??= this.#listen()
+    try {
+      await this.#started
+    } catch (error) {
+      this.#started = undefined
+      throw error
+    }
+  }
+
+  async #listen(): Promise<AdminServer> {
+    const { config } = this.#options
+    assertAddress(config)
+    const admin = new AdminServer(this.#options)
+    const { admin_address: address } = config
+    this.address = address.includes('/')
+      ? await listenUnix(admin.server, address)
+      : await listenTcp(admin.server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
+    return admin
+  }
+
+  /** The server that listens; undefined: none does. */
+  async started(): Promise<AdminServer | undefined> {
+    return this.#started?.catch(() => undefined)
+  }
+}
