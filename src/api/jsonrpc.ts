@@ -8,7 +8,7 @@ import { asFault, errorTable, Fault, type ErrorName } from '../errors.ts'
 import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest, Slots } from '../turns.ts'
-import type { Access, Implied } from './access.ts'
+import type { Implied } from './access.ts'
 import { idsOf, isRecorded, type Audit } from './audit.ts'
 import type { Caller, Running, Stream } from './caller.ts'
 import type { Principal } from './principal.ts'
@@ -160,7 +160,7 @@ export class Jsonrpc {
       const params = byName(given, paramNames)
       const exactParams = byName((exact as JSONRPCRequest).params, paramNames)
       // What is forbidden is so whatever its params are.
-      const implied = access === undefined ? undefined : await admitted(access, name, params, caller)
+      const implied = await access?.admit(name, params)
       const checked = validateParams(completed(params, implied), completed(exactParams, implied))
       if (!checked.ok) {
         const where = checked.path === '' ? 'params' : checked.path
@@ -190,7 +190,9 @@ export class Jsonrpc {
         if (recorded) await this.#audit.done(caller.principal, name, [...new Set([...ids(), ...idsOf(createdIn(result))])])
         return result
       } catch (error) {
-        if (recorded || (error instanceof Fault && error.fault === 'forbidden')) await this.#audit.failed(caller.principal, name, ids(), error)
+        const forbidden = error instanceof Fault && error.fault === 'forbidden'
+        if (forbidden) caller.forbidden = true
+        if (recorded || forbidden) await this.#audit.failed(caller.principal, name, ids(), error)
         throw error
       }
     })
@@ -329,16 +331,6 @@ export class Jsonrpc {
 /** What a call created, whose id its params do not have. */
 function createdIn(result: unknown): unknown {
   return { created: (Object(result) as { created?: unknown }).created }
-}
-
-/** What is implied in a call. Throws Fault, and notes on the connection that something was forbidden. */
-async function admitted(access: Access, method: string, params: Record<string, unknown>, caller: Caller): Promise<Implied> {
-  try {
-    return await access.admit(method, params)
-  } catch (error) {
-    if (error instanceof Fault && error.fault === 'forbidden') caller.forbidden = true
-    throw error
-  }
 }
 
 /** Params with what is implied, which takes precedence over what the caller gave. */

@@ -48,6 +48,7 @@ function printPreview(output: Output, { run, event, inputs, problem, ...tools }:
     ['subject', event.subject ?? '-'],
     ['thread', event.thread ?? '-'],
     ['actor', event.actor ?? '-'],
+    ['caused by', run.requested_by ?? '-'],
     ...(problem === undefined
       ? ([
           ['inputs', indented(inputs)],

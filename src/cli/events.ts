@@ -13,6 +13,7 @@ interface ListOptions {
   type?: string
   subject?: string
   actor?: string
+  requestedBy?: string
   thread?: string
   trigger?: string
   matched?: boolean
@@ -120,6 +121,7 @@ function listCommand(events: Command): Command {
     .option('--type <type>', 'of one type')
     .option('--subject <text>', 'about one subject')
     .option('--actor <login>', 'caused by one account, in any case')
+    .option('--requested-by <principal>', 'emitted by one principal: local, token:ID, bot:ID')
     .option('--thread <text>', 'of one conversation, such as acme/site#12')
     .option('--trigger <id>', 'that one trigger had a part in')
     .option('--matched', 'that matched a trigger')
@@ -139,9 +141,10 @@ export function addEvents(program: Command, session: () => Session): void {
     .addHelpText('after', '\nsignalbox events is signalbox events list; its options: signalbox events list --help')
   listCommand(events).action(async (options: ListOptions) => {
     const current = session()
-    const { source, trigger, matched, unmatched, filter, ...rest } = options
+    const { source, trigger, matched, unmatched, filter, requestedBy: requested_by, ...rest } = options
     const query = {
       ...rest,
+      requested_by,
       source_id: source,
       trigger_id: trigger,
       ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),

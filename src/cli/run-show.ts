@@ -69,11 +69,12 @@ function json(value: unknown): string {
   return cutLines(lines.length > mostJsonLines ? [...lines.slice(0, mostJsonLines), '... --json has all of it'] : lines)
 }
 
-function printEvent(output: Output, { event_id }: Run, preview: RunPreview | undefined): void {
+function printEvent(output: Output, { event_id, requested_by }: Run, preview: RunPreview | undefined): void {
   if (preview === undefined) return field(output, 'event', `${event_id}, which is not stored any more`)
   const { source_id, type, subject, thread, actor, received_at } = preview.event
   field(output, 'event', `${event_id}\n${type} of source ${source_id}, received at ${time(received_at)}`)
   const about = [subject === null ? '' : `subject ${subject}`, thread === null ? '' : `thread ${thread}`, actor === null ? '' : `actor ${actor}`]
+  if (requested_by !== undefined) field(output, 'caused by', requested_by)
   if (about.some(text => text !== '')) field(output, '', about.filter(text => text !== '').join(', '))
 }
 

@@ -23,6 +23,7 @@ interface ListOptions {
   until?: number
   failed?: true
   actor?: string
+  requestedBy?: string
   thread?: string
   limit: number
   cursor?: string
@@ -84,16 +85,18 @@ export function addRuns(program: Command, session: () => Session): void {
     .option('--since <time>', 'created since: 2h, 7d, or a date', timeArgument)
     .option('--until <time>', 'created before', timeArgument)
     .option('--actor <login>', 'of events that an account caused')
+    .option('--requested-by <principal>', 'caused by one principal: local, token:ID, bot:ID')
     .option('--thread <thread>', 'of events of one conversation, such as acme/site#12')
     .option('-n, --limit <count>', 'how many', wholeNumber, 20)
     .option('--cursor <text>', 'go on where an answer ended')
-    .action(async ({ trigger, bot, event, state, ...rest }: ListOptions) => {
+    .action(async ({ trigger, bot, event, state, requestedBy: requested_by, ...rest }: ListOptions) => {
       const current = session()
       // The table shows dead runs as a state of their own, so they may be asked for like one.
       const wanted = state === 'dead' ? { dead: true } : { state }
       const answer = await found(current, {
         ...rest,
         ...wanted,
+        requested_by,
         trigger_id: trigger,
         bot_id: bot,
         ...(event === undefined ? {} : { event_id: await current.eventId(event) }),

@@ -346,6 +346,7 @@ export type Triggers = TriggerInput[]
 export type Raw = boolean
 export type Subject2 = string
 export type Matched = boolean
+export type RequestedBy = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
@@ -383,6 +384,7 @@ export type PauseReason = string
 export type OrderKey = string
 export type DeadFilter = boolean
 export type FailedFilter = true
+export type RequestedBy1 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
@@ -852,6 +854,10 @@ thread: (string | null)
  * true: the event was emitted into a webhook source, not delivered to it. No signature was checked, so it proves nothing about its actor. Left out where it is false, and for events that were logged before actor and thread were.
  */
 emitted?: boolean
+/**
+ * The principal that emitted it or fired its source: local (the control socket), token:ID, bot:ID (a command on its own socket), environment. Absent: it was delivered, or the router made it.
+ */
+requested_by?: string
 timestamp: TimeMs
 received_at: TimeMs
 /**
@@ -924,6 +930,10 @@ thread: (string | null)
  * true: the event was emitted into a webhook source, not delivered to it. No signature was checked, so it proves nothing about its actor. Left out where it is false, and for events that were logged before actor and thread were.
  */
 emitted?: boolean
+/**
+ * The principal that emitted it or fired its source: local (the control socket), token:ID, bot:ID (a command on its own socket), environment. Absent: it was delivered, or the router made it.
+ */
+requested_by?: string
 timestamp: TimeMs
 received_at: TimeMs
 duplicates: number
@@ -1316,6 +1326,10 @@ state: RunState
  */
 dead: boolean
 replay: boolean
+/**
+ * The principal that caused it: by its event, or by a replay. Absent: a delivery, or the router itself.
+ */
+requested_by?: string
 priority: number
 /**
  * Attempts begun so far.
@@ -2790,6 +2804,15 @@ denied_tools: string[]
  */
 allowed_denied_tools: AllowedDeniedTool[]
 /**
+ * Rules for those who approve runs.
+ */
+approval: {
+/**
+ * Whether the user of the control socket, too, may approve only what another principal caused. Holders of tokens never approve what they caused.
+ */
+other_person?: boolean
+}
+/**
  * Accounts on forges that bots and agents of this router use. Events that they cause start nothing, unless a trigger has own_events: true. The forge_account of each bot is one of them, too.
  */
 own_accounts: ForgeAccount[]
@@ -2914,6 +2937,7 @@ near?: Id1
 limit?: Limit
 cursor?: Cursor
 actor?: Actor
+requested_by?: RequestedBy
 thread?: Thread
 }
 /**
@@ -3645,6 +3669,7 @@ since?: TimeMs
 until?: TimeMs
 failed?: FailedFilter
 actor?: Actor
+requested_by?: RequestedBy1
 thread?: Thread
 }
 /**

@@ -77,6 +77,7 @@ export async function emitEvent(event: Emitted, { registry, store, acceptor, max
     thread: event.thread ?? null,
     forge: forgeOf(source.config.provider),
     emitted: source.source_type === 'webhook',
+    ...(event.requested_by === undefined ? {} : { requested_by: event.requested_by }),
     timestamp: event.timestamp ?? null,
     headers: event.headers ?? {},
     payload: Payload.of(event.payload),

@@ -25,6 +25,8 @@ export interface Incoming {
   thread: string | null
   /** into a webhook source, without being delivered to it: nobody checked a signature */
   emitted: boolean
+  /** the principal that hands it over; absent: it was delivered, or the router made it */
+  requested_by?: string | undefined
   /** when it happened, in milliseconds; null: now */
   timestamp: number | null
   headers: Record<string, string>
@@ -58,6 +60,8 @@ export interface Emitted {
   subject: string | null
   /** the account that caused it, as the caller says */
   actor?: string | undefined
+  /** the principal that hands it over; absent: a bot of kind emit */
+  requested_by?: string | undefined
   thread?: string | undefined
   payload: unknown
   /** its JSON as it is to be stored */
@@ -79,11 +83,11 @@ interface When {
 }
 
 /** Who caused an event, in which conversation of which source, and whether a run did. */
-type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation' | 'by_run'>
+type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation' | 'by_run' | 'requested_by'>
 
 /** A replay is asked for by hand: how often there were runs about its thread does not matter. */
-function replayed(event: StoredEvent): Pick<RunMaking, 'replay' | 'scope' | 'conversation'> {
-  return { replay: true, scope: () => eventView(event), conversation: undefined }
+function replayed(event: StoredEvent, requested_by: string | undefined): Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'> {
+  return { replay: true, requested_by, scope: () => eventView(event), conversation: undefined }
 }
 
 export interface Accepted {
@@ -260,7 +264,7 @@ export class Acceptor {
     const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome: outcomeFor(trigger) }))
     const conversation = this.#conversation(event)
     const started = matched.filter((_, index) => decisions[index]!.outcome === 'routed')
-    return { decisions, runs: started.map(each => this.#run(each, when, { replay: false, scope, conversation })) }
+    return { decisions, runs: started.map(each => this.#run(each, when, { replay: false, scope, conversation, requested_by: event.requested_by })) }
   }
 
   #isForge(source_id: string): boolean {
@@ -283,7 +287,11 @@ export class Acceptor {
     const at = now()
     const requests = events.map((event): RouteRequest => {
       const { matched } = registry.match(attributesOf(event), storedPayload(event))
-      return { event_id: event.id, at, ...this.#owed(matched, { ...event, by_run: event.causation !== null }, { at, wait_ms: 0 }, () => eventView(event)) }
+      return {
+        event_id: event.id,
+        at,
+        ...this.#owed(matched, { ...event, requested_by: undefined, by_run: event.causation !== null }, { at, wait_ms: 0 }, () => eventView(event)),
+      }
     })
     const { routed, cancel } = await store.route(requests, limits)
     if (cancel.length > 0) onCancel(cancel)
@@ -291,7 +299,7 @@ export class Acceptor {
     return routed
   }
 
-  #run(trigger: Trigger, when: When, how: Pick<RunMaking, 'replay' | 'scope' | 'conversation'>): NewRun {
+  #run(trigger: Trigger, when: When, how: Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'>): NewRun {
     return newRun(trigger, { id: this.#options.makeId(when.at), ...when, ...how }, this.#options.tools)
   }
 
@@ -337,14 +345,14 @@ export class Acceptor {
    * What a stored event would start now: the triggers it matches, as runs marked as replays.
    * only narrows it to one trigger, which need not be enabled.
    */
-  plan(event: StoredEvent, only: LogFilter<Trigger> | undefined, only_missing: boolean): ReplayRequest {
+  plan(event: StoredEvent, only: LogFilter<Trigger> | undefined, only_missing: boolean, requested_by?: string): ReplayRequest {
     const { registry, now } = this.#options
     const at = now()
     const matched =
       only === undefined
         ? registry.match(attributesOf(event), storedPayload(event)).matched
         : only.match(event).filter(each => hears(each.event_source_id, event.source_id))
-    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event))) }
+    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event, requested_by))) }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */

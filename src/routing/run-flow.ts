@@ -115,12 +115,14 @@ export interface RunMaking {
   scope: Scope
   /** undefined: the event is in none, or was caused by a run */
   conversation: Conversation | undefined
+  /** the principal that causes it; absent: none is known */
+  requested_by?: string | undefined
 }
 
 /** Throws Fault bad_request for a payload that a key needs and that is no JSON. */
 export function newRun(
   trigger: Trigger,
-  { id, at, wait_ms, replay, scope, conversation }: RunMaking,
+  { id, at, wait_ms, replay, scope, conversation, requested_by }: RunMaking,
   tools: (trigger: Trigger) => string[] | undefined,
 ): NewRun {
   const { action, policy } = trigger
@@ -141,6 +143,7 @@ export function newRun(
     priority: replay ? replayPriority : (policy.priority ?? 0),
     not_before: firstDue(trigger, at, replay) + wait_ms,
     replay,
+    ...(requested_by === undefined ? {} : { requested_by }),
     ...(need === undefined ? {} : { need }),
     ...(allowed_tools === undefined ? {} : { allowed_tools }),
     ...(flow === undefined ? {} : { flow }),

@@ -9,6 +9,7 @@ export interface EventSelectionStored {
   /** both find what was logged with its actor and thread only: originsSince */
   actor?: string
   thread?: string
+  requested_by?: string
   trigger_id?: string
   matched?: boolean
   since?: number
@@ -46,6 +47,7 @@ export interface RunPage {
   /** of events that were logged with this actor or thread: originsSince */
   actor?: string
   thread?: string
+  requested_by?: string
   limit: number
   after: number | null
   /** The page ends with the run whose result and error make it as large. Default: no limit. */

@@ -21,6 +21,8 @@ export interface NewRun {
   priority: number
   not_before: number
   replay: boolean
+  /** the principal that caused it; absent: none is known */
+  requested_by?: string | undefined
   need?: Need
   allowed_tools?: string[]
   flow?: RunFlow
@@ -81,6 +83,8 @@ export interface NewEvent {
   thread: string | null
   /** into a webhook source, without being delivered to it: it proves nothing about its actor */
   emitted: boolean
+  /** the principal that caused it; absent: a delivery, or the router itself */
+  requested_by?: string | undefined
   timestamp: number
   received_at: number
   headers: Record<string, string> | null
@@ -170,6 +174,7 @@ export interface StoredEvent {
   thread: string | null
   /** false where it is not known: the event was logged before */
   emitted: boolean
+  requested_by: string | null
   timestamp: number
   received_at: number
   headers: Record<string, string>
@@ -206,6 +211,7 @@ export interface StoredRun {
   state: RunState
   dead: boolean
   replay: boolean
+  requested_by: string | null
   priority: number
   attempt: number
   attempt_base: number

@@ -160,6 +160,9 @@ export function completed(db: Db): void {
     INSERT INTO removed_event SELECT seq + 1000, randomblob(16), source_id, received_at, 'removed-' || seq, delivery_hash, delivery_hash, body_sha256, decisions, body_sha256
       FROM event WHERE delivery_hash IS NOT NULL AND decisions IS NOT NULL LIMIT 3;
     UPDATE event SET body_hash = delivery_hash WHERE delivery_hash IS NOT NULL;
+    UPDATE event SET requested_by = 'token:aaaaaaaa' WHERE requested_by IS NOT NULL AND seq % 2 = 0;
+    UPDATE outbox SET requested_by = 'token:aaaaaaaa' WHERE requested_by IS NOT NULL;
+    UPDATE run_archive SET requested_by = 'token:aaaaaaaa' WHERE requested_by IS NOT NULL;
     UPDATE attempt_output SET head_end = 7;
     INSERT INTO refused_delivery VALUES (1, 'hook', NULL, 'E_JSON', 400, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 3),
       (2, NULL, '/webhook/nothing', 'E_NOT_FOUND', 404, '192.0.2.1', 5, unixepoch() * 1000, unixepoch() * 1000, 1);

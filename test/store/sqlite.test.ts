@@ -151,6 +151,7 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ thread: 'a' }, 'USING INDEX event_thread'],
     [{ thread: 'a', actor: 'b', subject: 'c', source_id: 'd', matched: true }, 'USING INDEX event_thread'],
     [{ actor: 'a', type: 'b' }, 'USING INDEX event_actor'],
+    [{ requested_by: 'token:a', thread: 'b' }, 'USING INDEX event_requested_by'],
     [{ matched: false }, 'USING INDEX event_matched'],
     [{ source_id: 'a', type: 'b', matched: true }, 'USING INDEX event_source'],
     [{ trigger_id: 'a', type: 'b' }, 'SEARCH decision USING PRIMARY KEY'],
@@ -171,6 +172,7 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ dead: true }, ['USING INDEX outbox_dead']],
     [{ trigger_id: 'a' }, ['USING INDEX run_archive_trigger']],
     [{ bot_id: 'a' }, ['USING INDEX run_archive_bot']],
+    [{ requested_by: 'token:a', bot_id: 'b' }, ['USING INDEX outbox_requested_by', 'USING INDEX run_archive_requested_by']],
     [{ failed: true }, ['USING INDEX outbox_dead', 'USING INDEX run_archive_unhappy']],
   ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
     const plan = runPlan(selection)
@@ -182,6 +184,7 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ thread: 'a' }, 'event_thread'],
     [{ actor: 'a' }, 'event_actor'],
     [{ thread: 'a', actor: 'b', trigger_id: 't' }, 'event_thread'],
+    [{ requested_by: 'token:a', thread: 'a' }, 'event_thread'],
   ] as [Partial<RunPage>, string][])('runs %j', (selection, index) => {
     const plan = runPlan(selection)
     for (const each of [index, 'outbox_event', 'run_archive_event']) expect(plan).toContain(`INDEX ${each}`)

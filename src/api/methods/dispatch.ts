@@ -46,6 +46,7 @@ export function dispatchMethods(context: Context): Pick<Handlers, 'event.dispatc
       const { event_id, duplicate, matched_triggers, runs, decisions } = await context.emit({
         source_id: inbox.id,
         type: 'dispatch',
+        requested_by: call.principal.id,
         subject: subject ?? null,
         payload,
         body: call.text('payload') ?? nothing,

@@ -47,6 +47,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         type,
         subject: subject ?? null,
         actor,
+        requested_by: call.principal.id,
         thread,
         payload,
         body: call.text('payload')!,

@@ -38,10 +38,12 @@ export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileB
     decisions,
     damaged = [],
     emitted,
+    requested_by,
     ...rest
   } = event
   return {
     ...rest,
+    ...(requested_by === null ? {} : { requested_by }),
     ...(emitted ? { emitted } : {}),
     payload: payloadOf(body_format, body),
     ...(delivery_key === null ? {} : { delivery_id: delivery_key }),
@@ -66,12 +68,13 @@ function marked(damaged: readonly string[], nullable: readonly string[]): { dama
 
 type ShownLine = EventLine & { failing?: string[] }
 
-export function shownLine({ seq: _, redelivery_of, emitted, damaged = [], ...line }: ShownLine): EventSummary {
+export function shownLine({ seq: _, redelivery_of, emitted, requested_by, damaged = [], ...line }: ShownLine): EventSummary {
   const known = damaged.filter(field => field in line || ['redelivery_of', 'decisions'].includes(field))
   const { damaged: listed = [], ...marks } = marked(known, ['redelivery_of'])
   const shown = listed.filter(field => field !== 'decisions')
   return {
     ...line,
+    ...(requested_by === null ? {} : { requested_by }),
     ...(emitted ? { emitted } : {}),
     ...(redelivery_of === null ? {} : { redelivery_of }),
     ...marks,

@@ -36,10 +36,11 @@ async function planned(
   { store, acceptor, registry }: Context,
   { event_id, query, trigger_id, mode = 'missing', limit = maxReplayed, cursor }: EventReplayParams,
   filterText: Uint8Array | undefined,
+  requested_by: string,
 ): Promise<Planned> {
   const target = trigger_id === undefined ? undefined : storedTrigger({ registry }, trigger_id)
   const only = target === undefined ? undefined : new LogFilter([{ source_id: target.event_source_id, pattern: compilePattern(target.filter), target }])
-  const plan = (event: StoredEvent): Promise<ReplayRequest> => withoutThoseThatRan({ store }, acceptor.plan(event, only, mode === 'missing'))
+  const plan = (event: StoredEvent): Promise<ReplayRequest> => withoutThoseThatRan({ store }, acceptor.plan(event, only, mode === 'missing', requested_by))
   if (event_id !== undefined) return { requests: [await plan(await storedEvent({ store }, event_id))], looked_at: 1, next: null }
   const { filter, ...given } = query!
   const source_id = given.source_id ?? target?.event_source_id ?? undefined
@@ -71,7 +72,7 @@ export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> 
     async 'event.replay'(params, call) {
       const { event_id, query, dry_run = false } = params
       if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
-      const { requests, looked_at, next } = await planned(context, params, call.text('query', 'filter'))
+      const { requests, looked_at, next } = await planned(context, params, call.text('query', 'filter'), call.principal.id)
       const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
       const runs = dry_run || plans.length === 0 ? [] : await context.acceptor.replay(requests)
       return {

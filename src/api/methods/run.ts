@@ -3,6 +3,7 @@ import type { Attempt, Run, RunHistoryEntry, TriggerInput } from '../../contract
 import { DamagedError } from '../../errors.ts'
 import type { AttemptRow, HistoryRow, StoredRun } from '../../store/store.ts'
 import { mapInTurns } from '../../turns.ts'
+import { assertOtherPerson } from '../approver.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { shownRequest } from './run-request.ts'
 import { cutOfRun } from './cut-tools.ts'
@@ -83,8 +84,17 @@ export function runMethods(
     'run.retry': ({ run_id }) => answer(runs.retry(run_id)),
     'run.discard': ({ run_id, reason }) => answer(runs.discard(run_id, reason)),
     'run.hold': ({ run_id, reason }) => answer(runs.hold(run_id, reason)),
-    'run.release': ({ run_id }) => answer(runs.release(run_id)),
-    'run.approve': ({ run_id, ...decided }) => answer(runs.answer(run_id, { ...decided, approve: true })),
+    async 'run.release'({ run_id }, { principal }) {
+      const run = await store.run(run_id)
+      // It was denied: a release is an approval.
+      if (run?.held_by === 'approval') await assertOtherPerson(context, principal, run)
+      return answer(runs.release(run_id))
+    },
+    async 'run.approve'({ run_id, ...decided }, { principal }) {
+      const run = await store.run(run_id)
+      if (run !== null) await assertOtherPerson(context, principal, run, decided.claimed_by)
+      return answer(runs.answer(run_id, { ...decided, approve: true }))
+    },
     'run.deny': ({ run_id, ...decided }) => answer(runs.answer(run_id, { ...decided, approve: false })),
     'run.pause': ({ run_id, reason }) => answer(runs.pause(run_id, reason)),
     'run.resume': ({ run_id, reason }) => answer(runs.resume(run_id, reason)),

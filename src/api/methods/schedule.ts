@@ -73,7 +73,7 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
       const page = rows.slice(0, limit)
       return { ticks: page.map(shownTick), ...(rows.length > limit ? { next_cursor: encodeCursor(page.at(-1)!.scheduled_at) } : {}) }
     },
-    async 'source.fire'(params) {
+    async 'source.fire'(params, { principal }) {
       const source = found(params.source_id)
       const { id, source_type, enabled } = source
       if (source_type !== 'manual' && source_type !== 'cron') {
@@ -83,7 +83,7 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
         })
       }
       if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
-      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne(fired(source, params, now()))
+      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne({ ...fired(source, params, now()), requested_by: principal.id })
       return { event_id, duplicate, matched_triggers, runs }
     },
     async 'source.forget'({ source_id, key }) {

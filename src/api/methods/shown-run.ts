@@ -55,6 +55,7 @@ export function shownRun(context: Context, run: StoredRun): Run {
     state: run.state,
     dead: run.dead,
     replay: run.replay,
+    ...(run.requested_by === null ? {} : { requested_by: run.requested_by }),
     priority: run.priority,
     attempt: run.attempt,
     not_before: run.not_before,

@@ -267,6 +267,7 @@ export class Accepting {
       actor: event.actor,
       thread: event.thread,
       emitted: event.emitted,
+      requested_by: event.requested_by ?? null,
       timestamp: event.timestamp,
       received_at,
       matched: given.length > 0,

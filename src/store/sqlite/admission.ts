@@ -53,14 +53,14 @@ interface Admitted {
 
 function statements(db: Db) {
   const insertRun = db.prepare(
-    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at, queue, need, allowed_tools, flow, deadline_at, deadline_name, assignment, parked_on)
-     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO outbox (id, event_seq, trigger_id, trigger_version, bot_id, workflow_id, state, ready, priority, not_before, replay, created_at, updated_at, queue, need, allowed_tools, flow, deadline_at, deadline_name, assignment, parked_on, requested_by)
+     VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
   const bySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
   const join = db.prepare('UPDATE outbox SET steps = steps + 1, updated_at = ? WHERE seq = ?')
   const takeOver = db.prepare(
     `UPDATE outbox SET event_seq = ?, trigger_version = ?, bot_id = ?, queue = ?, workflow_id = ?, priority = ?, need = ?, allowed_tools = ?, flow = ?, assignment = ?,
-       not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = ?, steps = steps + 1, updated_at = ? WHERE seq = ?`,
+       not_before = ?, ready = (? <= ?), deadline_at = ?, deadline_name = ?, state = ?, held_by = ?, parked_on = ?, requested_by = ?, steps = steps + 1, updated_at = ? WHERE seq = ?`,
   )
   const decisions = db.prepare<[number], string | null>('SELECT decisions FROM event WHERE seq = ?').pluck()
   const setDecisions = db.prepare('UPDATE event SET decisions = ? WHERE seq = ?')
@@ -241,6 +241,7 @@ export class Admission {
       state,
       stays ? row.held_by : null,
       stays ? null : this.#lanes.pauses.laneOf(run.trigger_id),
+      run.requested_by ?? null,
       at,
       row.seq,
     )
@@ -320,6 +321,7 @@ export class Admission {
       deadline_name,
       jsonOrNull(unassigned(run)),
       this.#lanes.pauses.laneOf(run.trigger_id),
+      run.requested_by ?? null,
     )
     const seq = Number(lastInsertRowid)
     const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }

@@ -153,6 +153,7 @@ export const lineChecks: Checks = [
   ['actor', orNull(text)],
   ['thread', orNull(text)],
   ['emitted', orNull(flag)],
+  ['requested_by', orNull(text)],
 ]
 
 export const headersCheck: Check = orNull(json(isHeaders))
@@ -232,6 +233,7 @@ function runChecks(states: readonly string[]): Checks {
     ['pause_requested', flag],
     ['approved', flag],
     ['denials', count],
+    ['requested_by', orNull(text)],
   ]
 }
 

@@ -14,6 +14,7 @@ export interface EventToLog {
   actor: string | null
   thread: string | null
   emitted: boolean
+  requested_by: string | null
   timestamp: number
   received_at: number
   matched: boolean
@@ -42,8 +43,8 @@ export class EventLog {
   constructor(db: Db, damage: DamageLog) {
     this.#damage = damage
     this.#insert = db.prepare(
-      `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body, actor, thread, emitted)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body, actor, thread, emitted, requested_by)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#last = db.prepare<[], { seq: number; received_at: number }>('SELECT seq, received_at FROM event ORDER BY seq DESC LIMIT 2')
     this.reload()
@@ -97,6 +98,7 @@ export class EventLog {
       event.actor,
       event.thread,
       event.emitted ? 1 : 0,
+      event.requested_by,
     )
     return Number(lastInsertRowid)
   }

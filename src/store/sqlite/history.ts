@@ -148,6 +148,7 @@ export class History {
       actor: null,
       thread: null,
       emitted: false,
+      requested_by: null,
       timestamp: at,
       received_at,
       matched: false,

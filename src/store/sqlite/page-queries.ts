@@ -20,8 +20,10 @@ export function eventPageSql(page: EventPage, sinceSeq: number | null, untilSeq:
   // What the router tells is listed where it is asked for.
   else if (selection.source_id === undefined) add(`+event.source_id <> '${routerSource}'`)
   // The most telling field picks the index; a unary + keeps SQLite from picking another one for the others.
-  const fields = (['thread', 'actor', 'subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
+  const fields = (['requested_by', 'thread', 'actor', 'subject', 'source_id', 'type'] as const).filter(name => selection[name] !== undefined)
   for (const [index, name] of fields.entries()) add(`${index === 0 && !byTrigger ? '' : '+'}event.${name} = ?`, selection[name]!)
+  // Its index leaves these out, and is used where the condition says so.
+  if (selection.requested_by !== undefined && selection.requested_by !== 'local') where.push("event.requested_by <> 'local'")
   if (selection.matched !== undefined) add(`${fields.length === 0 && !byTrigger ? '' : '+'}event.matched = ?`, selection.matched ? 1 : 0)
   if (page.after !== null) add(`${seq} ${order === 'desc' ? '<' : '>'} ?`, page.after)
   if (sinceSeq !== null) add(`${seq} >= ?`, sinceSeq)
@@ -53,8 +55,14 @@ export function runPageSql(
     common.push(`event_seq IN (SELECT seq FROM event WHERE ${first} = ?${rest.map(name => ` AND +${name} = ?`).join('')})`)
     values.push(...ofEvents.map(name => page[name]!))
   }
-  if (page.trigger_id !== undefined) add(`${byEvent ? '+' : ''}trigger_id = ?`, page.trigger_id)
-  if (page.bot_id !== undefined) add(`${!byEvent && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
+  const byPrincipal = page.requested_by !== undefined && page.requested_by !== 'local' && !byEvent
+  if (page.requested_by !== undefined) {
+    add(`${byPrincipal ? '' : '+'}requested_by = ?`, page.requested_by)
+    // The index leaves out what the control socket caused, and is used where the condition says so.
+    if (byPrincipal) common.push("requested_by <> 'local'")
+  }
+  if (page.trigger_id !== undefined) add(`${byEvent || byPrincipal ? '+' : ''}trigger_id = ?`, page.trigger_id)
+  if (page.bot_id !== undefined) add(`${!byEvent && !byPrincipal && page.trigger_id === undefined ? '' : '+'}bot_id = ?`, page.bot_id)
   // As a literal, so that the partial indexes over states serve it; the contract has checked it to be a state's name.
   if (page.state !== undefined && /^[a-z_]+$/.test(page.state)) common.push(`state = '${page.state}'`)
   if (page.queue !== undefined) add('queue = ?', page.queue)

@@ -75,7 +75,7 @@ export const originColumns = `event.actor, event.thread, event.emitted,
   CASE WHEN event.emitted IS NULL THEN (SELECT definition ->> '$.config.provider' FROM source WHERE source.id = event.source_id AND json_valid(definition)) END AS provider`
 
 const commonColumns =
-  'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes'
+  'event.seq, event.id, event.source_id, event.type, event.subject, event.timestamp, event.received_at, event.redelivery_of, event.duplicates, event.decisions, event.body_bytes, event.requested_by'
 /** With the bodies of events that were logged before their origin was, and of no others. */
 export const eventLineColumns = `${commonColumns}, ${originColumns},
   CASE WHEN event.emitted IS NULL THEN event.headers END AS headers, event.body_format, CASE WHEN event.emitted IS NULL THEN event.body END AS body`
@@ -105,6 +105,7 @@ export interface EventLineRow extends OriginRow {
   duplicates: number
   decisions: string | null
   body_bytes: number
+  requested_by: string | null
 }
 
 export interface EventRow extends EventLineRow {
@@ -178,6 +179,7 @@ function lineOf(row: EventLineRow): Omit<EventLine, 'matched_triggers'> {
     subject: row.subject,
     ...originOfRow(row),
     emitted: row.emitted === 1,
+    requested_by: row.requested_by,
     timestamp: row.timestamp,
     received_at: row.received_at,
     redelivery_of: row.redelivery_of === null ? null : idText(row.redelivery_of),
@@ -258,6 +260,7 @@ export const runColumnNames = [
   'pause_requested',
   'approved',
   'denials',
+  'requested_by',
 ] as const
 export const runColumns = runColumnNames.join(', ')
 
@@ -298,6 +301,7 @@ export interface RunRow {
   pause_requested: number
   approved: number
   denials: number
+  requested_by: string | null
 }
 
 /** The columns of a run whose value cannot be what was written. */
@@ -365,6 +369,7 @@ export function readRun(row: RunRow, event_id: string, archived: boolean): Store
     state: row.state,
     dead: !archived && (row.state === 'failed' || row.state === 'timed_out'),
     replay: row.replay === 1,
+    requested_by: row.requested_by,
     priority: row.priority,
     attempt: row.attempt,
     attempt_base: row.attempt_base,

@@ -31,3 +31,11 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_principal ON audit (principal, seq);
 CREATE INDEX audit_method ON audit (method, seq);
+-- The principal that caused an event (emitted it, fired its source) or a run (its event, or a replay). NULL: a delivery, the router
+-- itself, or it is not known. What the control socket caused ('local') is not indexed: most of what is emitted is.
+ALTER TABLE event ADD COLUMN requested_by TEXT;
+ALTER TABLE outbox ADD COLUMN requested_by TEXT;
+ALTER TABLE run_archive ADD COLUMN requested_by TEXT;
+CREATE INDEX event_requested_by ON event (requested_by, seq) WHERE requested_by IS NOT NULL AND requested_by <> 'local';
+CREATE INDEX outbox_requested_by ON outbox (requested_by, seq) WHERE requested_by IS NOT NULL AND requested_by <> 'local';
+CREATE INDEX run_archive_requested_by ON run_archive (requested_by, seq) WHERE requested_by IS NOT NULL AND requested_by <> 'local';
