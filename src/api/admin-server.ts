@@ -18,12 +18,14 @@ import type { Jsonrpc } from './jsonrpc.ts'
 import { environmentPrincipal, type Principal } from './principal.ts'
 import { longestMessage } from './rpc-server.ts'
 import { UnreadBudget } from './socket-budget.ts'
+import type { Streams } from './stream.ts'
+import { streamRequest, type StreamRequest } from './stream-request.ts'
 import { TokenAccess } from './token-access.ts'
 import type { Tokens } from './tokens.ts'
 
 const connections = 64
 const inFlight = 64
-const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host'])
+const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host', 'last-event-id'])
 /** Pages of other origins must not read or embed an answer, and browsers must not cache it. */
 const security = {
   'cache-control': 'no-store',
@@ -32,7 +34,7 @@ const security = {
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 } as const
-const takes: Record<string, string> = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET' }
+const takes: Record<string, string> = { '/rpc': 'POST', '/stream': 'GET', '/openrpc.json': 'GET', '/health': 'GET' }
 
 export interface AdminServerOptions {
   config: Config
@@ -44,6 +46,7 @@ export interface AdminServerOptions {
   /** the token that the environment gives; undefined: it gives none, or it cannot be read */
   environmentToken: () => Buffer | undefined
   audit: Pick<Audit, 'failed'>
+  streams: Pick<Streams, 'serve'>
   now: () => number
   logBug: (error: unknown) => void
 }
@@ -114,10 +117,10 @@ export class AdminServer {
   }
 
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
-    const [path] = targetOf(request)
+    const [path, query] = targetOf(request)
     const principal = path === '/health' ? undefined : await this.#principal(request, headers)
     const method = takes[path]
-    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json and /health are')
+    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /stream, /openrpc.json and /health are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (principal === undefined) {
@@ -126,6 +129,7 @@ export class AdminServer {
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
     this.#open.add(principal.id, response)
+    if (path === '/stream') return this.#stream(response, principal, streamRequest(query, headers.get('last-event-id')))
     const { jsonrpc, config } = this.#options
     await answerRpc(request, response, headers, {
       jsonrpc,
@@ -135,6 +139,15 @@ export class AdminServer {
       budget: this.#budget,
     })
     return this.#unread.trim()
+  }
+
+  async #stream(response: ServerResponse, principal: Principal, request: StreamRequest): Promise<void> {
+    try {
+      await this.#options.streams.serve(response, principal, request)
+    } catch (error) {
+      if (error instanceof Fault && error.fault === 'forbidden') await this.#options.audit.failed(principal, null, [], error)
+      throw error
+    }
   }
 
   #accessOf(principal: Principal): TokenAccess {

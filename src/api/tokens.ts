@@ -129,6 +129,12 @@ export class Tokens {
     return { id: `token:${row.id}`, name, interface: 'http', address, scopes: new Set(scopes), agent, bot_id: bot_id ?? undefined }
   }
 
+  /** Whether the token of a principal is still valid. */
+  isValid(principal: string): boolean {
+    const row = principal.startsWith('token:') ? this.#rows.get(principal.slice('token:'.length)) : undefined
+    return row === undefined ? !principal.startsWith('token:') : this.#stateOf(row) === 'valid'
+  }
+
   #noteUse(row: TokenRow, address: string | undefined): void {
     const at = this.#options.now()
     if (row.last_used_at !== null && Math.abs(at - row.last_used_at) < useMs) return

@@ -18,6 +18,7 @@ import { providers } from '../intake/providers/all.ts'
 import { RunChanges } from '../api/run-changes.ts'
 import { RunWatch } from '../api/run-watch.ts'
 import { Subscriptions } from '../api/subscriptions.ts'
+import { Streams, Wakes } from '../api/stream.ts'
 import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
@@ -72,14 +73,18 @@ export interface Faces {
 }
 
 /** The calls that wait for the log to grow, and for runs to change. */
-function waits(store: Parts['store'], log: Parts['log']): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
+function waits(store: Parts['store'], log: Parts['log'], wakes: Wakes): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
   const [subscriptions, runSubscriptions] = [new Subscriptions('subscription', log.bug), new Subscriptions('run-subscription', log.bug)]
-  store.onLogged = () => subscriptions.wake()
+  store.onLogged = () => {
+    subscriptions.wake()
+    wakes.wake()
+  }
   const [watch, changes] = [new RunWatch(), new RunChanges()]
   store.onRunChange = ids => {
     watch.changed(ids)
     changes.add(ids)
     runSubscriptions.wake()
+    wakes.wake()
   }
   return { subscriptions, runSubscriptions, changes, watch }
 }
@@ -154,6 +159,7 @@ export function faces(
   const tokens = new Tokens(parts.tokens, { store, now, logBug: log.bug })
   const audit = new Audit({ store, now, logBug: log.bug })
   const environment: Faces['environment'] = {}
+  const wakes = new Wakes()
   const context: Context = {
     config,
     store,
@@ -163,7 +169,7 @@ export function faces(
     tools,
     runs,
     fleet,
-    ...waits(store, log),
+    ...waits(store, log, wakes),
     tokens,
     audit,
     startAdmin: () => adminProblem(admin, addresses),
@@ -194,7 +200,8 @@ export function faces(
   const rpc = new RpcServer({ ...answering, socket: config.socket, limits: controlLimits(config) })
   const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
-  const admin = new AdminListener({ ...answering, contract: parts.contract, store, tokens, audit, now, environmentToken: () => environment.token?.() })
+  const streams = new Streams({ context, contract: parts.contract, wakes, isValid: ({ id }) => tokens.isValid(id), logBug: log.bug })
+  const admin = new AdminListener({ ...answering, contract: parts.contract, store, tokens, audit, streams, now, environmentToken: () => environment.token?.() })
   return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any, addresses }
 }
 

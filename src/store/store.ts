@@ -276,6 +276,8 @@ export interface Store {
   /** The oldest lifecycle events that wait to be routed. */
   unrouted(limit: number): Promise<StoredEvent[]>
   route(requests: RouteRequest[], limits: AcceptLimits): Promise<RouteOutcome>
+  /** seq of the first event behind a place; null: there is none */
+  nextSeq(after: number): Promise<number | null>
   /** seq of the newest event; 0: there is none. */
   lastSeq(): Promise<number>
   setBotStatus(status: BotStatus, at: number): Promise<void>

@@ -20,7 +20,7 @@ function withSignalbox(directory: string): string {
 const hasCurl = spawnSync('curl', ['--version']).status === 0
 
 test.skipIf(!hasCurl)('its commands work as they are written', async () => {
-  const [create, call, health, audit, make] = blocks('sh')
+  const [create, call, health, stream, audit, make] = blocks('sh')
   const directory = freshDirectory()
   const [file, adminFile] = ['token', 'admin'].map(name => join(directory, name))
   const run = async (command: string, env: Record<string, string> = {}): Promise<string> =>
@@ -32,6 +32,7 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
   const socket = { PATH, SIGNALBOX_SOCKET: router.socket }
   await run(create!, socket)
   expect(readFileSync(file!, 'utf8')).toMatch(/^sbx_api_\w{46}\n$/)
+  expect(await run(stream!, { ADMIN })).toContain('event: ready\ndata: {"topics":["events","runs"]}')
   expect(await run(audit!, socket)).toMatch(/local +socket +token.create +\w{8} +done/)
   expect(JSON.parse(await run(call!, { ADMIN }))).toEqual({ jsonrpc: '2.0', id: 1, result: { runs: [] } })
   expect(JSON.parse(await run(health!, { ADMIN }))).toEqual({ status: 'ok' })

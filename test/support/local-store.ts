@@ -198,6 +198,7 @@ export class LocalStore implements Store {
   history: Store['history'] = id => this.#read(() => this.#reading.history(id))
   stuck: Store['stuck'] = (...args) => this.#read(() => this.#reading.stuck(...args))
   unrouted: Store['unrouted'] = limit => this.#read(() => this.#reading.unrouted(limit))
+  nextSeq: Store['nextSeq'] = after => this.#read(() => this.#reading.nextSeq(after))
   lastSeq: Store['lastSeq'] = () => this.#read(() => this.#reading.lastSeq())
   stats: Store['stats'] = since => this.#read(() => this.#reading.stats(since))
   budgetUses: Store['budgetUses'] = (...args) => this.#read(() => this.#reading.budgetUses(...args))

@@ -21,7 +21,7 @@ function tailOf({ tail, tail_at }: OutputPage, after: number): { parts: OutputPa
   return { parts: after >= bytes ? [] : [{ offset: 0, stream: 'tail', at: tail_at, text: tail }], bytes }
 }
 
-function shownPage(run_id: string, page: OutputPage, after: number): RunOutputResult {
+export function shownPage(run_id: string, page: OutputPage, after: number): RunOutputResult {
   const tail = tailOf(page, after)
   return {
     run_id,

@@ -42,7 +42,7 @@ export function shownUsage({ input_tokens, output_tokens, cost_micro_usd, unrepo
   return { input_tokens, output_tokens, cost_usd: cost_micro_usd / microPerUsd, unreported }
 }
 
-export function shownRun(context: Context, run: StoredRun): Run {
+export function shownRun(context: Pick<Context, 'runs'>, run: StoredRun): Run {
   const waiting = waitingOf(context, run)
   return {
     id: run.id,

@@ -107,6 +107,7 @@ export interface ReadRequest {
     | 'stuck'
     | 'unrouted'
     | 'lastSeq'
+    | 'nextSeq'
     | 'stats'
     | 'budgetUses'
     | 'usage'

@@ -72,6 +72,7 @@ function batchEvents(db: Db) {
 function statements(db: Db) {
   const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
   const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
+  const nextSeq = db.prepare<[number], number>('SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT 1').pluck()
   const eventIdBySeq = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
   const runById = db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
     `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
@@ -127,6 +128,7 @@ function statements(db: Db) {
     eventById,
     eventSeq,
     eventIdBySeq,
+    nextSeq,
     runById,
     historyOf,
     attemptsOf,
@@ -307,6 +309,10 @@ export class Reading {
 
   usage(since: number): (UsageTotals & { scope: string })[] {
     return this.#sql.usedSince.all(since)
+  }
+
+  nextSeq(after: number): number | null {
+    return this.#sql.nextSeq.get(after) ?? null
   }
 
   lastSeq(): number {

@@ -255,6 +255,7 @@ export class SqliteStore implements Store {
   tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
   unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
   route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
+  nextSeq = (...args: Parameters<Store['nextSeq']>): Promise<number | null> => this.#read('nextSeq', ...args)
   lastSeq = (): Promise<number> => this.#read('lastSeq')
   setBotStatus = (...args: Parameters<Store['setBotStatus']>): Promise<void> => this.#call({ op: 'set_bot_status', args })
   queueCounts = (): ReturnType<Store['queueCounts']> => this.#call({ op: 'queue_counts' })
