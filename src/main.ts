@@ -9,7 +9,7 @@ import { completeBudgets } from './contract/budgets.ts'
 import { compileContract } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
 import { subject_paths } from './intake/providers/all.ts'
-import { RefusedDeliveries } from './intake/refused-deliveries.ts'
+import { RefusedDeliveries, type RefusedOptions } from './intake/refused-deliveries.ts'
 import { isOlder, oldestNode } from './machine.ts'
 import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
@@ -20,6 +20,7 @@ import type { Parts } from './main/parts.ts'
 import { DamageWatch } from './observe/damage.ts'
 import { DiskWatch } from './observe/disk.ts'
 import { openLog } from './observe/log.ts'
+import { measuredLog, measureRefused, measureStore, Measures } from './observe/measures.ts'
 import { Commands } from './outbound/commands.ts'
 import { egressRule, type Egress } from './outbound/egress.ts'
 import { contextRoot, makeDirectory, type Environment } from './paths.ts'
@@ -106,7 +107,7 @@ function egressOf({ egress_allow }: Config): Egress {
 
 /** The parts that everything else is built with. */
 function assembled(
-  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
+  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'measures' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
   { definitions, trigger_pauses, refused, tokens }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens'>,
 ): Parts {
   const { config, env, now, store, disk, log } = given
@@ -124,8 +125,21 @@ function assembled(
     hideSecrets: secrets.hide,
     hiddenSecrets: secrets.hidden,
     commands: new Commands(),
-    refused: new RefusedDeliveries({ store, stored: refused, retention_ms: config.retention_ms, isFull: () => disk.state.full, now, logBug: log.bug }),
+    refused: countedRefusals(given.measures, {
+      store,
+      stored: refused,
+      retention_ms: config.retention_ms,
+      isFull: () => disk.state.full,
+      now,
+      logBug: log.bug,
+    }),
   }
+}
+
+function countedRefusals(measures: Measures, options: RefusedOptions): RefusedDeliveries {
+  const refused = new RefusedDeliveries(options)
+  measureRefused(refused, measures)
+  return refused
 }
 
 function storeOf(config: Config, toolLimits: ToolLimits, onFatal: (message: string) => void): SqliteStore {
@@ -167,13 +181,15 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   prepareStateDir(config.state_dir)
   const now = wall === Date.now ? steadyClock(wall, () => performance.now()) : wall
   const started_at = now()
-  const log = openLog(config.log_level)
+  const measures = new Measures()
+  const log = measuredLog(openLog(config.log_level), measures)
   const fatal = (message: string): void => {
     log.flush()
     onFatal(message)
   }
   const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
   const store = storeOf(config, toolLimits, fatal)
+  measureStore(store, measures, now)
   const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
   const damage = new DamageWatch(log.warn)
   store.onDamage = found => damage.add(found)
@@ -190,7 +206,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   // The lock is held: what commands that were killed with their router left behind is nobody's.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const parts = assembled({ config, env, now, wall, log, store, disk, damage, egress, contract, tools: new ToolRules(toolLimits) }, opened)
+  const parts = assembled({ config, env, now, wall, log, measures, store, disk, damage, egress, contract, tools: new ToolRules(toolLimits) }, opened)
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),

@@ -6,7 +6,7 @@ import { contractDocument } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
 import { asFault, Fault } from '../errors.ts'
-import { refuseConnection, sendFault, sendJson } from '../http/answers.ts'
+import { metricsType, refuseConnection, sendFault, sendJson, sendText } from '../http/answers.ts'
 import { RateLimiter } from '../http/rate-limit.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
 import { bearerToken, verifyToken } from '../http/token.ts'
@@ -34,7 +34,7 @@ const security = {
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 } as const
-const takes: Record<string, string> = { '/rpc': 'POST', '/stream': 'GET', '/openrpc.json': 'GET', '/health': 'GET' }
+const takes: Record<string, string> = { '/rpc': 'POST', '/stream': 'GET', '/metrics': 'GET', '/openrpc.json': 'GET', '/health': 'GET' }
 
 export interface AdminServerOptions {
   config: Config
@@ -47,6 +47,12 @@ export interface AdminServerOptions {
   environmentToken: () => Buffer | undefined
   audit: Pick<Audit, 'failed'>
   streams: Pick<Streams, 'serve'>
+  /** what Prometheus reads */
+  metrics: () => Promise<string>
+  /** Told of each request once it is answered, or its connection is closed. */
+  answered: (route: string, code: number, seconds: number) => void
+  /** Told of a request that was refused for its token or its scopes. */
+  unauthorized: (reason: 'token' | 'scope') => void
   now: () => number
   logBug: (error: unknown) => void
 }
@@ -102,6 +108,7 @@ export class AdminServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (const [name, value] of Object.entries(security)) response.setHeader(name, value)
+    this.#count(request, response)
     try {
       const headers = headersOnce(request, onceHeaders)
       assertPlainRequest(request, headers)
@@ -116,11 +123,18 @@ export class AdminServer {
     }
   }
 
+  #count(request: IncomingMessage, response: ServerResponse): void {
+    const begun = performance.now()
+    const [path = ''] = (request.url ?? '').split('?', 1)
+    const route = path in takes ? path : 'other'
+    response.once('close', () => this.#options.answered(route, response.headersSent ? response.statusCode : 499, (performance.now() - begun) / 1000))
+  }
+
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
     const [path, query] = targetOf(request)
     const principal = path === '/health' ? undefined : await this.#principal(request, headers)
     const method = takes[path]
-    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /stream, /openrpc.json and /health are')
+    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /stream, /metrics, /openrpc.json and /health are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (principal === undefined) {
@@ -129,6 +143,7 @@ export class AdminServer {
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
     this.#open.add(principal.id, response)
+    if (path === '/metrics') return this.#metrics(response, principal)
     if (path === '/stream') return this.#stream(response, principal, streamRequest(query, headers.get('last-event-id')))
     const { jsonrpc, config } = this.#options
     await answerRpc(request, response, headers, {
@@ -141,11 +156,20 @@ export class AdminServer {
     return this.#unread.trim()
   }
 
+  async #metrics(response: ServerResponse, { id, scopes }: Principal): Promise<void> {
+    if (!scopes.has('metrics'))
+      throw new Fault('forbidden', `GET /metrics needs the scope metrics; ${id} has ${[...scopes].join(', ')}`, { data: { scope: 'metrics' } })
+    sendText(response, await this.#options.metrics(), metricsType)
+  }
+
   async #stream(response: ServerResponse, principal: Principal, request: StreamRequest): Promise<void> {
     try {
       await this.#options.streams.serve(response, principal, request)
     } catch (error) {
-      if (error instanceof Fault && error.fault === 'forbidden') await this.#options.audit.failed(principal, null, [], error)
+      if (error instanceof Fault && error.fault === 'forbidden') {
+        this.#options.unauthorized('scope')
+        await this.#options.audit.failed(principal, null, [], error)
+      }
       throw error
     }
   }
@@ -172,6 +196,7 @@ export class AdminServer {
       throw new Fault('rate_limited', `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`, {
         retryAfterS: Math.ceil(wait / 1000),
       })
+    this.#options.unauthorized('token')
     const fault = new Fault('unauthorized', 'the Authorization header must be "Bearer" followed by a token that is valid', { reason: 'E_TOKEN' })
     await audit.failed({ ...environmentPrincipal(address), id: 'unknown' }, null, [], fault)
     throw fault

@@ -8,7 +8,7 @@ import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { maxContextBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
-import { refuseConnection, sendFault, sendJson } from '../http/answers.ts'
+import { metricsType, refuseConnection, sendFault, sendJson, sendText } from '../http/answers.ts'
 import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, targetOf } from '../http/request.ts'
 import { answerRpc } from './http-rpc.ts'
 import { Caller, type Line } from './caller.ts'
@@ -42,6 +42,8 @@ export interface RpcServerOptions {
   access?: Access
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
+  /** what Prometheus reads; absent: this socket does not serve it */
+  metrics?: () => Promise<string>
   logBug: (error: unknown) => void
 }
 
@@ -284,10 +286,17 @@ export class RpcServer {
     }
   }
 
+  async #metrics(response: ServerResponse): Promise<void> {
+    const { metrics } = this.#options
+    if (metrics === undefined) throw new Fault('forbidden', 'GET /metrics is not available on the socket of a command')
+    sendText(response, await metrics(), metricsType)
+  }
+
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
     const [path] = targetOf(request)
-    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/.well-known/heroservice.json': 'GET' }[path]
-    if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health and /.well-known/heroservice.json are')
+    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/metrics': 'GET', '/.well-known/heroservice.json': 'GET' }[path]
+    if (method === undefined)
+      throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health, /metrics and /.well-known/heroservice.json are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (path === '/.well-known/heroservice.json') return sendJson(response, 200, heroService())
@@ -295,6 +304,7 @@ export class RpcServer {
       const health = await this.#options.health()
       return sendJson(response, health.status === 'ok' ? 200 : 503, health)
     }
+    if (path === '/metrics') return this.#metrics(response)
     const { limits, access, jsonrpc } = this.#options
     await answerRpc(request, response, headers, { jsonrpc, access, in_flight: limits.in_flight, longest: this.#maxMessage, budget: this.#budget })
     return this.#unread.trim()

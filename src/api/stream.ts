@@ -311,6 +311,10 @@ export class Streams {
     this.#options = options
   }
 
+  get count(): number {
+    return [...this.#open.values()].reduce((sum, each) => sum + each, 0)
+  }
+
   /** Streams until the reader closes the connection. Throws Fault before anything is sent. */
   async serve(response: ServerResponse, principal: Principal, request: StreamRequest): Promise<void> {
     assertScopes(principal, request)

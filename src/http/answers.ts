@@ -22,6 +22,16 @@ export function sendJson(response: ServerResponse, status: number, value: unknow
   response.end(body)
 }
 
+/** The Prometheus text format. */
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** A text of a type that is not JSON. */
+export function sendText(response: ServerResponse, text: string, type: string): void {
+  if (response.headersSent || response.destroyed) return
+  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(text), 'x-content-type-options': 'nosniff' })
+  response.end(text)
+}
+
 /** Anything thrown: a Fault as it says; all else is a bug, answered without a word of it. */
 export function sendFault(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
   const fault = asFault(error)

@@ -18,6 +18,7 @@ import { providers } from '../intake/providers/all.ts'
 import { RunChanges } from '../api/run-changes.ts'
 import { RunWatch } from '../api/run-watch.ts'
 import { Subscriptions } from '../api/subscriptions.ts'
+import { Scrape } from '../observe/scrape.ts'
 import { Streams, Wakes } from '../api/stream.ts'
 import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
@@ -25,6 +26,7 @@ import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
+import type { AdminServerOptions } from '../api/admin-server.ts'
 import { AdminListener } from './admin-listener.ts'
 import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './clockwork.ts'
@@ -127,6 +129,45 @@ function reportOptions(
   }
 }
 
+/** What Prometheus is told. */
+function scrapeOf({ store, now, disk, registry, measures, log }: Parts, context: Context, streams: Streams, paused: () => string | null): Scrape {
+  return new Scrape({
+    measures,
+    store,
+    now,
+    disk: () => disk.state,
+    bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
+    queues: registry.queues,
+    sources: registry.sources,
+    sourceHealth: id => context.poller.health(id),
+    paused,
+    streams: () => streams.count,
+    logBug: log.bug,
+  })
+}
+
+/** What the admin listener counts. */
+function measured({ requests, requestDuration, authFailures }: Parts['measures']): Pick<AdminServerOptions, 'answered' | 'unauthorized'> {
+  return {
+    answered: (route, code, seconds) => {
+      requests.add([route, String(code)])
+      if (route !== '/stream') requestDuration.observe(seconds, [route])
+    },
+    unauthorized: reason => authFailures.add([reason]),
+  }
+}
+
+async function backedUp<T>({ measures, now }: Parts, backup: Promise<T>): Promise<T> {
+  const made = await backup
+  measures.lastBackup = now() / 1000
+  return made
+}
+
+async function pausing(store: Parts['store'], dispatcher: DeliveryParts['dispatcher'], reason: string | null, at: number): Promise<void> {
+  await store.setPaused(reason, at)
+  dispatcher.setPaused(reason)
+}
+
 /** Throws ExitError. */
 async function startAdmin(admin: AdminListener, addresses: Faces['addresses']): Promise<void> {
   await admin.start()
@@ -179,7 +220,7 @@ export function faces(
     ...waysIn(parts, acceptor),
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
-    backup: (path, with_output) => backups.make(path, with_output),
+    backup: (path, with_output) => backedUp(parts, backups.make(path, with_output)),
     hide: hideSecrets,
     workers,
     now,
@@ -188,20 +229,30 @@ export function faces(
     botChanged: id => dispatcher.forget(id),
     botDeleted: id => fleet.forget(id),
     queuesChanged: () => dispatcher.wake([]),
-    async setPaused(reason) {
-      await store.setPaused(reason, now())
-      dispatcher.setPaused(reason)
-    },
+    setPaused: reason => pausing(store, dispatcher, reason, now()),
     status: () => routerStatus(report(context)),
     health: () => routerHealth(report(context)),
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, audit, logBug: log.bug })
   const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
-  const rpc = new RpcServer({ ...answering, socket: config.socket, limits: controlLimits(config) })
+  const streams = new Streams({ context, contract: parts.contract, wakes, isValid: ({ id }) => tokens.isValid(id), logBug: log.bug })
+  const scrape = scrapeOf(parts, context, streams, () => dispatcher.paused)
+  const metrics = (): Promise<string> => scrape.text()
+  const rpc = new RpcServer({ ...answering, metrics, socket: config.socket, limits: controlLimits(config) })
   const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
-  const streams = new Streams({ context, contract: parts.contract, wakes, isValid: ({ id }) => tokens.isValid(id), logBug: log.bug })
-  const admin = new AdminListener({ ...answering, contract: parts.contract, store, tokens, audit, streams, now, environmentToken: () => environment.token?.() })
+  const admin = new AdminListener({
+    ...answering,
+    ...measured(parts.measures),
+    metrics,
+    contract: parts.contract,
+    store,
+    tokens,
+    audit,
+    streams,
+    now,
+    environmentToken: () => environment.token?.(),
+  })
   return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any, addresses }
 }
 

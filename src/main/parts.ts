@@ -8,6 +8,7 @@ import type { Egress } from '../outbound/egress.ts'
 import type { DamageWatch } from '../observe/damage.ts'
 import type { DiskWatch } from '../observe/disk.ts'
 import type { Log } from '../observe/log.ts'
+import type { Measures } from '../observe/measures.ts'
 import type { Environment } from '../paths.ts'
 import type { ExpressionProcess } from '../routing/expressions.ts'
 import type { Registry } from '../routing/registry.ts'
@@ -44,5 +45,6 @@ export interface Parts {
   tokens: readonly TokenRow[]
   egress: Egress
   tools: ToolRules
+  measures: Measures
   contract: ReturnType<typeof compileContract>
 }

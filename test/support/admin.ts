@@ -20,6 +20,10 @@ export interface Asked {
   signal?: AbortSignal
 }
 
+function isJson(headers: IncomingHttpHeaders): boolean {
+  return /^application\/(problem\+)?json/.test(headers['content-type'] ?? '')
+}
+
 /** Asks over HTTP at an address as router.status has it: a URL, or the path of a socket. */
 export function ask(address: string, { method = 'POST', path = '/rpc', headers = {}, body, signal }: Asked): Promise<Answer> {
   const target = address.startsWith('http') ? { host: new URL(address).hostname, port: new URL(address).port } : { socketPath: address }
@@ -29,7 +33,13 @@ export function ask(address: string, { method = 'POST', path = '/rpc', headers =
       response.setEncoding('utf8')
       response.on('data', (chunk: string) => (text += chunk))
       response.on('error', reject)
-      response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) }))
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode!,
+          headers: response.headers,
+          body: text === '' ? undefined : isJson(response.headers) ? JSON.parse(text) : text,
+        }),
+      )
     })
     asking.on('error', reject)
     asking.end(body)

@@ -1,0 +1,206 @@
+// GET /metrics: what is counted, and what is read when it is asked for. What the database tells is read at most once in 5 seconds, and a
+// scrape waits for it half a second at most: then it has the values of before.
+import { readdirSync, readFileSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { programVersion } from '../contract/document.ts'
+import type { Bot, QueueInput, SourceHealth } from '../contract/types.ts'
+import type { Counts, RunStats, Store, StoreFacts } from '../store/store.ts'
+import type { DiskState } from './disk.ts'
+import { metricsText, Reading, type Family } from './metric-families.ts'
+import type { Measures } from './measures.ts'
+
+const freshMs = 5000
+const patienceMs = 500
+const mostAwaiting = 500
+
+export interface ScrapeOptions {
+  measures: Measures
+  store: Pick<Store, 'counts' | 'facts' | 'stats' | 'runs'>
+  now: () => number
+  disk: () => DiskState
+  bots: () => Bot[]
+  queues: ReadonlyMap<string, QueueInput>
+  sources: ReadonlyMap<string, unknown>
+  sourceHealth: (source_id: string) => SourceHealth | undefined
+  /** why dispatching is paused; null: it is not */
+  paused: () => string | null
+  streams: () => number
+  logBug: (error: unknown) => void
+}
+
+type Delay = ReturnType<typeof monitorEventLoopDelay>
+
+/** What the database tells. */
+interface Snapshot {
+  counts: Counts
+  facts: StoreFacts
+  stats: RunStats
+  awaiting: number
+}
+
+type Labels = Record<string, string>
+
+/** Values by id, which is the value of a label. */
+function byId<T extends { id: string }>(label: string, all: Iterable<T>, value: (each: T) => number | undefined): [Labels, number][] {
+  return [...all].flatMap(each => {
+    const found = value(each)
+    return found === undefined ? [] : [[{ [label]: each.id }, found] as [Labels, number]]
+  })
+}
+
+function ids(all: ReadonlyMap<string, unknown>): { id: string }[] {
+  return [...all.keys()].map(id => ({ id }))
+}
+
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
+
+/** Open files of this process, and how many it may have; undefined if /proc does not tell. */
+function openFiles(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return undefined
+  }
+}
+
+function mostFiles(): number | undefined {
+  try {
+    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+    return limit === undefined ? undefined : Number(limit)
+  } catch {
+    return undefined
+  }
+}
+
+function processReadings(lag: () => Delay): Family[] {
+  const started = Date.now() / 1000 - process.uptime()
+  return [
+    new Reading('process_cpu_seconds_total', 'Processor time of all threads.', processorSeconds, 'counter'),
+    new Reading('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss()),
+    new Reading('process_start_time_seconds', 'When the process started, in seconds since 1970.', () => started),
+    new Reading('process_open_fds', 'Open file descriptors.', openFiles),
+    new Reading('process_max_fds', 'Most file descriptors that the process may open.', mostFiles),
+    new Reading('nodejs_heap_size_used_bytes', 'Used heap of the main thread.', () => process.memoryUsage().heapUsed),
+    new Reading('nodejs_eventloop_lag_p99_seconds', 'Delay of the event loop that 99 % of its turns stayed below, since the scrape before.', () => {
+      const histogram = lag()
+      const p99 = histogram.percentile(99) / 1e9
+      histogram.reset()
+      return p99
+    }),
+  ]
+}
+
+export class Scrape {
+  readonly #options: ScrapeOptions
+  readonly #families: Family[]
+  #snapshot: Snapshot | undefined
+  #readAt = -Infinity
+  #reading: Promise<void> | undefined
+  /** from the first scrape on: measuring it costs some turns of the event loop every second */
+  #lag: Delay | undefined
+
+  constructor(options: ScrapeOptions) {
+    this.#options = options
+    this.#families = [...this.#standing(), ...this.#stored(), ...options.measures.families(), ...processReadings(() => this.#delay())]
+  }
+
+  /** The metrics as text. */
+  async text(): Promise<string> {
+    await this.#refresh()
+    return metricsText(this.#families)
+  }
+
+  #delay(): Delay {
+    if (this.#lag === undefined) {
+      this.#lag = monitorEventLoopDelay({ resolution: 50 })
+      this.#lag.enable()
+    }
+    return this.#lag
+  }
+
+  async #refresh(): Promise<void> {
+    if (performance.now() - this.#readAt < freshMs) return
+    this.#reading ??= this.#read()
+      .catch(this.#options.logBug)
+      .finally(() => {
+        this.#reading = undefined
+      })
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, patienceMs)
+    await Promise.race([this.#reading, late])
+    clearTimeout(timer)
+  }
+
+  async #read(): Promise<void> {
+    const { store, now } = this.#options
+    const [counts, facts, stats, awaiting] = await Promise.all([
+      store.counts(),
+      store.facts(),
+      store.stats(now()),
+      store.runs({ state: 'awaiting_approval', limit: mostAwaiting, after: null }),
+    ])
+    this.#snapshot = { counts, facts, stats, awaiting: awaiting.length }
+    this.#readAt = performance.now()
+  }
+
+  /** What the router knows without asking the database. */
+  #standing(): Family[] {
+    const { disk, paused, bots, queues, sources, sourceHealth, streams, measures } = this.#options
+    const state = (): string => (disk().full ? 'read_only' : paused() === null ? 'ready' : 'paused')
+    const failing = (id: string): number | undefined => {
+      const health = sourceHealth(id)
+      return health === undefined ? undefined : Number(health.failures > 0)
+    }
+    const lastEvents = (): [Labels, number][] => [...measures.lastEvent].filter(([id]) => sources.has(id)).map(([source, at]) => [{ source }, at])
+    const ofBots = (value: (bot: Bot) => number) => () => byId('bot', bots(), value)
+    return [
+      new Reading('signalbox_build_info', 'Version of the router and of Node.', () => [[{ version: programVersion(), node: process.versions.node }, 1]]),
+      new Reading('signalbox_up_state', '1 for the state that holds: ready, paused (no run begins), read_only (the disk is nearly full).', () =>
+        ['ready', 'paused', 'read_only'].map(each => [{ state: each }, Number(each === state())] as const),
+      ),
+      new Reading('signalbox_source_last_event_timestamp_seconds', 'When a source last had an event since the start, in seconds since 1970.', lastEvents),
+      new Reading('signalbox_source_failing', '1 for a polled source whose last reading failed.', () => byId('source', ids(sources), ({ id }) => failing(id))),
+      new Reading(
+        'signalbox_bot_healthy',
+        '0 for a bot that gets no runs because it failed.',
+        ofBots(({ health }) => Number(health?.state !== 'open')),
+      ),
+      new Reading(
+        'signalbox_bot_draining',
+        '1 for a bot that gets no new runs because it is drained.',
+        ofBots(({ drained }) => Number(drained === true)),
+      ),
+      new Reading('signalbox_queue_paused', '1 for a queue that is paused.', () => byId('queue', queues.values(), ({ paused: is }) => Number(is === true))),
+      new Reading('signalbox_disk_free_bytes', 'Free space of the disk that has the database.', () => disk().free_bytes),
+      new Reading(
+        'signalbox_backup_last_success_timestamp_seconds',
+        'When a backup last ended well since the start, in seconds since 1970.',
+        () => measures.lastBackup,
+      ),
+      new Reading('signalbox_sse_streams', 'Open streams.', streams),
+    ]
+  }
+
+  /** What the database tells; left out until it has been read. */
+  #stored(): Family[] {
+    type Value = ReturnType<ConstructorParameters<typeof Reading>[2]>
+    const add = (name: string, help: string, read: (snapshot: Snapshot) => Value): Reading =>
+      new Reading(name, help, () => (this.#snapshot === undefined ? undefined : read(this.#snapshot)))
+    const age = (at: number | null | undefined): number | undefined => (typeof at === 'number' ? Math.max(0, this.#options.now() - at) / 1000 : undefined)
+    return [
+      add('signalbox_runs_waiting', 'Runs that wait.', ({ stats }) => byId('queue', stats.queues, each => each.waiting)),
+      add('signalbox_run_oldest_waiting_seconds', 'How long the oldest run of a queue has waited.', ({ stats }) =>
+        byId('queue', stats.queues, each => age(each.oldest_waiting_at)),
+      ),
+      add('signalbox_runs_active', 'Runs that are with a bot.', ({ stats }) => byId('bot', stats.bots, each => each.active)),
+      add('signalbox_dead_letters', 'Runs that are dead letters.', ({ stats }) => byId('bot', stats.bots, each => each.dead)),
+      add('signalbox_runs_awaiting_approval', `Runs that await approval, counted up to ${mostAwaiting}.`, ({ awaiting }) => awaiting),
+      add('signalbox_store_bytes', 'Size of the database file.', ({ facts }) => facts.database_bytes),
+      add('signalbox_wal_bytes', 'Size of the write-ahead log.', ({ facts }) => facts.wal_bytes),
+      add('signalbox_retention_oldest_seconds', 'Age of the oldest event in the log.', ({ counts }) => age(counts.oldest_at)),
+    ]
+  }
+}

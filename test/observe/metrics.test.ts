@@ -1,0 +1,250 @@
+// Metrics: their text, what is counted, and that Prometheus and its rules take them.
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import fc from 'fast-check'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { Counter, Histogram, metricsText, Reading } from '../../src/observe/metric-families.ts'
+import { ask, bearerOf, callWith, listening, type Called } from '../support/admin.ts'
+import { freePort } from '../support/free-port.ts'
+import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
+import { metricsFaults, parsedMetrics, type Metric } from '../support/metrics-parser.ts'
+
+const has = (program: string): boolean => spawnSync(program, ['--version']).error === undefined
+const hasPrometheus = has('promtool') && has('prometheus')
+
+function scraped(socketPath: string): Promise<{ text: string; type: string | undefined }> {
+  return new Promise((done, reject) => {
+    const asking = request({ socketPath, path: '/metrics' }, response => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk: string) => (text += chunk))
+      response.on('end', () => done({ text, type: response.headers['content-type'] }))
+    })
+    asking.on('error', reject)
+    asking.end()
+  })
+}
+
+async function metricsOf({ router }: TestRouter): Promise<Map<string, Metric>> {
+  return parsedMetrics((await scraped(router.socket)).text)
+}
+
+/** The value of a sample; undefined: there is none. */
+function value(metrics: Map<string, Metric>, name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined {
+  return metrics.get(name)?.samples.find(sample => sample.name === name + suffix && Object.entries(labels).every(([key, each]) => sample.labels[key] === each))
+    ?.value
+}
+
+describe('the text', () => {
+  test('escapes, and has each series once, each family together, histograms whole', () => {
+    const text = fc.string({ unit: 'binary', maxLength: 12 })
+    const observed = fc.array(fc.tuple(text, fc.double({ noNaN: true, noDefaultInfinity: true })), { maxLength: 30 })
+    fc.assert(
+      fc.property(observed, text, (all, help) => {
+        const counter = new Counter('a_total', help, ['x'])
+        const histogram = new Histogram('b_seconds', help, [-1, 0.5, 10], ['x'])
+        for (const [label, amount] of all) {
+          counter.add([label])
+          histogram.observe(amount, [label])
+        }
+        const printed = metricsText([counter, histogram, new Reading('c', help, () => [[{ x: help }, Number.NaN]])])
+        expect(metricsFaults(printed)).toEqual([])
+        const counts = parsedMetrics(printed).get('a_total')!.samples
+        expect(new Map(counts.map(({ labels, value: count }) => [labels.x, count]))).toEqual(
+          new Map([...new Set(all.map(([label]) => label))].map(label => [label, all.filter(([other]) => other === label).length])),
+        )
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test.each([
+    ['a series twice', '# HELP a h\n# TYPE a gauge\na 1\na 2\n'],
+    ['a family torn apart', '# HELP a h\n# TYPE a gauge\na{x="1"} 1\n# HELP b h\n# TYPE b gauge\nb 1\na{x="2"} 2\n'],
+    ['a histogram without +Inf', '# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 1\na_sum 1\na_count 1\n'],
+    ['buckets that fall', '# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n'],
+    ['a count that is another', '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_sum 1\na_count 2\n'],
+    ['no newline at the end', '# HELP a h\n# TYPE a gauge\na 1'],
+    ['no type', 'a 1\n'],
+  ])('control: %s is found', (_name, text) => {
+    expect(metricsFaults(text)).not.toEqual([])
+  })
+
+  test('has at most 2,000 sets of labels of a family', () => {
+    const counter = new Counter('a_total', 'h', ['x'])
+    for (let n = 0; n < 5000; n++) counter.add([String(n)])
+    const { samples } = parsedMetrics(metricsText([counter])).get('a_total')!
+    expect(samples.length).toBe(2001)
+    expect(samples.find(({ labels }) => labels.x === 'other')!.value).toBe(3000)
+  })
+})
+
+describe('what is counted', () => {
+  test('is what happened, and nothing before', { timeout: 60_000 }, async () => {
+    const router = await freshRouter()
+    const { call } = router
+    const before = await metricsOf(await freshRouter())
+    expect(
+      [...before.values()].flatMap(({ name, samples }) =>
+        samples.filter(({ labels, value: is }) => name.endsWith('_total') && name.startsWith('signalbox_') && is !== 0 && labels.bot !== undefined),
+      ),
+    ).toEqual([])
+    await call('source.put', { source: { id: 's', source_type: 'service' } })
+    await call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
+    await call('bot.put', { bot: { id: 'good', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+    await call('bot.put', { bot: { id: 'bad', endpoint: { kind: 'command', argv: ['/bin/false'] } } })
+    await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
+    for (const id of ['good', 'bad', 'w']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
+    const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
+    await Promise.all([ended(router, await emit('good')), ended(router, await emit('good')), ended(router, await emit('bad'))])
+    const waiting = [await emit('w'), await emit('w')]
+    const [lease] = (await call('run.claim', { bot_id: 'w' })).leases
+    const held = { run_id: lease!.run_id, lease_token: lease!.lease_token }
+    await call('run.start', held)
+    await call('run.complete', held)
+    await call('run.cancel', { run_id: waiting.find(id => id !== lease!.run_id)! })
+    await emit('w')
+    for (let n = 0; n < 2; n++) await router.post('hook', '{}', { 'webhook-id': 'same' })
+    await router.post('hook', 'no json')
+    await router.post('nothing-at-all', '{}')
+    const metrics = await metricsOf(router)
+    const of = (name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined => value(metrics, `signalbox_${name}`, labels, suffix)
+    expect({
+      events: of('events_total', { source: 's' }),
+      bytes: of('event_bytes_total', { source: 's' }),
+      delivered: of('events_total', { source: 'hook' }),
+      duplicates: of('intake_duplicates_total', { source: 'hook' }),
+      refused: of('intake_refused_total', { source: 'hook', reason: 'E_JSON' }),
+      unknown: of('intake_refused_total', { source: '', reason: 'E_NOT_FOUND' }),
+      created: of('runs_created_total', { bot: 'good' }),
+      completed: of('runs_ended_total', { bot: 'good', state: 'completed' }),
+      dead: of('runs_ended_total', { bot: 'bad', state: 'dead' }),
+      worked: of('runs_ended_total', { bot: 'w', state: 'completed' }),
+      cancelled: of('runs_ended_total', { bot: 'w', state: 'cancelled' }),
+      attempts: of('run_attempts_total', { bot: 'good', outcome: 'success' }),
+      started: of('run_start_latency_seconds', { bot: 'good' }, '_count'),
+      lasted: of('run_duration_seconds', { bot: 'bad' }, '_count'),
+      waiting: of('runs_waiting', { queue: 'w' }),
+      letters: of('dead_letters', { bot: 'bad' }),
+      ready: of('up_state', { state: 'ready' }),
+    }).toEqual({
+      events: 6,
+      bytes: 6 * 7,
+      delivered: 1,
+      duplicates: 1,
+      refused: 1,
+      unknown: 1,
+      created: 2,
+      completed: 2,
+      dead: 1,
+      worked: 1,
+      cancelled: 1,
+      attempts: 2,
+      started: 2,
+      lasted: 1,
+      waiting: 1,
+      letters: 1,
+      ready: 1,
+    })
+    const { text, type } = await scraped(router.router.socket)
+    expect(metricsFaults(text)).toEqual([])
+    expect(type).toBe('text/plain; version=0.0.4; charset=utf-8')
+    // What senders choose is no label.
+    expect(text).not.toMatch(/nothing-at-all|127\.0\.0\.1/)
+  })
+
+  test('over HTTP needs the scope metrics, and is counted by route and code', async () => {
+    const { call, admin } = await listening()
+    const token = async (scope: 'metrics' | 'read'): Promise<string> => (await call('token.create', { name: scope, scopes: [scope] })).token
+    const [metrics, read] = [await token('metrics'), await token('read')]
+    const get = async (given: string, path = '/metrics'): Promise<number> => (await ask(admin, { method: 'GET', path, headers: bearerOf(given) })).status
+    expect([await get(metrics), await get(read), await get('wrong'), await get(metrics, '/x/y')]).toEqual([200, 403, 401, 404])
+    const answer: Called<'rpc.health'> = await callWith(admin, read, 'rpc.health')
+    expect(answer.status).toBe(200)
+    const found = await metricsOf({ router: { socket: (await call('router.status', {})).socket } } as TestRouter)
+    const requests = (route: string, code: string): number | undefined => value(found, 'signalbox_http_requests_total', { route, code })
+    expect([requests('/metrics', '200'), requests('/metrics', '403'), requests('/metrics', '401'), requests('other', '404'), requests('/rpc', '200')]).toEqual([
+      1, 1, 1, 1, 1,
+    ])
+    expect(value(found, 'signalbox_auth_failures_total', { reason: 'token' })).toBe(1)
+  })
+})
+
+const page = readFileSync('docs/monitoring/README.md', 'utf8')
+const dashboard = JSON.parse(readFileSync('docs/monitoring/dashboard.json', 'utf8')) as { panels: { title: string; targets?: { expr: string }[] }[] }
+const alerts = readFileSync('docs/monitoring/alerts.yml', 'utf8')
+
+test('the page has every metric, and rules and dashboard name no other', async () => {
+  const { text } = await scraped((await freshRouter()).router.socket)
+  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, name, help, type]) => ({ name, help, type }))
+  for (const { name, help, type } of rows)
+    expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\| ${type} \\| [a-z, ]*\\| ${help!.replaceAll(/[.*+?()[\]\\/]/g, '\\$&')} \\|$`, 'm'))
+  expect([...page.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)).toEqual(rows.map(({ name }) => name))
+  const known = new Set(rows.flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!])))
+  const named = [alerts, ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))].flatMap(
+    each => each.match(/\b(signalbox|process|nodejs)_\w+/g) ?? [],
+  )
+  expect(named.length).toBeGreaterThan(40)
+  expect(named.filter(name => !known.has(name))).toEqual([])
+})
+
+test.skipIf(!has('curl'))('its commands work as they are written', async () => {
+  const directory = freshDirectory()
+  const { router } = await freshRouter()
+  symlinkSync(resolve('scripts/signalbox'), join(directory, 'signalbox'))
+  const [, commands] = /^```sh\n([^]*?)^```$/m.exec(page)!
+  const env = { PATH: `${directory}:${process.env.PATH}`, SIGNALBOX_SOCKET: router.socket }
+  const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', commands!], { cwd: directory, env })
+  expect(stdout).toContain('signalbox_up_state{state="ready"} 1')
+  expect(readFileSync(join(directory, 'metrics.token'), 'utf8')).toMatch(/^sbx_api_/)
+})
+
+describe.skipIf(!hasPrometheus)('Prometheus', () => {
+  test('promtool finds nothing wrong with the metrics', async () => {
+    const { text } = await scraped((await freshRouter()).router.socket)
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
+    expect([status, stdout + stderr]).toEqual([0, ''])
+    // Control.
+    expect(spawnSync('promtool', ['check', 'metrics'], { input: '# TYPE a counter\na 1\n' }).status).not.toBe(0)
+  })
+
+  test('takes the rules, which do what they say, and every expression of the dashboard', () => {
+    execFileSync('promtool', ['check', 'rules', 'docs/monitoring/alerts.yml'])
+    execFileSync('promtool', ['test', 'rules', 'docs/monitoring/alerts.test.yml'], { stdio: 'pipe' })
+    const variables = (expr: string): string => expr.replaceAll(/\$(source|bot|queue)\b/g, '.*')
+    const rules = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }, n) => ({ record: `x:y${n}`, expr: variables(expr) })))
+    const file = join(freshDirectory(), 'rules.yml')
+    writeFileSync(file, JSON.stringify({ groups: rules.map((rule, n) => ({ name: `g${n}`, rules: [rule] })) }))
+    execFileSync('promtool', ['check', 'rules', file], { stdio: 'pipe' })
+  })
+
+  test('scrapes the router with its token', { timeout: 60_000 }, async () => {
+    const { call, admin } = await listening()
+    const directory = freshDirectory()
+    const { token } = await call('token.create', { name: 'prometheus', scopes: ['metrics'], never_expires: true })
+    writeFileSync(join(directory, 'metrics.token'), token)
+    writeFileSync(join(directory, 'alerts.yml'), alerts)
+    const config = readFileSync('docs/monitoring/prometheus.yml', 'utf8').replace('127.0.0.1:8021', new URL(admin).host).replace('15s', '1s')
+    writeFileSync(join(directory, 'prometheus.yml'), config)
+    mkdirSync(join(directory, 'data'))
+    const port = await freePort()
+    const flags = [
+      `--config.file=${join(directory, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(directory, 'data')}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ]
+    const prometheus = spawn('prometheus', [...flags, '--log.level=error'], { stdio: 'ignore', cwd: resolve(directory) })
+    onTestFinished(() => void prometheus.kill('SIGKILL'))
+    const query = async (expr: string): Promise<string | undefined> => {
+      const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expr)}`).catch(() => undefined)
+      if (answer?.ok !== true) return undefined
+      const { data } = (await answer.json()) as { data: { result: { value: [number, string] }[] } }
+      return data.result[0]?.value[1]
+    }
+    await until(async () => (await query('up{job="signalbox"}')) === '1')
+    expect(await query('signalbox_up_state{state="ready"}')).toBe('1')
+  })
+})
