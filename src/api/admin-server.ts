@@ -19,7 +19,7 @@ import { environmentPrincipal, type Principal } from './principal.ts'
 import { longestMessage } from './rpc-server.ts'
 import { UnreadBudget } from './socket-budget.ts'
 import type { Streams } from './stream.ts'
-import { streamRequest, type StreamRequest } from './stream-request.ts'
+import { streamRequest } from './stream-request.ts'
 import { TokenAccess } from './token-access.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -51,8 +51,6 @@ export interface AdminServerOptions {
   metrics: () => Promise<string>
   /** Told of each request once it is answered, or its connection is closed. */
   answered: (route: string, code: number, seconds: number) => void
-  /** Told of a request that was refused for its token or its scopes. */
-  unauthorized: (reason: 'token' | 'scope') => void
   now: () => number
   logBug: (error: unknown) => void
 }
@@ -143,8 +141,11 @@ export class AdminServer {
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
     this.#open.add(principal.id, response)
-    if (path === '/metrics') return this.#metrics(response, principal)
-    if (path === '/stream') return this.#stream(response, principal, streamRequest(query, headers.get('last-event-id')))
+    if (path === '/metrics') return this.#recorded(principal, () => this.#metrics(response, principal))
+    if (path === '/stream') {
+      const asked = streamRequest(query, headers.get('last-event-id'))
+      return this.#recorded(principal, () => this.#options.streams.serve(response, principal, asked))
+    }
     const { jsonrpc, config } = this.#options
     await answerRpc(request, response, headers, {
       jsonrpc,
@@ -156,22 +157,20 @@ export class AdminServer {
     return this.#unread.trim()
   }
 
+  /** What is no call is recorded here if it is forbidden. */
+  async #recorded(principal: Principal, serve: () => Promise<void>): Promise<void> {
+    try {
+      await serve()
+    } catch (error) {
+      if (error instanceof Fault && error.fault === 'forbidden') await this.#options.audit.failed(principal, null, [], error)
+      throw error
+    }
+  }
+
   async #metrics(response: ServerResponse, { id, scopes }: Principal): Promise<void> {
     if (!scopes.has('metrics'))
       throw new Fault('forbidden', `GET /metrics needs the scope metrics; ${id} has ${[...scopes].join(', ')}`, { data: { scope: 'metrics' } })
     sendText(response, await this.#options.metrics(), metricsType)
-  }
-
-  async #stream(response: ServerResponse, principal: Principal, request: StreamRequest): Promise<void> {
-    try {
-      await this.#options.streams.serve(response, principal, request)
-    } catch (error) {
-      if (error instanceof Fault && error.fault === 'forbidden') {
-        this.#options.unauthorized('scope')
-        await this.#options.audit.failed(principal, null, [], error)
-      }
-      throw error
-    }
   }
 
   #accessOf(principal: Principal): TokenAccess {
@@ -196,7 +195,6 @@ export class AdminServer {
       throw new Fault('rate_limited', `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`, {
         retryAfterS: Math.ceil(wait / 1000),
       })
-    this.#options.unauthorized('token')
     const fault = new Fault('unauthorized', 'the Authorization header must be "Bearer" followed by a token that is valid', { reason: 'E_TOKEN' })
     await audit.failed({ ...environmentPrincipal(address), id: 'unknown' }, null, [], fault)
     throw fault

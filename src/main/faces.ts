@@ -147,13 +147,12 @@ function scrapeOf({ store, now, disk, registry, measures, log }: Parts, context:
 }
 
 /** What the admin listener counts. */
-function measured({ requests, requestDuration, authFailures }: Parts['measures']): Pick<AdminServerOptions, 'answered' | 'unauthorized'> {
+function measured({ requests, requestDuration }: Parts['measures']): Pick<AdminServerOptions, 'answered'> {
   return {
     answered: (route, code, seconds) => {
       requests.add([route, String(code)])
       if (route !== '/stream') requestDuration.observe(seconds, [route])
     },
-    unauthorized: reason => authFailures.add([reason]),
   }
 }
 
@@ -198,7 +197,7 @@ export function faces(
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
   const tokens = new Tokens(parts.tokens, { store, now, logBug: log.bug })
-  const audit = new Audit({ store, now, logBug: log.bug })
+  const audit = new Audit({ store, now, onRefused: reason => parts.measures.authFailures.add([reason]), logBug: log.bug })
   const environment: Faces['environment'] = {}
   const wakes = new Wakes()
   const context: Context = {

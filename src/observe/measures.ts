@@ -1,7 +1,7 @@
 // What the router counts of its work. Everything is counted at two seams: the answers of the store, after their commit, and the
 // records of the log. Sources, bots and queues are labels; triggers, types, subjects and addresses are not, because senders choose some
 // of them and there may be very many.
-import { isNeed, type AcceptOutcome, type NewEvent, type RunMove, type MoveOutcome, type RefusedRow, type Store } from '../store/store.ts'
+import { isNeed, type AcceptOutcome, type NewEvent, type RunMove, type MoveOutcome, type RefusedRow, type RunCount, type Store } from '../store/store.ts'
 import type { Log } from './log.ts'
 import { Counter, Histogram, type Family } from './metric-families.ts'
 
@@ -30,10 +30,11 @@ export class Measures {
   readonly lateness = new Histogram('signalbox_schedule_lateness_seconds', 'How late ticks of schedules were logged.', latenessBounds)
   readonly commit = new Histogram('signalbox_store_commit_seconds', 'From handing events to the store to their commit, with the wait for it.', commitBounds)
   readonly runsCreated = new Counter('signalbox_runs_created_total', 'Runs that were created, replays included. bot is empty if none is chosen yet.', ['bot'])
-  readonly runsEnded = new Counter('signalbox_runs_ended_total', 'Runs that ended. state dead: failed or timed out, and kept as a dead letter.', [
-    'bot',
-    'state',
-  ])
+  readonly runsEnded = new Counter(
+    'signalbox_runs_ended_total',
+    'Runs that ended. What failed or timed out is a dead letter until it is retried or discarded.',
+    ['bot', 'state'],
+  )
   readonly attempts = new Counter('signalbox_run_attempts_total', 'Attempts that ended, by outcome.', ['bot', 'outcome'])
   readonly startLatency = new Histogram('signalbox_run_start_latency_seconds', 'From the time at which a run may begin to its first attempt.', startBounds, [
     'bot',
@@ -49,11 +50,9 @@ export class Measures {
   )
   readonly authFailures = new Counter(
     'signalbox_auth_failures_total',
-    'Requests to the admin listener without a valid token, or without the scope that their path needs.',
+    'Requests and calls over HTTP that were refused: without a valid token, or without the scope.',
     ['reason'],
   )
-  /** when a source last had an event, in seconds since 1970 */
-  readonly lastEvent = new Map<string, number>()
   lastBackup: number | undefined
 
   families(): Family[] {
@@ -63,39 +62,50 @@ export class Measures {
   accepted(events: readonly NewEvent[], outcomes: readonly AcceptOutcome[], seconds: number): void {
     this.commit.observe(seconds)
     for (const [index, outcome] of outcomes.entries()) {
-      const { source_id, body, runs, received_at, once } = events[index]!
+      const { source_id, body, received_at, once } = events[index]!
       if (outcome.kind === 'duplicate') this.duplicates.add([source_id])
       if (outcome.kind !== 'accepted') continue
       this.events.add([source_id])
       this.eventBytes.add([source_id], body.byteLength)
-      this.lastEvent.set(source_id, received_at / 1000)
       if (once?.kind === 'tick' && !once.caught_up) this.lateness.observe(Math.max(0, received_at - once.scheduled_at) / 1000)
-      if (outcome.run_ids.length === 0) continue
-      const made = new Set(outcome.run_ids)
-      for (const run of runs) if (made.has(run.id)) this.runsCreated.add([botLabel(run.bot_id)])
     }
   }
 
   moved(moves: readonly RunMove[], outcomes: readonly MoveOutcome[]): void {
     for (const [index, outcome] of outcomes.entries()) {
-      if (outcome.kind !== 'moved') continue
-      const { attempt, archive, to, from } = moves[index]!
-      const { run } = outcome
-      const bot = botLabel(run.bot_id)
-      if (attempt !== undefined) {
-        this.attempts.add([bot, attempt.outcome])
-        if (attempt.started_at > 0) this.duration.observe(Math.max(0, attempt.ended_at - attempt.started_at) / 1000, [bot])
-      }
-      // A dead letter that is discarded has ended before.
-      if (run.dead && (to === 'failed' || to === 'timed_out')) this.runsEnded.add([bot, 'dead'])
-      else if (archive === true && !from.some(state => state === 'failed' || state === 'timed_out')) this.runsEnded.add([bot, to])
+      const { attempt } = moves[index]!
+      if (outcome.kind !== 'moved' || attempt === undefined) continue
+      const bot = botLabel(outcome.run.bot_id)
+      this.attempts.add([bot, attempt.outcome])
+      if (attempt.started_at > 0) this.duration.observe(Math.max(0, attempt.ended_at - attempt.started_at) / 1000, [bot])
+    }
+  }
+
+  counted(runs: readonly RunCount[]): void {
+    for (const { bot_id, state, count } of runs) {
+      if (state === null) this.runsCreated.add([botLabel(bot_id)], count)
+      else this.runsEnded.add([botLabel(bot_id), state], count)
+    }
+  }
+
+  /**
+   * Counters of these begin at 0 instead of at their first increment: an increase from nothing is none to Prometheus, and the first dead
+   * letter of a bot would raise no alert.
+   */
+  begin(sources: Iterable<string>, bots: Iterable<string>): void {
+    for (const source of sources) for (const counter of [this.events, this.eventBytes, this.duplicates]) counter.add([source], 0)
+    for (const bot of bots) {
+      this.runsCreated.add([bot], 0)
+      this.leasesLost.add([bot], 0)
+      for (const state of ['completed', 'failed', 'timed_out', 'cancelled']) this.runsEnded.add([bot, state], 0)
+      for (const outcome of ['success', 'permanent']) this.attempts.add([bot, outcome], 0)
     }
   }
 }
 
 /** Counts what a store is asked for. Its methods are replaced in place. */
 export function measureStore(store: Store, measures: Measures, now: () => number): void {
-  const [accept, move, claim, replay] = [store.accept.bind(store), store.move.bind(store), store.claim.bind(store), store.replay.bind(store)]
+  const [accept, move, claim] = [store.accept.bind(store), store.move.bind(store), store.claim.bind(store)]
   store.accept = async (events, limits) => {
     const begun = performance.now()
     const outcomes = await accept(events, limits)
@@ -115,12 +125,7 @@ export function measureStore(store: Store, measures: Measures, now: () => number
       if (attempt === (state === 'assigned' ? 0 : 1)) measures.startLatency.observe(Math.max(0, at - Math.max(not_before, created_at)) / 1000, [bot_id])
     return answer
   }
-  store.replay = async (requests, most) => {
-    const made = await replay(requests, most)
-    const ids = new Set(made)
-    for (const { runs } of requests) for (const run of runs) if (ids.has(run.id)) measures.runsCreated.add([botLabel(run.bot_id)])
-    return made
-  }
+  store.onRunsCounted = counted => measures.counted(counted)
 }
 
 /** Counts deliveries that are refused. Reasons are codes of the router; of what a sender says nothing is a label. */

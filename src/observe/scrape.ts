@@ -11,11 +11,11 @@ import type { Measures } from './measures.ts'
 
 const freshMs = 5000
 const patienceMs = 500
-const mostAwaiting = 500
+const resolutionMs = 50
 
 export interface ScrapeOptions {
   measures: Measures
-  store: Pick<Store, 'counts' | 'facts' | 'stats' | 'runs'>
+  store: Pick<Store, 'counts' | 'facts' | 'stats' | 'sourceStats'>
   now: () => number
   disk: () => DiskState
   bots: () => Bot[]
@@ -35,7 +35,7 @@ interface Snapshot {
   counts: Counts
   facts: StoreFacts
   stats: RunStats
-  awaiting: number
+  sources: Awaited<ReturnType<Store['sourceStats']>>
 }
 
 type Labels = Record<string, string>
@@ -84,9 +84,10 @@ function processReadings(lag: () => Delay): Family[] {
     new Reading('process_open_fds', 'Open file descriptors.', openFiles),
     new Reading('process_max_fds', 'Most file descriptors that the process may open.', mostFiles),
     new Reading('nodejs_heap_size_used_bytes', 'Used heap of the main thread.', () => process.memoryUsage().heapUsed),
-    new Reading('nodejs_eventloop_lag_p99_seconds', 'Delay of the event loop that 99 % of its turns stayed below, since the scrape before.', () => {
+    new Reading('nodejs_eventloop_lag_p99_seconds', 'Delay of the event loop that 99 % of its turns stayed below, since the last scrape.', () => {
       const histogram = lag()
-      const p99 = histogram.percentile(99) / 1e9
+      // Each turn of it waits for the resolution itself. At the first scrape it has measured nothing.
+      const p99 = histogram.count === 0 ? 0 : Math.max(0, histogram.percentile(99) / 1e9 - resolutionMs / 1000)
       histogram.reset()
       return p99
     }),
@@ -110,12 +111,17 @@ export class Scrape {
   /** The metrics as text. */
   async text(): Promise<string> {
     await this.#refresh()
+    const { measures, sources, bots } = this.#options
+    measures.begin(
+      sources.keys(),
+      bots().map(({ id }) => id),
+    )
     return metricsText(this.#families)
   }
 
   #delay(): Delay {
     if (this.#lag === undefined) {
-      this.#lag = monitorEventLoopDelay({ resolution: 50 })
+      this.#lag = monitorEventLoopDelay({ resolution: resolutionMs })
       this.#lag.enable()
     }
     return this.#lag
@@ -136,13 +142,8 @@ export class Scrape {
 
   async #read(): Promise<void> {
     const { store, now } = this.#options
-    const [counts, facts, stats, awaiting] = await Promise.all([
-      store.counts(),
-      store.facts(),
-      store.stats(now()),
-      store.runs({ state: 'awaiting_approval', limit: mostAwaiting, after: null }),
-    ])
-    this.#snapshot = { counts, facts, stats, awaiting: awaiting.length }
+    const [counts, facts, stats, sources] = await Promise.all([store.counts(), store.facts(), store.stats(now()), store.sourceStats()])
+    this.#snapshot = { counts, facts, stats, sources }
     this.#readAt = performance.now()
   }
 
@@ -154,14 +155,12 @@ export class Scrape {
       const health = sourceHealth(id)
       return health === undefined ? undefined : Number(health.failures > 0)
     }
-    const lastEvents = (): [Labels, number][] => [...measures.lastEvent].filter(([id]) => sources.has(id)).map(([source, at]) => [{ source }, at])
     const ofBots = (value: (bot: Bot) => number) => () => byId('bot', bots(), value)
     return [
       new Reading('signalbox_build_info', 'Version of the router and of Node.', () => [[{ version: programVersion(), node: process.versions.node }, 1]]),
       new Reading('signalbox_up_state', '1 for the state that holds: ready, paused (no run begins), read_only (the disk is nearly full).', () =>
         ['ready', 'paused', 'read_only'].map(each => [{ state: each }, Number(each === state())] as const),
       ),
-      new Reading('signalbox_source_last_event_timestamp_seconds', 'When a source last had an event since the start, in seconds since 1970.', lastEvents),
       new Reading('signalbox_source_failing', '1 for a polled source whose last reading failed.', () => byId('source', ids(sources), ({ id }) => failing(id))),
       new Reading(
         'signalbox_bot_healthy',
@@ -189,6 +188,10 @@ export class Scrape {
     type Value = ReturnType<ConstructorParameters<typeof Reading>[2]>
     const add = (name: string, help: string, read: (snapshot: Snapshot) => Value): Reading =>
       new Reading(name, help, () => (this.#snapshot === undefined ? undefined : read(this.#snapshot)))
+    const lastEvents = ({ sources }: Snapshot): [Labels, number][] =>
+      sources
+        .filter(({ source_id }) => this.#options.sources.has(source_id))
+        .map(({ source_id, last_event_at }) => [{ source: source_id }, last_event_at / 1000])
     const age = (at: number | null | undefined): number | undefined => (typeof at === 'number' ? Math.max(0, this.#options.now() - at) / 1000 : undefined)
     return [
       add('signalbox_runs_waiting', 'Runs that wait.', ({ stats }) => byId('queue', stats.queues, each => each.waiting)),
@@ -197,7 +200,8 @@ export class Scrape {
       ),
       add('signalbox_runs_active', 'Runs that are with a bot.', ({ stats }) => byId('bot', stats.bots, each => each.active)),
       add('signalbox_dead_letters', 'Runs that are dead letters.', ({ stats }) => byId('bot', stats.bots, each => each.dead)),
-      add('signalbox_runs_awaiting_approval', `Runs that await approval, counted up to ${mostAwaiting}.`, ({ awaiting }) => awaiting),
+      add('signalbox_runs_awaiting_approval', 'Runs that await approval.', ({ stats }) => stats.awaiting_approval),
+      add('signalbox_source_last_event_timestamp_seconds', 'When a source last had an event, in seconds since 1970.', lastEvents),
       add('signalbox_store_bytes', 'Size of the database file.', ({ facts }) => facts.database_bytes),
       add('signalbox_wal_bytes', 'Size of the write-ahead log.', ({ facts }) => facts.wal_bytes),
       add('signalbox_retention_oldest_seconds', 'Age of the oldest event in the log.', ({ counts }) => age(counts.oldest_at)),

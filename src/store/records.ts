@@ -336,6 +336,14 @@ export interface QueueCount {
   active: number
 }
 
+/** Runs that were created (state null) or ended, since this was told last. */
+export interface RunCount {
+  /** a bot, or a need */
+  bot_id: string
+  state: RunState | null
+  count: number
+}
+
 /** Times of runs, in milliseconds. */
 export interface RunTimes {
   average_ms: number
@@ -362,7 +370,9 @@ export interface RunCounts {
 export interface RunStats {
   /** ended runs that were counted */
   runs: number
-  /** of these: how many reported no usage */
+  /** runs that await approval now */
+  awaiting_approval: number
+  /** of the ended ones: how many reported no usage */
   unreported: number
   /** events that were logged since then, of sources that have any */
   events: { source_id: string; count: number }[]

@@ -19,6 +19,7 @@ import type {
   NewEvent,
   NewRun,
   QueueCount,
+  RunCount,
   RunOverride,
   RunStats,
   SkippedTicks,
@@ -189,6 +190,8 @@ export interface Store {
   onUnrouted: () => void
   /** Told after a commit: these runs moved, or have new output. */
   onRunChange: (run_ids: string[]) => void
+  /** Told after a commit: runs were created or ended. */
+  onRunsCounted: (counted: RunCount[]) => void
   /** Told when damage is met that was not reported yet, in words. */
   onDamage: (found: string[]) => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */

@@ -69,6 +69,12 @@ describe('the text', () => {
     ['a count that is another', '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_sum 1\na_count 2\n'],
     ['no newline at the end', '# HELP a h\n# TYPE a gauge\na 1'],
     ['no type', 'a 1\n'],
+    ['a histogram without a sum', '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_count 1\n'],
+    ['a label twice', '# HELP a h\n# TYPE a gauge\na{x="1",x="2"} 1\n'],
+    ['help of another family', '# HELP b h\n# TYPE a gauge\na 1\n'],
+    ['an unknown type', '# HELP a h\n# TYPE a number\na 1\n'],
+    ['a number that is none', '# HELP a h\n# TYPE a gauge\na 0x10\n'],
+    ['a negative counter', '# HELP a h\n# TYPE a counter\na -1\n'],
   ])('control: %s is found', (_name, text) => {
     expect(metricsFaults(text)).not.toEqual([])
   })
@@ -100,6 +106,27 @@ describe('what is counted', () => {
     for (const id of ['good', 'bad', 'w']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
     const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
     await Promise.all([ended(router, await emit('good')), ended(router, await emit('good')), ended(router, await emit('bad'))])
+    // Runs that the store itself creates and ends: of a lifecycle event, and one that depends on a run that failed.
+    for (const id of ['follower', 'dependent', 'idle']) await call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+    await call('trigger.put', {
+      trigger: {
+        id: 'follower',
+        event_source_id: 'router',
+        filter: { type: ['run.failed'], payload: { run: { trigger_id: ['chain'] } } },
+        action: { bot_id: 'follower' },
+      },
+    })
+    await call('trigger.put', { trigger: { id: 'chain', filter: { type: ['chain'] }, action: { bot_id: 'bad' } } })
+    await call('trigger.put', {
+      trigger: {
+        id: 'dependent',
+        filter: { type: ['chain'] },
+        action: { bot_id: 'dependent' },
+        policy: { depends_on: ['chain'] },
+      },
+    })
+    await call('event.emit', { source_id: 's', type: 'chain', payload: {} })
+    await until(async () => (await call('run.list', { bot_id: 'follower' })).runs[0]?.state === 'completed')
     const waiting = [await emit('w'), await emit('w')]
     const [lease] = (await call('run.claim', { bot_id: 'w' })).leases
     const held = { run_id: lease!.run_id, lease_token: lease!.lease_token }
@@ -121,7 +148,7 @@ describe('what is counted', () => {
       unknown: of('intake_refused_total', { source: '', reason: 'E_NOT_FOUND' }),
       created: of('runs_created_total', { bot: 'good' }),
       completed: of('runs_ended_total', { bot: 'good', state: 'completed' }),
-      dead: of('runs_ended_total', { bot: 'bad', state: 'dead' }),
+      dead: of('runs_ended_total', { bot: 'bad', state: 'failed' }),
       worked: of('runs_ended_total', { bot: 'w', state: 'completed' }),
       cancelled: of('runs_ended_total', { bot: 'w', state: 'cancelled' }),
       attempts: of('run_attempts_total', { bot: 'good', outcome: 'success' }),
@@ -129,24 +156,30 @@ describe('what is counted', () => {
       lasted: of('run_duration_seconds', { bot: 'bad' }, '_count'),
       waiting: of('runs_waiting', { queue: 'w' }),
       letters: of('dead_letters', { bot: 'bad' }),
+      followed: of('runs_created_total', { bot: 'follower' }),
+      dependent: of('runs_ended_total', { bot: 'dependent', state: 'cancelled' }),
+      untouched: of('runs_ended_total', { bot: 'idle', state: 'failed' }),
       ready: of('up_state', { state: 'ready' }),
     }).toEqual({
-      events: 6,
-      bytes: 6 * 7,
+      events: 7,
+      bytes: 6 * 7 + 2,
       delivered: 1,
       duplicates: 1,
       refused: 1,
       unknown: 1,
       created: 2,
       completed: 2,
-      dead: 1,
+      dead: 2,
       worked: 1,
       cancelled: 1,
       attempts: 2,
       started: 2,
-      lasted: 1,
+      lasted: 2,
       waiting: 1,
-      letters: 1,
+      letters: 2,
+      followed: 1,
+      dependent: 1,
+      untouched: 0,
       ready: 1,
     })
     const { text, type } = await scraped(router.router.socket)
@@ -164,12 +197,15 @@ describe('what is counted', () => {
     expect([await get(metrics), await get(read), await get('wrong'), await get(metrics, '/x/y')]).toEqual([200, 403, 401, 404])
     const answer: Called<'rpc.health'> = await callWith(admin, read, 'rpc.health')
     expect(answer.status).toBe(200)
+    expect((await callWith(admin, read, 'router.pause')).status).toBe(403)
     const found = await metricsOf({ router: { socket: (await call('router.status', {})).socket } } as TestRouter)
     const requests = (route: string, code: string): number | undefined => value(found, 'signalbox_http_requests_total', { route, code })
     expect([requests('/metrics', '200'), requests('/metrics', '403'), requests('/metrics', '401'), requests('other', '404'), requests('/rpc', '200')]).toEqual([
       1, 1, 1, 1, 1,
     ])
     expect(value(found, 'signalbox_auth_failures_total', { reason: 'token' })).toBe(1)
+    // One for the path, one for a call.
+    expect(value(found, 'signalbox_auth_failures_total', { reason: 'scope' })).toBe(2)
   })
 })
 

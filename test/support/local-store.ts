@@ -57,6 +57,7 @@ export class LocalStore implements Store {
   onLogged: Store['onLogged'] = () => undefined
   onUnrouted: Store['onUnrouted'] = () => undefined
   onRunChange: Store['onRunChange'] = () => undefined
+  onRunsCounted: Store['onRunsCounted'] = () => undefined
   onDamage: Store['onDamage'] = () => undefined
   readonly #options: LocalStoreOptions
   readonly #work: Work

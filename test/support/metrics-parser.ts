@@ -18,6 +18,7 @@ function labelsOf(text: string): Record<string, string> {
   const labels: Record<string, string> = {}
   let end = 0
   for (const [whole, name, value] of text.matchAll(labelPair)) {
+    if (Object.hasOwn(labels, name!)) throw new Error(`the label ${name} is there twice`)
     labels[name!] = value!.replaceAll(/\\(.)/g, (_, each: string) => (each === 'n' ? '\n' : each))
     end += whole.length
   }
@@ -26,7 +27,7 @@ function labelsOf(text: string): Record<string, string> {
 }
 
 function numberOf(text: string): number {
-  const value = { NaN: Number.NaN, '+Inf': Infinity, '-Inf': -Infinity }[text] ?? Number(text)
+  const value = { NaN: Number.NaN, '+Inf': Infinity, '-Inf': -Infinity }[text] ?? (/^[-+]?\d*\.?\d+(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN)
   if (Number.isNaN(value) && text !== 'NaN') throw new Error(`no number: ${text}`)
   return value
 }
@@ -36,11 +37,17 @@ export function parsedMetrics(text: string): Map<string, Metric> {
   if (!text.endsWith('\n')) throw new Error('no newline at the end')
   const metrics = new Map<string, Metric>()
   let current: Metric | undefined
+  let helped: string | undefined
   for (const line of text.slice(0, -1).split('\n')) {
     const [, what, about, rest] = /^# (HELP|TYPE) (\S+) (.*)$/s.exec(line) ?? []
-    if (what === 'HELP') continue
+    if (what === 'HELP') {
+      helped = about!
+      continue
+    }
     if (what === 'TYPE') {
       if (metrics.has(about!)) throw new Error(`${about} is there twice`)
+      if (helped !== about) throw new Error(`${about} has no help`)
+      if (!['counter', 'gauge', 'histogram'].includes(rest!)) throw new Error(`${about} has the type ${rest}`)
       current = { name: about!, type: rest!, samples: [] }
       metrics.set(about!, current)
       continue
@@ -64,6 +71,7 @@ function histogramFaults({ name, samples }: Metric): string[] {
     return [
       ...(bounds.at(-1) === Infinity ? [] : [`${name} has no +Inf`]),
       ...(falls ? [`the buckets of ${name} fall`] : []),
+      ...(group.some(sample => sample.name === `${name}_sum`) ? [] : [`${name} has no sum`]),
       ...(count === buckets.at(-1)?.value ? [] : [`the count of ${name} is another`]),
     ]
   })
@@ -80,6 +88,11 @@ export function metricsFaults(text: string): string[] {
   return [...metrics.values()].flatMap(metric => {
     const keys = metric.samples.map(({ name, labels }) => JSON.stringify([name, sorted(labels)]))
     const twice = keys.find((key, index) => keys.indexOf(key) !== index)
-    return [...(twice === undefined ? [] : [`a series twice: ${twice}`]), ...(metric.type === 'histogram' ? histogramFaults(metric) : [])]
+    const negative = metric.type === 'counter' && metric.samples.some(({ value }) => value < 0)
+    return [
+      ...(negative ? [`${metric.name} is negative`] : []),
+      ...(twice === undefined ? [] : [`a series twice: ${twice}`]),
+      ...(metric.type === 'histogram' ? histogramFaults(metric) : []),
+    ]
   })
 }

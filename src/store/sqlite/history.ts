@@ -3,7 +3,7 @@
 import { hash } from 'node:crypto'
 import type { Causation, RunState } from '../../contract/types.ts'
 import { uuidv7Maker } from '../../ids.ts'
-import { chosenBot, routerSource, type LifecycleEvents } from '../store.ts'
+import { chosenBot, routerSource, type LifecycleEvents, type RunCount } from '../store.ts'
 import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
 import type { Db } from './open.ts'
@@ -33,6 +33,8 @@ const outcomes: Record<string, string> = {
 }
 const others: Record<string, string> = { create: 'run.created', dispatch: 'run.started', start: 'run.started', claim: 'run.assigned', update: 'run.updated' }
 
+const ended: ReadonlySet<RunState> = new Set(['completed', 'failed', 'timed_out', 'cancelled'])
+
 /** A run before a step. */
 export type Before = Pick<
   RunRow,
@@ -61,6 +63,8 @@ interface Cause {
 }
 
 export class History {
+  /** Runs that were created, and that ended, since this was taken last: how many, by what they are counted by. */
+  #counted = new Map<string, RunCount>()
   readonly #mode: LifecycleEvents
   readonly #log: EventLog
   readonly #damage: DamageLog
@@ -101,9 +105,33 @@ export class History {
     this.#damage.insert('run_history', `${before.seq}, step ${next}`, or =>
       this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason, progress?.percent ?? null, progress?.message ?? null),
     )
+    this.#count(before, step)
     if (this.#mode === 'none') return
     const type = outcomes[move] ?? (this.#mode === 'all' ? (others[move] ?? `run.${move}`) : undefined)
     if (type !== undefined) this.#tellOf(type, { ...before, ...step }, before.state)
+  }
+
+  /** A run that is discarded has ended before. */
+  #count({ state: from, bot_id }: Before, { move, state, bot_id: chosen = bot_id }: Step): void {
+    if (move !== 'create' && (!ended.has(state) || (from !== null && ended.has(from)))) return
+    const counted = move === 'create' ? null : state
+    const key = `${counted} ${chosen}`
+    const known = this.#counted.get(key)
+    if (known === undefined) this.#counted.set(key, { bot_id: chosen, state: counted, count: 1 })
+    else known.count++
+  }
+
+  takeCounted(): RunCount[] {
+    if (this.#counted.size === 0) return []
+    const counted = [...this.#counted.values()]
+    this.#counted.clear()
+    return counted
+  }
+
+  /** After a rollback nothing of it has happened. */
+  rolledBack(): void {
+    this.#counted.clear()
+    this.reload()
   }
 
   #tellOf(type: string, run: Before & Step, from: RunState | null): void {

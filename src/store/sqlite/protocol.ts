@@ -10,6 +10,7 @@ import type {
   OutputLimits,
   OutputPart,
   RefusedBatch,
+  RunCount,
   RunMove,
   RetentionLimits,
   SkippedTicks,
@@ -71,6 +72,8 @@ export interface Told {
   logged: boolean
   /** runs that moved or have new output */
   changed: string[]
+  /** runs that were created or ended */
+  counted: RunCount[]
   /** lifecycle events wait to be routed that did not */
   unrouted: boolean
   /** damage that was met and not reported yet, in words */

@@ -61,6 +61,7 @@ export class SqliteStore implements Store {
   onLogged: () => void = () => undefined
   onUnrouted: () => void = () => undefined
   onRunChange: (run_ids: string[]) => void = () => undefined
+  onRunsCounted: Store['onRunsCounted'] = () => undefined
   onDamage: (found: string[]) => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
@@ -94,6 +95,7 @@ export class SqliteStore implements Store {
         if (message.next_at !== null) this.onDueAt(message.next_at)
         if (message.logged) this.onLogged()
         if (message.changed.length > 0) this.onRunChange(message.changed)
+        if (message.counted.length > 0) this.onRunsCounted(message.counted)
         if (message.unrouted) this.onUnrouted()
         if (message.damage.length > 0) this.onDamage(message.damage)
       } else this.#fail(`${message.code}: ${message.message}`)

@@ -80,7 +80,9 @@ export function runStats(db: Db, since: number): RunStats {
        FROM outbox GROUP BY queue, bot_id, trigger_id, state`,
     )
     .all(since)
+  let awaiting_approval = 0
   for (const row of live) {
+    if (row.state === 'awaiting_approval') awaiting_approval += row.count
     for (const counts of of(groups, row)) {
       counts.unreported += row.unreported
       if (row.state === 'failed' || row.state === 'timed_out') counts.dead += row.count
@@ -110,6 +112,7 @@ export function runStats(db: Db, since: number): RunStats {
   }
   const unreported = [...live, ...ended].reduce((sum, row) => sum + row.unreported, 0)
   return {
+    awaiting_approval,
     runs: ended.length,
     unreported,
     events: eventCounts(db, since),

@@ -217,7 +217,7 @@ export class Work {
   /** After a rollback nothing that was counted or remembered holds. */
   rolledBack(): void {
     this.#log.reload()
-    this.#history.reload()
+    this.#history.rolledBack()
     this.#lanes.budgets.defined.reload()
     this.#lanes.pauses.reload()
     this.#accepting.rolledBack()
@@ -231,7 +231,15 @@ export class Work {
     const changed = [...new Set([...this.#moving.changed, ...this.#output.changed])]
     this.#moving.changed.clear()
     this.#output.changed.clear()
-    return { due, next_at: this.#soon.take(), logged: this.#log.takeLogged(), changed, unrouted: this.#history.takeUnrouted(), damage: this.#damage.take() }
+    return {
+      due,
+      next_at: this.#soon.take(),
+      logged: this.#log.takeLogged(),
+      changed,
+      counted: this.#history.takeCounted(),
+      unrouted: this.#history.takeUnrouted(),
+      damage: this.#damage.take(),
+    }
   }
 
   /** Throws ExitError 65 for a definition that is damaged, before anything is written. */
