@@ -146,13 +146,14 @@ export class AdminServer {
       const asked = streamRequest(query, headers.get('last-event-id'))
       return this.#recorded(principal, () => this.#options.streams.serve(response, principal, asked))
     }
-    const { jsonrpc, config } = this.#options
+    const { jsonrpc, config, logBug } = this.#options
     await answerRpc(request, response, headers, {
       jsonrpc,
       access: this.#accessOf(principal),
       in_flight: inFlight,
       longest: longestMessage(config),
       budget: this.#budget,
+      logBug,
     })
     return this.#unread.trim()
   }

@@ -35,6 +35,8 @@ export class Running {
   #cancelled = false
   #controller: AbortController | undefined
   needs_writing = false
+  /** takes back what its answer hands out */
+  undo: (() => Promise<void>) | undefined
 
   constructor(id: JSONRPCID) {
     this.id = id
@@ -67,6 +69,8 @@ export class Caller {
   readonly access: Access | undefined
   /** a call of it was forbidden */
   forbidden = false
+  /** what takes back what answers hand out */
+  readonly #undo: (() => Promise<void>)[] = []
 
   /** line: absent where the connection carries answers only */
   constructor(most: number, line?: Line, access?: Access) {
@@ -96,6 +100,28 @@ export class Caller {
       hasRoom: line.hasRoom,
       closed: signal,
     }
+  }
+
+  /** The answer to a call hands something out: undo is called if the answer does not leave. */
+  handsOut(running: Running, undo: () => Promise<void>): void {
+    running.undo = undo
+    // A connection that carries one answer only closes after it.
+    if (this.#line === undefined) this.#undo.push(undo)
+  }
+
+  /** Whether an answer hands something out. */
+  get handedOut(): boolean {
+    return this.#undo.length > 0
+  }
+
+  /** whether its connection is closed, or its other end writes no more */
+  get isClosed(): boolean {
+    return this.#closed.signal.aborted
+  }
+
+  /** The connection was closed before its answer had left: what it handed out is taken back. */
+  async undelivered(): Promise<void> {
+    await Promise.all(this.#undo.splice(0).map(undo => undo()))
   }
 
   /** Whether an answer may be sent: those that are not read may hold only so much. */

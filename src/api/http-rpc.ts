@@ -15,6 +15,7 @@ export interface HttpRpcOptions {
   /** bytes of the longest message that is taken */
   longest: number
   budget: BodyBudget
+  logBug: (error: unknown) => void
 }
 
 /** Reads the calls of a request and answers them. Throws Fault for a body that cannot be read or is too large. */
@@ -22,7 +23,7 @@ export async function answerRpc(
   request: IncomingMessage,
   response: ServerResponse,
   headers: ReadonlyMap<string, string>,
-  { jsonrpc, access, in_flight, longest, budget }: HttpRpcOptions,
+  { jsonrpc, access, in_flight, longest, budget, logBug }: HttpRpcOptions,
 ): Promise<void> {
   const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
   if (type !== 'application/json') throw new Fault('unsupported_media_type', `JSON-RPC travels as application/json; found ${JSON.stringify(type)}`)
@@ -31,12 +32,17 @@ export async function answerRpc(
   // A caller that closes its side gets no answer from Node. 'end' comes some turns before 'close', and a run that is claimed meanwhile
   // would be lost until its lease ends.
   const gone = (): void => caller.close()
+  const takeBack = (): void => void caller.undelivered().catch(logBug)
   request.socket.once('end', gone)
   response.once('close', () => {
     request.socket.off('end', gone)
     gone()
+    if (!response.writableFinished) takeBack()
   })
   const answer = await jsonrpc.answer(body, caller)
+  // What the other end did meanwhile is known after the next turn.
+  if (caller.handedOut) await new Promise(setImmediate)
+  if (caller.isClosed) return takeBack()
   if (answer === undefined) {
     response.writeHead(204)
     return void response.end()

@@ -63,6 +63,8 @@ export interface Call {
   progress(progress: Record<string, unknown>, wanted: boolean): void
   /** The connection as one that is kept; undefined where it carries one answer only. */
   stream(): Stream | undefined
+  /** The answer hands something out: undo is called if it cannot be sent any more. */
+  handsOut(undo: () => Promise<void>): void
   /** Cancels another call of the same connection; answers whether there is one. */
   cancel(id: string | number): boolean
 }
@@ -134,9 +136,11 @@ export class Jsonrpc {
   readonly #contract: JsonrpcOptions['contract']
   readonly #large = new Slots(largeAtOnce)
   readonly #audit: JsonrpcOptions['audit']
+  readonly #logBug: JsonrpcOptions['logBug']
 
   constructor({ contract, handlers, limits, audit, logBug }: JsonrpcOptions) {
     this.#audit = audit
+    this.#logBug = logBug
     this.#limits = limits
     this.#contract = contract
     this.#server = new JSONRPCServer<ServerCall>({ errorListener: () => undefined })
@@ -177,6 +181,7 @@ export class Jsonrpc {
             caller.notify(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
         },
         stream: () => caller.stream,
+        handsOut: undo => caller.handsOut(running, undo),
         cancel: other => caller.cancel(other, running),
       })
       access?.learn(name, result)
@@ -290,6 +295,7 @@ export class Jsonrpc {
       const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
       if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()
       const response = await this.#server.receive(request, { ...place, exact, caller, running })
+      if (caller.gone) await running.undo?.().catch(this.#logBug)
       if (response === null || refusal === undefined || caller.gone) return undefined
       const text = this.#text(response, place)
       return caller.fits(text.length) || !repeatable.test(request.method) ? text : refusal()

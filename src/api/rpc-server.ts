@@ -305,8 +305,8 @@ export class RpcServer {
       return sendJson(response, health.status === 'ok' ? 200 : 503, health)
     }
     if (path === '/metrics') return this.#metrics(response)
-    const { limits, access, jsonrpc } = this.#options
-    await answerRpc(request, response, headers, { jsonrpc, access, in_flight: limits.in_flight, longest: this.#maxMessage, budget: this.#budget })
+    const { limits, access, jsonrpc, logBug } = this.#options
+    await answerRpc(request, response, headers, { jsonrpc, access, in_flight: limits.in_flight, longest: this.#maxMessage, budget: this.#budget, logBug })
     return this.#unread.trim()
   }
 }

@@ -214,12 +214,12 @@ export class PullDesk {
     for (const run of runs) this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
     for (const asking of together) void this.#give(asking, asking.signal.aborted ? [] : runs.splice(0, asking.max), lease_until)
     // Of those who went away meanwhile.
-    await this.#giveBack(runs)
+    await this.giveBack(runs)
   }
 
   async #give({ signal, resolve }: Asking, runs: readonly ClaimedRun[], lease_until: number): Promise<void> {
     const given = (await Promise.all(runs.map(run => this.#given(run, lease_until)))).filter(each => each !== undefined)
-    if (signal.aborted) await this.#giveBack(runs).catch(this.#options.logBug)
+    if (signal.aborted) await this.giveBack(runs).catch(this.#options.logBug)
     resolve(signal.aborted ? [] : given)
   }
 
@@ -242,7 +242,7 @@ export class PullDesk {
   }
 
   /** Who went away before it was answered was given nothing: it waits for the next. */
-  async #giveBack(runs: readonly ClaimedRun[]): Promise<void> {
+  async giveBack(runs: readonly Pick<ClaimedRun, 'id' | 'lease_token'>[]): Promise<void> {
     const reason = 'the worker went away before it was answered'
     for (const { id, lease_token } of runs) {
       const back = { run_id: id, lease_token: lease_token!, at: this.#options.now(), ...move('put_back'), reason }

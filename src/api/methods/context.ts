@@ -108,6 +108,8 @@ export interface Workers {
     capabilities: readonly string[] | undefined,
     signal: AbortSignal,
   ): Promise<{ run_id: string; lease_token: string; lease_until: number; body: string }[]>
+  /** Puts back runs whose lease never reached a worker. */
+  giveBack(runs: readonly { id: string; lease_token: string }[]): Promise<void>
   start_run(run_id: string, lease_token: string): Promise<StoredRun>
   extend(run_id: string, lease_token: string, said: Said & { paused?: boolean | undefined }): Promise<LeaseState>
   complete(run_id: string, lease_token: string, result: unknown, usage: UsageReport | undefined): Promise<StoredRun>

@@ -33,6 +33,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   return {
     async 'run.claim'({ bot_id, max = 1, wait_ms = 0, capabilities }, call) {
       const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
+      if (given.length > 0) call.handsOut(() => workers.giveBack(given.map(({ run_id: id, lease_token }) => ({ id, lease_token }))))
       return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: exactJson(body) as Delivery })) }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
