@@ -15,11 +15,11 @@ import { accepting, emitter } from './main/accepting.ts'
 import { clockwork } from './main/clockwork.ts'
 import { unusableDefinition } from './main/definition-check.ts'
 import { delivery } from './main/delivery.ts'
-import { faces, listen, unlisten } from './main/faces.ts'
+import { faces, listen, unlisten, type Faces } from './main/faces.ts'
 import type { Parts } from './main/parts.ts'
 import { DamageWatch } from './observe/damage.ts'
 import { DiskWatch } from './observe/disk.ts'
-import { openLog } from './observe/log.ts'
+import { openLog, type Log } from './observe/log.ts'
 import { measuredLog, measureRefused, measureStore, Measures } from './observe/measures.ts'
 import { Commands } from './outbound/commands.ts'
 import { egressRule, type Egress } from './outbound/egress.ts'
@@ -48,6 +48,8 @@ export interface Router {
   admin?: string
   /** why dispatching is paused at the start; null: it is not */
   paused: string | null
+  /** Reads again what may be replaced while it runs: the certificate of the admin listener. */
+  reload(): Promise<void>
   /** Ends everything in order; attempts get the grace of the configuration. Safe to call twice. */
   stop(): Promise<void>
 }
@@ -174,6 +176,12 @@ function retentionOf({ config, store, disk, now, log }: Parts): Retention {
   return new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
 }
 
+async function reloaded({ admin }: Faces, log: Log): Promise<void> {
+  const problem = await admin.renew()
+  if (problem === undefined) log.event('router.reloaded', {})
+  else log.warn('admin.tls_kept', { detail: `the certificate from before is still used: ${problem}` })
+}
+
 /** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
 export async function startRouter(config: Config, { env, now: wall = Date.now, onFatal }: RouterOptions): Promise<Router> {
   assertNode()
@@ -244,7 +252,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     log.event('router.stopped', {})
     log.flush()
   }
-  return { config, ...addresses, paused, stop: () => (stopped ??= stop()) }
+  return { config, ...addresses, paused, reload: () => reloaded(served, log), stop: () => (stopped ??= stop()) }
 }
 
 /** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */
@@ -265,6 +273,7 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
       last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError)
     },
   })
+  process.on('SIGHUP', () => void router.reload())
   let asked = false
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {

@@ -35,6 +35,8 @@ function readFile(path: string): SecretAnswer {
 
 /** Shorter ones are too likely to be something else. */
 const shortestHidden = 8
+/** Tokens of the admin listener, which are kept as hashes alone. */
+const routerToken = /\bsbx_(?:adm|api|wrk|mcp)_[0-9A-Za-z]{46}\b/g
 /** Variables that a command may be given, and print. */
 const secretName = /token|secret|passw|credential|api_?key|private_?key/i
 
@@ -64,7 +66,7 @@ export function secretsOf(env: Record<string, string | undefined>, now: () => nu
     },
     hide(text) {
       for (const value of values.keys()) if (text.includes(value)) text = text.replaceAll(value, hiddenText)
-      return text
+      return text.includes('sbx_') ? text.replaceAll(routerToken, hiddenText) : text
     },
     hidden: () => values.values(),
   }

@@ -1,6 +1,7 @@
 // The admin listener: the contract over HTTP for the holders of tokens. A request without a token that is accepted is answered 401
 // before its body is read, whatever its path.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { contractDocument } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
@@ -24,6 +25,7 @@ import { TokenAccess } from './token-access.ts'
 import type { Tokens } from './tokens.ts'
 
 const connections = 64
+const handshakeMs = 10_000
 const inFlight = 64
 const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host', 'last-event-id'])
 /** Pages of other origins must not read or embed an answer, and browsers must not cache it. */
@@ -35,6 +37,12 @@ const security = {
   'x-content-type-options': 'nosniff',
 } as const
 const takes: Record<string, string> = { '/rpc': 'POST', '/stream': 'GET', '/metrics': 'GET', '/openrpc.json': 'GET', '/health': 'GET' }
+
+/** A certificate with its chain, and its key, both as PEM. */
+export interface TlsPair {
+  cert: Buffer
+  key: Buffer
+}
 
 export interface AdminServerOptions {
   config: Config
@@ -75,7 +83,7 @@ class OpenRequests {
 }
 
 export class AdminServer {
-  readonly server: Server
+  readonly server: Server | TlsServer
   readonly #options: AdminServerOptions
   readonly #failures = new RateLimiter()
   readonly #sockets = new Set<Socket>()
@@ -85,7 +93,8 @@ export class AdminServer {
   /** by principal: runs that are known to be of its bot */
   readonly #claimed = new Map<string, Set<string>>()
 
-  constructor(options: AdminServerOptions) {
+  /** tls: undefined: plain HTTP */
+  constructor(options: AdminServerOptions, tls?: TlsPair) {
     this.#options = options
     const { max_inflight_body_bytes: most } = options.config
     this.#budget = new BodyBudget(most)
@@ -94,14 +103,21 @@ export class AdminServer {
       this.#open.end(`token:${token_id}`)
       this.#claimed.delete(`token:${token_id}`)
     }
-    this.server = createServer(httpServerOptions, (request, response) => void this.#serve(request, response))
+    const serve = (request: IncomingMessage, response: ServerResponse): void => void this.#serve(request, response)
+    this.server =
+      tls === undefined ? createServer(httpServerOptions, serve) : createTlsServer({ ...httpServerOptions, ...tls, handshakeTimeout: handshakeMs }, serve)
     limitServer(this.server, connections)
     this.server.on('clientError', refuseConnection)
-    this.server.on('connection', (socket: Socket) => {
+    this.server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
       this.#sockets.add(socket)
       socket.on('drain', () => this.#unread.drained(socket))
       socket.on('close', () => this.#sockets.delete(socket))
     })
+  }
+
+  /** Uses another certificate for new connections. */
+  renew(tls: TlsPair): void {
+    if ('setSecureContext' in this.server) this.server.setSecureContext(tls)
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

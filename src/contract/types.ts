@@ -2648,7 +2648,20 @@ admin_address: string
  */
 admin_hosts: string[]
 /**
- * Whether a proxy with TLS is in front of the admin listener. The listener has no TLS itself, and refuses an address that other machines can reach unless this is true.
+ * TLS of the admin listener. Both files are read again on SIGHUP; a pair that does not belong together is ignored.
+ */
+tls?: {
+/**
+ * Path of the certificate with its chain, PEM.
+ */
+cert: string
+/**
+ * Path of its key, PEM; others must not be able to read it.
+ */
+key: string
+}
+/**
+ * Whether a proxy with TLS is in front of the admin listener. Without it or tls the listener refuses an address that other machines can reach unless this is true.
  */
 behind_proxy: boolean
 /**

@@ -1,18 +1,26 @@
 // When the admin listener listens: from the first token on, without a restart. Before, its address is not even bound.
-import { AdminServer, type AdminServerOptions } from '../api/admin-server.ts'
+import { AdminServer, type AdminServerOptions, type TlsPair } from '../api/admin-server.ts'
 import { isLocal } from '../api/admin-rules.ts'
 import { listenUnix } from '../api/unix-socket.ts'
 import type { Config } from '../contract/types.ts'
 import { ExitError, exitCodes } from '../errors.ts'
 import { listenTcp } from '../http/listening.ts'
+import { readTls, type TlsFiles } from './tls-files.ts'
 
 /** Throws ExitError 78 for an address that other machines could reach without TLS. */
-function assertAddress({ admin_address, behind_proxy }: Config): void {
-  if (isLocal(admin_address) || behind_proxy) return
+function assertAddress({ admin_address, behind_proxy, tls }: Config): void {
+  if (isLocal(admin_address) || behind_proxy || tls !== undefined) return
   throw new ExitError(
     exitCodes.configuration,
-    `admin_address ${admin_address} is reachable from other machines, but the admin listener has no TLS; use a loopback address, or put a proxy with TLS in front of it and set behind_proxy`,
+    `admin_address ${admin_address} is reachable from other machines, but the admin listener has no TLS; use a loopback address, set tls, or put a proxy with TLS in front of it and set behind_proxy`,
   )
+}
+
+/** Throws ExitError 78 for files that cannot be used. */
+function startTls(files: TlsFiles): TlsPair {
+  const read = readTls(files)
+  if (!read.ok) throw new ExitError(exitCodes.configuration, `tls: ${read.reason}`)
+  return read
 }
 
 export class AdminListener {
@@ -39,12 +47,24 @@ export class AdminListener {
   async #listen(): Promise<AdminServer> {
     const { config } = this.#options
     assertAddress(config)
-    const admin = new AdminServer(this.#options)
+    const admin = new AdminServer(this.#options, config.tls === undefined ? undefined : startTls(config.tls))
     const { admin_address: address } = config
-    this.address = address.includes('/')
+    const bound = address.includes('/')
       ? await listenUnix(admin.server, address)
       : await listenTcp(admin.server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
+    this.address = config.tls === undefined ? bound : bound.replace(/^http:/, 'https:')
     return admin
+  }
+
+  /** Reads the certificate again. Answers why the one from before is still used; undefined: there is a new one, or TLS is not used. */
+  async renew(): Promise<string | undefined> {
+    const { tls } = this.#options.config
+    const admin = await this.started()
+    if (tls === undefined || admin === undefined) return undefined
+    const read = readTls(tls)
+    if (!read.ok) return read.reason
+    admin.renew(read)
+    return undefined
   }
 
   /** The server that listens; undefined: none does. */
