@@ -9,7 +9,7 @@ import type { MethodContract } from '../contract/validators.ts'
 import { asFault, Fault } from '../errors.ts'
 import { metricsType, refuseConnection, sendFault, sendJson, sendText } from '../http/answers.ts'
 import { RateLimiter } from '../http/rate-limit.ts'
-import { assertPlainRequest, BodyBudget, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
+import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
 import { bearerToken, verifyToken } from '../http/token.ts'
 import type { Store } from '../store/store.ts'
 import { assertHost } from './admin-rules.ts'
@@ -103,9 +103,14 @@ export class AdminServer {
       this.#open.end(`token:${token_id}`)
       this.#claimed.delete(`token:${token_id}`)
     }
-    const serve = (request: IncomingMessage, response: ServerResponse): void => void this.#serve(request, response)
+    const serve = (request: IncomingMessage, response: ServerResponse): void => void this.#serve(request, response, false)
     this.server =
       tls === undefined ? createServer(httpServerOptions, serve) : createTlsServer({ ...httpServerOptions, ...tls, handshakeTimeout: handshakeMs }, serve)
+    // A body is asked for only once its sender has shown a token.
+    this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
+    this.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) =>
+      sendFault(response, new Fault('bad_request', 'only Expect: 100-continue is supported', { reason: 'E_EXPECT' }), { connection: 'close' }),
+    )
     limitServer(this.server, connections)
     this.server.on('clientError', refuseConnection)
     this.server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
@@ -120,7 +125,7 @@ export class AdminServer {
     if ('setSecureContext' in this.server) this.server.setSecureContext(tls)
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
     for (const [name, value] of Object.entries(security)) response.setHeader(name, value)
     this.#count(request, response)
     try {
@@ -128,7 +133,7 @@ export class AdminServer {
       assertPlainRequest(request, headers)
       const { admin_address, admin_hosts } = this.#options.config
       assertHost(headers.get('host')!, admin_address, admin_hosts)
-      await this.#route(request, response, headers)
+      await this.#route(request, response, headers, expectsContinue)
     } catch (error) {
       if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
@@ -144,7 +149,7 @@ export class AdminServer {
     response.once('close', () => this.#options.answered(route, response.headersSent ? response.statusCode : 499, (performance.now() - begun) / 1000))
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
+  async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>, expectsContinue: boolean): Promise<void> {
     const [path, query] = targetOf(request)
     const principal = path === '/health' ? undefined : await this.#principal(request, headers)
     const method = takes[path]
@@ -163,6 +168,7 @@ export class AdminServer {
       return this.#recorded(principal, () => this.#options.streams.serve(response, principal, asked))
     }
     const { jsonrpc, config, logBug } = this.#options
+    if (expectsContinue && declaredLength(headers) <= longestMessage(config)) response.writeContinue()
     await answerRpc(request, response, headers, {
       jsonrpc,
       access: this.#accessOf(principal),

@@ -99,6 +99,7 @@ export async function faultyRouter(
     SIGNALBOX_STATE_DIR: state,
     SIGNALBOX_SOCKET: socket,
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
+    SIGNALBOX_ADMIN_ADDRESS: '127.0.0.1:0',
     SIGNALBOX_LOG_LEVEL: 'warn',
     ...env,
   }
