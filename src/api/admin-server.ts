@@ -13,7 +13,9 @@ import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServer
 import { bearerToken, verifyToken } from '../http/token.ts'
 import type { Store } from '../store/store.ts'
 import { assertHost } from './admin-rules.ts'
+import type { Access } from './access.ts'
 import type { Audit } from './audit.ts'
+import { CallbackAccess, type CallbackRun } from './callback-access.ts'
 import { answerRpc } from './http-rpc.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
 import { environmentPrincipal, type Principal } from './principal.ts'
@@ -53,6 +55,8 @@ export interface AdminServerOptions {
   tokens: Tokens
   /** the token that the environment gives; undefined: it gives none, or it cannot be read */
   environmentToken: () => Buffer | undefined
+  /** the run that the token of a callback is for; undefined: it is for none that is under way */
+  callback: (token: string) => Promise<CallbackRun | undefined>
   audit: Pick<Audit, 'failed'>
   streams: Pick<Streams, 'serve'>
   /** what Prometheus reads */
@@ -151,12 +155,13 @@ export class AdminServer {
 
   async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>, expectsContinue: boolean): Promise<void> {
     const [path, query] = targetOf(request)
-    const principal = path === '/health' ? undefined : await this.#principal(request, headers)
+    const access = path === '/health' ? undefined : await this.#access(request, headers)
+    const principal = access?.principal
     const method = takes[path]
     if (method === undefined) throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /stream, /metrics, /openrpc.json and /health are')
     if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
-    if (principal === undefined) {
+    if (access === undefined || principal === undefined) {
       // This answer is public.
       const { status } = await this.#options.health()
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
@@ -171,7 +176,7 @@ export class AdminServer {
     if (expectsContinue && declaredLength(headers) <= longestMessage(config)) response.writeContinue()
     await answerRpc(request, response, headers, {
       jsonrpc,
-      access: this.#accessOf(principal),
+      access,
       in_flight: inFlight,
       longest: longestMessage(config),
       budget: this.#budget,
@@ -203,15 +208,17 @@ export class AdminServer {
   }
 
   /** Throws Fault unauthorized, and rate_limited after too many failures. A token that is right is always accepted. */
-  async #principal(request: IncomingMessage, headers: ReadonlyMap<string, string>): Promise<Principal> {
-    const { tokens, environmentToken, config, audit, now } = this.#options
+  async #access(request: IncomingMessage, headers: ReadonlyMap<string, string>): Promise<Access> {
+    const { tokens, environmentToken, callback, config, audit, now } = this.#options
     const address = request.socket.remoteAddress
     const given = bearerToken(headers.get('authorization')) ?? ''
     const token = environmentToken()
     // Compare even if the token cannot be read, so that the response time does not reveal it.
     const isEnvironment = verifyToken(given, [token ?? Buffer.alloc(0)]) && token !== undefined
     const principal = isEnvironment ? environmentPrincipal(address) : tokens.principalOf(given, address)
-    if (principal !== undefined) return principal
+    if (principal !== undefined) return this.#accessOf(principal)
+    const run = await callback(given)
+    if (run !== undefined) return new CallbackAccess(run, address)
     const perMinute = config.auth_failures_per_minute
     const wait = this.#failures.take(address ?? '', { limit: perMinute, period_ms: 60_000, burst: perMinute }, now())
     if (wait > 0)

@@ -477,7 +477,7 @@ export interface Contract {
 
 }
 /**
- * A run is one POST; any 2xx answer completes it.
+ * A run is one POST; any 2xx answer completes it, but 202 of a bot with callback.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "HttpEndpoint".
@@ -495,6 +495,14 @@ body?: BodyTemplate
  * 15,000 unless said.
  */
 timeout_ms?: number
+/**
+ * Whether the bot may answer 202 and finish the run later: what it is sent has callback {url, token}. Needs public_url in the configuration. Default: false, and 202 completes the run.
+ */
+callback?: boolean
+/**
+ * How long it may take after 202; each run.heartbeat, run.progress and run.log begins it again. Then the run is tried again. 3,600,000 unless given.
+ */
+callback_timeout_ms?: number
 }
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
@@ -2647,6 +2655,10 @@ admin_address: string
  * Additional host names of the admin listener, in lower case and without a port, such as signalbox.example.org. Requests with an unknown Host header are refused.
  */
 admin_hosts: string[]
+/**
+ * The URL under which bots reach the admin listener, without /rpc: for callbacks.
+ */
+public_url?: string
 /**
  * TLS of the admin listener. Both files are read again on SIGHUP; a pair that does not belong together is ignored.
  */

@@ -1,12 +1,23 @@
 // One attempt to deliver a run, as a list of steps over one record: body verified -> trigger and bot found -> inputs
 // rendered -> composed -> delivered -> decided. Whatever happens ends in one move of the run.
+import { leaseOfCallback, makeCallbackToken } from '../callback-token.ts'
 import { type ContextFileBytes } from '../context-files.ts'
 import { DamagedError } from '../errors.ts'
 import type { Bot, Endpoint, Policy, TriggerInput } from '../contract/types.ts'
 import { exactJson } from '../exact-json.ts'
-import { type AttemptRow, type ClaimedRun, type RunMove, type RunOverride, type StoredEvent, type StoredRun, type UsageReport } from '../store/store.ts'
+import {
+  type AttemptRow,
+  type ClaimedRun,
+  type MoveOutcome,
+  type RunMove,
+  type RunOverride,
+  type StoredEvent,
+  type StoredRun,
+  type UsageReport,
+} from '../store/store.ts'
 import { composed, NotBegun, prepare, verifyBody, type Composition } from './composition.ts'
 import type { Capture } from './capture.ts'
+import { leaseMs } from './lease-terms.ts'
 import { requestText } from './made-request.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
@@ -39,6 +50,8 @@ export interface AttemptOptions {
   capture: (run_id: string, attempt: number) => Capture
   /** the files that go with an event */
   contextFiles: (event_id: string) => Promise<ContextFileBytes[]>
+  /** of the configuration; undefined: bots cannot call back */
+  public_url: string | undefined
   /** what was changed of a run before it began */
   override: (run_id: string) => Promise<RunOverride | null>
 }
@@ -64,6 +77,14 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
 /** Kinds of bots whose output is an answer as a whole. */
 const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false }
 
+/** What a bot finishes the run with later; unknown: the configuration does not say where it reaches the router. */
+function callbackOf(record: Composition, { public_url }: AttemptOptions): Delivery['callback'] | 'unknown' {
+  if (public_url === undefined) return 'unknown'
+  const token = makeCallbackToken(record.run.id)
+  record.handed = { lease_token: leaseOfCallback(token), timeout_ms: leaseMs(record.bot!.endpoint) }
+  return { url: `${public_url.replace(/\/+$/, '')}/rpc`, token }
+}
+
 async function deliver(record: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { run, bot, trigger, context, body } = record
   const { kinds, defaults, hide } = options
@@ -73,9 +94,13 @@ async function deliver(record: Composition, options: AttemptOptions, signal: Abo
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const own = endpoint.kind === 'emit' ? undefined : endpoint.timeout_ms
   const depth = (run.event.causation?.depth ?? 0) + 1
+  const callback = endpoint.kind === 'http' && endpoint.callback === true ? callbackOf(record, options) : null
+  if (callback === 'unknown')
+    return failure('refused', `bot ${run.bot_id} has callback, and public_url is not set in the configuration`, { status: 'E_CALLBACK' })
   const event_ids = (run.events ?? [run.event]).map(event => event.id)
   const delivery: Delivery = {
     id: run.id,
+    callback,
     own: { run_id: run.id, lease_token: run.lease_token!, bot_id: run.bot_id, event_ids, depth },
     capture: options.capture(run.id, run.attempt),
     made: (request, sent) => (record.request = requestText(request, sent, hide)),
@@ -104,6 +129,7 @@ function shortError(error: string): string {
 
 /** What a bot said, without secrets that it may have been near to. */
 function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
+  if (result.outcome === 'handed_over') return { ...result, output: hide(result.output) }
   const said = result.result === undefined || result.result === null ? {} : { result: hide(result.result) }
   if (result.outcome === 'aborted') return { ...result, ...said, ...(result.output === undefined ? {} : { output: hide(result.output) }) }
   if (result.outcome === 'failure') return { ...result, ...said, error: shortError(hide(result.error)), output: hide(result.output) }
@@ -151,10 +177,16 @@ function decide(
 ): Attempted {
   const at = options.now()
   const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, at, outcome, made) })
-  const usage = usageOfResult(result.outcome === 'success' ? result.result : (result.result ?? result.output ?? null))
+  const said = result.outcome === 'success' ? result.result : result.outcome === 'handed_over' ? null : (result.result ?? result.output ?? null)
+  const usage = usageOfResult(said)
   const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
   if (result.outcome === 'success') {
     return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }
+  }
+  if (result.outcome === 'handed_over') {
+    const { lease_token: new_lease_token, timeout_ms } = made.handed!
+    const reason = 'the bot answered 202, and finishes it later'
+    return { result, healthy: true, run_move: { ...base, ...move('hand_over'), new_lease_token, lease_until: at + timeout_ms, reason } }
   }
   if (result.outcome === 'aborted') {
     if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled') } }
@@ -245,6 +277,28 @@ export function failedByWorker(
     ...move('fail'),
     attempt: { ...attempt, outcome: again ? 'retry' : 'permanent' },
     reason: again ? `${said.error}; no attempt is left` : said.error,
+  }
+}
+
+/** What the log says of an attempt. */
+export function attemptedFields(
+  run: ClaimedRun,
+  { run_move, result }: Attempted,
+  outcome: MoveOutcome | undefined,
+  begun: number,
+  now: number,
+): Record<string, unknown> {
+  return {
+    run_id: run.id,
+    event_id: run.event.id,
+    trigger_id: run.trigger_id,
+    bot_id: run.bot_id,
+    attempt: run.attempt,
+    move: run_move.move,
+    state: outcome?.kind === 'moved' ? outcome.run.state : outcome?.kind,
+    error: result.outcome === 'failure' ? result.error : undefined,
+    duration_ms: now - begun,
+    since_event_ms: now - run.event.received_at,
   }
 }
 

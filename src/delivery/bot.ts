@@ -45,6 +45,8 @@ export interface Delivery {
   attempt: number
   /** the attempt that it is; null: a question or a wake call, which may act on no run */
   own: OwnRun | null
+  /** with which the bot finishes the run later, where it may; null: it may not */
+  callback: { url: string; token: string } | null
   /** takes what is printed; null: nothing of it is kept but its end */
   capture: Capture | null
   /** Notes what is asked of the bot, before it is asked. */
@@ -68,6 +70,8 @@ export interface Delivery {
  */
 export type DeliveryResult =
   | { outcome: 'success'; status: string; result: string | null; output: string }
+  /** the bot has taken the run, and finishes it with its callback */
+  | { outcome: 'handed_over'; status: string; output: string }
   | {
       outcome: 'failure'
       kind: 'unreachable' | 'unavailable' | 'timeout' | 'run' | 'refused'

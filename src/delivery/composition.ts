@@ -22,6 +22,8 @@ export interface Composition {
   override: RunOverride | undefined
   /** what its bot was asked, once it was */
   request?: string | null
+  /** how its bot may finish it later */
+  handed?: { lease_token: string; timeout_ms: number }
   inputs: unknown
   context: ContextFileBytes[]
   body: string

@@ -91,6 +91,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     ...options,
     bot: id => bots.get(id),
     defaults: config,
+    public_url: config.public_url,
     contextFiles: id => store.contextFiles(id),
     override: id => store.override(id),
   }
@@ -116,6 +117,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     disableBot: options.disableBot,
     wakeWorkers: id => workers.wake(id),
     workerLoad: id => workers.load(id),
+    handovers: () => workers,
     onClaimed: answer => supervisor.take(answer),
   })
   const workers = new PullDesk({

@@ -6,9 +6,12 @@
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
 import type { Bot, BotHealth } from '../contract/types.ts'
 import { isNeed, needOf, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type MoveOutcome, type Need, type RunMove, type Store } from '../store/store.ts'
-import { makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
+import { attemptedFields, makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { Breakers, type BreakersOptions } from './breakers.ts'
 import type { Fleet, Load } from './fleet.ts'
+import { handedOver } from './lease-terms.ts'
+import type { PullDesk } from './pull-desk.ts'
+import { SpentBudgets } from './spent-budgets.ts'
 import { move } from './run-state.ts'
 
 /** How much longer than its attempt a lease lasts. */
@@ -28,6 +31,8 @@ export interface DispatcherOptions extends BreakersOptions {
   wakeWorkers: (bot_id: string) => void
   /** how a bot whose workers ask stands */
   workerLoad: (bot_id: string) => Load
+  /** runs that bots have taken and will finish later */
+  handovers: () => Pick<PullDesk, 'activeOf' | 'hold' | 'drop'>
   /** runs that somebody is to be asked about, or that a limit of time has caught up with */
   onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
 }
@@ -46,9 +51,11 @@ export class Dispatcher {
   readonly #waiting = new Map<string, number>()
   /** by need: bots whose workers asked for runs and left some of it */
   readonly #passed = new Map<string, Set<string>>()
-  /** bots that are not chosen for a need, since their budgets are spent, and until when; what wakes anybody clears it */
-  readonly #spent = new Map<string, number>()
+  /** what wakes anybody clears it */
+  readonly #spent = new SpentBudgets()
   readonly #active = new Map<string, Active>()
+  /** by run: the end of its attempt, with the move that it made */
+  readonly #attempts = new Map<string, Promise<void>>()
   readonly #activePerBot = new Map<string, number>()
   readonly #breakers: Breakers
   #state: 'stopped' | 'running' | 'draining' = 'stopped'
@@ -57,7 +64,8 @@ export class Dispatcher {
   /** runs of the future may have fallen due, and only a claim tells whose */
   #due = false
   #paused: string | null = null
-  #wakes = 0
+  /** how often something became due that may go */
+  wakes = 0
   #timer: NodeJS.Timeout | undefined
   #timerAt = Infinity
 
@@ -107,10 +115,6 @@ export class Dispatcher {
     return [...this.#waiting.keys()].filter(isNeed).map(key => ({ key, need: needOf(key) }))
   }
 
-  get wakes(): number {
-    return this.#wakes
-  }
-
   /** These bots may have due runs now. */
   wake(bot_ids: Iterable<string>): void {
     for (const bot_id of bot_ids) this.#waits(bot_id)
@@ -124,7 +128,7 @@ export class Dispatcher {
     this.#spent.clear()
     if (bot?.endpoint.kind === 'pull') wakeWorkers(bot_id)
     // Of workers only those who sleep are waited for here: they have to be called first.
-    if (bot?.endpoint.kind !== 'pull' || fleet.isAsleep(bot)) this.#waiting.set(bot_id, ++this.#wakes)
+    if (bot?.endpoint.kind !== 'pull' || fleet.isAsleep(bot)) this.#waiting.set(bot_id, ++this.wakes)
   }
 
   /** A run of the future was made outside of here. */
@@ -144,6 +148,9 @@ export class Dispatcher {
   get active(): number {
     return this.#active.size
   }
+
+  /** Resolves once no attempt of a run is under way. */
+  settled = async (run_id: string): Promise<void> => this.#attempts.get(run_id)
 
   activeOf(bot_id: string): number {
     return this.#activePerBot.get(bot_id) ?? 0
@@ -176,7 +183,7 @@ export class Dispatcher {
 
   /** Runs that a bot which takes runs has room for, after its breaker and its limit. */
   #closedRoom(bot: Bot): number {
-    const { room, until } = this.#breakers.room(bot, this.activeOf(bot.id))
+    const { room, until } = this.#breakers.room(bot, this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id))
     if (until !== null) this.#wakeAt(until)
     return room
   }
@@ -219,18 +226,13 @@ export class Dispatcher {
 
   /** Bots whose budgets have room again: their workers may have been passed over. */
   #endSpent(now: number): void {
-    for (const [bot_id, until] of this.#spent) {
-      if (until > now) continue
-      this.#spent.delete(bot_id)
+    for (const bot_id of this.#spent.ended(now)) {
       this.#passed.clear()
       if (this.#options.bots.get(bot_id)?.endpoint.kind === 'pull') this.#options.wakeWorkers(bot_id)
     }
   }
 
-  /** Until when no run of a need goes to a bot, as far as is known; undefined: its budget is not spent. */
-  spentUntil(bot_id: string): number | undefined {
-    return this.#spent.get(bot_id)
-  }
+  spentUntil = (bot_id: string): number | undefined => this.#spent.until(bot_id)
 
   /** Bots that may have due runs and have room for them; sleepers are only asked about, by the key that they stand under. */
   #candidates(limit: number): { bots: ClaimRequest['bots']; sleepers: Map<string, Bot> } {
@@ -274,18 +276,18 @@ export class Dispatcher {
 
   /** How a bot stands that may be chosen; given: runs that this claim gives to bots already. */
   #load(bot: Bot, given: ReadonlyMap<string, number>): Load {
-    if (this.#spent.has(bot.id)) return { active: 0, room: 0 }
+    if (this.#spent.until(bot.id) !== undefined) return { active: 0, room: 0 }
     if (bot.endpoint.kind === 'pull') {
       const load = this.#options.workerLoad(bot.id)
       return this.#options.fleet.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
     }
     const taken = given.get(bot.id) ?? 0
-    return { active: this.activeOf(bot.id) + taken, room: this.#closedRoom(bot) - taken }
+    return { active: this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id) + taken, room: this.#closedRoom(bot) - taken }
   }
 
   async #claim(bots: ClaimRequest['bots'], limit: number, sleepers: ReadonlyMap<string, Bot>): Promise<void> {
     const { store, now, makeToken, fleet } = this.#options
-    const asked = this.#wakes
+    const asked = this.wakes
     const at = now()
     const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
     this.note(answer, asked)
@@ -354,6 +356,9 @@ export class Dispatcher {
     this.#active.set(run.id, active)
     this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) + 1)
     active.ended = this.#attempt(active).catch(this.#options.logBug)
+    this.#attempts.set(run.id, active.ended)
+    // By then another attempt of the run may have begun.
+    void active.ended.then(() => this.#attempts.get(run.id) === active.ended && this.#attempts.delete(run.id))
   }
 
   async #attempt(active: Active): Promise<void> {
@@ -369,24 +374,16 @@ export class Dispatcher {
       this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) - 1)
     }
     const settled = this.#settle(attempted.run_move)
+    const lease = handedOver(run, attempted.run_move)
+    // Before the slot is filled: the bot still has the run.
+    if (lease !== undefined) this.#options.handovers().hold(lease)
     this.#breakers.learn(run.bot_id, attempted)
     this.#pump()
     const outcome = await settled
-    const { run_move, result } = attempted
-    log('run.attempted', {
-      run_id: run.id,
-      event_id: run.event.id,
-      trigger_id: run.trigger_id,
-      bot_id: run.bot_id,
-      attempt: run.attempt,
-      move: run_move.move,
-      state: outcome?.kind === 'moved' ? outcome.run.state : outcome?.kind,
-      error: result.outcome === 'failure' ? result.error : undefined,
-      duration_ms: now() - begun,
-      since_event_ms: now() - run.event.received_at,
-    })
-    const due = run_move.not_before ?? 0
-    if (run_move.to !== 'pending') this.#pump()
+    if (lease !== undefined && outcome?.kind !== 'moved') this.#options.handovers().drop(lease)
+    log('run.attempted', attemptedFields(run, attempted, outcome, begun, now()))
+    const { to, not_before: due = 0 } = attempted.run_move
+    if (to !== 'pending') this.#pump()
     else if (due <= now()) this.wake([run.bot_id])
     else this.#wakeAt(due)
   }

@@ -3,7 +3,6 @@
 // A lease stands in the store, under a token that goes with every call; here is only when it ends, and who waits. It
 // outlives the router: after a restart the same worker goes on with the same token.
 // States: stopped -> running -> stopped. A run that a worker holds is assigned, then running.
-import { hash } from 'node:crypto'
 import type { Bot, LeaseState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { noSuch } from '../nearest-id.ts'
@@ -21,11 +20,11 @@ import { offers } from './assignment.ts'
 import { failedByWorker, prepareForWorker, readableTrigger, type AttemptOptions, type SaidFailure } from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Fleet, Load } from './fleet.ts'
+import { leaseMs, tokenMark } from './lease-terms.ts'
 import { Leases } from './leases.ts'
 import { move, type MoveName } from './run-state.ts'
 import { usageShrank, type Extension } from './usage.ts'
 
-const defaultLeaseMs = 60_000
 const maxResultBytes = 65_536
 
 export interface PullDeskOptions {
@@ -150,7 +149,7 @@ export class PullDesk {
     if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', this.#options.bots.keys()))
     if (bot.endpoint.kind !== 'pull') throw new Fault('invalid_state', `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`)
     if (!bot.enabled) throw new Fault('disabled', `the bot ${bot_id} is disabled; enable it with bot.put`)
-    return { bot, lease_ms: bot.endpoint.lease_ms ?? defaultLeaseMs }
+    return { bot, lease_ms: leaseMs(bot.endpoint) }
   }
 
   /** What a bot's workers may be given: its own runs, and those of the needs that it meets. */
@@ -281,6 +280,14 @@ export class PullDesk {
     dispatcher.wake([run.bot_id])
   }
 
+  /** A bot has taken a run, and will finish it with its callback. */
+  hold = (lease: WorkerLease): void => this.#leases.hold(lease)
+
+  drop({ run_id, lease_token, bot_id }: WorkerLease): void {
+    this.#leases.release(run_id, lease_token)
+    this.#options.dispatcher.wake([bot_id])
+  }
+
   /** The router took a run from its worker: its time was over. */
   letGo(run: StoredRun, lease_token: string): void {
     this.#release(lease_token, run)
@@ -302,9 +309,8 @@ export class PullDesk {
     const { store, now, bots } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
-    const endpoint = bots.get(run.bot_id)?.endpoint
     const at = now()
-    const lease_until = at + (endpoint?.kind === 'pull' ? (endpoint.lease_ms ?? defaultLeaseMs) : defaultLeaseMs)
+    const lease_until = at + leaseMs(bots.get(run.bot_id)?.endpoint)
     this.#options.fleet.heard(run.bot_id)
     if (paused !== undefined) await this.#acknowledge(run, lease_token, paused)
     const names: MoveName[] = note === undefined ? ['extend_running', 'extend', 'extend_paused'] : ['progress']
@@ -390,9 +396,4 @@ export class PullDesk {
       'any',
     )
   }
-}
-
-/** What an attempt keeps of the token that ended it: enough to know it again. */
-function tokenMark(lease_token: string): string {
-  return `worker ${hash('sha256', lease_token).slice(0, 16)}`
 }

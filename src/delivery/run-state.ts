@@ -50,6 +50,8 @@ export const moves = {
   progress: { from: ['running'], to: 'running' },
   pause: { from: ['running'], to: 'paused' },
   resume: { from: ['paused'], to: 'running' },
+  // Its bot has taken it and will finish it later.
+  hand_over: { from: ['running'], to: 'running' },
   // Back to the outbox: not begun, to be tried again, or left behind by whoever had it.
   put_back: { from: ['assigned', 'running', 'paused'], to: 'pending' },
   retry_later: { from: ['running', 'paused'], to: 'pending' },

@@ -44,7 +44,7 @@ export interface SupervisorOptions {
 function answered(result: DeliveryResult): Answer {
   if (result.outcome === 'aborted') return { approve: false, reason: 'the router stopped before the approver answered' }
   if (result.outcome === 'failure') return { approve: false, reason: `the approver could not be asked: ${result.error}` }
-  const said = answerValue(result.result ?? result.output)?.value
+  const said = answerValue((result.outcome === 'success' ? result.result : null) ?? result.output)?.value
   const { approve, reason } = (typeof said === 'object' && said !== null ? said : {}) as { approve?: unknown; reason?: unknown }
   if (typeof approve !== 'boolean') return { approve: false, reason: 'the approver did not answer {"approve": true} or {"approve": false}' }
   return { approve, reason: typeof reason === 'string' && reason !== '' ? reason.slice(0, 1000) : approve ? 'approved' : 'denied without a reason' }
@@ -118,6 +118,7 @@ export class Supervisor {
       // Each question is one of its own: not the run that it is about, and no other question about it.
       id: randomUUID(),
       own: null,
+      callback: null,
       capture: null,
       made: () => undefined,
       run_id: run.id,

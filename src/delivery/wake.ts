@@ -15,6 +15,7 @@ export function wakeCall(
     const result = await (kinds[wake.kind] as BotKind).deliver(wake, {
       id: randomUUID(),
       own: null,
+      callback: null,
       capture: null,
       made: () => undefined,
       run_id: '',

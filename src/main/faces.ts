@@ -1,4 +1,5 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
+import type { Config } from '../contract/types.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
 import { urlRefusal, type Egress } from '../outbound/egress.ts'
 import { ExitError, Fault } from '../errors.ts'
@@ -28,6 +29,7 @@ import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
 import type { AdminServerOptions } from '../api/admin-server.ts'
 import { AdminListener } from './admin-listener.ts'
+import { callbackRuns, callsBack, listenFor } from './callbacks.ts'
 import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './clockwork.ts'
 import type { Parts } from './parts.ts'
@@ -42,9 +44,13 @@ function urlCheck(egress: Egress): Context['assertUrl'] {
   }
 }
 
-function endpointCheck(egress: Egress): Context['assertEndpoint'] {
+function endpointCheck(egress: Egress, { public_url }: Config): Context['assertEndpoint'] {
   return (endpoint, at) => {
     if (endpoint.kind === 'http') urlCheck(egress)(endpoint.url, `${at}.url`)
+    if (endpoint.kind === 'http' && endpoint.callback === true && public_url === undefined)
+      throw new Fault('invalid_params', `${at}.callback needs public_url in the configuration: the URL under which the bot reaches the admin listener`, {
+        data: { path: `${at}.callback` },
+      })
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
       throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
     }
@@ -184,6 +190,27 @@ async function adminProblem(admin: AdminListener, addresses: Faces['addresses'])
   }
 }
 
+function checks({ egress, config }: Parts): Pick<Context, 'assertEndpoint' | 'assertUrl'> {
+  return { assertEndpoint: endpointCheck(egress, config), assertUrl: urlCheck(egress) }
+}
+
+/** What bots and queues that are written mean for delivery. */
+function changes(
+  { registry, log }: Parts,
+  dispatcher: DeliveryParts['dispatcher'],
+  fleet: DeliveryParts['fleet'],
+  startAdmin: Context['startAdmin'],
+): Pick<Context, 'botChanged' | 'botDeleted' | 'queuesChanged'> {
+  return {
+    botChanged: id => {
+      dispatcher.forget(id)
+      listenFor(registry.bots.get(id)!, startAdmin, log)
+    },
+    botDeleted: id => fleet.forget(id),
+    queuesChanged: () => dispatcher.wake([]),
+  }
+}
+
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
@@ -193,7 +220,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, expressions, egress, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
+  const { config, log, now, wall, store, registry, expressions, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
   const tokens = new Tokens(parts.tokens, { store, now, logBug: log.bug })
@@ -223,11 +250,8 @@ export function faces(
     hide: hideSecrets,
     workers,
     now,
-    assertEndpoint: endpointCheck(egress),
-    assertUrl: urlCheck(egress),
-    botChanged: id => dispatcher.forget(id),
-    botDeleted: id => fleet.forget(id),
-    queuesChanged: () => dispatcher.wake([]),
+    ...checks(parts),
+    ...changes(parts, dispatcher, fleet, () => context.startAdmin()),
     setPaused: reason => pausing(store, dispatcher, reason, now()),
     status: () => routerStatus(report(context)),
     health: () => routerHealth(report(context)),
@@ -242,6 +266,7 @@ export function faces(
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
   const admin = new AdminListener({
     ...answering,
+    callback: callbackRuns(store, dispatcher),
     ...measured(parts.measures),
     metrics,
     contract: parts.contract,
@@ -257,13 +282,13 @@ export function faces(
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
   const { rpc, commandSockets, webhooks, admin, environment, hasTokens, addresses } = served
-  const { config, env, disk, store } = parts
+  const { config, env, disk, store, registry } = parts
   try {
     environment.token = adminToken(parts)
     commandSockets.start()
     addresses.socket = await rpc.start()
     addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
-    if (environment.token !== undefined || hasTokens()) await startAdmin(admin, addresses)
+    if (environment.token !== undefined || hasTokens() || [...registry.bots.values()].some(callsBack)) await startAdmin(admin, addresses)
   } catch (error) {
     await unlisten(served)
     commandSockets.stop()

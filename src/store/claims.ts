@@ -76,6 +76,8 @@ export interface RunMove {
   count_attempt?: boolean
   /** the lease lasts until then */
   lease_until?: number
+  /** the lease goes on under this token: the run was handed over */
+  new_lease_token?: string
   /** done only if the lease ends then or before: a heartbeat may have come meanwhile */
   expired_at?: number
   /** nothing but the lease changes: no row of history, or one that says how far it is */

@@ -63,12 +63,16 @@ export function exchangeFailure(answer: ExchangeAnswer & { kind: 'failed' }): De
 
 export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions): BotKind<HttpEndpoint> {
   async function deliver(endpoint: HttpEndpoint, delivery: Delivery): Promise<DeliveryResult> {
+    const { callback } = delivery
     let { body } = delivery
     if (endpoint.body !== undefined) {
-      const rendered = await render(endpoint.body, 'endpoint.body', delivery.scope())
+      const rendered = await render(endpoint.body, 'endpoint.body', callback === null ? delivery.scope() : { ...(delivery.scope() as object), callback })
       if (!rendered.ok) return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_BODY' })
       body = JSON.stringify(rendered.value)
     }
+    // The token is no part of the request that is kept.
+    const kept = body
+    if (callback !== null && endpoint.body === undefined) body = `${body.slice(0, -1)},"callback":${JSON.stringify(callback)}}`
     const url = new URL(endpoint.url)
     const timestamp = Math.floor(now() / 1000)
     const headers: Record<string, string> = {
@@ -89,7 +93,7 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       if (!secret.ok) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
       set(secret.value)
     }
-    delivery.made({ kind: 'http', method: 'POST', url: urlWithoutSecrets(endpoint.url), headers: withoutSecrets(headers) }, body)
+    delivery.made({ kind: 'http', method: 'POST', url: urlWithoutSecrets(endpoint.url), headers: withoutSecrets(headers) }, kept)
     const answer = await exchanges.send({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
@@ -98,7 +102,9 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       timeout_ms: delivery.timeout_ms,
       signal: delivery.signal,
     })
-    return answer.kind === 'answered' ? httpResult(answer, now()) : exchangeFailure(answer)
+    if (answer.kind !== 'answered') return exchangeFailure(answer)
+    if (callback !== null && answer.status === 202) return { outcome: 'handed_over', status: 'HTTP 202', output: answer.body }
+    return httpResult(answer, now())
   }
   return { deliver, stop: () => exchanges.stop() }
 }

@@ -159,7 +159,7 @@ function moved(row: RunRow, move: RunMove): RunRow {
     attempt_base: move.fresh_attempts === true ? row.attempt : Math.min(row.attempt_base, counted),
     steps: row.steps + 1,
     cancel_requested: move.request_cancel === true || (keepsLease && row.cancel_requested === 1) ? 1 : 0,
-    lease_token: keepsLease ? row.lease_token : null,
+    lease_token: keepsLease ? (move.new_lease_token ?? row.lease_token) : null,
     lease_until: keepsLease ? (move.lease_until ?? row.lease_until) : null,
     error: move.error === undefined ? row.error : move.error,
     result: move.result === undefined ? row.result : move.result,
