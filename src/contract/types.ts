@@ -18,7 +18,7 @@ export type EventType = string
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Endpoint".
  */
-export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint | EmitEndpoint)
+export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint | EmitEndpoint | NotifyEndpoint)
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Availability".
@@ -606,6 +606,79 @@ payload?: unknown
  * Whether context files go along; they do unless said.
  */
 context?: boolean
+}
+/**
+ * A run is one message to people; it completes when the service has accepted the message. See docs/notifications.md.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "NotifyEndpoint".
+ */
+export interface NotifyEndpoint {
+kind: "notify"
+/**
+ * The service. slack also fits chats with compatible incoming webhooks: Mattermost, Rocket.Chat, and Discord with /slack at the end of its URL.
+ */
+preset: ("ntfy" | "gotify" | "matrix" | "slack")
+/**
+ * Required for ntfy, gotify and matrix: the base URL of the server. For slack: the URL of the incoming webhook, if it is not given by url_secret. The egress rules are those of http bots.
+ */
+url?: string
+url_secret?: SecretRef1
+/**
+ * Required for ntfy.
+ */
+topic?: string
+/**
+ * Required for matrix: the ID of the room, such as !abc:example.org. An alias (#name) is not accepted.
+ */
+room?: string
+token?: SecretRef2
+/**
+ * A template over {run, event, events, trigger, inputs}. Default: a title that fits the type of the event.
+ */
+title?: string
+/**
+ * A template over {run, event, events, trigger, inputs}. Default: a text that fits the type of the event; for a batch, the number of events and the first five.
+ */
+text?: string
+/**
+ * 1 (lowest) to 5 (highest), or a template that gives such a number. Numbers outside the range count as 1 or 5. slack and matrix have no priority.
+ */
+priority?: (number | string)
+/**
+ * A template that gives an http or https URL; anything else is left out of the message.
+ */
+link?: string
+/**
+ * Default: delivery_timeout_ms of the configuration.
+ */
+timeout_ms?: number
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef1 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef2 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
 }
 /**
  * A bot as it is written.
@@ -1774,7 +1847,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef1
+bearer?: SecretRef3
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration, 10,000 unless said. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1817,7 +1890,7 @@ max_items?: number
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef1 {
+export interface SecretRef3 {
 /**
  * Name of an environment variable of the router.
  */
@@ -1850,7 +1923,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef2
+bearer?: SecretRef4
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1881,7 +1954,7 @@ type?: EventType4
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef2 {
+export interface SecretRef4 {
 /**
  * Name of an environment variable of the router.
  */

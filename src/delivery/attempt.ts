@@ -62,7 +62,7 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
 }
 
 /** Kinds of bots whose output is an answer as a whole. */
-const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false }
+const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false, notify: true }
 
 async function deliver(record: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { run, bot, trigger, context, body } = record

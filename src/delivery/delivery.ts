@@ -12,6 +12,7 @@ import type { AttemptOptions } from './attempt.ts'
 import { commandBot, type OpenSocket } from './bots/command.ts'
 import { emitBot, type Emit } from './bots/emit.ts'
 import { httpBot } from './bots/http.ts'
+import { notifyBot } from './bots/notify.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Fleet, type Tell } from './fleet.ts'
@@ -82,6 +83,7 @@ export function botKinds({ config, commands, openSocket, egress, readSecret, env
       contextRoot: contextRoot(config.state_dir),
     }),
     emit: emitBot({ emit, render }),
+    notify: notifyBot({ exchanges, render, readSecret, now }),
   }
 }
 

@@ -44,7 +44,7 @@ function urlCheck(egress: Egress): Context['assertUrl'] {
 
 function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   return (endpoint, at) => {
-    if (endpoint.kind === 'http') urlCheck(egress)(endpoint.url, `${at}.url`)
+    if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined) urlCheck(egress)(endpoint.url, `${at}.url`)
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
       throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
     }

@@ -6,7 +6,7 @@ import type { buildConnector, Pool } from 'undici'
 import type { Egress } from './egress.ts'
 
 export interface Exchange {
-  method?: 'GET' | 'POST'
+  method?: 'GET' | 'POST' | 'PUT'
   origin: string
   socket_path?: string
   path: string
