@@ -3609,6 +3609,41 @@ bot: Bot
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotNotifyTestParams".
+ */
+export interface BotNotifyTestParams {
+bot_id: Id1
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotNotifyTestResult".
+ */
+export interface BotNotifyTestResult {
+bot_id: Id1
+preset: string
+/**
+ * Whether the service accepted the message.
+ */
+accepted: boolean
+/**
+ * Status of the answer, such as HTTP 200.
+ */
+status?: string
+/**
+ * What the service answered, at most 2,000 characters.
+ */
+answer?: string
+/**
+ * Why the message was not accepted.
+ */
+error?: string
+/**
+ * How long the service asks to wait.
+ */
+retry_after_ms?: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "QueuePutParams".
  */
 export interface QueuePutParams {
@@ -4764,6 +4799,7 @@ export interface Methods {
   'bot.heartbeat': { params: BotHeartbeatParams; result: BotHeartbeatResult }
   'bot.drain': { params: BotDrainParams; result: BotDrainResult }
   'bot.undrain': { params: BotUndrainParams; result: BotUndrainResult }
+  'bot.notify_test': { params: BotNotifyTestParams; result: BotNotifyTestResult }
   'queue.put': { params: QueuePutParams; result: QueuePutResult }
   'queue.get': { params: QueueGetParams; result: QueueGetResult }
   'queue.list': { params: QueueListParams; result: QueueListResult }
@@ -4815,4 +4851,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'bot.notify_test', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

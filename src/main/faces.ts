@@ -188,7 +188,7 @@ async function adminProblem(admin: AdminListener, addresses: Faces['addresses'])
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
-  { dispatcher, workers, fleet, runs }: DeliveryParts,
+  { dispatcher, workers, fleet, runs, notifyTest }: DeliveryParts,
   acceptor: Acceptor,
   { clock, poller, changed }: Clockwork,
   started_at: number,
@@ -226,6 +226,7 @@ export function faces(
     now,
     assertEndpoint: endpointCheck(egress),
     assertUrl: urlCheck(egress),
+    notifyTest,
     botChanged: id => dispatcher.forget(id),
     botDeleted: id => fleet.forget(id),
     queuesChanged: () => dispatcher.wake([]),

@@ -194,3 +194,34 @@ test('a held run of another trigger is reported to people', async () => {
   expect(message).toContain(`Decide: signalbox runs approve ${run_id}`)
   expect(message).toContain('Event: build.failed site from s')
 })
+
+describe('bot.notify_test', () => {
+  test.each(Object.keys(presets))('%s: accepted', async preset => {
+    const { endpoint, accepted } = presets[preset]!
+    const { router, server } = await bench(base => ({ ...endpoint(base), ...own }), accepting(accepted))
+    expect(await router.call('bot.notify_test', { bot_id: 'people' })).toEqual({
+      bot_id: 'people',
+      preset,
+      accepted: true,
+      status: 'HTTP 200',
+      answer: accepted,
+    })
+    expect(server.received[0]!.body).toContain('Signalbox test message')
+  })
+  test('refused: the answer is shown without secrets', async () => {
+    const { router } = await bench(presets.ntfy!.endpoint, (_request, response) => void response.writeHead(401).end(`{"error":"no access with ${secret}"}`))
+    const answer = await router.call('bot.notify_test', { bot_id: 'people' })
+    expect(answer).toMatchObject({ accepted: false, status: 'HTTP 401', error: 'ntfy answered 401: no access with ***' })
+    expect(JSON.stringify(answer)).not.toContain(secret)
+  })
+  test('a rate limit: how long to wait', async () => {
+    const { router } = await bench(presets.slack!.endpoint, (_request, response) => void response.writeHead(429, { 'retry-after': '30' }).end())
+    expect(await router.call('bot.notify_test', { bot_id: 'people' })).toMatchObject({ accepted: false, retry_after_ms: 30_000 })
+  })
+  test('another kind of bot, or none', async () => {
+    const router = await freshRouter()
+    await router.call('bot.put', { bot: { id: 'c', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+    await expect(router.call('bot.notify_test', { bot_id: 'c' })).rejects.toThrow('must be of kind notify; it is of kind command')
+    await expect(router.call('bot.notify_test', { bot_id: 'x' })).rejects.toThrow('x')
+  })
+})

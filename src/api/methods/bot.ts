@@ -92,6 +92,11 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
       await fleet.say(bot_id, { drained: true, drained_reason: reason ?? null })
       return { bot: liveBot(context, bot) }
     },
+    async 'bot.notify_test'({ bot_id }) {
+      const { endpoint } = found(bot_id)
+      if (endpoint.kind !== 'notify') throw new Fault('invalid_state', `bot ${bot_id} must be of kind notify; it is of kind ${endpoint.kind}`)
+      return context.notifyTest(bot_id, endpoint)
+    },
     async 'bot.undrain'({ bot_id }) {
       const bot = found(bot_id)
       await fleet.say(bot_id, { drained: false, drained_reason: null })
