@@ -15,7 +15,8 @@ function health({ health: known }: Bot): string {
 }
 
 /** Where a bot sends messages. The URL of an incoming webhook is a secret: only its origin is shown. */
-function notified({ preset, url, topic, room }: Bot['endpoint'] & { kind: 'notify' }): string {
+function notified({ preset, url, topic, room, host, to = [] }: Bot['endpoint'] & { kind: 'notify' }): string {
+  if (preset === 'smtp') return `smtp ${to.join(', ')} at ${host}`
   const server = url === undefined ? 'at a secret URL' : new URL(url).origin
   return [preset, topic ?? room, server].filter(part => part !== undefined).join(' ')
 }

@@ -15,6 +15,17 @@ export type Id = string
  */
 export type EventType = string
 /**
+ * An address without a display name.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "MailAddress".
+ */
+export type MailAddress = string
+/**
+ * Required for smtp.
+ */
+export type MailAddress1 = string
+/**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Endpoint".
  */
@@ -618,7 +629,7 @@ kind: "notify"
 /**
  * The service. slack also fits chats with compatible incoming webhooks: Mattermost, Rocket.Chat, and Discord with /slack at the end of its URL.
  */
-preset: ("ntfy" | "gotify" | "matrix" | "slack")
+preset: ("ntfy" | "gotify" | "matrix" | "slack" | "smtp")
 /**
  * Required for ntfy, gotify and matrix: the base URL of the server. For slack: the URL of the incoming webhook, if it is not given by url_secret. The egress rules are those of http bots.
  */
@@ -633,6 +644,28 @@ topic?: string
  */
 room?: string
 token?: SecretRef2
+/**
+ * Required for smtp: name or address of the mail server. The egress rules are those of http bots.
+ */
+host?: string
+/**
+ * Port of the mail server. Default: 587, or 465 if secure is tls.
+ */
+port?: number
+/**
+ * smtp only. starttls: the connection must be upgraded before anything is sent; tls: TLS from the start; none: no encryption, which is refused together with a password.
+ */
+secure?: ("starttls" | "tls" | "none")
+from?: MailAddress1
+/**
+ * Required for smtp.
+ */
+to?: MailAddress[]
+/**
+ * smtp only: user name for the password. Default: from.
+ */
+user?: string
+password?: SecretRef3
 /**
  * A template over {run, event, events, trigger, inputs}. Default: a title that fits the type of the event.
  */
@@ -671,6 +704,19 @@ file?: string
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
 export interface SecretRef2 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef3 {
 /**
  * Name of an environment variable of the router.
  */
@@ -1534,7 +1580,7 @@ request?: MadeRequest
  * What an attempt asked of its bot. Absent: it asked nothing, or a worker asked for the run. run.request has the body.
  */
 export interface MadeRequest {
-kind: ("http" | "unix_rpc" | "command")
+kind: ("http" | "unix_rpc" | "command" | "smtp")
 /**
  * HTTP method, or JSON-RPC method.
  */
@@ -1569,7 +1615,7 @@ body_sha256?: string
  * via the `definition` "MadeRequest".
  */
 export interface MadeRequest1 {
-kind: ("http" | "unix_rpc" | "command")
+kind: ("http" | "unix_rpc" | "command" | "smtp")
 /**
  * HTTP method, or JSON-RPC method.
  */
@@ -1847,7 +1893,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef3
+bearer?: SecretRef4
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration, 10,000 unless said. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1890,7 +1936,7 @@ max_items?: number
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef3 {
+export interface SecretRef4 {
 /**
  * Name of an environment variable of the router.
  */
@@ -1923,7 +1969,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef4
+bearer?: SecretRef5
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1954,7 +2000,7 @@ type?: EventType4
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef4 {
+export interface SecretRef5 {
 /**
  * Name of an environment variable of the router.
  */

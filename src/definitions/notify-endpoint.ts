@@ -13,6 +13,7 @@ const fields: Record<Preset, { required: readonly Field[]; optional: readonly Fi
   gotify: { required: ['url', 'token'], optional: [] },
   matrix: { required: ['url', 'room', 'token'], optional: [] },
   slack: { required: [], optional: ['url', 'url_secret'] },
+  smtp: { required: ['host', 'from', 'to'], optional: ['port', 'secure', 'user', 'password'] },
 }
 
 function refuse(path: string, problem: string): never {
@@ -30,6 +31,8 @@ export function assertNotifyEndpoint(endpoint: NotifyEndpoint, at: string): void
     const expected = [...required, ...optional, ...common].join(', ')
     refuse(`${at}.${foreign}`, `does not belong to the preset ${preset}; expected ${expected}; found ${foreign}`)
   }
+  if (endpoint.password !== undefined && endpoint.secure === 'none')
+    refuse(`${at}.password`, 'must not be sent without encryption; expected secure: starttls or tls; found none')
   if (preset === 'slack' && (endpoint.url === undefined) === (endpoint.url_secret === undefined)) {
     const found = endpoint.url === undefined ? 'neither' : 'both'
     refuse(`${at}.url`, `or url_secret is required for the preset slack, and exactly one of them; found ${found}`)

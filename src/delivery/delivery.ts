@@ -86,7 +86,7 @@ export function botKinds({ config, commands, openSocket, egress, readSecret, env
       contextRoot: contextRoot(config.state_dir),
     }),
     emit: emitBot({ emit, render }),
-    notify: notifyBot({ exchanges, render, readSecret, now }),
+    notify: notifyBot({ exchanges, egress, render, readSecret, now }),
   }
 }
 

@@ -6,6 +6,7 @@ import { hiddenText } from '../redaction.ts'
 export type MadeRequest =
   | { kind: 'http'; method: 'POST' | 'PUT'; url: string; headers: Record<string, string> }
   | { kind: 'command'; argv: string[]; cwd: string | null; env: string[] }
+  | { kind: 'smtp'; url: string }
   | { kind: 'unix_rpc'; socket_path: string; method: string }
 
 /** Bodies that are larger are not shown, and not hashed. */

@@ -42,9 +42,15 @@ function urlCheck(egress: Egress): Context['assertUrl'] {
   }
 }
 
+/** The host of a mail server is bound by the rules for hosts of URLs. */
+function hostCheck(egress: Egress): Context['assertUrl'] {
+  return (host, at) => urlCheck(egress)(`http://${host.includes(':') ? `[${host}]` : host}/`, at)
+}
+
 function endpointCheck(egress: Egress): Context['assertEndpoint'] {
   return (endpoint, at) => {
     if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined) urlCheck(egress)(endpoint.url, `${at}.url`)
+    if (endpoint.kind === 'notify' && endpoint.host !== undefined) hostCheck(egress)(endpoint.host, `${at}.host`)
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
       throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
     }

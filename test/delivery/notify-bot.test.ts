@@ -182,11 +182,11 @@ test('a batch makes one message with the number and the first', async () => {
   expect(server.received).toHaveLength(1)
 })
 
-test('a held run of another trigger is reported to people', async () => {
+test('a run that awaits approval is reported to people', async () => {
   const { router, server, emit } = await bench(presets.ntfy!.endpoint, accepting('{"id":"x"}'))
-  await router.call('trigger.put', { trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'people' }, policy: { approval: {} } } as never })
+  await router.call('trigger.put', { trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'people' }, policy: { approval: {} } } })
   await router.call('trigger.put', {
-    trigger: { id: 'tell', event_source_id: 'router', filter: { type: ['run.awaiting_approval'] }, action: { bot_id: 'people' } } as never,
+    trigger: { id: 'tell', event_source_id: 'router', filter: { type: ['run.awaiting_approval'] }, action: { bot_id: 'people' } },
   })
   const run_id = await emit({}, 'site')
   const { title, message } = JSON.parse((await server.nth(1)).body) as { title: string; message: string }

@@ -8,12 +8,15 @@ import { jsonText } from '../answer-json.ts'
 import { failure, type BotKind, type Delivery, type DeliveryResult, type Render } from '../bot.ts'
 import { hiddenText } from '../../redaction.ts'
 import { withoutSecrets } from '../made-request.ts'
+import type { Egress } from '../../outbound/egress.ts'
 import { exchangeFailure } from './http.ts'
+import { deliverMail } from './notify-mail.ts'
 import { saidReason, services, type Service } from './notify-presets.ts'
 import { batchMessage, safeLink, usualMessage, type Message, type NotedEvent } from './notify-text.ts'
 
 export interface NotifyBotOptions {
   exchanges: Exchanges
+  egress: Egress
   render: Render
   readSecret: ReadSecret
   now: () => number
@@ -84,11 +87,12 @@ function shownUrl(preset: string, url: URL): string {
   return preset === 'slack' ? `${url.origin}/${hiddenText}` : `${url.origin}${url.pathname}`
 }
 
-export function notifyBot({ exchanges, render, readSecret, now }: NotifyBotOptions): BotKind<NotifyEndpoint> {
+export function notifyBot({ exchanges, egress, render, readSecret, now }: NotifyBotOptions): BotKind<NotifyEndpoint> {
   async function deliver(endpoint: NotifyEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     const made = await messageOf(endpoint, delivery, render)
     if ('refusal' in made) return made.refusal
     const { preset } = endpoint
+    if (preset === 'smtp') return deliverMail(endpoint, made.message, delivery, { egress, readSecret })
     const secrets: (string | undefined)[] = []
     for (const ref of [endpoint.url_secret, endpoint.token]) {
       const secret = ref === undefined ? undefined : readSecret(ref)
