@@ -40,7 +40,8 @@ function connected({ host, port }: Pick<Mail, 'host' | 'port'>, egress: Egress, 
     if (isIP(host) !== 0 && !egress(host)) return reject(new EgressBlocked(`${host} is not open to bots`))
     const socket = connect({ host, port, lookup: checkedLookup(egress) })
     opened(socket)
-    socket.once('error', error => reject(error instanceof EgressBlocked ? error : new Unreachable(error.message)))
+    // Stays, so that a late error of the connection is never without a listener.
+    socket.on('error', error => reject(error instanceof EgressBlocked ? error : new Unreachable(error.message)))
     socket.once('close', () => reject(new Unreachable('the connection was closed')))
     socket.once('connect', () => {
       if (egress(socket.remoteAddress ?? '')) return resolve(socket)
@@ -61,7 +62,6 @@ async function sent(mail: Mail, egress: Egress, opened: (socket: Socket) => void
     requireTLS: secure === 'starttls',
     ignoreTLS: secure === 'none',
     tls: { minVersion: 'TLSv1.2', ...(isIP(host) === 0 ? { servername: host } : {}) },
-    name: 'signalbox',
     greetingTimeout: timeout_ms,
     socketTimeout: timeout_ms,
     maxResponseSize: 65_536,
@@ -86,7 +86,8 @@ function failed(error: unknown): MailAnswer {
   const { code, responseCode, message } = error as { code?: string; responseCode?: number; message: string }
   if (error instanceof EgressBlocked) return { kind: 'failed', reason: 'blocked', error: message }
   if (error instanceof Unreachable) return { kind: 'failed', reason: 'unreachable', error: message }
-  if (code === 'ETLS') return { kind: 'failed', reason: 'insecure', error: message }
+  const isTransient = responseCode !== undefined && responseCode >= 400 && responseCode < 500
+  if (code === 'ETLS' && !isTransient) return { kind: 'failed', reason: 'insecure', error: message }
   if (responseCode !== undefined && responseCode >= 400) return { kind: 'answered', code: responseCode, error: message }
   return { kind: 'failed', reason: 'broken', error: `${code ?? 'error'}: ${message}` }
 }
@@ -106,7 +107,6 @@ export async function sendMail(mail: Mail, egress: Egress): Promise<MailAnswer> 
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
-    socket?.on('error', () => undefined)
     socket?.destroy()
   }
 }

@@ -94,6 +94,18 @@ test('slack: the URL may be a secret', async () => {
   expect((await server.nth(1)).path).toBe('/hook/T0/B0/x')
 })
 
+test.each([
+  ['http://10.0.0.1/hook', '10.0.0.1 is not open to bots'],
+  ['ftp://example.org/hook', 'url_secret of the bot must be an http or https URL'],
+  ['', 'a secret of the bot cannot be read'],
+])('slack: a secret URL that cannot be used: %s', async (hook, error) => {
+  const router = await freshRouter({}, { HOOK: hook })
+  await router.call('bot.put', { bot: { id: 'people', endpoint: { kind: 'notify', preset: 'slack', url_secret: { env: 'HOOK' } } } })
+  const answer = await router.call('bot.notify_test', { bot_id: 'people' })
+  expect(answer).toMatchObject({ accepted: false, error: expect.stringContaining(error) as string })
+  expect(answer.error).not.toContain('/hook')
+})
+
 describe.each(Object.entries(presets))('answers of %s', (_preset, { endpoint, accepted }) => {
   const answers: [string, number, string, Record<string, unknown>][] = [
     ['accepted', 200, accepted, { state: 'completed' }],
@@ -113,21 +125,31 @@ describe.each(Object.entries(presets))('answers of %s', (_preset, { endpoint, ac
   })
 })
 
-test.each([
-  ['ntfy', { 'retry-after': '60' }, '{"code":42901,"http":429,"error":"limit reached"}', 60_000],
-  ['matrix', {}, '{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":60000}', 60_000],
-  ['slack', { 'retry-after': '60' }, 'rate_limited', 60_000],
-  ['slack', {}, '{"message":"You are being rate limited.","retry_after":60.0}', 60_000],
-  ['gotify', { 'retry-after': 'soon' }, '', 0],
-] as const)('%s: the next attempt waits as a 429 asks', async (preset, headers, body, wait) => {
-  const { endpoint } = presets[preset]!
-  const { router, emit } = await bench(endpoint, (_request, response) => void response.writeHead(429, headers).end(body), { policy: { retry: [0, 0] } })
+/** How long a run waits for its second attempt after a 429. */
+async function waitAfter(preset: string, headers: Record<string, string>, body: string, scheduled: number): Promise<number> {
+  const answer: Answer = (_request, response) => void response.writeHead(429, headers).end(body)
+  const { router, emit } = await bench(presets[preset]!.endpoint, answer, { policy: { retry: [0, scheduled] } })
   const run_id = await emit()
   const run = await until(async () => {
     const found = (await router.call('run.get', { run_id })).run
     return found.attempt === 1 && found.state === 'pending' && found
   })
-  expect(run.not_before - run.updated_at).toBe(wait)
+  return run.not_before - run.updated_at
+}
+
+test.each([
+  ['ntfy', { 'retry-after': '60' }, '{"code":42901,"http":429,"error":"limit reached"}', 60_000],
+  ['matrix', {}, '{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":60000}', 60_000],
+  ['slack', { 'retry-after': '60' }, 'rate_limited', 60_000],
+  ['slack', {}, '{"message":"You are being rate limited.","retry_after":60.0}', 60_000],
+] as const)('%s: the next attempt waits as a 429 asks', async (preset, headers, body, wait) => {
+  expect(await waitAfter(preset, headers, body, 1000)).toBe(wait)
+})
+
+test('gotify: a 429 that names no time waits as the schedule says', async () => {
+  const wait = await waitAfter('gotify', { 'retry-after': 'soon' }, '', 60_000)
+  expect(wait).toBeGreaterThanOrEqual(48_000)
+  expect(wait).toBeLessThanOrEqual(72_000)
 })
 
 describe('endpoints that are refused', () => {

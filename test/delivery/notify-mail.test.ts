@@ -81,10 +81,28 @@ test.runIf(hasOpenssl)('STARTTLS before the password and the mail', async () => 
   expect(JSON.stringify([await router.call('run.history', { run_id }), await router.call('bot.get', { bot_id: 'people' })])).not.toContain(password)
 })
 
+test.runIf(hasOpenssl)('TLS from the start', async () => {
+  const tls = certificate()
+  trust(tls.cert)
+  const { router, server, emit } = await bench({ tls, implicit: true }, { password: { env: 'MAIL_PASSWORD' }, secure: 'tls' })
+  expect(await ended(router, await emit())).toMatchObject({ state: 'completed' })
+  expect(server.commands.every(({ encrypted }) => encrypted)).toBe(true)
+  expect(server.mails).toHaveLength(1)
+})
+
 test.runIf(hasOpenssl)('control: a certificate that is not trusted gets nothing', async () => {
   const { router, server, emit } = await bench({ tls: certificate() }, { password: { env: 'MAIL_PASSWORD' } })
   expect(await ended(router, await emit())).toMatchObject({ state: 'failed' })
   expect(server.commands.filter(({ text }) => text.startsWith('AUTH'))).toEqual([])
+})
+
+test.runIf(hasOpenssl)('a wrong password fails the run', async () => {
+  const tls = certificate()
+  trust(tls.cert)
+  const answers = { AUTH: '535 5.7.8 bad credentials' }
+  const { router, server, emit } = await bench({ tls, answers }, { password: { env: 'MAIL_PASSWORD' } }, { retry: [0, 0] })
+  expect(await ended(router, await emit())).toMatchObject({ state: 'failed', attempt: 1, error: expect.stringContaining('535') as string })
+  expect(server.mails).toEqual([])
 })
 
 test('a server without STARTTLS gets neither password nor mail', async () => {

@@ -6,6 +6,8 @@ import { onTestFinished } from 'vitest'
 export interface SmtpOptions {
   /** with it, STARTTLS is offered */
   tls?: { key: string; cert: string }
+  /** TLS from the start */
+  implicit?: boolean
   /** answers in place of the usual ones, by the beginning of a command; "." is the end of a mail */
   answers?: Record<string, string>
   /** says nothing at all */
@@ -20,7 +22,7 @@ export interface SmtpServer {
   connections: () => number
 }
 
-export async function smtpServer({ tls, answers = {}, silent = false }: SmtpOptions = {}): Promise<SmtpServer> {
+export async function smtpServer({ tls, implicit = false, answers = {}, silent = false }: SmtpOptions = {}): Promise<SmtpServer> {
   const commands: SmtpServer['commands'] = []
   const mails: string[] = []
   const sockets = new Set<Socket>()
@@ -69,8 +71,9 @@ export async function smtpServer({ tls, answers = {}, silent = false }: SmtpOpti
   const server = createServer(socket => {
     connections++
     sockets.add(socket)
-    serve(socket, false)
-    if (!silent) socket.write(`${answers.greeting ?? '220 test'}\r\n`)
+    const served = implicit ? new TLSSocket(socket, { ...tls, isServer: true }) : socket
+    serve(served, implicit)
+    if (!silent) served.write(`${answers.greeting ?? '220 test'}\r\n`)
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
