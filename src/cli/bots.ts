@@ -14,10 +14,18 @@ function health({ health: known }: Bot): string {
   return known.state === 'open' ? `failed ${known.consecutive_failures} times, runs wait` : 'failed, trying one'
 }
 
+/** Where a bot sends messages. The URL of an incoming webhook is a secret: only its origin is shown. */
+function notified({ preset, url, topic, room, host, to = [] }: Bot['endpoint'] & { kind: 'notify' }): string {
+  if (preset === 'smtp') return `smtp ${to.join(', ')} at ${host}`
+  const server = url === undefined ? 'at a secret URL' : new URL(url).origin
+  return [preset, topic ?? room, server].filter(part => part !== undefined).join(' ')
+}
+
 function where({ endpoint }: Bot): string {
   if (endpoint.kind === 'http') return endpoint.url
   if (endpoint.kind === 'pull') return 'its workers ask for runs'
   if (endpoint.kind === 'emit') return `source ${endpoint.source_id}`
+  if (endpoint.kind === 'notify') return notified(endpoint)
   return endpoint.kind === 'command' ? endpoint.argv.join(' ') : endpoint.socket_path
 }
 

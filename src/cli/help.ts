@@ -4,7 +4,7 @@ import { Command, type Help, type Option } from 'commander'
 /** The commands of the program by what they are for, in the order in which they are shown. */
 const groups: Record<string, readonly string[]> = {
   'The router:': ['serve', 'status', 'doctor', 'pause', 'resume', 'stats'],
-  'Events and runs:': ['emit', 'dispatch', 'events', 'explain', 'runs', 'replay'],
+  'Events and runs:': ['emit', 'dispatch', 'events', 'explain', 'runs', 'replay', 'notify'],
   'Definitions:': ['sources', 'triggers', 'bots', 'queues', 'register', 'apply', 'export', 'import', 'forgejo'],
   'Access over HTTP:': ['tokens', 'audit'],
   'Try without effect:': ['test', 'backtest'],
@@ -49,6 +49,8 @@ export const commandExamples: Readonly<Record<string, string>> = {
   'runs retry': 'signalbox runs retry --trigger deploy-site --error timeout',
   'runs discard': 'signalbox runs discard --trigger deploy-site',
   replay: 'signalbox replay --since 7d --trigger deploy-site --dry-run',
+  notify: 'signalbox notify test people',
+  'notify test': 'signalbox notify test people',
   sources: 'signalbox sources',
   'sources list': 'signalbox sources list',
   'sources show': 'signalbox sources show forge',

@@ -6,6 +6,7 @@ import { fileError, FileError } from '../plain-file.ts'
 import { addApply } from './apply.ts'
 import { addBacktest } from './backtest.ts'
 import { addBots } from './bots.ts'
+import { addNotify } from './notify.ts'
 import { addDispatch } from './dispatch.ts'
 import { addDoctor } from './doctor.ts'
 import { addEmit } from './emit.ts'
@@ -115,6 +116,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addSources,
     addTriggers,
     addBots,
+    addNotify,
     addQueues,
     addApply,
     addImport,

@@ -120,6 +120,7 @@ function asked({ kind, method, url, headers = {}, socket_path, argv = [], cwd, e
     return `${method} ${url}, ${body}\n${Object.entries(headers)
       .map(([name, value]) => `${name}: ${value}`)
       .join('\n')}`
+  if (kind === 'smtp') return `mail through ${url}, ${body}`
   if (kind === 'unix_rpc') return `${method} on ${socket_path}, params of ${body}`
   return `${argv.map(each => (/^[\w@%+=:,./-]+$/.test(each) ? each : JSON.stringify(each))).join(' ')}${cwd == null ? '' : ` in ${cwd}`}, ${body} on standard input\nvariables: ${env.join(', ')}`
 }

@@ -15,10 +15,21 @@ export type Id = string
  */
 export type EventType = string
 /**
+ * An address without a display name.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "MailAddress".
+ */
+export type MailAddress = string
+/**
+ * Required for smtp.
+ */
+export type MailAddress1 = string
+/**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Endpoint".
  */
-export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint | EmitEndpoint)
+export type Endpoint = (HttpEndpoint | UnixRpcEndpoint | CommandEndpoint | PullEndpoint | EmitEndpoint | NotifyEndpoint)
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Availability".
@@ -614,6 +625,114 @@ payload?: unknown
  * Whether context files go along; they do unless said.
  */
 context?: boolean
+}
+/**
+ * A run is one message to people; it completes when the service has accepted the message. See docs/notifications.md.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "NotifyEndpoint".
+ */
+export interface NotifyEndpoint {
+kind: "notify"
+/**
+ * The service. slack also fits chats with compatible incoming webhooks: Mattermost, Rocket.Chat, and Discord with /slack at the end of its URL.
+ */
+preset: ("ntfy" | "gotify" | "matrix" | "slack" | "smtp")
+/**
+ * Required for ntfy, gotify and matrix: the base URL of the server. For slack: the URL of the incoming webhook, if it is not given by url_secret. The egress rules are those of http bots.
+ */
+url?: string
+url_secret?: SecretRef1
+/**
+ * Required for ntfy.
+ */
+topic?: string
+/**
+ * Required for matrix: the ID of the room, such as !abc:example.org. An alias (#name) is not accepted.
+ */
+room?: string
+token?: SecretRef2
+/**
+ * Required for smtp: name or address of the mail server. The egress rules are those of http bots.
+ */
+host?: string
+/**
+ * Port of the mail server. Default: 587, or 465 if secure is tls.
+ */
+port?: number
+/**
+ * smtp only. starttls: the connection must be upgraded before anything is sent; tls: TLS from the start; none: no encryption, which is refused together with a password.
+ */
+secure?: ("starttls" | "tls" | "none")
+from?: MailAddress1
+/**
+ * Required for smtp.
+ */
+to?: MailAddress[]
+/**
+ * smtp only: user name for the password. Default: from.
+ */
+user?: string
+password?: SecretRef3
+/**
+ * A template over {run, event, events, trigger, inputs}. Default: a title that fits the type of the event.
+ */
+title?: string
+/**
+ * A template over {run, event, events, trigger, inputs}. Default: a text that fits the type of the event; for a batch, the number of events and the first five.
+ */
+text?: string
+/**
+ * 1 (lowest) to 5 (highest), or a template that gives such a number. Numbers outside the range count as 1 or 5. slack and matrix have no priority.
+ */
+priority?: (number | string)
+/**
+ * A template that gives an http or https URL; anything else is left out of the message.
+ */
+link?: string
+/**
+ * Default: delivery_timeout_ms of the configuration.
+ */
+timeout_ms?: number
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef1 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef2 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
+}
+/**
+ * Where a secret is read from. The secret itself is never stored and never answered.
+ */
+export interface SecretRef3 {
+/**
+ * Name of an environment variable of the router.
+ */
+env?: string
+/**
+ * Path of a file that only its owner can read; one trailing newline is cut off.
+ */
+file?: string
 }
 /**
  * A bot as it is written.
@@ -1469,7 +1588,7 @@ request?: MadeRequest
  * What an attempt asked of its bot. Absent: it asked nothing, or a worker asked for the run. run.request has the body.
  */
 export interface MadeRequest {
-kind: ("http" | "unix_rpc" | "command")
+kind: ("http" | "unix_rpc" | "command" | "smtp")
 /**
  * HTTP method, or JSON-RPC method.
  */
@@ -1504,7 +1623,7 @@ body_sha256?: string
  * via the `definition` "MadeRequest".
  */
 export interface MadeRequest1 {
-kind: ("http" | "unix_rpc" | "command")
+kind: ("http" | "unix_rpc" | "command" | "smtp")
 /**
  * HTTP method, or JSON-RPC method.
  */
@@ -1782,7 +1901,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef1
+bearer?: SecretRef4
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration, 10,000 unless said. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1825,7 +1944,7 @@ max_items?: number
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef1 {
+export interface SecretRef4 {
 /**
  * Name of an environment variable of the router.
  */
@@ -1858,7 +1977,7 @@ command?: PolledCommand
  * Read with GET, under the same rules as the URLs of bots. Its answer is asked for only if it changed (ETag, If-Modified-Since), redirects are not followed, and Retry-After is waited for.
  */
 url?: string
-bearer?: SecretRef2
+bearer?: SecretRef5
 /**
  * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
  */
@@ -1889,7 +2008,7 @@ type?: EventType4
 /**
  * Where a secret is read from. The secret itself is never stored and never answered.
  */
-export interface SecretRef2 {
+export interface SecretRef5 {
 /**
  * Name of an environment variable of the router.
  */
@@ -3561,6 +3680,41 @@ bot: Bot
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotNotifyTestParams".
+ */
+export interface BotNotifyTestParams {
+bot_id: Id1
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "BotNotifyTestResult".
+ */
+export interface BotNotifyTestResult {
+bot_id: Id1
+preset: string
+/**
+ * Whether the service accepted the message.
+ */
+accepted: boolean
+/**
+ * Status of the answer, such as HTTP 200.
+ */
+status?: string
+/**
+ * What the service answered, at most 2,000 characters.
+ */
+answer?: string
+/**
+ * Why the message was not accepted.
+ */
+error?: string
+/**
+ * How long the service asks to wait.
+ */
+retry_after_ms?: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "QueuePutParams".
  */
 export interface QueuePutParams {
@@ -4716,6 +4870,7 @@ export interface Methods {
   'bot.heartbeat': { params: BotHeartbeatParams; result: BotHeartbeatResult }
   'bot.drain': { params: BotDrainParams; result: BotDrainResult }
   'bot.undrain': { params: BotUndrainParams; result: BotUndrainResult }
+  'bot.notify_test': { params: BotNotifyTestParams; result: BotNotifyTestResult }
   'queue.put': { params: QueuePutParams; result: QueuePutResult }
   'queue.get': { params: QueueGetParams; result: QueueGetResult }
   'queue.list': { params: QueueListParams; result: QueueListResult }
@@ -4767,4 +4922,4 @@ export interface Methods {
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'bot.notify_test', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

@@ -31,7 +31,7 @@ function complaint(errors: ErrorObject[]): Complaint {
   const error = errors.find(candidate => candidate.keyword !== 'const') ?? errors[0]!
   const { keyword, params, instancePath, data } = error
   // What stands where a secret's place belongs may be the secret itself.
-  const found = instancePath.includes('/secret') || instancePath.includes('/bearer') ? 'found something else' : `found ${shown(data)}`
+  const found = /\/secret|\/bearer|\/endpoint\/(url_secret|token|password)/.test(instancePath) ? 'found something else' : `found ${shown(data)}`
   switch (keyword) {
     case 'required':
       return { path: dotted(instancePath, params.missingProperty), message: 'is required and missing' }

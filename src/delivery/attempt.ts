@@ -75,7 +75,7 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
 }
 
 /** Kinds of bots whose output is an answer as a whole. */
-const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false }
+const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false, notify: true }
 
 /** What a bot finishes the run with later; unknown: the configuration does not say where it reaches the router. */
 function callbackOf(record: Composition, { public_url }: AttemptOptions): Delivery['callback'] | 'unknown' {

@@ -12,9 +12,11 @@ import type { AttemptOptions } from './attempt.ts'
 import { commandBot, type OpenSocket } from './bots/command.ts'
 import { emitBot, type Emit } from './bots/emit.ts'
 import { httpBot } from './bots/http.ts'
+import { notifyBot } from './bots/notify.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { Fleet, type Tell } from './fleet.ts'
+import { notifyTest } from './notify-test.ts'
 import { PullDesk } from './pull-desk.ts'
 import { RunController } from './run-control.ts'
 import { Supervisor } from './supervisor.ts'
@@ -44,6 +46,8 @@ export interface DeliveryParts {
   workers: PullDesk
   fleet: Fleet
   runs: RunController
+  /** sends a test message to people */
+  notifyTest: ReturnType<typeof notifyTest>
   /** what the bot of a trigger's run may use, as far as the bot is known; undefined: all but the denied tools */
   tools: (trigger: Trigger) => string[] | undefined
   /** What stands from before, taken up before anybody can say a word about a lease. */
@@ -82,6 +86,7 @@ export function botKinds({ config, commands, openSocket, egress, readSecret, env
       contextRoot: contextRoot(config.state_dir),
     }),
     emit: emitBot({ emit, render }),
+    notify: notifyBot({ exchanges, egress, render, readSecret, now }),
   }
 }
 
@@ -135,6 +140,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     workers,
     fleet,
     runs,
+    notifyTest: notifyTest(kinds, config, options.hide),
     tools: ({ action }) => tools.permit(action.allowed_tools, bots.get(action.bot_id ?? '')).allowed,
     hold({ bot_status, worker_leases }) {
       fleet.start(bot_status)

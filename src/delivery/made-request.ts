@@ -4,8 +4,9 @@ import { hash } from 'node:crypto'
 import { hiddenText } from '../redaction.ts'
 
 export type MadeRequest =
-  | { kind: 'http'; method: 'POST'; url: string; headers: Record<string, string> }
+  | { kind: 'http'; method: 'POST' | 'PUT'; url: string; headers: Record<string, string> }
   | { kind: 'command'; argv: string[]; cwd: string | null; env: string[] }
+  | { kind: 'smtp'; url: string }
   | { kind: 'unix_rpc'; socket_path: string; method: string }
 
 /** Bodies that are larger are not shown, and not hashed. */
@@ -14,7 +15,7 @@ const mostBodyShown = 262_144
 const mostBytes = 16_384
 
 /** Headers whose values are secrets, or made with one. */
-const secretHeaders = new Set(['authorization', 'webhook-signature'])
+const secretHeaders = new Set(['authorization', 'webhook-signature', 'x-gotify-key'])
 
 export function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, secretHeaders.has(name) ? hiddenText : value]))

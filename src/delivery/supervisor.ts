@@ -106,7 +106,7 @@ export class Supervisor {
   async #call(question: Question, run: ClaimedRun, { bot_id, timeout_ms = defaultAnswerMs }: NonNullable<Policy['approval']>): Promise<Answer> {
     const { bots, attempt, log } = this.#options
     const bot = bots.get(bot_id!)
-    if (bot === undefined || !bot.enabled || bot.endpoint.kind === 'pull' || bot.endpoint.kind === 'emit') {
+    if (bot === undefined || !bot.enabled || bot.endpoint.kind === 'pull' || bot.endpoint.kind === 'emit' || bot.endpoint.kind === 'notify') {
       const why = bot === undefined ? 'does not exist' : bot.enabled ? `is of kind ${bot.endpoint.kind}, which cannot be asked` : 'is disabled'
       return { approve: false, reason: `the approver ${bot_id} ${why}` }
     }

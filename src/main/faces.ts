@@ -44,9 +44,15 @@ function urlCheck(egress: Egress): Context['assertUrl'] {
   }
 }
 
+/** The host of a mail server is bound by the rules for hosts of URLs. */
+function hostCheck(egress: Egress): Context['assertUrl'] {
+  return (host, at) => urlCheck(egress)(`http://${host.includes(':') ? `[${host}]` : host}/`, at)
+}
+
 function endpointCheck(egress: Egress, { public_url }: Config): Context['assertEndpoint'] {
   return (endpoint, at) => {
-    if (endpoint.kind === 'http') urlCheck(egress)(endpoint.url, `${at}.url`)
+    if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined) urlCheck(egress)(endpoint.url, `${at}.url`)
+    if (endpoint.kind === 'notify' && endpoint.host !== undefined) hostCheck(egress)(endpoint.host, `${at}.host`)
     if (endpoint.kind === 'http' && endpoint.callback === true && public_url === undefined)
       throw new Fault('invalid_params', `${at}.callback needs public_url in the configuration: the URL under which the bot reaches the admin listener`, {
         data: { path: `${at}.callback` },
@@ -214,7 +220,7 @@ function changes(
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
-  { dispatcher, workers, fleet, runs }: DeliveryParts,
+  { dispatcher, workers, fleet, runs, notifyTest }: DeliveryParts,
   acceptor: Acceptor,
   { clock, poller, changed }: Clockwork,
   started_at: number,
@@ -252,6 +258,7 @@ export function faces(
     now,
     ...checks(parts),
     ...changes(parts, dispatcher, fleet, () => context.startAdmin()),
+    notifyTest,
     setPaused: reason => pausing(store, dispatcher, reason, now()),
     status: () => routerStatus(report(context)),
     health: () => routerHealth(report(context)),

@@ -6,7 +6,7 @@ import type { buildConnector, Pool } from 'undici'
 import type { Egress } from './egress.ts'
 
 export interface Exchange {
-  method?: 'GET' | 'POST'
+  method?: 'GET' | 'POST' | 'PUT'
   origin: string
   socket_path?: string
   path: string
@@ -37,7 +37,8 @@ const connectionsPerPool = 64
 /** Shorter than what most servers keep idle connections for, so that none is used as it is being closed. */
 const idleMs = 4000
 
-function checkedLookup(egress: Egress): LookupFunction {
+/** Looks a name up, and refuses it if one of its addresses must not be connected to. */
+export function checkedLookup(egress: Egress): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return callback(error, '', 0)

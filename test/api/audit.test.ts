@@ -11,7 +11,7 @@ import { freshRouter } from '../support/router.ts'
 test('every method that changes something is recorded, except those with records of their own', () => {
   const recorded = [...compileContract().values()].filter(isRecorded).map(({ name }) => name)
   const changes =
-    /\.(put|delete|enable|disable|register|apply|fire|forget|replay|pause|resume|drain|undrain|skip|update|cancel|retry|discard|retry_dead|discard_dead|hold|release|approve|deny|create|revoke|backup)$/
+    /\.(put|delete|enable|disable|register|apply|fire|forget|replay|pause|resume|drain|undrain|skip|update|cancel|retry|discard|retry_dead|discard_dead|hold|release|approve|deny|create|revoke|backup|notify_test)$/
   expect(recorded.toSorted()).toEqual([...compileContract().keys()].filter(name => changes.test(name) && name !== 'rpc.cancel').toSorted())
 })
 

@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 
 export interface Received {
+  method: string | undefined
+  path: string | undefined
   headers: IncomingMessage['headers']
   body: string
 }
@@ -24,7 +26,7 @@ export async function botServer(answer: Answer = (_request, response) => void re
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const seen = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') }
+      const seen = { method: request.method, path: request.url, headers: request.headers, body: Buffer.concat(chunks).toString('utf8') }
       received.push(seen)
       for (const each of waiting) if (each.count === received.length) each.resolve(seen)
       answer(seen, response, received.length)

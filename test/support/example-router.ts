@@ -9,6 +9,7 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const { call } = router
   await call('bot.put', { bot: { id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('bot.put', { bot: { id: 'spare-bot', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await call('bot.put', { bot: { id: 'people', endpoint: { kind: 'notify', preset: 'ntfy', url: 'http://127.0.0.1:9/', topic: 'signalbox' } } })
   await call('bot.put', { bot: { id: 'failer', endpoint: command('exit 3') } })
   await call('bot.put', { bot: { id: 'sleeper', endpoint: command('exit 0'), enabled: false } })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })

@@ -239,7 +239,7 @@ export class Simulation {
       config,
       store,
       tools: new ToolRules(config),
-      kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind },
+      kinds: { http: kind, unix_rpc: kind, command: kind, emit: kind, notify: kind },
       bots: registry.bots,
       queues: registry.queues,
       pauses: registry.pauses,

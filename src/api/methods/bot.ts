@@ -3,6 +3,7 @@ import type { Bot, BotInput, Endpoint } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { completeBot } from '../../routing/registry.ts'
 import { assertEmitTarget } from '../../definitions/emit-targets.ts'
+import { assertNotifyEndpoint } from '../../definitions/notify-endpoint.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { notFound, pageById, writeDefinitions, type Checking, type Context } from './context.ts'
 import { liveBot } from './shown-run.ts'
@@ -18,6 +19,10 @@ function templatesOf(endpoint: Endpoint): Record<string, unknown> {
       return { params: endpoint.params }
     case 'emit':
       return { payload: endpoint.payload, subject: endpoint.subject }
+    case 'notify': {
+      const { title, text, priority, link } = endpoint
+      return { title, text, priority, link }
+    }
     case 'command':
     case 'pull':
       return {}
@@ -35,6 +40,7 @@ export async function assertBot(
   for (const name of ['endpoint', 'wake'] as const) {
     const endpoint = bot[name]
     if (endpoint === undefined) continue
+    if (endpoint.kind === 'notify') assertNotifyEndpoint(endpoint, `${at}.${name}`)
     assertEndpoint(endpoint, `${at}.${name}`)
     for (const [field, template] of Object.entries(templatesOf(endpoint))) await assertTemplate(template ?? null, `${at}.${name}.${field}`, expressions)
   }
@@ -85,6 +91,11 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
       const bot = found(bot_id)
       await fleet.say(bot_id, { drained: true, drained_reason: reason ?? null })
       return { bot: liveBot(context, bot) }
+    },
+    async 'bot.notify_test'({ bot_id }) {
+      const { endpoint } = found(bot_id)
+      if (endpoint.kind !== 'notify') throw new Fault('invalid_state', `bot ${bot_id} must be of kind notify; it is of kind ${endpoint.kind}`)
+      return context.notifyTest(bot_id, endpoint)
     },
     async 'bot.undrain'({ bot_id }) {
       const bot = found(bot_id)

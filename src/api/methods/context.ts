@@ -3,10 +3,12 @@ import type {
   Availability,
   Bot,
   BotHealth,
+  BotNotifyTestResult,
   Config,
   Endpoint,
   Gate,
   LeaseState,
+  NotifyEndpoint,
   RefusedTotals,
   RouterBackupResult,
   RouterStatusResult,
@@ -178,6 +180,8 @@ export interface Context {
   assertEndpoint: (endpoint: Endpoint, at: string) => void
   /** Throws Fault egress_blocked. */
   assertUrl: (url: string, at: string) => void
+  /** Sends a test message to people. */
+  notifyTest: (bot_id: string, endpoint: NotifyEndpoint) => Promise<BotNotifyTestResult>
   /** A bot was written: what waited for it may go. */
   botChanged: (bot_id: string) => void
   botDeleted: (bot_id: string) => void

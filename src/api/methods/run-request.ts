@@ -25,7 +25,10 @@ export function runRequestMethods(context: Context): Pick<Handlers, 'run.request
     const { prepared } = await runs.preview(run_id, attempt)
     if ('problem' in prepared) return { body_missing: `it cannot be made again: ${prepared.problem}` }
     if (hash('sha256', prepared.body) === body_sha256) return { body: hide(prepared.body) }
-    return { body_missing: 'it cannot be made again as it was: the bot has a body or params of its own, or its definition or the denied tools have changed' }
+    return {
+      body_missing:
+        'it cannot be made again as it was: the bot sends messages to people, or has a body or params of its own, or its definition or the denied tools have changed',
+    }
   }
 
   return {
