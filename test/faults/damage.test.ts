@@ -35,6 +35,20 @@ async function leftBehind(): Promise<{ state: string; events: number }> {
   return { state: join(directory, 'state'), events: events.length }
 }
 
+/** Whether the main file is a whole database by itself. A kill in the middle of a checkpoint leaves one that only its WAL completes. */
+function wholeAlone(state: string): boolean {
+  const alone = join(freshDirectory(), 'alone.db')
+  cpSync(main(state), alone)
+  const database = new Database(alone)
+  try {
+    return database.pragma('quick_check', { simple: true }) === 'ok'
+  } catch {
+    return false
+  } finally {
+    database.close()
+  }
+}
+
 /** A copy of a state directory for one damage. */
 function copied(state: string): { directory: string; state: string } {
   const directory = freshDirectory()
@@ -139,8 +153,10 @@ describe('what is not whole is not started on', () => {
   })
 
   test('--accept-loss starts all the same, says what is gone, and gives no number twice; after it all is well', async () => {
-    const { state: origin, events } = await leftBehind()
-    const { directory, state } = copied(origin)
+    // On a slow machine the kill may come in the middle of a checkpoint: that file is refused, --accept-loss or not.
+    let left = await leftBehind()
+    while (!wholeAlone(left.state)) left = await leftBehind()
+    const { directory, state } = copied(left.state)
     rmSync(wal(state))
     const router = await faultyRouter(directory, {}, {}, ['--accept-loss'])
     expect(router.ready, router.said()).toBe(true)
@@ -155,8 +171,8 @@ describe('what is not whole is not started on', () => {
     const lost = told.events as number
     expect(lost).toBeGreaterThan(0)
     const client = await SignalboxClient.connect(router.socket)
-    const { events: left } = await client.call('event.query', { limit: 500 })
-    expect(left.filter(event => event.source_id !== 'router').length).toBeLessThanOrEqual(events)
+    const { events } = await client.call('event.query', { limit: 500 })
+    expect(events.filter(event => event.source_id !== 'router').length).toBeLessThanOrEqual(left.events)
     client.close()
     await define(router)
     await send(router, someEvents(4, 'again'))

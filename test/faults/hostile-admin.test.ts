@@ -6,7 +6,7 @@ import { cursorText } from '../../src/api/stream-request.ts'
 import { callOf, callWith, environmentToken, listening } from '../support/admin.ts'
 import { report, size } from './report.ts'
 
-const inputs = size('SIGNALBOX_ADMIN_INPUTS', 1500, 100_000)
+const inputs = size('SIGNALBOX_ADMIN_INPUTS', 800, 100_000)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 const statuses = new Set([200, 204, 400, 401, 403, 404, 405, 408, 413, 414, 415, 422, 429, 431, 503])
 const publicPaths = new Set(['/health'])
