@@ -36,7 +36,7 @@ function readFile(path: string): SecretAnswer {
 /** Shorter ones are too likely to be something else. */
 const shortestHidden = 8
 /** Tokens of the admin listener and of callbacks, which are kept as hashes alone. */
-const routerToken = /\bsbx_(?:(?:adm|api|wrk|mcp)_[0-9A-Za-z]{46}|run_[0-9a-f]{64})\b/g
+const routerToken = /\bsbx_(?:(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{46}|run_[0-9a-f]{64})\b/g
 /** Variables that a command may be given, and print. */
 const secretName = /token|secret|passw|credential|api_?key|private_?key/i
 

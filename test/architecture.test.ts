@@ -113,7 +113,7 @@ test.each([
   [
     'a child process',
     /node:child_process/,
-    ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/definitions/schema-checks.ts'],
+    ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/definitions/schema-checks.ts', 'src/cli/browser.ts'],
   ],
   ['chance', /Math\.random/, ['src/main/delivery.ts']],
   // Secrets are compared in constant time: no comparison of a token, a secret, a signature or a digest with its like.

@@ -3,7 +3,7 @@
 import { Fault } from '../errors.ts'
 import type { Config } from '../contract/types.ts'
 import type { Store, StoredRun } from '../store/store.ts'
-import type { Principal } from './principal.ts'
+import { localPrincipal, type Principal } from './principal.ts'
 
 /** Runs of one chain of causes that are looked at. The loop guard holds longer chains. */
 const mostRuns = 100
@@ -45,7 +45,9 @@ export async function assertOtherPerson(
   run: StoredRun,
   claimed_by?: string,
 ): Promise<void> {
-  if (principal.interface !== 'http' && config.approval.other_person !== true) return
+  // A login that was created over the control socket acts as its user.
+  const isUser = principal.id === localPrincipal.id || principal.interface === 'command'
+  if (isUser && config.approval.other_person !== true) return
   const { principals, actors, bots } = await causersOf(store, run)
   const why = principals.has(principal.id)
     ? `${principal.id} caused it`

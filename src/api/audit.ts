@@ -13,11 +13,11 @@ const longestId = 100
 /** These have records of their own: the log of events, the history of runs. */
 const ownRecords: ReadonlySet<string> = new Set(['event.emit', 'event.dispatch'])
 const changing: ReadonlySet<MethodContract['scope']> = new Set(['emit', 'write', 'operate', 'approve', 'admin'])
-const readingOnly: ReadonlySet<string> = new Set(['token.list', 'audit.list'])
+const readingOnly: ReadonlySet<string> = new Set(['token.list', 'login.list', 'audit.list'])
 
 /** Whether calls of a method are recorded. Refusals always are. */
 export function isRecorded({ name, scope }: Pick<MethodContract, 'name' | 'scope'>): boolean {
-  return changing.has(scope) && !ownRecords.has(name) && !readingOnly.has(name)
+  return (changing.has(scope) && !ownRecords.has(name) && !readingOnly.has(name)) || name === 'login.create'
 }
 
 /** The ids in params or in a result: of members whose names end in _id, and of objects and of lists of objects. */
@@ -60,7 +60,8 @@ export class Audit {
   failed(principal: Principal, method: string | null, ids: string[], error: unknown): Promise<void> {
     const { fault, reason } = asFault(error)
     const outcome = fault === 'forbidden' || fault === 'unauthorized' ? 'refused' : 'failed'
-    if (outcome === 'refused' && principal.interface === 'http') this.#options.onRefused?.(fault === 'unauthorized' ? 'token' : 'scope')
+    if (outcome === 'refused' && (principal.interface === 'http' || principal.interface === 'page'))
+      this.#options.onRefused?.(fault === 'unauthorized' ? 'token' : 'scope')
     const rows = this.#ofPastHour()
     if (this.#refusals++ < mostRefusals) rows.push(this.#row(principal, method, ids, outcome, reason))
     else this.#counted++

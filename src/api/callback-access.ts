@@ -21,7 +21,7 @@ export class CallbackAccess implements Access {
   constructor(run: CallbackRun, address: string | undefined) {
     const { run_id, bot_id } = run
     this.#run = run
-    this.principal = { id: `run:${run_id}`, name: undefined, interface: 'http', address, scopes: new Set(['work']), agent: true, bot_id }
+    this.principal = { id: `run:${run_id}`, name: undefined, login: undefined, interface: 'http', address, scopes: new Set(['work']), agent: true, bot_id }
   }
 
   admit(method: string, params: Readonly<Record<string, unknown>>): Promise<Implied> {

@@ -2,10 +2,12 @@
 import type { AuditEntry, Role, Scope } from '../contract/types.ts'
 
 export interface Principal {
-  /** local, token:ID, bot:ID or environment */
+  /** local, token:ID, bot:ID, user:NAME or environment. A login has that of its creator: it acts as them */
   id: string
-  /** the name of a token */
+  /** the name of a token; login ID */
   name: string | undefined
+  /** the id of a login; undefined: it is none */
+  login: string | undefined
   interface: AuditEntry['interface']
   /** remote address, over HTTP */
   address: string | undefined
@@ -34,7 +36,7 @@ const everything = new Set(allScopes)
 
 /** A principal that may do everything. */
 function unlimited(id: string, of: AuditEntry['interface'], address?: string): Principal {
-  return { id, name: undefined, interface: of, address, scopes: everything, agent: false, bot_id: undefined }
+  return { id, name: undefined, login: undefined, interface: of, address, scopes: everything, agent: false, bot_id: undefined }
 }
 
 /** A user who can reach the control socket. */
@@ -48,4 +50,10 @@ export function environmentPrincipal(address: string | undefined): Principal {
 /** A command on the socket of its run. What it may do is decided by command-access.ts. */
 export function commandPrincipal(bot_id: string): Principal {
   return { ...unlimited(`bot:${bot_id}`, 'command'), agent: true, bot_id }
+}
+
+/** A user that a trusted proxy names. */
+export function userPrincipal(name: string, address: string | undefined, roles: readonly Role[]): Principal {
+  const scopes = new Set(roles.flatMap(role => roleScopes[role]))
+  return { id: `user:${name}`, name: undefined, login: undefined, interface: 'page', address, scopes, agent: false, bot_id: undefined }
 }

@@ -20,7 +20,7 @@ const heartbeatMs = 15_000
 const retryMs = 2000
 /** Beats for which a reader may take nothing: a minute. */
 const mostBeats = 4
-/** Streams of one principal. */
+/** Streams of one token, or of one login. */
 const mostStreams = 16
 const outputBytes = 65_536
 
@@ -318,16 +318,17 @@ export class Streams {
   /** Streams until the reader closes the connection. Throws Fault before anything is sent. */
   async serve(response: ServerResponse, principal: Principal, request: StreamRequest): Promise<void> {
     assertScopes(principal, request)
-    const open = this.#open.get(principal.id) ?? 0
+    const key = principal.login ?? principal.id
+    const open = this.#open.get(key) ?? 0
     if (open >= mostStreams)
       throw new Fault('rate_limited', `${principal.id} has ${open} streams; at most ${mostStreams} may be open at the same time`, { reason: 'E_STREAMS' })
-    this.#open.set(principal.id, open + 1)
+    this.#open.set(key, open + 1)
     try {
       await this.#stream(response, principal, request)
     } finally {
-      const left = this.#open.get(principal.id)! - 1
-      if (left === 0) this.#open.delete(principal.id)
-      else this.#open.set(principal.id, left)
+      const left = this.#open.get(key)! - 1
+      if (left === 0) this.#open.delete(key)
+      else this.#open.set(key, left)
     }
   }
 

@@ -1,35 +1,14 @@
-// Tokens of the admin listener: sbx_KIND_, 8 characters that name the token, 32 that are its secret, 6 that are a checksum. Their
-// secrets have 190 bits, so a fast hash suffices.
-import { hash, randomInt, timingSafeEqual } from 'node:crypto'
-import { crc32 } from 'node:zlib'
+// Tokens of the admin listener: which exist, what they allow, and when they end.
 import type { Role, Scope, Token } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import type { Store, TokenRow } from '../store/store.ts'
 import { roleScopes, type Principal } from './principal.ts'
+import { givenIn, isHashOf, makeSecret } from './token-text.ts'
 
-const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-const [idLength, secretLength, checkLength] = [8, 32, 6]
-const shape = /^sbx_(adm|api|wrk|mcp)_([0-9A-Za-z]{8})[0-9A-Za-z]{32}([0-9A-Za-z]{6})$/
 /** Tokens that exist at the same time, with those that ended and are still listed. */
 const mostTokens = 1000
 /** How often the last use of a token is written. */
 const useMs = 60_000
-const noHash = Buffer.alloc(32)
-
-function randomText(length: number): string {
-  return Array.from({ length }, () => digits[randomInt(digits.length)]!).join('')
-}
-
-/** The checksum of the rest of a token: typing errors are found without looking it up. */
-function checksum(text: string): string {
-  let rest = crc32(text)
-  let check = ''
-  for (let count = 0; count < checkLength; count++) {
-    check = digits[rest % digits.length]! + check
-    rest = Math.floor(rest / digits.length)
-  }
-  return check
-}
 
 export interface TokenWish {
   name: string
@@ -71,9 +50,10 @@ export class Tokens {
   /** Told when a token has been revoked. */
   onRevoked: (token_id: string) => void = () => undefined
 
+  /** rows: those that are stored; logins are left out */
   constructor(rows: readonly TokenRow[], options: TokensOptions) {
     this.#options = options
-    this.#rows = new Map(rows.map(row => [row.id, row]))
+    this.#rows = new Map(rows.filter(({ kind }) => kind !== 'ses').map(row => [row.id, row]))
   }
 
   /** Whether there is a token that is accepted now. */
@@ -87,15 +67,12 @@ export class Tokens {
     if (this.#rows.size >= mostTokens) {
       throw new Fault('overloaded', `there are ${this.#rows.size} tokens, with those that ended; at most ${mostTokens} may exist`)
     }
-    let id = randomText(idLength)
-    while (this.#rows.has(id)) id = randomText(idLength)
-    const text = `sbx_${kind.kind}_${id}${randomText(secretLength)}`
-    const token = text + checksum(text)
+    const { id, text: token, hash } = makeSecret(kind.kind, this.#rows)
     const { name, role = null, bot_id = null, expires_in_ms } = wish
     const created_at = this.#options.now()
     const expires_at = expires_in_ms === null ? null : created_at + expires_in_ms
     const ended = { last_used_at: null, last_used_from: null, revoked_at: null }
-    const row: TokenRow = { id, ...kind, name, hash: hash('sha256', token, 'buffer'), role, bot_id, created_by, created_at, expires_at, ...ended }
+    const row: TokenRow = { id, ...kind, name, hash, role, bot_id, created_by, created_at, expires_at, ...ended }
     await this.#options.store.putToken(row)
     this.#rows.set(id, row)
     return { token, created: this.#shown(row) }
@@ -119,14 +96,13 @@ export class Tokens {
 
   /** The principal of a token; undefined: it is unknown, wrong, expired or revoked. address: where it was used */
   principalOf(token: string, address: string | undefined): Principal | undefined {
-    const [, kind, id, check] = shape.exec(token) ?? []
-    if (check === undefined || checksum(token.slice(0, -checkLength)) !== check) return undefined
-    const row = this.#rows.get(id!)
-    const isRight = timingSafeEqual(hash('sha256', token, 'buffer'), row?.hash ?? noHash)
-    if (!isRight || row === undefined || row.kind !== kind || this.#stateOf(row) !== 'valid') return undefined
+    const given = givenIn(token)
+    if (given === undefined) return undefined
+    const row = this.#rows.get(given.id)
+    if (!isHashOf(token, row?.hash) || row === undefined || row.kind !== given.kind || this.#stateOf(row) !== 'valid') return undefined
     this.#noteUse(row, address)
     const { name, scopes, agent, bot_id } = row
-    return { id: `token:${row.id}`, name, interface: 'http', address, scopes: new Set(scopes), agent, bot_id: bot_id ?? undefined }
+    return { id: `token:${row.id}`, name, login: undefined, interface: 'http', address, scopes: new Set(scopes), agent, bot_id: bot_id ?? undefined }
   }
 
   /** Whether the token of a principal is still valid. */
@@ -149,8 +125,8 @@ export class Tokens {
   }
 
   #shown(row: TokenRow): Token {
-    const { hash: _, role, bot_id, expires_at, last_used_at, last_used_from, revoked_at, ...always } = row
+    const { hash: _, kind, role, bot_id, expires_at, last_used_at, last_used_from, revoked_at, ...always } = row
     const optional = Object.entries({ role, bot_id, expires_at, last_used_at, last_used_from, revoked_at }).filter(([, value]) => value !== null)
-    return { ...always, ...Object.fromEntries(optional), state: this.#stateOf(row) }
+    return { ...always, kind: kind as Token['kind'], ...Object.fromEntries(optional), state: this.#stateOf(row) }
   }
 }

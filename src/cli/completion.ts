@@ -92,6 +92,7 @@ const lists: Record<string, Ids> = {
   },
   /** Of runs that somebody is to decide about; never the last one, which may be another by then. */
   decided: async session => (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
+  login: async session => (await session.call('login.list', {})).logins.filter(({ state }) => state === 'valid').map(({ id }) => id),
   token: async session => (await session.call('token.list', {})).tokens.filter(({ state }) => state === 'valid').map(({ id }) => id),
   state: async () => [...Object.keys(states), 'dead'],
   shell: async () => Object.keys(scripts),

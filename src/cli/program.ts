@@ -32,6 +32,7 @@ import { addSources } from './sources.ts'
 import { addStatus } from './status.ts'
 import { addTest } from './test.ts'
 import { addAudit, addTokens } from './tokens.ts'
+import { addPage } from './ui.ts'
 import { addTriggers } from './triggers.ts'
 
 /** JSON-RPC's code for params that cannot be used. */
@@ -124,6 +125,7 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addRouter,
     addTokens,
     addAudit,
+    addPage,
     addSalvage,
     addRestore,
     addDoctor,

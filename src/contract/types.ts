@@ -271,6 +271,13 @@ export type Scope = ("read" | "payload" | "test" | "emit" | "write" | "operate" 
  */
 export type Role = ("viewer" | "operator" | "developer" | "admin" | "worker" | "agent")
 /**
+ * The roles of people.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginRole".
+ */
+export type LoginRole = ("viewer" | "operator" | "developer" | "admin")
+/**
  * The part of a token that names it: the 8 characters after its kind. It is no secret.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -297,6 +304,18 @@ export type TimeMs10 = number
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
 export type TimeMs11 = number
+/**
+ * Absent: it has the scopes of its creator.
+ */
+export type Role2 = ("viewer" | "operator" | "developer" | "admin" | "worker" | "agent")
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs12 = number
+/**
+ * Milliseconds since the Unix epoch, up to the end of the year 9999.
+ */
+export type TimeMs13 = number
 /**
  * Instead of a bot_id: what a bot must offer, all of it. Among those the best is chosen when the run is due.
  */
@@ -339,7 +358,11 @@ export type KeyTemplate1 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs12 = number
+export type TimeMs14 = number
+/**
+ * The roles of people.
+ */
+export type LoginRole1 = ("viewer" | "operator" | "developer" | "admin")
 /**
  * Any JSON value. Its text is stored byte for byte.
  */
@@ -361,14 +384,14 @@ export type RequestedBy = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs13 = number
+export type TimeMs15 = number
 export type ReplayMode = ("missing" | "all")
 export type DryRun = boolean
 export type ReplayLimit = number
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs14 = number
+export type TimeMs16 = number
 export type Subject3 = string
 /**
  * Events with their payload and headers, as event.get answers them; otherwise their lines, as event.query does.
@@ -399,7 +422,7 @@ export type RequestedBy1 = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs15 = number
+export type TimeMs17 = number
 export type OutputAttempt = number
 export type OutputCursor = number
 export type OutputLastBytes = number
@@ -460,7 +483,7 @@ export type YieldReason = string
 /**
  * Milliseconds since the Unix epoch, up to the end of the year 9999.
  */
-export type TimeMs16 = number
+export type TimeMs18 = number
 export type RouterPauseReason = string
 export type RouterPaused = boolean
 export type RouterPausedStill = boolean
@@ -2316,6 +2339,34 @@ revoked_at?: TimeMs11
 state: ("valid" | "expired" | "revoked")
 }
 /**
+ * A browser that logged in with a one-time link. It ends 7 days after it was created, 8 hours after it was last used, and with the token of its creator.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "Login".
+ */
+export interface Login {
+id: TokenId
+/**
+ * The principal that created the link, as which it acts: local or token:ID.
+ */
+created_by: string
+role?: Role2
+scopes: Scope[]
+/**
+ * What the browser calls itself, at most 100 characters.
+ */
+browser?: string
+created_at: TimeMs
+expires_at: TimeMs
+last_used_at?: TimeMs12
+/**
+ * The remote address of that use.
+ */
+address?: string
+revoked_at?: TimeMs13
+state: ("valid" | "expired" | "revoked")
+}
+/**
  * A call that changed something or was refused. It holds no params except the ids of what it was about.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -2325,17 +2376,17 @@ export interface AuditEntry {
 seq: number
 at: TimeMs
 /**
- * local (the control socket), token:ID, bot:ID (a command on its own socket), environment (SIGNALBOX_ADMIN_TOKEN), or unknown (no valid token).
+ * local (the control socket), token:ID, bot:ID (a command on its own socket), environment (SIGNALBOX_ADMIN_TOKEN), user:NAME (named by a trusted proxy), or unknown (no valid token).
  */
 principal: string
 /**
- * The name of the token at that time.
+ * The name of the token at that time; of a login its id.
  */
 name?: string
 /**
- * socket: the control socket; command: the socket of a running command; http: the admin listener.
+ * socket: the control socket; command: the socket of a running command; http: the admin listener, with a token; page: the admin listener, with a login.
  */
-interface: ("socket" | "command" | "http")
+interface: ("socket" | "command" | "http" | "page")
 /**
  * The remote address, over HTTP.
  */
@@ -2616,7 +2667,7 @@ paused?: true
  * Why it is paused, as the caller of trigger.pause said.
  */
 paused_reason?: string
-paused_at?: TimeMs12
+paused_at?: TimeMs14
 version: Version
 created_at: TimeMs
 updated_at: TimeMs
@@ -2767,7 +2818,7 @@ socket: string
  */
 intake_address: string
 /**
- * host:port or socket path of the admin listener, which serves the contract over HTTP. It is off unless SIGNALBOX_ADMIN_TOKEN or SIGNALBOX_ADMIN_TOKEN_FILE is set. An address that other machines can reach requires behind_proxy. Port 0 selects a free port.
+ * host:port or socket path of the admin listener, which serves the contract over HTTP. It is off until there is a token or a login. An address that other machines can reach requires tls or behind_proxy. Port 0 selects a free port.
  */
 admin_address: string
 /**
@@ -2775,7 +2826,7 @@ admin_address: string
  */
 admin_hosts: string[]
 /**
- * The URL under which bots reach the admin listener, without /rpc: for callbacks.
+ * The URL under which the admin listener is reached from elsewhere, without /rpc: for callbacks of bots and for links to the page.
  */
 public_url?: string
 /**
@@ -2795,6 +2846,34 @@ key: string
  * Whether a proxy with TLS is in front of the admin listener. Without it or tls the listener refuses an address that other machines can reach unless this is true.
  */
 behind_proxy: boolean
+/**
+ * Addresses (10.0.0.2), networks (10.0.0.0/8) and unix (peers on a Unix socket) whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, and whose headers of forward_auth, are believed on the admin listener.
+ */
+trusted_proxies: string[]
+/**
+ * Users that a proxy has authenticated (Authelia, authentik, oauth2-proxy). Needs trusted_proxies; from other peers these headers are ignored and counted.
+ */
+forward_auth?: {
+/**
+ * The header with the name of the user.
+ */
+user_header?: string
+/**
+ * The header with the groups of the user.
+ */
+groups_header?: string
+/**
+ * What separates groups in it.
+ */
+separator?: string
+/**
+ * Roles by group. A user of several groups has the scopes of all of them.
+ */
+roles?: {
+[k: string]: LoginRole
+}
+default_role?: LoginRole1
+}
 /**
  * What is written to standard error, one JSON record a line.
  */
@@ -3091,7 +3170,7 @@ thread?: Thread
 export interface EventQueryResult {
 events: EventSummary[]
 next_cursor?: Cursor
-begins_at?: TimeMs13
+begins_at?: TimeMs15
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -3161,7 +3240,7 @@ runs: Uuid[]
  */
 more: boolean
 next_cursor?: Cursor
-begins_at?: TimeMs14
+begins_at?: TimeMs16
 }
 export interface ReplayPlan {
 event_id: Uuid
@@ -3858,7 +3937,7 @@ thread?: Thread
 export interface RunListResult {
 runs: Run[]
 next_cursor?: Cursor
-begins_at?: TimeMs15
+begins_at?: TimeMs17
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
@@ -4396,7 +4475,7 @@ bytes: number
  * How long events are kept (retention_ms).
  */
 kept_ms: number
-oldest_at?: TimeMs16
+oldest_at?: TimeMs18
 }
 export interface RunCounts {
 pending: number
@@ -4755,6 +4834,57 @@ token: Token
 }
 /**
  * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginCreateParams".
+ */
+export interface LoginCreateParams {
+role?: LoginRole
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginCreateResult".
+ */
+export interface LoginCreateResult {
+/**
+ * The link for a browser on this machine. Where the listener has no address of this machine: as public_url.
+ */
+url: string
+/**
+ * The link for browsers elsewhere. Absent: the configuration has no public_url.
+ */
+public_url?: string
+scopes: Scope[]
+expires_in_ms: number
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginListParams".
+ */
+export interface LoginListParams {
+
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginListResult".
+ */
+export interface LoginListResult {
+logins: Login[]
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginRevokeParams".
+ */
+export interface LoginRevokeParams {
+login_id: TokenId
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "LoginRevokeResult".
+ */
+export interface LoginRevokeResult {
+login: Login
+}
+/**
+ * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "AuditListParams".
  */
 export interface AuditListParams {
@@ -4916,10 +5046,13 @@ export interface Methods {
   'token.create': { params: TokenCreateParams; result: TokenCreateResult }
   'token.list': { params: TokenListParams; result: TokenListResult }
   'token.revoke': { params: TokenRevokeParams; result: TokenRevokeResult }
+  'login.create': { params: LoginCreateParams; result: LoginCreateResult }
+  'login.list': { params: LoginListParams; result: LoginListResult }
+  'login.revoke': { params: LoginRevokeParams; result: LoginRevokeResult }
   'audit.list': { params: AuditListParams; result: AuditListResult }
   'rpc.discover': { params: RpcDiscoverParams; result: OpenrpcDocument }
   'rpc.health': { params: RpcHealthParams; result: RpcHealthResult }
   'rpc.cancel': { params: RpcCancelParams; result: RpcCancelResult }
 }
 
-export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'bot.notify_test', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]
+export const methodNames = ['event.emit', 'event.dispatch', 'event.register', 'event.get', 'event.query', 'event.refused', 'event.explain', 'event.replay', 'event.subscribe', 'event.unsubscribe', 'source.put', 'source.get', 'source.list', 'source.delete', 'source.enable', 'source.disable', 'source.preview', 'source.ticks', 'source.fire', 'source.forget', 'trigger.put', 'trigger.get', 'trigger.list', 'trigger.delete', 'trigger.enable', 'trigger.disable', 'trigger.pause', 'trigger.resume', 'trigger.test', 'trigger.backtest', 'trigger.versions', 'bot.put', 'bot.get', 'bot.list', 'bot.delete', 'bot.heartbeat', 'bot.drain', 'bot.undrain', 'bot.notify_test', 'queue.put', 'queue.get', 'queue.list', 'queue.delete', 'queue.pause', 'queue.resume', 'queue.skip', 'run.get', 'run.list', 'run.history', 'run.output', 'run.subscribe', 'run.unsubscribe', 'run.preview', 'run.request', 'run.update', 'run.cancel', 'run.retry', 'run.discard', 'run.retry_dead', 'run.discard_dead', 'run.hold', 'run.release', 'run.approve', 'run.deny', 'run.pause', 'run.resume', 'run.claim', 'run.start', 'run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield', 'router.status', 'router.stats', 'router.pause', 'router.resume', 'router.apply', 'router.export', 'router.backup', 'token.create', 'token.list', 'token.revoke', 'login.create', 'login.list', 'login.revoke', 'audit.list', 'rpc.discover', 'rpc.health', 'rpc.cancel'] as const satisfies (keyof Methods)[]

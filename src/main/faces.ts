@@ -20,7 +20,8 @@ import { RunChanges } from '../api/run-changes.ts'
 import { RunWatch } from '../api/run-watch.ts'
 import { Subscriptions } from '../api/subscriptions.ts'
 import { Scrape } from '../observe/scrape.ts'
-import { Streams, Wakes } from '../api/stream.ts'
+import { Streams, Wakes, type StreamOptions } from '../api/stream.ts'
+import { Logins } from '../api/logins.ts'
 import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
@@ -28,7 +29,7 @@ import { routerHealth, routerStatus, type ReportOptions } from '../observe/repor
 import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
 import type { AdminServerOptions } from '../api/admin-server.ts'
-import { AdminListener } from './admin-listener.ts'
+import { AdminListener, loginLinks } from './admin-listener.ts'
 import { callbackRuns, callsBack, listenFor } from './callbacks.ts'
 import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './clockwork.ts'
@@ -81,7 +82,7 @@ export interface Faces {
   admin: AdminListener
   /** the token that the environment gives, read when the router begins to listen; undefined: it gives none */
   environment: { token?: (() => Buffer | undefined) | undefined }
-  /** whether there are stored tokens that are valid */
+  /** whether there are stored tokens or logins that are valid */
   hasTokens: () => boolean
   addresses: { socket: string; intake: string; admin?: string }
 }
@@ -159,8 +160,9 @@ function scrapeOf({ store, now, disk, registry, measures, log }: Parts, context:
 }
 
 /** What the admin listener counts. */
-function measured({ requests, requestDuration }: Parts['measures']): Pick<AdminServerOptions, 'answered'> {
+function measured({ requests, requestDuration, ignoredHeaders }: Parts['measures']): Pick<AdminServerOptions, 'answered' | 'ignored'> {
   return {
+    ignored: count => ignoredHeaders.add([], count),
     answered: (route, code, seconds) => {
       requests.add([route, String(code)])
       if (route !== '/stream') requestDuration.observe(seconds, [route])
@@ -177,6 +179,14 @@ async function backedUp<T>({ measures, now }: Parts, backup: Promise<T>): Promis
 async function pausing(store: Parts['store'], dispatcher: DeliveryParts['dispatcher'], reason: string | null, at: number): Promise<void> {
   await store.setPaused(reason, at)
   dispatcher.setPaused(reason)
+}
+
+/** Who may use the admin listener, and the record of what they did. */
+function holders({ tokens: stored, store, now, log, measures }: Parts): Pick<StreamOptions, 'isValid'> & { tokens: Tokens; logins: Logins; audit: Audit } {
+  const tokens = new Tokens(stored, { store, now, logBug: log.bug })
+  const logins = new Logins(stored, { store, tokens, now, elapsed: () => performance.now(), logBug: log.bug })
+  const audit = new Audit({ store, now, onRefused: reason => measures.authFailures.add([reason]), logBug: log.bug })
+  return { tokens, logins, audit, isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)) }
 }
 
 /** Throws ExitError. */
@@ -229,8 +239,7 @@ export function faces(
   const { config, log, now, wall, store, registry, expressions, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
-  const tokens = new Tokens(parts.tokens, { store, now, logBug: log.bug })
-  const audit = new Audit({ store, now, onRefused: reason => parts.measures.authFailures.add([reason]), logBug: log.bug })
+  const { tokens, logins, audit, isValid } = holders(parts)
   const environment: Faces['environment'] = {}
   const wakes = new Wakes()
   const context: Context = {
@@ -244,6 +253,8 @@ export function faces(
     fleet,
     ...waits(store, log, wakes),
     tokens,
+    logins,
+    loginLinks: code => loginLinks(code, addresses.admin, config.public_url),
     audit,
     startAdmin: () => adminProblem(admin, addresses),
     clock,
@@ -265,7 +276,7 @@ export function faces(
   }
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, audit, logBug: log.bug })
   const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
-  const streams = new Streams({ context, contract: parts.contract, wakes, isValid: ({ id }) => tokens.isValid(id), logBug: log.bug })
+  const streams = new Streams({ context, contract: parts.contract, wakes, isValid, logBug: log.bug })
   const scrape = scrapeOf(parts, context, streams, () => dispatcher.paused)
   const metrics = (): Promise<string> => scrape.text()
   const rpc = new RpcServer({ ...answering, metrics, socket: config.socket, limits: controlLimits(config) })
@@ -273,24 +284,26 @@ export function faces(
   const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
   const admin = new AdminListener({
     ...answering,
-    callback: callbackRuns(store, dispatcher),
     ...measured(parts.measures),
     metrics,
-    contract: parts.contract,
     store,
     tokens,
+    logins,
     audit,
     streams,
     now,
+    contract: parts.contract,
+    callback: callbackRuns(store, dispatcher),
     environmentToken: () => environment.token?.(),
   })
-  return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any, addresses }
+  return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any || logins.any, addresses }
 }
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
   const { rpc, commandSockets, webhooks, admin, environment, hasTokens, addresses } = served
   const { config, env, disk, store, registry } = parts
   try {
+    admin.assertConfig()
     environment.token = adminToken(parts)
     commandSockets.start()
     addresses.socket = await rpc.start()

@@ -53,6 +53,10 @@ export class Measures {
     'Requests and calls over HTTP that were refused: without a valid token, or without the scope.',
     ['reason'],
   )
+  readonly ignoredHeaders = new Counter(
+    'signalbox_forwarded_headers_ignored_total',
+    'Headers of forward_auth on the admin listener that were ignored, because their sender is not among trusted_proxies.',
+  )
   lastBackup: number | undefined
 
   families(): Family[] {
@@ -93,6 +97,7 @@ export class Measures {
    * letter of a bot would raise no alert.
    */
   begin(sources: Iterable<string>, bots: Iterable<string>): void {
+    this.ignoredHeaders.add([], 0)
     for (const source of sources) for (const counter of [this.events, this.eventBytes, this.duplicates]) counter.add([source], 0)
     for (const bot of bots) {
       this.runsCreated.add([bot], 0)

@@ -1,8 +1,10 @@
 // Tokens and the audit log as they are stored.
 import type { AuditEntry, Token } from '../contract/types.ts'
 
-/** A token: of its secret there is only a hash. */
-export interface TokenRow extends Pick<Token, 'id' | 'kind' | 'name' | 'scopes' | 'agent' | 'created_by' | 'created_at'> {
+/** A token, or the login of a browser: of its secret there is only a hash. */
+export interface TokenRow extends Pick<Token, 'id' | 'name' | 'scopes' | 'agent' | 'created_by' | 'created_at'> {
+  /** ses: a login */
+  kind: Token['kind'] | 'ses'
   /** SHA-256 of the whole token */
   hash: Uint8Array
   role: Token['role'] | null

@@ -109,6 +109,7 @@ const alone = new Set([
   'run.yield: not now',
   'token.create: for a dashboard',
   'token.revoke: a worker that is no longer used',
+  'login.revoke: a lost phone',
 ])
 
 test('every example that has a router of its own is one', () => {

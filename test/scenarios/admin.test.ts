@@ -20,7 +20,7 @@ function withSignalbox(directory: string): string {
 const hasCurl = spawnSync('curl', ['--version']).status === 0
 
 test.skipIf(!hasCurl)('its commands work as they are written', async () => {
-  const [create, call, health, stream, audit, make] = blocks('sh')
+  const [create, call, ui, logins, health, stream, audit, make] = blocks('sh')
   const directory = freshDirectory()
   const [file, adminFile] = ['token', 'admin'].map(name => join(directory, name))
   const run = async (command: string, env: Record<string, string> = {}): Promise<string> =>
@@ -33,12 +33,15 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
   await run(create!, socket)
   expect(readFileSync(file!, 'utf8')).toMatch(/^sbx_api_\w{46}\n$/)
   expect(await run(stream!, { ADMIN })).toContain('event: ready\ndata: {"topics":["events","runs"]}')
+  expect(await run(ui!, socket)).toMatch(/^http:\/\/signalbox\.localhost:\d+\/#login=[\w-]{22}\nThe link works once/)
+  expect(await run(logins!, socket)).toBe('no logins; signalbox ui prints a link\n')
   expect(await run(audit!, socket)).toMatch(/local +socket +token.create +\w{8} +done/)
   expect(JSON.parse(await run(call!, { ADMIN }))).toEqual({ jsonrpc: '2.0', id: 1, result: { runs: [] } })
   expect(JSON.parse(await run(health!, { ADMIN }))).toEqual({ status: 'ok' })
 })
 
 test('its configuration is one', () => {
-  const [config] = blocks('json')
-  expect(readConfig({ HOME: '/' }, JSON.parse(config!) as Record<string, unknown>)).toMatchObject({ admin_hosts: ['signalbox.example.org'] })
+  const [proxies, hosts] = blocks('json').map(block => readConfig({ HOME: '/' }, JSON.parse(block) as Record<string, unknown>))
+  expect(proxies).toMatchObject({ forward_auth: { roles: { ops: 'operator' } } })
+  expect(hosts).toMatchObject({ admin_hosts: ['signalbox.example.org'] })
 })

@@ -67,3 +67,12 @@ export async function callWith<M extends keyof Methods>(admin: string, token: st
   const { status, body } = await ask(admin, { body: callOf(method, params), headers: bearerOf(token) })
   return { status, ...(body as object) }
 }
+
+/** Uses a link up, as the page does. Answers the answer. */
+export function logIn(admin: string, link: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const body = JSON.stringify({ code: link.split('#login=')[1] })
+  return ask(admin, { path: '/session', body, headers: { origin: new URL(admin).origin, 'x-signalbox': '1', ...headers } })
+}
+
+/** The cookie that an answer sets, as a browser sends it. */
+export const cookieOf = ({ headers }: Pick<Answer, 'headers'>): string => headers['set-cookie']![0]!.split(';', 1)[0]!

@@ -1,7 +1,8 @@
 // Compares an answer with what was expected of it. "*" stands for anything; times (1790000000000) for any whole number;
 // ids are made up in the expectation, and each stands for one real id throughout.
-// Tokens of leases, and tokens with their ids (EXAMPLE1), are bound as ids are.
-const id = /sbx_[a-z]{3}_[0-9A-Za-z]{46}|EXAMPLE\d|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|w:[0-9a-f]{32}/g
+// Tokens of leases, tokens with their ids (EXAMPLE1), ports of this machine and codes of links are bound as ids are.
+const id =
+  /localhost:\d+|(?<=#login=)[\w-]{22}|sbx_[a-z]{3}_[0-9A-Za-z]{46}|EXAMPLE\d|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|w:[0-9a-f]{32}/g
 const anyTime = 1_790_000_000_000
 
 export class Bindings {

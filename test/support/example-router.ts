@@ -1,8 +1,16 @@
 // A router in the state that the examples of openrpc.json tell of.
+import { logIn } from './admin.ts'
 import { Bindings } from './compare.ts'
 import { ended, freshRouter, until, type TestRouter } from './router.ts'
 
 const command = (script: string): { kind: 'command'; argv: string[] } => ({ kind: 'command', argv: ['/bin/sh', '-c', script] })
+
+/** Logs a browser in. Answers the id of the login. */
+async function loggedIn({ call }: TestRouter): Promise<string> {
+  const { url } = await call('login.create', {})
+  await logIn((await call('router.status', {})).admin_address!, url, { 'user-agent': 'Firefox' })
+  return (await call('login.list', {})).logins[0]!.id
+}
 
 export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindings }> {
   const router = await freshRouter()
@@ -69,9 +77,11 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('run.pause', { run_id: lease.run_id })
   await call('run.heartbeat', { ...lease, paused: true })
   const { created } = await call('token.create', { name: 'worker on the build host', role: 'worker', bot_id: 'worker', never_expires: true })
+  const login_id = await loggedIn(router)
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
   const ids = new Bindings({
     EXAMPLE2: created.id,
+    EXAMPLE3: login_id,
     [id('e1')]: push.event_id,
     [id('a1')]: push.runs[0]!,
     [id('e2')]: fail.event_id,

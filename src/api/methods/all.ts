@@ -23,7 +23,7 @@ import { sourceMethods } from './source.ts'
 import { statsMethods } from './stats.ts'
 import { subscribeMethods } from './subscribe.ts'
 import { workerMethods } from './worker.ts'
-import { tokenMethods } from './token.ts'
+import { loginMethods, tokenMethods } from './token.ts'
 import { triggerTestMethods } from './trigger-test.ts'
 import { triggerPauseMethods } from './trigger-pause.ts'
 import { triggerMethods } from './trigger.ts'
@@ -56,5 +56,6 @@ export function allMethods(context: Context): Handlers {
     ...routerMethods(context),
     ...applyMethods(context),
     ...tokenMethods(context),
+    ...loginMethods(context),
   }
 }

@@ -28,6 +28,7 @@ import type { RunChanges } from '../run-changes.ts'
 import type { RunWatch } from '../run-watch.ts'
 import type { Subscriptions } from '../subscriptions.ts'
 import type { Audit } from '../audit.ts'
+import type { Logins } from '../logins.ts'
 import type { Tokens } from '../tokens.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { PreparedRun } from './run-preview.ts'
@@ -151,6 +152,9 @@ export interface Context {
   runSubscriptions: Subscriptions
   changes: RunChanges
   tokens: Tokens
+  logins: Logins
+  /** links for browsers, with the code of a login; undefined: the admin listener has no URL */
+  loginLinks: (code: string) => { url: string; public_url?: string } | undefined
   audit: Pick<Audit, 'entries' | 'flush'>
   /** Starts the admin listener, if it does not listen yet. Answers why it cannot; undefined: it listens. */
   startAdmin: () => Promise<string | undefined>

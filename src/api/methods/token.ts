@@ -1,9 +1,25 @@
-// token.* and audit.list.
+// token.*, login.* and audit.list.
 import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { decodeSeq, encodeCursor, notFound, pageOf, type Context } from './context.ts'
 
 const defaultExpiryMs = 90 * 86_400_000
+
+export function loginMethods({ logins, loginLinks, startAdmin }: Context): Pick<Handlers, 'login.create' | 'login.list' | 'login.revoke'> {
+  return {
+    async 'login.create'({ role }, { principal }) {
+      const { code, ...made } = logins.createCode(principal, role)
+      const problem = await startAdmin()
+      if (problem !== undefined) throw new Fault('not_ready', problem)
+      const links = loginLinks(code)
+      if (links === undefined)
+        throw new Fault('invalid_state', 'the admin listener has no URL that a browser can open; set public_url, or a host and a port as admin_address')
+      return { ...links, ...made }
+    },
+    'login.list': async () => ({ logins: logins.list() }),
+    'login.revoke': async ({ login_id }) => ({ login: await logins.revoke(login_id) }),
+  }
+}
 
 export function tokenMethods(context: Context): Pick<Handlers, 'token.create' | 'token.list' | 'token.revoke' | 'audit.list'> {
   const { tokens, audit, registry, startAdmin } = context

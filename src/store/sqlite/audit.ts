@@ -10,7 +10,7 @@ export const auditChecks: Checks = [
   ['at', time],
   ['principal', name],
   ['name', orNull(text)],
-  ['interface', oneOf('socket', 'command', 'http')],
+  ['interface', oneOf('socket', 'command', 'http', 'page')],
   ['address', orNull(text)],
   ['method', orNull(text)],
   ['ids', json(value => Array.isArray(value) && value.every(each => typeof each === 'string'))],

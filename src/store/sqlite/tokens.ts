@@ -1,4 +1,4 @@
-// The table of tokens.
+// The table of tokens and logins.
 import type { TokenRow, TokenUse } from '../store.ts'
 import { damagedColumns, flag, json, name, oneOf, orNull, sha256, text, time, type Checks } from './checks.ts'
 import type { DamageLog } from './damage.ts'
@@ -8,7 +8,7 @@ const scopes = ['read', 'payload', 'test', 'emit', 'write', 'operate', 'approve'
 
 export const tokenChecks: Checks = [
   ['id', name],
-  ['kind', oneOf('adm', 'api', 'wrk', 'mcp')],
+  ['kind', oneOf('adm', 'api', 'wrk', 'mcp', 'ses')],
   ['name', name],
   ['hash', sha256],
   ['role', orNull(oneOf('viewer', 'operator', 'developer', 'admin', 'worker', 'agent'))],
