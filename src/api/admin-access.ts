@@ -44,6 +44,7 @@ export class AdminAccess {
   readonly #options: AdminAccessOptions
   readonly #senders: Senders
   readonly #failures = new RateLimiter()
+  readonly #requests = new RateLimiter()
   /** by principal: runs that are known to be of its bot */
   readonly #claimed = new Map<string, Set<string>>()
 
@@ -97,8 +98,25 @@ export class AdminAccess {
     return secret === undefined ? undefined : this.#options.logins.principalOf(secret, sender.address)
   }
 
-  /** Throws Fault unauthorized, and rate_limited after too many failures. What is right is always accepted. */
+  /**
+   * Throws Fault unauthorized, and rate_limited after too many failures or for a principal that asks too often. Failures of others
+   * change nothing for what is right.
+   */
   async of(asking: Asking): Promise<Access> {
+    const access = await this.#found(asking)
+    const { id, login, bot_id } = access.principal
+    // A worker makes as many calls as there are runs for it.
+    if (bot_id !== undefined) return access
+    const limit = this.#options.config.admin_rate_limit
+    const wait = this.#requests.take(login ?? id, { limit, period_ms: 1000, burst: 2 * limit }, this.#options.now())
+    if (wait > 0)
+      throw new Fault('rate_limited', `${id} sends more than ${limit} requests a second; send several calls as one batch, or raise admin_rate_limit`, {
+        retryAfterS: Math.ceil(wait / 1000),
+      })
+    return access
+  }
+
+  async #found(asking: Asking): Promise<Access> {
     const { headers, sender } = asking
     const principal = /^bearer\b/i.test(headers.get('authorization') ?? '') ? undefined : this.browser(asking)
     if (principal !== undefined) {

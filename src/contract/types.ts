@@ -2847,6 +2847,10 @@ key: string
  */
 behind_proxy: boolean
 /**
+ * Requests a second on the admin listener with one token or one login; bursts of twice that. Beyond it 429.
+ */
+admin_rate_limit: number
+/**
  * Addresses (10.0.0.2), networks (10.0.0.0/8) and unix (peers on a Unix socket) whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host, and whose headers of forward_auth, are believed on the admin listener.
  */
 trusted_proxies: string[]

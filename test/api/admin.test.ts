@@ -10,7 +10,7 @@ import { ExactNumber } from '../../src/client/client.ts'
 import { SignalboxHttpClient, type HttpOptions } from '../../src/client/http-client.ts'
 import { compileContract } from '../../src/contract/validators.ts'
 import { worker } from '../../src/client/worker.ts'
-import { ask, bearer, callOf, environmentToken as token, listening, type Asked } from '../support/admin.ts'
+import { ask, bearer, bearerOf, callOf, callWith, environmentToken as token, listening, type Asked } from '../support/admin.ts'
 import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
 
 describe('without a token', () => {
@@ -85,6 +85,25 @@ describe('who is let in', () => {
     }
     expect(await declaring(1000, {})).toEqual([401, 'close'])
     expect(await declaring(1_000_000_000, bearer)).toEqual([413, 'close'])
+  })
+
+  test('a token that asks too often: 429; others, and workers, go on', async () => {
+    const router = await listening({ admin_rate_limit: 1 })
+    const { call, admin } = router
+    await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
+    const often = await call('token.create', { name: 'often', role: 'viewer' })
+    const other = await call('token.create', { name: 'other', role: 'viewer' })
+    const works = await call('token.create', { name: 'w', role: 'worker', bot_id: 'w' })
+    const statuses = async (token: string): Promise<number[]> =>
+      (await Promise.all(Array.from({ length: 12 }, () => callWith(admin, token, 'rpc.health')))).map(({ status }) => status)
+    expect(await statuses(often.token)).toContain(429)
+    expect((await callWith(admin, other.token, 'rpc.health')).status).toBe(200)
+    expect(new Set(await statuses(works.token))).toEqual(new Set([200]))
+    const { headers, body } = await until(async () => {
+      const answer = await ask(admin, { body: callOf('rpc.health'), headers: bearerOf(often.token) })
+      return answer.status === 429 ? answer : undefined
+    })
+    expect([headers['retry-after'], body]).toEqual(['1', expect.objectContaining({ code: 'E_RATE_LIMITED' })])
   })
 
   test('after many wrong tokens: 429; the right one is taken all the same', async () => {
