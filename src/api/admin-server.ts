@@ -18,7 +18,7 @@ import { longestMessage } from './rpc-server.ts'
 import { UnreadBudget } from './socket-budget.ts'
 import type { Streams } from './stream.ts'
 import { streamRequest } from './stream-request.ts'
-import { logIn, logOut, whoIs, type SessionOptions } from './session.ts'
+import { logIn, logOut, longestLogin, whoIs, type SessionOptions } from './session.ts'
 
 const connections = 64
 const handshakeMs = 10_000
@@ -193,7 +193,7 @@ export class AdminServer {
     try {
       if (request.method === 'GET') return whoIs(response, session, options)
       if (request.method === 'DELETE') return await logOut(response, session, options)
-      if (expectsContinue) response.writeContinue()
+      if (expectsContinue && declaredLength(headers) <= longestLogin) response.writeContinue()
       return await logIn(request, response, session, options)
     } catch (error) {
       throw error instanceof Fault && error.fault === 'unauthorized' && request.method === 'POST' ? await this.#access.refused(sender, error) : error

@@ -7,7 +7,8 @@ import type { Audit } from './audit.ts'
 import type { Logins } from './logins.ts'
 import type { Principal } from './principal.ts'
 
-const longestBody = 1024
+/** Bytes of a body that is taken. */
+export const longestLogin = 1024
 const cookieSeconds = 7 * 86_400
 const codeShape = /^[\w-]{22}$/
 
@@ -76,7 +77,7 @@ export async function logIn(
   { headers, form, address, principal }: SessionRequest,
   { logins, audit, budget }: SessionOptions,
 ): Promise<void> {
-  const code = codeIn(await readBody(request, headers, longestBody, budget))
+  const code = codeIn(await readBody(request, headers, longestLogin, budget))
   const made = code === undefined ? undefined : await logins.redeem(code, address, headers.get('user-agent'))
   if (made === undefined) throw unauthorized('the link is not valid: it works once, for a minute; signalbox ui prints a new one')
   await audit.done(made.principal, 'POST /session', [made.principal.login!])

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 import { cursorText } from '../../src/api/stream-request.ts'
-import { callOf, callWith, environmentToken, listening } from '../support/admin.ts'
+import { callOf, callWith, cookieOf, environmentToken, listening, logIn } from '../support/admin.ts'
 import { report, size } from './report.ts'
 
 const inputs = size('SIGNALBOX_ADMIN_INPUTS', 800, 100_000)
@@ -75,6 +75,7 @@ const wellKnown = fc.constantFrom(
   '/metrics',
   '/openrpc.json',
   '/health',
+  '/session',
   '/',
   '/__proto__',
   '/constructor',
@@ -91,7 +92,9 @@ const bodies = fc.oneof(
   fc.anything({ withNullPrototype: false }).map(each => JSON.stringify(each) ?? ''),
   line,
 )
-const tokens = fc.oneof(fc.constantFrom('none', 'right', 'right', 'right', 'viewer'), line)
+const tokens = fc.oneof(fc.constantFrom('none', 'right', 'right', 'right', 'viewer', 'cookie'), line)
+/** What a browser sends from a page of the listener. */
+const own = 'Origin: http://127.0.0.1\r\nX-Signalbox: 1'
 const extra = fc.array(
   fc.oneof(
     fc.constantFrom(
@@ -102,6 +105,10 @@ const extra = fc.array(
       'Content-Type: text/plain',
       'Content-Encoding: gzip',
       'Cookie: a=b',
+      own,
+      own,
+      'X-Signalbox: 1',
+      'Sec-Fetch-Site: same-site',
       'Origin: http://evil.example',
       'X-Forwarded-For: 1.2.3.4',
       'Remote-User: admin',
@@ -123,8 +130,15 @@ const lengths = fc.constantFrom<'right' | 'none' | 'long' | 'rubbish'>('right', 
 
 test('no request is answered with 500, and none is let in without a token', { timeout: 300_000 }, async () => {
   const begun = performance.now()
-  const { call, admin } = await listening({ auth_failures_per_minute: 1_000_000, admin_rate_limit: 100_000 })
+  const { call, admin } = await listening({
+    auth_failures_per_minute: 1_000_000,
+    admin_rate_limit: 100_000,
+    trusted_proxies: ['192.0.2.1'],
+    forward_auth: { default_role: 'admin' },
+  })
   const { token: viewer } = await call('token.create', { name: 'viewer', role: 'viewer' })
+  const login = async (): Promise<string> => cookieOf(await logIn(admin, (await call('login.create', { role: 'admin' })).url))
+  let cookie = await login()
   const statusOf = new Map<number | undefined, number>()
   const sent = fc.record({ method: methods, path: wellKnown, query, body: bodies, token: tokens, extra, host: hosts, length: lengths })
   await fc.assert(
@@ -132,17 +146,19 @@ test('no request is answered with 500, and none is let in without a token', { ti
       const given = token === 'right' ? environmentToken : token === 'viewer' ? viewer : token
       const bytes = Buffer.byteLength(body)
       const declared = { right: `Content-Length: ${bytes}`, none: '', long: `Content-Length: ${bytes + 100}`, rubbish: 'Content-Length: 1x' }[length]
-      const headers = [host, token === 'none' ? '' : `Authorization: Bearer ${given}`, 'Content-Type: application/json', declared, ...more].filter(
-        each => each !== '',
-      )
+      const shown = token === 'none' ? '' : token === 'cookie' ? `Cookie: ${cookie}` : `Authorization: Bearer ${given}`
+      const headers = [host, shown, 'Content-Type: application/json', declared, ...more].filter(each => each !== '')
       const answer = await firstAnswer(admin, { method, path: path + asked, headers, body })
       statusOf.set(answer?.status, (statusOf.get(answer?.status) ?? 0) + 1)
       if (answer === undefined) return
       expect(statuses.has(answer.status), answer.text).toBe(true)
       expect(answer.text).not.toContain('-32603')
-      const isKnown = token === 'right' || token === 'viewer'
+      const isOwn = more.some(each => each.startsWith('X-Signalbox') || each === own)
+      const isKnown = token === 'right' || token === 'viewer' || (token === 'cookie' && isOwn)
+      // A login that was ended by DELETE /session is made again.
+      if (token === 'cookie' && method === 'DELETE' && answer.status === 204) cookie = await login()
       if (!isKnown && !publicPaths.has(path)) expect(answer.status, answer.text).toBeGreaterThanOrEqual(400)
-      if (!isKnown) expect(answer.continued, 'a body was asked for').toBe(false)
+      if (!isKnown && path !== '/session') expect(answer.continued, 'a body was asked for').toBe(false)
       if (token === 'viewer') expect(answer.text).not.toContain('"result":{"tokens"')
     }),
     { seed, numRuns: inputs },
