@@ -8,6 +8,14 @@ const shortestHidden = 8
 /** What is held back because secrets in it overlap one another; beyond it all of it is taken for secret. */
 const mostHeld = 1_048_576
 
+/** Tokens of the admin listener, of its logins and of callbacks. The router keeps hashes of them, so they are known by their form alone. */
+export const routerToken = /sbx_(?:(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{46}|run_[0-9a-f]{64})\b/g
+/** What may become one with what follows. */
+const tokenBegin = /s(?:b(?:x(?:_(?:[a-z]{0,3}|(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{0,46}|run_[0-9a-f]{0,64}))?)?)?$/
+const longestToken = 72
+/** With its prefix and its id, which are no secret, as much of its secret as is hidden where the rest of it never came. */
+const shortestToken = 24
+
 interface Range {
   from: number
   to: number
@@ -16,6 +24,8 @@ interface Range {
 /** Where secrets are, in order; those that overlap are one. */
 function occurrences(data: Buffer, secrets: Iterable<Buffer>): Range[] {
   const found: Range[] = []
+  if (data.includes('sbx_'))
+    for (const { index, 0: token } of data.toString('latin1').matchAll(routerToken)) found.push({ from: index, to: index + token.length })
   for (const secret of secrets) {
     for (let at = data.indexOf(secret); at >= 0; at = data.indexOf(secret, at + secret.length)) found.push({ from: at, to: at + secret.length })
   }
@@ -39,6 +49,13 @@ function beginOfSecret(data: Buffer, secret: Buffer): number {
   }
 }
 
+/** Where the end of the data that may begin a token starts; its length: there is none. */
+function beginOfToken(data: Buffer): number {
+  const from = Math.max(0, data.length - longestToken)
+  const begin = tokenBegin.exec(data.toString('latin1', from))
+  return begin === null ? data.length : from + begin.index
+}
+
 export class StreamRedactor {
   /** secrets that are known by now; none is empty */
   readonly #secrets: () => Iterable<Buffer>
@@ -59,7 +76,7 @@ export class StreamRedactor {
     if (data.length === 0) return data
     const secrets = [...this.#secrets()]
     const found = occurrences(data, secrets)
-    let held = secrets.reduce((first, secret) => Math.min(first, beginOfSecret(data, secret)), data.length)
+    let held = secrets.reduce((first, secret) => Math.min(first, beginOfSecret(data, secret)), beginOfToken(data))
     // A secret that reaches into what is held back stays whole.
     for (const { from, to } of found.toReversed()) if (from < held && to > held) held = from
     if (data.length - held > mostHeld) {
@@ -97,7 +114,8 @@ export class StreamRedactor {
     if (held.length === 0) return held
     const found = occurrences(held, this.#secrets())
     const shown = this.#replaced(held, found, held.length)
-    const isTelling = [...this.#secrets()].some(secret => held.length - beginOfSecret(held, secret) >= shortestHidden)
+    const isToken = held.length - beginOfToken(held) >= shortestToken
+    const isTelling = isToken || [...this.#secrets()].some(secret => held.length - beginOfSecret(held, secret) >= shortestHidden)
     return isTelling ? hidden : shown
   }
 }

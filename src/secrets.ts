@@ -1,7 +1,7 @@
 // Secrets by reference: read when they are needed, never kept in the database, never in a message.
 import type { SecretRef } from './contract/types.ts'
 import { FileError, readPlainFile } from './plain-file.ts'
-import { hiddenText } from './redaction.ts'
+import { hiddenText, routerToken } from './redaction.ts'
 
 /** The bytes of a secret, or why it cannot be had (without the value). */
 export type SecretAnswer = { ok: true; value: Buffer } | { ok: false; reason: string }
@@ -35,8 +35,6 @@ function readFile(path: string): SecretAnswer {
 
 /** Shorter ones are too likely to be something else. */
 const shortestHidden = 8
-/** Tokens of the admin listener and of callbacks, which are kept as hashes alone. */
-const routerToken = /\bsbx_(?:(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{46}|run_[0-9a-f]{64})\b/g
 /** Variables that a command may be given, and print. */
 const secretName = /token|secret|passw|credential|api_?key|private_?key/i
 

@@ -45,6 +45,25 @@ describe('a stream without its secrets', () => {
     )
   })
 
+  test('has no token of the router, although it is known by its form alone', () => {
+    const tokens = [...['adm', 'api', 'wrk', 'mcp', 'ses'].map(kind => `sbx_${kind}_${'k3JdP0aZ'.repeat(5)}abcdef`), `sbx_run_${'0123456789abcdef'.repeat(4)}`]
+    const near = ['sbx_', 'sbx_xyz_', `sbx_adm_${'a'.repeat(45)} `, `sbx_adm_${'a'.repeat(47)}`, 's', 'sb', ' ', '\n', 'é']
+    const parts = fc.array(fc.constantFrom(...tokens.map(each => `${each} `), ...near), { maxLength: 8 })
+    fc.assert(
+      fc.property(parts, fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 4 }), (texts, lengths) => {
+        const shown = redacted(texts.join(''), [], lengths)
+        for (const token of tokens) expect(shown).not.toContain(token.slice(16))
+        // Whatever the chunks, it is the same.
+        expect(shown).toBe(redacted(texts.join(''), [], [10_000]))
+        if (!texts.some(text => text.endsWith('abcdef ')) && !/sbx_adm_a{24,}$/.test(texts.join(''))) expect(shown).toBe(texts.join(''))
+      }),
+      { numRuns: 1000 },
+    )
+    // One whose end never came is hidden, and what only begins like one is not.
+    expect(redacted(`token ${tokens[0]!.slice(0, 40)}`, [], [7])).toBe('token ***')
+    expect(redacted('cats', [], [3])).toBe('cats')
+  })
+
   test('control: chunks that are redacted one by one show a secret that is split', () => {
     const whole = redactorOf(['canary-0123456789'])
     const [first, second] = ['token canary-01', '23456789 end'].map(text => Buffer.from(text))
