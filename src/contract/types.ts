@@ -237,6 +237,13 @@ export type TimeMs6 = number
  */
 export type TimeMs7 = number
 /**
+ * After so many milliseconds without an event of the source, the router tells source.silent, once until it has one again. Time in which the router did not run does not count. Absent: never.
+ * 
+ * This interface was referenced by `Contract`'s JSON-Schema
+ * via the `definition` "SilentAfter".
+ */
+export type SilentAfter = number
+/**
  * Type of the events that source.fire makes; manual unless said.
  */
 export type EventType5 = string
@@ -2115,6 +2122,7 @@ id: Id1
 source_type: "webhook"
 description?: string
 enabled?: boolean
+silent_after_ms?: SilentAfter
 config: WebhookConfig
 }
 /**
@@ -2141,6 +2149,7 @@ id: Id1
 source_type: "poll"
 description?: string
 enabled?: boolean
+silent_after_ms?: SilentAfter
 config: PollConfig
 }
 /**
@@ -2154,6 +2163,7 @@ id: Id1
 source_type: "watch"
 description?: string
 enabled?: boolean
+silent_after_ms?: SilentAfter
 config: WatchConfig
 }
 /**
@@ -2167,6 +2177,7 @@ id: Id1
 source_type: "service"
 description?: string
 enabled?: boolean
+silent_after_ms?: SilentAfter
 config?: ServiceConfig
 }
 /**
@@ -2196,6 +2207,7 @@ id: Id1
 source_type: "osis_change"
 description?: string
 enabled?: boolean
+silent_after_ms?: SilentAfter
 config?: OsisChangeConfig
 }
 /**
@@ -2273,6 +2285,7 @@ id: Id1
 source_type: SourceType
 description?: string
 enabled: boolean
+silent_after_ms?: SilentAfter
 config: {
 [k: string]: unknown
 }

@@ -51,6 +51,8 @@ export class RefusedDeliveries {
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #stopped = false
+  /** Told of each one. */
+  onRefused: (refusal: Refusal) => void = () => undefined
 
   constructor(options: RefusedOptions) {
     this.#options = options
@@ -74,6 +76,7 @@ export class RefusedDeliveries {
       this.#changed.add(known)
     }
     this.#due()
+    this.onRefused(refusal)
   }
 
   /** A page, newest first, and the row that the next page begins after. */

@@ -1,6 +1,7 @@
-// The sources that act by themselves: schedules, polls and watches.
+// The sources that act by themselves: schedules, polls and watches; and the watch over all sources.
 import { Clock } from '../intake/clock.ts'
 import { Poller } from '../intake/poller.ts'
+import { SourceWatch } from '../intake/source-watch.ts'
 import type { Later } from '../intake/timetable.ts'
 import { Exchanges } from '../outbound/exchange.ts'
 import type { Acceptor } from '../routing/accept.ts'
@@ -21,22 +22,26 @@ export interface Clockwork {
   changed: (source_ids: string[]) => void
 }
 
-export function clockwork({ registry, store, config, now, wall, log, egress, commands, readSecret, env, expressions }: Parts, acceptor: Acceptor): Clockwork {
+export function clockwork(parts: Parts, acceptor: Acceptor): Clockwork {
+  const { registry, store, config, now, wall, log, egress, commands, readSecret, env, expressions, refused } = parts
   const { sources } = registry
   const common = { sources, now, later, accept: acceptor.accept.bind(acceptor), log: log.event, logBug: log.bug }
   const exchanges = new Exchanges(egress, config.poll_max_bytes + 1)
   const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now: wall }
   const clock = new Clock({ ...common, now: wall, skipTicks: skipped => store.skipTicks(skipped) })
   const poller = new Poller({ ...common, store, expressions, reading, config })
+  const watch = new SourceWatch({ sources, store, now, elapsed: () => performance.now(), logBug: log.bug })
+  refused.onRefused = refusal => watch.refused(refusal)
   return {
     clock,
     poller,
     start(states) {
       clock.start(states)
       poller.start(states)
+      watch.start()
     },
     async stop() {
-      await Promise.all([clock.stop(), poller.stop()])
+      await Promise.all([clock.stop(), poller.stop(), watch.stop()])
       await exchanges.stop()
     },
     changed(source_ids) {

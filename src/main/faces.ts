@@ -22,6 +22,7 @@ import { Subscriptions } from '../api/subscriptions.ts'
 import { Scrape } from '../observe/scrape.ts'
 import { Streams, Wakes, type StreamOptions } from '../api/stream.ts'
 import { Logins } from '../api/logins.ts'
+import { TokenWatch } from '../api/token-watch.ts'
 import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
 import { sourceWarnings, WebhookServer } from '../intake/webhook-server.ts'
@@ -80,6 +81,7 @@ export interface Faces {
   commandSockets: CommandSockets
   webhooks: WebhookServer
   admin: AdminListener
+  tokenWatch: TokenWatch
   /** the token that the environment gives, read when the router begins to listen; undefined: it gives none */
   environment: { token?: (() => Buffer | undefined) | undefined }
   /** whether there are stored tokens or logins that are valid */
@@ -182,11 +184,18 @@ async function pausing(store: Parts['store'], dispatcher: DeliveryParts['dispatc
 }
 
 /** Who may use the admin listener, and the record of what they did. */
-function holders({ tokens: stored, store, now, log, measures }: Parts): Pick<StreamOptions, 'isValid'> & { tokens: Tokens; logins: Logins; audit: Audit } {
+function holders({
+  tokens: stored,
+  store,
+  now,
+  log,
+  measures,
+}: Parts): Pick<StreamOptions, 'isValid'> & { tokens: Tokens; logins: Logins; audit: Audit; tokenWatch: TokenWatch } {
   const tokens = new Tokens(stored, { store, now, logBug: log.bug })
   const logins = new Logins(stored, { store, tokens, now, elapsed: () => performance.now(), logBug: log.bug })
   const audit = new Audit({ store, now, onRefused: reason => measures.authFailures.add([reason]), logBug: log.bug })
-  return { tokens, logins, audit, isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)) }
+  const tokenWatch = new TokenWatch({ tokens, store, now, logBug: log.bug })
+  return { tokens, logins, audit, tokenWatch, isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)) }
 }
 
 /** Throws ExitError. */
@@ -239,7 +248,7 @@ export function faces(
   const { config, log, now, wall, store, registry, expressions, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
-  const { tokens, logins, audit, isValid } = holders(parts)
+  const { tokens, logins, audit, tokenWatch, isValid } = holders(parts)
   const environment: Faces['environment'] = {}
   const wakes = new Wakes()
   const context: Context = {
@@ -296,11 +305,11 @@ export function faces(
     callback: callbackRuns(store, dispatcher),
     environmentToken: () => environment.token?.(),
   })
-  return { rpc, commandSockets, webhooks, admin, environment, hasTokens: () => tokens.any || logins.any, addresses }
+  return { rpc, commandSockets, webhooks, admin, tokenWatch, environment, hasTokens: () => tokens.any || logins.any, addresses }
 }
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
-  const { rpc, commandSockets, webhooks, admin, environment, hasTokens, addresses } = served
+  const { rpc, commandSockets, webhooks, admin, tokenWatch, environment, hasTokens, addresses } = served
   const { config, env, disk, store, registry } = parts
   try {
     admin.assertConfig()
@@ -309,6 +318,7 @@ export async function listen(served: Faces, parts: Parts): Promise<void> {
     addresses.socket = await rpc.start()
     addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
     if (environment.token !== undefined || hasTokens() || [...registry.bots.values()].some(callsBack)) await startAdmin(admin, addresses)
+    tokenWatch.start()
   } catch (error) {
     await unlisten(served)
     commandSockets.stop()
@@ -328,7 +338,8 @@ async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise
 }
 
 /** Closes all listeners, except the sockets of commands that still run. */
-export async function unlisten({ rpc, webhooks, admin }: Faces): Promise<void> {
+export async function unlisten({ rpc, webhooks, admin, tokenWatch }: Faces): Promise<void> {
+  await tokenWatch.stop()
   const listening = await admin.started()
   await Promise.all([closeListener(webhooks), listening === undefined ? undefined : closeListener(listening), rpc.stop()])
 }

@@ -14,7 +14,9 @@ import type { Payload } from './payload.ts'
 /** A source with what was left out filled in. */
 export function completeSource(input: SourceInput, stamp: Stamp): Source {
   const { id, source_type, description, enabled = true, config = {} } = input
-  return { id, source_type, ...(description === undefined ? {} : { description }), enabled, config: { ...config }, ...stamp }
+  const silent_after_ms = 'silent_after_ms' in input ? input.silent_after_ms : undefined
+  const optional = { ...(description === undefined ? {} : { description }), ...(silent_after_ms === undefined ? {} : { silent_after_ms }) }
+  return { id, source_type, ...optional, enabled, config: { ...config }, ...stamp }
 }
 
 export function completeTrigger(input: TriggerInput, stamp: Stamp): Trigger {

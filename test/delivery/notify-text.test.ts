@@ -142,6 +142,17 @@ describe('usual messages', () => {
     expect(message.text).toContain(line)
     expect(message.text).toContain('Reason: no answer')
   })
+  test.each([
+    ['source.silent', { silent_after_ms: 3_600_000 }, 'Silent source: forge', 'Look: signalbox sources show forge'],
+    ['source.refusing', { refused: 20, reason: 'bad_signature' }, 'Source refuses deliveries: forge', '20 in a row were refused: bad_signature.'],
+    ['source.resumed', { after: 'silent', ms: 7_200_000 }, 'Source is back: forge', 'It was silent for 2 h'],
+    ['source.failing', { error: 'no answer' }, 'Source cannot be read: forge', 'no answer'],
+    ['token.expiring', { name: 'ci', expires_at: 1_800_000_000_000 }, 'Token ends soon: ci', 'Token forge ends at 2027-01-15'],
+  ])('%s', (type, payload, title, line) => {
+    const message = usualMessage({ source_id: 'router', type, subject: 'forge', payload })
+    expect(message.title).toBe(title)
+    expect(message.text).toContain(line)
+  })
   test('an event that only looks like one of the router', () => {
     expect(usualMessage({ ...event('run.awaiting_approval'), source_id: 'web' }).title).toBe('run.awaiting_approval: deploy')
   })

@@ -119,8 +119,8 @@ function assertWebhook({ needsSecret }: Checking, { provider, secrets }: Webhook
   }
 }
 
-function inputOf({ id, source_type, description, enabled, config }: Source): SourceInput {
-  return { id, source_type, description, enabled, config } as unknown as SourceInput
+function inputOf({ id, source_type, description, enabled, silent_after_ms, config }: Source): SourceInput {
+  return { id, source_type, description, enabled, silent_after_ms, config } as unknown as SourceInput
 }
 
 export function sourceMethods(

@@ -89,6 +89,52 @@ function ofRun({ type, payload }: NotedEvent, id: string): { title: string; text
   }
 }
 
+/** A length of time in words: 40 min, 3 h, 2 days. */
+function length(ms: string | undefined): string {
+  const minutes = Math.round(Number(ms) / 60_000)
+  if (!Number.isFinite(minutes)) return 'some time'
+  return minutes < 120 ? `${minutes} min` : minutes < 48 * 60 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1440)} days`
+}
+
+function day(ms: string | undefined): string {
+  const at = new Date(Number(ms))
+  return Number.isNaN(at.getTime()) ? 'soon' : at.toISOString().slice(0, 16).replace('T', ' ')
+}
+
+/** What a lifecycle event of a source or a token says to people; undefined: it is another one. */
+function ofOthers({ type, subject, payload }: NotedEvent): { title: string; text: string } | undefined {
+  const of = (name: string): string | undefined => textAt(payload, name)
+  const source = subject ?? 'a source'
+  const look = `Look: signalbox sources show ${source}`
+  switch (type) {
+    case 'source.silent':
+      return { title: `Silent source: ${source}`, text: lines(`No event for ${length(of('silent_after_ms'))}.`, look) }
+    case 'source.refusing': {
+      const reason = of('reason')
+      return {
+        title: `Source refuses deliveries: ${source}`,
+        text: lines(
+          `${of('refused') ?? 'Several'} in a row were refused${reason === undefined ? '' : `: ${reason}`}.`,
+          `Look: signalbox events refused --source ${source}`,
+        ),
+      }
+    }
+    case 'source.resumed':
+      return { title: `Source is back: ${source}`, text: `It was ${of('after') ?? 'in trouble'} for ${length(of('ms'))}.` }
+    case 'source.failing':
+      return { title: `Source cannot be read: ${source}`, text: lines(of('error'), look) }
+    case 'token.expiring': {
+      const name = of('name')
+      return {
+        title: `Token ends soon: ${name ?? source}`,
+        text: lines(`Token ${source} ends at ${day(of('expires_at'))} UTC.`, 'New one: signalbox tokens create, then signalbox tokens revoke'),
+      }
+    }
+    default:
+      return undefined
+  }
+}
+
 /** The message about one event, where the bot has no template of its own. */
 export function usualMessage(event: NotedEvent): { title: string; text: string } {
   const { source_id, type, subject, actor, payload } = event
@@ -96,6 +142,8 @@ export function usualMessage(event: NotedEvent): { title: string; text: string }
     if (type === 'notify.test') return { title: 'Signalbox test message', text: `Bot ${subject ?? ''} can send messages.` }
     const id = type.startsWith('run.') ? textAt(payload, 'run', 'id') : undefined
     if (id !== undefined) return ofRun(event, id)
+    const other = ofOthers(event)
+    if (other !== undefined) return other
   }
   const reason = textAt(payload, 'reason')
   return {
