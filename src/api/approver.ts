@@ -1,5 +1,5 @@
 // Separation of those who cause a run and those who approve it. A run is caused by the principal of its event or of its replay, by the
-// accounts of its events, and by everything that caused the runs that caused its events.
+// accounts of its events, by everything that caused the runs that caused its events, and by those who changed it before it began.
 import { Fault } from '../errors.ts'
 import type { Config } from '../contract/types.ts'
 import type { Store, StoredRun } from '../store/store.ts'
@@ -15,11 +15,20 @@ interface Causers {
   bots: Set<string>
 }
 
-type Reading = Pick<Store, 'run' | 'event' | 'runEvents'>
+type Reading = Pick<Store, 'run' | 'event' | 'runEvents' | 'auditEntries'>
+
+/** Changes of runs that are looked at, newest first. */
+const mostChanges = 1000
+
+/** The principals that changed a run. */
+async function changersOf(store: Reading, run: StoredRun): Promise<string[]> {
+  const changes = await store.auditEntries({ method: 'run.update', outcome: 'done', since: run.created_at, limit: mostChanges, after: null })
+  return changes.filter(({ ids }) => ids.includes(run.id)).map(({ principal }) => principal)
+}
 
 /** Everything that caused a run. What is no longer stored is not among it. */
-export async function causersOf(store: Reading, first: StoredRun): Promise<Causers> {
-  const causers: Causers = { principals: new Set(), actors: new Set(), bots: new Set() }
+async function causersOf(store: Reading, first: StoredRun): Promise<Causers> {
+  const causers: Causers = { principals: new Set(await changersOf(store, first)), actors: new Set(), bots: new Set() }
   const seen = new Set([first.id])
   const runs = [first]
   for (let run = runs.shift(); run !== undefined; run = runs.shift()) {

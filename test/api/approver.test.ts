@@ -65,6 +65,20 @@ describe('over HTTP', () => {
     expect((await all.other('run.approve', { run_id })).status).toBe(200)
   })
 
+  test('who changed it does not approve it; another principal does, and so does who changed another run', async () => {
+    const all = await cast()
+    await all.call('event.emit', { source_id: 's', type: 'deploy', payload: {} })
+    const before = await awaiting(all)
+    const { version } = await all.call('run.preview', { run_id: before })
+    const changed = await all.own('run.update', { run_id: before, version, inputs: { target: 'production' } })
+    expect(changed.result?.run.state).toBe('pending')
+    const run_id = await awaiting(all)
+    expect((await all.own('run.approve', { run_id })).error?.message).toMatch(`${all.own_id} caused it`)
+    expect((await all.other('run.approve', { run_id })).status).toBe(200)
+    await all.call('event.emit', { source_id: 's', type: 'deploy', payload: {} })
+    expect((await all.own('run.approve', { run_id: await awaiting(all) })).status).toBe(200)
+  })
+
   test('it may deny it', async () => {
     const all = await cast()
     await all.own('event.emit', emitted('deploy'))
