@@ -128,6 +128,14 @@ const hosts = fc.constantFrom(
 )
 const lengths = fc.constantFrom<'right' | 'none' | 'long' | 'rubbish'>('right', 'right', 'right', 'right', 'right', 'right', 'none', 'long', 'rubbish')
 
+/** Its 422 is what chance finds too seldom for the control below. */
+const seldom = {
+  ...({ method: 'GET', path: '/stream', token: 'right', host: 'Host: 127.0.0.1', length: 'right' } as const),
+  query: '?after=x',
+  body: '',
+  extra: [],
+}
+
 test('no request is answered with 500, and none is let in without a token', { timeout: 300_000 }, async () => {
   const begun = performance.now()
   const { call, admin } = await listening({
@@ -161,7 +169,7 @@ test('no request is answered with 500, and none is let in without a token', { ti
       if (!isKnown && path !== '/session') expect(answer.continued, 'a body was asked for').toBe(false)
       if (token === 'viewer') expect(answer.text).not.toContain('"result":{"tokens"')
     }),
-    { seed, numRuns: inputs },
+    { seed, numRuns: inputs, examples: [[seldom]] },
   )
   expect((await callWith(admin, environmentToken, 'rpc.health')).status).toBe(200)
   expect((await call('rpc.health', {})).status).toBe('ok')
