@@ -10,7 +10,7 @@ import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 /** SIGNALBOX_KILLS=1000 for as many as there is time for. */
-const kills = Number(process.env.SIGNALBOX_KILLS ?? 4)
+const kills = Number(process.env.SIGNALBOX_KILLS ?? 2)
 const secret = 'storm'
 const mostActive = 16
 const retry = [0, 200, 400, 800, 1600, 3200]

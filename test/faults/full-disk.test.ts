@@ -11,7 +11,7 @@ import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'
 import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
-const rounds = size('SIGNALBOX_FULL_DISKS', 2, 20)
+const rounds = size('SIGNALBOX_FULL_DISKS', 1, 20)
 
 /** A directory on a file system of 24 MiB; undefined where none can be mounted. */
 function smallDisk(): string | undefined {

@@ -17,7 +17,7 @@ import { isTooDear, reference } from './costs.ts'
 import { report, size } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
 
-const inputs = size('SIGNALBOX_INPUTS', 3000, 400_000)
+const inputs = size('SIGNALBOX_INPUTS', 1500, 400_000)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 const share = (part: number): number => Math.ceil(inputs * part)
 const secret = 'hostile'

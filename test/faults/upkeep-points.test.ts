@@ -10,7 +10,7 @@ import { report, size } from './report.ts'
 import { faultyRouter, shim, type Faults, type FaultyRouter } from './shim.ts'
 import { define, send, someEvents, type Sent } from './workload.ts'
 
-const points = size('SIGNALBOX_POINTS', 4, 60)
+const points = size('SIGNALBOX_POINTS', 2, 60)
 const old = 40
 const env = (directory: string): Record<string, string> => ({ SIGNALBOX_CONFIG: join(directory, 'config.json') })
 

@@ -11,7 +11,7 @@ import type { RunState } from '../../src/contract/types.ts'
 import type { Store } from '../../src/store/store.ts'
 import { limits, newEvent, newRun } from '../conformance/store.ts'
 
-const sequences = Number(process.env.SIGNALBOX_SEQUENCES ?? (process.env.SIGNALBOX_FULL === '1' ? 2000 : 700))
+const sequences = Number(process.env.SIGNALBOX_SEQUENCES ?? (process.env.SIGNALBOX_FULL === '1' ? 2000 : 300))
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 const steps = 60
 const together = 50

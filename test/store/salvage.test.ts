@@ -15,7 +15,7 @@ import { freshDirectory } from '../support/router.ts'
 
 const pageSize = 4096
 const sample = gunzipSync(readFileSync(`test/fixtures/databases/schema-${newestSchema()}.db.gz`))
-const cases = Number(process.env.SIGNALBOX_SALVAGES ?? 40)
+const cases = Number(process.env.SIGNALBOX_SALVAGES ?? 15)
 
 type Damage = (bytes: Buffer) => Buffer
 const at = fc.nat(sample.length - 1)
