@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { Simulation } from '../support/simulation.ts'
 
-const seeds = Number(process.env.SIGNALBOX_SEEDS ?? 20)
+const seeds = Number(process.env.SIGNALBOX_SEEDS ?? 12)
 const first = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 test(`${seeds} lives with crashes, lost answers, slow and lying bots, and people who do anything at any time`, { timeout: 60_000 + seeds * 1000 }, async () => {

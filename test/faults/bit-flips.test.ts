@@ -16,8 +16,11 @@ import { chance } from './power-loss.ts'
 import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'
 
-const random = chance(Number(process.env.SIGNALBOX_SEED ?? 1))
+const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
+const random = chance(seed)
 const bitsEach = size('SIGNALBOX_BITS', 1, 64)
+/** One column of so many is tried, from another one on with each seed. */
+const everyColumn = size('SIGNALBOX_COLUMNS', 3, 1)
 /** Flips that one router is started on, and how many of them in one table. */
 const together = 25
 const ofOneTable = 6
@@ -301,7 +304,7 @@ describe('a flipped bit', () => {
     await prepared()
     const begun = performance.now()
     const db = new Database(join(copied(() => []).directory, 'state', 'signalbox.db'))
-    const all = columns(db)
+    const all = columns(db).filter((_, index) => (index + seed) % everyColumn === 0)
     expect(emptyColumns(db)).toEqual(neverFilled)
     db.close()
     const wrong: string[] = []
@@ -328,7 +331,8 @@ describe('a flipped bit', () => {
     const never = all.flatMap(({ table, column, key }) => (tried.has(`${table}.${column}`) || key > 0 ? [] : `${table}.${column}`))
     report('P64', `flipped values in ${tried.size} of ${all.length} columns`, flips, wrong.length, begun)
     expect(wrong).toEqual([])
-    expect(never).toEqual(neverFilled)
+    const names = new Set(all.map(({ table, column }) => `${table}.${column}`))
+    expect(never).toEqual(neverFilled.filter(name => names.has(name)))
   })
 
   test('control: without the checks of rows it costs the others', { timeout: 120_000 }, async () => {

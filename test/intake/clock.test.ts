@@ -136,7 +136,7 @@ describe('every instant once', () => {
       const fired = world.fired().filter(at => at > t0)
       expect(fired.toSorted((a, b) => a - b)).toEqual(minutes(t0, latest))
     })
-    await fc.assert(property, { numRuns: size('SIGNALBOX_CLOCKS', 1, 2) * (processes === 1 ? 75 : 30) })
+    await fc.assert(property, { numRuns: size('SIGNALBOX_CLOCKS', 1, 4) * (processes === 1 ? 40 : 15) })
   })
 
   test('control: without the row of the instant three routers make three events', async () => {

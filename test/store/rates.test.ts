@@ -9,9 +9,12 @@ import type { PackedEvent } from '../../src/store/sqlite/protocol.ts'
 import { Work } from '../../src/store/sqlite/work.ts'
 import type { AcceptOutcome, ClaimAnswer, NewRun } from '../../src/store/store.ts'
 import { limits, newEvent, newRun } from '../conformance/store.ts'
+import { size } from '../faults/report.ts'
 import { freshDatabase } from '../support/local-store.ts'
 
 const t0 = 1_790_000_000_000
+/** Sequences of each property, in parts of the quick number. */
+const share = size('SIGNALBOX_RATES', 1, 4)
 
 /** The store's work without its thread: each call is a transaction of its own. */
 class Driver {
@@ -83,7 +86,7 @@ describe('limits over time', () => {
           if (has) passed.push(now)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 * share },
     )
   })
 
@@ -133,7 +136,7 @@ describe('limits over time', () => {
         expect(owed).toBe(0)
         expect(crowded(begun, wanted)).toBeUndefined()
       }),
-      { numRuns: 60 },
+      { numRuns: 30 * share },
     )
   })
 
@@ -167,7 +170,7 @@ describe('limits over time', () => {
           }
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 100 * share },
     )
   })
 
@@ -183,7 +186,7 @@ describe('limits over time', () => {
         given.giveBack(budgets[0]!, back)
         for (const each of budgets) expect(given.opensAt(each, t0 + 40)).toBe(never.opensAt(each, t0 + 40))
       }),
-      { numRuns: 100 },
+      { numRuns: 50 * share },
     )
   })
 
