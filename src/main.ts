@@ -110,7 +110,7 @@ function egressOf({ egress_allow }: Config): Egress {
 /** The parts that everything else is built with. */
 function assembled(
   given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'measures' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
-  { definitions, trigger_pauses, refused, tokens }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens'>,
+  { definitions, trigger_pauses, refused, tokens, facts }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens' | 'facts'>,
 ): Parts {
   const { config, env, now, store, disk, log } = given
   const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
@@ -120,6 +120,7 @@ function assembled(
     ...given,
     registry,
     tokens,
+    sqlite_version: facts.sqlite_version,
     expressions: new ExpressionProcess(),
     backtests: new Backtests(config.state_dir),
     backups: new Backups(config.state_dir),

@@ -28,6 +28,8 @@ export interface AdminAccessOptions {
   /** the run that the token of a callback is for; undefined: it is for none that is under way */
   callback: (token: string) => Promise<CallbackRun | undefined>
   audit: Pick<Audit, 'failed'>
+  /** Called for each request that is refused as a whole. rate: too many without a valid token came from its address. */
+  unwelcome: (request: IncomingMessage, reason: 'token' | 'rate') => void
   /** Told of headers of forward_auth that were ignored. */
   ignored: (count: number) => void
   now: () => number
@@ -126,14 +128,15 @@ export class AdminAccess {
     const access = await this.#holder(headers, sender)
     if (access !== undefined) return access
     const needed = 'the Authorization header must be "Bearer" followed by a token that is valid'
-    throw await this.refused(sender, new Fault('unauthorized', needed, { reason: 'E_TOKEN' }))
+    throw await this.refused(asking, new Fault('unauthorized', needed, { reason: 'E_TOKEN' }))
   }
 
   /** Records that somebody was refused. Answers the Fault to throw: the given one, or rate_limited after too many of them. */
-  async refused({ address }: Sender, fault: Fault): Promise<Fault> {
-    const { config, audit, now } = this.#options
+  async refused({ request, sender: { address } }: Asking, fault: Fault): Promise<Fault> {
+    const { config, audit, unwelcome, now } = this.#options
     const perMinute = config.auth_failures_per_minute
     const wait = this.#failures.take(address ?? '', { limit: perMinute, period_ms: 60_000, burst: perMinute }, now())
+    unwelcome(request, wait > 0 ? 'rate' : 'token')
     if (wait > 0)
       return new Fault('rate_limited', `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`, {
         retryAfterS: Math.ceil(wait / 1000),

@@ -41,13 +41,19 @@ const takes: Record<string, readonly string[]> = {
   '/session': ['GET', 'POST', 'DELETE'],
 }
 
+/** The path of a request; other: there is nothing at its path. */
+function routeOf({ url = '' }: IncomingMessage): string {
+  const [path = ''] = url.split('?', 1)
+  return Object.hasOwn(takes, path) ? path : 'other'
+}
+
 /** A certificate with its chain, and its key, both as PEM. */
 export interface TlsPair {
   cert: Buffer
   key: Buffer
 }
 
-export interface AdminServerOptions extends AdminAccessOptions {
+export interface AdminServerOptions extends Omit<AdminAccessOptions, 'unwelcome'> {
   config: Config
   jsonrpc: Jsonrpc
   health: () => Promise<RpcHealthResult>
@@ -55,7 +61,9 @@ export interface AdminServerOptions extends AdminAccessOptions {
   streams: Pick<Streams, 'serve'>
   /** what Prometheus reads */
   metrics: () => Promise<string>
-  /** Told of each request once it is answered, or its connection is closed. */
+  /** Called for each request that is refused as a whole. rate: too many without a valid token came from its address. */
+  refused: (route: string, reason: 'token' | 'rate' | 'scope') => void
+  /** Called for each request once it is answered, or its connection is closed. */
   answered: (route: string, code: number, seconds: number) => void
   logBug: (error: unknown) => void
 }
@@ -94,7 +102,7 @@ export class AdminServer {
     const { max_inflight_body_bytes: most } = options.config
     this.#budget = new BodyBudget(most)
     this.#unread = new UnreadBudget(most / 4, this.#sockets)
-    this.#access = new AdminAccess(options)
+    this.#access = new AdminAccess({ ...options, unwelcome: (request, reason) => options.refused(routeOf(request), reason) })
     options.tokens.onRevoked = token_id => {
       this.#open.end(`token:${token_id}`)
       this.#access.forget(`token:${token_id}`)
@@ -142,8 +150,7 @@ export class AdminServer {
 
   #count(request: IncomingMessage, response: ServerResponse): void {
     const begun = performance.now()
-    const [path = ''] = (request.url ?? '').split('?', 1)
-    const route = path in takes ? path : 'other'
+    const route = routeOf(request)
     response.once('close', () => this.#options.answered(route, response.headersSent ? response.statusCode : 499, (performance.now() - begun) / 1000))
   }
 
@@ -165,10 +172,10 @@ export class AdminServer {
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     this.#open.add(principal.id, response)
     if (principal.login !== undefined) this.#open.add(`login:${principal.login}`, response)
-    if (path === '/metrics') return this.#recorded(principal, () => this.#metrics(response, principal))
+    if (path === '/metrics') return this.#recorded(path, principal, () => this.#metrics(response, principal))
     if (path === '/stream') {
       const asked = streamRequest(query, headers.get('last-event-id'))
-      return this.#recorded(principal, () => this.#options.streams.serve(response, principal, asked))
+      return this.#recorded(path, principal, () => this.#options.streams.serve(response, principal, asked))
     }
     const { jsonrpc, config, logBug } = this.#options
     if (expectsContinue && declaredLength(headers) <= longestMessage(config)) response.writeContinue()
@@ -196,16 +203,19 @@ export class AdminServer {
       if (expectsContinue && declaredLength(headers) <= longestLogin) response.writeContinue()
       return await logIn(request, response, session, options)
     } catch (error) {
-      throw error instanceof Fault && error.fault === 'unauthorized' && request.method === 'POST' ? await this.#access.refused(sender, error) : error
+      throw error instanceof Fault && error.fault === 'unauthorized' && request.method === 'POST' ? await this.#access.refused(asking, error) : error
     }
   }
 
   /** What is no call is recorded here if it is forbidden. */
-  async #recorded(principal: Principal, serve: () => Promise<void>): Promise<void> {
+  async #recorded(path: string, principal: Principal, serve: () => Promise<void>): Promise<void> {
     try {
       await serve()
     } catch (error) {
-      if (error instanceof Fault && error.fault === 'forbidden') await this.#options.audit.failed(principal, null, [], error)
+      if (error instanceof Fault && error.fault === 'forbidden') {
+        this.#options.refused(path, 'scope')
+        await this.#options.audit.failed(principal, null, [], error)
+      }
       throw error
     }
   }

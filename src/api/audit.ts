@@ -36,8 +36,8 @@ export function idsOf(...values: unknown[]): string[] {
 export interface AuditOptions {
   store: Pick<Store, 'audit' | 'auditEntries'>
   now: () => number
-  /** Told of each refusal over HTTP. Default: nothing is told */
-  onRefused?: (reason: 'token' | 'scope') => void
+  /** Called for each call that its caller may not make. Default: nothing is called. */
+  onForbidden?: (caller: Principal) => void
   logBug: (error: unknown) => void
 }
 
@@ -60,8 +60,7 @@ export class Audit {
   failed(principal: Principal, method: string | null, ids: string[], error: unknown): Promise<void> {
     const { fault, reason } = asFault(error)
     const outcome = fault === 'forbidden' || fault === 'unauthorized' ? 'refused' : 'failed'
-    if (outcome === 'refused' && (principal.interface === 'http' || principal.interface === 'page'))
-      this.#options.onRefused?.(fault === 'unauthorized' ? 'token' : 'scope')
+    if (fault === 'forbidden' && method !== null) this.#options.onForbidden?.(principal)
     const rows = this.#ofPastHour()
     if (this.#refusals++ < mostRefusals) rows.push(this.#row(principal, method, ids, outcome, reason))
     else this.#counted++

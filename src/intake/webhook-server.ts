@@ -37,6 +37,8 @@ export interface WebhookOptions {
   log: (event: string, fields: Record<string, unknown>) => void
   warn: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
+  /** Called for each delivery that is accepted, with the seconds since the head of its request was read. */
+  accepted: (seconds: number) => void
   isClosing: () => boolean
 }
 
@@ -254,7 +256,8 @@ export class WebhookServer {
     const signed = target.provider.signed_bytes?.(delivery) ?? null
     const incoming = events.map(event => ({ ...incomingEvent(target, event, headers), signed }))
     const isBatch = target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json'
-    const { acceptor } = this.#options
+    const { acceptor, accepted } = this.#options
+    const took = (): void => accepted((performance.now() - trace.begun) / 1000)
     const answers = await (isBatch ? acceptor.acceptBatch(incoming) : acceptor.accept(incoming))
     if (isBatch) {
       // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
@@ -263,10 +266,12 @@ export class WebhookServer {
       if (refused instanceof Fault) throw refused
       for (const answer of answers) if (answer instanceof Fault) this.#refused({ ...trace, noted: false }, answer)
       const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
+      took()
       return sendJson(response, 202, { events: list })
     }
     const [answer] = answers
     if (answer instanceof Fault) throw answer
+    took()
     return sendJson(response, answer!.duplicate ? 200 : 202, answered(answer!))
   }
 

@@ -33,10 +33,12 @@ export function accepting({ store, registry, config, now, disk, log }: Parts, { 
 }
 
 /** How bots of kind emit make events. */
-export function emitter({ registry, store, config, now }: Parts, acceptor: () => Acceptor): Emit {
+export function emitter({ registry, store, config, now, measures }: Parts, acceptor: () => Acceptor): Emit {
   return order =>
-    emitEvent(
-      { ...order, by_bot: true, body: Buffer.from(JSON.stringify(order.payload)) },
-      { registry, store, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now },
+    measures.timed('bot', () =>
+      emitEvent(
+        { ...order, by_bot: true, body: Buffer.from(JSON.stringify(order.payload)) },
+        { registry, store, acceptor: acceptor(), max_body_bytes: config.max_body_bytes, now },
+      ),
     )
 }

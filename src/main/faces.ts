@@ -19,7 +19,7 @@ import { providers } from '../intake/providers/all.ts'
 import { RunChanges } from '../api/run-changes.ts'
 import { RunWatch } from '../api/run-watch.ts'
 import { Subscriptions } from '../api/subscriptions.ts'
-import { Scrape } from '../observe/scrape.ts'
+import { Scrape, type ScrapeOptions } from '../observe/scrape.ts'
 import { Streams, Wakes, type StreamOptions } from '../api/stream.ts'
 import { Logins } from '../api/logins.ts'
 import { TokenWatch } from '../api/token-watch.ts'
@@ -81,6 +81,7 @@ export interface Faces {
   commandSockets: CommandSockets
   webhooks: WebhookServer
   admin: AdminListener
+  scrape: Scrape
   tokenWatch: TokenWatch
   /** the token that the environment gives, read when the router begins to listen; undefined: it gives none */
   environment: { token?: (() => Buffer | undefined) | undefined }
@@ -107,9 +108,10 @@ function waits(store: Parts['store'], log: Parts['log'], wakes: Wakes): Pick<Con
 }
 
 /** What methods ask of the ways in, which they do not import. */
-function waysIn({ config, store, registry, now }: Parts, acceptor: Acceptor): Pick<Context, 'emit' | 'needsSecret'> {
+function waysIn({ config, store, registry, now, measures }: Parts, acceptor: Acceptor): Pick<Context, 'emit' | 'fire' | 'needsSecret'> {
   return {
-    emit: event => emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }),
+    emit: event => measures.timed('rpc', () => emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now })),
+    fire: event => measures.timed('rpc', () => acceptor.acceptOne(event)),
     needsSecret: provider => providers[provider].needs_secret,
   }
 }
@@ -145,30 +147,34 @@ function reportOptions(
 }
 
 /** What Prometheus is told. */
-function scrapeOf({ store, now, disk, registry, measures, log }: Parts, context: Context, streams: Streams, paused: () => string | null): Scrape {
+function scrapeOf(
+  { store, sqlite_version, now, disk, registry, measures, log }: Parts,
+  context: Context,
+  streams: Streams,
+  state: Pick<ScrapeOptions, 'paused' | 'isClosing'>,
+): Scrape {
   return new Scrape({
     measures,
     store,
+    sqlite_version,
     now,
     disk: () => disk.state,
     bots: () => [...registry.bots.values()].map(bot => liveBot(context, bot)),
     queues: registry.queues,
     sources: registry.sources,
     sourceHealth: id => context.poller.health(id),
-    paused,
+    ...state,
     streams: () => streams.count,
     logBug: log.bug,
   })
 }
 
 /** What the admin listener counts. */
-function measured({ requests, requestDuration, ignoredHeaders }: Parts['measures']): Pick<AdminServerOptions, 'answered' | 'ignored'> {
+function measured(measures: Parts['measures']): Pick<AdminServerOptions, 'answered' | 'ignored' | 'refused'> {
   return {
-    ignored: count => ignoredHeaders.add([], count),
-    answered: (route, code, seconds) => {
-      requests.add([route, String(code)])
-      if (route !== '/stream') requestDuration.observe(seconds, [route])
-    },
+    ignored: count => measures.ignoredHeaders.add([], count),
+    answered: (...args) => measures.answered(...args),
+    refused: (...args) => measures.requestRefused(...args),
   }
 }
 
@@ -193,7 +199,7 @@ function holders({
 }: Parts): Pick<StreamOptions, 'isValid'> & { tokens: Tokens; logins: Logins; audit: Audit; tokenWatch: TokenWatch } {
   const tokens = new Tokens(stored, { store, now, logBug: log.bug })
   const logins = new Logins(stored, { store, tokens, now, elapsed: () => performance.now(), logBug: log.bug })
-  const audit = new Audit({ store, now, onRefused: reason => measures.authFailures.add([reason]), logBug: log.bug })
+  const audit = new Audit({ store, now, onForbidden: caller => measures.callRefused(caller.interface), logBug: log.bug })
   const tokenWatch = new TokenWatch({ tokens, store, now, logBug: log.bug })
   return { tokens, logins, audit, tokenWatch, isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)) }
 }
@@ -236,6 +242,13 @@ function changes(
   }
 }
 
+function webhookServer(parts: Parts, acceptor: Acceptor, isClosing: () => boolean): WebhookServer {
+  const { config, registry, readSecret, refused, wall: now, log, measures } = parts
+  const accepted = (seconds: number): void => measures.intake.observe(seconds, ['webhook'])
+  const reports = { log: log.event, warn: log.warn, logBug: log.bug }
+  return new WebhookServer({ config, registry, acceptor, readSecret, refused, now, accepted, ...reports, isClosing })
+}
+
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
@@ -245,7 +258,7 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, wall, store, registry, expressions, readSecret, hideSecrets, backtests, backups, tools, refused } = parts
+  const { config, log, now, store, registry, expressions, hideSecrets, backtests, backups, tools, refused } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
   const { tokens, logins, audit, tokenWatch, isValid } = holders(parts)
@@ -286,11 +299,11 @@ export function faces(
   const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, audit, logBug: log.bug })
   const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
   const streams = new Streams({ context, contract: parts.contract, wakes, isValid, logBug: log.bug })
-  const scrape = scrapeOf(parts, context, streams, () => dispatcher.paused)
+  const scrape = scrapeOf(parts, context, streams, { paused: () => dispatcher.paused, isClosing })
   const metrics = (): Promise<string> => scrape.text()
   const rpc = new RpcServer({ ...answering, metrics, socket: config.socket, limits: controlLimits(config) })
   const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
-  const webhooks = new WebhookServer({ config, registry, acceptor, readSecret, refused, now: wall, log: log.event, warn: log.warn, logBug: log.bug, isClosing })
+  const webhooks = webhookServer(parts, acceptor, isClosing)
   const admin = new AdminListener({
     ...answering,
     ...measured(parts.measures),
@@ -305,7 +318,7 @@ export function faces(
     callback: callbackRuns(store, dispatcher),
     environmentToken: () => environment.token?.(),
   })
-  return { rpc, commandSockets, webhooks, admin, tokenWatch, environment, hasTokens: () => tokens.any || logins.any, addresses }
+  return { rpc, commandSockets, webhooks, admin, scrape, tokenWatch, environment, hasTokens: () => tokens.any || logins.any, addresses }
 }
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
@@ -338,8 +351,9 @@ async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise
 }
 
 /** Closes all listeners, except the sockets of commands that still run. */
-export async function unlisten({ rpc, webhooks, admin, tokenWatch }: Faces): Promise<void> {
+export async function unlisten({ rpc, webhooks, admin, scrape, tokenWatch }: Faces): Promise<void> {
   await tokenWatch.stop()
   const listening = await admin.started()
   await Promise.all([closeListener(webhooks), listening === undefined ? undefined : closeListener(listening), rpc.stop()])
+  scrape.stop()
 }

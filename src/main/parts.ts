@@ -26,6 +26,7 @@ export interface Parts {
   /** for what is held against the time of others: schedules, signatures */
   wall: () => number
   store: Store
+  sqlite_version: string
   registry: Registry
   disk: DiskWatch
   /** damage of the database that was met */

@@ -124,6 +124,11 @@ export class Histogram implements Family {
     }))
   }
 
+  /** Makes a series before anything is observed. */
+  begin(labels: readonly string[]): void {
+    this.#series.of(labels)
+  }
+
   observe(value: number, labels: readonly string[] = []): void {
     const distribution = this.#series.of(labels)
     const at = this.#bounds.findIndex(bound => value <= bound)

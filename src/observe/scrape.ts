@@ -1,34 +1,33 @@
 // GET /metrics: what is counted, and what is read when it is asked for. What the database tells is read at most once in 5 seconds, and a
 // scrape waits for it half a second at most: then it has the values of before.
-import { readdirSync, readFileSync } from 'node:fs'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { programVersion } from '../contract/document.ts'
 import type { Bot, QueueInput, SourceHealth } from '../contract/types.ts'
 import type { Counts, RunStats, Store, StoreFacts } from '../store/store.ts'
 import type { DiskState } from './disk.ts'
 import { metricsText, Reading, type Family } from './metric-families.ts'
 import type { Measures } from './measures.ts'
+import { ProcessMetrics } from './process-metrics.ts'
 
 const freshMs = 5000
 const patienceMs = 500
-const resolutionMs = 50
 
 export interface ScrapeOptions {
   measures: Measures
-  store: Pick<Store, 'counts' | 'facts' | 'stats' | 'sourceStats'>
+  store: Pick<Store, 'counts' | 'facts' | 'stats' | 'sourceStats' | 'pendingWrites'>
+  sqlite_version: string
   now: () => number
   disk: () => DiskState
   bots: () => Bot[]
   queues: ReadonlyMap<string, QueueInput>
   sources: ReadonlyMap<string, unknown>
   sourceHealth: (source_id: string) => SourceHealth | undefined
+  /** the router is shutting down */
+  isClosing: () => boolean
   /** why dispatching is paused; null: it is not */
   paused: () => string | null
   streams: () => number
   logBug: (error: unknown) => void
 }
-
-type Delay = ReturnType<typeof monitorEventLoopDelay>
 
 /** What the database tells. */
 interface Snapshot {
@@ -52,79 +51,35 @@ function ids(all: ReadonlyMap<string, unknown>): { id: string }[] {
   return [...all.keys()].map(id => ({ id }))
 }
 
-function processorSeconds(): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1e6
-}
-
-/** Open files of this process, and how many it may have; undefined if /proc does not tell. */
-function openFiles(): number | undefined {
-  try {
-    return readdirSync('/proc/self/fd').length
-  } catch {
-    return undefined
-  }
-}
-
-function mostFiles(): number | undefined {
-  try {
-    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-    return limit === undefined ? undefined : Number(limit)
-  } catch {
-    return undefined
-  }
-}
-
-function processReadings(lag: () => Delay): Family[] {
-  const started = Date.now() / 1000 - process.uptime()
-  return [
-    new Reading('process_cpu_seconds_total', 'Processor time of all threads.', processorSeconds, 'counter'),
-    new Reading('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss()),
-    new Reading('process_start_time_seconds', 'When the process started, in seconds since 1970.', () => started),
-    new Reading('process_open_fds', 'Open file descriptors.', openFiles),
-    new Reading('process_max_fds', 'Most file descriptors that the process may open.', mostFiles),
-    new Reading('nodejs_heap_size_used_bytes', 'Used heap of the main thread.', () => process.memoryUsage().heapUsed),
-    new Reading('nodejs_eventloop_lag_p99_seconds', 'Delay of the event loop that 99 % of its turns stayed below, since the last scrape.', () => {
-      const histogram = lag()
-      // Each turn of it waits for the resolution itself. At the first scrape it has measured nothing.
-      const p99 = histogram.count === 0 ? 0 : Math.max(0, histogram.percentile(99) / 1e9 - resolutionMs / 1000)
-      histogram.reset()
-      return p99
-    }),
-  ]
-}
-
 export class Scrape {
   readonly #options: ScrapeOptions
   readonly #families: Family[]
   #snapshot: Snapshot | undefined
   #readAt = -Infinity
+  #queued = 0
   #reading: Promise<void> | undefined
-  /** from the first scrape on: measuring it costs some turns of the event loop every second */
-  #lag: Delay | undefined
+  readonly #process = new ProcessMetrics()
 
   constructor(options: ScrapeOptions) {
     this.#options = options
-    this.#families = [...this.#standing(), ...this.#stored(), ...options.measures.families(), ...processReadings(() => this.#delay())]
+    this.#families = [...this.#standing(), ...this.#stored(), ...options.measures.families(), ...this.#process.families]
   }
 
   /** The metrics as text. */
   async text(): Promise<string> {
+    this.#process.start()
+    // Before the database is asked: that waits for the writing side, too.
+    this.#queued = this.#options.store.pendingWrites
     await this.#refresh()
-    const { measures, sources, bots } = this.#options
-    measures.begin(
-      sources.keys(),
-      bots().map(({ id }) => id),
-    )
+    const { measures, sources, sourceHealth, bots } = this.#options
+    const all = [...sources.keys()]
+    measures.begin({ sources: all, polled: all.filter(id => sourceHealth(id) !== undefined), bots: bots().map(({ id }) => id) })
     return metricsText(this.#families)
   }
 
-  #delay(): Delay {
-    if (this.#lag === undefined) {
-      this.#lag = monitorEventLoopDelay({ resolution: resolutionMs })
-      this.#lag.enable()
-    }
-    return this.#lag
+  /** Ends what is measured from the first scrape on. */
+  stop(): void {
+    this.#process.stop()
   }
 
   async #refresh(): Promise<void> {
@@ -149,17 +104,18 @@ export class Scrape {
 
   /** What the router knows without asking the database. */
   #standing(): Family[] {
-    const { disk, paused, bots, queues, sources, sourceHealth, streams, measures } = this.#options
-    const state = (): string => (disk().full ? 'read_only' : paused() === null ? 'ready' : 'paused')
+    const { disk, isClosing, paused, bots, queues, sources, sourceHealth, streams, measures, sqlite_version: sqlite } = this.#options
+    const state = (): string => (isClosing() ? 'shutting_down' : disk().full ? 'read_only' : paused() === null ? 'ready' : 'paused')
+    const build = { version: programVersion(), node: process.versions.node, sqlite }
     const failing = (id: string): number | undefined => {
       const health = sourceHealth(id)
       return health === undefined ? undefined : Number(health.failures > 0)
     }
     const ofBots = (value: (bot: Bot) => number) => () => byId('bot', bots(), value)
     return [
-      new Reading('signalbox_build_info', 'Version of the router and of Node.', () => [[{ version: programVersion(), node: process.versions.node }, 1]]),
-      new Reading('signalbox_up_state', '1 for the state that holds: ready, paused (no run begins), read_only (the disk is nearly full).', () =>
-        ['ready', 'paused', 'read_only'].map(each => [{ state: each }, Number(each === state())] as const),
+      new Reading('signalbox_build_info', 'Versions of the router, Node and SQLite.', () => [[build, 1]]),
+      new Reading('signalbox_up_state', '1 for the current state: ready, paused (no run begins), read_only (the disk is nearly full), shutting_down.', () =>
+        ['ready', 'paused', 'read_only', 'shutting_down'].map(each => [{ state: each }, Number(each === state())] as const),
       ),
       new Reading('signalbox_source_failing', '1 for a polled source whose last reading failed.', () => byId('source', ids(sources), ({ id }) => failing(id))),
       new Reading(
@@ -173,6 +129,7 @@ export class Scrape {
         ofBots(({ drained }) => Number(drained === true)),
       ),
       new Reading('signalbox_queue_paused', '1 for a queue that is paused.', () => byId('queue', queues.values(), ({ paused: is }) => Number(is === true))),
+      new Reading('signalbox_store_queue_length', 'Calls that the writing side of the store has not answered yet.', () => this.#queued),
       new Reading('signalbox_disk_free_bytes', 'Free space of the disk that has the database.', () => disk().free_bytes),
       new Reading(
         'signalbox_backup_last_success_timestamp_seconds',

@@ -2,6 +2,7 @@
 // in the store, so a restart changes nothing.
 
 import type { CompleteBudget } from '../contract/budgets.ts'
+import type { Gate } from '../contract/types.ts'
 
 /** A limit over time: at most limit passes of the key in any period. */
 export interface RateGate {
@@ -66,6 +67,14 @@ export interface RunFlow {
   start_timeout_ms?: number
   timeout_ms?: number
   idle_timeout_ms?: number
+}
+
+/** What gates did, since it was reported last. */
+export interface GateCounts {
+  /** pairs of an event and a trigger that it matches */
+  matches: number
+  /** how often a gate acted */
+  gates: (readonly [gate: Gate['gate'], count: number])[]
 }
 
 /** The lane that a run with dependencies waits for. */

@@ -4,7 +4,7 @@
 import type { AuditEntry, BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.ts'
-import type { BudgetGate, BudgetUse } from './flow.ts'
+import type { BudgetGate, BudgetUse, GateCounts } from './flow.ts'
 import type { OutputLimits, OutputPage, OutputPart, OutputRequest } from './output.ts'
 import type { EventPage, RunPage, TickPage } from './pages.ts'
 import type { RefusedBatch, RefusedRow } from './refused.ts'
@@ -35,6 +35,7 @@ import type {
   WorkerLease,
 } from './records.ts'
 
+export type { GateCounts } from './flow.ts'
 export * from './claims.ts'
 export * from './output.ts'
 export * from './pages.ts'
@@ -192,6 +193,8 @@ export interface Store {
   onRunChange: (run_ids: string[]) => void
   /** Told after a commit: runs were created or ended. */
   onRunsCounted: (counted: RunCount[]) => void
+  /** Called after a commit: events matched triggers, or gates acted. */
+  onGatesCounted: (counted: GateCounts) => void
   /** Told when damage is met that was not reported yet, in words. */
   onDamage: (found: string[]) => void
   /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
@@ -292,6 +295,8 @@ export interface Store {
   usage(since: number): Promise<(UsageTotals & { scope: string })[]>
   counts(): Promise<Counts>
   facts(): Promise<StoreFacts>
+  /** Calls of the writing side that are not answered yet. */
+  readonly pendingWrites: number
   /** Answers when the writing side really does. */
   ping(): Promise<void>
 }

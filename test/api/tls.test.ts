@@ -1,5 +1,5 @@
 // TLS of the admin listener: its files, and that they can be replaced while it runs.
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
@@ -7,24 +7,10 @@ import { createInterface } from 'node:readline'
 import type { PeerCertificate, TLSSocket } from 'node:tls'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { bearer, callOf, environmentToken, listening } from '../support/admin.ts'
+import { certificate, hasOpenssl, type Certificate } from '../support/certificate.ts'
 import { freshDirectory, freshRouter, until } from '../support/router.ts'
 
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 if (!hasOpenssl) console.log('SKIPPED: openssl is not installed, TLS was not tried')
-
-interface Files {
-  cert: string
-  key: string
-}
-
-/** A certificate for localhost with its key. */
-function certificate(directory: string, name: string): Files {
-  const [cert, key] = [join(directory, `${name}.crt`), join(directory, `${name}.key`)]
-  const made = ['-keyout', key, '-out', cert, '-days', '1', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', ...made], { stdio: 'ignore' })
-  chmodSync(key, 0o600)
-  return { cert, key }
-}
 
 /** Asks over TLS; answers the status and the name in the certificate. */
 function asked(admin: string, ca: string): Promise<{ status: number; name: string }> {
@@ -72,13 +58,13 @@ describe.skipIf(!hasOpenssl)('with a certificate', () => {
   test.each([
     [
       'a key of another certificate',
-      (files: Files, other: Files) => ({ ...files, key: other.key }),
+      (files: Certificate, other: Certificate) => ({ ...files, key: other.key }),
       /are no certificate in PEM with the key that belongs to it/,
     ],
-    ['a file that is not there', (files: Files) => ({ ...files, cert: '/nonexistent/cert' }), /\/nonexistent\/cert cannot be read/],
+    ['a file that is not there', (files: Certificate) => ({ ...files, cert: '/nonexistent/cert' }), /\/nonexistent\/cert cannot be read/],
     [
       'a key that others can read',
-      (files: Files) => {
+      (files: Certificate) => {
         chmodSync(files.key, 0o644)
         return files
       },

@@ -1,42 +1,19 @@
 // Metrics: their text, what is counted, and that Prometheus and its rules take them.
 import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Counter, Histogram, metricsText, Reading } from '../../src/observe/metric-families.ts'
-import { ask, bearerOf, callWith, listening, type Called } from '../support/admin.ts'
+import { listening } from '../support/admin.ts'
 import { freePort } from '../support/free-port.ts'
-import { ended, freshDirectory, freshRouter, until, type TestRouter } from '../support/router.ts'
-import { metricsFaults, parsedMetrics, type Metric } from '../support/metrics-parser.ts'
+import { ended, freshDirectory, freshRouter, until } from '../support/router.ts'
+import { metricsOf, scraped, value } from '../support/metrics.ts'
+import { metricsFaults, parsedMetrics } from '../support/metrics-parser.ts'
 
 const has = (program: string): boolean => spawnSync(program, ['--version']).error === undefined
 const hasPrometheus = has('promtool') && has('prometheus')
-
-function scraped(socketPath: string): Promise<{ text: string; type: string | undefined }> {
-  return new Promise((done, reject) => {
-    const asking = request({ socketPath, path: '/metrics' }, response => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', (chunk: string) => (text += chunk))
-      response.on('end', () => done({ text, type: response.headers['content-type'] }))
-    })
-    asking.on('error', reject)
-    asking.end()
-  })
-}
-
-async function metricsOf({ router }: TestRouter): Promise<Map<string, Metric>> {
-  return parsedMetrics((await scraped(router.socket)).text)
-}
-
-/** The value of a sample; undefined: there is none. */
-function value(metrics: Map<string, Metric>, name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined {
-  return metrics.get(name)?.samples.find(sample => sample.name === name + suffix && Object.entries(labels).every(([key, each]) => sample.labels[key] === each))
-    ?.value
-}
 
 describe('the text', () => {
   test('escapes, and has each series once, each family together, histograms whole', () => {
@@ -188,25 +165,6 @@ describe('what is counted', () => {
     // What senders choose is no label.
     expect(text).not.toMatch(/nothing-at-all|127\.0\.0\.1/)
   })
-
-  test('over HTTP needs the scope metrics, and is counted by route and code', async () => {
-    const { call, admin } = await listening()
-    const token = async (scope: 'metrics' | 'read'): Promise<string> => (await call('token.create', { name: scope, scopes: [scope] })).token
-    const [metrics, read] = [await token('metrics'), await token('read')]
-    const get = async (given: string, path = '/metrics'): Promise<number> => (await ask(admin, { method: 'GET', path, headers: bearerOf(given) })).status
-    expect([await get(metrics), await get(read), await get('wrong'), await get(metrics, '/x/y')]).toEqual([200, 403, 401, 404])
-    const answer: Called<'rpc.health'> = await callWith(admin, read, 'rpc.health')
-    expect(answer.status).toBe(200)
-    expect((await callWith(admin, read, 'router.pause')).status).toBe(403)
-    const found = await metricsOf({ router: { socket: (await call('router.status', {})).socket } } as TestRouter)
-    const requests = (route: string, code: string): number | undefined => value(found, 'signalbox_http_requests_total', { route, code })
-    expect([requests('/metrics', '200'), requests('/metrics', '403'), requests('/metrics', '401'), requests('other', '404'), requests('/rpc', '200')]).toEqual([
-      1, 1, 1, 1, 1,
-    ])
-    expect(value(found, 'signalbox_auth_failures_total', { reason: 'token' })).toBe(1)
-    // One for the path, one for a call.
-    expect(value(found, 'signalbox_auth_failures_total', { reason: 'scope' })).toBe(2)
-  })
 })
 
 const page = readFileSync('docs/monitoring/README.md', 'utf8')
@@ -225,6 +183,32 @@ test('the page has every metric, and rules and dashboard name no other', async (
   )
   expect(named.length).toBeGreaterThan(40)
   expect(named.filter(name => !known.has(name))).toEqual([])
+})
+
+test('the page and expressions name labels that metrics have', async () => {
+  const { admin, router } = await listening()
+  await fetch(`${admin}/health`)
+  const metrics = await until(async () => {
+    const found = await metricsOf({ router })
+    return found.get('signalbox_http_requests_total')!.samples.length > 0 && found
+  })
+  const labels = new Map(
+    [...page.matchAll(/^\| `(\w+)` \| \w+ \| ([a-z, ]*) \|/gm)].map(([, name, list]) => [name!, list!.split(', ').filter(each => each !== '')]),
+  )
+  const sampled = [...metrics.values()].filter(({ samples }) => samples.length > 0)
+  expect(sampled.length).toBeGreaterThan(20)
+  for (const { name, samples } of sampled) {
+    const { le: _, ...own } = samples[0]!.labels
+    expect([name, Object.keys(own)]).toEqual([name, labels.get(name)])
+  }
+  const exprs = [...alerts.matchAll(/^ *expr: (?:[>|]\n)?((?:.|\n {10})*)/gm)].map(([, expr]) => expr!)
+  expect(exprs.length).toBeGreaterThan(15)
+  for (const expr of [...exprs, ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(each => each.expr))]) {
+    const names = expr.match(/\b(signalbox|process|nodejs|up)\w*/g)!.map(name => name.replace(/_(bucket|sum|count)$/, ''))
+    const known = new Set(['job', 'le', ...names.flatMap(name => labels.get(name) ?? [])])
+    const used = [...expr.matchAll(/\bby \(([\w, ]*)\)|(\w+)(?:=|!=|=~|!~)"/g)].flatMap(([, list, label]) => list?.split(', ') ?? [label!])
+    expect([expr, used.filter(each => !known.has(each))]).toEqual([expr, []])
+  }
 })
 
 test.skipIf(!has('curl'))('its commands work as they are written', async () => {

@@ -58,7 +58,9 @@ export class LocalStore implements Store {
   onUnrouted: Store['onUnrouted'] = () => undefined
   onRunChange: Store['onRunChange'] = () => undefined
   onRunsCounted: Store['onRunsCounted'] = () => undefined
+  onGatesCounted: Store['onGatesCounted'] = () => undefined
   onDamage: Store['onDamage'] = () => undefined
+  readonly pendingWrites = 0
   readonly #options: LocalStoreOptions
   readonly #work: Work
   readonly #reading: Reading

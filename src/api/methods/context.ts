@@ -19,7 +19,7 @@ import type {
   WebhookConfig,
 } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { Accepted, Acceptor, Emitted } from '../../routing/accept.ts'
+import type { Accepted, Acceptor, Emitted, Incoming } from '../../routing/accept.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import { noSuch } from '../../nearest-id.ts'
@@ -177,6 +177,8 @@ export interface Context {
   }
   /** Logs an event that was handed over. Throws every Fault. */
   emit: (event: Emitted) => Promise<Accepted>
+  /** Logs an event of a source that is fired by hand. Throws every Fault. */
+  fire: (event: Incoming) => Promise<Accepted>
   /** whether deliveries of a provider are verified */
   needsSecret: (provider: WebhookConfig['provider']) => boolean
   now: () => number

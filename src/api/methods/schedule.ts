@@ -50,7 +50,7 @@ function fired({ id, source_type, config }: Source, { payload = {}, subject, ide
 }
 
 export function scheduleMethods(context: Context): Pick<Handlers, 'source.preview' | 'source.ticks' | 'source.fire' | 'source.forget'> {
-  const { registry, store, now, acceptor } = context
+  const { registry, store, now, fire } = context
 
   function found(source_id: string): Source {
     const source = registry.sources.get(source_id)
@@ -83,7 +83,7 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
         })
       }
       if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
-      const { event_id, duplicate, matched_triggers, runs } = await acceptor.acceptOne({ ...fired(source, params, now()), requested_by: principal.id })
+      const { event_id, duplicate, matched_triggers, runs } = await fire({ ...fired(source, params, now()), requested_by: principal.id })
       return { event_id, duplicate, matched_triggers, runs }
     },
     async 'source.forget'({ source_id, key }) {

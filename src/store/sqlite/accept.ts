@@ -7,6 +7,7 @@ import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, Rout
 import type { Admission } from './admission.ts'
 import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
+import type { GateCounting } from './gate-counts.ts'
 import { HashIndex } from './hash-index.ts'
 import type { Db } from './open.ts'
 import { decisionsText, filesHash, hash48, idBytes, idText, parsed, readableDecisions, type Hashes } from './rows.ts'
@@ -126,6 +127,14 @@ function statements(db: Db) {
   }
 }
 
+interface AcceptingParts {
+  log: EventLog
+  admission: Admission
+  sources: Sources
+  damage: DamageLog
+  counts: GateCounting
+}
+
 export class Accepting {
   readonly #sql: ReturnType<typeof statements>
   readonly #deliveries: HashIndex
@@ -134,10 +143,12 @@ export class Accepting {
   readonly #log: EventLog
   readonly #sources: Sources
   readonly #damage: DamageLog
+  readonly #counts: GateCounting
   #open = 0
 
-  constructor(db: Db, log: EventLog, admission: Admission, sources: Sources, damage: DamageLog) {
+  constructor(db: Db, { log, admission, sources, damage, counts }: AcceptingParts) {
     this.#damage = damage
+    this.#counts = counts
     this.#log = log
     this.#sources = sources
     this.#sql = statements(db)
@@ -300,14 +311,19 @@ export class Accepting {
     { causation, subject }: Pick<NewEvent, 'causation' | 'subject'>,
     limits: AcceptLimits,
   ): { decisions: Decision[]; run_ids: string[]; cancel: string[] } {
-    if (asked.length === 0) return { decisions: given, run_ids: [], cancel: [] }
+    if (asked.length === 0) {
+      this.#counts.decided(given)
+      return { decisions: given, run_ids: [], cancel: [] }
+    }
     const repeats = causation === null ? undefined : this.#repeats(causation, subject)
     const runs = asked.filter(run => (repeats?.get(run.trigger_id) ?? 0) < limits.loop_repeats)
     const loops = asked
       .filter(run => !runs.includes(run))
       .map(({ trigger_id, trigger_version }) => ({ trigger_id, trigger_version, outcome: 'loop_held' as const }))
-    const { decisions, run_ids, cancel } = this.#admit(runs, seq, bytes, at)
-    return { decisions: this.#decided(seq, given, [...loops, ...decisions]), run_ids, cancel }
+    const { decisions: admitted, run_ids, cancel } = this.#admit(runs, seq, bytes, at)
+    const decisions = this.#decided(seq, given, [...loops, ...admitted])
+    this.#counts.decided(decisions)
+    return { decisions, run_ids, cancel }
   }
 
   /** Routes lifecycle events that waited for it, in order, up to the first whose runs would be too many. */

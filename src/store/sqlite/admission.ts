@@ -4,6 +4,7 @@ import type { Assignment, Decision } from '../../contract/types.ts'
 import type { RunFlow } from '../flow.ts'
 import type { Burial } from './burial.ts'
 import type { DamageLog } from './damage.ts'
+import type { GateCounting } from './gate-counts.ts'
 import type { History } from './history.ts'
 import { pauseReason, type NewRun } from '../store.ts'
 import { waitsForRuns, type Lanes } from './lanes.ts'
@@ -30,6 +31,7 @@ export interface AdmissionParts {
   soon: Soon
   burial: Burial
   damage: DamageLog
+  counts: GateCounting
 }
 
 /** What admitting does besides: runs that are with bots and were asked to stop, and to the count of open runs. */
@@ -87,9 +89,11 @@ export class Admission {
   readonly #burial: Burial
   readonly #overrides: RunOverrides
   readonly #damage: DamageLog
+  readonly #counts: GateCounting
 
-  constructor(db: Db, { lanes, queues, moving, history, soon, burial, damage }: AdmissionParts) {
+  constructor(db: Db, { lanes, queues, moving, history, soon, burial, damage, counts }: AdmissionParts) {
     this.#damage = damage
+    this.#counts = counts
     this.#burial = burial
     this.#overrides = new RunOverrides(db)
     this.#history = history
@@ -149,6 +153,7 @@ export class Admission {
     const held = { key: `held:${key}`, limit: 1, period_ms }
     if (rings.opensAt(held, arrival.at) > arrival.at) return { outcome: 'repeat_limit' }
     rings.take(held, arrival.at)
+    this.#counts.add('repeat_limit')
     const admitted = this.#insert({ ...run, flow: overLimit(flow) }, arrival)
     if (flow.batch !== undefined) this.#sql.joinBatch.run(admitted.run_seq!, arrival.event_seq)
     const { source_id, thread } = this.#sql.origin.get(arrival.event_seq)!
@@ -176,6 +181,7 @@ export class Admission {
     const repeated = this.#repeated(run, flow, arrival)
     if (repeated !== undefined) return repeated
     for (const row of open) this.#replace(row, arrival.at, admitting)
+    if (open.length > 0) this.#counts.add('singleton')
     return undefined
   }
 
@@ -297,6 +303,7 @@ export class Admission {
     const need = jsonOrNull(run.need)
     const { flow, deadline_at, deadline_name } = this.#lanes.pauses.limits(run.flow, run.trigger_id, at, at)
     const paused = this.#lanes.pauses.of(run.trigger_id)
+    if (paused !== undefined) this.#counts.add('trigger_paused')
     this.#soon.add(deadline_at)
     this.#soon.add(due === 1 ? null : run.not_before)
     const { lastInsertRowid } = this.#sql.insertRun.run(
@@ -353,6 +360,7 @@ export class Admission {
           ? this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true }])
           : this.#moving.move([{ ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' }])
       admitting.openDelta += outcome.openDelta
+      this.#counts.add('dependency')
     } else if (found.length > 0 && row.state === 'pending' && row.parked_on === null) {
       this.#lanes.park(row, waitsForRuns(depends_on), at)
     }

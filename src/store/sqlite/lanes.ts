@@ -9,6 +9,7 @@ import { pauseReason } from '../store.ts'
 import type { CompleteBudget } from '../../contract/budgets.ts'
 import { budgetLane, budgetLanePrefix, Budgets, scopeLanePrefix } from './budgets.ts'
 import type { DamageLog } from './damage.ts'
+import type { GateCounting } from './gate-counts.ts'
 import type { History } from './history.ts'
 import type { Db } from './open.ts'
 import { Rings } from './rings.ts'
@@ -117,6 +118,12 @@ function nextAfter(prefix: string): string {
   return `${prefix.slice(0, -1)}${String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1)}`
 }
 
+interface LaneParts {
+  history: History
+  damage: DamageLog
+  counts: GateCounting
+}
+
 export class Lanes {
   /** bots (and needs) whose runs may go now that could not before; whoever commits takes and tells them */
   readonly due = new Set<string>()
@@ -125,10 +132,12 @@ export class Lanes {
   readonly pauses: TriggerPauses
   readonly #sql: ReturnType<typeof statements>
   readonly #history: History
+  readonly #counts: GateCounting
 
   /** budgets: those of the configuration */
-  constructor(db: Db, history: History, damage: DamageLog, budgets: readonly CompleteBudget[]) {
+  constructor(db: Db, { history, damage, counts }: LaneParts, budgets: readonly CompleteBudget[]) {
     this.#history = history
+    this.#counts = counts
     this.#sql = statements(db)
     this.rings = new Rings(db)
     this.budgets = new Budgets(db, { history, damage }, budgets)
@@ -202,6 +211,7 @@ export class Lanes {
     const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
     this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
     this.#history.add(row, { at: now, move, state, reason: verdict.reason })
+    this.#counts.parked(verdict.lane)
     this.gaveWay(row, now, verdict.lane)
   }
 
@@ -213,6 +223,7 @@ export class Lanes {
   /** Its approver is asked. */
   asks({ seq, bot_id }: Pick<RunRow, 'seq' | 'bot_id'>, flow: RunFlow, now: number): void {
     this.closes(seq, flow)
+    this.#counts.add('approval')
     if (flow.approval?.lane !== undefined) this.#sql.activate.run(flow.approval.lane, seq)
     this.#offer(flow, bot_id, now)
   }

@@ -4,6 +4,7 @@ import type {
   AcceptLimits,
   AuditRow,
   BotStatus,
+  GateCounts,
   GiveBackRequest,
   LifecycleEvents,
   NewEvent,
@@ -74,6 +75,8 @@ export interface Told {
   changed: string[]
   /** runs that were created or ended */
   counted: RunCount[]
+  /** matches, and what gates did; undefined: nothing */
+  gates: GateCounts | undefined
   /** lifecycle events wait to be routed that did not */
   unrouted: boolean
   /** damage that was met and not reported yet, in words */

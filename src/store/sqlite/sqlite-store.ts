@@ -62,6 +62,7 @@ export class SqliteStore implements Store {
   onUnrouted: () => void = () => undefined
   onRunChange: (run_ids: string[]) => void = () => undefined
   onRunsCounted: Store['onRunsCounted'] = () => undefined
+  onGatesCounted: Store['onGatesCounted'] = () => undefined
   onDamage: (found: string[]) => void = () => undefined
   readonly #options: SqliteStoreOptions
   #writer: Worker | undefined
@@ -96,6 +97,7 @@ export class SqliteStore implements Store {
         if (message.logged) this.onLogged()
         if (message.changed.length > 0) this.onRunChange(message.changed)
         if (message.counted.length > 0) this.onRunsCounted(message.counted)
+        if (message.gates !== undefined) this.onGatesCounted(message.gates)
         if (message.unrouted) this.onUnrouted()
         if (message.damage.length > 0) this.onDamage(message.damage)
       } else this.#fail(`${message.code}: ${message.message}`)
@@ -203,6 +205,10 @@ export class SqliteStore implements Store {
     this.#sent.push(batch)
     const message: WriteBatch = { ops: batch.map(waiting => waiting.operation), bodies: bodies.buffer }
     this.#writer!.postMessage(message, [bodies.buffer])
+  }
+
+  get pendingWrites(): number {
+    return this.#sent.reduce((count, batch) => count + batch.length, this.#waiting.length)
   }
 
   /** Results come in the order in which batches were sent. */

@@ -13,6 +13,7 @@ import { definitionTables, type DefinitionTables } from './definitions.ts'
 import { DamageLog } from './damage.ts'
 import { EventLog } from './event-log.ts'
 import { Examination } from './examination.ts'
+import { GateCounting } from './gate-counts.ts'
 import { History } from './history.ts'
 import { Lanes } from './lanes.ts'
 import { Moving } from './moves.ts'
@@ -57,6 +58,7 @@ export class Work {
   readonly #tokens: TokenTable
   readonly #audit: AuditTable
   readonly #damage = new DamageLog()
+  readonly #counts = new GateCounting()
   readonly #examination: Examination
   readonly #ping
   readonly #waiting
@@ -67,15 +69,15 @@ export class Work {
     this.#db = db
     this.#log = new EventLog(db, this.#damage)
     this.#history = new History(db, this.#log, lifecycle, this.#damage)
-    this.#lanes = new Lanes(db, this.#history, this.#damage, budgets)
+    this.#lanes = new Lanes(db, { history: this.#history, damage: this.#damage, counts: this.#counts }, budgets)
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due, this.#damage)
-    const gates = { lanes: this.#lanes, queues: this.#queues, history: this.#history, soon: this.#soon, damage: this.#damage }
+    const gates = { lanes: this.#lanes, queues: this.#queues, history: this.#history, soon: this.#soon, damage: this.#damage, counts: this.#counts }
     this.#moving = new Moving(db, gates)
     const common = { ...gates, moving: this.#moving }
     const parts = { ...common, burial: new Burial(db, common) }
     this.#examination = new Examination(db, parts)
     this.#sources = new Sources(db)
-    this.#accepting = new Accepting(db, this.#log, new Admission(db, parts), this.#sources, this.#damage)
+    this.#accepting = new Accepting(db, { ...parts, log: this.#log, admission: new Admission(db, parts), sources: this.#sources })
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#pausing = new TriggerPausing(db, gates)
@@ -218,6 +220,7 @@ export class Work {
   rolledBack(): void {
     this.#log.reload()
     this.#history.rolledBack()
+    this.#counts.clear()
     this.#lanes.budgets.defined.reload()
     this.#lanes.pauses.reload()
     this.#accepting.rolledBack()
@@ -237,6 +240,7 @@ export class Work {
       logged: this.#log.takeLogged(),
       changed,
       counted: this.#history.takeCounted(),
+      gates: this.#counts.take(),
       unrouted: this.#history.takeUnrouted(),
       damage: this.#damage.take(),
     }
