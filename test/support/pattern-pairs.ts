@@ -176,4 +176,4 @@ export const numberPattern = fc.record({
 export const anyPair = fc.oneof(fc.tuple(patternOf, eventOf), fc.tuple(nestedPattern, nestedEvent))
 
 /** How many pairs a property is tried on, a multiple of 40: SIGNALBOX_PAIRS=1000000 for as many as there is time for. */
-export const pairs = size('SIGNALBOX_PAIRS', 2500, 20_000)
+export const pairs = size('SIGNALBOX_PAIRS', 5000, 20_000)
