@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { redacted } from '../../src/cli/samples.ts'
+import { redactedSample } from '../../src/sample-redaction.ts'
 import { signalbox, type Ran } from '../support/command-line.ts'
 import { freshDirectory, freshRouter } from '../support/router.ts'
 
@@ -176,7 +176,7 @@ test('an event that is saved is a sample, without its secrets', async () => {
 })
 
 test('what is left out of samples: secrets by their names and their looks, and nothing else', () => {
-  const of = (value: unknown): unknown => redacted(value).value
+  const of = (value: unknown): unknown => redactedSample(value).value
   expect(of({ api_key: 'x', Password: 'y', sender: { login: 'me', tokens: 5, empty_token: '' } })).toEqual({
     api_key: '***',
     Password: '***',
@@ -190,7 +190,7 @@ test('what is left out of samples: secrets by their names and their looks, and n
     .jsonValue({ maxDepth: 4 })
     .filter(value => !/secret|pass|token|auth|cookie|cred|key|sign|bearer|basic|:\/\//i.test(JSON.stringify(value)))
   const unchanged = fc.property(plainJson, value => {
-    expect(redacted(value)).toEqual({ value, paths: [] })
+    expect(redactedSample(value)).toEqual({ value, paths: [] })
   })
   fc.assert(unchanged)
 })
