@@ -13,6 +13,7 @@ import { AdminAccess, type AdminAccessOptions, type Asking } from './admin-acces
 import type { Audit } from './audit.ts'
 import { answerRpc } from './http-rpc.ts'
 import type { Jsonrpc } from './jsonrpc.ts'
+import { isPagePath, PageFiles } from './page-files.ts'
 import type { Principal } from './principal.ts'
 import { longestMessage } from './rpc-server.ts'
 import { UnreadBudget } from './socket-budget.ts'
@@ -41,10 +42,16 @@ const takes: Record<string, readonly string[]> = {
   '/session': ['GET', 'POST', 'DELETE'],
 }
 
-/** The path of a request; other: there is nothing at its path. */
+/** What a request counts as: its path, page, or other where there is nothing. */
 function routeOf({ url = '' }: IncomingMessage): string {
   const [path = ''] = url.split('?', 1)
-  return Object.hasOwn(takes, path) ? path : 'other'
+  if (Object.hasOwn(takes, path)) return path
+  return isPagePath(path) ? 'page' : 'other'
+}
+
+/** The path of public_url without a slash at its end: what a proxy may leave in front of our paths. */
+function prefixOf({ public_url }: Config): string {
+  return public_url === undefined ? '' : new URL(public_url).pathname.replace(/\/+$/, '')
 }
 
 /** A certificate with its chain, and its key, both as PEM. */
@@ -95,11 +102,15 @@ export class AdminServer {
   readonly #budget: BodyBudget
   readonly #unread: UnreadBudget
   readonly #open = new OpenRequests()
+  readonly #page: PageFiles
+  readonly #prefix: string
 
   /** tls: undefined: plain HTTP. Throws Error for trusted_proxies and forward_auth that cannot be used. */
   constructor(options: AdminServerOptions, tls?: TlsPair) {
     this.#options = options
-    const { max_inflight_body_bytes: most } = options.config
+    const { max_inflight_body_bytes: most, frame_ancestors } = options.config
+    this.#page = new PageFiles(frame_ancestors)
+    this.#prefix = prefixOf(options.config)
     this.#budget = new BodyBudget(most)
     this.#unread = new UnreadBudget(most / 4, this.#sockets)
     this.#access = new AdminAccess({ ...options, unwelcome: (request, reason) => options.refused(routeOf(request), reason) })
@@ -131,6 +142,7 @@ export class AdminServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+    if (this.#prefix !== '' && request.url!.startsWith(`${this.#prefix}/`)) request.url = request.url!.slice(this.#prefix.length)
     for (const [name, value] of Object.entries(security)) response.setHeader(name, value)
     this.#count(request, response)
     try {
@@ -164,8 +176,11 @@ export class AdminServer {
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
     if (path === '/session' && methods!.includes(request.method!)) return this.#session(asking, response, expectsContinue)
+    if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD'))
+      return this.#page.answer({ method: request.method, path, headers }, response)
     const access = await this.#access.of(asking)
     const { principal } = access
+    if (isPagePath(path)) return this.#page.answer({ method: request.method!, path, headers }, response)
     if (methods === undefined) throw new Fault('not_found', `there is nothing here; ${Object.keys(takes).join(', ')} are`)
     if (!methods.includes(request.method!))
       throw new Fault('method_not_allowed', `${path} takes ${methods.join(', ')}; found ${request.method}`, { allow: methods.join(', ') })

@@ -2835,6 +2835,10 @@ intake_address: string
  */
 admin_address: string
 /**
+ * Origins whose pages may show the page in a frame, such as https://term.example.org, or 'self'. Default: none. The cookie of a login is SameSite=Strict: in a frame of another site nobody is logged in.
+ */
+frame_ancestors: string[]
+/**
  * Additional host names of the admin listener, in lower case and without a port, such as signalbox.example.org. Requests with an unknown Host header are refused.
  */
 admin_hosts: string[]
