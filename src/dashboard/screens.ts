@@ -1,0 +1,32 @@
+// Every screen: its address, its name in the navigation, and the code that is loaded when it is opened first.
+import type { ComponentType } from 'preact'
+import type { RunCounts } from '../contract/types.ts'
+
+export interface ScreenProps {
+  /** the segments after the first: ['0198…'] of /events/0198… */
+  rest: string[]
+}
+
+export interface Screen {
+  /** first segment of the address */
+  path: string
+  title: string
+  /** what g and then a letter opens */
+  key: string
+  load: () => Promise<{ default: ComponentType<ScreenProps> }>
+  /** Of the navigation's number beside the name. Default: none */
+  badge?: (counts: Counts) => { text: string; look: '' | 'hot' | 'bad' } | undefined
+  /** A gap stands before it in the navigation. */
+  gap?: boolean
+}
+
+export interface Counts {
+  runs: RunCounts
+  approvals: number
+  refused: number
+}
+
+const number = (value: number, look: '' | 'hot' | 'bad'): { text: string; look: '' | 'hot' | 'bad' } | undefined =>
+  value === 0 ? undefined : { text: value > 999 ? '999+' : String(value), look }
+
+export const screens: readonly Screen[] = [{ path: 'events', title: 'Events', key: 'e', load: () => import('./events/screen.tsx') }]
