@@ -29,4 +29,16 @@ export interface Counts {
 const number = (value: number, look: '' | 'hot' | 'bad'): { text: string; look: '' | 'hot' | 'bad' } | undefined =>
   value === 0 ? undefined : { text: value > 999 ? '999+' : String(value), look }
 
-export const screens: readonly Screen[] = [{ path: 'events', title: 'Events', key: 'e', load: () => import('./events/screen.tsx') }]
+export const screens: readonly Screen[] = [
+  { path: 'events', title: 'Events', key: 'e', load: () => import('./events/screen.tsx') },
+  { path: 'refused', title: 'Refused', key: 'f', load: () => import('./refused/screen.tsx'), badge: ({ refused }) => number(refused, '') },
+  {
+    path: 'runs',
+    title: 'Runs',
+    key: 'r',
+    load: () => import('./runs/screen.tsx'),
+    badge: ({ runs }) => (runs.running === 0 ? undefined : { text: `${runs.running} live`, look: '' }),
+  },
+  { path: 'approvals', title: 'Approvals', key: 'a', load: () => import('./approvals/screen.tsx'), badge: ({ approvals }) => number(approvals, 'hot') },
+  { path: 'dead-letters', title: 'Dead letters', key: 'd', load: () => import('./dead-letters/screen.tsx'), badge: ({ runs }) => number(runs.dead, 'bad') },
+]

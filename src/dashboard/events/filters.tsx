@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { Button, Field } from '../parts/basic.tsx'
+import { TextFilter } from '../parts/text-filter.tsx'
 import { go, href, setQuery } from '../router.ts'
 import { fields } from './selection.ts'
 
@@ -24,21 +25,6 @@ function keep(all: string[]): void {
 }
 
 const words = (query: string): string => [...new URLSearchParams(query)].map(([name, value]) => `${name}: ${value}`).join(', ')
-
-/** Changes are taken over when a field is left or Enter is pressed: each is an address. */
-function TextFilter({ name, query, hint }: { name: string; query: URLSearchParams; hint: string }): JSX.Element {
-  return (
-    <Field label={name[0]!.toUpperCase() + name.slice(1)}>
-      <input
-        key={query.get(name)}
-        defaultValue={query.get(name) ?? ''}
-        placeholder={hint}
-        spellcheck={false}
-        onChange={event => setQuery({ [name]: event.currentTarget.value.trim() })}
-      />
-    </Field>
-  )
-}
 
 const hints: Record<keyof typeof fields, string> = {
   source: 'forge',

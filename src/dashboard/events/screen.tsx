@@ -1,18 +1,18 @@
 // Every event, live, newest first. What is shown is in the address.
 import type { JSX } from 'preact'
-import { useEffect, useMemo } from 'preact/hooks'
 import type { EventQueryParams, EventSummary } from '../../contract/types.ts'
 import EventScreen from '../event/screen.tsx'
-import { Button, Copy, CopyCommand, Empty, Head, Lamp, Problem, Time, Untrusted } from '../parts/basic.tsx'
-import { useKeys } from '../parts/keys.ts'
-import { List, type Column } from '../parts/list.tsx'
+import { Copy, CopyCommand, Empty, Head, Lamp, Problem, Time, Untrusted } from '../parts/basic.tsx'
+import type { Column } from '../parts/list.tsx'
+import { LiveList } from '../parts/live-list.tsx'
 import { href, place } from '../router.ts'
+import { call } from '../rpc.ts'
 import type { ScreenProps } from '../screens.ts'
 import { status } from '../status.ts'
-import { count, plural } from '../text.ts'
+import type { LogSource } from '../stream/live-log.ts'
+import { plural } from '../text.ts'
 import { Filters } from './filters.tsx'
-import { EventLog } from './log.ts'
-import { commandOf, selectionOf } from './selection.ts'
+import { commandOf, isSelected, isSimple, selectionOf } from './selection.ts'
 
 function Outcome({ event: { matched_triggers, redelivery_of } }: { event: EventSummary }): JSX.Element {
   if (matched_triggers === null) return <Lamp kind="stop">damaged</Lamp>
@@ -45,52 +45,27 @@ function Teach(): JSX.Element {
   )
 }
 
-function LogView({ selection }: { selection: EventQueryParams }): JSX.Element {
-  const log = useMemo(() => new EventLog(selection), [])
-  useEffect(() => () => log.stop(), [])
-  useKeys([{ keys: 'space', what: log.isPaused.value ? 'go on' : 'pause', act: () => log.pause() }])
-  const waiting = log.waiting.value.length
-  const isFiltered = Object.keys(selection).length > 0
-  return (
-    <>
-      <div class="actions" aria-live="polite">
-        <Button pressed={log.isPaused.value} onClick={() => log.pause()}>
-          {log.isPaused.value ? 'Paused' : 'Pause'} <kbd>space</kbd>
-        </Button>
-        {waiting > 0 ? (
-          <button type="button" class="pill" onClick={() => log.showWaiting()}>
-            ▲ {count(waiting)} new
-          </button>
-        ) : null}
-        {log.skipped.value > 0 ? (
-          <span class="muted small">
-            {plural(log.skipped.value, 'event')} of a burst not shown live ·{' '}
-            <Button look="quiet" onClick={() => void log.reload().then(() => (log.skipped.value = 0))}>
-              read them
-            </Button>
-          </span>
-        ) : null}
-      </div>
-      {log.error.value === undefined ? null : <Problem error={log.error.value} again={() => void log.reload()} />}
-      {log.rows.value.length > 0 ? (
-        <List
-          label="Events"
-          rows={log.rows.value}
-          columns={columns}
-          link={({ id }) => href('events', id)}
-          more={() => void log.older()}
-          onTop={isTop => log.setTop(isTop)}
-        />
-      ) : log.isLoading.value || log.error.value !== undefined ? null : isFiltered ? (
-        <Empty title="No event is like that">
-          <p>Events that come in and are, appear here at once.</p>
-          <a href={href('events')}>Show all events</a>
-        </Empty>
-      ) : (
-        <Teach />
-      )}
-    </>
-  )
+function Events({ selection }: { selection: EventQueryParams }): JSX.Element {
+  const source: LogSource<EventSummary> = {
+    topic: 'events',
+    read: async (cursor, abort) => {
+      const { events: rows, next_cursor } = await call('event.query', { ...selection, limit: 100, ...(cursor === undefined ? {} : { cursor }) }, abort)
+      return { rows, next_cursor }
+    },
+    row: message => (message.kind === 'event' ? message.event : undefined),
+    has: isSimple(selection) ? event => isSelected(event, selection) : undefined,
+    at: ({ received_at }) => received_at,
+  }
+  const empty =
+    Object.keys(selection).length === 0 ? (
+      <Teach />
+    ) : (
+      <Empty title="No event is like that">
+        <p>An event that is appears here as soon as it is logged.</p>
+        <a href={href('events')}>Show all events</a>
+      </Empty>
+    )
+  return <LiveList one="event" label="Events" source={source} columns={columns} link={({ id }) => href('events', id)} empty={empty} />
 }
 
 function EventsScreen(): JSX.Element {
@@ -107,7 +82,7 @@ function EventsScreen(): JSX.Element {
     <>
       <Head title="Events" actions={<CopyCommand command={commandOf(selection)} />} />
       <Filters query={query} />
-      {problem === undefined ? <LogView key={query.toString()} selection={selection} /> : <Problem error={problem} />}
+      {problem === undefined ? <Events key={query.toString()} selection={selection} /> : <Problem error={problem} />}
     </>
   )
 }

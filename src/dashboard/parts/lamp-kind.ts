@@ -17,14 +17,19 @@ const ofState: Record<Run['state'], LampKind> = {
   cancelled: 'miss',
 }
 
+/** A run that failed is a dead letter until it is retried or discarded. */
 export function lampOfRun({ state, dead }: Pick<Run, 'state' | 'dead'>): { kind: LampKind; word: string } {
   const word = state.replaceAll('_', ' ')
-  // A run that failed and has attempts left waits for the next one.
-  if ((state === 'failed' || state === 'timed_out') && !dead) return { kind: 'caution', word: `${word}, will retry` }
-  return { kind: ofState[state], word: dead ? `${word}, dead letter` : word }
+  const isFailed = state === 'failed' || state === 'timed_out'
+  return { kind: ofState[state], word: dead ? `${word}, dead letter` : isFailed ? `${word}, discarded` : word }
 }
 
 export function lampOfGate({ verdict }: Pick<Gate, 'verdict'>): { kind: LampKind; word: string } {
   if (verdict === 'pass') return { kind: 'clear', word: 'pass' }
   return verdict === 'hold' ? { kind: 'held', word: 'hold' } : { kind: 'stop', word: 'stop' }
+}
+
+/** Whether a run has ended; a dead one has. */
+export function isOver({ state }: Pick<Run, 'state'>): boolean {
+  return state === 'completed' || state === 'failed' || state === 'timed_out' || state === 'cancelled'
 }
