@@ -41,4 +41,8 @@ export const screens: readonly Screen[] = [
   },
   { path: 'approvals', title: 'Approvals', key: 'a', load: () => import('./approvals/screen.tsx'), badge: ({ approvals }) => number(approvals, 'hot') },
   { path: 'dead-letters', title: 'Dead letters', key: 'd', load: () => import('./dead-letters/screen.tsx'), badge: ({ runs }) => number(runs.dead, 'bad') },
+  { path: 'sources', title: 'Sources', key: 's', load: () => import('./sources/screen.tsx'), gap: true },
+  { path: 'schedules', title: 'Schedules', key: 'c', load: () => import('./schedules/screen.tsx') },
+  { path: 'bots', title: 'Bots & queues', key: 'b', load: () => import('./bots/screen.tsx') },
+  { path: 'settings', title: 'Storage & settings', key: 'x', load: () => import('./settings/screen.tsx'), gap: true },
 ]
