@@ -30,6 +30,7 @@ const number = (value: number, look: '' | 'hot' | 'bad'): { text: string; look: 
   value === 0 ? undefined : { text: value > 999 ? '999+' : String(value), look }
 
 export const screens: readonly Screen[] = [
+  { path: 'overview', title: 'Overview', key: 'o', load: () => import('./overview/screen.tsx') },
   { path: 'events', title: 'Events', key: 'e', load: () => import('./events/screen.tsx') },
   { path: 'refused', title: 'Refused', key: 'f', load: () => import('./refused/screen.tsx'), badge: ({ refused }) => number(refused, '') },
   {
