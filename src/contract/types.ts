@@ -2680,6 +2680,10 @@ paused?: true
  * Why it is paused, as the caller of trigger.pause said.
  */
 paused_reason?: string
+/**
+ * The file set of router.apply that manages it: its files are the place to change it. Only in trigger.get and trigger.list. Absent: none does.
+ */
+file_set?: string
 paused_at?: TimeMs14
 version: Version
 created_at: TimeMs

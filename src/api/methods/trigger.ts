@@ -43,6 +43,15 @@ async function versions({ store, registry }: Context, { trigger_id, limit, curso
   return { versions: shown, ...(next === null ? {} : { next_cursor: encodeCursor(next) }) }
 }
 
+/** Triggers as they are answered, with the file sets that manage them. */
+async function managed(context: Context, triggers: readonly Trigger[]): Promise<Trigger[]> {
+  const sets = new Map((await context.store.fileSets()).flatMap(({ noun, id, name }) => (noun === 'trigger' ? [[id, name] as const] : [])))
+  return triggers.map(trigger => {
+    const file_set = sets.get(trigger.id)
+    return { ...shownTrigger(context, trigger), ...(file_set === undefined ? {} : { file_set }) }
+  })
+}
+
 export function triggerMethods(
   context: Context,
 ): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, `trigger.${'backtest' | 'test' | 'pause' | 'resume'}`> {
@@ -91,14 +100,14 @@ export function triggerMethods(
       return { trigger: shownTrigger(context, completeTrigger(definition, stamp!)), ...warnings }
     },
     'trigger.versions': params => versions(context, params),
-    'trigger.get': async ({ trigger_id }) => ({ trigger: shownTrigger(context, storedTrigger(context, trigger_id)) }),
+    'trigger.get': async ({ trigger_id }) => ({ trigger: (await managed(context, [storedTrigger(context, trigger_id)]))[0]! }),
     async 'trigger.list'({ event_source_id, bot_id, limit, cursor }) {
       const wanted = [...registry.triggers.values()].filter(
         ({ event_source_id: source, action }) =>
           (event_source_id === undefined || source === event_source_id) && (bot_id === undefined || action.bot_id === bot_id),
       )
       const { page, next_cursor } = pageById(wanted, limit, cursor)
-      return { triggers: page.map(trigger => shownTrigger(context, trigger)), next_cursor }
+      return { triggers: await managed(context, page), next_cursor }
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)

@@ -8,7 +8,8 @@ import { href } from '../router.ts'
 import { oneLine, plural, shortId } from '../text.ts'
 import { fieldsOf, nearestChange, verdictOf, type FieldView } from './nearest.ts'
 
-function FieldRow({ field: { path, holds, asks, found, hint } }: { field: FieldView }): JSX.Element {
+/** A condition with what it asks for and what the event has. */
+export function FieldRow({ field: { path, holds, asks, found, hint } }: { field: FieldView }): JSX.Element {
   return (
     <li class={holds ? 'truth-row truth-yes' : 'truth-row truth-no'}>
       <span>
