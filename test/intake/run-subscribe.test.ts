@@ -53,6 +53,17 @@ describe('a subscription to runs', () => {
     expect(none.filter(({ run }) => run?.id === run_id)).toEqual([])
   })
 
+  test('tells of a run that was created and one that began, before they print or end', async () => {
+    const router = await withBot('exec sleep 100')
+    const told: ChangedRun[] = []
+    await router.client.subscribeRuns({}, news => told.push(news))
+    const run_id = await router.emit()
+    await until(async () => told.some(({ run }) => run?.id === run_id && run.state === 'running'))
+    await router.call('router.pause', {})
+    const waiting = await router.emit()
+    await until(async () => told.some(({ run }) => run?.id === waiting && run.state === 'pending'))
+  })
+
   test('of one run, one trigger or one bot has no others, and ends when it is told to', async () => {
     const router = await withBot('true')
     const first = await router.emit('one')

@@ -83,7 +83,7 @@ export function Causes({ event }: { event: Event }): JSX.Element {
           ],
         ]}
       />
-      <h3>Runs of this event</h3>
+      <h2>Runs of this event</h2>
       {runs.value.error === undefined ? null : <Problem error={runs.value.error} again={runs.again} />}
       {runs.value.value?.runs.length === 0 ? <p class="muted">It started no run.</p> : null}
       <ul class="stack">

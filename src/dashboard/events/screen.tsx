@@ -55,6 +55,7 @@ function Events({ selection }: { selection: EventQueryParams }): JSX.Element {
     row: message => (message.kind === 'event' ? message.event : undefined),
     has: isSimple(selection) ? event => isSelected(event, selection) : undefined,
     at: ({ received_at }) => received_at,
+    changed: ({ received_at }) => received_at,
   }
   const empty =
     Object.keys(selection).length === 0 ? (

@@ -72,9 +72,9 @@ export function Responses({ attempts }: { attempts: readonly Attempt[] }): JSX.E
     <div class="stack">
       {attempts.toReversed().map(({ number, outcome, status, error, output, started_at, ended_at }) => (
         <section key={number} class="stack">
-          <h3>
+          <h2>
             Attempt {number} <Lamp kind={outcomes[outcome]}>{outcome}</Lamp>
-          </h3>
+          </h2>
           <Facts
             of={[
               ['began', <Time at={started_at} />],

@@ -44,6 +44,7 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
     row: message => (message.kind === 'run' ? message.run : undefined),
     has: isSimple(selection) ? run => isSelected(run, selection) : undefined,
     at: ({ created_at }) => created_at,
+    changed: ({ updated_at }) => updated_at,
   }
   const empty =
     Object.keys(selection).length === 0 ? (

@@ -53,7 +53,10 @@ async function read(abort: AbortSignal): Promise<void> {
     for (const name of names)
       source.addEventListener(name, ({ data, lastEventId }) => {
         failures = 0
+        // A stream without a cursor begins now: what screens read before may be older.
+        const isFresh = name === 'ready' && last === undefined
         hand(lastEventId, messageFrom(name, readJson(data as string)))
+        if (isFresh) for (const topic of ['events', 'runs'] as const) hand(undefined, { kind: 'gap', topic })
       })
     // The browser connects again by itself where the connection was lost, and gives up where the answer was not a stream.
     source.addEventListener('error', () => {

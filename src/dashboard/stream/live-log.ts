@@ -25,6 +25,8 @@ export interface LogSource<T> {
   has?: ((row: T) => boolean) | undefined
   /** milliseconds since 1970, by which rows are sorted */
   at: (row: T) => number
+  /** when a row changed last: an answer may be older than what the stream has said in the meantime */
+  changed: (row: T) => number
 }
 
 export class LiveLog<T extends Identified> {
@@ -61,11 +63,15 @@ export class LiveLog<T extends Identified> {
   /** Reads the newest page again. */
   async reload(): Promise<void> {
     await this.#load(undefined, rows => {
-      const { at } = this.#source
-      // What the stream said in the meantime is newer than the page.
+      const { at, changed } = this.#source
+      const shown = new Map(this.rows.peek().map(row => [row.id, row]))
+      const current = rows.map(row => {
+        const known = shown.get(row.id)
+        return known !== undefined && changed(known) >= changed(row) ? known : row
+      })
       const newest = rows[0] === undefined ? 0 : at(rows[0])
       const newer = this.rows.peek().filter(row => at(row) > newest)
-      return withLatest(rows, newer.toReversed(), mostKept)
+      return withLatest(current, newer.toReversed(), mostKept)
     })
   }
 

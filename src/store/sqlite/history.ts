@@ -65,6 +65,8 @@ interface Cause {
 export class History {
   /** Runs that were created, and that ended, since this was taken last: how many, by what they are counted by. */
   #counted = new Map<string, RunCount>()
+  /** Runs that took a step since this was taken last: ids by row. */
+  readonly #changed = new Map<number, Buffer>()
   readonly #mode: LifecycleEvents
   readonly #log: EventLog
   readonly #damage: DamageLog
@@ -106,6 +108,7 @@ export class History {
       this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason, progress?.percent ?? null, progress?.message ?? null),
     )
     this.#count(before, step)
+    this.#changed.set(before.seq, before.id)
     if (this.#mode === 'none') return
     const type = outcomes[move] ?? (this.#mode === 'all' ? (others[move] ?? `run.${move}`) : undefined)
     if (type !== undefined) this.#tellOf(type, { ...before, ...step }, before.state)
@@ -128,9 +131,17 @@ export class History {
     return counted
   }
 
+  /** Ids of the runs that took a step since this was called last. */
+  takeChanged(): string[] {
+    const changed = [...this.#changed.values()].map(idText)
+    this.#changed.clear()
+    return changed
+  }
+
   /** After a rollback nothing of it has happened. */
   rolledBack(): void {
     this.#counted.clear()
+    this.#changed.clear()
     this.reload()
   }
 

@@ -226,8 +226,6 @@ export class Moving {
   readonly #usage: Usage
   readonly #overrides: RunOverrides
   readonly #damage: DamageLog
-  /** runs that moved */
-  readonly changed = new Set<string>()
   /** by how much moves that followed from others changed the count of open runs */
   #followedDelta = 0
 
@@ -303,7 +301,6 @@ export class Moving {
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
     const next = this.#lanes.pauses.stopped(moved(row, move), move.at)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
-    if (move.touch !== 'silent') this.changed.add(asked.run_id)
     if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null, progress: move.progress })
     if (move.update?.inputs !== undefined || move.update?.context_files !== undefined) this.#overrides.put(row.seq, move.update)
     if (move.attempt !== undefined) {

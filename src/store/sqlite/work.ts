@@ -231,8 +231,7 @@ export class Work {
   told(): Told {
     const due = [...this.#lanes.due]
     this.#lanes.due.clear()
-    const changed = [...new Set([...this.#moving.changed, ...this.#output.changed])]
-    this.#moving.changed.clear()
+    const changed = [...new Set([...this.#history.takeChanged(), ...this.#output.changed])]
     this.#output.changed.clear()
     return {
       due,
