@@ -117,7 +117,7 @@ export interface BenchRouter {
   client: SignalboxClient
 }
 
-export async function benchRouter(triggers: number): Promise<BenchRouter> {
+export async function benchRouter(triggers: number, variables: Record<string, string> = {}): Promise<BenchRouter> {
   const directory = freshDirectory()
   const socket = join(directory, 'rpc.sock')
   const env = {
@@ -128,6 +128,7 @@ export async function benchRouter(triggers: number): Promise<BenchRouter> {
     NODE_COMPILE_CACHE: join(directory, 'compiled'),
     BENCH_SECRET: secret,
     SIGNALBOX_CONFIG: join(directory, 'config.json'),
+    ...variables,
   }
   writeFileSync(env.SIGNALBOX_CONFIG, JSON.stringify({ max_open_runs: 100_000_000, disk_reserve_bytes: 0 }))
   const { child, ms: start_ms } = await startProcess(['scripts/signalbox', 'serve'], env)

@@ -1,9 +1,10 @@
-// scripts/bench [accept|deliver|runs|match|backtest|schedules|dispatch]: all of them unless named. Bounded, on loopback and temporary directories.
+// scripts/bench [accept|deliver|runs|match|backtest|schedules|dispatch|page]: all of them unless named. Bounded, on loopback and temporary directories.
 import { benchAccept } from './accept.ts'
 import { benchBacktest } from './backtest.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchDispatch } from './dispatch.ts'
 import { benchMatch } from './match.ts'
+import { benchPage } from './page.ts'
 import { benchRuns } from './runs.ts'
 import { benchSchedules } from './schedules.ts'
 
@@ -15,6 +16,7 @@ const benches: Record<string, () => Promise<void>> = {
   backtest: benchBacktest,
   schedules: benchSchedules,
   dispatch: benchDispatch,
+  page: benchPage,
 }
 const named = process.argv.slice(2)
 const wrong = named.find(name => benches[name] === undefined)

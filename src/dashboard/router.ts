@@ -36,9 +36,35 @@ export function href(...parts: (string | Record<string, string | undefined>)[]):
   return root.pathname + path + (query.size > 0 ? `?${query}` : '')
 }
 
+let guard: ((leave: () => void) => boolean) | undefined
+
+/**
+ * Asks before another screen is opened.
+ * @param holdsBack whether the screen is to stay for now; it calls leave once it may be left
+ * @returns what ends the asking
+ */
+export function guardLeaving(holdsBack: (leave: () => void) => boolean): () => void {
+  guard = holdsBack
+  return () => {
+    if (guard === holdsBack) guard = undefined
+  }
+}
+
+/** Whether the screen is not left yet; then: what is done once it may be */
+function isHeldBack(then: () => void): boolean {
+  const asked = guard
+  return (
+    asked?.(() => {
+      if (guard === asked) guard = undefined
+      then()
+    }) === true
+  )
+}
+
 /** Opens a screen. replace: without a new entry in the browser's history */
 export function go(address: string, replace = false): void {
   if (address === location.pathname + location.search) return
+  if (!replace && isHeldBack(() => go(address))) return
   history[replace ? 'replaceState' : 'pushState'](null, '', address)
   place.value = here()
   if (!replace) scrollTo(0, 0)
@@ -52,7 +78,11 @@ export function setQuery(changes: Record<string, string | undefined>): void {
 
 /** Takes over clicks on links to screens. Modified clicks and other links are the browser's. */
 export function startRouter(): void {
-  addEventListener('popstate', () => (place.value = here()))
+  addEventListener('popstate', () => {
+    const [wanted, { segments, query }] = [location.pathname + location.search, place.value]
+    if (isHeldBack(() => go(wanted))) history.pushState(null, '', href(...segments, Object.fromEntries(query)))
+    else place.value = here()
+  })
   document.addEventListener('click', event => {
     const link = (event.target as Element).closest('a')
     if (link === null || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return

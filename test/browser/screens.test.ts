@@ -68,12 +68,12 @@ describe.runIf(hasBrowser)('screens', () => {
     )
     expect(await page.locator(foreign).count()).toBe(2)
     await until(async () => problems.filter(each => each.startsWith('blocked:')).length >= 2)
-    await expect(expectAccessible(page, 'control')).rejects.toThrow(/label/)
+    await expect(expectAccessible(page, 'control')).rejects.toThrow(/control/)
   })
 
   test.runIf(isFull)('show 100,000 rows', async () => {
     const router = await populated()
-    const batch = Array.from({ length: 500 }, (_, index) => index)
+    const batch = Array.from({ length: 50 }, (_, index) => index)
     for (let done = 0; done < 100_000; done += batch.length)
       await Promise.all(batch.map(index => router.call('event.emit', { source_id: 'forge', type: 'many', payload: { index: done + index } })))
     for (const scheme of ['light', 'dark'] as const) {

@@ -48,11 +48,13 @@ export default function Code({ editor, isReadOnly }: { editor: Editor; isReadOnl
           json(),
           lintGutter(),
           linter(jsonParseLinter()),
-          // Tab is left to the browser, so the keyboard gets out of the editor.
-          keymap.of([...defaultKeymap, ...historyKeymap]),
-          EditorView.contentAttributes.of({ 'aria-label': 'Trigger as JSON' }),
+          // Tab is left to the browser, so the keyboard gets out of the editor. Ctrl+Enter is a new line by default.
+          keymap.of([{ key: 'Mod-Enter', run: () => editor.runs.value++ >= 0 }, ...defaultKeymap, ...historyKeymap]),
+          EditorView.contentAttributes.of({ 'aria-label': 'Trigger as JSON', tabindex: '0' }),
           EditorView.updateListener.of(update => {
-            if (update.docChanged && update.view.hasFocus) editor.setText(update.state.doc.toString())
+            if (!update.docChanged) return
+            const text = update.state.doc.toString()
+            if (text !== editor.text.peek()) editor.setText(text)
           }),
           EditorState.readOnly.of(isReadOnly),
           look,

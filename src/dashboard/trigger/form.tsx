@@ -1,172 +1,83 @@
 // The document as a form. What the form has no field for stays in the document unchanged.
+import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import type { TriggerInput } from '../../contract/types.ts'
-import { pathText, readJson } from '../json.ts'
+import { writeJson } from '../json.ts'
 import { useCall } from '../load.ts'
 import { Button, Field } from '../parts/basic.tsx'
-import { conditionsOf, conditionText, filterOf, valuesIn, valueText, type FilterCondition, type Operator } from '../triggers/filter-words.ts'
+import { JsonField } from '../parts/json-field.tsx'
+import { oneLine } from '../text.ts'
+import { Conditions } from './conditions.tsx'
 import { valueAt } from './draft.ts'
-import type { Editor } from './editor.ts'
+import { problemAt, TextField, TextInput, type FormProps } from './fields.tsx'
+import { PolicyFields } from './policy.tsx'
 
-const operators: readonly Operator[] = ['is', 'is not', 'begins with', 'ends with', 'is like', 'exists', 'does not exist']
-
-/** A text that is there, or nothing. */
-const given = (text: string): string | undefined => (text === '' ? undefined : text)
-
-function ConditionRow({
-  condition,
-  index,
-  change,
-}: {
-  condition: FilterCondition
-  index: number
-  change: (next: FilterCondition | undefined) => void
-}): JSX.Element {
-  const { path, operator, values } = condition
-  const name = pathText(path)
-  const remove = (
-    <Button look="quiet" onClick={() => change(undefined)} label={`remove condition ${name}`}>
-      remove
-    </Button>
-  )
-  if (operator === 'other')
+function InputsField({ editor, trigger }: FormProps): JSX.Element {
+  const inputs = valueAt(trigger, ['action', 'inputs'])
+  const stored = writeJson(inputs)
+  /** of: the inputs of the document when it was typed */
+  const typed = useSignal<{ text: string; of: string } | undefined>(undefined)
+  const set = (json: unknown): void => editor.set(['action', 'inputs'], json)
+  if (inputs === undefined)
     return (
-      <li class="condition">
-        <span class="small">
-          <code>{conditionText(condition)}</code> <span class="muted">(edit it in the code)</span>
-        </span>
-        {remove}
-      </li>
+      <div>
+        <span class="small muted">No inputs: the bot is given the event. </span>
+        <Button onClick={() => set({ subject: '{{ subject }}' })}>Add inputs</Button>
+      </div>
     )
   return (
-    <li class="condition">
-      <input
-        aria-label={`Path of condition ${index + 1}`}
-        class="mono"
-        value={name}
-        spellcheck={false}
-        onChange={({ currentTarget: { value } }) => change({ ...condition, path: value.split('.').filter(each => each !== '') })}
+    <div class="form">
+      <JsonField
+        label="Inputs of the bot, as JSON"
+        text={typed.value?.of === stored ? typed.value.text : stored}
+        rows={Math.min(12, stored.split('\n').length + 1)}
+        hint={problemAt(editor, ['action', 'inputs']) ?? '{{ payload.number }} stands for a value of the event.'}
+        change={(text, value) => {
+          typed.value = { text, of: value === undefined ? stored : writeJson(value.json) }
+          if (value !== undefined) set(value.json)
+        }}
       />
-      <select
-        aria-label={`Operator of condition ${index + 1}`}
-        value={operator}
-        onChange={({ currentTarget: { value } }) => change({ ...condition, operator: value as Operator })}
-      >
-        {operators.map(each => (
-          <option key={each}>{each}</option>
-        ))}
-      </select>
-      {operator === 'exists' || operator === 'does not exist' ? (
-        <span />
-      ) : (
-        <input
-          aria-label={`Values of condition ${index + 1}, separated by commas`}
-          class="mono"
-          value={values.map(valueText).join(', ')}
-          spellcheck={false}
-          onChange={({ currentTarget: { value } }) => change({ ...condition, values: valuesIn(value, readJson) })}
-        />
-      )}
-      {remove}
-    </li>
-  )
-}
-
-function Conditions({ editor, trigger }: { editor: Editor; trigger: TriggerInput }): JSX.Element {
-  const conditions = conditionsOf(trigger.filter)
-  const set = (next: readonly FilterCondition[]): void => editor.set(['filter'], filterOf(next))
-  const change = (index: number, next: FilterCondition | undefined): void =>
-    set(conditions.flatMap((each, at) => (at !== index ? [each] : next === undefined ? [] : [next])))
-  return (
-    <fieldset class="form">
-      <legend class="field-label">Conditions, all of which must hold</legend>
-      <ul class="stack">
-        {conditions.map((condition, index) => (
-          <ConditionRow key={`${index} ${pathText(condition.path)}`} condition={condition} index={index} change={next => change(index, next)} />
-        ))}
-      </ul>
       <div>
-        <Button onClick={() => set([...conditions, { path: ['payload', `field_${conditions.length + 1}`], operator: 'is', values: ['value'] }])}>
-          Add a condition
+        <Button look="quiet" onClick={() => set(undefined)}>
+          remove the inputs
         </Button>
       </div>
-    </fieldset>
+    </div>
   )
 }
 
-interface NumberProps {
-  editor: Editor
-  trigger: TriggerInput
-  path: string[]
-  label: string
-  hint?: string
-}
-
-function NumberField({ editor, trigger, path, label, hint }: NumberProps): JSX.Element {
-  const value = valueAt(trigger, path)
+function ToolsField({ editor, trigger, offered }: FormProps & { offered: readonly string[] | undefined }): JSX.Element {
+  const path = ['action', 'allowed_tools']
+  const tools = valueAt(trigger, path)
+  const problem = problemAt(editor, path)
+  const isList = tools === undefined || (Array.isArray(tools) && tools.every(each => typeof each === 'string'))
+  const list = isList ? (tools ?? []) : []
+  const missing = offered === undefined ? [] : list.filter(tool => !offered.includes(tool))
+  const hint = [
+    'Separated by commas. Empty: no list, the bot may use all of its tools but the denied ones.',
+    offered === undefined ? '' : `The bot lists ${oneLine(offered.join(', '), 400) || 'no tool'}.`,
+    missing.length === 0 ? '' : `Not in its list: ${oneLine(missing.join(', '), 400)}.`,
+    'Review says which are denied.',
+  ]
+  const commit = (text: string): void => {
+    const names = text
+      .split(',')
+      .map(each => each.trim())
+      .filter(each => each !== '')
+    editor.set(path, names.length === 0 ? undefined : names)
+  }
   return (
-    <Field label={label} hint={hint}>
-      <input
-        type="number"
-        min={0}
-        value={typeof value === 'number' ? value : ''}
-        onChange={({ currentTarget }) => editor.set(path, currentTarget.value === '' ? undefined : Number(currentTarget.value))}
-      />
+    <Field label="Allowed tools" hint={problem ?? (isList ? hint.filter(each => each !== '').join(' ') : 'not a list of names: edit it in the code')}>
+      <TextInput value={list.join(', ')} isCode disabled={!isList} isInvalid={problem !== undefined} commit={commit} placeholder="Read, Grep" />
     </Field>
   )
 }
 
-function PolicyFields({ editor, trigger }: { editor: Editor; trigger: TriggerInput }): JSX.Element {
-  const approval = valueAt(trigger, ['policy', 'approval'])
-  const retry = valueAt(trigger, ['policy', 'retry'])
-  const common = { editor, trigger }
-  return (
-    <details open={trigger.policy !== undefined}>
-      <summary class="field-label">Policy</summary>
-      <div class="form">
-        <label class="choice">
-          <input
-            type="checkbox"
-            checked={approval !== undefined}
-            onChange={({ currentTarget: { checked } }) => editor.set(['policy', 'approval'], checked ? { timeout_ms: 3_600_000 } : undefined)}
-          />
-          <span>A person must approve each run</span>
-        </label>
-        {approval === undefined ? null : (
-          <NumberField {...common} path={['policy', 'approval', 'timeout_ms']} label="Denied after (ms)" hint="Without it the run waits until it is decided." />
-        )}
-        <NumberField {...common} path={['policy', 'concurrency', 'limit']} label="At most so many runs at the same time" />
-        <div class="fields">
-          <NumberField {...common} path={['policy', 'rate_limit', 'limit']} label="Runs" hint="further events make no run" />
-          <NumberField {...common} path={['policy', 'rate_limit', 'period_ms']} label="in any so many ms" />
-        </div>
-        <NumberField
-          {...common}
-          path={['policy', 'debounce', 'period_ms']}
-          label="Wait for quiet (ms)"
-          hint="Debounce: events within this time make one run."
-        />
-        <NumberField {...common} path={['policy', 'timeout_ms']} label="One attempt may take (ms)" />
-        <Field label="Retries">
-          <select
-            value={Array.isArray(retry) ? 'own' : ((retry as string | undefined) ?? '')}
-            onChange={({ currentTarget: { value } }) => value !== 'own' && editor.set(['policy', 'retry'], given(value))}
-          >
-            <option value="">default</option>
-            <option>standard-webhooks</option>
-            <option>none</option>
-            {Array.isArray(retry) ? <option value="own">own times (code)</option> : null}
-          </select>
-        </Field>
-      </div>
-    </details>
-  )
-}
-
-export function Form({ editor, trigger, isNew }: { editor: Editor; trigger: TriggerInput; isNew: boolean }): JSX.Element {
+export function Form({ editor, trigger, isNew }: FormProps & { isNew: boolean }): JSX.Element {
   const sources = useCall('source.list', { limit: 500 })
   const bots = useCall('bot.list', { limit: 500 })
-  const { id, description, event_source_id, action } = trigger
+  const common = { editor, trigger }
+  const capabilities = valueAt(trigger, ['action', 'capabilities'])
+  const bot = bots.value.value?.bots.find(({ id }) => id === valueAt(trigger, ['action', 'bot_id']))
   return (
     <div class="form">
       <datalist id="sources">
@@ -179,45 +90,32 @@ export function Form({ editor, trigger, isNew }: { editor: Editor; trigger: Trig
           <option key={each.id} value={each.id} />
         ))}
       </datalist>
-      {isNew ? (
-        <Field label="Id" hint="lower-case letters, digits, dot, hyphen, underscore">
-          <input value={id} spellcheck={false} onChange={({ currentTarget: { value } }) => editor.set(['id'], value)} />
-        </Field>
-      ) : null}
-      <Field label="Description">
-        <input value={description ?? ''} onChange={({ currentTarget: { value } }) => editor.set(['description'], given(value))} />
-      </Field>
-      <Field label="Source" hint="Empty: events of any source.">
+      {isNew ? <TextField {...common} path={['id']} label="Id" hint="Lower-case letters, digits, dots, hyphens and underscores." /> : null}
+      <TextField {...common} path={['description']} label="Description" />
+      <label class="check">
         <input
-          list="sources"
-          value={event_source_id ?? ''}
-          spellcheck={false}
-          onChange={({ currentTarget: { value } }) => editor.set(['event_source_id'], given(value))}
+          type="checkbox"
+          checked={valueAt(trigger, ['enabled']) !== false}
+          onChange={({ currentTarget: { checked } }) => editor.set(['enabled'], checked ? undefined : false)}
         />
-      </Field>
-      <Conditions editor={editor} trigger={trigger} />
+        <span>Enabled</span>
+      </label>
+      <TextField {...common} path={['event_source_id']} label="Source" list="sources" hint="Empty: events of any source." />
+      <Conditions {...common} />
       <div class="fields">
-        <Field label="Bot">
-          <input
-            list="bots"
-            value={action?.bot_id ?? ''}
-            spellcheck={false}
-            onChange={({ currentTarget: { value } }) => editor.set(['action', 'bot_id'], given(value))}
-          />
-        </Field>
-        <Field label="Workflow">
-          <input value={action?.workflow_id ?? ''} onChange={({ currentTarget: { value } }) => editor.set(['action', 'workflow_id'], given(value))} />
-        </Field>
+        {capabilities === undefined ? (
+          <TextField {...common} path={['action', 'bot_id']} label="Bot" list="bots" />
+        ) : (
+          <p class="small">
+            Any bot with {oneLine(Array.isArray(capabilities) ? capabilities.join(', ') : writeJson(capabilities))}{' '}
+            <span class="muted">(capabilities are edited in the code)</span>
+          </p>
+        )}
+        <TextField {...common} path={['action', 'workflow_id']} label="Workflow" />
       </div>
-      <Field label="Tools" hint="Separated by commas. Empty: no list, the bot may use all but the denied tools.">
-        <input
-          value={action?.allowed_tools?.join(', ') ?? ''}
-          onChange={({ currentTarget: { value } }) =>
-            editor.set(['action', 'allowed_tools'], value.trim() === '' ? undefined : value.split(',').map(each => each.trim()))
-          }
-        />
-      </Field>
-      <PolicyFields editor={editor} trigger={trigger} />
+      <ToolsField {...common} offered={bot?.tools} />
+      <InputsField {...common} />
+      <PolicyFields {...common} />
     </div>
   )
 }

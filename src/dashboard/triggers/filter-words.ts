@@ -22,7 +22,7 @@ const isScalar = (value: unknown): boolean => !isObject(value) && !Array.isArray
 
 function leaf(path: string[], alternatives: unknown): FilterCondition {
   const other: FilterCondition = { path, operator: 'other', values: [], raw: alternatives }
-  if (!Array.isArray(alternatives) || alternatives.length === 0) return other
+  if (!Array.isArray(alternatives)) return other
   if (alternatives.every(isScalar)) return { path, operator: 'is', values: alternatives }
   if (!alternatives.every(isObject)) return other
   const entries = alternatives.flatMap(each => Object.entries(each))
@@ -55,26 +55,44 @@ function alternativesOf({ operator, values, raw }: FilterCondition): unknown {
   return values.map(value => ({ [keyOf[operator]!]: value }))
 }
 
-/** The filter that has just these conditions. */
+const keyOfPath = (path: readonly string[]): string => path.join('.')
+
+/** The filter that has just these conditions. Paths must differ. Where a path begins with another one, the rest of it is a dotted key. */
 export function filterOf(conditions: readonly FilterCondition[]): Record<string, unknown> {
-  const filter: Record<string, unknown> = {}
+  // Without a prototype: an event of strangers may have the key __proto__.
+  const nothing = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>
+  const filter = nothing()
+  const leaves = new Set(conditions.map(({ path }) => keyOfPath(path)))
   for (const condition of conditions) {
     const { path } = condition
-    let at = filter
-    for (const segment of path.slice(0, -1)) {
-      if (!isObject(at[segment])) at[segment] = {}
-      at = at[segment] as Record<string, unknown>
-    }
-    at[path.at(-1)!] = alternativesOf(condition)
+    let [at, depth] = [filter, 0]
+    for (; depth < path.length - 1 && !leaves.has(keyOfPath(path.slice(0, depth + 1))); depth++) at = (at[path[depth]!] ??= nothing()) as typeof at
+    at[keyOfPath(path.slice(depth))] = alternativesOf(condition)
   }
   return filter
+}
+
+const textOperators: readonly Operator[] = ['begins with', 'ends with', 'is like']
+
+/** A condition with another operator or other values, so that it can be written: there is a value where one is needed, and a text where only texts fit. */
+export function changed(condition: FilterCondition, change: Partial<Pick<FilterCondition, 'operator' | 'values'>>): FilterCondition {
+  const { path, operator, values } = { ...condition, ...change }
+  if (operator === 'exists' || operator === 'does not exist') return { path, operator, values: [] }
+  const some = values.length === 0 && operator !== 'is' ? [''] : values
+  return { path, operator, values: textOperators.includes(operator) ? some.map(value => (typeof value === 'string' ? value : writeJson(value))) : some }
+}
+
+/** Characters that an input drops or shows as something else, as escapes of JSON. */
+function escaped(json: string): string {
+  const units = (text: string): string => text.replaceAll(/[^]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return json.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, units)
 }
 
 /** How a value is written into a field of the form. */
 export function valueText(value: unknown): string {
   if (typeof value !== 'string') return writeJson(value)
-  const isPlain = value !== '' && value.trim() === value && !/[",[\]{}]/.test(value) && !/^(true|false|null|-?\d.*)$/.test(value)
-  return isPlain ? value : JSON.stringify(value)
+  const isPlain = value !== '' && value.trim() === value && !/[",[\]{}\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|^(true|false|null|-?\d.*)$/u.test(value)
+  return isPlain ? value : escaped(JSON.stringify(value))
 }
 
 /** A quoted text, or what is before the next comma. */
