@@ -84,3 +84,14 @@ export function shortId(id: string): string {
 export function shellQuote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
+
+const lengths: Record<string, number> = { s: 1000, min: 60_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A time that a person wrote: a date, or how long ago (2h, 7d). Throws SyntaxError. name: of the field */
+export function timeIn(text: string, name: string, now: number): number {
+  const [, count, unit] = /^(\d+)\s*(s|min|m|h|d)$/.exec(text) ?? []
+  const at = unit === undefined ? Date.parse(text) : now - Number(count) * lengths[unit]!
+  if (Number.isNaN(at))
+    throw new SyntaxError(`${name} must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got ${JSON.stringify(oneLine(text, 40))}`)
+  return at
+}

@@ -52,6 +52,7 @@ export async function populated(): Promise<Populated> {
     call('event.emit', {
       source_id: 'forge',
       type,
+      headers: { 'x-evil': text.replaceAll(/[^ -~]/g, '') },
       subject: text,
       ...named(text),
       payload: { text, nested: { [text.slice(0, 60)]: text } },

@@ -14,7 +14,7 @@ describe('the selection of events', () => {
   const query = new URLSearchParams('source=forge&actor=ada&matched=yes&since=2026-11-27T10:00:00Z&filter={"payload":{"id":[813683310949021977]}}')
 
   test('is what the address says, with the digits of numbers', () => {
-    const selection = eventSelection(query)
+    const selection = eventSelection(query, 0)
     expect(selection).toMatchObject({ source_id: 'forge', actor: 'ada', matched: true, since: Date.UTC(2026, 10, 27, 10) })
     expect(JSON.stringify(selection.filter)).toBe('{"payload":{"id":[813683310949021977]}}')
     expect(eventsCommand(selection)).toBe(
@@ -23,8 +23,8 @@ describe('the selection of events', () => {
   })
 
   test('is left to the router where it has a filter', () => {
-    expect(isSimple(eventSelection(query))).toBe(false)
-    expect(isSimple(eventSelection(new URLSearchParams('type=push')))).toBe(true)
+    expect(isSimple(eventSelection(query, 0))).toBe(false)
+    expect(isSimple(eventSelection(new URLSearchParams('type=push'), 0))).toBe(true)
   })
 
   test.each([
@@ -35,11 +35,11 @@ describe('the selection of events', () => {
     ['since=2026-01-01', false],
     ['thread=acme/site%231', true],
   ])('%s has the event: %s', (text, isIn) => {
-    expect(isEvent(event(), eventSelection(new URLSearchParams(text)))).toBe(isIn)
+    expect(isEvent(event(), eventSelection(new URLSearchParams(text), 0))).toBe(isIn)
   })
 
   test('refuses a filter that is not JSON', () => {
-    expect(() => eventSelection(new URLSearchParams('filter={'))).toThrow(SyntaxError)
+    expect(() => eventSelection(new URLSearchParams('filter={'), 0)).toThrow(SyntaxError)
   })
 })
 
@@ -50,8 +50,8 @@ describe('the selection of runs', () => {
     ['state=running&bot=coder', { state: 'running', bot_id: 'coder' }, 'signalbox runs list --bot coder --state running'],
     ['state=nonsense', {}, 'signalbox runs list'],
   ])('%s', (text, selection, command) => {
-    expect(runSelection(new URLSearchParams(text))).toEqual(selection)
-    expect(runsCommand(runSelection(new URLSearchParams(text)))).toBe(command)
+    expect(runSelection(new URLSearchParams(text), 0)).toEqual(selection)
+    expect(runsCommand(runSelection(new URLSearchParams(text), 0))).toBe(command)
   })
 
   test.each([

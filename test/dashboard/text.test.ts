@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { isRaw, kindOf, pathText, readJson, writeJson } from '../../src/dashboard/json.ts'
-import { bytes, clock, duration, fullTime, oneLine, plural, shellQuote, shortId, visible } from '../../src/dashboard/text.ts'
+import { bytes, clock, duration, fullTime, oneLine, plural, shellQuote, shortId, timeIn, visible } from '../../src/dashboard/text.ts'
 
 describe('JSON', () => {
   test.each(['813683310949021977', '10.00', '1e400', '-0', '0.1', '12345678901234567890.5', '1.50e2'])('keeps the digits of %s', text => {
@@ -82,5 +82,19 @@ describe('figures', () => {
 
   test('arguments are quoted for a shell', () => {
     expect([shellQuote('acme/site#12'), shellQuote("it's"), shellQuote('forge')]).toEqual(["'acme/site#12'", String.raw`'it'\''s'`, 'forge'])
+  })
+})
+
+describe('a time that a person wrote', () => {
+  test.each([
+    ['2h', 92_800_000],
+    ['7 d', -504_800_000],
+    ['1970-01-01T00:00:10Z', 10_000],
+  ])('%s', (text, at) => {
+    expect(timeIn(text, 'since', 100_000_000)).toBe(at)
+  })
+
+  test.each(['yesterday', '2 weeks', '-1h'])('%s is refused with what is accepted', text => {
+    expect(() => timeIn(text, 'since', 0)).toThrow(`since must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got "${text}"`)
   })
 })

@@ -59,8 +59,8 @@ export function Filters({ query }: { query: URLSearchParams }): JSX.Element {
       <details open={['since', 'until', 'near', 'filter'].some(name => query.has(name)) || saved.value.length > 0}>
         <summary class="muted small">More filters, and saved ones</summary>
         <div class="filters">
-          <TextFilter name="since" query={query} hint="2026-11-27T10:00" />
-          <TextFilter name="until" query={query} hint="2026-11-27T12:00" />
+          <TextFilter name="since" query={query} hint="2h, 7d or a date" />
+          <TextFilter name="until" query={query} hint="2h, 7d or a date" />
           <TextFilter name="near" query={query} hint="trigger that nearly matched" />
           <TextFilter name="filter" query={query} hint='{"payload":{"action":["opened"]}}' />
           {text === '' || isSaved ? null : <Button onClick={() => keep([...saved.value, text])}>Save this filter</Button>}

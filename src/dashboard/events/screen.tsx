@@ -74,10 +74,10 @@ function EventsScreen(): JSX.Element {
   let selection: EventQueryParams
   let problem: unknown
   try {
-    selection = selectionOf(query)
+    selection = selectionOf(query, Date.now())
   } catch (error) {
     selection = {}
-    problem = new Error(`the filter is not JSON: ${(error as Error).message}`)
+    problem = error
   }
   return (
     <>

@@ -1,7 +1,7 @@
 // Which events a screen shows: the query of its address, as parameters of event.query. Pure: no DOM.
 import type { EventQueryParams, EventSummary } from '../../contract/types.ts'
 import { readJson } from '../json.ts'
-import { shellQuote } from '../text.ts'
+import { shellQuote, timeIn } from '../text.ts'
 
 /** Names in the address, and what they are called in the contract. */
 export const fields = {
@@ -13,18 +13,23 @@ export const fields = {
   trigger: 'trigger_id',
 } as const
 
-/** Throws SyntaxError for a filter that is not JSON. */
-export function selectionOf(query: URLSearchParams): EventQueryParams {
+function readFilter(text: string): unknown {
+  try {
+    return readJson(text)
+  } catch (error) {
+    throw new SyntaxError(`the filter must be JSON: ${(error as Error).message}`)
+  }
+}
+
+/** Throws SyntaxError for a filter that is not JSON, and for what is no time. now: milliseconds, for lengths such as 2h */
+export function selectionOf(query: URLSearchParams, now: number): EventQueryParams {
   const params: Record<string, unknown> = {}
   for (const [name, param] of Object.entries(fields)) if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
   const matched = query.get('matched')
   if (matched === 'yes' || matched === 'no') params.matched = matched === 'yes'
-  for (const name of ['since', 'until']) {
-    const at = Date.parse(query.get(name) ?? '')
-    if (!Number.isNaN(at)) params[name] = at
-  }
+  for (const name of ['since', 'until']) if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
   if ((query.get('near') ?? '') !== '') params.near = query.get('near')
-  if ((query.get('filter') ?? '') !== '') params.filter = readJson(query.get('filter')!)
+  if ((query.get('filter') ?? '') !== '') params.filter = readFilter(query.get('filter')!)
   return params
 }
 

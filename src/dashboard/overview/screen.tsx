@@ -67,14 +67,14 @@ function Tile({ value, words, link }: { value: string; words: string; link: stri
 
 function Tiles({ hour, router }: { hour: RouterStatsResult; router: RouterStatusResult }): JSX.Element {
   const sum = (pick: (each: RouterStatsResult['triggers'][number]) => number): number => hour.triggers.reduce((total, each) => total + pick(each), 0)
-  const [done, failed, active, dead] = [sum(({ done: each }) => each), sum(({ failed: each }) => each), sum(each => each.active), sum(each => each.dead)]
+  const [done, failed, dead] = [sum(each => each.done), sum(each => each.failed), sum(each => each.dead)]
   const ended = done + failed + dead
   const events = hour.events.reduce((total, each) => total + each.count, 0)
   const oldest = Math.min(...hour.queues.flatMap(({ oldest_waiting_at: at }) => (at === undefined ? [] : [at])))
   return (
     <div class="tiles">
       <Tile value={count(events)} words="events in the last hour" link={href('events')} />
-      <Tile value={count(done + failed)} words={`runs ended · ${count(active)} running`} link={href('runs')} />
+      <Tile value={count(done + failed)} words={`runs ended · ${count(router.runs.running)} running`} link={href('runs')} />
       <Tile value={ended === 0 ? '–' : `${((100 * done) / ended).toFixed(1)} %`} words="completed" link={href('runs', { state: 'any failure' })} />
       <Tile
         value={Number.isFinite(oldest) ? duration(Math.max(0, now.value - oldest)) : '–'}

@@ -1,7 +1,7 @@
 // Every run, newest first, changing as it goes on. What is shown is in the address.
 import type { JSX } from 'preact'
 import type { Run, RunListParams } from '../../contract/types.ts'
-import { CopyCommand, Empty, Field, Head, Button, RunLamp, Since, Time, Untrusted } from '../parts/basic.tsx'
+import { CopyCommand, Empty, Field, Head, Button, Problem, RunLamp, Since, Time, Untrusted } from '../parts/basic.tsx'
 import { isOver } from '../parts/lamp-kind.ts'
 import type { Column } from '../parts/list.tsx'
 import { LiveList } from '../parts/live-list.tsx'
@@ -64,7 +64,13 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
 
 function RunsScreen(): JSX.Element {
   const { query } = place.value
-  const selection = selectionOf(query)
+  let selection: RunListParams = {}
+  let problem: unknown
+  try {
+    selection = selectionOf(query, Date.now())
+  } catch (error) {
+    problem = error
+  }
   const text = query.toString()
   return (
     <>
@@ -85,10 +91,10 @@ function RunsScreen(): JSX.Element {
         <TextFilter name="queue" query={query} hint="deploys" />
         <TextFilter name="thread" query={query} hint="acme/site#12" />
         <TextFilter name="actor" query={query} hint="ada" />
-        <TextFilter name="since" query={query} hint="2026-11-27T10:00" />
+        <TextFilter name="since" query={query} hint="2h, 7d or a date" />
         {text === '' ? null : <Button onClick={() => go(href('runs'))}>Clear</Button>}
       </search>
-      <Runs key={text} selection={selection} />
+      {problem === undefined ? <Runs key={text} selection={selection} /> : <Problem error={problem} />}
     </>
   )
 }

@@ -1,6 +1,6 @@
 // Which runs a screen shows: the query of its address, as parameters of run.list. Pure: no DOM.
 import type { Run, RunListParams } from '../../contract/types.ts'
-import { shellQuote } from '../text.ts'
+import { shellQuote, timeIn } from '../text.ts'
 
 /** Names in the address, and what they are called in the contract. */
 export const fields = { trigger: 'trigger_id', bot: 'bot_id', queue: 'queue', thread: 'thread', actor: 'actor' } as const
@@ -18,17 +18,15 @@ export const states: readonly Run['state'][] = [
   'cancelled',
 ]
 
-export function selectionOf(query: URLSearchParams): RunListParams {
+/** Throws SyntaxError for what is no time. now: milliseconds, for lengths such as 2h */
+export function selectionOf(query: URLSearchParams, now: number): RunListParams {
   const params: Record<string, unknown> = {}
   for (const [name, param] of Object.entries(fields)) if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
   const state = query.get('state') ?? ''
   if (state === 'any failure') params.failed = true
   else if (state === 'dead letter') params.dead = true
   else if (states.some(each => each === state)) params.state = state
-  for (const name of ['since', 'until']) {
-    const at = Date.parse(query.get(name) ?? '')
-    if (!Number.isNaN(at)) params[name] = at
-  }
+  for (const name of ['since', 'until']) if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
   return params
 }
 

@@ -31,6 +31,15 @@ const colours = syntaxHighlighting(
   ]),
 )
 
+/** Typing over a selection: the browser would keep the colours of what was selected as inline styles, which the page's policy blocks. */
+const typeOver = EditorView.domEventHandlers({
+  beforeinput: ({ inputType, data }, view) => {
+    if (inputType !== 'insertText' || data === null || view.state.selection.main.empty || view.state.readOnly) return false
+    view.dispatch(view.state.replaceSelection(data), { userEvent: 'input.type', scrollIntoView: true })
+    return true
+  },
+})
+
 export default function Code({ editor, isReadOnly }: { editor: Editor; isReadOnly: boolean }): JSX.Element {
   const box = useRef<HTMLDivElement>(null)
   useEffect(() => {
@@ -51,6 +60,7 @@ export default function Code({ editor, isReadOnly }: { editor: Editor; isReadOnl
           // Tab is left to the browser, so the keyboard gets out of the editor. Ctrl+Enter is a new line by default.
           keymap.of([{ key: 'Mod-Enter', run: () => editor.runs.value++ >= 0 }, ...defaultKeymap, ...historyKeymap]),
           EditorView.contentAttributes.of({ 'aria-label': 'Trigger as JSON', tabindex: '0' }),
+          typeOver,
           EditorView.updateListener.of(update => {
             if (!update.docChanged) return
             const text = update.state.doc.toString()
