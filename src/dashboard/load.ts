@@ -8,7 +8,7 @@ import type { Message } from './stream/messages.ts'
 
 export interface Loaded<T> {
   value: T | undefined
-  /** why the last reading failed; the value of before stays */
+  /** why the last reading failed; the earlier value stays */
   error: unknown
   loading: boolean
 }
@@ -63,7 +63,7 @@ export function useLoad<T>(
     return () => abort.abort()
   }, [key, current])
   useEffect(() => {
-    // Something else is shown: the value of before is none of it.
+    // Another thing is shown now: its value is not known yet.
     state.value = { value: undefined, error: undefined, loading: key !== undefined }
   }, [key])
   useEffect(() => {

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { Bot, Queue, QueueStat } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Ago, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem } from '../parts/basic.tsx'
+import { Ago, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem, TableHead } from '../parts/basic.tsx'
 import { href } from '../router.ts'
 import type { ScreenProps } from '../screens.ts'
 import { count, oneLine } from '../text.ts'
@@ -65,16 +65,7 @@ function Queues(): JSX.Element {
       {value === undefined || value.queues.length === 0 ? null : (
         <div class="scroll">
           <table>
-            <thead>
-              <tr>
-                <th>Queue</th>
-                <th>State</th>
-                <th>Running</th>
-                <th>Waiting</th>
-                <th>Oldest waits since</th>
-                <th>Completed in 24 h</th>
-              </tr>
-            </thead>
+            <TableHead titles={['Queue', 'State', 'Running', 'Waiting', 'Oldest waits since', 'Completed in 24 h']} />
             <tbody>
               {value.queues.map(queue => (
                 <QueueRow key={queue.id} queue={queue} stat={stats.value.value?.queues.find(({ id }) => id === queue.id)} />

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { Event } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Ago, Copy, Facts, Problem, RunLamp, Untrusted } from '../parts/basic.tsx'
+import { Ago, Copy, Facts, Problem, RunLamp, TableHead, Untrusted } from '../parts/basic.tsx'
 import { href } from '../router.ts'
 import { can } from '../session.ts'
 import { bytes, shortId, visible } from '../text.ts'
@@ -42,12 +42,7 @@ export function HeaderTable({ event: { headers } }: { event: Event }): JSX.Eleme
   if (names.length === 0) return <p class="muted">It came without headers.</p>
   return (
     <table>
-      <thead>
-        <tr>
-          <th>Header</th>
-          <th>Value</th>
-        </tr>
-      </thead>
+      <TableHead titles={['Header', 'Value']} />
       <tbody>
         {names.map(name => (
           <tr key={name}>

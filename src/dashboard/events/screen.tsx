@@ -61,8 +61,8 @@ function Events({ selection }: { selection: EventQueryParams }): JSX.Element {
     Object.keys(selection).length === 0 ? (
       <Teach />
     ) : (
-      <Empty title="No event is like that">
-        <p>An event that is appears here as soon as it is logged.</p>
+      <Empty title="No event matches the filter">
+        <p>An event that matches appears here as soon as it is logged.</p>
         <a href={href('events')}>Show all events</a>
       </Empty>
     )

@@ -36,7 +36,7 @@ export function series(events: readonly EventSummary[], runs: readonly Run[], fr
   return made
 }
 
-/** The value that a share of the values do not exceed; undefined: there are none. */
+/** The value that a share of the values does not exceed; undefined: the list is empty. */
 export function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)]

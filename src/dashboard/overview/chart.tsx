@@ -3,6 +3,7 @@ import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import UPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
+import { TableHead } from '../parts/basic.tsx'
 import { go, href } from '../router.ts'
 import { theme } from '../session.ts'
 import type { Series } from './buckets.ts'
@@ -86,13 +87,7 @@ export default function Chart({ series }: { series: Series }): JSX.Element {
         <summary class="small muted">As a table</summary>
         <div class="scroll chart-table" tabIndex={0} role="region" aria-label="Events over time">
           <table>
-            <thead>
-              <tr>
-                {['From', 'Accepted', 'Matched', 'Failed runs'].map(title => (
-                  <th key={title}>{title}</th>
-                ))}
-              </tr>
-            </thead>
+            <TableHead titles={['From', 'Accepted', 'Matched', 'Failed runs']} />
             <tbody>
               {rows.map(({ at, index }) => (
                 <tr key={at}>

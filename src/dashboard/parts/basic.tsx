@@ -155,7 +155,7 @@ export function Button({ onClick, children, look, scope, disabled = false, title
   )
 }
 
-/** Puts a text on the clipboard; where there is none (plain HTTP), shows it so that it can be copied by hand. */
+/** Puts a text on the clipboard. Without a clipboard (plain HTTP) the text is shown, so that it can be copied by hand. */
 export async function copyText(text: string, what: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text)
@@ -234,5 +234,18 @@ export function Field({ label, hint, children }: { label: ComponentChildren; hin
       {children}
       {hint === undefined ? null : <span class="field-hint">{hint}</span>}
     </label>
+  )
+}
+
+/** The head of a table. A column without a title has buttons. */
+export function TableHead({ titles }: { titles: readonly string[] }): JSX.Element {
+  return (
+    <thead>
+      <tr>
+        {titles.map(title => (
+          <th key={title}>{title === '' ? <span class="hidden-text">Actions</span> : title}</th>
+        ))}
+      </tr>
+    </thead>
   )
 }

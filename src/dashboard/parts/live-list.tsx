@@ -14,7 +14,7 @@ interface LiveListProps<T extends { id: string }> {
   source: LogSource<T>
   columns: Column<T>[]
   link: (row: T) => string
-  /** what is shown while there is none */
+  /** what is shown while the list is empty */
   empty: ComponentChildren
 }
 

@@ -38,7 +38,7 @@ export function preview(value: unknown, most = 400): string {
   return String(value)
 }
 
-/** Rows of what is open. toggled: ids that are not as they are at first */
+/** Rows of what is open. toggled: ids that were opened or closed by hand */
 export function treeRows(value: unknown, toggled: ReadonlySet<string>, begin: (string | number)[] = []): TreeRow[] {
   const rows: TreeRow[] = []
   const add = (each: unknown, path: (string | number)[], depth: number): void => {

@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import type { Attempt, MadeRequest, Run, RunHistoryResult } from '../../contract/types.ts'
 import { readJson } from '../json.ts'
 import { useCall } from '../load.ts'
-import { Facts, Lamp, Problem, Since, Time, Untrusted } from '../parts/basic.tsx'
+import { Facts, Lamp, Problem, Since, TableHead, Time, Untrusted } from '../parts/basic.tsx'
 import { Tree } from '../parts/tree.tsx'
 import { can } from '../session.ts'
 import { bytes, oneLine, visible } from '../text.ts'
@@ -93,15 +93,7 @@ export function Responses({ attempts }: { attempts: readonly Attempt[] }): JSX.E
 export function History({ history }: Pick<RunHistoryResult, 'history'>): JSX.Element {
   return (
     <table>
-      <thead>
-        <tr>
-          <th>Time</th>
-          <th>Move</th>
-          <th>To</th>
-          <th>Attempt</th>
-          <th>Reason</th>
-        </tr>
-      </thead>
+      <TableHead titles={['Time', 'Move', 'To', 'Attempt', 'Reason']} />
       <tbody>
         {history.map(({ at, move, to, attempt, reason }, index) => (
           <tr key={index}>

@@ -55,7 +55,7 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
         </p>
       </Empty>
     ) : (
-      <Empty title="No run is like that">
+      <Empty title="No run matches the filter">
         <a href={href('runs')}>Show all runs</a>
       </Empty>
     )

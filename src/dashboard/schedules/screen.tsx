@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { Source, SourcePreviewResult, Tick } from '../../contract/types.ts'
 import { useCall, useLoad } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem, Time } from '../parts/basic.tsx'
+import { Ago, Button, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem, TableHead, Time } from '../parts/basic.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import type { LampKind } from '../parts/lamp-kind.ts'
 import { Lane, share, Track } from '../parts/track.tsx'
@@ -51,14 +51,7 @@ function Ticks({ source_id }: { source_id: string }): JSX.Element {
   if (value.ticks.length === 0) return <p class="muted small">No instant has passed yet.</p>
   return (
     <table>
-      <thead>
-        <tr>
-          <th>Due</th>
-          <th>Outcome</th>
-          <th>Late by</th>
-          <th>Event or reason</th>
-        </tr>
-      </thead>
+      <TableHead titles={['Due', 'Outcome', 'Late by', 'Event or reason']} />
       <tbody>
         {value.ticks.map(({ scheduled_at, outcome, drift_ms, event_id, reason, count = 1 }) => (
           <tr key={scheduled_at}>

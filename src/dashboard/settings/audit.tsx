@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { AuditEntry, AuditListParams } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Button, Field, Lamp, Problem, Time } from '../parts/basic.tsx'
+import { Button, Field, Lamp, Problem, TableHead, Time } from '../parts/basic.tsx'
 import type { LampKind } from '../parts/lamp-kind.ts'
 import { TextFilter } from '../parts/text-filter.tsx'
 import { place, setQuery } from '../router.ts'
@@ -44,13 +44,7 @@ function Entries({ selection }: { selection: AuditListParams }): JSX.Element {
     <>
       <div class="scroll">
         <table>
-          <thead>
-            <tr>
-              {['Time', 'Who', 'By', 'Method', 'About', 'Outcome'].map(title => (
-                <th key={title}>{title}</th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead titles={['Time', 'Who', 'By', 'Method', 'About', 'Outcome']} />
           <tbody>
             {[...value.entries, ...(older.value?.entries ?? [])].map(
               ({ seq, at, principal, name, interface: face, address, method, ids, outcome, code, count }) => (
@@ -81,7 +75,7 @@ function Entries({ selection }: { selection: AuditListParams }): JSX.Element {
           </tbody>
         </table>
       </div>
-      {value.entries.length === 0 ? <p class="muted">No call is like that.</p> : null}
+      {value.entries.length === 0 ? <p class="muted">No call matches the filter.</p> : null}
       {cursor === undefined ? null : <Button onClick={() => void more()}>Older</Button>}
     </>
   )

@@ -1,7 +1,7 @@
 // Browsers that are logged in.
 import type { JSX } from 'preact'
 import { useCall } from '../load.ts'
-import { Ago, Button, Card, Lamp, Problem, Untrusted } from '../parts/basic.tsx'
+import { Ago, Button, Card, Lamp, Problem, TableHead, Untrusted } from '../parts/basic.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { call } from '../rpc.ts'
 import { can, session } from '../session.ts'
@@ -17,16 +17,7 @@ export function Logins(): JSX.Element {
       {error === undefined ? null : <Problem error={error} again={read.again} />}
       <div class="scroll">
         <table>
-          <thead>
-            <tr>
-              {['Browser', 'State', 'Role', 'Created', 'Last used', 'Ends'].map(title => (
-                <th key={title}>{title}</th>
-              ))}
-              <th>
-                <span class="hidden-text">Actions</span>
-              </th>
-            </tr>
-          </thead>
+          <TableHead titles={['Browser', 'State', 'Role', 'Created', 'Last used', 'Ends', '']} />
           <tbody>
             {value?.logins.map(({ id, browser, state, role, scopes, created_by, created_at, last_used_at, address, expires_at }) => (
               <tr key={id}>

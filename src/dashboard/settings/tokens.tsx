@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { Role, Token } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Ago, Button, Card, Copy, Field, Lamp, Problem } from '../parts/basic.tsx'
+import { Ago, Button, Card, Copy, Field, Lamp, Problem, TableHead } from '../parts/basic.tsx'
 import { confirm, Dialog } from '../parts/dialog.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { call } from '../rpc.ts'
@@ -119,16 +119,7 @@ export function Tokens(): JSX.Element {
       {value === undefined || value.tokens.length === 0 ? null : (
         <div class="scroll">
           <table>
-            <thead>
-              <tr>
-                {['Token', 'State', 'Role or scopes', 'Kind', 'Created', 'Last used', 'Ends'].map(title => (
-                  <th key={title}>{title}</th>
-                ))}
-                <th>
-                  <span class="hidden-text">Actions</span>
-                </th>
-              </tr>
-            </thead>
+            <TableHead titles={['Token', 'State', 'Role or scopes', 'Kind', 'Created', 'Last used', 'Ends', '']} />
             <tbody>
               {value.tokens.map(token => (
                 <TokenRow key={token.id} token={token} again={read.again} />
