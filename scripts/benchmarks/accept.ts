@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { Pool } from 'undici'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import { freshDirectory, load, median, medianOf, ms, processCost, ratio, startProcess, table, type Measured } from './measure.ts'
 
 const rounds = 3

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Backtests } from '../../src/backtest/backtests.ts'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import { Forge } from './forge-events.ts'
 import { freshDirectory, load, median, ms, ratio, startProcess, table, type Measured } from './measure.ts'
 

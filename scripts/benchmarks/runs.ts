@@ -7,7 +7,7 @@ import type { Bot } from '../../src/client/client.ts'
 import { Fleet } from '../../src/delivery/fleet.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
 import type { RunFlow } from '../../src/store/flow.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import { freshDirectory, load, median, ms, percentile, ratio, startProcess, table } from './measure.ts'
 
 const rounds = 3

@@ -3,8 +3,8 @@ import type { compileContract } from '../contract/validators.ts'
 import type { ExitError } from '../errors.ts'
 import { compilePattern } from '../routing/pattern.ts'
 import { PatternError } from '../routing/pattern-limits.ts'
-import { damagedDefinition } from '../store/sqlite/definitions.ts'
-import type { Refusal } from '../store/sqlite/salvage.ts'
+import { damagedDefinition } from '../store/sqlite/tables/definitions.ts'
+import type { Refusal } from '../store/sqlite/repair/tolerant-reader.ts'
 import type { Definitions, Noun, Stamp } from '../store/store.ts'
 
 type Contract = ReturnType<typeof compileContract>

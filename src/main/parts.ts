@@ -13,7 +13,7 @@ import type { Environment } from '../paths.ts'
 import type { ExpressionProcess } from '../routing/expressions.ts'
 import type { Registry } from '../routing/registry.ts'
 import type { ReadSecret } from '../secrets.ts'
-import type { Backups } from '../store/sqlite/backups.ts'
+import type { Backups } from '../store/sqlite/file/backups.ts'
 import type { Store, TokenRow } from '../store/store.ts'
 import type { ToolRules } from '../tools.ts'
 

@@ -2,10 +2,10 @@
 import type { Salvage } from '../cli/session.ts'
 import { compileContract } from '../contract/validators.ts'
 import { makeDirectory } from '../paths.ts'
-import { recover } from '../store/sqlite/recover.ts'
-import { restore } from '../store/sqlite/restore.ts'
-import type { Refusal } from '../store/sqlite/salvage.ts'
-import { verify } from '../store/sqlite/verify.ts'
+import { recover } from '../store/sqlite/repair/recover.ts'
+import { restore } from '../store/sqlite/file/restore.ts'
+import type { Refusal } from '../store/sqlite/repair/tolerant-reader.ts'
+import { verify } from '../store/sqlite/repair/verify.ts'
 import { refusalOf } from './definition-check.ts'
 
 let checking: Refusal | undefined

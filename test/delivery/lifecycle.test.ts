@@ -129,7 +129,7 @@ describe('lifecycle events', () => {
     client.close()
     await router.stop()
     // Written by the store alone, as by a process that was killed right after its commit.
-    const { SqliteStore } = await import('../../src/store/sqlite/sqlite-store.ts')
+    const { SqliteStore } = await import('../../src/store/sqlite/engine/sqlite-store.ts')
     const store = new SqliteStore({ stateDir: directory, lifecycle: 'outcomes', onFatal: options.onFatal })
     await store.start(Date.now())
     const { newEvent, newRun } = await import('../conformance/store.ts')

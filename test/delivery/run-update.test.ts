@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Methods } from '../../src/client/client.ts'
-import { verify } from '../../src/store/sqlite/verify.ts'
+import { verify } from '../../src/store/sqlite/repair/verify.ts'
 import { signalbox } from '../support/command-line.ts'
 import { sharedRouter, until, type TestRouter } from '../support/router.ts'
 

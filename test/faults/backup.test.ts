@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, wri
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
-import { giveName } from '../../src/store/sqlite/open.ts'
+import { giveName } from '../../src/store/sqlite/file/open.ts'
 import { freshDirectory } from '../support/router.ts'
 import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'

@@ -3,7 +3,7 @@ import Database from 'better-sqlite3'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { BotInput, SourceInput } from '../../src/client/client.ts'
-import { databasePath } from '../../src/store/sqlite/open.ts'
+import { databasePath } from '../../src/store/sqlite/file/open.ts'
 import { ended, freshRouter, type TestRouter } from '../support/router.ts'
 
 const env = { SECRET: 'secret' }

@@ -4,9 +4,9 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { EventSummary, Methods } from '../../src/client/client.ts'
-import { DamageLog } from '../../src/store/sqlite/damage.ts'
-import { openReader } from '../../src/store/sqlite/open.ts'
-import { Reading } from '../../src/store/sqlite/read.ts'
+import { DamageLog } from '../../src/store/sqlite/repair/damage.ts'
+import { openReader } from '../../src/store/sqlite/file/open.ts'
+import { Reading } from '../../src/store/sqlite/engine/read.ts'
 import { freshRouter, type TestRouter } from '../support/router.ts'
 
 const mib = 1_048_576

@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { Methods, Policy, WebhookConfig } from '../../src/client/client.ts'
-import { Work } from '../../src/store/sqlite/work.ts'
+import { Work } from '../../src/store/sqlite/engine/operations.ts'
 import { limits, newEvent } from '../conformance/store.ts'
 import { freshDatabase } from '../support/local-store.ts'
 import { metricsOf, value } from '../support/metrics.ts'

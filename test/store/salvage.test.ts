@@ -8,8 +8,8 @@ import { expect, test } from 'vitest'
 import { ExitError } from '../../src/errors.ts'
 import { salvage } from '../../src/main/salvage.ts'
 import type { RunFlow } from '../../src/store/flow.ts'
-import { databasePath, newestSchema } from '../../src/store/sqlite/open.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { databasePath, newestSchema } from '../../src/store/sqlite/file/open.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import { limits, newEvent, newRun } from '../conformance/store.ts'
 import { freshDirectory } from '../support/router.ts'
 
@@ -101,7 +101,7 @@ test('output of attempts is recovered, without parts that are damaged', () => {
 const derived = ['sqlite_sequence', 'delivery_index', 'body_index', 'decision']
 
 test('recover reads every table', () => {
-  const program = readFileSync('src/store/sqlite/recover.ts', 'utf8')
+  const program = readFileSync('src/store/sqlite/repair/recover.ts', 'utf8')
   const db = new Database(':memory:')
   for (const name of readdirSync('src/store/sqlite/migrations').toSorted()) db.exec(readFileSync(`src/store/sqlite/migrations/${name}`, 'utf8'))
   const tables = db.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()

@@ -4,8 +4,8 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { databasePath } from '../../src/store/sqlite/open.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { databasePath } from '../../src/store/sqlite/file/open.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import { limits, newEvent } from '../conformance/store.ts'
 import { until } from '../support/router.ts'
 

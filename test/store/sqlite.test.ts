@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/open.ts'
-import { eventPageSql, runPageSql } from '../../src/store/sqlite/page-queries.ts'
-import { SqliteStore } from '../../src/store/sqlite/sqlite-store.ts'
+import { databasePath, openWriter, takeLock } from '../../src/store/sqlite/file/open.ts'
+import { eventPageSql, runPageSql } from '../../src/store/sqlite/tables/page-queries.ts'
+import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
 import type { EventPage, LifecycleEvents, NewEvent, RunPage } from '../../src/store/store.ts'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import { budgetsConformance } from '../conformance/budgets.ts'
@@ -118,7 +118,7 @@ test('a commit is one fsync for everything that waits', async () => {
   const script = join(directory, 'many.ts')
   writeFileSync(
     script,
-    `import { SqliteStore } from '${process.cwd()}/src/store/sqlite/sqlite-store.ts'
+    `import { SqliteStore } from '${process.cwd()}/src/store/sqlite/engine/sqlite-store.ts'
      import { newEvent, limits } from '${process.cwd()}/test/support/new-event.ts'
      const store = new SqliteStore({ stateDir: '${directory}', onFatal: () => process.exit(74) })
      await store.start(Date.now())
