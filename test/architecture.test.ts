@@ -100,8 +100,8 @@ test('imports go the ways of the design', () => {
 })
 
 test('control: an import from the methods to delivery, or to a way in, is noticed', () => {
-  const broken = strangers(file => (file === 'src/api/jsonrpc.ts' ? ['delivery/dispatcher.ts', 'intake/clock.ts'] : imports(file)))
-  expect(broken).toEqual(['src/api/jsonrpc.ts imports delivery/dispatcher.ts', 'src/api/jsonrpc.ts imports intake/clock.ts'])
+  const broken = strangers(file => (file === 'src/api/jsonrpc.ts' ? ['delivery/dispatcher.ts', 'intake/schedules/clock.ts'] : imports(file)))
+  expect(broken).toEqual(['src/api/jsonrpc.ts imports delivery/dispatcher.ts', 'src/api/jsonrpc.ts imports intake/schedules/clock.ts'])
 })
 
 test('no file is longer than 400 lines', () => {
@@ -149,7 +149,7 @@ test('what decides is pure: no clock, no chance, no input or output', () => {
     'src/delivery/breaker.ts',
     'src/steady-clock.ts',
     'src/forge.ts',
-    ...globSync('src/intake/providers/*.ts'),
+    ...globSync('src/intake/webhooks/providers/*.ts'),
   ]
   const impure = pure.filter(file => /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)))
   expect(impure).toEqual([])

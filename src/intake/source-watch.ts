@@ -5,7 +5,7 @@
 // A source is well -> silent or refusing -> well.
 import type { Source } from '../contract/types.ts'
 import { routerSource, type EventLine, type Store } from '../store/store.ts'
-import type { Refusal } from './refused-deliveries.ts'
+import type { Refusal } from './webhooks/refused-deliveries.ts'
 
 const checkMs = 10_000
 /** Refused deliveries in a row, none accepted between them. */

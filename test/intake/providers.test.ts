@@ -2,8 +2,8 @@
 import { createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { providers } from '../../src/intake/providers/all.ts'
-import type { Delivery, Provider } from '../../src/intake/providers/provider.ts'
+import { providers } from '../../src/intake/webhooks/providers/all.ts'
+import type { Delivery, Provider } from '../../src/intake/webhooks/providers/provider.ts'
 import { Fault } from '../../src/errors.ts'
 import { freshRouter } from '../support/router.ts'
 

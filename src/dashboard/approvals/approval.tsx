@@ -1,22 +1,31 @@
 // One run that waits for a decision: what it would do, and the decision, which is bound to what is shown.
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import { useRef } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import type { Run, RunPreview } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Facts, Head, Lamp, Problem, RunLamp, Since, Untrusted } from '../parts/basic.tsx'
-import { useKeys } from '../parts/keys.ts'
-import { toast } from '../parts/toast.tsx'
+import { Ago, Button, Card, CopyCommand, Facts, Head, Lamp, Problem, RunLamp, Since, Time, Untrusted } from '../parts/basic.tsx'
 import { Tree } from '../parts/tree.tsx'
-import { go, href } from '../router.ts'
-import { call, RpcError } from '../rpc.ts'
-import { can, session } from '../session.ts'
-import { readStatusSoon } from '../status.ts'
+import { href } from '../router.ts'
+import { History as HistoryTable } from '../run/parts.tsx'
+import { can } from '../session.ts'
 import { oneLine, plural } from '../text.ts'
-import { beforeText } from './before.ts'
 import './approval.css'
+import { beforeText } from './before.ts'
+import { changesText } from './changes.ts'
+import { Decision, type DecisionProps } from './decision.tsx'
 
-type Verb = 'approve' | 'deny'
+/** A bot and its kind: a command runs on this machine, an http bot does not. */
+function BotName({ id }: { id: string }): JSX.Element {
+  const read = useCall('bot.get', { bot_id: id })
+  const kind = read.value.value?.bot.endpoint.kind.replaceAll('_', ' ')
+  return (
+    <>
+      <a href={href('bots', id)}>{id}</a>
+      {kind === undefined ? '' : ` (${kind})`}
+    </>
+  )
+}
 
 function Subject({ preview: { run, event } }: { preview: RunPreview }): JSX.Element {
   return (
@@ -36,14 +45,13 @@ function Subject({ preview: { run, event } }: { preview: RunPreview }): JSX.Elem
                 <Untrusted text={event.type} />
               </a>{' '}
               {event.actor === null ? '' : <>by {<Untrusted text={event.actor} />}, </>}
-              <Ago at={event.received_at} />
-              {run.events === undefined ? '' : `, the last of ${run.events}`}
+              <Time at={event.received_at} /> (<Ago at={event.received_at} />){run.events === undefined ? '' : `, the last of ${run.events}`}
             </>,
           ],
           ['thread', event.thread === null ? undefined : <Untrusted text={event.thread} />],
           ['subject', event.subject === null ? undefined : <Untrusted text={event.subject} />],
-          ['bot', run.bot_id === null ? 'not chosen yet' : <a href={href('bots', run.bot_id)}>{run.bot_id}</a>],
-          ['workflow', run.workflow_id],
+          ['bot', run.bot_id === null ? 'not chosen yet' : <BotName id={run.bot_id} />],
+          ['workflow', run.workflow_id === null ? undefined : oneLine(run.workflow_id)],
           ['caused by', run.requested_by],
           ['expires', run.deadline_at === undefined ? 'never: it waits until it is decided' : <Ago at={run.deadline_at} />],
           ['denied before', run.denials],
@@ -93,81 +101,45 @@ function Before({ run: { trigger_id, id } }: { run: Run }): JSX.Element {
   )
 }
 
-/** Opens the next run that waits, or the inbox. */
-async function goOn(decided: string): Promise<void> {
-  readStatusSoon()
-  const { runs } = await call('run.list', { state: 'awaiting_approval', limit: 10 })
-  const next = runs.findLast(({ id }) => id !== decided)
-  go(next === undefined ? href('approvals') : href('approvals', next.id))
-}
-
-function Decision({ preview, again }: { preview: RunPreview; again: () => void }): JSX.Element {
-  const { run, version } = preview
-  const reason = useSignal('')
-  const busy = useSignal(false)
-  const box = useRef<HTMLInputElement>(null)
-  /** What a key chose: it takes a second key, or a click, to do it. */
-  const asked = useSignal<Verb | undefined>(undefined)
-  const decide = async (verb: Verb): Promise<void> => {
-    busy.value = true
-    try {
-      const text = reason.value.trim()
-      await call(`run.${verb}`, { run_id: run.id, trigger_version: run.trigger_version, version, ...(text === '' ? {} : { reason: text }) })
-      toast(verb === 'approve' ? `approved: ${run.trigger_id}` : `denied: ${run.trigger_id}`)
-      await goOn(run.id)
-    } catch (error) {
-      toast((error as Error).message, 'stop')
-      // Something is not as it was shown: it has to be looked at again.
-      if (error instanceof RpcError) again()
-    }
-    busy.value = false
-  }
-  const ask = (verb: Verb): void => {
-    asked.value = verb
-    box.current?.focus()
-  }
-  useKeys([
-    { keys: 'a', what: 'approve (Enter confirms)', act: () => ask('approve') },
-    { keys: 'd', what: 'deny (Enter confirms)', act: () => ask('deny') },
-  ])
-  const who = session.value?.principal ?? ''
+function History({ run: { id } }: { run: Run }): JSX.Element {
+  const read = useCall('run.history', { run_id: id }, { on: message => message.kind === 'run' && message.run.id === id })
+  const { value, error } = read.value
   return (
-    <form
-      class="decision-bar"
-      onSubmit={event => {
-        event.preventDefault()
-        if (asked.value !== undefined && can('approve')) void decide(asked.value)
-      }}
-    >
-      <label class="field">
-        <span class="field-label">Reason (optional)</span>
-        <input ref={box} value={reason.value} maxLength={500} onInput={event => (reason.value = event.currentTarget.value)} />
-      </label>
-      {asked.value === undefined ? null : (
-        <p role="status" class="small">
-          Press Enter to {asked.value}.
-        </p>
+    <Card title="History">
+      {error === undefined ? null : <Problem error={error} again={read.again} />}
+      {value === undefined ? null : (
+        <div class="scroll" role="region" aria-label="History" tabIndex={0}>
+          <HistoryTable history={value.history} />
+        </div>
       )}
-      <div class="decision-buttons">
-        <Button look="danger" scope="approve" disabled={busy.value} onClick={() => void decide('deny')}>
-          Deny <kbd>d</kbd>
-        </Button>
-        <Button look="primary" scope="approve" disabled={busy.value || preview.problem !== undefined} onClick={() => void decide('approve')}>
-          Approve <kbd>a</kbd>
-        </Button>
-      </div>
-      <p class="muted small">
-        recorded as {who}; caused by {run.requested_by ?? 'a delivery'}. The one who caused a run may not approve it.
-      </p>
-    </form>
+    </Card>
   )
 }
 
-export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
-  const read = useCall('run.preview', { run_id: id }, { on: message => message.kind === 'run' && message.run.id === id, every: 30_000 })
-  const { value: preview, error } = read.value
-  if (preview === undefined) return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
-  const { run, inputs, problem } = preview
+function Given({ preview: { run, inputs, problem } }: { preview: RunPreview }): JSX.Element {
+  return (
+    <Card title="What it will get">
+      {problem !== undefined ? (
+        <Lamp kind="stop">{oneLine(problem, 500)}</Lamp>
+      ) : inputs === undefined || inputs === null ? (
+        <p class="small">
+          The event: its trigger names no inputs. <a href={href('events', run.event_id)}>Look at it</a>
+        </p>
+      ) : (
+        <Tree value={inputs} label="Inputs" />
+      )}
+      {run.attempt === 0 ? null : (
+        <a class="small" href={href('runs', run.id, { tab: 'request' })}>
+          The request of the attempt before
+        </a>
+      )}
+    </Card>
+  )
+}
+
+function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; changes: string | undefined } & Omit<DecisionProps, 'preview'>): JSX.Element {
+  const { run } = preview
+  const { id } = run
   const isWaiting = run.state === 'awaiting_approval'
   return (
     <>
@@ -185,27 +157,74 @@ export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
           It does not wait for a decision any more. <a href={href('runs', id)}>The run</a> · <a href={href('approvals')}>All approvals</a>
         </p>
       )}
+      <div role="status">
+        {changes === undefined ? null : (
+          <p class="banner">
+            <span>
+              <Lamp kind="caution">changed</Lamp> {changes}
+            </span>
+            {isOld ? <Button onClick={() => showNow()}>Show what it is now</Button> : null}
+          </p>
+        )}
+      </div>
       <div class="split">
         <div class="stack">
           <Subject preview={preview} />
           <Before run={run} />
+          <History run={run} />
         </div>
         <div class="stack">
-          <Card title="What it will get">
-            {problem !== undefined ? (
-              <Lamp kind="stop">{oneLine(problem, 500)}</Lamp>
-            ) : inputs === undefined || inputs === null ? (
-              <p class="small">
-                The event: its trigger names no inputs. <a href={href('events', run.event_id)}>Look at it</a>
-              </p>
-            ) : (
-              <Tree value={inputs} label="Inputs" />
-            )}
-          </Card>
+          <Given preview={preview} />
           <Tools preview={preview} />
         </div>
       </div>
-      {isWaiting ? <Decision preview={preview} again={read.again} /> : null}
+      {isWaiting ? <Decision preview={preview} isOld={isOld} showNow={showNow} /> : null}
+    </>
+  )
+}
+
+/** What is shown stays until it is asked for anew: it must not change under a finger that is about to approve it. */
+export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
+  const read = useCall('run.preview', can('payload') ? { run_id: id } : undefined, {
+    on: message => (message.kind === 'run' && message.run.id === id) || message.kind === 'gap',
+    every: 30_000,
+  })
+  const shown = useSignal<RunPreview | undefined>(undefined)
+  const newer = useSignal<string | undefined>(undefined)
+  const said = useSignal<string | undefined>(undefined)
+  /** Set while what comes next is to be shown; begins: what is said before the changes. */
+  const wanted = useRef<{ begins: string } | undefined>(undefined)
+  const { value, error } = read.value
+  useEffect(() => {
+    if (value === undefined) return
+    const changes = shown.peek() === undefined ? undefined : changesText(shown.peek()!, value)
+    if (changes !== undefined && wanted.current === undefined && value.run.state === 'awaiting_approval') {
+      newer.value = changes
+      return
+    }
+    if (changes !== undefined) said.value = (wanted.current?.begins ?? '') + changes
+    newer.value = undefined
+    wanted.current = undefined
+    shown.value = value
+  }, [value])
+  const showNow = (verb?: string): void => {
+    wanted.current = { begins: verb === undefined ? '' : `Nothing was ${verb}: it changed after it was shown. Look at it again: ` }
+    read.again()
+  }
+  if (!can('payload'))
+    return (
+      <>
+        <Head title="Approval" />
+        <p>
+          Your login does not have the scope payload, so it cannot see what the bot would get, and cannot decide here. <a href={href('runs', id)}>The run</a>
+        </p>
+      </>
+    )
+  if (shown.value === undefined) return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
+  return (
+    <>
+      {error === undefined ? null : <Problem error={error} again={read.again} />}
+      <Shown preview={shown.value} changes={newer.value ?? said.value} isOld={newer.value !== undefined} showNow={showNow} />
     </>
   )
 }

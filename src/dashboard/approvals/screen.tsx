@@ -26,15 +26,38 @@ const columns: Column<Run>[] = [
   { title: 'Caused by', width: 'minmax(80px, 1fr)', cell: ({ requested_by }) => requested_by ?? 'a delivery', wide: true },
 ]
 
-const policy = `{"policy": {"approval": {"timeout_ms": 3600000}}}`
+/** A file that signalbox apply takes, for a router that has the source and the bot. */
+const example = `triggers:
+  - id: deploy-site
+    event_source_id: forge
+    filter:
+      type: [push]
+    action:
+      bot_id: deployer
+    policy:
+      approval:
+        timeout_ms: 3600000 # after an hour it counts as denied
+`
+
+const command = 'signalbox apply --file deploy.yaml'
 
 function Teach(): JSX.Element {
   return (
     <Empty title="Nothing waits for approval">
-      <p>A trigger can ask a person before its bot starts. The run then waits here, and is denied when its time is over. Add this to the trigger:</p>
-      <pre class="command">{policy}</pre>
-      <Copy text={policy} what="policy" />
-      <a href={href('triggers')}>Triggers</a>
+      <p>
+        A trigger can ask a person before its bot starts. Each of its runs then waits here, with what the bot would get. An approval is for one run, as it was
+        shown, once. A denial, or no answer in time, ends in a held run: nothing starts.
+      </p>
+      <p>
+        <code>policy.approval</code> of a trigger asks for it. <code>approval: {'{}'}</code> waits without a limit; with <code>bot_id</code> a bot is asked, not
+        a person.
+      </p>
+      <pre class="command">{example}</pre>
+      <div class="actions">
+        <Copy text={example} what="example" />
+        <CopyCommand command={command} />
+        <a href={href('triggers')}>Triggers</a>
+      </div>
     </Empty>
   )
 }
@@ -46,7 +69,7 @@ function Inbox(): JSX.Element {
   return (
     <>
       <Head
-        title={value === undefined ? 'Approvals' : waiting === 0 ? 'Approvals' : `${plural(waiting, 'run waits', 'runs wait')} for approval`}
+        title={waiting === 0 ? 'Approvals' : `${value?.next_cursor === undefined ? '' : 'More than '}${plural(waiting, 'run waits', 'runs wait')} for approval`}
         actions={<CopyCommand command="signalbox runs list --state awaiting_approval" />}
       />
       {error === undefined ? null : <Problem error={error} again={read.again} />}

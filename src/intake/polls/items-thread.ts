@@ -1,8 +1,8 @@
 // Items and numbers of answers: small texts are read at once, large ones in a thread, which starts with the first.
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
-import type { ContextFileBytes } from '../context-files.ts'
-import type { PollConfig, WatchConfig } from '../contract/types.ts'
-import type { Expressions } from '../routing/expressions.ts'
+import type { ContextFileBytes } from '../../context-files.ts'
+import type { PollConfig, WatchConfig } from '../../contract/types.ts'
+import type { Expressions } from '../../routing/expressions.ts'
 import { contextOf, itemsOf, numberOf, ReadingError, type Item, type ItemLimits } from './items.ts'
 import type { FromThread, Ordered, ReadOrder } from './items-worker.ts'
 

@@ -2,7 +2,7 @@
 // Which of the two is decided by the secret alone, so that a delivery cannot choose the weaker one.
 import { deliveryKey, firstHeader, forgeEvent, requiredHeader, unauthorized, type Provider } from './provider.ts'
 import { isSigningKey, signingKeyFault, standardHeaders, verifyStandard } from './standard.ts'
-import { verifyToken } from '../../http/token.ts'
+import { verifyToken } from '../../../http/token.ts'
 
 const subject_paths = ['project.path_with_namespace'] as const
 const ids = ['webhook-id', 'idempotency-key', 'x-gitlab-event-uuid'] as const

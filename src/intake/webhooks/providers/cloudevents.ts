@@ -1,10 +1,10 @@
 // CloudEvents 1.0 over HTTP: structured, batched and binary. Duplicates are known by source and id together.
-import { Fault } from '../../errors.ts'
-import { isRaw } from '../../exact-json.ts'
-import { originFault, type Origin } from '../../forge.ts'
-import { elementTexts } from '../../json-text.ts'
+import { Fault } from '../../../errors.ts'
+import { isRaw } from '../../../exact-json.ts'
+import { originFault, type Origin } from '../../../forge.ts'
+import { elementTexts } from '../../../json-text.ts'
 import { verifyBearer } from './bearer.ts'
-import { Payload } from '../../routing/payload.ts'
+import { Payload } from '../../../routing/payload.ts'
 import { plainBody, type Delivery, type Provider, type ReadEvent } from './provider.ts'
 
 const structured = 'application/cloudevents+json'

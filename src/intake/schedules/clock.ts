@@ -4,14 +4,14 @@
 // A schedule is waiting (in the timetable) -> deciding (its ticks are with the store) -> waiting. What the store refuses,
 // because the disk is full or too many runs are open, is decided anew a second later.
 import { isDeepStrictEqual } from 'node:util'
-import type { CronConfig, Source } from '../contract/types.ts'
-import { Fault } from '../errors.ts'
-import type { Accepted, Incoming } from '../routing/accept.ts'
-import type { SkippedTicks, SourceState } from '../store/store.ts'
-import { tickEvent } from '../routing/own-event.ts'
+import type { CronConfig, Source } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import type { Accepted, Incoming } from '../../routing/accept.ts'
+import type { SkippedTicks, SourceState } from '../../store/store.ts'
+import { tickEvent } from '../../routing/own-event.ts'
 import { decide, following, onTimeMs, schedule, type Decided, type DueTick, type Schedule } from './ticks.ts'
-import { rest } from '../turns.ts'
-import { Timetable, type Later } from './timetable.ts'
+import { rest } from '../../turns.ts'
+import { Timetable, type Later } from '../timetable.ts'
 
 const againMs = 1000
 /** Events that go to the store together, and schedules that are decided together. */

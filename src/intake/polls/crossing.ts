@@ -1,5 +1,5 @@
 // When a number that is watched makes an event: on the edge, not on the level. Pure.
-import type { WatchConfig } from '../contract/types.ts'
+import type { WatchConfig } from '../../contract/types.ts'
 
 export interface Watched {
   /** what the next reading is held against; undefined: there was none yet */

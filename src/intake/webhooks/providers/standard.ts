@@ -1,7 +1,7 @@
 // Standard Webhooks 1.0.0: v1 signatures, base64 HMAC-SHA256 over id.timestamp.body, good for 5 minutes.
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { Fault } from '../../errors.ts'
-import { textAt } from '../../routing/payload.ts'
+import { Fault } from '../../../errors.ts'
+import { textAt } from '../../../routing/payload.ts'
 import { plainBody, requiredHeader, unauthorized, type Delivery, type Provider } from './provider.ts'
 
 const toleranceS = 300

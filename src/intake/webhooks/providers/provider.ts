@@ -1,11 +1,11 @@
 // What a webhook provider is: whose rules a delivery follows. One file per provider implements it, each pure.
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto'
-import { formPayload } from '../../body-text.ts'
-import { Fault } from '../../errors.ts'
-import type { Forge } from '../../forge.ts'
-import type { JsonLimits } from '../../json-text.ts'
-import { Payload, payloadOf } from '../../routing/payload.ts'
-import type { BodyFormat } from '../../store/store.ts'
+import { formPayload } from '../../../body-text.ts'
+import { Fault } from '../../../errors.ts'
+import type { Forge } from '../../../forge.ts'
+import type { JsonLimits } from '../../../json-text.ts'
+import { Payload, payloadOf } from '../../../routing/payload.ts'
+import type { BodyFormat } from '../../../store/store.ts'
 
 export interface Delivery {
   /** lower-case names; each name once: doubled ones that matter are refused before */

@@ -1,7 +1,7 @@
 // Which instants of a schedule are due, which are made up for, and which are skipped, with the reason. Pure.
 import { hash } from 'node:crypto'
-import type { CronConfig } from '../contract/types.ts'
-import { lastTicks, nextTick } from '../definitions/schedule.ts'
+import type { CronConfig } from '../../contract/types.ts'
+import { lastTicks, nextTick } from '../../definitions/schedule.ts'
 
 /** A schedule with what was left out filled in. */
 export interface Schedule extends Required<Omit<CronConfig, 'type' | 'subject' | 'payload' | 'start_at' | 'end_at'>> {

@@ -1,12 +1,12 @@
 // What a reading holds: items with their keys, or a number.
 import { hash } from 'node:crypto'
-import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
-import type { PollConfig, WatchConfig } from '../contract/types.ts'
-import { exactJson } from '../exact-json.ts'
-import { exceededLimit, type JsonLimits } from '../json-text.ts'
-import type { Expressions } from '../routing/expressions.ts'
-import { InputsError, renderKey, renderTemplate, renderText } from '../routing/inputs.ts'
-import { rest } from '../turns.ts'
+import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../../context-files.ts'
+import type { PollConfig, WatchConfig } from '../../contract/types.ts'
+import { exactJson } from '../../exact-json.ts'
+import { exceededLimit, type JsonLimits } from '../../json-text.ts'
+import type { Expressions } from '../../routing/expressions.ts'
+import { InputsError, renderKey, renderTemplate, renderText } from '../../routing/inputs.ts'
+import { rest } from '../../turns.ts'
 
 /** What was read is not what it should be; the message says what was expected and found. */
 export class ReadingError extends Error {}

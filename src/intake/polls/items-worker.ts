@@ -1,8 +1,8 @@
 // The thread that makes items and numbers of large answers. JSON.parse of 4 MB takes up to a second where every number is
 // kept as it was written, and nothing can interrupt it.
 import { parentPort, type MessagePort } from 'node:worker_threads'
-import type { PollConfig, WatchConfig } from '../contract/types.ts'
-import type { ExpressionAnswer, Expressions } from '../routing/expressions.ts'
+import type { PollConfig, WatchConfig } from '../../contract/types.ts'
+import type { ExpressionAnswer, Expressions } from '../../routing/expressions.ts'
 import { contextOf, itemsOf, numberOf, ReadingError, type Item, type ItemLimits } from './items.ts'
 
 /** What is to be read of a text. */

@@ -1,6 +1,6 @@
 // The sources that act by themselves: schedules, polls and watches; and the watch over all sources.
-import { Clock } from '../intake/clock.ts'
-import { Poller } from '../intake/poller.ts'
+import { Clock } from '../intake/schedules/clock.ts'
+import { Poller } from '../intake/polls/poller.ts'
 import { SourceWatch } from '../intake/source-watch.ts'
 import type { Later } from '../intake/timetable.ts'
 import { Exchanges } from '../outbound/exchange.ts'

@@ -2,8 +2,8 @@
 // address, how large it is. Neither its body nor any header but the number in Content-Length.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Source } from '../contract/types.ts'
-import { plain } from '../terminal-text.ts'
+import type { Source } from '../../contract/types.ts'
+import { plain } from '../../terminal-text.ts'
 import type { Refusal } from './refused-deliveries.ts'
 
 const mostPathBytes = 200

@@ -1,9 +1,9 @@
 // What polls and watches read: the standard output of a command, or the answer to a GET. Never throws.
-import type { PollConfig, WatchConfig } from '../contract/types.ts'
-import { childEnvironment, type Commands } from '../outbound/commands.ts'
-import type { Exchanges } from '../outbound/exchange.ts'
-import { retryAfterMs } from '../outbound/retry-after.ts'
-import type { ReadSecret } from '../secrets.ts'
+import type { PollConfig, WatchConfig } from '../../contract/types.ts'
+import { childEnvironment, type Commands } from '../../outbound/commands.ts'
+import type { Exchanges } from '../../outbound/exchange.ts'
+import { retryAfterMs } from '../../outbound/retry-after.ts'
+import type { ReadSecret } from '../../secrets.ts'
 
 /** What a server said of an answer, so that it need not send the same again. */
 export interface Validators {

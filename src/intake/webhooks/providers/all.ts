@@ -1,5 +1,5 @@
 // Every webhook provider, by the name that a source's config.provider has.
-import type { WebhookConfig } from '../../contract/types.ts'
+import type { WebhookConfig } from '../../../contract/types.ts'
 import { bearer } from './bearer.ts'
 import { cloudevents } from './cloudevents.ts'
 import { forgejo } from './forgejo.ts'

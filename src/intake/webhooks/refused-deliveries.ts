@@ -8,9 +8,9 @@
 // source with the most rows goes: a flood costs its own source.
 //
 // States: idle -> due (a batch is written within a second) -> writing -> idle or due; stopped.
-import { Fault } from '../errors.ts'
-import type { RefusedTotals } from '../contract/types.ts'
-import { mostRefused, type RefusedRow, type RefusedSelection, type Store } from '../store/store.ts'
+import { Fault } from '../../errors.ts'
+import type { RefusedTotals } from '../../contract/types.ts'
+import { mostRefused, type RefusedRow, type RefusedSelection, type Store } from '../../store/store.ts'
 
 export type Refusal = Omit<RefusedRow, 'seq' | 'first_at' | 'last_at' | 'count'>
 

@@ -4,20 +4,20 @@
 //
 // A source is waiting (in the timetable) -> queued (others are being read) -> reading -> waiting.
 import { isDeepStrictEqual } from 'node:util'
-import type { ContextFileBytes } from '../context-files.ts'
-import type { Config, PollConfig, Source, SourceHealth, WatchConfig } from '../contract/types.ts'
-import { Fault } from '../errors.ts'
-import type { Accepted, Incoming } from '../routing/accept.ts'
-import type { Expressions } from '../routing/expressions.ts'
-import type { SourceState, Store } from '../store/store.ts'
+import type { ContextFileBytes } from '../../context-files.ts'
+import type { Config, PollConfig, Source, SourceHealth, WatchConfig } from '../../contract/types.ts'
+import { Fault } from '../../errors.ts'
+import type { Accepted, Incoming } from '../../routing/accept.ts'
+import type { Expressions } from '../../routing/expressions.ts'
+import type { SourceState, Store } from '../../store/store.ts'
 import { judged } from './crossing.ts'
 import { ReadingError, type Item } from './items.ts'
 import { ItemsThread } from './items-thread.ts'
-import { ownEvent } from '../routing/own-event.ts'
+import { ownEvent } from '../../routing/own-event.ts'
 import { addItems, type Pages } from './pages.ts'
 import { defaultTimeoutMs, read, readCommand, type ReadingOptions } from './reading.ts'
-import { healthOf, warningOf, type Memory } from './source-memory.ts'
-import { Timetable, type Later } from './timetable.ts'
+import { healthOf, warningOf, type Memory } from '../source-memory.ts'
+import { Timetable, type Later } from '../timetable.ts'
 
 const defaultIntervalMs = 60_000
 const longestPauseMs = 15 * 60_000

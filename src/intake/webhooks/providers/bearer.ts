@@ -1,7 +1,7 @@
 // Any sender with a bearer token; otherwise as none.
 import { none } from './none.ts'
 import { requiredHeader, unauthorized, type Delivery, type Provider } from './provider.ts'
-import { bearerToken, verifyToken } from '../../http/token.ts'
+import { bearerToken, verifyToken } from '../../../http/token.ts'
 
 /** Throws unless Authorization is Bearer and one of the secrets. */
 export function verifyBearer(delivery: Delivery, secrets: Buffer[]): void {
