@@ -129,13 +129,21 @@ function useBacktest(editor: Editor, limit: number): Backtest {
   return { report, problem, isRunning }
 }
 
-function Report({ report, isStale, trigger }: { report: BacktestReport; isStale: boolean; trigger: TriggerInput }): JSX.Element {
+interface ReportProps {
+  report: BacktestReport
+  isStale: boolean
+  isDisabled: boolean
+  trigger: TriggerInput
+}
+
+function Report({ report, isStale, isDisabled, trigger }: ReportProps): JSX.Element {
   const { query } = place.value
   const chosen = query.get('sample') ?? query.get('event') ?? undefined
   return (
     <>
       {isStale ? <p class="muted small">What follows is of the draft before:</p> : null}
       <Verdict report={report} />
+      {isDisabled && report.difference !== undefined ? <p class="muted small">The stored version is disabled, so it matches nothing.</p> : null}
       <Facts
         of={report.by_type
           .filter(({ matched }) => matched > 0)
@@ -159,7 +167,7 @@ function Report({ report, isStale, trigger }: { report: BacktestReport; isStale:
   )
 }
 
-export function DryRun({ editor }: { editor: Editor }): JSX.Element {
+export function DryRun({ editor, isDisabled }: { editor: Editor; isDisabled: boolean }): JSX.Element {
   const limit = useSignal(newest)
   const { report, problem, isRunning } = useBacktest(editor, limit.value)
   const run = (): void => {
@@ -194,7 +202,9 @@ export function DryRun({ editor }: { editor: Editor }): JSX.Element {
     >
       {read.ok ? null : <p>The document is not JSON: {oneLine(read.problem, 300)}</p>}
       {problem.value === undefined || !read.ok ? null : <Problem error={problem.value} />}
-      {report.value === undefined || !read.ok ? null : <Report report={report.value} isStale={problem.value !== undefined} trigger={read.trigger} />}
+      {report.value === undefined || !read.ok ? null : (
+        <Report report={report.value} isStale={problem.value !== undefined} isDisabled={isDisabled} trigger={read.trigger} />
+      )}
       {read.ok ? <Pasted trigger={read.trigger} /> : null}
     </Card>
   )

@@ -57,8 +57,9 @@ interface Saving {
   hindrance: string | undefined
 }
 
-function useSave(editor: Editor, trigger: Trigger | undefined, saved: (trigger: Trigger) => void): Saving {
-  const problem = useSignal<unknown>(undefined)
+function useSave(editor: Editor, trigger: Trigger | undefined, changed: (trigger: Trigger) => void): Saving {
+  /** text: what was refused */
+  const problem = useSignal<{ error: unknown; text: string } | undefined>(undefined)
   const isSaving = useSignal(false)
   const hindranceNow = (): string | undefined => {
     if (trigger?.file_set !== undefined) return 'files manage this trigger'
@@ -67,11 +68,14 @@ function useSave(editor: Editor, trigger: Trigger | undefined, saved: (trigger: 
     return isSaving.value ? 'it is being saved' : undefined
   }
   const refused = async (error: unknown): Promise<void> => {
-    problem.value = error
+    problem.value = { error, text: editor.text.peek() }
     if (!(error instanceof RpcError)) return
     const path = problemPath(error.data)
     if (path !== '') editor.problem.value = { path, message: messageOf(error) }
-    if (error.data.code === 'E_CONFLICT' && trigger !== undefined) editor.offer((await call('trigger.get', { trigger_id: trigger.id })).trigger)
+    if (error.data.code !== 'E_CONFLICT' || trigger === undefined) return
+    const { trigger: newer } = await call('trigger.get', { trigger_id: trigger.id })
+    editor.offer(newer)
+    changed(newer)
   }
   const save = async (): Promise<void> => {
     commitTyped()
@@ -91,9 +95,10 @@ function useSave(editor: Editor, trigger: Trigger | undefined, saved: (trigger: 
     toast(`saved as version ${result.trigger.version}`)
     for (const warning of result.warnings ?? []) toast(warning, 'caution')
     editor.saved(result.trigger, sent)
-    saved(result.trigger)
+    changed(result.trigger)
   }
-  return { save: () => void save(), problem: problem.value, hindrance: hindranceNow() }
+  const isOld = problem.value?.text !== editor.text.value || editor.newer.value !== undefined
+  return { save: () => void save(), problem: isOld ? undefined : problem.value?.error, hindrance: hindranceNow() }
 }
 
 /** Why it was not saved. */
@@ -162,14 +167,15 @@ interface EditingProps {
   editor: Editor
   /** undefined: it is new */
   trigger: Trigger | undefined
-  saved: (trigger: Trigger) => void
+  /** Called with a version that is newer than trigger. */
+  changed: (trigger: Trigger) => void
   /** below the dry run */
   children?: ComponentChildren
 }
 
-export function Editing({ editor, trigger, saved, children }: EditingProps): JSX.Element {
+export function Editing({ editor, trigger, changed, children }: EditingProps): JSX.Element {
   const isReviewing = useSignal(false)
-  const { save, problem, hindrance } = useSave(editor, trigger, saved)
+  const { save, problem, hindrance } = useSave(editor, trigger, changed)
   const { value: read } = editor.read
   const id = valueAt(read.ok ? read.trigger : {}, ['id'])
   useGuard(editor)
@@ -201,7 +207,7 @@ export function Editing({ editor, trigger, saved, children }: EditingProps): JSX
         <Document editor={editor} isNew={trigger === undefined} />
       </Card>
       <div class="stack">
-        <DryRun editor={editor} />
+        <DryRun editor={editor} isDisabled={trigger?.enabled === false} />
         {children}
       </div>
       {isReviewing.value ? <Review editor={editor} close={() => (isReviewing.value = false)} save={save} hindrance={hindrance} /> : null}

@@ -74,7 +74,7 @@ function Existing({ trigger, again }: { trigger: Trigger; again: () => void }): 
       >
         trigger, version {version} <TriggerLamp trigger={trigger} />
       </Head>
-      <Editing editor={editor} trigger={trigger} saved={again}>
+      <Editing editor={editor} trigger={trigger} changed={again}>
         <LastRuns id={id} />
         <Versions
           id={id}
@@ -132,7 +132,7 @@ function New(): JSX.Element {
 
 function NewEditing(beginning: Parameters<typeof newDraft>[0]): JSX.Element {
   const editor = useMemo(() => new Editor(`new ${JSON.stringify(beginning)}`, newDraft(beginning), 0), [])
-  return <Editing editor={editor} trigger={undefined} saved={({ id }) => go(href('triggers', id))} />
+  return <Editing editor={editor} trigger={undefined} changed={({ id }) => go(href('triggers', id))} />
 }
 
 export default function TriggerScreen({ id }: { id: string }): JSX.Element {
