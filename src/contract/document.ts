@@ -1,6 +1,6 @@
-// The contract as one document: openrpc.json with everything that it refers to in schemas/ moved into
-// components/schemas. Types, validators and rpc.discover are all made from this, so they cannot differ.
-import { readFileSync, readdirSync } from 'node:fs'
+// The contract as one document, openrpc.json. Types, validators and rpc.discover are all made from it, so they cannot differ. It is
+// assembled from schemas/ (assemble.ts): those are the files to change.
+import { readFileSync } from 'node:fs'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 export interface Schema {
@@ -32,36 +32,16 @@ export interface OpenrpcDocument {
 
 const root = new URL('../../', import.meta.url)
 
-function readJson(name: string): Json {
+/** name: below the root of the project */
+export function readJson(name: string): Json {
   return JSON.parse(readFileSync(new URL(name, root), 'utf8')) as Json
-}
-
-/** Rewrites every reference into a schema file to the place of that definition in the bundled document. */
-function rewriteRefs(value: Json): Json {
-  if (Array.isArray(value)) return value.map(rewriteRefs)
-  if (value === null || typeof value !== 'object') return value
-  const copy: { [key: string]: Json } = {}
-  for (const [key, child] of Object.entries(value)) {
-    copy[key] =
-      key === '$ref' && typeof child === 'string' && child.includes('/definitions/')
-        ? `#/components/schemas/${child.slice(child.lastIndexOf('/') + 1)}`
-        : rewriteRefs(child)
-  }
-  return copy
 }
 
 let document: OpenrpcDocument | undefined
 
-/** openrpc.json with its schemas bundled; read once. */
+/** Read once. */
 export function contractDocument(): OpenrpcDocument {
-  if (document !== undefined) return document
-  const schemas: { [name: string]: Schema } = {}
-  for (const file of readdirSync(new URL('schemas/', root)).toSorted()) {
-    const { definitions } = readJson(`schemas/${file}`) as { definitions?: { [name: string]: Json } }
-    for (const [name, schema] of Object.entries(definitions ?? {})) schemas[name] = rewriteRefs(schema) as Schema
-  }
-  const bundled = rewriteRefs(readJson('openrpc.json')) as unknown as OpenrpcDocument
-  document = { ...bundled, components: { ...bundled.components, schemas } }
+  document ??= readJson('openrpc.json') as unknown as OpenrpcDocument
   return document
 }
 
@@ -73,6 +53,20 @@ export function paramsSchema(method: MethodDescriptor): Schema {
     required: method.params.filter(param => param.required).map(param => param.name),
     additionalProperties: false,
   }
+}
+
+/** Rewrites every reference to a definition in a schema file to its place in the document. */
+export function rewriteRefs(value: Json): Json {
+  if (Array.isArray(value)) return value.map(rewriteRefs)
+  if (value === null || typeof value !== 'object') return value
+  const copy: { [key: string]: Json } = {}
+  for (const [key, child] of Object.entries(value)) {
+    copy[key] =
+      key === '$ref' && typeof child === 'string' && child.includes('/definitions/')
+        ? `#/components/schemas/${child.slice(child.lastIndexOf('/') + 1)}`
+        : rewriteRefs(child)
+  }
+  return copy
 }
 
 /** The schema of the configuration, schemas/config.schema.json; what it refers to is in components/schemas of the contract. */
