@@ -134,7 +134,7 @@ function Notices({ editor, trigger }: { editor: Editor; trigger: Trigger | undef
       )}
       {editor.isRestored.value ? (
         <p class="banner">
-          <span>These are changes of before that were not saved.</span>
+          <span>These changes of an earlier visit were not saved.</span>
           <Button onClick={() => editor.discard()}>Discard them</Button>
         </p>
       ) : null}
