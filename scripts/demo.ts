@@ -131,6 +131,10 @@ Only allowed_denied_tools in the router's configuration can allow it again: neit
 5. Hand in an event without any webhook:
 
 ${signalbox} emit demo-forge push --payload '{"ref": "refs/heads/next"}'
+
+6. See all of it in a browser; the command prints a link and opens it where there is a screen:
+
+${signalbox} ui
 `)
 }
 
