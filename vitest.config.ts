@@ -19,6 +19,9 @@ const long = [
   'simulation',
 ]
 
+/** Of scripts/test --quick: what is pure, the protocol, and the shape of the code. */
+const quick = ['test/*.test.ts', 'test/{client,dashboard,outbound,routing,rpc}/**/*.test.ts', 'test/contract/open-rpc-client.test.ts']
+
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
@@ -31,7 +34,7 @@ class LongestFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: process.env.SIGNALBOX_QUICK === '1' ? quick : ['test/**/*.test.ts'],
     reporters: ['default', './scripts/plain-reporter.ts'],
     // Two cores: a third worker has what they are left with while tests wait for processes and time limits.
     maxWorkers: 3,

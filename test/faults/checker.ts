@@ -350,7 +350,7 @@ export function judged(books: Books, all: Told): string[] {
 /** Waits until a router has done what it can: nothing is with bots that keep books, and nothing of theirs is due. */
 export async function quiet(client: SignalboxClient, bots: readonly string[]): Promise<void> {
   // A run that is put back between the two questions is in neither answer: nothing must be open several times in a row.
-  for (let rounds = 0; rounds < 3; ) {
+  for (let rounds = 0; rounds < 3;) {
     const open = await Promise.all(
       bots.flatMap(bot_id => (['pending', 'running'] as const).map(async state => (await client.call('run.list', { bot_id, state, limit: 1 })).runs.length)),
     )
