@@ -141,6 +141,10 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
   const { run } = preview
   const { id } = run
   const isWaiting = run.state === 'awaiting_approval'
+  const said = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    if (changes !== undefined) said.current?.scrollIntoView({ block: 'center' })
+  }, [changes])
   return (
     <>
       <Head title={isWaiting ? `Approve ${run.trigger_id}?` : run.trigger_id} actions={<CopyCommand command={`signalbox runs approve ${id}`} />}>
@@ -157,7 +161,7 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
           It does not wait for a decision any more. <a href={href('runs', id)}>The run</a> · <a href={href('approvals')}>All approvals</a>
         </p>
       )}
-      <div role="status">
+      <div role="status" ref={said}>
         {changes === undefined ? null : (
           <p class="banner">
             <span>
@@ -170,12 +174,12 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
       <div class="split">
         <div class="stack">
           <Subject preview={preview} />
-          <Before run={run} />
-          <History run={run} />
+          <Given preview={preview} />
         </div>
         <div class="stack">
-          <Given preview={preview} />
           <Tools preview={preview} />
+          <Before run={run} />
+          <History run={run} />
         </div>
       </div>
       {isWaiting ? <Decision preview={preview} isOld={isOld} showNow={showNow} /> : null}

@@ -17,10 +17,13 @@ type Verb = 'approve' | 'deny'
 
 const past: Record<Verb, string> = { approve: 'approved', deny: 'denied' }
 
+/** The run, or the trigger that made it, is at another version than the one decided about. */
+const conflict = -32009
+
 /** Opens the next run that waits, or the inbox. */
 async function goOn(decided: string): Promise<void> {
   readStatusSoon()
-  const { runs } = await call('run.list', { state: 'awaiting_approval', limit: 10 })
+  const { runs } = await call('run.list', { state: 'awaiting_approval', limit: 100 })
   const next = runs.findLast(({ id }) => id !== decided)
   go(next === undefined ? href('approvals') : href('approvals', next.id))
 }
@@ -46,7 +49,9 @@ export function Decision({ preview, isOld, showNow }: DecisionProps): JSX.Elemen
   const own = refused.value ?? ownRunText(run, session.value?.principal)
   const canDo = (verb: Verb): boolean => can('approve') && !busy.value && (verb === 'deny' || (problem === undefined && own === undefined))
   const failed = (verb: Verb, error: unknown): void => {
-    toast(messageOf(error), 'stop')
+    const isConflict = error instanceof RpcError && error.code === conflict
+    // What changed is shown in its place.
+    if (!isConflict) toast(messageOf(error), 'stop')
     if (!(error instanceof RpcError)) return
     if (error.data.code === 'E_OWN_RUN') refused.value = error.message
     // It is not as it was shown: it must be looked at again.

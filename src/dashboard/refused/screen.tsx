@@ -35,7 +35,7 @@ function PlaceOf({ refusal: { source_id, path } }: { refusal: RefusedDelivery })
 const columns: Column<RefusedDelivery & { id: string }>[] = [
   { title: 'Last', width: '150px', narrow: '70px', cell: ({ last_at }) => <Time at={last_at} /> },
   { title: 'Times', width: '60px', narrow: '46px', cell: ({ count: times }) => <span class="figure">{count(times)}</span> },
-  { title: 'Source or path', width: 'minmax(90px, 1fr)', narrow: 'minmax(0, 1fr)', cell: refusal => <PlaceOf refusal={refusal} /> },
+  { title: 'Sent to', width: 'minmax(90px, 1fr)', narrow: 'minmax(0, 1fr)', cell: refusal => <PlaceOf refusal={refusal} /> },
   {
     title: 'Reason',
     width: 'minmax(140px, 2fr)',

@@ -43,3 +43,19 @@ export function curlFor(source: Pick<Source, 'webhook_path' | 'config'>, intake:
   if (own === undefined) return undefined
   return ['curl -sS', own, `-H 'content-type: application/json' -d ${body}`, address].filter(part => part !== '').join(' ')
 }
+
+/** What a sender must put into a delivery, in words; undefined: the provider is not known. */
+export function signatureText(provider: unknown): string | undefined {
+  const hints: Record<string, string> = {
+    forgejo: 'X-Forgejo-Signature: the HMAC-SHA256 of the body with the secret, in hex.',
+    gitea: 'X-Gitea-Signature: the HMAC-SHA256 of the body with the secret, in hex.',
+    github: 'X-Hub-Signature-256: sha256= and the HMAC-SHA256 of the body with the secret, in hex.',
+    gitlab: 'X-Gitlab-Token: the secret itself. With a signing token (whsec_…) it is the signature of Standard Webhooks.',
+    standard:
+      'Standard Webhooks: webhook-id, webhook-timestamp (at most 5 minutes off), and webhook-signature: v1, and the HMAC-SHA256 of id.timestamp.body in base64.',
+    cloudevents: 'CloudEvents 1.0 over HTTP. With a secret: Authorization: Bearer and the secret.',
+    bearer: 'Authorization: Bearer and the secret.',
+    none: 'Nothing is signed: anyone who reaches the intake can deliver.',
+  }
+  return hints[String(provider)]
+}

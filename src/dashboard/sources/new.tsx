@@ -1,14 +1,17 @@
 // A new source: a form for the usual kinds, JSON for all of them.
 import { useSignal } from '@preact/signals'
-import type { JSX } from 'preact'
+import type { ComponentChildren, JSX } from 'preact'
 import type { SourceInput, SourceType } from '../../contract/types.ts'
 import { readJson, writeJson } from '../json.ts'
-import { Button, Card, Copy, Field, Head, Problem } from '../parts/basic.tsx'
+import { Button, Card, Copy, Field, Head, Lamp, Problem } from '../parts/basic.tsx'
 import { JsonField } from '../parts/json-field.tsx'
 import { toast } from '../parts/toast.tsx'
-import { go, href } from '../router.ts'
-import { call } from '../rpc.ts'
-import { shellQuote } from '../text.ts'
+import { go, href, place } from '../router.ts'
+import { call, RpcError } from '../rpc.ts'
+import { oneLine, shellQuote } from '../text.ts'
+import type { SecretRef } from './address.ts'
+import { Connect } from './connect.tsx'
+import { messageFor, problemOf, type FieldProblem } from './problem.ts'
 
 /** What each type of source begins with, and what it is for. */
 const kinds: Record<SourceType, { words: string; config: Record<string, unknown> }> = {
@@ -28,106 +31,180 @@ const kinds: Record<SourceType, { words: string; config: Record<string, unknown>
   osis_change: { words: 'changes of a Hero OSIS', config: {} },
 }
 
-const idShape = /^[a-z0-9][a-z0-9._-]*$/
+const providers = ['forgejo', 'gitea', 'github', 'gitlab', 'standard', 'cloudevents', 'bearer', 'none']
 
-function draftOf(id: string, source_type: string, config: Record<string, unknown>): string {
-  return writeJson({ id, source_type, config })
+interface Draft {
+  id?: string
+  source_type?: SourceType
+  description?: string
+  config?: { provider?: string; secrets?: SecretRef[]; type?: string }
+}
+
+interface FormProps {
+  draft: Draft
+  set: (draft: Draft) => void
+  problem: FieldProblem | undefined
+}
+
+/** A field that shows what the router found wrong with it. */
+function Checked({
+  label,
+  path,
+  hint,
+  problem,
+  children,
+}: {
+  label: string
+  path: string
+  hint?: string
+  problem: FieldProblem | undefined
+  children: ComponentChildren
+}): JSX.Element {
+  const message = messageFor(problem, path)
+  return (
+    <Field label={label} hint={message === undefined ? hint : <Lamp kind="stop">{oneLine(message, 400)}</Lamp>}>
+      {children}
+    </Field>
+  )
+}
+
+function WebhookFields({ draft, set, problem }: FormProps): JSX.Element {
+  const { config = {} } = draft
+  const secret = config.secrets?.[0]
+  const setSecret = (ref: SecretRef | undefined): void => {
+    const { secrets: _, ...rest } = config
+    set({ ...draft, config: ref === undefined ? rest : { ...rest, secrets: [ref] } })
+  }
+  return (
+    <>
+      <Checked label="Provider" path="config.provider" hint="Whose signature and event types a delivery has." problem={problem}>
+        <select value={config.provider} onChange={event => set({ ...draft, config: { ...config, provider: event.currentTarget.value } })}>
+          {providers.map(name => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      </Checked>
+      <Checked
+        label="Secret: environment variable of the router"
+        path="config.secrets"
+        hint="The router reads the secret itself; it never goes through the page."
+        problem={problem}
+      >
+        <input value={secret?.env ?? ''} spellcheck={false} onInput={({ currentTarget: { value } }) => setSecret(value === '' ? undefined : { env: value })} />
+      </Checked>
+      <Field label="Or a file: absolute path, readable only by the user of the router">
+        <input
+          value={secret?.file ?? ''}
+          spellcheck={false}
+          onInput={({ currentTarget: { value } }) => setSecret(value === '' ? undefined : { file: value })}
+        />
+      </Field>
+      {secret?.file !== undefined && !secret.file.startsWith('/') ? (
+        <Lamp kind="caution">A path that is not absolute is looked for where the router was started.</Lamp>
+      ) : null}
+    </>
+  )
+}
+
+function Form({ draft, set, problem }: FormProps): JSX.Element {
+  const type = draft.source_type ?? 'webhook'
+  const { config = {} } = draft
+  const setType = (chosen: SourceType): void => set({ id: draft.id ?? '', source_type: chosen, config: kinds[chosen].config })
+  return (
+    <div class="form">
+      <Checked label="Type" path="source_type" hint={kinds[type]?.words ?? ''} problem={problem}>
+        <select value={type} onChange={event => setType(event.currentTarget.value as SourceType)}>
+          {Object.keys(kinds).map(name => (
+            <option key={name}>{name}</option>
+          ))}
+        </select>
+      </Checked>
+      <Checked label="Id" path="id" hint="lower-case letters, digits, dot, hyphen, underscore" problem={problem}>
+        <input
+          value={draft.id ?? ''}
+          spellcheck={false}
+          aria-invalid={messageFor(problem, 'id') !== undefined}
+          onInput={event => set({ ...draft, id: event.currentTarget.value })}
+        />
+      </Checked>
+      {type === 'webhook' ? <WebhookFields draft={draft} set={set} problem={problem} /> : null}
+      {type === 'manual' ? (
+        <Checked label="Type of its events" path="config.type" hint="Default: manual." problem={problem}>
+          <input
+            value={config.type ?? ''}
+            spellcheck={false}
+            onInput={({ currentTarget: { value } }) => {
+              const { type: _, ...rest } = config
+              set({ ...draft, config: value === '' ? rest : { ...rest, type: value } })
+            }}
+          />
+        </Checked>
+      ) : null}
+      {type === 'webhook' || type === 'manual' || type === 'service' ? null : <p class="muted small">What this type reads is written in the document.</p>}
+    </div>
+  )
 }
 
 export function NewSource(): JSX.Element {
-  const type = useSignal<SourceType>('webhook')
-  const text = useSignal(draftOf('forge', 'webhook', kinds.webhook.config))
+  if (place.value.query.get('with') === 'forgejo')
+    return (
+      <>
+        <Head title="Connect a Forgejo" />
+        <Connect />
+      </>
+    )
+  return <Writing />
+}
+
+function Writing(): JSX.Element {
+  const text = useSignal(writeJson({ id: 'forge', source_type: 'webhook', config: kinds.webhook.config }))
   const json = useSignal<{ json: unknown } | undefined>({ json: readJson(text.value) })
-  const problem = useSignal<unknown>(undefined)
-  const set = (given: string): void => {
+  const error = useSignal<unknown>(undefined)
+  const change = (given: string, value: { json: unknown } | undefined): void => {
     text.value = given
-    json.value = { json: readJson(given) }
+    json.value = value
+    error.value = undefined
   }
-  const current = Object(json.value?.json) as { id?: string; config?: Record<string, unknown> }
-  const choose = (chosen: SourceType): void => {
-    type.value = chosen
-    set(draftOf(current.id ?? '', chosen, kinds[chosen].config))
-  }
-  const setId = (id: string): void => set(writeJson({ ...current, id }))
-  const setConfig = (changes: Record<string, unknown>): void => set(writeJson({ ...current, config: { ...current.config, ...changes } }))
+  const set = (draft: Draft): void => change(writeJson(draft), { json: draft })
+  const draft = Object(json.value?.json) as Draft
   const save = async (): Promise<void> => {
-    problem.value = undefined
+    error.value = undefined
     try {
-      const { source } = await call('source.put', { source: json.value!.json as SourceInput })
+      // Version 0: it must not exist. Another source with this id would be overwritten.
+      const { source } = await call('source.put', { source: json.value!.json as SourceInput, version: 0 })
       toast(`${source.id} created`)
       go(href('sources', source.id))
-    } catch (error) {
-      problem.value = error
+    } catch (thrown) {
+      error.value = thrown
     }
   }
-  const secret = (current.config?.secrets as { env?: string; file?: string }[] | undefined)?.[0]
-  const command = `printf %s ${shellQuote(text.value)} | signalbox sources put -`
+  const problem = error.value instanceof RpcError ? problemOf(error.value, draft.id ?? '') : undefined
   return (
     <>
       <Head
         title="New source"
         actions={
-          <Copy text={command} what="command">
-            Copy as command
-          </Copy>
+          <>
+            <a class="button" href={href('sources', 'new', { with: 'forgejo' })}>
+              Connect a Forgejo
+            </a>
+            <Copy text={`printf %s ${shellQuote(text.value)} | signalbox sources put -`} what="command">
+              Copy as command
+            </Copy>
+          </>
         }
       />
       <div class="split">
         <Card title="Form">
-          <div class="form">
-            <Field label="Type" hint={kinds[type.value].words}>
-              <select value={type.value} onChange={event => choose(event.currentTarget.value as SourceType)}>
-                {Object.keys(kinds).map(name => (
-                  <option key={name}>{name}</option>
-                ))}
-              </select>
-            </Field>
-            <Field label="Id" hint="lower-case letters, digits, dot, hyphen, underscore">
-              <input
-                value={current.id ?? ''}
-                aria-invalid={!idShape.test(current.id ?? '')}
-                spellcheck={false}
-                onInput={event => setId(event.currentTarget.value)}
-              />
-            </Field>
-            {type.value !== 'webhook' ? null : (
-              <>
-                <Field label="Provider" hint="whose signature and event types a delivery has">
-                  <select value={String(current.config?.provider)} onChange={event => setConfig({ provider: event.currentTarget.value })}>
-                    {['forgejo', 'gitea', 'github', 'gitlab', 'standard', 'cloudevents', 'bearer', 'none'].map(name => (
-                      <option key={name}>{name}</option>
-                    ))}
-                  </select>
-                </Field>
-                <Field label="Secret: environment variable" hint="The router reads the secret itself; it never goes through the page.">
-                  <input
-                    value={secret?.env ?? ''}
-                    spellcheck={false}
-                    onInput={({ currentTarget: { value } }) => setConfig({ secrets: value === '' ? [] : [{ env: value }] })}
-                  />
-                </Field>
-                <Field label="Or a file that only the router's user can read">
-                  <input
-                    value={secret?.file ?? ''}
-                    spellcheck={false}
-                    onInput={({ currentTarget: { value } }) => setConfig({ secrets: value === '' ? [] : [{ file: value }] })}
-                  />
-                </Field>
-              </>
-            )}
-          </div>
+          {json.value === undefined ? <p class="small muted">The document is not JSON: correct it first.</p> : null}
+          <fieldset class="plain-fieldset" disabled={json.value === undefined}>
+            <legend class="hidden-text">Source</legend>
+            <Form draft={draft} set={set} problem={problem} />
+          </fieldset>
         </Card>
         <Card title="Document">
-          <JsonField
-            label="Source as JSON"
-            text={text.value}
-            rows={16}
-            change={(given, value) => {
-              text.value = given
-              json.value = value
-            }}
-          />
-          {problem.value === undefined ? null : <Problem error={problem.value} />}
+          <JsonField label="Source as JSON" text={text.value} rows={16} change={change} />
+          {error.value === undefined ? null : <Problem error={problem === undefined ? error.value : new Error(problem.message)} />}
           <div class="actions">
             <Button look="primary" scope="write" disabled={json.value === undefined} onClick={() => void save()}>
               Create

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { Source } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Button, Card, CopyCommand, Empty, Facts, Head, Problem } from '../parts/basic.tsx'
+import { Button, Card, Copy, CopyCommand, Empty, Facts, Head, Problem } from '../parts/basic.tsx'
 import { attempt } from '../parts/toast.tsx'
 import { href } from '../router.ts'
 import { call } from '../rpc.ts'
@@ -11,6 +11,7 @@ import { oneLine } from '../text.ts'
 import { SourceLamp, sourceFacts } from './facts.tsx'
 import { NewSource } from './new.tsx'
 import { SourceScreen } from './source.tsx'
+import './sources.css'
 
 function SourceCard({ source, again }: { source: Source; again: () => void }): JSX.Element {
   const { id, source_type, enabled, description } = source
@@ -41,6 +42,9 @@ function SourceCard({ source, again }: { source: Source; again: () => void }): J
   )
 }
 
+const first = `echo '{"id": "jobs", "source_type": "service"}' | signalbox sources put -
+signalbox emit jobs hello --payload '{"hello": "world"}'`
+
 function Sources(): JSX.Element {
   const read = useCall('source.list', { limit: 500 }, { every: 15_000, on: ({ kind }) => kind === 'event' })
   const { value, error } = read.value
@@ -53,6 +57,9 @@ function Sources(): JSX.Element {
             <a class="button button-primary" href={href('sources', 'new')}>
               New source
             </a>
+            <a class="button" href={href('sources', 'new', { with: 'forgejo' })}>
+              Connect a Forgejo
+            </a>
             <CopyCommand command="signalbox sources" />
           </>
         }
@@ -64,9 +71,17 @@ function Sources(): JSX.Element {
             A source is where events come from: a forge that delivers webhooks, a schedule, a feed that is polled, a local service, or a button that a person
             presses.
           </p>
-          <a class="button" href={href('sources', 'new')}>
-            Create the first one
-          </a>
+          <div class="actions">
+            <a class="button" href={href('sources', 'new')}>
+              Create the first one
+            </a>
+            <a class="button" href={href('sources', 'new', { with: 'forgejo' })}>
+              Connect a Forgejo
+            </a>
+          </div>
+          <p>Or create one of a local service, and emit an event into it:</p>
+          <pre class="command">{first}</pre>
+          <Copy text={first} what="commands" />
         </Empty>
       ) : null}
       <div class="cards">
@@ -74,6 +89,7 @@ function Sources(): JSX.Element {
           <SourceCard key={source.id} source={source} again={read.again} />
         ))}
       </div>
+      {value?.next_cursor === undefined ? null : <p class="muted">The first {value.sources.length} are shown; the command lists all of them.</p>}
     </>
   )
 }

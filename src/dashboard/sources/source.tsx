@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { Source } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Button, Card, Copy, CopyCommand, Facts, Field, Head, Problem } from '../parts/basic.tsx'
+import { Button, Card, Copy, CopyCommand, Facts, Field, Head, Lamp, Problem } from '../parts/basic.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import { JsonField } from '../parts/json-field.tsx'
 import { attempt, toast } from '../parts/toast.tsx'
@@ -12,7 +12,7 @@ import { go, href } from '../router.ts'
 import { call, messageOf } from '../rpc.ts'
 import { status } from '../status.ts'
 import { oneLine, plural, shellQuote } from '../text.ts'
-import { curlFor } from './address.ts'
+import { curlFor, signatureText } from './address.ts'
 import { Connect } from './connect.tsx'
 import { SourceLamp, sourceFacts } from './facts.tsx'
 
@@ -70,13 +70,14 @@ function Try({ source }: { source: Source }): JSX.Element {
 
 function Listeners({ id }: { id: string }): JSX.Element {
   const read = useCall('trigger.list', { event_source_id: id, limit: 500 })
-  const { value } = read.value
+  const { value, error } = read.value
   return (
     <Card title={value === undefined ? 'Triggers' : plural(value.triggers.length, 'trigger listens to it', 'triggers listen to it')}>
+      {error === undefined ? null : <Problem error={error} again={read.again} />}
       <ul class="stack">
         {value?.triggers.map(trigger => (
           <li key={trigger.id}>
-            <a href={href('triggers', trigger.id)}>{trigger.id}</a>
+            <a href={href('triggers', trigger.id)}>{trigger.id}</a> {trigger.enabled ? null : <Lamp kind="miss">disabled</Lamp>}
           </li>
         ))}
       </ul>
@@ -142,11 +143,12 @@ export function SourceScreen({ id }: { id: string }): JSX.Element {
           <Listeners id={id} />
         </div>
         <div class="stack">
-          {source.config.provider === 'forgejo' || source.config.provider === 'gitea' ? <Connect source={source} /> : null}
+          {source.config.provider === 'forgejo' || source.config.provider === 'gitea' ? <Connect source_id={id} /> : null}
           <Try source={source} />
-          {curl === undefined ? null : (
-            <Card title="A delivery, as a sender makes it" more={<Copy text={curl} what="command" />}>
-              <pre class="command">{curl}</pre>
+          {source.webhook_path === undefined ? null : (
+            <Card title="A delivery, as a sender makes it" more={curl === undefined ? null : <Copy text={curl} what="command" />}>
+              <p class="small">{signatureText(source.config.provider)}</p>
+              {curl === undefined ? null : <pre class="command">{curl}</pre>}
             </Card>
           )}
         </div>
