@@ -123,7 +123,7 @@ export function addApply(program: Command, session: () => Session): void {
     .requiredOption('-f, --file <path...>', 'a file, or a directory with all .yaml, .yml and .json files below it; again for more')
     .option('--dry-run', 'only show what it would change, and what of the last 7 days triggers would have matched')
     .option('--prune', 'delete what was applied from the same files before and is gone from them')
-    .option('--set <name>', 'what these files are known by; their full path unless said')
+    .option('--set <name>', 'what these files are known by; default: their full path')
     .option('-y, --yes', 'do not ask')
     .action((options: Options) => apply(session(), options))
   program

@@ -16,7 +16,7 @@ type Verb = 'approve' | 'deny'
 
 const pastOf: Record<Verb, string> = { approve: 'approved', deny: 'denied' }
 
-/** The login name of whoever runs this program, as the system knows it. */
+/** The login name of the user who runs this program. */
 function loginName(): string {
   try {
     return userInfo().username

@@ -1,4 +1,4 @@
-// signalbox backtest: what a draft would have matched, before it is let loose.
+// signalbox backtest: what a draft would have matched, before it is enabled.
 import type { Command } from 'commander'
 import type { BacktestReport, BacktestSample, DraftTrigger } from '../client/client.ts'
 import { paint, plain, shortened, table, time, type Output } from './output.ts'
@@ -114,7 +114,7 @@ export function addBacktest(program: Command, session: () => Session): void {
     .description('hold a stored trigger, a filter or a draft against the log: what it would have matched; starts nothing')
     .option('-f, --filter <json>', 'a filter; @file for a file')
     .option('-d, --draft <json>', 'a whole trigger, compared with the stored one of its id; @file for a file')
-    .option('--at-version <number>', 'the stored trigger as it was at a version, compared with the present one', wholeNumber)
+    .option('--at-version <number>', 'the stored trigger as it was at a version, compared with the current version', wholeNumber)
     .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
     .option('--until <time>', 'received before', timeArgument)
     .option('-n, --limit <count>', 'the newest events, so many at the most', wholeNumber)

@@ -10,7 +10,7 @@ export function hasScreen(env: Record<string, string | undefined>): boolean {
 
 /**
  * Opens a link, if there is a program that does. It is given a file that leads there: other users of the machine can see the arguments of a
- * program, and the link logs in whoever uses it first.
+ * program, and the link logs in the first one to use it.
  * @param directory where the file is written; others must not be able to read it
  */
 export function openLink(url: string, directory: string): void {

@@ -1,7 +1,7 @@
 // Cases that triggers are tested with: what stands in *.test.yaml files beside them.
 //
 //   cases:
-//     - name: a push to main deploys            (its place in the file unless said)
+//     - name: a push to main deploys            (default: its place in the file)
 //       event: samples/push.json                (a file, beside this one; or the event itself: {type, payload, ...})
 //       expect:
 //         deploy-site: {matched: true, inputs: {ref: refs/heads/main}}

@@ -65,7 +65,7 @@ function addFollow(events: Command, session: () => Session): void {
   events
     .command('follow')
     .description('events as they are logged, until ctrl-c')
-    .option('--source <id>', 'of one source; router: what the router tells of itself')
+    .option('--source <id>', 'of one source; router: lifecycle events of the router itself')
     .option('--type <type>', 'of one type')
     .option('--subject <text>', 'about one subject')
     .option('--actor <login>', 'caused by one account, in any case')

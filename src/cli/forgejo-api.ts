@@ -1,6 +1,6 @@
-// What of Forgejo's API (and Gitea's, which is the same here) webhooks need. It has traps: a hook is inactive unless said
+// What of Forgejo's API (and Gitea's, which is the same here) webhooks need. It has traps: a hook is inactive by default
 // otherwise; PATCH sets events that are left out back to push, clears the branch filter and the authorization header, and
-// cannot change the secret. So hooks are made anew, never patched.
+// cannot change the secret. So hooks are created again, never patched.
 import { UsageError } from './session.ts'
 
 export interface ForgejoHook {

@@ -261,14 +261,14 @@ export function addForgejo(program: Command, session: () => Session): void {
       .requiredOption('--source <id>', 'the source that it delivers to')
       .option('--org <owner>', 'all repositories of an organisation')
       .option('--system', 'all repositories of the forge')
-      .option('--token-file <path>', 'a file with the API token; FORGEJO_TOKEN unless said')
-      .option('--webhook-url <url>', 'where the forge reaches the source; the intake of the router unless said')
+      .option('--token-file <path>', 'a file with the API token; default: FORGEJO_TOKEN')
+      .option('--webhook-url <url>', 'where the forge reaches the source; default: the intake of the router')
       .addHelpText('after', told)
     if (name !== 'disconnect')
       command.addOption(new Option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m').argParser(lengthArgument).default(15_000, '15s'))
     if (name === 'connect')
       command
-        .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} unless said, or what the hook had before`)
+        .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} by default, or what the hook had before`)
         .option('--branch-filter <glob>', 'pushes, new and deleted branches only of these')
     command.action(async (url: string, repository: string | undefined, options: Options) => {
       try {

@@ -65,7 +65,7 @@ export function addReplay(program: Command, session: () => Session): void {
 }
 
 function summary({ all, dryRun }: ReplayOptions, looked_at: number, runs: number, more: boolean): string {
-  const none = runs === 0 && all !== true ? ' (none that is missing; --all makes them once more)' : ''
+  const none = runs === 0 && all !== true ? ' (none is missing; --all creates them again)' : ''
   const made = dryRun === true ? 'would be' : runs === 1 ? 'was' : 'were'
   return `${counted(looked_at, 'event')} looked at, ${counted(runs, 'run')} ${made} made${none}${more ? '; stopped at --limit, events are left' : ''}`
 }

@@ -92,7 +92,7 @@ export function addRouter(program: Command, session: () => Session): void {
   program
     .command('stats')
     .description('what waits, runs and ended, by queue, bot and trigger')
-    .option('--since <time>', 'what ended since: 2h, 7d, or a date; a day ago unless said', timeArgument)
+    .option('--since <time>', 'what ended since: 2h, 7d, or a date; default: a day ago', timeArgument)
     .action(async ({ since }: { since?: number }) => {
       const { output } = session()
       const stats = await session().call('router.stats', { since })

@@ -193,7 +193,7 @@ interface DeadOptions {
   reason?: string
 }
 
-/** Of one dead run, or of many: those first as a plan, and with --yes in earnest. */
+/** Of one dead run, or of many: those first as a plan; --yes executes it. */
 function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard', description: string): void {
   const command = runs
     .command(`${name} [run]`)

@@ -31,9 +31,7 @@ function printRestored(output: Output, { path, from, bytes, events, runs, aside 
 export function addSalvage(program: Command, session: () => Session): void {
   program
     .command('verify [database]')
-    .description(
-      "look whether a database is what was written: its structure, the hash of every body, what hangs on what. The state directory's unless said; exit code 65 when it is not",
-    )
+    .description('check a database for damage: structure, body hashes, references. Default: that of the state directory. Exit code 65 when it is not')
     .action(async (given: string | undefined) => {
       const { output, environment } = session()
       const salvage = await environment.salvage()
@@ -46,7 +44,7 @@ export function addSalvage(program: Command, session: () => Session): void {
   program
     .command('recover <file>')
     .description('write what is whole of a damaged database to a new one, and tell of what is not; the damaged one is only read')
-    .option('--from <database>', "the damaged one; the state directory's unless said")
+    .option('--from <database>', 'the damaged one. Default: that of the state directory')
     .action(async (into: string, { from }: { from?: string }) => {
       const { output, environment } = session()
       const path = database(session(), from)

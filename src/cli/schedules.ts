@@ -18,7 +18,7 @@ export function addSchedules(sources: Command, session: () => Session): void {
     .description('the next instants of a cron expression, and what it says in words')
     .option('-z, --timezone <zone>', 'IANA name, such as Europe/Berlin', 'UTC')
     .option('-n, --count <number>', 'how many', wholeNumber, 5)
-    .option('--after <time>', 'after then, now unless said: a date, or how long ago (2h, 7d)', timeArgument)
+    .option('--after <time>', 'after then: a date, or how long ago (2h, 7d). Default: now', timeArgument)
     .action(async (expression: string, { timezone, count, after }: { timezone: string; count: number; after?: number }) => {
       const answer = await session().call('source.preview', { expression, timezone, count, after })
       const { output } = session()

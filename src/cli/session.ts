@@ -39,7 +39,7 @@ export interface Fault {
   message: string
 }
 
-/** What there is in a database, and how many faults were told of. */
+/** What there is in a database, and how many faults were reported. */
 export interface Salvaged {
   path: string
   bytes: number

@@ -1,4 +1,4 @@
-// signalbox test: try a filter or a trigger on an event before it is let loose; or triggers in files on cases beside them.
+// signalbox test: try a filter or a trigger on an event before it is enabled, or run test cases against the triggers in the same files.
 import type { Command } from 'commander'
 import type { DraftEvent, DraftTrigger } from '../client/client.ts'
 import { printConditions } from './explain.ts'
@@ -22,7 +22,7 @@ export function addTest(program: Command, session: () => Session): void {
     .description(
       'hold the triggers of files against the cases beside them (*.test.yaml), without a router; or, with --event, try one trigger on an event: matched or not, why, and the inputs. Exit code 1 when it does not',
     )
-    .option('-f, --file <path>', 'a file or a directory with triggers and cases; the present directory unless said')
+    .option('-f, --file <path>', 'a file or a directory with triggers and cases. Default: the current directory')
     .option('--junit <file>', 'write the results of cases as JUnit XML too')
     .option('-t, --trigger <id>', 'a stored trigger')
     .option('--filter <json>', 'a filter; @file for a file')

@@ -42,9 +42,9 @@ interface Working {
   bot_id: string
   /** What is returned is the run's result; what is thrown ends it, for good unless it is TryAgain. */
   handler: (job: Job) => Promise<unknown>
-  /** runs at the same time; 1 unless said */
+  /** runs at the same time. Default: 1 */
   max?: number
-  /** of runs that name capabilities only those that need no others; all that the bot offers unless said */
+  /** of runs that name capabilities only those that need no others; default: all that the bot offers */
   capabilities?: string[]
   /** Aborted: ask for nothing more, finish what is in hand. SIGTERM and SIGINT where it is not given. */
   signal?: AbortSignal

@@ -11,7 +11,7 @@ export type BodyTemplate = ({
  */
 export type Id = string
 /**
- * Type of the new event; that of the old one unless said.
+ * Type of the new event. Default: the type of the old one.
  */
 export type EventType = string
 /**
@@ -68,7 +68,7 @@ export type Budgets = (Budget | Budget[])
  */
 export type BudgetPeriod = (("hour" | "day" | "month") | number)
 /**
- * As long as it says nothing itself with bot.heartbeat; ready unless said.
+ * As long as it says nothing itself with bot.heartbeat. Default: ready.
  */
 export type Availability1 = ("ready" | "sleeping" | "busy" | "degraded")
 /**
@@ -92,7 +92,7 @@ export type Availability2 = ("ready" | "sleeping" | "busy" | "degraded")
  */
 export type TimeMs1 = number
 /**
- * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
+ * Counts the changes of an object. In a put or delete it must be the current version (0: the object must not exist yet), otherwise the call is refused as a conflict.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Version".
@@ -164,7 +164,7 @@ export type Uuid1 = string
  */
 export type FileSet = string
 /**
- * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
+ * Counts the changes of an object. In a put or delete it must be the current version (0: the object must not exist yet), otherwise the call is refused as a conflict.
  */
 export type Version1 = number
 /**
@@ -194,7 +194,7 @@ export type TimeMs2 = number
  */
 export type ClaimedBy = string
 /**
- * Counts the changes of an object. Given to a put or delete it must be the present one (0: the object must not exist yet), else the call is refused as a conflict.
+ * Counts the changes of an object. In a put or delete it must be the current version (0: the object must not exist yet), otherwise the call is refused as a conflict.
  */
 export type Version2 = number
 /**
@@ -209,7 +209,7 @@ export type LeaseToken = string
  */
 export type TimeMs3 = number
 /**
- * Type of its events; tick unless said.
+ * Type of its events. Default: tick.
  */
 export type EventType2 = string
 /**
@@ -221,11 +221,11 @@ export type TimeMs4 = number
  */
 export type TimeMs5 = number
 /**
- * Type of the events; item unless said.
+ * Type of the events. Default: item.
  */
 export type EventType3 = string
 /**
- * Type of the events; unless said above, below or changed.
+ * Type of the events. Default: above, below or changed.
  */
 export type EventType4 = string
 /**
@@ -244,7 +244,7 @@ export type TimeMs7 = number
  */
 export type SilentAfter = number
 /**
- * Type of the events that source.fire makes; manual unless said.
+ * Type of the events that source.fire makes. Default: manual.
  */
 export type EventType5 = string
 /**
@@ -378,7 +378,7 @@ export type Subject = string
 export type IdempotencyKey = string
 export type DispatchWorkflowId = string
 /**
- * Any JSON value; null unless said.
+ * Any JSON value. Default: null.
  */
 export type DispatchPayload = unknown
 export type Subject1 = string
@@ -446,7 +446,7 @@ export type Reason1 = string
  */
 export type ErrorText = string
 /**
- * true unless said: only tell what would be done.
+ * Only report what would be done. Default: true.
  */
 export type DeadDryRun = boolean
 export type DeadLimit = number
@@ -455,7 +455,7 @@ export type DeadLimit = number
  */
 export type DiscardErrorText = string
 /**
- * true unless said: only tell what would be done.
+ * Only report what would be done. Default: true.
  */
 export type DiscardDryRun = boolean
 export type DiscardLimit = number
@@ -533,7 +533,7 @@ secret?: SecretRef
 bearer?: SecretRef
 body?: BodyTemplate
 /**
- * 15,000 unless said.
+ * Default: 15,000.
  */
 timeout_ms?: number
 /**
@@ -541,7 +541,7 @@ timeout_ms?: number
  */
 callback?: boolean
 /**
- * How long it may take after 202; each run.heartbeat, run.progress and run.log begins it again. Then the run is tried again. 3,600,000 unless given.
+ * How long it may take after 202; each run.heartbeat, run.progress and run.log begins it again. Then the run is tried again. Default: 3,600,000.
  */
 callback_timeout_ms?: number
 }
@@ -571,11 +571,11 @@ export interface UnixRpcEndpoint {
 kind: "unix_rpc"
 socket_path: string
 /**
- * http: POST path; newline: one JSON text a line. http unless said.
+ * http: POST path; newline: one JSON text a line. Default: http.
  */
 framing?: ("http" | "newline")
 /**
- * Request path under http framing; /rpc unless said.
+ * Request path under http framing. Default: /rpc.
  */
 path?: string
 /**
@@ -590,7 +590,7 @@ params?: {
 [k: string]: unknown
 }
 /**
- * 15,000 unless said.
+ * Default: 15,000.
  */
 timeout_ms?: number
 }
@@ -616,7 +616,7 @@ env?: string[]
  */
 control?: boolean
 /**
- * 900,000 unless said.
+ * Default: 900,000.
  */
 timeout_ms?: number
 }
@@ -629,7 +629,7 @@ timeout_ms?: number
 export interface PullEndpoint {
 kind: "pull"
 /**
- * How long a worker that is not heard of keeps a run; 60,000 unless said.
+ * How long a worker that is not heard of keeps a run. Default: 60,000.
  */
 lease_ms?: number
 }
@@ -644,15 +644,15 @@ kind: "emit"
 source_id: Id
 type?: EventType
 /**
- * A template over {run, event, trigger, inputs}; the old subject unless said.
+ * A template over {run, event, trigger, inputs}. Default: the old subject.
  */
 subject?: string
 /**
- * A template over {run, event, trigger, inputs}; {{ inputs }} where the trigger has inputs, else {{ event.payload }}, unless said.
+ * A template over {run, event, trigger, inputs}. Default: {{ inputs }} where the trigger has inputs, otherwise {{ event.payload }}.
  */
 payload?: unknown
 /**
- * Whether context files go along; they do unless said.
+ * Whether context files go along. Default: true.
  */
 context?: boolean
 }
@@ -775,7 +775,7 @@ id: Id1
 description?: string
 endpoint: Endpoint
 /**
- * Runs at the same time; 2 unless said.
+ * Runs at the same time. Default: 2.
  */
 max_active?: number
 /**
@@ -953,7 +953,7 @@ name: string
  */
 content: string
 /**
- * utf8 unless said.
+ * Default: utf8.
  */
 encoding?: ("utf8" | "base64")
 }
@@ -1852,7 +1852,7 @@ provider: ("forgejo" | "gitea" | "github" | "gitlab" | "standard" | "cloudevents
  */
 secrets?: SecretRef[]
 /**
- * Largest body taken, in bytes; 1 MiB unless said.
+ * Largest body taken, in bytes. Default: 1 MiB.
  */
 max_body_bytes?: number
 rate_limit?: RateLimit
@@ -1875,7 +1875,7 @@ export interface CronConfig {
  */
 expression: string
 /**
- * IANA name such as Europe/Berlin; UTC unless said. In a gap of the local clock a fixed time comes once, right after it; in an overlap once, the first time. What has a * or a step in its hours, minutes or seconds follows real time.
+ * IANA name such as Europe/Berlin. Default: UTC. In a gap of the local clock a fixed time comes once, right after it; in an overlap once, the first time. What has a * or a step in its hours, minutes or seconds follows real time.
  */
 timezone?: string
 type?: EventType2
@@ -1891,11 +1891,11 @@ payload?: {
  */
 catch_up?: ("none" | "latest" | "all")
 /**
- * How old a tick may be to be caught up; one hour unless said.
+ * How old a tick may be to be caught up. Default: one hour.
  */
 catch_up_window_ms?: number
 /**
- * How many ticks all catches up at the most, the newest; 100 unless said.
+ * How many ticks all catches up at the most, the newest. Default: 100.
  */
 catch_up_max?: number
 /**
@@ -1933,11 +1933,11 @@ command?: PolledCommand
 url?: string
 bearer?: SecretRef4
 /**
- * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration, 10,000 unless said. After failures it doubles, up to 15 minutes or itself.
+ * From the end of one reading to the next. Default: 60,000. It must be at least poll_min_interval_ms of the configuration (default: 10,000). After failures it doubles, up to 15 minutes or itself.
  */
 interval_ms?: number
 /**
- * How long a command or the answer of a url may take; 15,000 unless said.
+ * How long a command or the answer of a url may take. Default: 15,000.
  */
 timeout_ms?: number
 /**
@@ -1963,11 +1963,11 @@ context_command?: PolledCommand1
  */
 skip_first?: boolean
 /**
- * Pages of one reading, along Link: rel=next of the same origin, until one has nothing new; 10 unless said.
+ * Pages of one reading, along Link: rel=next of the same origin, until one has nothing new. Default: 10.
  */
 max_pages?: number
 /**
- * New items of one reading; the others come with the next. 1,000 unless said.
+ * New items of one reading; the others come with the next. Default: 1,000.
  */
 max_items?: number
 }
@@ -2009,11 +2009,11 @@ command?: PolledCommand
 url?: string
 bearer?: SecretRef5
 /**
- * From the end of one reading to the next; 60,000 unless said, and no less than poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
+ * From the end of one reading to the next. Default: 60,000. It must be at least poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
  */
 interval_ms?: number
 /**
- * How long a command or the answer of a url may take; 15,000 unless said.
+ * How long a command or the answer of a url may take. Default: 15,000.
  */
 timeout_ms?: number
 /**
@@ -2435,7 +2435,7 @@ export interface Inputs {
 [k: string]: unknown
 }
 /**
- * What to start: a workflow of one bot, or of whoever offers the capabilities.
+ * What to start: a workflow of one bot, or of any bot that offers the capabilities.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Action".
@@ -2538,23 +2538,23 @@ key?: KeyTemplate
 export interface Approval {
 bot_id?: Id4
 /**
- * What is asked for; start unless said.
+ * What is asked for. Default: start.
  */
 questions?: ApprovalQuestion[]
 /**
- * After which no answer is a no: 60,000 for a bot, for a person none unless said.
+ * How long to wait for an answer before the run counts as denied. Default: 60,000 for a bot, unlimited for a person.
  */
 timeout_ms?: number
 /**
- * Between a no and the next question; 60,000 unless said.
+ * Between a no and the next question. Default: 60,000.
  */
 cooldown_ms?: number
 /**
- * After so many the run is held; 1 unless said.
+ * After so many the run is held. Default: 1.
  */
 max_denials?: number
 /**
- * Whether then the run is held, or its queue paused too; hold unless said.
+ * What happens then: the run is held, or its queue is paused too. Default: hold.
  */
 on_denied?: ("hold" | "pause_queue")
 }
@@ -2567,11 +2567,11 @@ on_denied?: ("hold" | "pause_queue")
 export interface Policy {
 retry?: RetryPolicy
 /**
- * What is tried again: the bot never had the run, it asked for another try or broke down, it took too long, the run began and failed, the approver said no. Unless said: unreachable and unavailable, timeout but for commands; with a retry of its own all but denied.
+ * What is tried again: the bot never had the run, it asked for another try or broke down, it took too long, the run began and failed, the approver said no. Default: unreachable and unavailable, and timeout except for commands; with a retry of its own all but denied.
  */
 retry_on?: RetryClass[]
 /**
- * How long one attempt may take; the bot's own limit unless said, none for workers.
+ * How long one attempt may take. Default: the bot's own limit; none for workers.
  */
 timeout_ms?: number
 /**
@@ -2583,7 +2583,7 @@ start_timeout_ms?: number
  */
 idle_timeout_ms?: number
 /**
- * Higher goes first; 0 unless said. A level is worth a minute of waiting, so nothing waits for ever.
+ * Higher goes first. Default: 0. A level is worth a minute of waiting, so nothing waits for ever.
  */
 priority?: number
 queue?: Id5
@@ -2611,7 +2611,7 @@ concurrency?: Concurrency
 throttle?: Throttle
 order_key?: KeyTemplate1
 /**
- * Whether a dead run keeps those behind it in its order waiting until it is retried, discarded or skipped; block unless said.
+ * Whether a dead run keeps those behind it in its order waiting until it is retried, discarded or skipped. Default: block.
  */
 on_dead?: ("block" | "continue")
 /**
@@ -2619,7 +2619,7 @@ on_dead?: ("block" | "continue")
  */
 depends_on?: Id1[]
 /**
- * Whether the run is cancelled or held when one of them fails; skip unless said.
+ * Whether the run is cancelled or held when one of them fails. Default: skip.
  */
 on_failed_dependency?: ("skip" | "hold")
 budget?: Budgets

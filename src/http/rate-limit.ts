@@ -18,7 +18,7 @@ export class RateLimiter {
   readonly #buckets = new Map<string, Bucket>()
 
   /**
-   * Takes tokens of a key, one unless said. Answers 0 when there were enough, else the milliseconds until there are. More
+   * Takes tokens of a key. Default: one. Answers 0 when there were enough, else the milliseconds until there are. More
    * than a whole burst is given to a full bucket, which then owes the rest.
    */
   take(key: string, rate: Rate, now: number, count = 1): number {

@@ -49,7 +49,7 @@ test('from registering to explaining', async () => {
   expect((await run('events', '--filter', '{"payload": {"ref": ["main"]}}')).out).toContain('main')
   expect((await run('replay', '--since', '1h', '--all', '--dry-run')).out).toContain('2 events looked at, 1 run would be made')
   expect((await run('replay', '--since', '1h', '--all')).out).toContain('2 events looked at, 1 run was made')
-  expect((await run('replay', 'last')).out).toContain('0 runs were made (none that is missing; --all makes them once more)')
+  expect((await run('replay', 'last')).out).toContain('0 runs were made (none is missing; --all creates them again)')
   await run('triggers', 'disable', 'main')
   await run('emit', 'forge', 'push', '--payload', '{"ref": "main"}')
   expect((await run('explain', 'last')).out).toContain('■ main v2  would match, but the trigger is disabled')

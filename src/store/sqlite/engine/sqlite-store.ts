@@ -43,11 +43,11 @@ const mostReads = 2
 
 export interface SqliteStoreOptions {
   stateDir: string
-  /** which moves of runs are told as events; none unless given */
+  /** which moves of runs are reported as events. Default: none */
   lifecycle?: LifecycleEvents
-  /** start although committed rows are not there any more; not unless said */
+  /** start although committed rows are missing. Default: false */
   acceptLoss?: boolean
-  /** which tools runs may use; no limits unless given */
+  /** which tools runs may use. Default: no limits */
   toolLimits?: ToolLimits
   /** of the configuration */
   budgets?: readonly CompleteBudget[]
