@@ -10,7 +10,7 @@ import { Help, Palette } from './palette.tsx'
 import { go, href, segments } from './router.ts'
 import { call, reachable } from './rpc.ts'
 import { screens, type Screen, type ScreenProps } from './screens.ts'
-import { logOut, session, theme, utc, type Theme } from './session.ts'
+import { logOut, session, theme, themes, utc } from './session.ts'
 import { counts, readStatusSoon, status } from './status.ts'
 import { live } from './stream/hub.ts'
 import { bytes, duration } from './text.ts'
@@ -19,7 +19,6 @@ const loaded = signal<ReadonlyMap<string, ComponentType<ScreenProps>>>(new Map()
 const failed = signal<unknown>(undefined)
 const open = signal<'palette' | 'help' | undefined>(undefined)
 const menuOpen = signal(false)
-const themes: readonly Theme[] = ['system', 'light', 'dark']
 
 function loadScreen({ path, load }: Screen): void {
   failed.value = undefined

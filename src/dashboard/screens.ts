@@ -26,8 +26,9 @@ export interface Counts {
   refused: number
 }
 
+/** Numbers above 99 are not counted for the navigation. */
 const number = (value: number, look: '' | 'hot' | 'bad'): { text: string; look: '' | 'hot' | 'bad' } | undefined =>
-  value === 0 ? undefined : { text: value > 999 ? '999+' : String(value), look }
+  value === 0 ? undefined : { text: value > 99 ? '99+' : String(value), look }
 
 export const screens: readonly Screen[] = [
   { path: 'overview', title: 'Overview', key: 'o', load: () => import('./overview/screen.tsx') },

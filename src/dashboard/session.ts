@@ -2,6 +2,7 @@
 import { signal } from '@preact/signals'
 import type { Scope } from '../contract/types.ts'
 import { readJson } from './json.ts'
+import { settings } from './kept.ts'
 import { ask, loggedIn } from './rpc.ts'
 
 export interface Session {
@@ -61,15 +62,13 @@ export async function logOut(): Promise<void> {
 
 export type Theme = 'system' | 'light' | 'dark'
 
-function kept<T extends string>(name: string, usual: T): T {
-  return (localStorage.getItem(`signalbox-${name}`) as T | null) ?? usual
-}
+export const themes: readonly Theme[] = ['system', 'light', 'dark']
 
-export const theme = signal<Theme>(kept('theme', 'system'))
-export const utc = signal(kept<'yes' | 'no'>('utc', 'no') === 'yes')
+export const theme = signal<Theme>(themes.find(each => each === settings.get('theme')) ?? 'system')
+export const utc = signal(settings.get('utc') === 'yes')
 
 theme.subscribe(value => {
-  localStorage.setItem('signalbox-theme', value)
+  settings.set('theme', value)
   document.documentElement.dataset.theme = value
 })
-utc.subscribe(value => localStorage.setItem('signalbox-utc', value ? 'yes' : 'no'))
+utc.subscribe(value => settings.set('utc', value ? 'yes' : 'no'))

@@ -1,16 +1,17 @@
 // The filters of the events, which are the address. Saved ones are kept in the browser.
 import { signal } from '@preact/signals'
 import type { JSX } from 'preact'
+import { settings } from '../kept.ts'
 import { Button, Field } from '../parts/basic.tsx'
 import { TextFilter } from '../parts/text-filter.tsx'
 import { go, href, setQuery } from '../router.ts'
 import { fields } from './selection.ts'
 
-const key = 'signalbox-saved-filters'
+const key = 'saved-filters'
 
 function readSaved(): string[] {
   try {
-    const saved: unknown = JSON.parse(localStorage.getItem(key) ?? '[]')
+    const saved: unknown = JSON.parse(settings.get(key) ?? '[]')
     return Array.isArray(saved) ? saved.filter(each => typeof each === 'string') : []
   } catch {
     return []
@@ -21,7 +22,7 @@ const saved = signal(readSaved())
 
 function keep(all: string[]): void {
   saved.value = all
-  localStorage.setItem(key, JSON.stringify(all))
+  settings.set(key, JSON.stringify(all))
 }
 
 const words = (query: string): string => [...new URLSearchParams(query)].map(([name, value]) => `${name}: ${value}`).join(', ')

@@ -85,7 +85,10 @@ function want(): void {
   if (wanted !== undefined || loggedIn.value !== true) return
   const abort = new AbortController()
   wanted = abort
-  navigator.locks
+  // Browsers have locks on secure origins alone (HTTPS, and this machine): elsewhere each tab reads for itself.
+  const { locks } = navigator as { locks?: LockManager }
+  if (locks === undefined) return void read(abort.signal)
+  locks
     .request(`signalbox ${root.href}`, { signal: abort.signal }, () => read(abort.signal))
     .catch((error: unknown) => {
       if (!abort.signal.aborted) throw error

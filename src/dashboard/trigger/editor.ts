@@ -1,6 +1,7 @@
 // The state of the editor: one document, as text, which the form and the code change. The browser's tab keeps it until it is saved.
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals'
 import type { Trigger, TriggerInput } from '../../contract/types.ts'
+import { drafts } from '../kept.ts'
 import { readJson, writeJson } from '../json.ts'
 import { inputOf, merged, withValue } from './draft.ts'
 
@@ -31,7 +32,7 @@ interface Kept {
 }
 
 function readKept(key: string): Kept | undefined {
-  const kept = sessionStorage.getItem(key)
+  const kept = drafts.get(key)
   return kept === null ? undefined : (JSON.parse(kept) as Kept)
 }
 
@@ -55,7 +56,7 @@ export class Editor {
 
   /** key: of the trigger, or of what a new one begins with */
   constructor(key: string, stored: TriggerInput, version: number) {
-    this.#key = `signalbox-draft-${key}`
+    this.#key = `draft-${key}`
     const kept = readKept(this.#key)
     const text = writeJson(stored)
     this.isRestored = signal(kept !== undefined && kept.text !== text)
@@ -70,7 +71,7 @@ export class Editor {
     this.text.value = text
     this.problem.value = undefined
     const kept: Kept = { text, base: this.base.peek(), version: this.version.peek() }
-    if (this.isChanged.peek()) sessionStorage.setItem(this.#key, JSON.stringify(kept))
+    if (this.isChanged.peek()) drafts.set(this.#key, JSON.stringify(kept))
     else this.forget()
   }
 
@@ -121,6 +122,6 @@ export class Editor {
 
   /** Takes the changes out of what the tab keeps. */
   forget(): void {
-    sessionStorage.removeItem(this.#key)
+    drafts.remove(this.#key)
   }
 }
