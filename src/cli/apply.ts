@@ -30,7 +30,7 @@ function printPlan(output: Output, changes: readonly PlannedChange[]): void {
     for (const { path, before, after } of fields) output.line(`    ${plain(path)}: ${shownValue(before)} → ${shownValue(after)}`)
   }
   const count = (kind: PlannedChange['change']): number => changes.filter(({ change }) => change === kind).length
-  output.line(`${count('created')} created, ${count('updated')} changed, ${count('deleted')} deleted, ${count('unchanged')} as they are`)
+  output.line(`${count('created')} created, ${count('updated')} changed, ${count('deleted')} deleted, ${count('unchanged')} unchanged`)
 }
 
 /** Adds the place in the files to what the router says of a path. */

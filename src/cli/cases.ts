@@ -1,4 +1,4 @@
-// Cases that triggers are tested with: what stands in *.test.yaml files beside them.
+// Cases that triggers are tested with: the *.test.yaml files beside them.
 //
 //   cases:
 //     - name: a push to main deploys            (default: its place in the file)

@@ -33,7 +33,7 @@ function tokenOf({ environment }: Session, { tokenFile }: Options): string | und
   throw new UsageError(answer.reason)
 }
 
-/** A source of Forgejo's deliveries; where there is none it is made, with a new secret. */
+/** A source of Forgejo's deliveries; it is created with a new secret if it does not exist. */
 async function sourceFor(session: Session, id: string, make: boolean): Promise<Source> {
   try {
     const { source } = await session.call('source.get', { source_id: id })

@@ -83,7 +83,7 @@ export async function runCases(session: Session, path: string, junitFile: string
     const complaint = trial.load(definitions)
     if (complaint !== undefined) throw new UsageError(`${where(complaint.path) ?? path} ${complaint.path} ${complaint.message}`)
     const cases = readCases(path, event => trial.refusal(event))
-    if (cases.length === 0) throw new UsageError(`${path} holds no cases; they stand in files such as deploy.test.yaml, beside the triggers`)
+    if (cases.length === 0) throw new UsageError(`${path} has no test cases; test cases are in files such as deploy.test.yaml beside the triggers`)
     assertNamed(
       cases,
       definitions.triggers.map(({ id }) => id),

@@ -33,7 +33,7 @@ function secretArgument(text: string): SecretRef {
   return kind === 'env' ? { env: rest! } : { file: resolve(rest!) }
 }
 
-/** Where a path of a file's value stands in it. */
+/** Where a path of a value is in its file. */
 function placeIn(file: string): { value: unknown; where: (path: string) => string } {
   const { documents, lines } = documentsOf(file)
   const [document, second] = documents

@@ -33,7 +33,7 @@ export interface Converted {
   notes: Remark[]
 }
 
-/** The file is none that Osprey would take. */
+/** Osprey would not accept the file. */
 export class OspreyError extends Error {
   readonly path: string
 

@@ -18,7 +18,7 @@ export interface Output {
 
 /**
  * An output whose lines are safe for a terminal, and valid JSON where they are JSON. pipe: it reaches no terminal, coloured or not,
- * and bytes may leave as they are.
+ * and bytes may leave unchanged.
  */
 export function outputTo(
   write: (chunk: string | Uint8Array) => void,

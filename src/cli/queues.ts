@@ -22,7 +22,7 @@ function written(file: unknown): { queue: QueueInput; version?: number } {
 function addShow(queues: Command, session: () => Session): void {
   queues
     .command('show <queue>')
-    .description('one queue, with the orders in it that stand still')
+    .description('one queue, with its blocked order keys')
     .action(async (queue_id: string) => {
       const { output } = session()
       const { stuck = [], ...queue } = (await session().call('queue.get', { queue_id })).queue

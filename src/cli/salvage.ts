@@ -39,11 +39,14 @@ export function addSalvage(program: Command, session: () => Session): void {
       if (output.json) output.line(JSON.stringify(found))
       else output.line(`${plain(found.path)}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`)
       if (found.findings > 0)
-        throw new ExitError(exitCodes.dataDamaged, 'it is damaged; signalbox recover FILE writes what is whole to a new database, a backup may have more')
+        throw new ExitError(
+          exitCodes.dataDamaged,
+          'it is damaged; signalbox recover FILE copies everything undamaged into a new database, a backup may have more',
+        )
     })
   program
     .command('recover <file>')
-    .description('write what is whole of a damaged database to a new one, and tell of what is not; the damaged one is only read')
+    .description('copy everything undamaged into a new database and list what was lost; the damaged one is only read')
     .option('--from <database>', 'the damaged one. Default: that of the state directory')
     .action(async (into: string, { from }: { from?: string }) => {
       const { output, environment } = session()

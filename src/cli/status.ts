@@ -232,7 +232,7 @@ function schedules({ sources }: Status, now: number): Line[] {
   ]
 }
 
-/** With ids as they are shown: what is copied from a terminal is accepted, too. */
+/** Ids in their short form: the commands accept what is copied from a terminal. */
 function withShownIds(output: Output, status: Status): Status {
   const shownOf = (runs: readonly Run[]): Run[] => runs.map(run => ({ ...run, id: shownId(output, run.id) }))
   const runs = Object.fromEntries(Object.entries(status.runs).map(([state, each]) => [state, shownOf(each)])) as unknown as Listed

@@ -1183,7 +1183,7 @@ holds: boolean
  */
 field_holds: boolean
 /**
- * Which way through $or; 0 where there is none.
+ * Branch of $or; 0 without $or.
  */
 branch: number
 /**
@@ -2029,7 +2029,7 @@ above?: number
  */
 below?: number
 /**
- * After an event there is none for so long; what is still so then is told then.
+ * Time after an event without further events. If the limit is still crossed then, an event follows.
  */
 cooldown_ms?: number
 subject?: string

@@ -76,7 +76,7 @@ function joined(left: Conjunction, right: Conjunction): Conjunction {
     if (both.has(path))
       throw new PatternError(
         path,
-        'this field stands in the filter twice (nested and dotted keys name the same field, and what stands beside $or holds on each of its ways); write it once, with its alternatives in one list, or on each way of $or',
+        'this field appears in the filter twice (nested and dotted keys name the same field, and what is beside $or holds in each of its branches); write it once, with its alternatives in one list, or in each branch of $or',
       )
     both.set(path, own)
   }

@@ -74,7 +74,7 @@ describe('apply', () => {
         '    config.max_body_bytes: (nothing) → 2000',
         '~ trigger deploy-site  +3 −2 of 5 events in 7 days',
         '    filter.payload.ref: ["refs/heads/main"] → ["refs/heads/next"]',
-        '0 created, 2 changed, 0 deleted, 2 as they are',
+        '0 created, 2 changed, 0 deleted, 2 unchanged',
         'done',
         '',
       ].join('\n'),

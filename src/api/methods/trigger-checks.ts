@@ -16,7 +16,7 @@ export function invalid(path: string, message: string): Fault {
 /** Compiles a filter; text is its JSON as written, for keys that parsing would lose. */
 export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at: string): CompiledPattern {
   const doubled = text === undefined ? undefined : doubledKey(text)
-  if (doubled !== undefined) throw invalid(`${at}.${doubled}`, 'stands in the filter twice, and JSON keeps but the last; put the alternatives into one list')
+  if (doubled !== undefined) throw invalid(`${at}.${doubled}`, 'appears in the filter twice, and JSON keeps only the last; put the alternatives into one list')
   try {
     return compilePattern(filter)
   } catch (error) {

@@ -187,7 +187,7 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
   )
 }
 
-/** What is shown stays until it is asked for anew: it must not change under a finger that is about to approve it. */
+/** What is shown stays until it is loaded again: it must not change under a finger that is about to approve it. */
 export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
   const read = useCall('run.preview', can('payload') ? { run_id: id } : undefined, {
     on: message => (message.kind === 'run' && message.run.id === id) || message.kind === 'gap',

@@ -12,7 +12,7 @@ import { plural } from '../text.ts'
 
 type Way = 'missing' | 'all' | 'edited'
 const ways: [Way, string, string][] = [
-  ['missing', 'Missing runs', 'Triggers as they are now, only where this event has no run of the trigger yet.'],
+  ['missing', 'Missing runs', 'The current triggers, only where this event has no run of the trigger yet.'],
   ['all', 'All runs again', 'A second run of each trigger that matches, also where there was one: its bot does the work again.'],
   ['edited', 'A changed copy', 'A new event with the payload below. It is marked as emitted by you: it proves nothing about who caused it.'],
 ]
