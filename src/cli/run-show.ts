@@ -94,7 +94,7 @@ function printState(output: Output, run: Run): void {
   const state = stateText(run)
   const style = stateStyle(run.state)
   output.line(`${paint(output, 'dim', 'state'.padEnd(dimWidth))}  ${style === undefined ? state : paint(output, style, state)}, since ${time(run.updated_at)}`)
-  if (run.waiting_for !== undefined) field(output, 'waits for', run.waiting_for)
+  if (run.waiting_for !== undefined) field(output, 'waiting', run.waiting_for)
   if (run.deadline_at !== undefined) field(output, 'deadline', `${run.deadline_name} at ${time(run.deadline_at)}`)
   if (run.error !== undefined) field(output, 'error', run.error)
   if (run.progress !== undefined) field(output, 'progress', `${progressText(run.progress)} at ${time(run.progress.at)}`)

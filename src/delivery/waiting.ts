@@ -39,19 +39,17 @@ function iso(time: number): string {
 /** The lane that a run is parked on. */
 function parked({ parked_on, flow }: StoredRun): Waiting {
   const kind = parked_on!.split(':')[0]!
-  if (parked_on === dependencyLane)
-    return { gate: 'dependency', detail: `it waits for the runs of ${flow!.depends_on!.triggers.join(', ')} for the same event` }
+  if (parked_on === dependencyLane) return { gate: 'dependency', detail: `waiting for the runs of ${flow!.depends_on!.triggers.join(', ')} for the same event` }
   const throttled = flow?.throttle?.rates.map(({ limit, period_ms }) => `${limit} in ${period_ms / 1000} s`).join(', ')
   const most = flow?.concurrency?.limit ?? 0
   const words: Record<string, string> = {
-    concurrency:
-      most === 1 ? 'the one run that its concurrency key may have is with a bot' : `the ${most} runs that its concurrency key may have are with bots`,
-    singleton: 'another run with its singleton key is with a bot',
-    throttle: `it is throttled: ${throttled} may begin`,
-    approver: 'its approver is asked about others first',
-    order: 'a run in front of it with the same order_key is not completed; its queue tells which stands still',
+    concurrency: `its concurrency key allows ${most} ${most === 1 ? 'run' : 'runs'} at the same time, and ${most === 1 ? 'one is' : `${most} are`} running`,
+    singleton: 'another run with its singleton key is running',
+    throttle: `throttled: at most ${throttled} may begin`,
+    approver: 'its approver is busy with other requests',
+    order: 'waiting for an earlier run with the same order_key; signalbox queues show lists the blocked keys',
   }
-  return { gate: laneGates[kind] ?? 'outbox', detail: words[kind] ?? 'it waits for room' }
+  return { gate: laneGates[kind] ?? 'outbox', detail: words[kind] ?? 'waiting for capacity' }
 }
 
 /** What keeps a run whose bot is to be found by its capabilities. */
@@ -68,7 +66,7 @@ function unassigned({ need }: StoredRun, { bots, queues, fleet, dispatcher, acti
     const spent = dispatcher.spentUntil(bot.id)
     if (spent !== undefined) return `one whose budget is spent until ${iso(spent)}`
     if (fleet.isAsleep(bot)) return fleet.isWaking(bot.id) ? 'being woken' : 'sleeping'
-    if (bot.endpoint.kind === 'pull') return 'one whose workers have not asked for it'
+    if (bot.endpoint.kind === 'pull') return 'one whose workers have not claimed it'
     return fleet.availability(bot)
   }
   const said = able.slice(0, 5).map(bot => `${bot.id} is ${standing(bot)}`)
@@ -96,17 +94,17 @@ function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, activ
     }
   if (fleet.isAsleep(bot)) return { gate: 'bot', detail: `bot ${bot.id} sleeps and is ${fleet.isWaking(bot.id) ? 'being' : 'to be'} woken` }
   if (!fleet.takes(bot)) return { gate: 'bot', detail: `bot ${bot.id}: ${fleet.reason(bot.id) ?? 'it takes no runs now'}` }
-  if (active >= bot.max_active) return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs in hand, its limit is ${bot.max_active}` }
-  if (bot.endpoint.kind === 'pull') return { gate: 'bot', detail: `no worker of bot ${bot.id} has asked for it yet` }
+  if (active >= bot.max_active) return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs, its limit is ${bot.max_active}` }
+  if (bot.endpoint.kind === 'pull') return { gate: 'bot', detail: `no worker of bot ${bot.id} has claimed it yet` }
   if (dispatcher.active >= config.max_active)
-    return { gate: 'concurrency', detail: `${dispatcher.active} runs are with bots, the router's limit is ${config.max_active}` }
+    return { gate: 'concurrency', detail: `${dispatcher.active} runs are running, the router's limit is ${config.max_active}` }
   return undefined
 }
 
-/** Who is to say yes. */
+/** Who decides. */
 function asksWhom({ flow }: StoredRun): string {
   const approver = flow?.approval?.lane?.slice('approver:'.length)
-  return approver === undefined ? 'it waits for a yes: approve or deny it' : `bot ${approver} is asked whether it may start`
+  return approver === undefined ? 'waiting for approval: approve or deny it' : `bot ${approver} is asked whether it may start`
 }
 
 /** Why a run is due later. */
@@ -114,8 +112,8 @@ function notYet({ attempt, attempt_base, not_before, denials, error, flow, repla
   const at = iso(not_before)
   if (attempt > attempt_base) return { gate: 'outbox', detail: `attempt ${attempt + 1} is due at ${at}${error === null ? '' : `, after: ${error}`}` }
   if (denials > 0) return { gate: 'approval', detail: `${error ?? 'denied'}; its approver is asked again at ${at}` }
-  if (!replay && flow?.debounce !== undefined) return { gate: 'debounce', detail: `it waits for quiet, until ${at} if nothing more comes` }
-  if (!replay && flow?.batch !== undefined) return { gate: 'batch', detail: `it takes in further events until ${at}, or until there are ${flow.batch.max}` }
+  if (!replay && flow?.debounce !== undefined) return { gate: 'debounce', detail: `debounced until ${at} if no further event comes` }
+  if (!replay && flow?.batch !== undefined) return { gate: 'batch', detail: `collecting events until ${at}, or until it has ${flow.batch.max}` }
   return { gate: 'outbox', detail: `attempt ${attempt + 1} is due at ${at}` }
 }
 
@@ -124,7 +122,7 @@ export function waitingFor(run: StoredRun, options: WaitingOptions): Waiting | u
   const { bots, queues, dispatcher, now } = options
   if (run.damaged !== undefined) return { gate: 'outbox', detail: `its stored row is damaged (${run.damaged.join(', ')}); it ends with that reason` }
   if (run.state === 'held') return { gate: heldGates[run.held_by ?? 'person'], detail: `held: ${run.error ?? 'nobody said why'}` }
-  if (run.state === 'paused') return { gate: 'outbox', detail: 'it is paused, until somebody resumes it' }
+  if (run.state === 'paused') return { gate: 'outbox', detail: 'paused until it is resumed' }
   if (run.state === 'awaiting_approval') return { gate: 'approval', detail: asksWhom(run) }
   const stopped = triggerWaits(options.pauses.get(run.trigger_id))
   if (stopped !== undefined) return stopped

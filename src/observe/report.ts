@@ -9,7 +9,7 @@ const longestWalBytes = 64 * 1024 * 1024
 
 /** Every router makes its database with auto_vacuum; one that another program wrote anew may be without. */
 const keepsItsSize =
-  'the database file never becomes smaller: it was written by another program, without auto_vacuum; stop the router and write it anew with signalbox recover'
+  'the database file never becomes smaller: it was written by another program, without auto_vacuum; stop the router and write a new one with signalbox recover'
 
 export interface ReportOptions {
   config: Config

@@ -120,7 +120,7 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
     else if (Array.isArray(value)) parts = [new Map([[at, field(at, value)]])]
     else if (isObject(value)) parts = conjunctions(value, at, depth + 1)
     else if ((operators as readonly string[]).includes(key))
-      throw new PatternError(path, `an operator stands in a list of alternatives; write [{"${key}": ${shown(value)}}]`)
+      throw new PatternError(path, `an operator must be in a list of alternatives; write [{"${key}": ${shown(value)}}]`)
     else throw new PatternError(at, `a list of alternatives was expected; found ${shown(value)} (write [${shown(value)}])`)
     if (result.length * parts.length > patternLimits.branches) throw tooManyWays(at)
     result = result.flatMap(left => parts.map(right => joined(left, right)))

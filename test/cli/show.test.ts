@@ -54,7 +54,7 @@ test('a failed run: its event, what it was given, its attempts, its last output,
 })
 
 test.each([
-  [{ approval: {} }, 'awaiting_approval', ['approve', 'deny', 'update'], 'waits for   it waits for a yes'],
+  [{ approval: {} }, 'awaiting_approval', ['approve', 'deny', 'update'], 'waiting     waiting for approval'],
   [{ rate_limit: { limit: 1, period_ms: 60_000 } }, 'completed', ['logs'], 'result'],
 ])('what makes sense next of %j is %s: %j', async (policy, state, verbs, shown) => {
   const router = await withTrigger('echo \'{"ok": true}\'', policy)

@@ -41,11 +41,11 @@ async function supervised(policy: Policy, more: { bot?: object; flags?: Record<s
 const moves = async ({ call }: TestRouter, run_id: string): Promise<string[]> => (await call('run.history', { run_id })).history.map(each => each.move)
 
 describe('approval by people', () => {
-  test('a run waits for a yes, which binds to it and to the version that made it', async () => {
+  test('a run waits for approval, which binds to it and to the version that made it', async () => {
     const router = await supervised({ approval: {} })
     const [one, two] = [await router.emit(), await router.emit()]
     await until(async () => (await router.run(two)).state === 'awaiting_approval')
-    expect((await router.run(one)).waiting_for).toContain('waits for a yes')
+    expect((await router.run(one)).waiting_for).toContain('waiting for approval')
     await expect(router.call('run.approve', { run_id: one, trigger_version: 2 })).rejects.toMatchObject({ code: -32009 })
     await router.call('run.approve', { run_id: one, trigger_version: 1, reason: 'fine' })
     expect(await ended(router, one)).toMatchObject({ state: 'completed' })
@@ -317,7 +317,7 @@ describe('flow, from outside', () => {
     const [stuck, behind] = [await ordered.emit({ repo: 'a', n: 1 }), await ordered.emit({ repo: 'a', n: 2 })]
     const free = await ordered.emit({ repo: 'b', n: 2 })
     await Promise.all([ended(ordered, stuck), ended(ordered, free)])
-    expect((await ordered.run(behind)).waiting_for).toContain('in front of it')
+    expect((await ordered.run(behind)).waiting_for).toContain('an earlier run with the same order_key')
     const { queue } = await ordered.call('queue.get', { queue_id: 'a' })
     expect(queue.stuck).toMatchObject([{ order_key: 'a', run_id: stuck, waiting: 1 }])
     await ordered.call('queue.skip', { queue_id: 'a', order_key: 'a' })

@@ -69,7 +69,7 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const [toPause, asks, stuck] = [await job('to-pauser'), await job('asks'), await ordered()]
   await ended(router, stuck.runs[0]!)
   const behind = await ordered()
-  await until(async () => (await call('run.get', { run_id: behind.runs[0]! })).run.waiting_for?.includes('in front of it') === true)
+  await until(async () => (await call('run.get', { run_id: behind.runs[0]! })).run.waiting_for?.includes('an earlier run') === true)
   await until(async () => (await call('run.get', { run_id: asks.runs[0]! })).run.state === 'awaiting_approval')
   const [pausing] = (await call('run.claim', { bot_id: 'pauser' })).leases
   const lease = { run_id: pausing!.run_id, lease_token: pausing!.lease_token }

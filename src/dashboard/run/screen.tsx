@@ -136,7 +136,7 @@ export default function RunScreen({ id }: { id: string }): JSX.Element {
       </Head>
       {run.waiting_for === undefined ? null : (
         <p>
-          <Lamp kind="held">waits</Lamp> for {oneLine(run.waiting_for, 500)}
+          <Lamp kind="held">waiting</Lamp> {oneLine(run.waiting_for, 500)}
         </p>
       )}
       {run.cancel_requested === true && !isOver(run) ? <Lamp kind="caution">Its bot was asked to stop.</Lamp> : null}

@@ -105,7 +105,7 @@ export async function itemsOf(
   const answer = answerOf(text, config.format, limits)
   const list = config.items === undefined ? answer : await rendered(config.items, 'items', { answer }, expressions)
   if (!Array.isArray(list)) {
-    const where = config.items === undefined ? 'what was read' : `what stands at ${config.items}`
+    const where = config.items === undefined ? 'what was read' : `what is at ${config.items}`
     throw new ReadingError(`${where} is no list of items but ${shown(list)}`)
   }
   assertCount(list.length)

@@ -337,7 +337,7 @@ function indexesMended(db: Db): string[] {
 function damaged(path: string, detail: string | undefined): ExitError {
   return new ExitError(
     exitCodes.dataDamaged,
-    `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. signalbox verify tells what is wrong, signalbox recover FILE writes what is whole to a new one; or restore a backup`,
+    `${path} is damaged or not a Signalbox database (${detail}); nothing was written to it. signalbox verify shows what is wrong, signalbox recover FILE copies everything undamaged into a new one; or restore a backup`,
   )
 }
 

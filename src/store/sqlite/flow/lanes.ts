@@ -186,7 +186,7 @@ export class Lanes {
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval
       const isBusy = lane !== undefined && this.#sql.active.get(lane, questionsAtOnce)! >= questionsAtOnce
-      return isBusy ? { kind: 'park', lane, reason: 'its approver is asked about others first' } : { kind: 'ask' }
+      return isBusy ? { kind: 'park', lane, reason: 'its approver is busy with other requests' } : { kind: 'ask' }
     }
     const over = this.budgets.over(this.budgets.of(flow, bot_id), now)
     if (over !== undefined) {
@@ -201,7 +201,7 @@ export class Lanes {
       }
     }
     if (order !== undefined && (this.#sql.head.get(order.lane) !== row.seq || this.#sql.active.get(order.lane, 1)! > 0))
-      return { kind: 'park', lane: order.lane, reason: 'waits for a run in front of it with the same order_key' }
+      return { kind: 'park', lane: order.lane, reason: 'waits for an earlier run with the same order_key' }
     for (const { lane, limit, what } of slots(flow))
       if (this.#sql.active.get(lane, limit)! >= limit) return { kind: 'park', lane, reason: `${what}: ${limit} of ${limit} runs with this key are with bots` }
     return { kind: 'go' }

@@ -126,7 +126,7 @@ function inFact(asked: RunMove, row: RunRow): RunMove {
   }
   if (row.state === 'paused' && asked.move === 'recover') {
     // It does not go on by itself: it was paused by a person, and whoever had it is gone.
-    const reason = `it was paused; ${asked.reason ?? 'whoever had it is gone'}`
+    const reason = `it was paused; ${asked.reason ?? 'its holder is gone'}`
     return { ...asked, to: 'held', held_by: 'person', reason, error: reason }
   }
   return asked

@@ -235,7 +235,7 @@ class Recovery {
       if (own === table && !told.has(Number(key)) && there.every(each => each.get(Number(key)) === undefined))
         this.#tell({ kind, message: `${kind} ${key} is left out: ${why}` })
     }
-    if (whole !== true) this.#tell({ kind, message: `the index of ${table} cannot be read: there may have been more ${kind}s than are told of` })
+    if (whole !== true) this.#tell({ kind, message: `the index of ${table} cannot be read: there may have been more ${kind}s than are listed` })
   }
 
   /** How many definitions were taken over. */
