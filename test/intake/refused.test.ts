@@ -289,15 +289,11 @@ describe('by a router', () => {
 
   test('every reason that the intake answers has words of its own', () => {
     const program = [
-      'webhook-server',
-      '../http/request',
-      'refused-request',
-      'providers/provider',
-      'providers/standard',
-      'providers/cloudevents',
-      'providers/bearer',
+      'webhooks/server',
+      'webhooks/refused-request',
+      ...['provider', 'standard', 'cloudevents', 'bearer', 'gitlab'].map(name => `webhooks/providers/${name}`),
+      ...['http/request', 'routing/accept', 'routing/payload'].map(name => `../${name}`),
     ]
-      .concat('providers/gitlab', '../routing/accept', '../routing/payload')
       .map(name => readFileSync(`src/intake/${name}.ts`, 'utf8'))
       .join('\n')
     const codes = new Set([...program.matchAll(/'(E_[A-Z_]+)'/g)].map(match => match[1]!))

@@ -1,6 +1,6 @@
 // Keys: which do something now, and the list of them that ? shows.
 import { signal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import { useLayoutEffect } from 'preact/hooks'
 
 export interface KeyAction {
   /** as it is shown: "a", "g e" (one after the other), "mod k" (Ctrl, or Command on a Mac) */
@@ -43,9 +43,9 @@ function onKey(event: KeyboardEvent): void {
   found.act()
 }
 
-/** Keys that work while a component is shown. */
+/** Keys that work while a component is shown: from the moment at which it is. */
 export function useKeys(own: KeyAction[]): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     actions.value = [...actions.value, ...own]
     return () => void (actions.value = actions.value.filter(each => !own.includes(each)))
   })
