@@ -141,6 +141,7 @@ function Current(): JSX.Element {
     if (screen !== undefined) document.title = `${[screen.title, ...segments.value.slice(1)].join(' · ')} - Signalbox`
     // Screen readers and the keyboard go on at the new screen.
     if (document.querySelector('dialog[open]') === null) main.current?.focus({ preventScroll: true })
+    if (main.current !== null) main.current.scrollTop = 0
   }, [address])
   const Shown = loaded.value.get(path.value)
   if (screen !== undefined && Shown === undefined && failed.value === undefined) loadScreen(screen)
