@@ -59,11 +59,11 @@ describe('apply', () => {
     const planned = await run('apply', '-f', directory, '--dry-run')
     expect(planned).toMatchObject({ code: 0, err: '' })
     expect(planned.out).toBe(
-      '+ bot deployer\n+ queue staging\n+ source forge\n+ trigger deploy-site  +0 −0 of 0 events in 7 days\n4 created, 0 changed, 0 deleted, 0 as they are\n',
+      '+ bot deployer\n+ queue staging\n+ source forge\n+ trigger deploy-site  +0 −0 of 0 events in 7 days\n4 created, 0 changed, 0 deleted, 0 unchanged\n',
     )
     expect((await router.call('bot.list', {})).bots).toEqual([])
     expect((await run('apply', '-f', directory)).out).toMatch(/4 created, .*\ndone\n$/)
-    expect((await run('apply', '-f', directory)).out).toBe('0 created, 0 changed, 0 deleted, 4 as they are\n')
+    expect((await run('apply', '-f', directory)).out).toBe('0 created, 0 changed, 0 deleted, 4 unchanged\n')
     for (const ref of ['main', 'main', 'next', 'next', 'next'])
       await router.post('forge', JSON.stringify({ ref: `refs/heads/${ref}` }), { 'x-event-type': 'push' })
     write('routes.yml', routes.replace('refs/heads/main', 'refs/heads/next').replace('provider: none', 'provider: none\n      max_body_bytes: 2000'))
@@ -91,28 +91,28 @@ describe('apply', () => {
     await router.call('bot.put', { bot: { id: 'by-hand', endpoint: { kind: 'pull' } } })
     await router.call('trigger.disable', { trigger_id: 'deploy-site' })
     await router.call('queue.pause', { queue_id: 'staging', reason: 'a move' })
-    expect((await run('apply', '-f', directory, '--prune')).out).toBe('0 created, 0 changed, 0 deleted, 4 as they are\n')
+    expect((await run('apply', '-f', directory, '--prune')).out).toBe('0 created, 0 changed, 0 deleted, 4 unchanged\n')
     expect((await router.call('trigger.get', { trigger_id: 'deploy-site' })).trigger.enabled).toBe(false)
     write('routes.yml', routes.slice(0, routes.indexOf('triggers:')))
     const asked = await run('apply', '-f', directory, '--prune')
     expect(asked).toMatchObject({ code: 1, err: expect.stringContaining('--yes') as string })
     expect(asked.out).toContain('- trigger deploy-site')
     expect((await router.call('trigger.list', {})).triggers).toHaveLength(1)
-    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toContain('0 created, 0 changed, 1 deleted, 3 as they are\ndone')
+    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toContain('0 created, 0 changed, 1 deleted, 3 unchanged\ndone')
     expect((await router.call('trigger.list', {})).triggers).toEqual([])
     expect((await router.call('bot.list', {})).bots.map(bot => bot.id)).toEqual(['by-hand', 'deployer'])
     // Another set of files takes over what it names, and its prune does not touch the first set's.
     const other = join(router.directory, 'other.json')
     writeFileSync(other, JSON.stringify({ bots: [{ id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 5 }] }))
     expect((await run('apply', '-f', other, '--prune')).out).toMatch(
-      /^~ bot deployer\n {4}taken over from .*conf\n {4}max_active: 4 → 5\n0 created, 1 changed, 0 deleted, 0 as they are\ndone\n$/,
+      /^~ bot deployer\n {4}taken over from .*conf\n {4}max_active: 4 → 5\n0 created, 1 changed, 0 deleted, 0 unchanged\ndone\n$/,
     )
     // What it holds as it is stays with the files that it came from: an export that is applied takes nothing over.
     const all = await run('export')
     writeFileSync(join(router.directory, 'all.yaml'), all.out)
     expect((await run('apply', '-f', join(router.directory, 'all.yaml'))).out).not.toContain('taken over')
     write('bots.yaml', 'queues: [{id: staging, max_active: 1}]\n')
-    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toBe('0 created, 0 changed, 0 deleted, 2 as they are\n')
+    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toBe('0 created, 0 changed, 0 deleted, 2 unchanged\n')
     expect((await router.call('queue.get', { queue_id: 'staging' })).queue.paused).toBe(true)
   })
 
@@ -180,10 +180,10 @@ test('apply after export changes nothing, here and on another router', async () 
   const text = (await signalbox(router, ['export'])).out
   const again = await signalbox(router, ['apply', '-f', '-'], {}, text)
   expect(again).toMatchObject({ code: 0, err: '' })
-  expect(again.out).toMatch(/^0 created, 0 changed, 0 deleted, \d\d as they are\n$/)
+  expect(again.out).toMatch(/^0 created, 0 changed, 0 deleted, \d\d unchanged\n$/)
   const other = await freshRouter()
   expect((await signalbox(other, ['apply', '-f', '-', '--set', 'site'], {}, text)).out).toMatch(
-    /^(\+ .*\n)+\d\d created, 0 changed, 0 deleted, 0 as they are\ndone\n$/,
+    /^(\+ .*\n)+\d\d created, 0 changed, 0 deleted, 0 unchanged\ndone\n$/,
   )
   expect((await signalbox(other, ['export'])).out).toBe(text)
   expect((await signalbox(other, ['export', '--set', 'site'])).out).toBe(text)
@@ -206,5 +206,5 @@ test('standard input may come slowly, several files are one set, and an empty di
   const empty = join(router.directory, 'empty')
   mkdirSync(empty)
   expect(await run('apply', '-f', empty)).toMatchObject({ code: 64, err: expect.stringContaining('there is no .yaml') as string })
-  expect(await run('apply', '-f', empty, '--prune')).toMatchObject({ code: 0, out: '0 created, 0 changed, 0 deleted, 0 as they are\n' })
+  expect(await run('apply', '-f', empty, '--prune')).toMatchObject({ code: 0, out: '0 created, 0 changed, 0 deleted, 0 unchanged\n' })
 })

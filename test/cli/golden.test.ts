@@ -113,7 +113,7 @@ describe('cases', () => {
 
   test('that cannot be read are refused with their place', async () => {
     const { write, run, directory } = files()
-    expect(await run()).toMatchObject({ code: 64, err: expect.stringContaining('holds no cases') as string })
+    expect(await run()).toMatchObject({ code: 64, err: expect.stringContaining('has no test cases') as string })
     const refused = async (text: string): Promise<string> => {
       const path = write('a.test.yaml', text)
       const { code, err } = await run()

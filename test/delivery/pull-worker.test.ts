@@ -42,7 +42,7 @@ describe('a lease', () => {
     const router = await pulling()
     const { call } = router
     const run_id = await router.emit(7)
-    expect((await call('run.get', { run_id })).run.waiting_for).toContain('no worker of bot puller has asked')
+    expect((await call('run.get', { run_id })).run.waiting_for).toContain('no worker of bot puller has claimed it')
     const lease = await claimed(router)
     expect(lease).toMatchObject({ run_id, delivery: { run: { id: run_id, attempt: 1 }, inputs: { n: 7 }, event: { payload: { n: 7 } } } })
     expect((await call('run.get', { run_id })).run).toMatchObject({ state: 'assigned', attempt: 0 })
