@@ -55,6 +55,18 @@ function deniedTools(given: readonly string[]): string[] {
   return [...new Set([...defaultDeniedTools(), ...given])]
 }
 
+/** Throws ExitError for an entry that is not an origin. The schema says the same, but as a pattern that a reader must decode. */
+function assertFrameAncestors(given: unknown): void {
+  if (!Array.isArray(given)) return
+  const { pattern } = (configSchema().properties as unknown as { frame_ancestors: { items: { pattern: string } } }).frame_ancestors.items
+  const isOrigin = (entry: string): boolean => entry === "'self'" || (new RegExp(pattern).test(entry) && URL.canParse(entry))
+  const wrong = given.findIndex(entry => typeof entry === 'string' && !isOrigin(entry))
+  if (wrong < 0) return
+  const expected = "must be 'self' or an http or https origin in lower case, such as https://term.example.org or http://127.0.0.1:7681"
+  const found = `without a path, a wildcard, spaces, ; or ,; found ${JSON.stringify(given[wrong])}`
+  throw new ExitError(exitCodes.configuration, `configuration: frame_ancestors.${wrong} ${expected}, ${found}`)
+}
+
 /**
  * The whole configuration. flags are keys of the schema, as strings or values; config names the file.
  * Throws ExitError 78 with the key, what was expected and what was found.
@@ -69,6 +81,7 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   for (const [key, value] of Object.entries(own)) if (value !== undefined) merged[key] = value
   const state_dir = typeof merged.state_dir === 'string' ? resolve(merged.state_dir) : defaultStateDir(env)
   const socket = merged.socket ?? defaultSocket(env, state_dir)
+  assertFrameAncestors(merged.frame_ancestors)
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok) throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
   const refusal = budgetRefusal(checked.value.budget, ['router', 'bot'])

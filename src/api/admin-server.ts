@@ -1,5 +1,5 @@
-// The admin listener: the contract over HTTP for the holders of tokens and for browsers that logged in. A request of anybody else is
-// answered 401 before its body is read, whatever its path.
+// The admin listener: the contract over HTTP for the holders of tokens and for browsers that logged in. Only the page, /health and
+// /session are public. Any other request without a token or a login is answered 401 before its body is read, whatever its path.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'

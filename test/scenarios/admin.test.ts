@@ -41,7 +41,8 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
 })
 
 test('its configuration is one', () => {
-  const [proxies, hosts] = blocks('json').map(block => readConfig({ HOME: '/' }, JSON.parse(block) as Record<string, unknown>))
+  const [proxies, hosts, frames] = blocks('json').map(block => readConfig({ HOME: '/' }, JSON.parse(block) as Record<string, unknown>))
   expect(proxies).toMatchObject({ forward_auth: { roles: { ops: 'operator' } } })
   expect(hosts).toMatchObject({ admin_hosts: ['signalbox.example.org'] })
+  expect(frames).toMatchObject({ frame_ancestors: ['https://term.example.org', 'http://signalbox.localhost:7681'] })
 })
