@@ -46,7 +46,7 @@ export function nameRefusal(name: string): string | undefined {
   return deviceName.test(name) ? `is the name of a device on Windows: ${shown}` : undefined
 }
 
-/** The bytes of a content; a text where they are none. */
+/** The bytes of a content; a string says what is wrong with it. */
 function bytesOf({ content, encoding = 'utf8' }: ContextFileGiven): Buffer | string {
   if (encoding === 'base64') {
     // Decoders are lenient, and a regular expression takes 350 ms to say no to a mebibyte: what it was made from is compared.

@@ -14,7 +14,7 @@ const zero: Decimal = { negative: false, digits: '', point: 0n }
 
 /**
  * Exponents of more digits count as this many nines: BigInt takes 0.4 s for one of a million digits, and its text 0.3 s
- * more. Numbers that differ beyond that are one value; nobody means them.
+ * more. Numbers that differ beyond that are one value; such differences are never intended.
  */
 const maxExponentDigits = 1000
 const furthest = 10n ** BigInt(maxExponentDigits) - 1n

@@ -2,7 +2,7 @@
 // missing, of another type, or out of the ordinary is null.
 //
 //   actor   the login of the sender, as the forge spells it. Not the author of what the event is about: a moderator edits
-//           somebody's comment, a maintainer labels somebody's issue. GitLab has display names beside logins (user_name)
+//           another person's comment, a maintainer labels another person's issue. GitLab has display names beside logins (user_name)
 //           and, in its events of members, the login of the member that was added (user_username): neither is the actor.
 //   thread  acme/site#12, acme/site!12 (merge requests of GitLab, which have numbers of their own) or
 //           acme/site@refs/heads/main. Names of repositories hold no "#", "!" or "@", so one thread is one conversation.
@@ -93,7 +93,7 @@ function usable(name: keyof Origin, text: string | null): string | null {
   return text === null || ordinary.test(text) || originFault(name, text) === undefined ? text : null
 }
 
-/** A login; null for the account that stands for deleted ones: all forges reserve its name, and nobody acts by it. */
+/** A login; null for the account that stands for deleted ones: all forges reserve its name, and it never acts. */
 function login(value: string | number | null): string | null {
   const text = typeof value === 'string' ? usable('actor', value) : null
   return text?.length === 5 && foldedActor(text) === 'ghost' ? null : text
@@ -200,19 +200,19 @@ export interface StoredPayload {
   body: Uint8Array
 }
 
-const nobody: Origin = { actor: null, thread: null }
+const unknownOrigin: Origin = { actor: null, thread: null }
 const utf8 = new TextDecoder()
 
 /** The origin of an event that was logged before origins were: out of its body, or the headers of a CloudEvent. */
 export function storedOrigin({ provider, type, headers, body_format, body }: StoredPayload): Origin {
   if (provider === 'cloudevents') return { actor: usable('actor', headers['ce-actor'] ?? null), thread: usable('thread', headers['ce-thread'] ?? null) }
   const forge = forgeOf(provider)
-  if (forge === undefined || (body_format !== 'json' && body_format !== 'form')) return nobody
+  if (forge === undefined || (body_format !== 'json' && body_format !== 'form')) return unknownOrigin
   try {
     const text = utf8.decode(body)
     const json = body_format === 'form' ? new URLSearchParams(text).get('payload') : text
     return originOf(forge, type, valueIn(JSON.parse(json ?? 'null')))
   } catch {
-    return nobody
+    return unknownOrigin
   }
 }

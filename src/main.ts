@@ -183,7 +183,7 @@ async function reloaded({ admin }: Faces, log: Log): Promise<void> {
   else log.warn('admin.tls_kept', { detail: `the certificate from before is still used: ${problem}` })
 }
 
-/** Starts a router. Throws ExitError with the exit code for whatever stands in its way. */
+/** Starts a router. Throws ExitError with the exit code of what prevents it. */
 export async function startRouter(config: Config, { env, now: wall = Date.now, onFatal }: RouterOptions): Promise<Router> {
   assertNode()
   const egress = egressOf(config)
@@ -212,7 +212,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   if (config.paused) await startPaused(opened, store, now())
   if (opened.clock_behind_ms > 0) log.warn('clock.behind_log', { ms: opened.clock_behind_ms })
   if (opened.loss !== undefined) log.warn('store.loss_accepted', { ...opened.loss })
-  // The lock is held: what commands that were killed with their router left behind is nobody's.
+  // The lock is held: what commands that were killed with their router left behind has no owner.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
   const parts = assembled({ config, env, now, wall, log, measures, store, disk, damage, egress, contract, tools: new ToolRules(toolLimits) }, opened)
@@ -280,7 +280,7 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
     process.on(signal, () => {
       if (asked) process.exit(exitCodes.no)
       asked = true
-      console.log(`signalbox is stopping; what bots have in hand may end within ${router.config.shutdown_grace_ms / 1000} s, a second signal ends it at once`)
+      console.log(`signalbox is stopping; running bots may end within ${router.config.shutdown_grace_ms / 1000} s, a second signal ends it at once`)
       void router.stop().then(() => end(exitCodes.ok))
     })
   }

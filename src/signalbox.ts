@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { defaultSocket, defaultStateDir } from './paths.ts'
 
 const stateDir = defaultStateDir(process.env)
-// Compiled code is kept where only its owner writes: a shared directory could hand us somebody else's. The variable is
+// Compiled code is kept where only its owner writes: a shared directory could give us a file of another user. The variable is
 // for the router's threads: with code from the cache none of them loads the type stripper, 45 MiB less in all.
 if (existsSync(stateDir)) {
   process.env.NODE_COMPILE_CACHE ??= join(stateDir, 'compile-cache')
@@ -17,7 +17,7 @@ const { ExitError, exitCodes } = await import('./errors.ts')
 const { plain } = await import('./terminal-text.ts')
 const { default: manifest } = await import('../package.json', { with: { type: 'json' } })
 
-// Who reads us may have had enough.
+// The reader may have closed the pipe (EPIPE).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0)
   throw error

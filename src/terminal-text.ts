@@ -1,5 +1,5 @@
 // What may reach a terminal. Texts of events, senders and bots can hold control sequences (ESC [ moves the cursor, C1 does
-// so in one character), characters that turn the direction of a line around, and characters that nobody sees. They are
+// so in one character), characters that turn the direction of a line around, and invisible characters. They are
 // shown as escapes: in plain text and in JSON as \uXXXX, in XML as references, in YAML as in its double-quoted texts.
 
 /** Controls, lone surrogates, bidirectional and invisible formatting. ZWJ and ZWNJ stay: emoji and Persian need them. */
@@ -23,7 +23,7 @@ export function plain(text: string, keepLines = false): string {
   return keepLines ? text.replaceAll(everyRiskyInLines, codeUnits) : text.replaceAll(risky, codeUnits)
 }
 
-/** JSON text of the same meaning: what is risky stands in strings only, but for the line breaks of an indented one. */
+/** JSON text of the same meaning: risky characters are in strings only, except the line breaks of an indented text. */
 export function plainJson(json: string): string {
   return plain(json, true)
 }
@@ -33,7 +33,7 @@ export function plainXml(xml: string): string {
   return xml.replaceAll(everyRiskyInLines, character => `&#x${character.codePointAt(0)!.toString(16)};`)
 }
 
-/** YAML text of the same meaning, where what is risky stands in double-quoted scalars only. */
+/** YAML text of the same meaning, with risky characters in double-quoted scalars only. */
 export function plainYaml(yaml: string): string {
   return yaml.replaceAll(everyRiskyInLines, character => {
     const code = character.codePointAt(0)!.toString(16)

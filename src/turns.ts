@@ -1,4 +1,4 @@
-// Turns of the event loop, shared by everything that works for long: whoever has worked for a slice lets the loop turn
+// Turns of the event loop, shared by all long work: code that has worked for a slice lets the loop turn
 // before it goes on, so that sockets and timers are served in between.
 //
 // The time of a turn is one for all. Fifty calls of a batch that each counted their own 10 ms would hold the loop for

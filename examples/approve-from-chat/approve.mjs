@@ -1,4 +1,4 @@
-// Decides about a run that awaits approval because somebody on a list wrote "approve 1a2b3c4d" or "deny 1a2b3c4d" in a chat.
+// Decides about a run that awaits approval because a person on a list wrote "approve 1a2b3c4d" or "deny 1a2b3c4d" in a chat.
 //
 // The text of the message is only compared with a pattern. It reaches no shell: the command line is started with a list of
 // arguments, and the id in them is one that the router answered, not the one that was written.

@@ -30,7 +30,7 @@ export interface AdminAccessOptions {
   audit: Pick<Audit, 'failed'>
   /** Called for each request that is refused as a whole. rate: too many without a valid token came from its address. */
   unwelcome: (request: IncomingMessage, reason: 'token' | 'rate') => void
-  /** Told of headers of forward_auth that were ignored. */
+  /** Called when headers of forward_auth were ignored. */
   ignored: (count: number) => void
   now: () => number
 }
@@ -131,7 +131,7 @@ export class AdminAccess {
     throw await this.refused(asking, new Fault('unauthorized', needed, { reason: 'E_TOKEN' }))
   }
 
-  /** Records that somebody was refused. Answers the Fault to throw: the given one, or rate_limited after too many of them. */
+  /** Records a refusal. Answers the Fault to throw: the given one, or rate_limited after too many of them. */
   async refused({ request, sender: { address } }: Asking, fault: Fault): Promise<Fault> {
     const { config, audit, unwelcome, now } = this.#options
     const perMinute = config.auth_failures_per_minute

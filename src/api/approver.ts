@@ -65,5 +65,5 @@ export async function assertOtherPerson(
       : claimed_by !== undefined && actors.has(claimed_by.toLowerCase())
         ? `${claimed_by} caused it`
         : undefined
-  if (why !== undefined) throw new Fault('forbidden', `run ${run.id} must be approved by somebody else: ${why}`, { reason: 'E_OWN_RUN' })
+  if (why !== undefined) throw new Fault('forbidden', `run ${run.id} must be approved by another person: ${why}`, { reason: 'E_OWN_RUN' })
 }

@@ -83,7 +83,7 @@ export class Caller {
     return this.access?.principal ?? localPrincipal
   }
 
-  /** Tells it something that it may miss: who does not read hears no more of it. */
+  /** Sends a message that may be dropped: a client that does not read gets no more of them. */
   notify(text: string): void {
     if (this.#line?.hasRoom() === true) this.#line.send(text)
   }
@@ -131,7 +131,7 @@ export class Caller {
 
   /**
    * Resolves once an answer of so many bytes may be sent, or the connection is gone, or nothing was read for 2 s: a client that asks
-   * for 32 events of 1 MB together and reads gets all of them, one that does not read holds nobody up.
+   * for 32 events of 1 MB together and reads gets all of them, one that does not read blocks no other client.
    */
   async room(bytes: number): Promise<void> {
     const line = this.#line
@@ -192,7 +192,7 @@ export class Caller {
     return running.signal
   }
 
-  /** The connection is gone: nobody waits for what is on its way. */
+  /** The connection is gone: answers on their way are dropped. */
   close(): void {
     this.#closed.abort()
     for (const running of this.#running) running.cancel()

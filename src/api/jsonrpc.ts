@@ -59,7 +59,7 @@ export interface Call {
    * could do nothing with the answer.
    */
   signal(needs_writing?: boolean): AbortSignal
-  /** Tells the caller how far it is, where the connection can carry that: if he wants it, or to see whether he is still there. */
+  /** Reports progress to the caller, where the connection can carry that: on request, or to see whether the caller is still there. */
   progress(progress: Record<string, unknown>, wanted: boolean): void
   /** The connection as one that is kept; undefined where it carries one answer only. */
   stream(): Stream | undefined
@@ -221,7 +221,7 @@ export class Jsonrpc {
     return given.length === 0 ? undefined : `[${given.join(',')}]`
   }
 
-  /** Refuses a message of which nothing is done: an answer for each of its calls. */
+  /** Refuses a whole message: an error answer for each of its calls. */
   refusal(text: Buffer, message: string): string {
     const parsed = this.#parse(text)
     const values = 'fault' in parsed ? [{}] : [parsed.plain].flat()

@@ -6,7 +6,7 @@ export interface Principal {
   id: string
   /** the name of a token; login ID */
   name: string | undefined
-  /** the id of a login; undefined: it is none */
+  /** the id of a login; undefined: this is not a login */
   login: string | undefined
   interface: AuditEntry['interface']
   /** remote address, over HTTP */

@@ -64,7 +64,7 @@ function heroService(): Record<string, unknown> {
   }
 }
 
-/** Sends lines, those of one turn together; who does not read is not read from either. */
+/** Sends lines, those of one turn together; a client that does not read is not read from either. */
 function sender(socket: Socket, sent: () => void): (line: string | undefined) => void {
   let corked = false
   return line => {

@@ -27,7 +27,7 @@ export interface Sender {
 const usual: ForwardAuth = { user_header: 'Remote-User', groups_header: 'Remote-Groups', separator: ',', roles: {} }
 const longestName = 100
 
-/** A reader of the senders of requests. Throws Error for an address in the configuration that is none. */
+/** A reader of the senders of requests. Throws Error for an invalid address in the configuration. */
 export class Senders {
   readonly #trusted = new BlockList()
   readonly #trustsUnix: boolean

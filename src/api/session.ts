@@ -40,7 +40,7 @@ export interface SessionRequest {
   headers: ReadonlyMap<string, string>
   form: CookieForm
   address: string | undefined
-  /** who is logged in; undefined: nobody */
+  /** the logged-in user; undefined: there is none */
   principal: Principal | undefined
 }
 
@@ -81,7 +81,7 @@ export async function logIn(
   const made = code === undefined ? undefined : await logins.redeem(code, address, headers.get('user-agent'))
   if (made === undefined) throw unauthorized('the link is not valid: it works once, for a minute; signalbox ui prints a new one')
   await audit.done(made.principal, 'POST /session', [made.principal.login!])
-  // The login that the browser had before would stay, and nobody would use it.
+  // The login that the browser had before would stay unused.
   if (principal?.login !== undefined) await logins.revoke(principal.login)
   setCookie(response, form, made.secret, cookieSeconds)
   done(response)
@@ -89,7 +89,7 @@ export async function logIn(
 
 /** Answers GET /session. */
 export function whoIs(response: ServerResponse, { principal }: SessionRequest, { logins }: Pick<SessionOptions, 'logins'>): void {
-  if (principal === undefined) throw unauthorized('nobody is logged in; signalbox ui prints a link')
+  if (principal === undefined) throw unauthorized('not logged in; signalbox ui prints a link')
   const { id, name, login, scopes } = principal
   sendJson(response, 200, {
     principal: id,
@@ -105,7 +105,7 @@ export async function logOut(
   { principal, form }: SessionRequest,
   { logins, audit }: Pick<SessionOptions, 'logins' | 'audit'>,
 ): Promise<void> {
-  if (principal?.login === undefined) throw unauthorized('nobody is logged in here with a link')
+  if (principal?.login === undefined) throw unauthorized('not logged in here with a link')
   try {
     await logins.revoke(principal.login)
   } catch (error) {

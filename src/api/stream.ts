@@ -170,7 +170,7 @@ class OpenStream {
     return topic === 'runs' ? this.#runs() : this.#output()
   }
 
-  /** Tells of what was missed before the cursor that the reader came with. */
+  /** Reports what was missed before the reader's cursor. */
   async #gaps(): Promise<void> {
     const { topics, resumed } = this.#request
     const { store, changes } = this.#options.context

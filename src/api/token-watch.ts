@@ -1,9 +1,9 @@
-// Tells of tokens that end soon, once each: what used one would stop without a word.
+// Reports tokens that expire soon, once each: otherwise their clients would stop working without a warning.
 import { routerSource, type Store } from '../store/store.ts'
 import type { Tokens } from './tokens.ts'
 
 const hourMs = 3_600_000
-/** How long before its end a token is told of. One that was made to live no longer is not. */
+/** How long before its expiry a token is reported. A token with a shorter life is not. */
 export const warnMs = 7 * 24 * hourMs
 
 export interface TokenWatchOptions {

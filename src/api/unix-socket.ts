@@ -1,4 +1,4 @@
-// Binding a Unix socket where nobody else is: private from its first moment, and never over a living one.
+// Binding a Unix socket at a free path: private from its first moment, and never over a living one.
 import { chmodSync, lstatSync, statSync, unlinkSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname, resolve } from 'node:path'

@@ -75,7 +75,7 @@ async function asked(question: string): Promise<string> {
   }
 }
 
-/** Throws UsageError where nobody can be asked, NoError where the answer is no. */
+/** Throws UsageError without a terminal, NoError where the answer is no. */
 async function confirm(verb: Verb, { json }: Output): Promise<void> {
   if (json || !process.stdin.isTTY || !process.stdout.isTTY)
     throw new UsageError(`nothing was ${pastOf[verb]}: there is no terminal to ask on; look at what is printed, then add --yes`)

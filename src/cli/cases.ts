@@ -68,7 +68,8 @@ function eventOf(node: Node | null | undefined, parent: Node, file: string, read
   if (typeof given === 'string') event = valueOf(resolve(dirname(file), given))
   else if (isMap(node) && node.has('payload_file')) {
     const { payload_file, ...rest } = given as { payload_file: unknown }
-    if (typeof payload_file !== 'string' || node.has('payload')) return fail(node, 'payload_file is the path of a file, and stands instead of payload')
+    if (typeof payload_file !== 'string' || node.has('payload'))
+      return fail(node, 'payload_file must be the path of a file, and must not be given together with payload')
     event = { ...rest, payload: valueOf(resolve(dirname(file), payload_file)) }
   } else event = given
   const refusal = refusalOf(event)

@@ -90,7 +90,7 @@ const lists: Record<string, Ids> = {
     const { methods } = (await session.call('rpc.discover', {})) as unknown as { methods: { name: string }[] }
     return methods.map(({ name }) => name)
   },
-  /** Of runs that somebody is to decide about; never the last one, which may be another by then. */
+  /** Of runs that wait for a decision; never the last one, which may be another by then. */
   decided: async session => (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
   login: async session => (await session.call('login.list', {})).logins.filter(({ state }) => state === 'valid').map(({ id }) => id),
   token: async session => (await session.call('token.list', {})).tokens.filter(({ state }) => state === 'valid').map(({ id }) => id),

@@ -96,7 +96,7 @@ interface Connection {
 
 async function connection(session: Session, forge: string, owner: HookOwner, options: Options, make: boolean): Promise<Connection> {
   const hooksOf = new ForgejoHooks(forge, owner, tokenOf(session, options))
-  // Asked first: who may not look at hooks need not have a source made.
+  // Asked first: without access to hooks no source needs to be made.
   const hooks = await hooksOf.hooks()
   const source = await sourceFor(session, options.source, make)
   const url = await webhookUrl(session, source, options)

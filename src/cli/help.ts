@@ -12,7 +12,7 @@ const groups: Record<string, readonly string[]> = {
   'For programs:': ['rpc', 'completion', 'man'],
 }
 
-/** By the words of a command: what somebody would type. */
+/** By the words of a command: an example to type. */
 export const commandExamples: Readonly<Record<string, string>> = {
   serve: 'signalbox serve --intake-address 127.0.0.1:8787',
   status: 'signalbox status --watch',

@@ -105,7 +105,7 @@ function idOf(name: string, path: string, notes: Remark[]): string {
     .replace(/^[^a-z0-9]+/, '')
     .slice(0, 64)
   if (id === '') throw new OspreyError(path, `${path} has no letter or digit that an id could begin with; found ${JSON.stringify(name)}`)
-  if (id !== name) notes.push({ path, text: `is ${id} now: ids have small letters, digits, dots, hyphens and underscores; who sends to it must be told` })
+  if (id !== name) notes.push({ path, text: `is ${id} now: ids have small letters, digits, dots, hyphens and underscores; its senders need the new id` })
   return id
 }
 

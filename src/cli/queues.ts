@@ -27,7 +27,7 @@ function addShow(queues: Command, session: () => Session): void {
       const { output } = session()
       const { stuck = [], ...queue } = (await session().call('queue.get', { queue_id })).queue
       if (output.json) return output.line(JSON.stringify({ ...queue, stuck }))
-      // One that nobody wrote has no version and no times.
+      // A queue that was never written has no version and no times.
       const { version, created_at, updated_at, ...standing } = queue
       record(output, version === 0 ? standing : { ...standing, version, created_at, updated_at })
       if (stuck.length === 0) return undefined

@@ -13,7 +13,7 @@ const dayMs = 86_400_000
 const rateMs = 5 * minuteMs
 const mostRuns = 10
 const mostSchedules = 5
-/** A bot with workers of which nothing was heard for this long is silent. */
+/** A pull bot whose workers have not called for this long is silent. */
 const silentMs = 10 * minuteMs
 const lastLineBytes = 4096
 const redrawMs = 1000

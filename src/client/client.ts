@@ -2,7 +2,7 @@
 //
 // Numbers keep their digits: one whose value no double holds, such as the id 813683310949021977, is given as an
 // ExactNumber, and one that is passed in is written with its digits. 10.00 is the number 10. Wherever the contract asks
-// for a number there is a number; ExactNumbers stand in payloads, inputs, results, filters and other values that are
+// for a number there is a number; ExactNumbers are in payloads, inputs, results, filters and other values that are
 // free in it.
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0'
 import { connect, type Socket } from 'node:net'
@@ -230,7 +230,7 @@ export class SignalboxClient {
   }
 
   /**
-   * Is told of events as they are logged, oldest first and none left out. onEvent is called for each; with the cursor
+   * Receives events as they are logged, oldest first and without gaps. onEvent is called for each; with the cursor
    * of the last one a later subscription goes on behind it. Throws RpcError and ConnectionError.
    */
   subscribe(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<Subscription> {
@@ -238,7 +238,7 @@ export class SignalboxClient {
   }
 
   /**
-   * Is told of runs as they change, each as it is then. With the cursor of the last one a later subscription goes on behind it, as
+   * Receives runs as they change, each in its state at that time. With the cursor of the last one a later subscription goes on behind it, as
    * long as the router knows it. Throws RpcError and ConnectionError.
    */
   subscribeRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<Subscription> {

@@ -1,5 +1,5 @@
 // A worker in a few lines: asks for runs of a bot, keeps each for as long as its handler works on it, and says how it
-// ended. It stops asking when it is told to, and lets what it has in hand come to its end. A router that is away for a
+// ended. It stops asking when it is told to, and lets running work end. A router that is away for a
 // while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
 //
 // In a delivery numbers that no double holds are ExactNumbers (client.ts), and so they may be in a result.
@@ -18,7 +18,7 @@ export interface Job {
   log: (text: string) => Promise<void>
   /** Reports what the run has used so far, in total: tokens, and dollars. The last report counts; budgets are checked against it. */
   used: (usage: Usage) => Promise<void>
-  /** A place at which the handler may stand still: it does while the run is to be paused, and goes on after it. */
+  /** A place at which the handler may pause: it waits while the run is to be paused, and continues after that. */
   checkpoint: () => Promise<void>
 }
 
@@ -46,7 +46,7 @@ interface Working {
   max?: number
   /** of runs that name capabilities only those that need no others; default: all that the bot offers */
   capabilities?: string[]
-  /** Aborted: ask for nothing more, finish what is in hand. SIGTERM and SIGINT where it is not given. */
+  /** Aborted: ask for nothing more, finish what is running. SIGTERM and SIGINT where it is not given. */
   signal?: AbortSignal
 }
 
@@ -68,7 +68,7 @@ async function connected(address: RouterAddress): Promise<Client> {
   return 'socket' in address ? SignalboxClient.connect(address.socket) : new SignalboxHttpClient(address)
 }
 
-/** The router, connected anew whenever it went away. */
+/** The router, connected again whenever it went away. */
 class Line {
   readonly #address: RouterAddress
   #client: Promise<Client> | undefined
@@ -99,7 +99,7 @@ function passes(error: unknown): boolean {
 
 const pause = (): Promise<void> => new Promise(resolve => setTimeout(resolve, pauseMs))
 
-/** Ends when it was told to stop and what it had in hand is done. Throws RpcError where it can never be given anything. */
+/** Ends when it was told to stop and its running work is done. Throws RpcError where it can never be given anything. */
 export async function worker(options: WorkerOptions): Promise<void> {
   const stopping = options.signal ?? untilTold()
   const told = new Promise<void>(resolve => {
@@ -168,7 +168,7 @@ class Work {
     this.#until = performance.now() + this.#leaseMs
   }
 
-  /** Never throws: a run that is not ours any more is somebody else's to end. */
+  /** Never throws: a run that is not ours any more is ended by its new holder. */
   async run(handler: WorkerOptions['handler']): Promise<void> {
     const beat = setInterval(() => void this.#beat(), Math.max(300, this.#leaseMs / 3))
     try {

@@ -1349,7 +1349,7 @@ since: TimeMs
 error?: string
 }
 /**
- * A queue as it is answered. Version 0: nobody wrote it, it has no limits.
+ * A queue as it is answered. Version 0: it was never written and has no limits.
  * 
  * This interface was referenced by `Contract`'s JSON-Schema
  * via the `definition` "Queue".
@@ -1887,7 +1887,7 @@ payload?: {
 [k: string]: unknown
 }
 /**
- * What becomes of ticks that nobody was there for: none of them comes, the latest (the default), or all. What is no more than 10 s late is not missed: it comes.
+ * What happens to ticks missed while the router was down: none of them comes, the latest (the default), or all. A tick that is at most 10 s late is not missed: it comes.
  */
 catch_up?: ("none" | "latest" | "all")
 /**
@@ -2839,7 +2839,7 @@ intake_address: string
  */
 admin_address: string
 /**
- * Origins whose pages may show the page in a frame, such as https://term.example.org, or 'self'. Default: none. The cookie of a login is SameSite=Strict: in a frame of another site nobody is logged in.
+ * Origins whose pages may show the page in a frame, such as https://term.example.org, or 'self'. Default: none. The cookie of a login is SameSite=Strict: a frame on another site has no login.
  */
 frame_ancestors: string[]
 /**

@@ -1,4 +1,4 @@
-// What somebody sees who is not logged in.
+// The screen without a login.
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { Lamp } from './parts/basic.tsx'

@@ -16,7 +16,7 @@ const maxSchemaBytes = 65_536
 const refused = new Set(['pattern', '$async'])
 /** Up to so many elements may be held against one another: it takes the square of them. */
 const mostUnique = 1000
-/** Values of a schema with its references written out: beyond, somebody doubles them on purpose (a names b twice, b names c twice). */
+/** Values of a schema with its references written out: beyond, they are doubled on purpose (a names b twice, b names c twice). */
 const maxWeight = 100_000
 /** Heaviest schema that is compiled at once: it takes 10 ms, and far more than ten times that for ten times the weight. */
 const lightWeight = 250

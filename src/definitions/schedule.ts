@@ -23,7 +23,7 @@ function cron(expression: string, timezone: string): Cron {
   return last.cron
 }
 
-/** Throws ScheduleError where an IANA name is none. */
+/** Throws ScheduleError for an unknown IANA name. */
 function assertTimezone(timezone: string): void {
   try {
     if (!/^[A-Za-z]/.test(timezone)) throw new RangeError()

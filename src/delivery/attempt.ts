@@ -89,7 +89,7 @@ async function deliver(record: Composition, options: AttemptOptions, signal: Abo
   const { run, bot, trigger, context, body } = record
   const { kinds, defaults, hide } = options
   const { endpoint } = bot!
-  // The bot was written anew as one of workers since its run was claimed.
+  // The bot was written again, as a pull bot, since its run was claimed.
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const own = endpoint.kind === 'emit' ? undefined : endpoint.timeout_ms
@@ -210,7 +210,7 @@ function decide(
   return { result, healthy, run_move: { ...base, ...move(name), ...row(outcome), error, reason } }
 }
 
-/** A run as somebody is asked about it, whether its bot is chosen or not; or why it cannot be put together. Never throws. */
+/** A run as an approver is asked about it, whether its bot is chosen or not; or why it cannot be composed. Never throws. */
 export async function prepareQuestion(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { problem: string }> {
   const record = { run, started_at: options.now(), bot: options.bot(run.bot_id) } as Composition
   try {

@@ -89,7 +89,7 @@ export type DeliveryResult =
 
 export interface BotKind<E extends Endpoint = Endpoint> {
   deliver(endpoint: E, delivery: Delivery): Promise<DeliveryResult>
-  /** Stops an attempt or lets it go on, where the kind can; false: there is none such under way. */
+  /** Pauses an attempt or continues it, where the kind can; false: no such attempt is running. */
   pause?(run_id: string, attempt: number, paused: boolean): boolean
   stop(): Promise<void>
 }

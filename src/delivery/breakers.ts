@@ -1,4 +1,4 @@
-// The breakers of all bots: what attempts taught of each, how many runs it lets through, and who is told.
+// The breakers of all bots: what attempts taught of each, how many runs it lets through, and which callers are told.
 import type { Bot, BotHealth, Config } from '../contract/types.ts'
 import type { Attempted } from './attempt.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
@@ -49,7 +49,7 @@ export class Breakers {
     }
   }
 
-  /** A bot was written anew: what is known of its failures counts no more. */
+  /** A bot was written again: its earlier failures no longer count. */
   forget(bot_id: string): void {
     this.#breakers.delete(bot_id)
   }

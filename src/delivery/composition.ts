@@ -16,7 +16,7 @@ export interface Composition {
   /** of a batch */
   events: { event: StoredEvent; view: EventView }[] | undefined
   trigger: TriggerInput
-  /** undefined: somebody is asked about a run that no bot is chosen for */
+  /** undefined: the question is about a run that no bot is chosen for */
   bot: Bot | undefined
   /** undefined: nothing was changed of the run before it began */
   override: RunOverride | undefined

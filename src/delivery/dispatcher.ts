@@ -33,7 +33,7 @@ export interface DispatcherOptions extends BreakersOptions {
   workerLoad: (bot_id: string) => Load
   /** runs that bots have taken and will finish later */
   handovers: () => Pick<PullDesk, 'activeOf' | 'hold' | 'drop'>
-  /** runs that somebody is to be asked about, or that a limit of time has caught up with */
+  /** runs that need an approval, or whose time limit has passed */
   onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
 }
 
@@ -160,13 +160,13 @@ export class Dispatcher {
     return this.#breakers.health(bot_id)
   }
 
-  /** A bot was written anew: what is known of its failures counts no more. */
+  /** A bot was written again: its earlier failures no longer count. */
   forget(bot_id: string): void {
     this.#breakers.forget(bot_id)
     this.wake([bot_id])
   }
 
-  /** An attempt stands still, or goes on: one that stands still is not waited for at the end. */
+  /** An attempt is paused or continues: the stop does not wait for a paused one. */
   standsStill(run_id: string, paused: boolean): void {
     const active = this.#active.get(run_id)
     if (active !== undefined) active.paused = paused

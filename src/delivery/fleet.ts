@@ -24,7 +24,7 @@ export interface FleetOptions {
   logBug: (error: unknown) => void
 }
 
-/** What the two ways to bots tell of one. */
+/** What the dispatcher and the worker claims report about one bot. */
 export interface Load {
   active: number
   /** runs that it may be given now: after its breaker, its limit, and what asks for runs there */
@@ -80,7 +80,7 @@ export class Fleet {
     return this.#heard.get(bot_id)
   }
 
-  /** Why a bot is as available as it is; null: nobody said. */
+  /** Why a bot has its availability; null: no reason was given. */
   reason(bot_id: string): string | null {
     return this.#failed.get(bot_id) ?? this.status(bot_id).reason
   }
@@ -124,7 +124,7 @@ export class Fleet {
     return bot.wake !== undefined && this.availability(bot) === 'sleeping'
   }
 
-  /** Whether calling a sleeper now makes sense: nobody is at it, and it did not just fail. */
+  /** Whether calling a sleeping bot now makes sense: no call is running, and none has just failed. */
   mayWake(bot: Bot): boolean {
     return bot.enabled && this.isAsleep(bot) && !this.status(bot.id).drained && !this.#waking.has(bot.id)
   }

@@ -1,4 +1,4 @@
-// The leases of workers: who holds what until when, and taking back what nobody was heard of.
+// The leases of workers: which worker holds which run until when, and taking back runs whose lease expired.
 import type { RunMove, Store, StoredRun, WorkerLease } from '../store/store.ts'
 import { move } from './run-state.ts'
 
@@ -72,7 +72,7 @@ export class Leases {
       const at = now()
       const over = [...this.#leases.values()].filter(lease => lease.lease_until + graceMs <= at).slice(0, mostTakenBack)
       if (over.length > 0) await this.#takeBack(over, at)
-      // What was refused is looked at once more: a heartbeat may be on its way into the map.
+      // A refused run is looked at a second time: a heartbeat may be on its way into the map.
       if (over.length > 0) next = now() + graceMs
     } catch (error) {
       logBug(error)

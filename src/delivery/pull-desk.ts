@@ -1,6 +1,6 @@
 // Where workers ask for runs: claims that may wait, and what a worker says of a run that it holds.
 //
-// A lease stands in the store, under a token that goes with every call; here is only when it ends, and who waits. It
+// A lease is stored, under a token that is part of every call; this file has only its end, and the workers that wait. It
 // outlives the router: after a restart the same worker goes on with the same token.
 // States: stopped -> running -> stopped. A run that a worker holds is assigned, then running.
 import type { Bot, LeaseState } from '../contract/types.ts'
@@ -57,7 +57,7 @@ interface Asking {
   reject: (error: unknown) => void
 }
 
-/** The workers of a bot that ask for runs: those who ask while a claim is under way share the next one. */
+/** The workers of a bot that claim runs: those that ask while a claim is running share the next one. */
 interface Line {
   asking: Asking[]
   busy: boolean
@@ -82,7 +82,7 @@ export class PullDesk {
     this.#leases.start(leases)
   }
 
-  /** Nobody is given anything more; those who wait are answered with nothing. Leases go on. */
+  /** No worker is given a run any more; waiting workers get an empty answer. Leases continue. */
   stop(): void {
     this.#running = false
     this.#leases.stop()
@@ -175,7 +175,7 @@ export class PullDesk {
     return promise
   }
 
-  /** Makes claims until nobody asks: one after the other, each for all who ask for the same. */
+  /** Makes claims until no worker asks: one after the other, each for all workers that ask for the same. */
   async #serve(bot_id: string, line: Line): Promise<void> {
     line.busy = true
     while (line.asking.length > 0) {
@@ -249,7 +249,7 @@ export class PullDesk {
     }
   }
 
-  /** Makes moves of one run, the last of which that is made tells; the run is let go where nobody holds it any more. */
+  /** Makes moves of one run, the last of which that is made tells; the run is dropped here when no worker holds it any more. */
   async #settle(run_moves: RunMove[], enough: 'last' | 'any' = 'last'): Promise<StoredRun> {
     const outcomes = await this.#options.store.move(run_moves)
     const last = enough === 'any' ? (outcomes.findLast(outcome => outcome.kind === 'moved') ?? outcomes.at(-1)!) : outcomes.at(-1)!
@@ -273,7 +273,7 @@ export class PullDesk {
     this.#free(run)
   }
 
-  /** A run is with nobody any more: it may go to another, and its bot has room. */
+  /** No worker holds the run any more: it may go to another, and its bot has room. */
   #free(run: StoredRun): void {
     const { now, dispatcher } = this.#options
     if (run.state === 'pending' && run.not_before > now()) dispatcher.dueAt(run.not_before)

@@ -30,7 +30,7 @@ const refusals = ['refuse', 'refuse_held', 'refuse_awaiting', 'refuse_assigned',
 /** Runs that are being moved by others meanwhile are looked at again so often. */
 const tries = 3
 
-/** What somebody decides about a run that awaits approval. */
+/** A decision about a run that awaits approval. */
 export interface Decision {
   approve: boolean
   trigger_version?: number | undefined
@@ -126,7 +126,7 @@ export class RunController {
   }
 
   async retryDead(runs: readonly StoredRun[]): Promise<StoredRun[]> {
-    const moved = await this.#ofDead(runs, 'retry', { ...this.#anew(), reason: 'retried by a person, with others' })
+    const moved = await this.#ofDead(runs, 'retry', { ...this.#afresh(), reason: 'retried by a person, with others' })
     this.#options.dispatcher.wake(new Set(moved.map(run => run.bot_id)))
     return moved
   }
@@ -135,12 +135,12 @@ export class RunController {
     return this.#ofDead(runs, 'discard', { reason: reason ?? 'discarded by a person, with others' })
   }
 
-  #anew(): Partial<RunMove> {
+  #afresh(): Partial<RunMove> {
     return { fresh_attempts: true, not_before: this.#options.now(), error: null }
   }
 
   async retry(run_id: string): Promise<StoredRun> {
-    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], { ...this.#anew(), reason: 'retried by a person' })
+    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], { ...this.#afresh(), reason: 'retried by a person' })
     this.#options.dispatcher.wake([run.bot_id])
     return run
   }

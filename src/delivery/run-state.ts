@@ -52,7 +52,7 @@ export const moves = {
   resume: { from: ['paused'], to: 'running' },
   // Its bot has taken it and will finish it later.
   hand_over: { from: ['running'], to: 'running' },
-  // Back to the outbox: not begun, to be tried again, or left behind by whoever had it.
+  // Back to the outbox: not begun, to be tried again, or left behind by the worker or process that had it.
   put_back: { from: ['assigned', 'running', 'paused'], to: 'pending' },
   retry_later: { from: ['running', 'paused'], to: 'pending' },
   recover: { from: ['assigned', 'running', 'paused'], to: 'pending' },
@@ -63,13 +63,13 @@ export const moves = {
   time_out: { from: ['assigned', 'running', 'paused'], to: 'timed_out' },
   cancel: { from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true },
   acknowledge_cancel: { from: ['assigned', 'running', 'paused'], to: 'cancelled', archive: true },
-  // Asked of whoever has it; the state stays until the answer.
+  // A request to the worker or process that has it; the state stays until the answer.
   request_cancel: { from: ['assigned'], to: 'assigned' },
   request_cancel_running: { from: ['running'], to: 'running' },
   request_cancel_paused: { from: ['paused'], to: 'paused' },
   request_pause: { from: ['running'], to: 'running' },
   request_resume: { from: ['paused'], to: 'paused' },
-  // An approver said no to what somebody wanted to do to it.
+  // An approver denied what a caller wanted to do to it.
   refuse: { from: ['pending'], to: 'pending' },
   refuse_held: { from: ['held'], to: 'held' },
   refuse_awaiting: { from: ['awaiting_approval'], to: 'awaiting_approval' },

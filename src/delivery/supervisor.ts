@@ -1,6 +1,6 @@
 // Asking before a run starts or is touched, and what becomes of runs that a limit of time has caught up with.
 //
-// A question stands in the store (awaiting_approval, with a deadline where there is one); the call to an approver bot is
+// A question is stored (awaiting_approval, with a deadline where there is one); the call to an approver bot is
 // only a way to an answer. Whatever goes wrong with it, and silence, is a no.
 import { randomUUID } from 'node:crypto'
 import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
@@ -65,7 +65,7 @@ export class Supervisor {
     await Promise.all(this.#asking)
   }
 
-  /** What claims came by: runs that somebody is to be asked about, and runs whose time is over. */
+  /** What claims found: runs that need an approval, and runs whose time limit has passed. */
   take({ asked, overdue }: Pick<ClaimAnswer, 'asked' | 'overdue'>): void {
     for (const run of asked) this.#track(this.#askToStart(run))
     if (overdue.length > 0) this.#track(Promise.all(overdue.map(run => this.#overdue(run))))
@@ -98,7 +98,7 @@ export class Supervisor {
   /** Asks a trigger's approver before a run is touched; without one that is to be asked this, it is a yes. */
   async ask(question: Exclude<Question, 'start'>, run: StoredRun): Promise<Answer> {
     const policy = (await this.#trigger(run))?.policy?.approval
-    if (policy?.bot_id === undefined || policy.questions?.includes(question) !== true) return { approve: true, reason: 'nobody is to be asked' }
+    if (policy?.bot_id === undefined || policy.questions?.includes(question) !== true) return { approve: true, reason: 'no approver is configured' }
     const event = await this.#options.store.event(run.event_id)
     return event === null ? { approve: false, reason: 'its event is not stored any more' } : this.#call(question, { ...run, event }, policy)
   }
@@ -205,7 +205,7 @@ export class Supervisor {
     return one({ ...base, ...move('recover'), from, attempt: row, not_before: next, error: reason })
   }
 
-  /** Questions to bots that the process before had asked are asked anew: their answers have nobody to come to. */
+  /** Questions that the previous process had asked bots are asked again: their answers could not arrive. */
   async recover(): Promise<void> {
     const { store, now } = this.#options
     for (let after: number | null = null; ;) {

@@ -121,7 +121,7 @@ function notYet({ attempt, attempt_base, not_before, denials, error, flow, repla
 export function waitingFor(run: StoredRun, options: WaitingOptions): Waiting | undefined {
   const { bots, queues, dispatcher, now } = options
   if (run.damaged !== undefined) return { gate: 'outbox', detail: `its stored row is damaged (${run.damaged.join(', ')}); it ends with that reason` }
-  if (run.state === 'held') return { gate: heldGates[run.held_by ?? 'person'], detail: `held: ${run.error ?? 'nobody said why'}` }
+  if (run.state === 'held') return { gate: heldGates[run.held_by ?? 'person'], detail: `held: ${run.error ?? 'no reason given'}` }
   if (run.state === 'paused') return { gate: 'outbox', detail: 'paused until it is resumed' }
   if (run.state === 'awaiting_approval') return { gate: 'approval', detail: asksWhom(run) }
   const stopped = triggerWaits(options.pauses.get(run.trigger_id))

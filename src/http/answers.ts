@@ -48,7 +48,7 @@ const refusals: Record<string, [number, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
 }
 
-/** Answers what the HTTP parser refused, before there is a request. Returns the status; undefined: nobody is there to be answered. */
+/** Answers what the HTTP parser refused, before there is a request. Returns the status; undefined: the client is gone. */
 export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): number | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()

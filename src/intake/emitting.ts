@@ -1,4 +1,4 @@
-// Events that somebody hands over: services and people through RPC, and bots of kind emit. One place says what may come in.
+// Emitted events, from services and people through RPC and from bots of kind emit. One place decides what may come in.
 import { contextTotalRefusal } from '../context-files.ts'
 import type { Source } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
@@ -24,7 +24,7 @@ export interface EmittingOptions {
 /** A source that events can be handed to. Throws Fault. */
 function taking({ sources }: Registry, source_id: string): Source {
   if (source_id === routerSource)
-    throw new Fault('invalid_params', `source_id ${routerSource} is that of the router’s own events: nobody emits them`, { data: { path: 'source_id' } })
+    throw new Fault('invalid_params', `source_id ${routerSource} is that of the router’s own events, which cannot be emitted`, { data: { path: 'source_id' } })
   const source = sources.get(source_id)
   if (source === undefined) throw new Fault('not_found', noSuch('source', source_id, 'source.list', sources.keys()))
   if (!source.enabled) throw new Fault('disabled', `the source ${source_id} is disabled; enable it with source.enable`)

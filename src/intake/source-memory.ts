@@ -1,4 +1,4 @@
-// What is remembered of a source that is read again and again, and what is told of it.
+// What is remembered of a source that is read again and again, and what is reported about it.
 import type { SourceHealth } from '../contract/types.ts'
 import type { Watched } from './polls/crossing.ts'
 import type { Validators } from './polls/reading.ts'

@@ -64,7 +64,7 @@ export function delivery(
     pauses: registry.pauses,
     hide: hideSecrets,
     capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
-    // Whoever is delivered to holds the time of a signature against a clock of his own.
+    // The receiver compares the time of a signature with its own clock.
     kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),
     trigger: triggerVersions(store),
     render,

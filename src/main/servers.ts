@@ -189,7 +189,7 @@ async function pausing(store: Parts['store'], dispatcher: DeliveryParts['dispatc
   dispatcher.setPaused(reason)
 }
 
-/** Who may use the admin listener, and the record of what they did. */
+/** The principals of the admin listener, and the record of what they did. */
 function holders({
   tokens: stored,
   store,

@@ -38,7 +38,7 @@ export function openLog(level: string): Log {
       try {
         out.flushSync()
       } catch {
-        // Standard error is gone; there is nobody to tell.
+        // Standard error is gone, so this cannot be reported.
       }
     },
   }

@@ -188,7 +188,7 @@ export class Measures {
   }
 
   /**
-   * Counters of these begin at 0 instead of at their first increment: an increase from nothing is none to Prometheus, and the first dead
+   * Counters of these begin at 0 instead of at their first increment: Prometheus does not count an increase from nothing, and the first dead
    * letter of a bot would raise no alert.
    */
   begin({ sources, polled, bots }: Record<'sources' | 'polled' | 'bots', Iterable<string>>): void {

@@ -1,4 +1,4 @@
-// Metrics of the process: processor, memory, files, event loop and garbage collection. What costs something while nobody asks is
+// Metrics of the process: processor, memory, files, event loop and garbage collection. What costs something between scrapes is
 // measured from the first scrape on.
 import { readdirSync, readFileSync } from 'node:fs'
 import { constants, monitorEventLoopDelay, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'

@@ -7,7 +7,7 @@ import type { DiskState } from './disk.ts'
 /** Beyond it checkpoints are not getting through. */
 const longestWalBytes = 64 * 1024 * 1024
 
-/** Every router makes its database with auto_vacuum; one that another program wrote anew may be without. */
+/** Every router makes its database with auto_vacuum; one that another program rewrote may be without. */
 const keepsItsSize =
   'the database file never becomes smaller: it was written by another program, without auto_vacuum; stop the router and write a new one with signalbox recover'
 
@@ -26,7 +26,7 @@ export interface ReportOptions {
   /** all bots, with their health */
   bots: () => Bot[]
   addresses: { socket: string; intake: string; admin?: string }
-  /** what stands in the way of events or runs, in words */
+  /** what blocks events or runs, in words */
   warnings: () => string[]
   /** damage of the database that was met, in words, newest last */
   damage: () => readonly string[]

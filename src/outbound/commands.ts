@@ -33,7 +33,7 @@ interface Running {
   take: TakeOutput | undefined
 }
 
-/** The helper process as the router sees it; started with the first command, and anew when it is gone. */
+/** The helper process as the router sees it; started with the first command, and again when it is gone. */
 export class Commands {
   #child: ChildProcess | undefined
   readonly #waiting = new Map<string, Running>()
@@ -85,7 +85,7 @@ export class Commands {
     return promise.finally(() => this.#waiting.delete(order.id))
   }
 
-  /** Stops a command's processes or lets them go on; false where there is none. */
+  /** Pauses a command's processes or continues them; false where there is none. */
   pause(id: string, paused: boolean): boolean {
     if (this.#child?.connected !== true || this.#waiting.get(id)?.began !== true) return false
     this.#send(this.#child, { kind: paused ? 'pause' : 'resume', id })

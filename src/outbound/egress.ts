@@ -1,5 +1,5 @@
 // Where bots may live: loopback is open, private ranges only as the configuration lists them, link-local, metadata and
-// special addresses never. Pure; whoever connects asks again with the address that was really reached.
+// special addresses never. Pure; the caller that connects asks again with the address that was really reached.
 import { BlockList, isIP, isIPv6 } from 'node:net'
 
 export type Egress = (address: string) => boolean

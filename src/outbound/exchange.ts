@@ -34,7 +34,7 @@ export class EgressBlocked extends Error {}
 const connectTimeoutMs = 5000
 const maxPools = 256
 const connectionsPerPool = 64
-/** Shorter than what most servers keep idle connections for, so that none is used as it is being closed. */
+/** Shorter than what most servers keep idle connections for, so that no connection is used while it is being closed. */
 const idleMs = 4000
 
 /** Looks a name up, and refuses it if one of its addresses must not be connected to. */

@@ -1,4 +1,4 @@
-// The helper process that starts commands. A spawn blocks the loop of whoever does it, 1 ms in a small process and 25 ms
+// The helper process that starts commands. A spawn blocks the event loop of its process, 1 ms in a small process and 25 ms
 // in one of 500 MB, so the router never spawns. Each command leads a process group of its own, which is ended as a whole;
 // when the router is gone, even by kill -9, the channel closes and every group is killed. Should this process itself be
 // killed, the kernel kills the commands that it started (setpriv --pdeathsig, where there is such a thing).

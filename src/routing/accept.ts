@@ -23,7 +23,7 @@ export interface Incoming {
   actor: string | null
   /** the conversation that it belongs to; null: as its forge's payload says, where it is of one */
   thread: string | null
-  /** into a webhook source, without being delivered to it: nobody checked a signature */
+  /** into a webhook source, without being delivered to it: no signature was checked */
   emitted: boolean
   /** the principal that hands it over; absent: it was delivered, or the router made it */
   requested_by?: string | undefined
@@ -53,7 +53,7 @@ export interface Incoming {
   deliver_at?: number
 }
 
-/** An event that somebody hands over: a service, a person, a bot of kind emit. */
+/** An emitted event: from a service, a person, or a bot of kind emit. */
 export interface Emitted {
   source_id: string
   type: string
@@ -141,7 +141,7 @@ function withoutSecrets(headers: Record<string, string>): Record<string, string>
   return kept
 }
 
-/** Decisions with the runs that they made, which stand in the same order. */
+/** Decisions with the runs that they made, in the same order. */
 function withRuns(decisions: Decision[], run_ids: readonly string[]): Decision[] {
   let next = 0
   return decisions.map(decision => (decision.outcome === 'routed' ? { ...decision, run_id: run_ids[next++]! } : decision))
@@ -206,7 +206,7 @@ export class Acceptor {
   async #write(events: NewEvent[]): Promise<(Accepted | Fault)[]> {
     const { store, limits, onRuns } = this.#options
     const accepting = store.accept(events, limits)
-    // Told before the commit: the claim that follows is behind the accept in the store's order, and when nobody is in
+    // Reported before the commit: the claim that follows is behind the accept in the store's order, and with no other call in
     // between both share one transaction, which takes a commit off the way from event to bot.
     const bots = new Set(events.flatMap(event => event.runs.map(run => run.bot_id)))
     if (bots.size > 0) onRuns([...bots])

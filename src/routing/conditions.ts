@@ -17,7 +17,7 @@ export type TextTest =
   | { kind: 'prefix' | 'suffix'; text: string; ignore_case: boolean }
   /** text is folded */
   | { kind: 'equals_ignore_case'; text: string }
-  /** the literal texts between the stars; the first and the last stand at the ends */
+  /** the literal texts between the stars; the first and the last are at the ends */
   | { kind: 'wildcard'; pieces: readonly string[] }
 
 /** What only texts pass. */
@@ -40,7 +40,7 @@ export interface Condition {
   test: Test
 }
 
-/** A block of addresses, both ends included. Those of v4 are doubles: they stand in nearly every pattern that has any. */
+/** A block of addresses, both ends included. Those of v4 are doubles: most patterns with addresses use v4. */
 export type Block = { version: 4; low: number; high: number } | { version: 6; low: bigint; high: bigint }
 
 export type Members = Record<string, unknown>
@@ -320,7 +320,7 @@ function meant(word: string): string {
   return found === undefined ? '' : `; did you mean ${found}?`
 }
 
-/** One alternative of a field; exists:false is none, but the field's own property. Throws PatternError. */
+/** One alternative of a field; exists:false is not an alternative, but a property of the field. Throws PatternError. */
 export function condition(value: unknown, path: string): Condition | 'absent' {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
   const number = numberIn(value, path)

@@ -81,7 +81,7 @@ export function mentionedNumber(source: string): FilterNumber {
   return number
 }
 
-/** The text of a number that stands in parsed JSON as it was written (JSON.rawJSON); undefined for everything else. */
+/** The text of a number that parsed JSON keeps as it was written (JSON.rawJSON); undefined for everything else. */
 export function rawNumber(value: unknown): string | undefined {
   return raw.isRawJSON(value) ? (value as { rawJSON: string }).rawJSON : undefined
 }

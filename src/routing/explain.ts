@@ -65,7 +65,7 @@ export class Sheet {
     return values
   }
 
-  /** The first of them as they stand in the event. */
+  /** The first of them, in the order of the event. */
   shown(path: string, most: number): unknown[] {
     const shown: unknown[] = []
     for (let leaf = this.first(path); leaf !== null && shown.length < most; leaf = leaf.next) shown.push(this.#written.get(leaf) ?? leaf.value)

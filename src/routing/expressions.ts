@@ -5,7 +5,7 @@
 // There are two lanes, each with a process of its own, and in each the owners take turns. An owner is one set of
 // expressions, which is that of one trigger or bot. One that took too long goes to the slow lane, with its waiting jobs,
 // until it is in time again: so it delays others once, by the time limit, however many jobs it has. (With one queue 30
-// jobs of one trigger delayed another bot from 15 ms to 19.6 s.) A job that took too long is tried once more there, and when
+// jobs of one trigger delayed another bot from 15 ms to 19.6 s.) A job that took too long is tried a second time there, and when
 // both times nothing else was evaluated it is the expression that takes so long, not the machine: that is permanent.
 import { fork, type ChildProcess } from 'node:child_process'
 

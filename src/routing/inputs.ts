@@ -98,7 +98,7 @@ export function keyRefusal(template: string): string | undefined {
   }
 }
 
-/** A text of plain paths; what is missing in the event, or stands in a list, is nothing. */
+/** A text of plain paths; a path that is missing in the event, or inside a list, gives nothing. */
 export function renderText(template: string, scope: unknown): string {
   return textOf(template, scope, value => value)
 }

@@ -1,4 +1,4 @@
-// Routing what the router itself tells: lifecycle events are in the log already, written with what they tell of, and wait
+// Routing of the router's own events: lifecycle events are in the log already, written with the change that they report, and wait
 // there until the triggers that name their source have been asked.
 import type { Store } from '../store/store.ts'
 import type { Acceptor } from './accept.ts'

@@ -2,7 +2,7 @@
 // it, not the number of triggers.
 //
 // Each way to match (branch) has one of its fields as its way in: the one that fewest events are likely to satisfy.
-// It hangs on that field, and the field stands in the indexes of its path (slots.ts): exact values in a hash table,
+// It is attached to that field, and the field is in the indexes of its path (slots.ts): exact values in a hash table,
 // beginnings and endings in tries, ranges in an interval tree, wildcards in an automaton. An event is read along the
 // trie of the paths that are mentioned (scan.ts, or walk.ts where it is parsed already); its values lead to fields,
 // fields to branches, and only these are decided, all their fields, in array-consistent elements. Fields are shared by
@@ -16,7 +16,7 @@
 //   mixed: all operators          1.68  1.18  1.10   0.98    0.70      13.9 us and 122 MiB, built in 1.5 s
 //   1,000 with ranges only 1.63, with leading stars 1.54, that all match 0.44 (0.15 where each asks in its own words)
 //
-// Reading is most of that: what nobody wants is checked and skipped at 2.3 times the speed of JSON.parse. The way in is
+// Reading is most of that: values that no trigger wants are checked and skipped at 2.3 times the speed of JSON.parse. The way in is
 // the rest: while wildcards hung on the longer of their ends instead of the less crowded one, 100,000 mixed triggers
 // cost 33 us.
 //
@@ -151,7 +151,7 @@ export class Matcher<T> {
     return shared !== undefined && this.#openFields.has(shared)
   }
 
-  /** What one event could reach by values with some ways more; worked out anew where it seems too much. */
+  /** What one event could reach by values with some more access fields; computed again where it seems too much. */
   #reachWith(ways: readonly { branch: Branch; way: Field }[]): number {
     const more = (): number =>
       ways.reduce(

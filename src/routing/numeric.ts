@@ -12,7 +12,7 @@ export interface RangeTest {
   to: Bound | undefined
 }
 
-/** A number of a filter, plain or as it was written; undefined for what is none. */
+/** A number of a filter, plain or as it was written; undefined for anything else. */
 export function numberIn(value: unknown, path: string): FilterNumber | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? value : undefined
   const source = rawNumber(value)

@@ -67,7 +67,7 @@ function field(path: string, list: unknown[]): Field {
 
 type Conjunction = Map<string, Field>
 
-/** Both together; a path that stands in both is refused, as one of them would silently win elsewhere. */
+/** Both together. A path that is in both is refused: elsewhere one of the two would silently win. */
 function joined(left: Conjunction, right: Conjunction): Conjunction {
   const both = new Map(left)
   if (left.size + right.size > patternLimits.fields)

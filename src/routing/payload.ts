@@ -7,7 +7,7 @@ import { exceededLimit, type JsonLimits } from '../json-text.ts'
 
 const unlimited: JsonLimits = { json_depth: Infinity, json_tokens: Infinity }
 
-/** The payload of an event that comes in: parsed only where somebody asks for its value. */
+/** The payload of an event that comes in: parsed only when its value is asked for. */
 export class Payload {
   readonly #limits: JsonLimits | undefined
   #json: Uint8Array | undefined
@@ -86,7 +86,7 @@ export function payloadOf(format: BodyFormat, body: Uint8Array): unknown {
     case 'none':
       return null
     default:
-      // A format that is none of these is damage: nothing must be sent as undefined.
+      // Any other format is damage: nothing must be sent as undefined.
       throw new TypeError(`unknown body format ${JSON.stringify(format satisfies never)}`)
   }
 }

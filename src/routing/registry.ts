@@ -238,7 +238,7 @@ export class Registry {
 
   /**
    * The enabled triggers whose filter an event matches. With subject paths, the subject is the first text that
-   * stands at one of them; with a forge, actor and thread are what its payload says, unless they are given. Throws Fault bad_request for a payload that is no JSON.
+is at one of them; with a forge, actor and thread are what its payload says, unless they are given. Throws Fault bad_request for a payload that is no JSON.
    */
   match(event: Attributes, payload: Payload, { subject_paths = [], forge }: PayloadReading = {}): Matched {
     const { json } = payload
@@ -249,7 +249,7 @@ export class Registry {
     const actor = event.actor ?? origin?.actor ?? null
     const thread = event.thread ?? origin?.thread ?? null
     const matched = this.#matcher.matchRead({ ...event, subject, actor, thread })
-    // Who listens to everything would hear his own runs.
+    // A trigger without a source must not match lifecycle events: its own runs would trigger it again.
     const heard = event.source_id === routerSource ? matched.filter(trigger => hears(trigger.event_source_id, event.source_id)) : matched
     return { matched: byId(heard), subject, actor, thread }
   }

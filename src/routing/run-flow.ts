@@ -34,7 +34,7 @@ function throttleRates(key: string, { limit, period_ms, burst }: NonNullable<Pol
   return [whole, { key, limit: burst, period_ms: Math.ceil((period_ms * burst) / limit) }]
 }
 
-/** Who is asked: people, who take their time, or a bot, which is asked about so many runs at once. */
+/** The approver: people, who take their time, or a bot, which is asked about so many runs at once. */
 function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNullable<RunFlow['approval']> {
   if (bot_id === undefined) return { timeout_ms: timeout_ms ?? null }
   return { lane: `approver:${bot_id}`, timeout_ms: timeout_ms ?? defaultApprovalMs }

@@ -7,7 +7,7 @@ import { hears } from './log-filter.ts'
 import type { MatchEvent } from './matcher.ts'
 import type { CompiledPattern } from './pattern.ts'
 
-/** An event that somebody made up, as filters see it. */
+/** An invented event, as filters see it. */
 export function draftView(draft: DraftEvent, now: number): MatchEvent {
   const { id = '', source_id = '', type = '', subject = null, actor = null, thread = null, timestamp = now, headers = {}, payload = null } = draft
   return { id, source_id, type, subject, actor, thread, timestamp, headers, payload }

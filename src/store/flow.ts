@@ -33,7 +33,7 @@ export interface BudgetUse extends BudgetGate {
 export interface RunFlow {
   /** how many runs of its trigger there may be about its thread, within a time; of a stored run: it has a pass of this gate */
   repeat_limit?: RateGate
-  /** made although that limit was reached: it is in no lane until a person releases it, so that it keeps nobody else */
+  /** made although that limit was reached: it is in no lane until a person releases it, so that it blocks no other run */
   repeat_held?: true
   /** a person asked it to stop before it began */
   stopped_by_person?: true
@@ -58,11 +58,11 @@ export interface RunFlow {
   /** its inputs or its context files were changed before it began: run_override has them */
   overridden?: true
   max_age_ms?: number
-  /** its trigger is paused: since when its limits of time stand still */
+  /** its trigger is paused: since when its time limits are suspended */
   stopped_at?: number
   /** of these: how long an approver still had to answer */
   answer_left_ms?: number
-  /** how long its time stood still in all, before */
+  /** how long its time limits were suspended before, in all */
   paused_ms?: number
   start_timeout_ms?: number
   timeout_ms?: number

@@ -14,7 +14,7 @@ export interface NewRun {
   id: string
   trigger_id: string
   trigger_version: number
-  /** a bot, or the need of whoever is to be found: needKey */
+  /** a bot, or the need by which one is found: needKey */
   bot_id: string
   queue: string
   workflow_id: string | null
@@ -49,7 +49,7 @@ export function needKey({ capabilities, owner }: Need): string {
   return `?${JSON.stringify([capabilities.toSorted(), owner ?? null])}`
 }
 
-/** The need that a needKey stands for: whoever serves it. A key that is damaged stands for what nobody offers. */
+/** The need of a needKey: any bot that serves it. A damaged key gives a need that no bot offers. */
 export function needOf(key: string): Need {
   try {
     const [capabilities, owner] = JSON.parse(key.slice(1)) as [string[], string | null]
@@ -104,7 +104,7 @@ export interface NewEvent {
   source_guard?: boolean
   /** given: what it is the only event of */
   once?: Once
-  /** none where there are none */
+  /** empty where there are none */
   context_files?: ContextFileBytes[]
 }
 
@@ -324,7 +324,7 @@ export function pauseReason({ trigger_id, reason }: TriggerPause): string {
 export interface BotStatus {
   bot_id: string
   availability: 'ready' | 'sleeping' | 'busy' | 'degraded' | null
-  /** why it is as available as it is */
+  /** the reason of its availability */
   reason: string | null
   drained: boolean
   drained_reason: string | null

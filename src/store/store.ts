@@ -59,7 +59,7 @@ export interface DefinitionChange {
   noun: Noun
   id: string
   definition: AnyInput | null
-  /** The version that must be the present one; 0: must not exist. Absent: whatever is there. */
+  /** The version that must be the current one; 0: must not exist. Absent: any version. */
   version?: number
   at: number
 }
@@ -152,7 +152,7 @@ export interface Loss {
 
 export interface StartAnswer {
   definitions: Definitions
-  /** runs that the process before had in hand, now pending again */
+  /** runs that were running in the previous process, now pending again */
   recovered: number
   /** how far the clock is behind what was written last; by so much what waits was moved */
   clock_behind_ms: number
@@ -197,7 +197,7 @@ export interface Store {
   onGatesCounted: (counted: GateCounts) => void
   /** Told when damage is met that was not reported yet, in words. */
   onDamage: (found: string[]) => void
-  /** Takes the lock, opens, migrates, and puts back what the process before had in hand. Throws ExitError. */
+  /** Takes the lock, opens, migrates, and puts back what was running in the previous process. Throws ExitError. */
   start(now: number): Promise<StartAnswer>
   stop(): Promise<void>
   /** Writes all changes or none, and which file sets objects are of. */
@@ -277,7 +277,7 @@ export interface Store {
   pauseTrigger(trigger_id: string, reason: string | null, at: number): Promise<TriggerPause | null>
   /** Answers whether the trigger was paused. */
   resumeTrigger(trigger_id: string, reason: string | null, at: number): Promise<boolean>
-  /** Tells of something as a lifecycle event. */
+  /** Logs a lifecycle event. */
   tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
   /** The oldest lifecycle events that wait to be routed. */
   unrouted(limit: number): Promise<StoredEvent[]>

@@ -60,7 +60,7 @@ describe('over HTTP', () => {
     const run_id = await awaiting(all)
     const refused = await all.own('run.approve', { run_id })
     expect([refused.status, refused.error?.data.code]).toEqual([403, 'E_OWN_RUN'])
-    expect(refused.error?.message).toBe(`run ${run_id} must be approved by somebody else: ${all.own_id} caused it`)
+    expect(refused.error?.message).toBe(`run ${run_id} must be approved by another person: ${all.own_id} caused it`)
     expect((await all.call('run.get', { run_id })).run.state).toBe('awaiting_approval')
     expect((await all.other('run.approve', { run_id })).status).toBe(200)
   })

@@ -302,7 +302,7 @@ describe('who approves', () => {
     const page = await loginAt(router)
     await router.call('event.emit', { source_id: 's', type: 'job', payload: {} })
     const { error } = await page.call('run.approve', { run_id: await awaiting(router) })
-    expect(error?.message).toEqual(allowed ? undefined : expect.stringMatching(/must be approved by somebody else: local caused it/))
+    expect(error?.message).toEqual(allowed ? undefined : expect.stringMatching(/must be approved by another person: local caused it/))
   })
 
   test('a login of a token does not approve what the token caused, nor what another login of it caused', async () => {

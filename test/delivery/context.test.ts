@@ -248,12 +248,12 @@ describe('hand-over', () => {
     for (const body of bodies) expect(body.context_files).toEqual(files.map(file => ({ ...file, encoding: 'utf8' })))
   })
 
-  test('a workflow that nobody takes is an error that lists what there is; the bot need not be there', async () => {
+  test('an unknown workflow is an error that lists the known ones', async () => {
     const router = await inbox(sh('true'))
     await router.call('bot.put', { bot: { id: 'bot', endpoint: sh('true'), enabled: false } })
     await expect(router.call('event.dispatch', { workflow_id: 'rewiev' })).rejects.toMatchObject({
       code: -32002,
-      message: 'nobody takes work for rewiev: no source of type dispatch has workflow_id "rewiev"; work can be handed to review',
+      message: 'no bot takes work for rewiev: no source of type dispatch has workflow_id "rewiev"; work can be handed to review',
       data: { code: 'E_WORKFLOW', workflows: ['review'] },
     })
     const { runs } = await router.call('event.dispatch', { workflow_id: 'review' })

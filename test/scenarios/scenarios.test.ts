@@ -57,7 +57,7 @@ test('otter: what is planned is handed over with its files, and a person can han
   expect(await run('dispatch', 'inplement')).toMatchObject({
     code: 1,
     err: expect.stringContaining(
-      'nobody takes work for inplement: no source of type dispatch has workflow_id "inplement"; work can be handed to implement',
+      'no bot takes work for inplement: no source of type dispatch has workflow_id "inplement"; work can be handed to implement',
     ) as string,
   })
 })

@@ -26,7 +26,7 @@ type Given = { [N in Noun as `${N}s`]: (N extends 'bot' ? BotInput : N extends '
 
 const nouns: readonly Noun[] = ['bot', 'queue', 'source', 'trigger']
 
-/** An object as it stands, without what the store adds; undefined: there is none. */
+/** The stored object, without what the store adds; undefined: there is none. */
 function present({ registry }: Context, noun: Noun, id: string): (AnyInput & Partial<Stamp>) | undefined {
   const found = { bot: registry.bots, queue: registry.queues, source: registry.sources, trigger: registry.triggers }[noun].get(id)
   if (found === undefined) return undefined

@@ -46,7 +46,7 @@ import {
   type WriteOutcome,
 } from '../../store/store.ts'
 
-/** What somebody decides about a run that awaits approval. */
+/** A decision about a run that awaits approval. */
 export interface Decided {
   approve: boolean
   /** the version of the trigger that was decided about */
@@ -131,7 +131,7 @@ export interface FleetControl {
   lastHeardAt(bot_id: string): number | undefined
   availability(bot: Bot): Availability
   status(bot_id: string): { drained: boolean; drained_reason: string | null }
-  /** why it is as available as it is; null: nobody said */
+  /** the reason of its availability; null: no reason was given */
   reason(bot_id: string): string | null
 }
 
@@ -274,7 +274,7 @@ export function missing(path: string): Fault {
   return new Fault('invalid_params', `${path} is required and missing`, { data: { path } })
 }
 
-/** known: the ids that exist, of which the nearest is suggested. */
+/** known: the existing ids; the nearest one is suggested. */
 export function notFound(noun: string, id: string, list: string, known?: Iterable<string>): Fault {
   return new Fault('not_found', noSuch(noun, id, list, known))
 }

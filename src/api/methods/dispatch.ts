@@ -31,7 +31,7 @@ function notTaken(workflow_id: string, { registry }: Context, taken: ReadonlyMap
     names.length === 0
       ? 'no workflow can be handed work'
       : `work can be handed to ${names.slice(0, mostListed).join(', ')}${names.length > mostListed ? ', ...' : ''}`
-  return new Fault('not_found', `nobody takes work for ${workflow_id}: ${why}; ${list}`, {
+  return new Fault('not_found', `no bot takes work for ${workflow_id}: ${why}; ${list}`, {
     reason: 'E_WORKFLOW',
     data: { workflows: names.slice(0, mostListed) },
   })

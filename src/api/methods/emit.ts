@@ -64,7 +64,7 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       await assertSource(context, source)
       const twice = triggers.find((trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index)
       if (twice !== undefined) throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
-      // What says nothing of being enabled stays as it is: registering again at every start must not undo a disable.
+      // Without `enabled` the stored value stays: registering again at every start must not undo a disable.
       const kept = { ...source, enabled: source.enabled ?? registry.sources.get(source.id)?.enabled ?? true }
       const inputs = triggers.map(trigger => ({
         ...trigger,

@@ -178,7 +178,7 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'ev
   return {
     async 'event.get'({ event_id, raw }, call) {
       const event = await storedEvent(context, event_id)
-      // Nobody waits for it: showing it would cost several times its size.
+      // Not shown: showing it would cost several times its size.
       if (call.signal().aborted) throw new Fault('not_ready', 'the connection is closed')
       const files = event.context_files === 0 ? [] : await context.store.contextFiles(event_id)
       // The store answers many at once.

@@ -10,7 +10,7 @@ const mostStuck = 50
 const mostTries = 10
 const unwritten: Stamp = { version: 0, created_at: 0, updated_at: 0 }
 
-/** What says nothing of a pause leaves it as it is: a new limit must not let loose what a person has stopped. */
+/** A definition without a pause leaves it unchanged: a new limit must not start what a person has stopped. */
 function stillPaused(queue: QueueInput, present: QueueInput | undefined): QueueInput {
   if (queue.paused !== undefined || present?.paused !== true) return queue
   return { ...queue, paused: true, ...(present.paused_reason === undefined ? {} : { paused_reason: present.paused_reason }) }

@@ -11,7 +11,7 @@ export function routerMethods({
 }: Context): Pick<Handlers, 'router.status' | 'router.backup' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)> {
   return {
     'router.status': () => status(),
-    async 'router.pause'({ reason = 'nobody said why' }) {
+    async 'router.pause'({ reason = 'no reason given' }) {
       await setPaused(reason)
       return { paused: true }
     },

@@ -1,4 +1,4 @@
-// run.preview: what the bot of a waiting run would be given, for whoever decides about it.
+// run.preview: what the bot of a waiting run would be given, for the person who decides about it.
 import type { RunPreview } from '../../contract/types.ts'
 import { exactJson } from '../../exact-json.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'

@@ -1,4 +1,4 @@
-// trigger.test: a filter or a trigger on one event, before it is let loose.
+// trigger.test: a filter or a trigger on one event, before it is enabled.
 import type { DraftEvent, DraftTrigger } from '../../contract/types.ts'
 import { readableView } from '../../routing/log-filter.ts'
 import type { MatchEvent } from '../../routing/matcher.ts'

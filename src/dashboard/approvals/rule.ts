@@ -7,7 +7,7 @@ const routerUser = 'local'
 /** Why a principal may not approve a run; undefined: nothing is known against it. */
 export function ownRunText({ requested_by }: Pick<Run, 'requested_by'>, principal: string | undefined): string | undefined {
   if (principal === undefined || principal === routerUser || principal !== requested_by) return undefined
-  return `you (${principal}) caused this run; it must be approved by somebody else`
+  return `you (${principal}) caused this run; it must be approved by another person`
 }
 
 /** Who decides, and the rule that holds for them. */

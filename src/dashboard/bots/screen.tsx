@@ -1,4 +1,4 @@
-// Who does the work, and where runs wait for it.
+// The bots, and where runs wait for them.
 import type { JSX } from 'preact'
 import type { Bot, Queue, QueueStat } from '../../contract/types.ts'
 import { useCall } from '../load.ts'

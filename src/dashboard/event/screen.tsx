@@ -84,9 +84,9 @@ export default function EventScreen({ id }: { id: string }): JSX.Element {
           </>
         }
       >
-        by {event.actor === null ? (event.requested_by ?? 'nobody who is known') : <Untrusted text={event.actor} />}, <Time at={event.received_at} />, source{' '}
+        by {event.actor === null ? (event.requested_by ?? 'an unknown sender') : <Untrusted text={event.actor} />}, <Time at={event.received_at} />, source{' '}
         <a href={href('sources', event.source_id)}>{event.source_id}</a>
-        {event.emitted === true ? ', emitted: nobody signed it' : ''}
+        {event.emitted === true ? ', emitted: not signed' : ''}
       </Head>
       {event.damaged === undefined ? null : <Problem error={new Error(`damaged in the database: ${event.damaged.join(', ')}`)} />}
       <div class="split">

@@ -1,4 +1,4 @@
-// What somebody sees whose login does not have the scope admin.
+// The screen for a login without the scope admin.
 import type { JSX } from 'preact'
 import { Empty } from '../parts/basic.tsx'
 

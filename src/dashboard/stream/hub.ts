@@ -100,7 +100,7 @@ function giveUp(): void {
   wanted = undefined
 }
 
-/** Reads the stream, or listens to the tab that does, while somebody is logged in. */
+/** Reads the stream, or listens to the tab that does, while there is a login. */
 export function startHub(): void {
   let timer: ReturnType<typeof setTimeout> | undefined
   channel.addEventListener('message', ({ data }) => {

@@ -217,13 +217,13 @@ export class Poller {
       log('source.read', { source_id: id, events, ms: Math.round(ms), ...(error === undefined ? {} : { error, failures }) })
     const told = failures === 1 ? store.tell('source.failing', id, { source_id: id, error }, at) : undefined
     const well = failures === 0 && before > 0 ? store.tell('source.recovered', id, { source_id: id }, at) : undefined
-    // What cannot be noted is read once more after the next start, and found to be known.
+    // An item that cannot be noted is read again after the next start, and found to be known.
     await Promise.all([store.noteSource({ source_id: id, state: { ...entry.memory }, seen: known, at }), told, well]).catch(logBug)
     if (this.#entries.get(id) === entry) this.#timetable.set(id, next_at)
   }
 
   /**
-   * Whether a server may say "unchanged". Not for ever: what is known of items is kept as long as they are seen, and
+   * Whether a server may say "unchanged". Not for ever: the state of items is kept as long as they are seen, and
    * an answer without items shows none. Twice within that time at the least they are read.
    */
   #mayBeUnchanged({ whole_at = 0 }: Memory): boolean {

@@ -2,7 +2,7 @@
 // to say (a row per instant, in the event's transaction); so any number of starts and kills may ask again.
 //
 // A schedule is waiting (in the timetable) -> deciding (its ticks are with the store) -> waiting. What the store refuses,
-// because the disk is full or too many runs are open, is decided anew a second later.
+// because the disk is full or too many runs are open, is decided again a second later.
 import { isDeepStrictEqual } from 'node:util'
 import type { CronConfig, Source } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
@@ -92,7 +92,7 @@ export class Clock {
     this.#do(() => this.#plan(ids.filter(id => this.#timetable.at(id) === undefined)))
   }
 
-  /** When a schedule is due next, without its jitter; undefined: never, or it is none. */
+  /** When a schedule is due next, without its jitter; undefined: never, or it is not a schedule. */
   nextAt(id: string): number | undefined {
     return this.#entries.get(id)?.next?.scheduled_at
   }
@@ -137,7 +137,7 @@ export class Clock {
     }
   }
 
-  /** After the clock was set back every instant comes anew; those that had their event are known to the store. */
+  /** After the clock was set back every instant comes again; those that had their event are known to the store. */
   async #setBack(): Promise<void> {
     const at = this.#options.now()
     for (const entry of this.#entries.values()) entry.position = Math.min(entry.position, at)

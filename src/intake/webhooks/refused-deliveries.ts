@@ -51,7 +51,7 @@ export class RefusedDeliveries {
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> | undefined
   #stopped = false
-  /** Told of each one. */
+  /** Called with each one. */
   onRefused: (refusal: Refusal) => void = () => undefined
 
   constructor(options: RefusedOptions) {

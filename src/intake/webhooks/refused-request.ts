@@ -1,4 +1,4 @@
-// What is known of a request while nobody has proved who sent it, for the case that it is refused: where it was sent to, from which
+// What is known of a request before its sender is proved, for the case that it is refused: where it was sent to, from which
 // address, how large it is. Neither its body nor any header but the number in Content-Length.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'

@@ -75,7 +75,7 @@ export class WebhookServer {
   constructor(options: WebhookOptions) {
     this.#options = options
     this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
-    // Node would answer a request without a host itself, and tell nobody.
+    // Node would answer a request without a host itself, without a log line.
     this.server = createServer({ ...httpServerOptions, requireHostHeader: false }, (request, response) => void this.#serve(request, response))
     this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
     this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -204,7 +204,7 @@ export class WebhookServer {
   #assertBodyKind({ provider }: Target, headers: ReadonlyMap<string, string>, query_payload: string | null): void {
     const refuse = (message: string, reason: string): Fault => new Fault('unsupported_media_type', message, { reason })
     const encoding = headers.get('content-encoding')
-    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refuse('bodies are taken as they are, not compressed', 'E_ENCODING')
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refuse('bodies must not be compressed', 'E_ENCODING')
     if (query_payload !== null) return
     const [, ...parameters] = (headers.get('content-type') ?? '').split(';')
     const charset = parameters.map(parameter => parameter.trim().toLowerCase()).find(parameter => parameter.startsWith('charset='))
@@ -301,7 +301,7 @@ function assertEnabled({ source }: Target): void {
   if (!source.enabled) throw new Fault('disabled', `the source ${source.id} is disabled; enable it with source.enable`)
 }
 
-/** Sources that can take nothing as they are: disabled, or with a secret that cannot be read. */
+/** Sources that cannot take deliveries: disabled, or with a secret that cannot be read. */
 export function sourceWarnings({ sources }: Registry, readSecret: ReadSecret): string[] {
   return [...sources.values()].flatMap(source => {
     if (!source.enabled) return [`source ${source.id} is disabled: its events are refused`]

@@ -1,6 +1,6 @@
 // Array consistency: conditions on fields of objects in one array must hold in the same element.
 //
-// Two values agree if, on the steps that their paths share, one of them stands in the elements of the other: neither in
+// Two values agree if, on the steps that their paths share, one of them is in the elements of the other: neither in
 // different elements of one array, nor in different arrays that a dotted key and nesting have put on one path.
 //
 // Which elements hold a value that is enough for a field is worked out once for an event and shared by all branches that
@@ -17,13 +17,13 @@ export interface Met {
   slot: PathSlot
   /** the elements with a value that is enough */
   holding(): ElementSet
-  /** whether such a value stands in an element */
+  /** whether such a value is in an element */
   holdsIn(id: number): boolean
   /** at most so many elements hold one; Infinity where that has not been worked out */
   most(): number
 }
 
-/** Whether a leaf is enough for a field; a text that nobody mentions is like any other such text. */
+/** Whether a leaf is enough for a field; all texts that no trigger mentions are alike. */
 export function leafHolds(field: Field, value: LeafValue): boolean {
   return value === unmentioned ? passesUnmentioned(field) : fieldHolds(field, value)
 }
@@ -41,7 +41,7 @@ function sharedSteps(a: readonly string[], b: readonly string[]): number {
 
 /** Whether all fields, sorted by path, hold in elements that agree; each holds by itself. */
 export function consistent(fields: readonly Met[], event: Gathering<PathSlot>): boolean {
-  // What stands in no array agrees with everything, and what is nowhere is absent everywhere.
+  // A value outside all arrays agrees with everything, and a missing value is absent everywhere.
   const met: Met[] = []
   for (const each of fields) if (each.slot.event === event.event && each.slot.in_arrays) met.push(each)
   const [first] = met
@@ -191,7 +191,7 @@ class Join {
     return bits
   }
 
-  /** What stands in an element beside arrays agrees with everything in them. */
+  /** A value in an element beside arrays agrees with everything in them. */
   #lower(bits: Uint32Array): void {
     for (const { id, parent } of this.#elements) if (parent !== null && hasBit(bits, parent.id)) setBit(bits, id)
   }

@@ -1,10 +1,10 @@
 // Texts as a trie of UTF-16 units: which of many beginnings (or, read backwards, endings) a text has costs the length
 // of the longest that fits, however many there are.
 //
-// Edges stand in one open-addressing table (node and unit -> node): 12 bytes an edge at half load, where a Map for each
-// node takes 200. Nodes stay when a text goes, until most of the trie is dead: then it is built anew.
+// Edges are in one open-addressing table (node and unit -> node): 12 bytes an edge at half load, where a Map for each
+// node takes 200. Nodes stay when a text goes, until most of the trie is dead: then it is rebuilt.
 
-/** Below so many dead units a trie is not worth building anew. */
+/** Below so many dead units a trie is not worth rebuilding. */
 const leastDead = 4096
 
 function tableSize(units: number): number {

@@ -1,4 +1,4 @@
-// A leaf of an event: a plain value at a path, with the array element that it stands in.
+// A leaf of an event: a plain value at a path, with the array element that it is in.
 import type { Scalar } from '../conditions.ts'
 
 /** An element of an array in the event; the root element is the event itself. */

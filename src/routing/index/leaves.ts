@@ -1,4 +1,4 @@
-// The leaves of an event: the plain values at its paths, each with the array element that it stands in.
+// The leaves of an event: the plain values at its paths, each with the array element that it is in.
 import type { WildcardTest } from '../conditions.ts'
 import { bitWords, countBits, setBit } from './element-set.ts'
 import { root, type Element, type Leaf, type LeafValue } from './leaf.ts'
@@ -11,12 +11,12 @@ export const fewLeaves = 16
 export class PathSlot {
   readonly path: string
   readonly steps: readonly string[]
-  /** the event that the rest is about: nobody clears slots that an event does not touch */
+  /** the event that the rest is about: slots that an event does not touch are not cleared */
   event = 0
   first: Leaf | null = null
   last: Leaf | null = null
   count = 0
-  /** whether one of them stands in an element of an array */
+  /** whether one of them is in an element of an array */
   in_arrays = false
   /** the greatest depth of these elements */
   deepest = 0
@@ -50,7 +50,7 @@ export class PathSlot {
     return undefined
   }
 
-  /** The elements that a leaf stands in, those after the last left out. */
+  /** The elements that a leaf is in, without those after the last. */
   present(): Uint32Array {
     if (this.#present !== null) return this.#present
     let most = 0
@@ -66,7 +66,7 @@ export class PathSlot {
     return (this.#places ??= countBits(this.present()))
   }
 
-  /** The leaves that stand in an element, in none of the arrays in it. */
+  /** The leaves directly in an element, not in an array inside it. */
   leavesIn(id: number): readonly Leaf[] {
     if (this.#leaves === null) {
       this.#leaves = new Map()
@@ -80,7 +80,7 @@ export class PathSlot {
   }
 }
 
-/** The leaves of one event after the other. Slots of another event than the present one are empty. */
+/** The leaves of one event after the other. Slots of another event than the current one are empty. */
 export class Gathering<S extends PathSlot> {
   event = 0
   /** slots with leaves of the present event */

@@ -254,7 +254,7 @@ export class Scanner<S extends TextSlot> {
   }
 
   /**
-   * Index behind a value that nobody wants: checked, not decoded. One loop over a stack of brackets, because this is
+   * Index behind a value that no trigger wants: checked, not decoded. One loop over a stack of brackets, because this is
    * where most bytes of most events are read.
    */
   #skip(start: number): number {

@@ -1,7 +1,7 @@
 // What the triggers ask of one path: the fields at it, each once however many branches have it, and the indexes that
 // lead from a value to the fields that it makes hold.
 //
-// A field stands in the indexes while a branch has it as its way in (matcher.ts); all its alternatives do then. Fields
+// A field is in the indexes while a branch has it as its access field (matcher.ts), with all its alternatives. Fields
 // of one exact value are found by that value, in the very table that keeps them.
 import { passesUnmentioned, type Met } from './array-consistency.ts'
 import { isOpenTest, narrowCrowd, narrowLengths, searchingWildcards, Tally } from './burden.ts'
@@ -42,7 +42,7 @@ export class SharedField<B> implements Met {
   open = false
   /** its one alternative, where it has one: read without going through the field */
   readonly test: Test | undefined
-  /** whether it holds for a text that nobody mentions at its path */
+  /** whether it holds for a text that no trigger mentions at its path */
   readonly any_text: boolean
 
   /** its wildcards that search for texts */
@@ -126,7 +126,7 @@ export class Slot<B> extends PathSlot {
   readonly #lengths = new Tally<number>()
   /** of beginnings and endings */
   readonly #endLengths = new Tally<number>()
-  /** at least heaviest(), which is worked out anew only where this seems too much */
+  /** at least heaviest(), which is computed again only where this seems too much */
   reach = 0
   /** ways in: exact values of fields that ask for more than one */
   readonly #exact = new Table<Scalar, SharedField<B>>()

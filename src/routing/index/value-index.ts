@@ -71,7 +71,7 @@ export class ValueIndex {
   /** the elements of the doubles in order, and where those of each begin */
   #ids: Int32Array | undefined
   #begins: Int32Array | undefined
-  /** by stretch of the doubles: the elements that they stand in */
+  /** by stretch of the doubles: the elements that they are in */
   readonly #stretches = new Map<number, ElementSet>()
   #exact: ExactNumber[] | undefined
   readonly #orders = new Map<string, TextOrder<string>>()

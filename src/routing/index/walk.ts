@@ -5,7 +5,7 @@ import { root, type Element, type Leaf } from './leaf.ts'
 import type { Gathering, PathSlot } from './leaves.ts'
 import type { PathNode } from './path-trie.ts'
 
-/** Told of each leaf whose value stands in the event otherwise than it is compared: a number as it was written. */
+/** Called with each leaf whose value is written in the event in another form than it is compared in: a number as it was written. */
 export type Written = (leaf: Leaf, value: unknown) => void
 
 /** Gathers the leaves of a value along a trie; depth: steps of the path so far. */
@@ -21,7 +21,7 @@ export function walk<S extends PathSlot>(
       // By index: an iterator of 90,000 items brings as many objects.
       for (let at = 0; at < value.length; at++) {
         const item: unknown = value[at]
-        // A plain value in an array stands in no element: conditions on it are free of array consistency.
+        // A plain value in an array is in no element: conditions on it are free of array consistency.
         const isNested = isCompound(item)
         if (isNested) nested++
         visit(item, node, isNested ? into.element(element, depth) : element, depth)

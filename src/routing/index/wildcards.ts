@@ -2,10 +2,10 @@
 // that thousands cost what the text costs and what of them fits.
 //
 // Each wildcard waits for its next text between stars. Where one ends, those that wait for it go on: leftmost first,
-// which is enough to know whether a wildcard fits. Who waits stands in a line by where its turn began; lines are in
+// which is enough to know whether a wildcard fits. Waiting wildcards are in lines by where their turn began; lines are in
 // order by themselves, because the pass goes forward. So a wildcard is touched once for each of its stars, no more.
 //
-// New wildcards are tried one by one until there are enough of them to build the automaton anew, which the next text does.
+// New wildcards are tried one by one until there are enough of them to build a new automaton, which the next text does.
 import { CharTrie } from './char-trie.ts'
 import { wildcardHolds } from '../conditions.ts'
 

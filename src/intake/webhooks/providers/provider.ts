@@ -53,7 +53,7 @@ export interface Provider {
    * there is no signature.
    */
   signed_bytes: ((delivery: Delivery) => Uint8Array) | null
-  /** where subjects may stand in its payloads, by dotted path */
+  /** where subjects may be in its payloads, by dotted path */
   subject_paths: readonly string[]
   /** GET deliveries carry the payload in the query */
   takes_get: boolean

@@ -1,4 +1,4 @@
-// The nearest time at which something is to be done of what was written since this was asked last: whoever commits tells it.
+// Earliest due time written since the last take(); reported to the dispatcher after each commit.
 export class Soon {
   #at: number | null = null
 

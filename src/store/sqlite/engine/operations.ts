@@ -171,7 +171,7 @@ export class Work {
     return answer
   }
 
-  /** What was defined anew counts from now on. */
+  /** Changed definitions count from now on. */
   #wrote(changes: DefinitionChange[]): void {
     const triggers = changes.filter(change => change.noun === 'trigger')
     if (triggers.length > 0) this.#history.reload()

@@ -7,7 +7,7 @@ export function columnBytes(value: unknown): number {
 
 /**
  * Maps rows one by one as they are read, so that what is large in them is not kept. Ends with the row that makes the page as
- * large as so many bytes: whoever sees that it is not as large knows that there was no other row.
+ * large as so many bytes: a caller that sees a smaller one knows that there was no other row.
  */
 export function boundedPage<R, T>(rows: Iterable<R>, most: number | undefined, bytesOf: (row: R) => number, map: (row: R) => T): T[] {
   const page: T[] = []

@@ -23,7 +23,7 @@ import type {
 import type { CompleteBudget } from '../../../contract/budgets.ts'
 import type { Store } from '../../store.ts'
 
-/** An event on its way to the writer: its body stands in the batch's one buffer. */
+/** An event on its way to the writer: its body is in the batch's one buffer. */
 export type PackedEvent = Omit<NewEvent, 'body'> & { body_at: number; body_length: number }
 
 /** A part of output on its way to the writer, as an event is. */
@@ -67,7 +67,7 @@ export type WriteResult = { ok: true; value: unknown } | { ok: false; full: bool
 export interface Told {
   /** bots (and needs) whose runs may go now that could not before */
   due: string[]
-  /** the nearest time at which something is to be done of what was written; null: there is none */
+  /** the earliest due time written; null: there is none */
   next_at: number | null
   /** there are new events in the log */
   logged: boolean

@@ -1,4 +1,4 @@
-// What is read: on a connection of its own, so that a heavy question never stands in the way of a commit.
+// What is read: on a connection of its own, so that a heavy query never blocks a commit.
 import type { Assignment, Causation } from '../../../contract/types.ts'
 import { isNeed } from '../../store.ts'
 import type {

@@ -1,7 +1,7 @@
 // The SQLite store as the router sees it: a writing and a reading thread behind the Store interface.
 //
 // What is called in one turn of the event loop goes to the writer as one batch; the writer commits all batches that
-// have arrived by the time it is free (writer.ts). So load makes the groups, and a lone call waits for nobody.
+// have arrived by the time it is free (writer.ts). So load makes the groups, and a single call does not wait.
 //
 // States: stopped -> starting -> running -> (failed | stopping) -> stopped.
 import type { CompleteBudget } from '../../../contract/budgets.ts'

@@ -91,7 +91,7 @@ class Groups {
   }
 
   /**
-   * What stood in the way may be a damaged row: those of runs are buried, and an index that does not fit its table is made again.
+   * The cause may be a damaged row: those of runs are buried, and an index that does not fit its table is made again.
    * Not more than once a minute, since a bug may be the reason as well.
    */
   #healed(error: unknown): void {

@@ -1,5 +1,5 @@
 // A copy of the database while it is being written, in a thread of its own: in small steps, out of one snapshot, so that
-// the writer goes on and what comes meanwhile does not make it begin anew. The copy is looked at before it has its name.
+// the writer goes on and what comes meanwhile does not restart the copy. The copy is looked at before it has its name.
 import Database from 'better-sqlite3'
 import { closeSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'

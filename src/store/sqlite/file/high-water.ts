@@ -4,7 +4,7 @@
 //
 // Each group's transaction counts itself, in a row of sqlite_sequence, whose page it writes anyway where an event comes in;
 // after the commit the mark is written, without fsync: it is for what happens to files, not to power. A mark is never ahead
-// of a database that is whole, since it is written after what it tells of has been synced.
+// of an undamaged database, since it is written after the commits that it counts have been synced.
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPlainFile } from '../../../plain-file.ts'
@@ -23,7 +23,7 @@ const columns = ['commits', 'events', 'runs'] as const
 
 const magic = 0x53_42_48_57
 const markBytes = 32
-/** A file that is larger is none of ours. */
+/** A larger file was not written by a router. */
 const mostMarkBytes = 4096
 const fullCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
@@ -49,7 +49,7 @@ export function standing(db: Db | undefined): Mark {
   return { commits: found.get(rows.commits) ?? 0, events: found.get(rows.events) ?? 0, runs: found.get(rows.runs) ?? 0 }
 }
 
-/** What a database has lost of what its mark tells of; undefined: nothing. */
+/** What a database has lost of the commits that its mark counts; undefined: nothing. */
 export function lossOf(db: Db | undefined, mark: Mark | undefined, wal_missing: boolean): Loss | undefined {
   if (mark === undefined) return undefined
   const found = standing(db)

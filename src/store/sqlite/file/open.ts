@@ -56,7 +56,7 @@ function configure(db: Db): void {
   db.pragma('synchronous = FULL')
   db.pragma('foreign_keys = ON')
   db.pragma('trusted_schema = OFF')
-  // Errors inside automatic checkpoints are reported to nobody; checkpoint.ts runs them and looks.
+  // SQLite does not report errors inside automatic checkpoints; checkpoint.ts runs them and checks.
   db.pragma('wal_autocheckpoint = 0')
   db.pragma('journal_size_limit = 16777216')
   db.pragma('cache_size = -16384')
@@ -204,7 +204,7 @@ function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLo
   )
 }
 
-/** Whether SQLite would roll something back: a connection that can only read cannot, and says so. An empty journal is none. */
+/** Whether SQLite would roll something back: a connection that can only read cannot, and says so. An empty journal counts as no journal. */
 function isHot(path: string): boolean {
   if (!existsSync(`${path}-journal`)) return false
   const db = new Database(path, { readonly: true })

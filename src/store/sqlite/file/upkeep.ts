@@ -1,4 +1,4 @@
-// Checkpoints, run by ourselves because SQLite tells nobody when an automatic one fails, and retention in slices.
+// Checkpoints, run by ourselves because SQLite does not report when an automatic one fails, and retention in slices.
 import type { Statement } from 'better-sqlite3'
 import type { RunFlow } from '../../flow.ts'
 import type { RetentionLimits } from '../../store.ts'

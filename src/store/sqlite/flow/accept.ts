@@ -30,7 +30,7 @@ interface Signed {
   form: Buffer | null
 }
 
-/** Whether these bytes were signed for a stored event: its body, or the JSON in the form, whose other fields nobody signs. */
+/** Whether these bytes were signed for a stored event: its body, or the JSON in the form, whose other fields are not signed. */
 function isSigned({ body_sha256, form }: Signed, sha256: Buffer): boolean {
   if (body_sha256.equals(sha256)) return true
   const payload = form === null ? null : formPayload(form)
@@ -53,7 +53,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Whether a hash that is stored is this one; a damaged one is none. */
+/** Whether a stored hash is this one; a damaged one is never. */
 function sameBytes(stored: unknown, given: Uint8Array): boolean {
   return stored instanceof Buffer && stored.equals(given)
 }
@@ -158,7 +158,7 @@ export class Accepting {
     this.recount()
   }
 
-  /** Runs that wait or run, counted anew. */
+  /** Open runs, counted again. */
   recount(): void {
     this.#open = this.#sql.countOpen.get() as number
   }

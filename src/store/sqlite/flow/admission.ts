@@ -125,7 +125,7 @@ export class Admission {
 
   #gates(run: NewRun, arrival: Arrival, admitting: Admitting): Admitted {
     const flow = run.flow ?? {}
-    // A replay is asked for by a person: what limits how many runs events make does not stand in its way.
+    // A person asked for the replay: limits on how many runs events make do not apply.
     if (!run.replay) {
       const gated = this.#beforeRow(run, flow, arrival, admitting)
       if (gated !== undefined) return gated
@@ -141,7 +141,7 @@ export class Admission {
   }
 
   /**
-   * A trigger that has made as many runs about a thread as it may: the next one is held, so that somebody sees it, and what
+   * A trigger that has made as many runs about a thread as it may: the next one is held, so that a person sees it, and what
    * comes after that within the period makes none. It is asked only about events that would make a run, and what it holds is in no
    * lane: it takes in no events, and keeps no other run. undefined: there is room.
    */
@@ -185,7 +185,7 @@ export class Admission {
     return undefined
   }
 
-  /** The row of a run that is open; one that is damaged is buried, and stands in no event's way. */
+  /** The row of an open run; a damaged one is buried and blocks no event. */
   #open(seq: number, { at }: Arrival, admitting: Admitting): RunRow | undefined {
     const row = this.#sql.bySeq.get(seq)
     const damaged = row === undefined ? [] : runDamage(row)

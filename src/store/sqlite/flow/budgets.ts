@@ -51,7 +51,7 @@ export function scopeLanePrefix(scope: string): string {
   return `${budgetLanePrefix}${scope}:`
 }
 
-/** The budget of a lane; undefined where it is none that is kept so: lanes named the scope alone before. */
+/** The budget of a lane; undefined for a lane without a stored budget: earlier versions named only the scope. */
 function gateOfLane(lane: string): BudgetGate | undefined {
   const [, scope, figure, limit, period_ms] = /^budget:(.*):(runs|tokens|cost_usd)\/(\d+)\/(\d+)$/.exec(lane) ?? []
   return scope === undefined ? undefined : { scope, figure: figure as BudgetGate['figure'], limit: Number(limit), period_ms: Number(period_ms) }

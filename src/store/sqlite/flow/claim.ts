@@ -1,7 +1,7 @@
 // Claiming: what is due, for the bots that have room, in the order of priority, due time and id; whatever a gate or a
-// queue keeps back stands in nobody's way.
+// queue keeps back blocks no other run.
 //
-// Due runs stand in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
+// Due runs are in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
 // queue is one step away however many wait. A run that a gate refuses is parked (lanes.ts) and the next is looked at.
 import type { Assignment } from '../../../contract/types.ts'
 import type { ToolRules } from '../../../tools.ts'
@@ -23,7 +23,7 @@ const dueAtOnce = 1000
 const parkedAtOnce = 500
 const overdueAtOnce = 100
 const overdueAgainMs = 250
-/** Questions that one claim may ask: each is a call to somebody. */
+/** Questions that one claim may ask: each is a call to an approver. */
 const askedAtOnce = 50
 
 export interface ClaimParts {
@@ -177,7 +177,7 @@ class Claim {
     return count === events.length && count > 0 ? { event, events } : { lost: `${count - events.length} of the ${count} events of its batch are not stored` }
   }
 
-  /** Takes a run, or parks it, asks about it, or buries it; true: it stands in the group's way no more. */
+  /** Takes a run, or parks it, asks about it, or buries it; true: it no longer blocks its group. */
   #take(row: RunRow, group: Group): boolean {
     const { now } = this.#request
     const damaged = runDamage(row)
@@ -207,7 +207,7 @@ class Claim {
     return true
   }
 
-  /** Its event cannot be delivered: it is dead, and stands in nobody's way. */
+  /** Its event cannot be delivered: it is dead, and blocks no other run. */
   #fail(row: RunRow, reason: string): true {
     const { now } = this.#request
     this.#damage.add(damageText('outbox', row.seq, { column: 'event_seq', why: reason }))
@@ -289,7 +289,7 @@ class Claim {
     return JSON.stringify(this.#tools.permit(listed, { id: bot_id, tools }).allowed)
   }
 
-  /** Whether no queue that a group's runs could be counted in has room; then it is noted who waits for it. */
+  /** Whether no queue that a group's runs could be counted in has room; then the waiting group is noted. */
   #isClosed({ bot_id, queue }: Group): boolean {
     const choices = this.#choices.of({ bot_id, queue })
     if (choices !== undefined && queue === '' && choices.length === 0) return false
@@ -335,7 +335,7 @@ export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming 
   const sql = statements(db)
   const { lanes, queues } = parts
 
-  /** What was told of as overdue, and is still there, is looked at again a little later. */
+  /** A run that was reported as overdue, and is still there, is looked at again a little later. */
   function nextDueAt(toldAt = -Infinity): number | null {
     const deadline = sql.nextDeadline.get()
     const next = typeof deadline === 'number' && deadline <= toldAt ? toldAt + overdueAgainMs : deadline

@@ -1,8 +1,8 @@
-// Lanes: what runs share a limit, and who waits for it.
+// Lanes: which runs share a limit, and which wait for it.
 //
-// A run that a gate keeps back is parked on the gate's lane: it stands in no index of due rows, so nobody comes by it
+// A run that a gate keeps back is parked on the gate's lane: it is in no index of due rows, so no claim reads it
 // again until the lane has room, and 100,000 of them cost a claim nothing. Room comes with a move of one of the lane's
-// runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged anew when it is claimed.
+// runs, or with time (lane_opening); then the first of each bot and queue is unparked, and judged again when it is claimed.
 import type { RunFlow } from '../../flow.ts'
 import { dependencyLane } from '../../flow.ts'
 import { pauseReason } from '../../store.ts'
@@ -22,8 +22,8 @@ const questionsAtOnce = 10
 /** Lanes that one call opens because their time has come, and runs that it unparks of a budget that is gone. */
 const openedAtOnce = 500
 /**
- * After a budget's lane was opened its next run goes when the one before it is claimed, or gives way. Should that one be ended in
- * between, nobody would open the lane: as long as runs wait on it, it is looked at again.
+ * After a budget's lane was opened its next run goes when the one before it is claimed or parked. Should that one be ended in
+ * between, the lane would stay closed: as long as runs wait on it, it is checked again.
  */
 const budgetAgainMs = 60_000
 
@@ -73,7 +73,7 @@ function statements(db: Db) {
   const setOpening = db.prepare(
     'INSERT INTO lane_opening (lane, opens_at) VALUES (?, ?) ON CONFLICT (lane) DO UPDATE SET opens_at = min(coalesce(opens_at, excluded.opens_at), excluded.opens_at)',
   )
-  // Of a budget the last word counts: when it has room is known exactly, and budgetAgainMs is only for lanes of which nobody says it.
+  // For a budget the last call counts: the time at which it has room is known exactly, and budgetAgainMs is only for lanes without one.
   const setBudgetOpening = db.prepare('INSERT OR REPLACE INTO lane_opening (lane, opens_at) VALUES (?, ?)')
   const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
@@ -125,7 +125,7 @@ interface LaneParts {
 }
 
 export class Lanes {
-  /** bots (and needs) whose runs may go now that could not before; whoever commits takes and tells them */
+  /** bots (and needs) whose runs may go now that could not before; taken and reported after each commit */
   readonly due = new Set<string>()
   readonly rings: Rings
   readonly budgets: Budgets
@@ -298,7 +298,7 @@ export class Lanes {
     else this.#sql.setOpening.run(lane, opens_at)
   }
 
-  /** Unparks the first run of each bot and queue: one that cannot go for another reason keeps nobody else. */
+  /** Unparks the first run of each bot and queue: one that cannot go for another reason blocks no other. */
   #open(lane: string, now: number): void {
     let found = this.#sql.firstParked.get(lane)
     while (found !== undefined) {
@@ -385,7 +385,7 @@ export class Lanes {
     this.#sql.setBudgetOpening.run(lane, gate !== undefined && opens_at <= now ? now + budgetAgainMs : opens_at)
   }
 
-  /** A trigger's limit of runs at once was written anew: it counts for those that wait, too. */
+  /** A trigger's limit of concurrent runs was written again: it also counts for waiting runs. */
   relimit(trigger_id: string, limit: number, now: number): void {
     this.#sql.relimit.run(limit, trigger_id)
     for (const lane of this.#sql.waitedFor.all(`concurrency:${trigger_id}:`, `concurrency:${trigger_id};`)) this.#open(lane, now)

@@ -46,7 +46,7 @@ function untilTooOld(flow: RunFlow, created_at: number): Limits {
   return deadline_at === null ? noLimits : { ...noLimits, deadline_at, deadline_name: 'max_age_ms' }
 }
 
-/** The limits of time that hold after a move. Those of a paused run stand still. */
+/** The time limits after a move. Those of a paused run are suspended. */
 function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean): Limits {
   const { timeout_at, deadline_at, deadline_name } = row
   const kept = { timeout_at, deadline_at, deadline_name }
@@ -119,13 +119,13 @@ function withOverride(flow: string | null, { update }: RunMove): string | null {
 function inFact(asked: RunMove, row: RunRow): RunMove {
   const lost = asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out'
   if (row.cancel_requested === 1 && lost) {
-    // Whoever gives a run back that was to be cancelled meanwhile, or fails at it, has thereby ended it.
+    // A worker that gives back a run that was to be cancelled meanwhile, or fails at it, has thereby ended it.
     const attempt = { started_at: 0, ended_at: asked.at, outcome: 'cancelled' as const, status: null, error: asked.reason ?? null, output: null }
     const began = row.state !== 'assigned' && row.attempt > 0 && asked.attempt === undefined ? { attempt } : {}
     return { ...asked, ...began, uncount_attempt: false, move: 'acknowledge_cancel', to: 'cancelled', archive: true }
   }
   if (row.state === 'paused' && asked.move === 'recover') {
-    // It does not go on by itself: it was paused by a person, and whoever had it is gone.
+    // It does not continue by itself: a person paused it, and its process is gone.
     const reason = `it was paused; ${asked.reason ?? 'its holder is gone'}`
     return { ...asked, to: 'held', held_by: 'person', reason, error: reason }
   }
@@ -148,7 +148,7 @@ function moved(row: RunRow, move: RunMove): RunRow {
   return {
     ...row,
     state: move.to,
-    // Whoever gives a run back that was found by its capabilities leaves it to the others too.
+    // A worker that gives back a run that it got by its capabilities leaves it to the other bots too.
     priority: move.update?.priority ?? row.priority,
     bot_id: need === undefined ? row.bot_id : needKey(need),
     queue: need === undefined ? row.queue : (need.queue ?? ''),
@@ -254,7 +254,7 @@ export class Moving {
       .map(({ id, bot_id, lease_token, lease_until }) => ({ run_id: idText(id), bot_id, lease_token: lease_token!, lease_until: lease_until! }))
   }
 
-  /** Puts back everything that a process which is gone had in hand itself; answers how many. */
+  /** Puts back everything that was running in a process that is gone; answers how many. */
   recover(now: number): number {
     const ids = this.#sql.leased.all()
     const reason = 'the router stopped during this attempt'

@@ -1,6 +1,6 @@
 // Queues: their limits, how many runs wait in each and are with bots, and which bots found no room in one.
 //
-// The counts are kept in step with every write of the one writer, and counted anew at a start and after a rollback.
+// The counts are kept in step with every write of the one writer, and counted again at a start and after a rollback.
 import type { QueueInput, RunState } from '../../../contract/types.ts'
 import type { QueueCount } from '../../store.ts'
 import { damageText, type DamageLog } from '../repair/damage.ts'
@@ -43,7 +43,7 @@ export class Queues {
     this.reload()
   }
 
-  /** Reads limits and counts anew, and lets everybody try again. */
+  /** Reads limits and counts again, and lets all waiting runs try again. */
   reload(): void {
     this.#limits = new Map(this.#defined.all().map(row => [row.id, this.#read(row)]))
     this.#counts = new Map()
@@ -78,7 +78,7 @@ export class Queues {
   /** Why a queue is paused; undefined: it is not. */
   pausedWhy(queue: string): string | undefined {
     const limits = this.#limits.get(queue)
-    return limits?.paused === true ? (limits.paused_reason ?? 'nobody said why') : undefined
+    return limits?.paused === true ? (limits.paused_reason ?? 'no reason given') : undefined
   }
 
   /** Whether no run more may wait in it, once some wait there no more. */

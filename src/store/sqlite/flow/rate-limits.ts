@@ -1,4 +1,4 @@
-// Limits over time, exact and at the same cost whatever the limit: the last so many passes of a key stand in a ring, and
+// Limits over time, exact and at the same cost whatever the limit: the last so many passes of a key are kept in a ring, and
 // the slot that is written next holds the pass that the next one is counted from.
 import type { RateGate } from '../../flow.ts'
 import type { Db } from '../engine/db.ts'
@@ -6,7 +6,7 @@ import type { Db } from '../engine/db.ts'
 /** Passes that one slice of pruning deletes, but for those of its last key: a ring has up to 10,000. */
 const mostPasses = 10_000
 
-/** The key with its limit: a limit that is changed begins anew. */
+/** The key with its limit: a changed limit starts from zero. */
 export function ringName({ key, limit, period_ms }: RateGate): string {
   return `${limit}/${period_ms} ${key}`
 }

@@ -1,8 +1,8 @@
 // Paused triggers: what a pause means for a run that waits.
 //
-// A run of a paused trigger is parked on the trigger's lane, and its limits of time stand still: its row has no deadline, its
+// A run of a paused trigger is parked on the trigger's lane, and its time limits are suspended: its row has no deadline, its
 // flow says since when (stopped_at) and, of a run that awaits approval, how long the answer still had (answer_left_ms). Once the
-// trigger is resumed, paused_ms in the flow is how long the run's time stood still in all.
+// trigger is resumed, paused_ms in the flow is how long the run's time limits were suspended in all.
 import type { RunFlow } from '../../flow.ts'
 import type { DeadlineName, TriggerPause } from '../../store.ts'
 import { flowCheck, name, time } from '../repair/checks.ts'
@@ -18,7 +18,7 @@ export function triggerLane(trigger_id: string): string {
   return `${triggerLanePrefix}${trigger_id}`
 }
 
-/** When a run that has not begun is too old; null: it has no such limit, or its time stands still. */
+/** When a run that has not begun is too old; null: it has no such limit, or it is suspended. */
 export function tooOldAt({ max_age_ms, stopped_at, paused_ms = 0 }: RunFlow, created_at: number): number | null {
   return max_age_ms === undefined || stopped_at !== undefined ? null : created_at + max_age_ms + paused_ms
 }
@@ -146,7 +146,7 @@ export class TriggerPauses {
     return this.#sql.parked.get(triggerLane(trigger_id), mostWaiting + leaving)! - leaving >= mostWaiting
   }
 
-  /** A row as it is to be written: of a run that waits for a paused trigger, the time stands still. */
+  /** The row to write: the time limits of a run that waits for a paused trigger are suspended. */
   stopped<Row extends Limited>(row: Row, now: number): Row {
     const pause = this.#paused.get(row.trigger_id)
     if (pause === undefined || row.deadline_at === null || row.flow === null || !waiting.includes(row.state)) return row

@@ -1,6 +1,6 @@
 // The end of a run whose row is damaged: it is dead, with a reason that names table, column and row, whatever its state was.
 // A move would not do: it parses what cannot be parsed, and goes by a state that may be the damage itself. Damaged JSON
-// stays where it is, so that a run whose gates cannot be read is not started without them when somebody retries it.
+// stays where it is, so that a run whose gates cannot be read is not started without them on a retry.
 import { damageText, type DamagedColumn, type DamageLog } from './damage.ts'
 import type { History } from '../tables/history.ts'
 import type { Lanes } from '../flow/lanes.ts'

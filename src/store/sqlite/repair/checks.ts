@@ -109,7 +109,7 @@ const gates: { [K in keyof Required<RunFlow>]: Shape } = {
   timeout_ms: isNumber,
   idle_timeout_ms: isNumber,
 }
-/** A gate whose name is damaged would be a gate that nobody asks: a member that is not known is damage too. */
+/** A gate with a damaged name would never be checked: so an unknown member is damage too. */
 const isFlow = object(Object.fromEntries(Object.entries(gates).map(([key, shape]) => [`${key}?`, shape])))
 export const flowCheck: Check = orNull(json(isFlow))
 const isNeed = object({ capabilities: list(isText), 'owner?': isText, 'queue?': isText, 'allowed_tools?': list(isText) })

@@ -1,4 +1,4 @@
-// signalbox recover: a new database from what is whole in a damaged one. The original is only read, and by way of a copy:
+// signalbox recover: a new database from what is undamaged in another. The original is only read, and by way of a copy:
 // its write-ahead log is folded in, and inner pages of its tables that are gone are made again (mend.ts), there.
 import Database from 'better-sqlite3'
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -37,7 +37,7 @@ export interface Recovered {
   findings: number
 }
 
-/** Tables that are read as a whole; those of an event or a run come with it, and the indexes of hashes are made anew. */
+/** Tables that are read as a whole; those of an event or a run come with it, and the indexes of hashes are rebuilt. */
 const others = [
   'meta',
   'source',
@@ -65,7 +65,7 @@ const others = [
   'token',
   'audit',
 ]
-/** What hangs on a run or on an event, and by which column. */
+/** Tables that reference a run or an event, and by which column. */
 const ofRun = {
   run_history: 'run_seq',
   attempt: 'run_seq',
@@ -217,7 +217,7 @@ class Recovery {
     return taken
   }
 
-  /** Tells of what the index of ids knows and the new tables do not have. */
+  /** Reports what the index of ids has and the new tables have not. */
   #missing(table: Numbered, kind: 'event' | 'run', places: readonly Numbered[]): void {
     const there = places.map(place => this.#into.prepare(`SELECT 1 FROM ${place} WHERE seq = ?`))
     const told = new Set<number>()
@@ -298,7 +298,7 @@ function workingCopy(path: string, copy: string): string[] {
         .schema.flatMap(({ rootpage }) => (rootpage > 1 ? rootpage : []))
         .toSorted((a, b) => a - b),
     )
-  // The version stands in the head, which may be what is damaged: where the roots are says it, too.
+  // The version is in the header, which may be damaged: the places of the roots also give it.
   const stated = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
   const version = [stated ?? 0, ...Array.from({ length: newestSchema() }, (_, index) => newestSchema() - index)].find(each => rootsOfEmpty(each) === roots)
   if (version === undefined && stated !== undefined && stated > newestSchema())
@@ -341,7 +341,7 @@ function furthest(from: Db, mark: Mark | undefined): Mark {
 }
 
 /**
- * Writes what is whole of a database to a new file, with the numbers of events and runs going on behind what was. Tells
+ * Writes what is undamaged of a database to a new file, with the numbers of events and runs going on behind what was. Tells
  * of what is not in it. Throws ExitError 65 where nothing can be read, 74 for files that cannot be read or written, 75 while
  * a router has the database open.
  */

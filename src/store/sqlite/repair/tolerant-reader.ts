@@ -45,7 +45,7 @@ export function isDamage(error: unknown): boolean {
   return /^SQLITE_(CORRUPT|NOTADB|IOERR|ERROR|FORMAT)/.test((error as { code?: string }).code ?? '')
 }
 
-/** The answer of a reading, or undefined where damage stands in its way. */
+/** The result of a read, or undefined where damage prevents it. */
 export function readable<T>(read: () => T): T | undefined {
   try {
     return read()
@@ -129,7 +129,7 @@ export function* numberedRows(db: Db, table: Numbered): Generator<Read> {
     try {
       let inOrder = true
       for (const row of scan.iterate(at)) {
-        // On a damaged page keys may stand in any order.
+        // On a damaged page keys may be in any order.
         inOrder = (row.seq as number) > at
         if (!inOrder) break
         if (lost !== undefined) yield lost

@@ -40,7 +40,7 @@ export interface Verified {
   findings: number
 }
 
-/** Faults of structure that are told of one by one. */
+/** Structural damage that is reported one by one. */
 const structureFaults = 20
 
 /** Why an event cannot be trusted; undefined: it can. */
@@ -222,7 +222,10 @@ export function* verify(path: string, refusal: Refusal): Generator<Finding, Veri
     yield* hanging(db)
   }
   try {
-    db = openDamaged(path, message => `${path} cannot be read as a database (${message}); signalbox recover may get at what is whole in it, a backup has more`)
+    db = openDamaged(
+      path,
+      message => `${path} cannot be read as a database (${message}); signalbox recover may copy what is undamaged in it, a backup has more`,
+    )
     yield* counted(found(db))
     return { path, bytes: statSync(path).size, ...count }
   } finally {

@@ -1,7 +1,7 @@
 // When runs of a scope (trigger:ID, bot:ID, router) began, for budgets of runs. One list for each scope, whatever its budgets are: so
 // a budget that is changed, written twice, or of another version of its trigger counts the same runs.
 //
-// The list stands in the table of rings (rings.ts prunes it) under a name of its own: slots go up with each run, and the oldest go
+// The list is stored in the table of rings (rate-limits.ts prunes it) under a name of its own: slots go up with each run, and the oldest go
 // once there are more than any budget can ask for. What begins nth last is one step away.
 import type { BudgetGate } from '../../flow.ts'
 import type { Db } from '../engine/db.ts'

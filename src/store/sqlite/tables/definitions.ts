@@ -40,7 +40,7 @@ export function definitionDamage({ id, definition, version, created_at, updated_
   )
 }
 
-/** The reason not to start with a damaged definition: a router without it would miss events, and nobody would notice. */
+/** The reason not to start with a damaged definition: a router without it would miss events, and no message would say so. */
 export function damagedDefinition(noun: Noun, id: string, { column, why }: DamagedColumn): ExitError {
   return new ExitError(
     exitCodes.dataDamaged,

@@ -50,7 +50,7 @@ export class EventLog {
     this.reload()
   }
 
-  /** After a rollback the last time of receipt is read anew. */
+  /** After a rollback the last time of receipt is read again. */
   reload(): void {
     const [last, before] = this.#last.all()
     this.#lastSeq = last?.seq ?? 0

@@ -1,5 +1,5 @@
 // The history of runs, and what of it is told to everybody: lifecycle events of the source "router", written in the same
-// transaction as what they tell of, so that none is lost and none is told that did not happen.
+// transaction as the change that they report, so that none is lost and none reports what did not happen.
 import { hash } from 'node:crypto'
 import type { Causation, RunState } from '../../../contract/types.ts'
 import { uuidv7Maker } from '../../../ids.ts'
@@ -12,7 +12,7 @@ import { idBytes, idText, parsed, type RunRow } from './rows.ts'
 /** A result that is longer is left out of the event; run.get has it. */
 const longestResult = 8192
 
-/** Moves that outcomes tell of, with the type of their event; with all, every other one is run.<move>. */
+/** Moves that are reported as outcomes, with the type of their event; with all, every other one is run.<move>. */
 const outcomes: Record<string, string> = {
   complete: 'run.completed',
   fail: 'run.failed',
@@ -171,7 +171,7 @@ export class History {
     this.#write(type, run.trigger_id, `${JSON.stringify(told).slice(0, -1)}${result}}`, causation, run.at)
   }
 
-  /** Tells of something that is no move of a run. */
+  /** Reports something that is no move of a run. */
   tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): void {
     if (this.#mode !== 'none') this.#write(type, subject, JSON.stringify(payload), null, at)
   }

@@ -40,7 +40,7 @@ export interface LogBody extends Origin {
 
 const lineColumns = 'seq, id, source_id, type, subject, timestamp, received_at'
 
-/** Headers that are damaged are none, and a body of no known format is not read: the event matches nothing that asks for them. */
+/** Damaged headers count as missing, and a body of an unknown format is not read: the event matches no filter that asks for them. */
 function lineOf([seq, id, source_id, type, subject, timestamp, received_at]: LineRow): LogLine {
   return { seq, id: idText(id), source_id: textOf(source_id), type: textOf(type), subject: subject === null ? null : textOf(subject), timestamp, received_at }
 }

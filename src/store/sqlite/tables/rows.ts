@@ -61,7 +61,7 @@ export function readableDecisions(text: string | null): Decision[] | null {
   }
 }
 
-/** A column of JSON, null where it is damaged: for columns that somebody else checks and reports. */
+/** A column of JSON, null where it is damaged: for columns that other code checks and reports. */
 export function parsed(text: string | null): unknown {
   try {
     return text === null ? null : JSON.parse(text)
