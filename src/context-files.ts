@@ -43,7 +43,7 @@ export function nameRefusal(name: string): string | undefined {
   if (!plainName.test(name))
     return `must be a plain file name: letters, digits, ".", "_" and "-", beginning with a letter or a digit, at most 128 characters; found ${shown}`
   if (name.endsWith('.')) return `must not end with a dot; found ${shown}`
-  return deviceName.test(name) ? `is the name of a device on Windows: ${shown}` : undefined
+  return deviceName.test(name) ? `must not be the name of a device on Windows; found ${shown}` : undefined
 }
 
 /** The bytes of a content; a string says what is wrong with it. */
@@ -59,7 +59,7 @@ function bytesOf({ content, encoding = 'utf8' }: ContextFileGiven): Buffer | str
 /** Files as they are kept, or what is wrong with the first that is not taken: then none is. */
 export function contextFiles(given: readonly ContextFileGiven[]): { files: ContextFileBytes[] } | { refusal: ContextRefusal } {
   const refuse = (reason: string, index?: number, field?: 'name' | 'content'): { refusal: ContextRefusal } => ({ refusal: { index, field, reason } })
-  if (given.length > maxContextFiles) return refuse(`holds ${given.length} files; at most ${maxContextFiles} are taken`)
+  if (given.length > maxContextFiles) return refuse(`must hold at most ${maxContextFiles} files; found ${given.length}`)
   const names = new Map<string, number>()
   const files: ContextFileBytes[] = []
   let all = 0
@@ -67,13 +67,14 @@ export function contextFiles(given: readonly ContextFileGiven[]): { files: Conte
     const reason = nameRefusal(file.name)
     if (reason !== undefined) return refuse(reason, index, 'name')
     const before = names.get(file.name.toLowerCase())
-    if (before !== undefined) return refuse(`is that of file ${before} too, in some spelling: ${JSON.stringify(file.name)}`, index, 'name')
+    if (before !== undefined)
+      return refuse(`must be unique, also without regard to case; found ${JSON.stringify(file.name)}, like file ${before}`, index, 'name')
     names.set(file.name.toLowerCase(), index)
     const content = bytesOf(file)
     if (typeof content === 'string') return refuse(content, index, 'content')
     all += content.length
-    if (content.length > maxContextFileBytes) return refuse(`has ${content.length} bytes; a file has at most ${maxContextFileBytes}`, index, 'content')
-    if (all > maxContextBytes) return refuse(`holds more than ${maxContextBytes} bytes in all`)
+    if (content.length > maxContextFileBytes) return refuse(`must have at most ${maxContextFileBytes} bytes; found ${content.length}`, index, 'content')
+    if (all > maxContextBytes) return refuse(`must hold at most ${maxContextBytes} bytes in all; found more`)
     files.push({ name: file.name, is_text: file.encoding !== 'base64', sha256: hash('sha256', content, 'buffer'), content })
   }
   return { files }
@@ -106,9 +107,9 @@ function cutName(name: string, most: number, taken: Set<string>): string {
 
 /** Why files that go with an event are too many or too large together; undefined: they are not. */
 export function contextTotalRefusal(files: readonly ContextFileBytes[]): string | undefined {
-  if (files.length > maxContextFiles) return `holds ${files.length} files; at most ${maxContextFiles} are taken`
+  if (files.length > maxContextFiles) return `holds ${files.length} files; the limit is ${maxContextFiles}`
   const bytes = files.reduce((sum, { content }) => sum + content.byteLength, 0)
-  return bytes > maxContextBytes ? `holds ${bytes} bytes in all; at most ${maxContextBytes} are taken` : undefined
+  return bytes > maxContextBytes ? `holds ${bytes} bytes in all; the limit is ${maxContextBytes}` : undefined
 }
 
 /** A file as it is sent along: what came as text goes as text. */

@@ -31,7 +31,7 @@ function stringEnd(text: Uint8Array, start: number, end: number): number {
 
 /**
  * What exceeds the limits, in words, or undefined. The text need not be valid: JSON.parse says that later. A token is a
-* value or a key, after a comma, a colon or an opening bracket.
+ * value or a key, after a comma, a colon or an opening bracket.
  */
 export function exceededLimit(text: Uint8Array, limits: JsonLimits, start = 0, end = text.length): string | undefined {
   let depth = 0

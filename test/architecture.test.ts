@@ -1,11 +1,11 @@
-// The shape of the house: who imports whom, how long things may be, and where a few dangerous words may stand.
+// The structure of the sources: which directory may import which, how long things may be, and where a few dangerous words may be used.
 import { globSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 
 const files = globSync('src/**/*.{ts,tsx}').toSorted()
 const text = (file: string): string => readFileSync(file, 'utf8')
 
-/** What each room may import, besides itself. Files directly in src/ are named; leaves are open to all. */
+/** What each directory of src may import, besides itself. Files directly in src/ are named; leaves are open to all. */
 const leaves = [
   'body-text',
   'characters',
@@ -29,9 +29,10 @@ const leaves = [
   'terminal-text',
   'tools',
   'turns',
+  'validation-error',
 ]
 const allowed: Record<string, string[]> = {
-  contract: ['exact-json'],
+  contract: ['exact-json', 'validation-error'],
   'body-text': [],
   characters: [],
   'context-files': [],
@@ -54,6 +55,7 @@ const allowed: Record<string, string[]> = {
   'terminal-text': [],
   tools: [],
   turns: [],
+  'validation-error': ['nearest-id'],
   config: ['contract', ...leaves],
   store: ['contract', ...leaves],
   backtest: ['routing', 'store', 'contract', ...leaves],
@@ -70,6 +72,23 @@ const allowed: Record<string, string[]> = {
   cli: ['client', ...leaves],
   signalbox: ['cli/program.ts', 'main', ...leaves],
   main: ['*'],
+}
+
+const basis = ['db', 'page', 'next-due', 'space']
+/** The same within two directories that have many: lower ones first. */
+const within: Record<string, Record<string, string[]>> = {
+  'store/sqlite/': {
+    db: [],
+    page: [],
+    'next-due': [],
+    space: ['db'],
+    tables: basis,
+    flow: ['tables', ...basis],
+    file: basis,
+    repair: ['tables', 'file', ...basis],
+    engine: ['tables', 'flow', 'file', ...basis],
+  },
+  'intake/': { timetable: [], webhooks: [], schedules: ['timetable'], polls: ['timetable'], 'source-watch': ['webhooks'], emitting: [] },
 }
 
 function room(path: string): string {
@@ -104,6 +123,35 @@ test('control: an import from the methods to delivery, or to a way in, is notice
   expect(broken).toEqual(['src/api/jsonrpc.ts imports delivery/dispatcher.ts', 'src/api/jsonrpc.ts imports intake/schedules/clock.ts'])
 })
 
+/** Every import inside a directory of the second table that it does not allow. */
+function wrongWithin(read: (file: string) => string[] = imports): string[] {
+  return Object.entries(within).flatMap(([directory, table]) => {
+    const inside = (path: string): string[] => (path.startsWith(directory) ? [room(path.slice(directory.length))] : [])
+    return files.flatMap(file =>
+      inside(file.slice(4)).flatMap(own =>
+        read(file)
+          .filter(path => inside(path).some(to => to !== own && table[own]?.includes(to) !== true))
+          .map(path => `${file} imports ${path}`),
+      ),
+    )
+  })
+}
+
+test('imports inside the store and the intake go from high to low', () => {
+  expect(wrongWithin()).toEqual([])
+})
+
+test('control: an import from a table to the flow, or between two kinds of sources, is noticed', () => {
+  const wrong: Record<string, string> = {
+    'src/store/sqlite/tables/rows.ts': 'store/sqlite/flow/moves.ts',
+    'src/intake/polls/items.ts': 'intake/webhooks/server.ts',
+  }
+  expect(wrongWithin(file => [wrong[file] ?? []].flat())).toEqual([
+    'src/store/sqlite/tables/rows.ts imports store/sqlite/flow/moves.ts',
+    'src/intake/polls/items.ts imports intake/webhooks/server.ts',
+  ])
+})
+
 test('no file is longer than 400 lines', () => {
   const long = files.filter(file => !file.endsWith('contract/types.ts')).filter(file => text(file).split('\n').length > 400)
   expect(long).toEqual([])
@@ -118,12 +166,12 @@ test.each([
     /node:child_process/,
     ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/definitions/schema-checks.ts', 'src/cli/browser.ts'],
   ],
-  ['chance', /Math\.random/, ['src/main/delivery.ts']],
+  ['randomness', /Math\.random/, ['src/main/delivery.ts']],
   // Secrets are compared in constant time: no comparison of a token, a secret, a signature or a digest with its like.
   ['a comparison of secrets', /\b(secret|token|signature|digest|expected|given)(\.\w+)? ?[!=]== ?(secret|token|signature|digest|expected|given)\b/, []],
   ['fetch', /\bfetch\(/, ['src/dashboard/rpc.ts']],
   ['any', /: any\b|as any\b|<any>/, []],
-] as [string, RegExp, string[]][])('%s stands only where it belongs', (_name, pattern, places) => {
+] as [string, RegExp, string[]][])('%s is used only where it belongs', (_name, pattern, places) => {
   const found = files.filter(file =>
     pattern.test(
       text(file)
@@ -135,7 +183,7 @@ test.each([
   expect(found.filter(file => !places.some(place => file.startsWith(place)))).toEqual([])
 })
 
-test('what decides is pure: no clock, no chance, no input or output', () => {
+test('decisions are pure: no clock, no randomness, no input or output', () => {
   const pure = [
     'src/routing/pattern.ts',
     'src/routing/matcher.ts',

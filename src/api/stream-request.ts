@@ -77,7 +77,7 @@ function topicsOf(text: string): Topic[] {
 export function streamRequest(query: string | undefined, lastEventId: string | undefined): StreamRequest {
   const given = new URLSearchParams(query)
   for (const name of given.keys()) {
-    if (!known.has(name)) throw refused(name.slice(0, 80), `is not known here; ${[...known].join(', ')} are`)
+    if (!known.has(name)) throw refused(name.slice(0, 80), `must be a known parameter (${[...known].join(', ')})`)
     if (given.getAll(name).length > 1) throw refused(name, 'is given twice')
     if (given.get(name)!.length > mostLength) throw refused(name, `must have at most ${mostLength} characters`)
   }

@@ -1,7 +1,7 @@
 // Backtests of one pass: reads the log, newest first, on a connection of its own, and counts for each.
 import { fromThread } from '../exact-json.ts'
 import { Backtest, type BacktestCounts, type BacktestJob } from '../routing/backtest.ts'
-import { LogReader, type LogBody, type LogLine } from '../store/sqlite/tables/log-reader.ts'
+import { LogReader, type LogBody, type LogLine } from '../store/sqlite/engine/log-reader.ts'
 
 export interface BacktestStart {
   stateDir: string

@@ -9,6 +9,7 @@
 import { dirname, resolve } from 'node:path'
 import { isMap, isNode, isScalar, isSeq, type Document, type Node, type Pair } from 'yaml'
 import type { DraftEvent } from '../client/client.ts'
+import { shown, unknownKey, type ValidationError } from '../validation-error.ts'
 import { documentsOf, filesOf, position, type Origin } from './definition-files.ts'
 import { UsageError } from './session.ts'
 
@@ -30,7 +31,7 @@ export interface Case {
 }
 
 /** Why an event cannot be used, with the path in it, or undefined. */
-type RefusalOf = (event: unknown) => { path: string; message: string } | undefined
+type RefusalOf = (event: unknown) => ValidationError | undefined
 
 /** One file's documents, with errors that name the place. */
 interface Reading {
@@ -40,11 +41,12 @@ interface Reading {
 }
 
 function fields(node: unknown, known: readonly string[], what: string, parent: Node, { fail }: Reading): Map<string, Node | null> {
-  if (!isMap(node)) return fail(isNode(node) ? node : parent, `${what} has ${known.join(', ')}; found something else`)
+  if (!isMap(node))
+    return fail(isNode(node) ? node : parent, `${what} must be an object with ${known.join(', ')}; found ${shown(isNode(node) ? node.toJSON() : node)}`)
   const found = new Map<string, Node | null>()
   for (const { key, value } of node.items) {
     const name = isScalar(key) ? String(key.value) : ''
-    if (!known.includes(name)) fail(isNode(key) ? key : node, `${what} has ${known.join(', ')}; found ${JSON.stringify(name)}`)
+    if (!known.includes(name)) fail(isNode(key) ? key : node, `${what}: ${name} ${unknownKey(name, name, known).message}`)
     found.set(name, isNode(value) ? value : null)
   }
   return found

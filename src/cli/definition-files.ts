@@ -6,6 +6,7 @@ import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, 
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
 import { exactNumber, isNumber } from '../exact-json.ts'
 import { fileError } from '../plain-file.ts'
+import { shown, unknownKey } from '../validation-error.ts'
 import { namedFile, standardInput, UsageError } from './session.ts'
 
 export interface Definitions {
@@ -132,15 +133,15 @@ export function readDefinitions(paths: readonly string[]): DefinitionFiles {
       const fail = (node: Node, text: string): never => {
         throw new UsageError(`${position({ file, lines, node })} ${text}`)
       }
-      if (!isMap(contents)) return fail(contents, `has ${kinds.join(', ')} as lists; found something else`)
+      if (!isMap(contents)) return fail(contents, `a definitions file must be an object with the lists ${kinds.join(', ')}; found ${shown(contents.toJSON())}`)
       for (const { key, value } of contents.items) {
         const name = isScalar(key) ? String(key.value) : ''
         const kind = kinds.find(each => each === name)
-        if (kind === undefined) return fail(isNode(key) ? key : contents, `has ${kinds.join(', ')} as lists; found ${JSON.stringify(name)}`)
+        if (kind === undefined) return fail(isNode(key) ? key : contents, `${name} ${unknownKey(name, name, kinds).message}`)
         if (isScalar(value) && value.value === null) continue
-        if (!isSeq(value)) return fail(isNode(value) ? value : contents, `${kind} is a list; found something else`)
+        if (!isSeq(value)) return fail(isNode(value) ? value : contents, `${kind} must be a list; found ${shown(isNode(value) ? value.toJSON() : value)}`)
         for (const item of value.items) {
-          if (!isMap(item)) return fail(isNode(item) ? item : value, `an object of ${kind} was expected; found something else`)
+          if (!isMap(item)) return fail(isNode(item) ? item : value, `each of ${kind} must be an object; found ${shown(isNode(item) ? item.toJSON() : item)}`)
           definitions[kind].push(item.toJS(document, { maxAliasCount: 100 }) as never)
           origins[kind].push({ file, lines, node: item })
         }

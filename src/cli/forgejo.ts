@@ -72,7 +72,7 @@ function secretOf({ environment }: Session, { id, config }: Source): string {
 
 async function webhookUrl(session: Session, { webhook_path }: Source, { webhookUrl: given }: Options): Promise<string> {
   if (given !== undefined) {
-    if (!URL.canParse(given)) throw new UsageError(`--webhook-url is a URL; found ${JSON.stringify(given)}`)
+    if (!URL.canParse(given)) throw new UsageError(`--webhook-url must be a URL; found ${JSON.stringify(given)}`)
     return given
   }
   const { intake_address } = await session.call('router.status', {})
@@ -169,7 +169,7 @@ async function connect(session: Session, forge: string, owner: HookOwner, option
   const made = await connection(session, forge, owner, options, true)
   const { hooksOf, source, url, own } = made
   const events = options.events?.split(',').map(each => each.trim()) ?? own[0]?.events ?? usualEvents
-  if (events.includes('')) throw new UsageError('--events is a list such as push,release; found an empty name')
+  if (events.includes('')) throw new UsageError('--events must be a list such as push,release; found an empty name')
   const branch_filter = options.branchFilter ?? own[0]?.branch_filter
   const hook = await hooksOf.createHook({
     type: source.config.provider as string,

@@ -22,14 +22,14 @@ function assertTimezone(timezone: string): void {
   try {
     Intl.DateTimeFormat('en-US', { timeZone: timezone })
   } catch {
-    throw new UsageError(`--timezone is an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
+    throw new UsageError(`--timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
   }
 }
 
 /** env:NAME or file:/path. */
 function secretArgument(text: string): SecretRef {
   const [, kind, rest] = /^(env|file):(.+)$/s.exec(text) ?? []
-  if (kind === undefined) throw new UsageError(`a secret is named by env:NAME or file:PATH; found ${JSON.stringify(text)}`)
+  if (kind === undefined) throw new UsageError(`a secret must be given as env:NAME or file:PATH; found ${JSON.stringify(text)}`)
   return kind === 'env' ? { env: rest! } : { file: resolve(rest!) }
 }
 
@@ -38,7 +38,8 @@ function placeIn(file: string): { value: unknown; where: (path: string) => strin
   const { documents, lines } = documentsOf(file)
   const [document, second] = documents
   const { contents } = document ?? {}
-  if (document === undefined || !isNode(contents) || second !== undefined) throw new UsageError(`${file} holds one YAML document; found ${documents.length}`)
+  if (document === undefined || !isNode(contents) || second !== undefined)
+    throw new UsageError(`${file} must hold one YAML document; found ${documents.length}`)
   const origin: Origin = { file, lines, node: contents }
   return {
     value: document.toJS({ maxAliasCount: 100 }) as unknown,
@@ -48,7 +49,7 @@ function placeIn(file: string): { value: unknown; where: (path: string) => strin
 
 async function importOsprey(session: Session, file: string, { bot, timezone, token, workerToken, apply, yes }: Options): Promise<void> {
   if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(bot))
-    throw new UsageError(`--bot is an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`)
+    throw new UsageError(`--bot must be an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`)
   assertTimezone(timezone)
   const { value, where } = placeIn(file)
   const tools = await session.environment.toolRules()

@@ -72,25 +72,25 @@ function noteOthers(fields: Fields, known: readonly string[], path: string, note
 function fieldsAt(value: unknown, path: string): Fields {
   if (value === undefined || value === null) return {}
   if (typeof value === 'object' && !Array.isArray(value)) return value as Fields
-  throw new OspreyError(path, `${path} is an object; found ${JSON.stringify(value)}`)
+  throw new OspreyError(path, `${path} must be an object; found ${JSON.stringify(value)}`)
 }
 
 function textAt(fields: Fields, name: string, path: string): string {
   const value = fields[name]
   if (typeof value === 'string' && value !== '') return value
-  throw new OspreyError(`${path}.${name}`, `${path}.${name} is required: a text; found ${value === undefined ? 'nothing' : JSON.stringify(value)}`)
+  throw new OspreyError(`${path}.${name}`, `${path}.${name} must be a text; found ${value === undefined ? 'nothing' : JSON.stringify(value)}`)
 }
 
 function numberAt(fields: Fields, name: string, path: string, usual: number, least: number): number {
   const value = plainJson(fields[name] ?? usual)
   if (typeof value === 'number' && value >= least) return value
-  throw new OspreyError(`${path}.${name}`, `${path}.${name} is a number of at least ${least}; found ${JSON.stringify(value)}`)
+  throw new OspreyError(`${path}.${name}`, `${path}.${name} must be a number of at least ${least}; found ${JSON.stringify(value)}`)
 }
 
 function textsAt(value: unknown, path: string): string[] {
   const list = typeof value === 'string' ? [value] : (value ?? [])
   if (Array.isArray(list) && list.every(item => typeof item === 'string')) return list
-  throw new OspreyError(path, `${path} is a list of texts; found ${JSON.stringify(value)}`)
+  throw new OspreyError(path, `${path} must be a list of texts; found ${JSON.stringify(value)}`)
 }
 
 /** What is text to Osprey is text here, braces and all. */
@@ -104,8 +104,8 @@ function idOf(name: string, path: string, notes: Remark[]): string {
     .replaceAll(/[^a-z0-9._-]/g, '-')
     .replace(/^[^a-z0-9]+/, '')
     .slice(0, 64)
-  if (id === '') throw new OspreyError(path, `${path} has no letter or digit that an id could begin with; found ${JSON.stringify(name)}`)
-  if (id !== name) notes.push({ path, text: `is ${id} now: ids have small letters, digits, dots, hyphens and underscores; its senders need the new id` })
+  if (id === '') throw new OspreyError(path, `${path} must have a letter or digit that an id can begin with; found ${JSON.stringify(name)}`)
+  if (id !== name) notes.push({ path, text: `becomes ${id}: ids consist of small letters, digits, dots, hyphens and underscores; its senders need the new id` })
   return id
 }
 
@@ -123,11 +123,12 @@ function clockExpressions(at: readonly string[], on: readonly string[], path: st
   const byMinute = new Map<number, number[]>()
   for (const [index, time] of at.entries()) {
     const found = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(time)
-    if (found === null) throw new OspreyError(`${path}.at.${index}`, `${path}.at.${index} is a time such as "17:00", in quotes; found ${JSON.stringify(time)}`)
+    if (found === null)
+      throw new OspreyError(`${path}.at.${index}`, `${path}.at.${index} must be a time such as "17:00", in quotes; found ${JSON.stringify(time)}`)
     byMinute.set(Number(found[2]), [...(byMinute.get(Number(found[2])) ?? []), Number(found[1])])
   }
   const wrong = on.find(day => !days.includes(day))
-  if (wrong !== undefined) throw new OspreyError(`${path}.days`, `${path}.days has ${days.join(', ')}; found ${JSON.stringify(wrong)}`)
+  if (wrong !== undefined) throw new OspreyError(`${path}.days`, `${path}.days must be some of ${days.join(', ')}; found ${JSON.stringify(wrong)}`)
   const weekdays = on.length === 0 ? '*' : on.join(',')
   return [...byMinute].map(([minute, hours]) => `${minute} ${hours.toSorted((a, b) => a - b).join(',')} * * ${weekdays}`)
 }
@@ -151,7 +152,7 @@ function sourcesOf(id: string, trigger: Fields, path: string, { timezone, intake
   if (kind !== 'cron') {
     notes.push({
       path: `${path}.source`,
-      text: `is ${kind}, which there is no source for: the trigger is not carried over; a poll or a watch may read the same`,
+      text: `is ${kind}, for which there is no source: the trigger is not carried over; a poll or a watch may read the same`,
     })
     return []
   }
@@ -172,7 +173,7 @@ function retryOf(trigger: Fields, path: string, notes: Remark[]): NonNullable<Tr
         text: 'alert is drop here: failed runs stay with the dead letters, and are events run.failed of the source router',
       })
     else if (action !== 'drop')
-      throw new OspreyError(`${path}.on_error.action`, `${path}.on_error.action is retry, drop or alert; found ${JSON.stringify(action)}`)
+      throw new OspreyError(`${path}.on_error.action`, `${path}.on_error.action must be retry, drop or alert; found ${JSON.stringify(action)}`)
     return { retry: 'none' }
   }
   const asked = Math.floor(numberAt(on_error, 'max_retries', `${path}.on_error`, 0, 0))
@@ -230,13 +231,14 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
   const top = fieldsAt(file, '')
   const dispatcher = fieldsAt(top.dispatcher, 'dispatcher')
   const target = textAt(dispatcher, 'dispatch_target', 'dispatcher')
-  if (!URL.canParse(target)) throw new OspreyError('dispatcher.dispatch_target', `dispatcher.dispatch_target is a URL; found ${JSON.stringify(target)}`)
+  if (!URL.canParse(target)) throw new OspreyError('dispatcher.dispatch_target', `dispatcher.dispatch_target must be a URL; found ${JSON.stringify(target)}`)
   if (!/^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(target).hostname))
     notes.push({
       path: 'dispatcher.dispatch_target',
       text: "is not on this machine: where its address is a private one, list that in the configuration's egress_allow",
     })
-  if (top.triggers !== undefined && !Array.isArray(top.triggers)) throw new OspreyError('triggers', `triggers is a list; found ${JSON.stringify(top.triggers)}`)
+  if (top.triggers !== undefined && !Array.isArray(top.triggers))
+    throw new OspreyError('triggers', `triggers must be a list; found ${JSON.stringify(top.triggers)}`)
   noteOthers(top, ['dispatcher', 'triggers'], '', notes)
   noteOthers(dispatcher, ['dispatch_target', 'max_concurrent_runs', 'max_queue_depth'], 'dispatcher', notes)
   const bot: BotInput = {

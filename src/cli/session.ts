@@ -7,6 +7,7 @@ import { exactJson } from '../exact-json.ts'
 import { doubledKey } from '../json-text.ts'
 import { FileError, readPlainFile } from '../plain-file.ts'
 import type { ToolRules } from '../tools.ts'
+import type { ValidationError } from '../validation-error.ts'
 import { givenId } from './ids.ts'
 import type { Output } from './output.ts'
 import { UsageError } from './refusals.ts'
@@ -18,16 +19,10 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof RpcError && error.code === errorTable.not_found.code
 }
 
-/** What is wrong with what was given, by its path in it. */
-export interface Complaint {
-  path: string
-  message: string
-}
-
 /** Triggers that are tried without a router. */
 export interface Trial {
-  load(definitions: RouterApplyParams): Complaint | undefined
-  refusal(event: unknown): Complaint | undefined
+  load(definitions: RouterApplyParams): ValidationError | undefined
+  refusal(event: unknown): ValidationError | undefined
   attempt(trigger_id: string, event: DraftEvent): Promise<TriggerTestResult>
   close(): Promise<void>
 }

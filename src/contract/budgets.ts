@@ -1,4 +1,5 @@
 // Budgets and usage: reads a list of budgets, checks what the schema cannot check, and converts costs to whole numbers. Pure.
+import { anyOf, validationError, type ValidationError } from '../validation-error.ts'
 import type { Budget, Budgets, Usage } from './types.ts'
 
 export type BudgetFigure = 'runs' | 'tokens' | 'cost_usd'
@@ -37,22 +38,22 @@ export function completeBudgets(budgets: Budgets | undefined, usual: BudgetHolde
  * What a list of budgets must not be, or undefined; path: which budget, from the list on. takes: whose use may be limited where the
  * list is written, the default first.
  */
-export function budgetRefusal(budgets: Budgets, takes: readonly BudgetHolder[]): { path: string; message: string } | undefined {
+export function budgetRefusal(budgets: Budgets, takes: readonly BudgetHolder[]): ValidationError | undefined {
   for (const [index, budget] of listOf(budgets).entries()) {
     const path = Array.isArray(budgets) ? `.${index}` : ''
     const found = figures.filter(name => budget[name] !== undefined)
     if (found.length !== 1)
-      return { path, message: `must have exactly one of ${figures.join(', ')}; found ${found.length === 0 ? 'none' : found.join(' and ')}` }
+      return validationError({ path, expected: `must have exactly one of ${figures.join(', ')}`, found: found.length === 0 ? 'none' : found.join(' and ') })
     const per = budget.per ?? takes[0]!
-    if (!takes.includes(per)) return { path: `${path}.per`, message: `must be ${takes.join(' or ')} here; found ${per}. ${places[per]}` }
+    if (!takes.includes(per)) return validationError({ path: `${path}.per`, expected: `must be ${anyOf(takes)} here`, found: per, suggestion: places[per] })
   }
   return undefined
 }
 
 const places: Record<BudgetHolder, string> = {
-  trigger: 'Budgets of a trigger belong into its policy',
-  bot: 'Budgets of a bot belong into the bot, those of every bot into the configuration',
-  router: 'Budgets of all runs belong into the configuration',
+  trigger: 'budgets of a trigger belong into its policy',
+  bot: 'budgets of a bot belong into the bot, those of every bot into the configuration',
+  router: 'budgets of all runs belong into the configuration',
 }
 
 /** A report of usage with its cost in micro-dollars. */

@@ -1,24 +1,13 @@
-// Validators compiled by ajv from the contract, and their complaints put into one sentence: where, what was
-// expected, what was found.
+// Validators compiled by ajv from the contract, with each error in one sentence: where, what was expected, what was found.
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
 import { typing } from './typing.ts'
+import { didYouMean, missingKey, shown, unknownKey, validationError, type ValidationError } from '../validation-error.ts'
 import { withoutPayload } from './payload.ts'
 import type { Config, Methods, Scope } from './types.ts'
 
 /** The tests of the contract validate its schemas; doing so at every start took 30 ms. */
 const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true, validateSchema: false } as const
-
-export interface Complaint {
-  /** Path of the offending value, such as trigger.action.bot_id; empty for the whole. */
-  path: string
-  message: string
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
-}
 
 function dotted(pointer: string, last?: string): string {
   const parts = pointer.split('/').slice(1)
@@ -26,32 +15,81 @@ function dotted(pointer: string, last?: string): string {
   return parts.map(part => part.replaceAll('~1', '/').replaceAll('~0', '~')).join('.')
 }
 
-/** The complaint that says most: ajv lists the deepest first, a oneOf or anyOf about it last. */
-function complaint(errors: ErrorObject[]): Complaint {
+/** A schema, or what it references. */
+function resolved(schema: { $ref?: string } & Record<string, unknown>): Record<string, unknown> {
+  const name = schema.$ref?.split('/').at(-1)
+  return name === undefined ? schema : (contractDocument().components.schemas[name] as Record<string, unknown>)
+}
+
+/** The values that a discriminator may have. */
+function tagsOf(tag: string, parent: ErrorObject['parentSchema']): string[] {
+  return ((parent?.oneOf ?? []) as Record<string, unknown>[]).flatMap(each => {
+    const { const: only, enum: some = [] } = (resolved(each).properties as Record<string, { const?: string; enum?: string[] }>)[tag] ?? {}
+    return only === undefined ? some : [only]
+  })
+}
+
+const articles: Record<string, string> = { integer: 'an integer', object: 'an object', array: 'a list', boolean: 'true or false', null: 'null' }
+const amounts: Record<string, [string, string]> = {
+  minLength: ['at least', 'character'],
+  maxLength: ['at most', 'character'],
+  minItems: ['at least', 'item'],
+  maxItems: ['at most', 'item'],
+  minProperties: ['at least', 'key'],
+  maxProperties: ['at most', 'key'],
+}
+
+/** What the keyword of an error requires. */
+function requirement({ keyword, params, message }: ErrorObject): string {
+  if (keyword === 'type')
+    return `must be ${[params.type]
+      .flat()
+      .map(type => articles[type] ?? `a ${type}`)
+      .join(' or ')}`
+  const [most, noun] = amounts[keyword] ?? []
+  return most === undefined ? (message ?? keyword) : `must have ${most} ${params.limit} ${noun}${params.limit === 1 ? '' : 's'}`
+}
+
+/** The error that says most: ajv lists the deepest first, a oneOf or anyOf about it last. */
+function clearest(errors: ErrorObject[]): ValidationError {
   const error = errors.find(candidate => candidate.keyword !== 'const') ?? errors[0]!
-  const { keyword, params, instancePath, data } = error
-  // What stands where a secret's place belongs may be the secret itself.
-  const found = /\/secret|\/bearer|\/endpoint\/(url_secret|token|password)/.test(instancePath) ? 'found something else' : `found ${shown(data)}`
+  const { keyword, params, instancePath, data, parentSchema } = error
+  const path = dotted(instancePath)
+  // A value in the place of a secret's reference may be the secret itself.
+  const isSecret = /\/secret|\/bearer|\/endpoint\/(url_secret|token|password)/.test(instancePath)
+  const found = isSecret ? 'something else' : shown(data)
   switch (keyword) {
     case 'required':
-      return { path: dotted(instancePath, params.missingProperty), message: 'is required and missing' }
+      return missingKey(dotted(instancePath, params.missingProperty))
     case 'additionalProperties':
-      return { path: dotted(instancePath, params.additionalProperty), message: 'is not known here' }
+      return unknownKey(dotted(instancePath, params.additionalProperty), params.additionalProperty, Object.keys((parentSchema?.properties ?? {}) as object))
     case 'enum':
-      return { path: dotted(instancePath), message: `must be one of ${params.allowedValues.map(shown).join(', ')}; ${found}` }
+      return validationError({
+        path,
+        expected: `must be one of ${params.allowedValues.map(shown).join(', ')}`,
+        found,
+        suggestion: didYouMean(data, params.allowedValues.map(String)),
+      })
     case 'const':
-      return { path: dotted(instancePath), message: `must be ${shown(params.allowedValue)}; ${found}` }
-    case 'discriminator':
-      return { path: dotted(instancePath, params.tag), message: `names no known kind; found ${shown(params.tagValue)}` }
+      return validationError({ path, expected: `must be ${shown(params.allowedValue)}`, found })
+    case 'discriminator': {
+      const known = tagsOf(params.tag, parentSchema)
+      return validationError({
+        path: dotted(instancePath, params.tag),
+        expected: `must be one of ${known.join(', ')}`,
+        found: params.tagValue === undefined ? 'nothing' : shown(params.tagValue),
+        suggestion: didYouMean(params.tagValue, known),
+      })
+    }
     default:
-      return { path: dotted(instancePath), message: `${error.message ?? keyword}; ${found}` }
+      return validationError({ path, expected: requirement(error), found })
   }
 }
 
-export type Validator<T> = (value: unknown) => { ok: true; value: T } | ({ ok: false } & Complaint)
+export type Validator<T> = (value: unknown) => { ok: true; value: T } | ({ ok: false } & ValidationError)
 
 function validator<T>(validate: ValidateFunction): Validator<T> {
-  return value => (validate(value) ? { ok: true, value: value as T } : { ok: false, ...complaint(validate.errors ?? []) })
+  return value => (validate(value) ? { ok: true, value: value as T } : { ok: false, ...clearest(validate.errors ?? []) })
 }
 
 export interface MethodContract<M extends keyof Methods = keyof Methods> {
@@ -134,7 +172,7 @@ function configValidator(): Validator<Config> {
 }
 
 /** Checks a configuration and fills in the defaults of its schema. */
-export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & Complaint) {
+export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & ValidationError) {
   validateDefaults ??= configValidator()
   return validateDefaults(value)
 }

@@ -25,7 +25,7 @@ export function assertNotifyEndpoint(endpoint: NotifyEndpoint, at: string): void
   const { preset } = endpoint
   const { required, optional } = fields[preset]
   const taken = new Set<string>(['kind', 'preset', ...required, ...optional, ...common])
-  for (const field of required) if (endpoint[field] === undefined) refuse(`${at}.${field}`, `is required for the preset ${preset}; it is missing`)
+  for (const field of required) if (endpoint[field] === undefined) refuse(`${at}.${field}`, `is required for the preset ${preset}; found nothing`)
   const foreign = Object.keys(endpoint).find(field => !taken.has(field))
   if (foreign !== undefined) {
     const expected = [...required, ...optional, ...common].join(', ')

@@ -71,24 +71,24 @@ export async function schemaRefusal(given: object): Promise<string | undefined> 
   if (refusal !== undefined) return refusal
   if (schemaCost(schema).weight > lightWeight) {
     const reason = await checks.compile(schema)
-    return reason === undefined ? undefined : `is no JSON Schema that can be used: ${reason}`
+    return reason === undefined ? undefined : `must be a JSON Schema that can be checked in bounded time: ${reason}`
   }
   try {
     compiled(schema)
     return undefined
   } catch (error) {
-    return `is no JSON Schema: ${(error as Error).message}`
+    return `must be a JSON Schema: ${(error as Error).message}`
   }
 }
 
 /** What is wrong with a schema, as far as it can be seen without compiling it. */
 function writtenRefusal(schema: object): string | undefined {
   const { length } = JSON.stringify(schema)
-  if (length > maxSchemaBytes) return `has ${length} characters; at most ${maxSchemaBytes} are taken`
+  if (length > maxSchemaBytes) return `must have at most ${maxSchemaBytes} characters; found ${length}`
   const keyword = refusedKeyword(schema)
-  if (keyword !== undefined) return `holds ${keyword}, which is not taken`
+  if (keyword !== undefined) return `must not have the keyword ${keyword}`
   const { weight, reason } = schemaCost(schema)
-  if (reason !== undefined) return `is no JSON Schema that can be used: ${reason}`
+  if (reason !== undefined) return `must be a JSON Schema that can be checked in bounded time: ${reason}`
   if (weight <= maxWeight) return undefined
   return `is too much to check: with its references written out it has ${weight} values, at most ${maxWeight} are taken; name a definition less often`
 }

@@ -29,7 +29,7 @@ function assertTimezone(timezone: string): void {
     if (!/^[A-Za-z]/.test(timezone)) throw new RangeError()
     Intl.DateTimeFormat('en-US', { timeZone: timezone })
   } catch {
-    throw new ScheduleError(`timezone is an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
+    throw new ScheduleError(`timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
   }
 }
 
@@ -39,7 +39,7 @@ export function assertSchedule(expression: string, timezone: string): void {
   const text = expression.trim()
   if (!fields.test(text) && !nicknames.test(text)) {
     throw new ScheduleError(
-      `expression has five fields (minute hour day month weekday), six with seconds in front, seven with years behind, or is @hourly, @daily, @weekly, @monthly or @yearly; found ${JSON.stringify(expression)}`,
+      `expression must have five fields (minute hour day month weekday), six with seconds in front, seven with years behind, or be @hourly, @daily, @weekly, @monthly or @yearly; found ${JSON.stringify(expression)}`,
     )
   }
   try {

@@ -7,6 +7,7 @@ import { ExpressionProcess } from '../routing/expressions.ts'
 import { compilePattern, type CompiledPattern } from '../routing/pattern.ts'
 import { PatternError } from '../routing/pattern-limits.ts'
 import { draftView, tryTrigger } from '../routing/trial.ts'
+import { shown, validationError } from '../validation-error.ts'
 
 /** now is the time of events that have none, in milliseconds since the epoch. */
 export function openTrial(now: () => number): Trial {
@@ -18,7 +19,8 @@ export function openTrial(now: () => number): Trial {
       const checked = contract.get('router.apply')!.validateParams(plainJson(definitions), definitions)
       if (!checked.ok) return checked
       for (const [index, trigger] of ((checked.value as RouterApplyParams).triggers ?? []).entries()) {
-        if (triggers.has(trigger.id)) return { path: `triggers.${index}.id`, message: `is ${trigger.id}, which another trigger is too` }
+        if (triggers.has(trigger.id))
+          return validationError({ path: `triggers.${index}.id`, expected: 'must be unique', found: `${shown(trigger.id)} in another trigger too` })
         try {
           triggers.set(trigger.id, { trigger, pattern: compilePattern(trigger.filter) })
         } catch (error) {

@@ -102,7 +102,7 @@ function allowed(entries: readonly string[]): BlockList {
     const width = version === 6 ? 128 : 32
     const prefix = bits === undefined ? width : Number(bits)
     if (version === 0 || rest.length > 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > width) {
-      throw new RangeError(`egress_allow takes addresses and blocks such as 10.0.0.0/8; found ${JSON.stringify(entry)}`)
+      throw new RangeError(`egress_allow must list addresses and blocks such as 10.0.0.0/8; found ${JSON.stringify(entry)}`)
     }
     result.addSubnet(address, prefix, version === 6 ? 'ipv6' : 'ipv4')
   }
@@ -138,7 +138,7 @@ export function urlRefusal(text: string, egress: Egress): string | undefined {
   if (url.username !== '' || url.password !== '') return 'must not hold a user name or password; use bearer or secret'
   if (url.port === '0') return 'must not name port 0'
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
-  if (host === '' || refusedNames.test(host)) return `names a host that bots cannot live at: ${host}`
-  if (isIP(host) !== 0 && !egress(host)) return `names ${host}, which is not open to bots; private ranges are opened by egress_allow in the configuration`
+  if (host === '' || refusedNames.test(host)) return `must not be a host name that never belongs to a bot; found ${host}`
+  if (isIP(host) !== 0 && !egress(host)) return `must be a public address; found ${host}; egress_allow in the configuration opens private ranges`
   return undefined
 }

@@ -54,7 +54,7 @@ function folded(item: unknown): unknown {
 }
 
 function field(path: string, list: unknown[]): Field {
-  if (list.length === 0) throw new PatternError(path, 'at least one alternative was expected; found an empty list')
+  if (list.length === 0) throw new PatternError(path, 'must have at least one alternative; found an empty list')
   if (list.length > patternLimits.alternatives) throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
   const alternatives = list.map(item => condition(path === 'actor' ? folded(item) : item, path))
   const conditions = withoutDoubles(alternatives.filter(each => each !== 'absent'))
@@ -71,7 +71,7 @@ type Conjunction = Map<string, Field>
 function joined(left: Conjunction, right: Conjunction): Conjunction {
   const both = new Map(left)
   if (left.size + right.size > patternLimits.fields)
-    throw new PatternError('', `a filter has at most ${patternLimits.fields} fields; found ${left.size + right.size} on one way through it`)
+    throw new PatternError('', `a filter must have at most ${patternLimits.fields} fields; found ${left.size + right.size} on one way through it`)
   for (const [path, own] of right) {
     if (both.has(path))
       throw new PatternError(
@@ -108,8 +108,8 @@ function tooManyWays(at: string): PatternError {
 /** A pattern as the list of conjunctions of which any may hold. */
 function conjunctions(pattern: Members, path: string, depth: number): Conjunction[] {
   const keys = Object.keys(pattern)
-  if (keys.length === 0) throw new PatternError(path, 'at least one field was expected; found an empty pattern')
-  if (keys.length > patternLimits.fields) throw new PatternError(path, `a filter has at most ${patternLimits.fields} fields; found ${keys.length}`)
+  if (keys.length === 0) throw new PatternError(path, 'must have at least one field; found an empty pattern')
+  if (keys.length > patternLimits.fields) throw new PatternError(path, `a filter must have at most ${patternLimits.fields} fields; found ${keys.length}`)
   if (depth > patternLimits.depth) throw new PatternError(path, `patterns nest at most ${patternLimits.depth} deep`)
   let result: Conjunction[] = [new Map()]
   for (const key of keys) {
@@ -121,7 +121,7 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
     else if (isObject(value)) parts = conjunctions(value, at, depth + 1)
     else if ((operators as readonly string[]).includes(key))
       throw new PatternError(path, `an operator must be in a list of alternatives; write [{"${key}": ${shown(value)}}]`)
-    else throw new PatternError(at, `a list of alternatives was expected; found ${shown(value)} (write [${shown(value)}])`)
+    else throw new PatternError(at, `must be a list of alternatives; found ${shown(value)} (write [${shown(value)}])`)
     if (result.length * parts.length > patternLimits.branches) throw tooManyWays(at)
     result = result.flatMap(left => parts.map(right => joined(left, right)))
   }
@@ -133,7 +133,7 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
  * Semantics: AWS Event Ruler's; PATTERNS.md is the normative text.
  */
 export function compilePattern(filter: unknown): CompiledPattern {
-  if (!isObject(filter)) throw new PatternError('', `a filter is an object that mirrors the event; found ${shown(filter)}`)
+  if (!isObject(filter)) throw new PatternError('', `a filter must be an object in the shape of the event; found ${shown(filter)}`)
   return { branches: conjunctions(filter, '', 0).map(conjunction => ({ fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)) })) }
 }
 

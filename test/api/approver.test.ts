@@ -164,7 +164,7 @@ describe('requested_by', () => {
     const { call } = await freshRouter()
     await call('source.put', { source: { id: 's', source_type: 'service' } })
     await expect(call('event.emit', { source_id: 's', type: 'x', payload: {}, requested_by: 'token:x' } as never)).rejects.toThrow(
-      'requested_by is not known here',
+      'requested_by must be a known key',
     )
   })
 })

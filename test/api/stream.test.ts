@@ -162,7 +162,7 @@ describe('bounds', () => {
   test.each([
     ['?topics=events,logs', {}, 422, /topics must be some of events, runs, output/],
     ['?topics=output', {}, 422, /run_id is required with the topic output/],
-    ['?topic=events', {}, 422, /topic is not known here/],
+    ['?topic=events', {}, 422, /topic must be a known parameter/],
     ['?type=a&type=b', {}, 422, /type is given twice/],
     ['?run_id=x', {}, 422, /run_id is not the id of a run/],
     ['?topics=output&run_id=01997f3e-5b00-7000-8000-0000000000ff', {}, 404, /there is no run/],

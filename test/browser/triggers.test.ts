@@ -72,7 +72,7 @@ describe.runIf(hasBrowser)('the editor', () => {
     await page.getByLabel('Bot', { exact: true }).fill('nobody')
     await page.keyboard.press('Tab')
     await page.getByRole('button', { name: 'Save' }).click()
-    await page.locator('.field-hint', { hasText: 'names the bot nobody' }).waitFor()
+    await page.locator('.field-hint', { hasText: 'must be the id of a stored bot' }).waitFor()
     expect(await page.getByLabel(/^Bot/).first().getAttribute('aria-invalid')).toBe('true')
     await page.getByLabel(/^Bot/).first().fill('echo')
     // dry run problem at a condition

@@ -126,15 +126,15 @@ describe('apply', () => {
       return err.slice(`signalbox: ${path}:`.length)
     }
     expect(await wrong(routes.replace('bot_id: deployer', 'bot_id: nobody'))).toMatch(
-      /^12:22 triggers\.0\.action\.bot_id names the bot nobody, which does not exist/,
+      /^12:22 triggers\.0\.action\.bot_id must be the id of a stored bot; found "nobody"/,
     )
     expect(await wrong(routes.replace('[push]', '[{prefx: pu}]'))).toMatch(/^10:13 triggers\.0\.filter\.type is refused/)
     expect(await wrong(routes.replace('provider: none', 'provider: forgjo'))).toMatch(/^5:17 sources\.0\.config\.provider must be one of/)
-    expect(await wrong(routes.replace('source_type: webhook', 'source_type: webhok'))).toMatch(/^3:18 sources\.0\.source_type names no known kind/)
+    expect(await wrong(routes.replace('source_type: webhook', 'source_type: webhok'))).toMatch(/^3:18 sources\.0\.source_type must be one of webhook, cron/)
     expect(await wrong(routes.replace('id: deploy-site', 'id: deploy-site\n    id: twice'))).toMatch(/^8:5 is no YAML: Map keys must be unique/)
-    expect(await wrong(`${routes}  - nonsense\n`)).toMatch(/^14:5 an object of triggers was expected/)
-    expect(await wrong(`${routes}bot: []\n`)).toMatch(/^14:1 has bots, queues, sources, triggers as lists; found "bot"/)
-    expect(await wrong(`${routes}---\nsources:\n  - {id: forge, source_type: manual}\n`)).toMatch(/^16:10 sources\.1\.id is forge, which sources\.0 is too/)
+    expect(await wrong(`${routes}  - nonsense\n`)).toMatch(/^14:5 each of triggers must be an object; found "nonsense"/)
+    expect(await wrong(`${routes}bot: []\n`)).toMatch(/^14:1 bot must be a known key \(bots, queues, sources, triggers\); found "bot"/)
+    expect(await wrong(`${routes}---\nsources:\n  - {id: forge, source_type: manual}\n`)).toMatch(/^16:10 sources\.1\.id must be unique; found "forge" in sources\.0 too/)
     expect(await wrong(routes.replace('"{{ payload.ref }}"', '"{{ payload.ref"'))).toMatch(/^12:46 triggers\.0\.action\.inputs\.ref: "\{\{" without/)
     expect(await wrong('{')).toMatch(/^\d+:\d+ is no YAML/)
     expect(await run('apply', '-f', '/no/where')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })

@@ -66,7 +66,7 @@ test('another hook of the same source by another way is named, and makes no seco
   const again = await run('connect', '--webhook-url', `${other.origin}/webhook/forge`)
   expect(again.out).toContain(`hook 1 delivers to ${router.router.intake}/webhook/forge: if that is this router too, each event comes twice`)
   expect(forge.hooks.size).toBe(2)
-  expect(await run('connect', '--events', '')).toMatchObject({ code: 64, err: expect.stringContaining('--events is a list') as string })
+  expect(await run('connect', '--events', '')).toMatchObject({ code: 64, err: expect.stringContaining('--events must be a list') as string })
   const tokenless = await signalbox(router, ['forgejo', 'connect', forge.url, 'acme/site', '--source', 'new'])
   expect(tokenless).toMatchObject({ code: 1, out: '' })
   await expect(router.call('source.get', { source_id: 'new' })).rejects.toMatchObject({ code: -32002 })

@@ -127,13 +127,17 @@ describe('cases', () => {
     expect(await refused(one('event: samples/none.json, expect: {nightly: true}'))).toBe(
       `${join(directory, 'samples/none.json')} cannot be read (ENOENT): it does not exist\n`,
     )
-    expect(await refused(one('event: {typ: push}, expect: {nightly: true}'))).toBe(':2:22 event.typ is not known here\n')
+    expect(await refused(one('event: {typ: push}, expect: {nightly: true}'))).toBe(
+      ':2:22 event.typ must be a known key (id, source_id, type, subject, actor, thread, timestamp, headers, payload); found "typ"; did you mean "type"?\n',
+    )
     expect(await refused(one('expect: {nightly: true}'))).toBe(':2:5 event is required: a file, or the event itself\n')
     expect(await refused(one('event: {type: x}'))).toContain(':2:5 expect is required')
     expect(await refused(one('event: {type: x}, expect: {nightly: {matched: 1}}'))).toContain('matched is true or false')
-    expect(await refused(one('event: {type: x}, expect: {nightly: {match: true}}'))).toContain('what is expected of nightly has matched, inputs; found "match"')
+    expect(await refused(one('event: {type: x}, expect: {nightly: {match: true}}'))).toContain(
+      'what is expected of nightly: match must be a known key (matched, inputs); found "match"; did you mean "matched"?',
+    )
     expect(await refused(one('event: {type: x}, expect: {nightly: {matched: false, inputs: {}}}'))).toContain('a trigger that does not match has no inputs')
-    expect(await refused('case: []\n')).toBe(':1:1 a file of cases has cases; found "case"\n')
+    expect(await refused('case: []\n')).toBe(':1:1 a file of cases: case must be a known key (cases); found "case"; did you mean "cases"?\n')
     expect(await refused('cases: {}\n')).toBe(':1:8 cases is a list\n')
     write('a.test.yaml', one('event: {type: x}, expect: {nightly: true}'))
     write('triggers.yaml', triggers.replace('type: [tick]', 'type: [{prefx: t}]'))

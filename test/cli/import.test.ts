@@ -77,13 +77,13 @@ test('without its token it fails closed, and what is wrong in a file is told wit
   const done = await signalbox(router, ['import', 'osprey', file, '--apply'])
   expect(done).toMatchObject({ code: 0, out: expect.stringContaining('+ source t\n+ trigger t') as string })
   expect(done.err).toBe(
-    `${file}:5:32 triggers.0.action.skill is not carried over: workers are not sent it\n${file}:6:24 triggers.1.source is epics_ca, which there is no source for: the trigger is not carried over; a poll or a watch may read the same\n`,
+    `${file}:5:32 triggers.0.action.skill is not carried over: workers are not sent it\n${file}:6:24 triggers.1.source is epics_ca, for which there is no source: the trigger is not carried over; a poll or a watch may read the same\n`,
   )
   expect((await router.post('t', '{}', { authorization: 'Bearer ' })).status).toBe(503)
   written('    action: {}\n')
   expect(await signalbox(router, ['import', 'osprey', file])).toMatchObject({
     code: 64,
-    err: `signalbox: ${file}:5:13 triggers.0.action.prompt is required: a text; found nothing\n`,
+    err: `signalbox: ${file}:5:13 triggers.0.action.prompt must be a text; found nothing\n`,
   })
   writeFileSync(file, 'a: [')
   expect(await signalbox(router, ['import', 'osprey', file])).toMatchObject({ code: 64, err: expect.stringContaining('is no YAML') as string })

@@ -98,14 +98,14 @@ describe('names of context files', () => {
         { name: 'A.txt', content: '' },
         { name: 'a.TXT', content: '' },
       ]),
-    ).toMatch(/^1 name is that of file 0 too/)
-    expect(refusal(Array.from({ length: 33 }, (_, index) => ({ name: `f${index}`, content: '' })))).toMatch(/holds 33 files; at most 32/)
+    ).toMatch(/^1 name must be unique, also without regard to case/)
+    expect(refusal(Array.from({ length: 33 }, (_, index) => ({ name: `f${index}`, content: '' })))).toMatch(/must hold at most 32 files; found 33/)
     expect(refusal(Array.from({ length: 32 }, (_, index) => ({ name: `f${index}`, content: '' })))).toBeUndefined()
     expect(refusal([{ name: 'a', content: 'x'.repeat(maxContextFileBytes) }])).toBeUndefined()
-    expect(refusal([{ name: 'a', content: 'ä'.repeat(maxContextFileBytes / 2 + 1) }])).toMatch(/^0 content has 1048578 bytes/)
+    expect(refusal([{ name: 'a', content: 'ä'.repeat(maxContextFileBytes / 2 + 1) }])).toMatch(/^0 content must have at most 1048576 bytes; found 1048578/)
     const four = Array.from({ length: 4 }, (_, index) => ({ name: `f${index}`, content: 'x'.repeat(maxContextBytes / 4) }))
     expect(refusal(four)).toBeUndefined()
-    expect(refusal([...four, { name: 'more', content: 'x' }])).toMatch(/more than 4194304 bytes/)
+    expect(refusal([...four, { name: 'more', content: 'x' }])).toMatch(/at most 4194304 bytes in all; found more/)
     expect(refusal([{ name: 'a', content: '\ud800' }])).toMatch(/^0 content is no text in UTF-8/)
     expect(refusal([{ name: 'a', content: 'not base64!', encoding: 'base64' }])).toMatch(/^0 content is not base64/)
   })
@@ -170,7 +170,7 @@ describe('files of a batch', () => {
     const context_files = Array.from({ length: 17 }, (_, index) => ({ name: `f${index}`, content: '' }))
     for (let event = 0; event < 2; event++) await router.call('event.dispatch', { workflow_id: 'review', context_files })
     const run = await until(async () => (await router.call('run.list', {})).runs.find(({ state }) => state === 'completed' || state === 'failed'))
-    expect(run).toMatchObject({ state: 'failed', error: 'context_files holds 34 files; at most 32 are taken; nothing was stored' })
+    expect(run).toMatchObject({ state: 'failed', error: 'context_files holds 34 files; the limit is 32; nothing was stored' })
   })
 
   test('names stay plain, different and the same each time', () => {
@@ -349,12 +349,12 @@ describe('what comes in', () => {
     await expect(emit({ object_type: 'task', object_id: '1' }, 'osis')).rejects.toMatchObject({ data: { path: 'payload.change' } })
   })
   test.each([
-    [{ type: 'nonsense' }, 'is no JSON Schema'],
-    [{ properties: { a: { pattern: '(a+)+$' } } }, 'holds pattern, which is not taken'],
-    [{ $async: true, type: 'string' }, 'holds $async, which is not taken'],
-    [{ items: { uniqueItems: true } }, 'holds uniqueItems without maxItems of at most 1000'],
-    [{ $ref: 'http://127.0.0.1/schema.json' }, 'holds $ref to elsewhere'],
-    [{ $ref: '#/definitions/none' }, 'is no JSON Schema'],
+    [{ type: 'nonsense' }, 'must be a JSON Schema'],
+    [{ properties: { a: { pattern: '(a+)+$' } } }, 'must not have the keyword pattern'],
+    [{ $async: true, type: 'string' }, 'must not have the keyword $async'],
+    [{ items: { uniqueItems: true } }, 'must not have the keyword uniqueItems without maxItems of at most 1000'],
+    [{ $ref: 'http://127.0.0.1/schema.json' }, 'must not have the keyword $ref to elsewhere'],
+    [{ $ref: '#/definitions/none' }, 'must be a JSON Schema'],
   ])('a schema that cannot be used is refused: %j', async (payload_schema, message) => {
     const router = await freshRouter()
     await expect(router.call('source.put', { source: { id: 'jobs', source_type: 'service', config: { payload_schema } } })).rejects.toThrow(message)

@@ -238,7 +238,7 @@ describe('CloudEvents', () => {
     [{ ...envelope, time: 'yesterday' }, 'time must be'],
     [{ ...envelope, Upper: 'x' }, 'attribute names'],
     [{ ...envelope, type: 5 }, 'must be a string'],
-    [[envelope], 'is a JSON object'],
+    [[envelope], 'must be a JSON object'],
   ])('refused: %#', (wrong, message) => {
     expect(() => providers.cloudevents.read(delivery(JSON.stringify(wrong), {}, { media_type: 'application/cloudevents+json' }))).toThrow(message)
   })

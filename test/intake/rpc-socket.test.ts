@@ -278,8 +278,8 @@ describe('where it is bound', () => {
   test.each([
     [{ log_level: 'loud' }, 'log_level must be one of'],
     [{ max_active: 0 }, 'max_active must be >= 1'],
-    [{ egress_allow: ['x'] }, 'egress_allow takes'],
-    [{ nonsense: 1 }, 'nonsense is not known here'],
+    [{ egress_allow: ['x'] }, 'egress_allow must list'],
+    [{ nonsense: 1 }, 'nonsense must be a known key'],
   ])('a wrong configuration is refused with its key: %j', async (flags, message) => {
     const directory = freshDirectory()
     await expect((async () => start(directory, { socket: join(directory, 's'), ...flags }))()).rejects.toMatchObject({

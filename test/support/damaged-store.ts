@@ -1,7 +1,7 @@
 // A store whose rows can be damaged under it: it notes what damage it meets, also at a start.
 import { expect } from 'vitest'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
-import type { Db } from '../../src/store/sqlite/engine/db.ts'
+import type { Db } from '../../src/store/sqlite/db.ts'
 import { Work } from '../../src/store/sqlite/engine/operations.ts'
 import type { RetentionLimits, StartAnswer, UsageReport } from '../../src/store/store.ts'
 import { Driver } from '../conformance/gates.ts'

@@ -8,9 +8,11 @@ import type { BacktestSide } from '../../routing/backtest.ts'
 import { completeBot, completeSource, completeTrigger } from '../../routing/registry.ts'
 import { routerSource, type AnyInput, type DefinitionChange, type FileSetRow, type Noun, type Stamp } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
+import { shown } from '../../validation-error.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { assertBot } from './bot.ts'
-import { assertFits, writeDefinitions, type Context, type Known } from './context.ts'
+import type { Context, Known } from './context.ts'
+import { assertFits, writeDefinitions } from './definition-writes.ts'
 import { warningsOf } from './cut-tools.ts'
 import { assertSource } from './source.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
@@ -111,7 +113,7 @@ async function assertGiven(context: Context, given: Given, known: Known, call: C
     const seen = new Map<string, number>()
     for (const [index, { id }] of given[`${noun}s`].entries()) {
       const first = seen.get(id)
-      if (first !== undefined) throw invalid(`${noun}s.${index}.id`, `is ${id}, which ${noun}s.${first} is too`)
+      if (first !== undefined) throw invalid({ path: `${noun}s.${index}.id`, expected: 'must be unique', found: `${shown(id)} in ${noun}s.${first} too` })
       seen.set(id, index)
     }
   }
@@ -230,7 +232,12 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
 
   return {
     async 'router.apply'({ bots = [], queues = [], sources = [], triggers = [], file_set, prune = false, dry_run = false, expected }, call) {
-      if (prune && file_set === undefined) throw invalid('prune', 'needs a file_set: it deletes what came from there and is gone from it')
+      if (prune && file_set === undefined)
+        throw invalid({
+          path: 'prune',
+          expected: 'must be given with file_set only: it deletes definitions that came from the file set and are gone from it',
+          found: 'no file_set',
+        })
       assertExpected(context, expected)
       const each = <T extends AnyInput>(noun: Noun, inputs: readonly T[]): T[] => inputs.map(input => kept(context, noun, input) as T)
       const given: Given = { bots: each('bot', bots), queues: each('queue', queues), sources: each('source', sources), triggers: each('trigger', triggers) }

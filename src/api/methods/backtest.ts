@@ -5,7 +5,8 @@ import { InputsError, renderTemplate } from '../../routing/inputs.ts'
 import { readableView } from '../../routing/log-filter.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
-import { notFound, storedTrigger, triggerAt, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound, storedTrigger, triggerAt } from './lookups.ts'
 import { assertInputs, compiledFilter, invalid } from './trigger-checks.ts'
 
 const defaultSamples = 5
@@ -73,10 +74,13 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
   return {
     async 'trigger.backtest'({ filter, trigger, trigger_id, version, since = 0, until, limit, samples = defaultSamples, progress = false }, call) {
       const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
-      if (given.length !== 1) throw invalid('filter', `or trigger or trigger_id is needed, and one of them only; found ${given.length}`)
-      if (version !== undefined && trigger_id === undefined) throw invalid('version', 'is of a stored trigger: it needs a trigger_id')
+      if (given.length !== 1)
+        throw invalid({ path: 'filter', expected: 'or trigger or trigger_id must be given, exactly one of them', found: String(given.length) })
+      if (version !== undefined && trigger_id === undefined)
+        throw invalid({ path: 'version', expected: 'must be given with trigger_id only', found: 'no trigger_id' })
       const end = until ?? now() + 1
-      if (since > end) throw invalid('since', `is after until: ${new Date(since).toISOString()} > ${new Date(end).toISOString()}`)
+      if (since > end)
+        throw invalid({ path: 'since', expected: `must not be after until (${new Date(end).toISOString()})`, found: new Date(since).toISOString() })
       const range = { since, until: end, limit: limit ?? Number.MAX_SAFE_INTEGER, samples, progress }
       if (trigger_id !== undefined) {
         const stored =

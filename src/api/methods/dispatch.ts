@@ -4,7 +4,7 @@ import { Fault } from '../../errors.ts'
 import { hears } from '../../routing/log-filter.ts'
 import { givenContext } from './given-context.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { type Context } from './context.ts'
+import type { Context } from './context.ts'
 
 const mostListed = 20
 const nothing = Buffer.from('null')

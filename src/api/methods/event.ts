@@ -9,7 +9,9 @@ import { payloadOf } from '../../routing/payload.ts'
 import type { EventLine, EventSelectionStored, StoredEvent } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { decodeSeq, defaultLimit, encodeCursor, pageOf, storedEvent, storedTrigger, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { storedEvent, storedTrigger } from './lookups.ts'
+import { decodeSeq, defaultLimit, encodeCursor, pageOf } from './pages.ts'
 import { compiledFilter } from './trigger-checks.ts'
 
 /** Events that one filtered query looks at; its cursor goes on from there. */

@@ -9,7 +9,8 @@ import { completeTrigger } from '../../routing/registry.ts'
 import { mapInTurns } from '../../turns.ts'
 import type { StoredEvent, StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, storedEvent, triggerAt, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound, storedEvent, triggerAt } from './lookups.ts'
 import { waitingOf } from './shown-run.ts'
 import { cutOfAction, cutOfRun } from './cut-tools.ts'
 import { invalid } from './trigger-checks.ts'
@@ -201,7 +202,8 @@ function unexplained(context: Context, event: StoredEvent, { trigger_id, trigger
 export function explainMethods(context: Context): Pick<Handlers, 'event.explain'> {
   return {
     async 'event.explain'({ event_id, trigger_id, trigger_version }) {
-      if (trigger_version !== undefined && trigger_id === undefined) throw invalid('trigger_version', 'needs a trigger_id')
+      if (trigger_version !== undefined && trigger_id === undefined)
+        throw invalid({ path: 'trigger_version', expected: 'must be given with trigger_id only', found: 'no trigger_id' })
       const event = await storedEvent(context, event_id)
       const runs = await context.store.runs({ event_id, limit: 500, after: null })
       const ids = trigger_id === undefined ? candidates(context, event) : [trigger_id]

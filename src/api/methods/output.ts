@@ -4,7 +4,8 @@ import type { OutputPart, RunOutputResult } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { isWithWorker, mostPartBytes, type OutputPage, type StoredPart } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { missing, notFound, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { missing, notFound } from './lookups.ts'
 
 const defaultLimit = 262_144
 

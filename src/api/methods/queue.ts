@@ -3,7 +3,10 @@ import type { Queue, QueueInput } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Stamp } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { writeDefinitions } from './definition-writes.ts'
+import { notFound } from './lookups.ts'
+import { pageById } from './pages.ts'
 import { shownRun } from './shown-run.ts'
 
 const mostStuck = 50

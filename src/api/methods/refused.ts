@@ -4,7 +4,8 @@ import { Fault } from '../../errors.ts'
 import type { RefusedRow } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { refusalReason } from '../../http/refusal-reasons.ts'
-import { defaultLimit, encodeCursor, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { defaultLimit, encodeCursor } from './pages.ts'
 
 function shown({ seq: _, source_id, path, status, address, bytes, ...row }: RefusedRow): RefusedDelivery {
   const known = Object.entries({ source_id, path, status, address, bytes }).filter(([, value]) => value !== null)

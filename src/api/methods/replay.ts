@@ -6,7 +6,9 @@ import type { ReplayRequest, StoredEvent } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { beginning } from './event.ts'
-import { decodeSeq, encodeCursor, storedEvent, storedTrigger, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { storedEvent, storedTrigger } from './lookups.ts'
+import { decodeSeq, encodeCursor } from './pages.ts'
 import { compiledFilter, invalid } from './trigger-checks.ts'
 
 const replayPage = 50
@@ -71,7 +73,8 @@ export function replayMethods(context: Context): Pick<Handlers, 'event.replay'> 
   return {
     async 'event.replay'(params, call) {
       const { event_id, query, dry_run = false } = params
-      if ((event_id === undefined) === (query === undefined)) throw invalid('event_id', 'or query is needed, and not both')
+      if ((event_id === undefined) === (query === undefined))
+        throw invalid({ path: 'event_id', expected: 'or query must be given, exactly one of them', found: event_id === undefined ? 'neither' : 'both' })
       const { requests, looked_at, next } = await planned(context, params, call.text('query', 'filter'), call.principal.id)
       const plans = requests.flatMap(({ event_id: id, runs }) => runs.map(run => ({ event_id: id, trigger_id: run.trigger_id })))
       const runs = dry_run || plans.length === 0 ? [] : await context.acceptor.replay(requests)

@@ -3,7 +3,8 @@ import { hash } from 'node:crypto'
 import type { MadeRequest, RunRequestResult } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound } from './lookups.ts'
 
 /** A stored request; undefined if it does not exist or is damaged. */
 export function shownRequest(text: string | null): MadeRequest | undefined {

@@ -7,7 +7,9 @@ import type { Handlers } from '../jsonrpc.ts'
 import { ownEvent, tickEvent } from '../../routing/own-event.ts'
 import { inWords, previewed } from '../../definitions/schedule-preview.ts'
 import { assertSchedule, nextTick, ScheduleError } from '../../definitions/schedule.ts'
-import { decodeSeq, defaultLimit, encodeCursor, notFound, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound } from './lookups.ts'
+import { decodeSeq, defaultLimit, encodeCursor } from './pages.ts'
 
 const defaultCount = 5
 

@@ -8,7 +8,10 @@ import { completeSource } from '../../routing/registry.ts'
 import { assertNoEmitters } from '../../definitions/emit-targets.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { assertComes } from './schedule.ts'
-import { assertConstant, type Checking, notFound, pageById, writeDefinitions, type Context } from './context.ts'
+import type { Checking, Context } from './context.ts'
+import { assertConstant, writeDefinitions } from './definition-writes.ts'
+import { notFound } from './lookups.ts'
+import { pageById } from './pages.ts'
 
 type Stats = Map<string, { events: number; last_event_at: number }>
 

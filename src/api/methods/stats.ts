@@ -4,7 +4,7 @@ import type { BudgetUse, RouterStatsResult, UsageTotals } from '../../contract/t
 import { budgetGate, type BudgetGate } from '../../store/flow.ts'
 import type { RunCounts, RunStats } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { type Context } from './context.ts'
+import type { Context } from './context.ts'
 import { shownUsage } from './shown-run.ts'
 
 const dayMs = 86_400_000

@@ -5,7 +5,8 @@ import type { EventLine, EventSelectionStored, Store, StoredEvent } from '../../
 import type { Stream } from '../caller.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { mostPerConnection, type SendNews, type Subscriptions } from '../subscriptions.ts'
-import { decodeSeq, encodeCursor, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { decodeSeq, encodeCursor } from './pages.ts'
 import { lineOf, matching, shownEvent, shownLine } from './event.ts'
 import { shownRun } from './shown-run.ts'
 

@@ -1,7 +1,9 @@
 // token.*, login.* and audit.list.
 import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { decodeSeq, encodeCursor, notFound, pageOf, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound } from './lookups.ts'
+import { decodeSeq, encodeCursor, pageOf } from './pages.ts'
 
 const defaultExpiryMs = 90 * 86_400_000
 

@@ -1,7 +1,8 @@
 // trigger.pause, trigger.resume, and how a pause is shown.
 import type { Trigger } from '../../contract/types.ts'
 import type { Handlers } from '../jsonrpc.ts'
-import { notFound, storedTrigger, type Context } from './context.ts'
+import type { Context } from './context.ts'
+import { notFound, storedTrigger } from './lookups.ts'
 
 /** A trigger as it is answered: with its pause, which is no part of its definition. */
 export function shownTrigger({ registry }: Pick<Context, 'registry'>, trigger: Trigger): Trigger {

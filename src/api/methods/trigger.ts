@@ -4,19 +4,10 @@ import { Fault } from '../../errors.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
 import { backtested } from './backtest.ts'
-import {
-  assertFits,
-  decodeSeq,
-  encodeCursor,
-  notFound,
-  pageById,
-  pageBytes,
-  pageOf,
-  storedTrigger,
-  triggerAt,
-  writeDefinitions,
-  type Context,
-} from './context.ts'
+import type { Context } from './context.ts'
+import { assertFits, writeDefinitions } from './definition-writes.ts'
+import { notFound, storedTrigger, triggerAt } from './lookups.ts'
+import { decodeSeq, encodeCursor, pageById, pageBytes, pageOf } from './pages.ts'
 import { warningsOf } from './cut-tools.ts'
 import { shownTrigger } from './trigger-pause.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
@@ -52,6 +43,14 @@ async function managed(context: Context, triggers: readonly Trigger[]): Promise<
   })
 }
 
+/** Throws Fault conflict for a trigger that others depend on. */
+function assertNoDependents({ registry }: Pick<Context, 'registry'>, trigger_id: string): void {
+  const dependents = [...registry.triggers.values()].filter(each => each.policy.depends_on?.includes(trigger_id)).map(each => each.id)
+  if (dependents.length === 0) return
+  const some = dependents.slice(0, 5).join(', ')
+  throw new Fault('conflict', `${dependents.length} triggers depend on trigger ${trigger_id} (${some}); change or delete them first`)
+}
+
 export function triggerMethods(
   context: Context,
 ): Omit<Pick<Handlers, `trigger.${string}` & keyof Handlers>, `trigger.${'backtest' | 'test' | 'pause' | 'resume'}`> {
@@ -67,8 +66,14 @@ export function triggerMethods(
 
   /** What a put says to write. */
   async function written(trigger: TriggerInput | undefined, trigger_id: string | undefined, from_version: number | undefined): Promise<TriggerInput> {
-    if ((trigger === undefined) === (trigger_id === undefined)) throw invalid('trigger', 'or trigger_id with from_version is needed, and not both')
-    if ((trigger_id === undefined) !== (from_version === undefined)) throw invalid('from_version', 'and trigger_id go together')
+    if ((trigger === undefined) === (trigger_id === undefined))
+      throw invalid({ path: 'trigger', expected: 'or trigger_id with from_version must be given, not both', found: trigger === undefined ? 'neither' : 'both' })
+    if ((trigger_id === undefined) !== (from_version === undefined))
+      throw invalid({
+        path: 'from_version',
+        expected: 'and trigger_id must be given together',
+        found: trigger_id === undefined ? 'from_version alone' : 'trigger_id alone',
+      })
     if (trigger !== undefined) return trigger
     const then = await triggerAt(context, trigger_id!, from_version!)
     const present = registry.triggers.get(trigger_id!)
@@ -111,12 +116,7 @@ export function triggerMethods(
     },
     async 'trigger.delete'({ trigger_id, version }) {
       const trigger = storedTrigger(context, trigger_id)
-      const dependents = [...registry.triggers.values()].filter(each => each.policy.depends_on?.includes(trigger_id)).map(each => each.id)
-      if (dependents.length > 0)
-        throw new Fault(
-          'conflict',
-          `${dependents.length} triggers depend on trigger ${trigger_id} (${dependents.slice(0, 5).join(', ')}); change or delete them first`,
-        )
+      assertNoDependents(context, trigger_id)
       await writeDefinitions(context, [{ noun: 'trigger', id: trigger_id, definition: null, version: version ?? trigger.version, at: now() }])
       return { trigger }
     },

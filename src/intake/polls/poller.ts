@@ -16,7 +16,7 @@ import { ItemsThread } from './items-thread.ts'
 import { ownEvent } from '../../routing/own-event.ts'
 import { addItems, type Pages } from './pages.ts'
 import { defaultTimeoutMs, read, readCommand, type ReadingOptions } from './reading.ts'
-import { healthOf, warningOf, type Memory } from '../source-memory.ts'
+import { healthOf, warningOf, type Memory } from './source-memory.ts'
 import { Timetable, type Later } from '../timetable.ts'
 
 const defaultIntervalMs = 60_000

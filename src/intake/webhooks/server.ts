@@ -166,7 +166,7 @@ export class WebhookServer {
     if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents') return handshake(headers, response)
     const query_payload = target.provider.takes_get && request.method === 'GET' ? new URLSearchParams(query ?? '').get('payload') : null
     if (request.method !== 'POST' && query_payload === null) {
-      throw new Fault('method_not_allowed', `deliveries are sent with POST; found ${request.method}`, { allow: 'POST' })
+      throw new Fault('method_not_allowed', `deliveries must be sent with POST; found ${request.method}`, { allow: 'POST' })
     }
     assertEnabled(target)
     this.#assertBodyKind(target, headers, query_payload)
@@ -211,7 +211,10 @@ export class WebhookServer {
     if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset)) throw refuse('only the character set utf-8 is taken', 'E_MEDIA_TYPE')
     const type = mediaType(headers)
     if (provider.media_types !== null && !provider.media_types.includes(type)) {
-      throw refuse(`this provider sends ${provider.media_types.join(' or ')}; found ${type === '' ? 'no content type' : JSON.stringify(type)}`, 'E_MEDIA_TYPE')
+      throw refuse(
+        `deliveries of this provider must be ${provider.media_types.join(' or ')}; found ${type === '' ? 'no content type' : JSON.stringify(type)}`,
+        'E_MEDIA_TYPE',
+      )
     }
   }
 

@@ -30,7 +30,7 @@ function originExtension(name: keyof Origin, attributes: ReadonlyMap<string, str
 /** The event of a set of attributes; extensions come along as ce- headers. */
 function fromAttributes(attributes: ReadonlyMap<string, string>): Omit<ReadEvent, 'payload' | 'body' | 'body_format'> {
   for (const name of required) {
-    if ((attributes.get(name) ?? '') === '') throw invalid(`the CloudEvents attribute ${name} is required and missing`)
+    if ((attributes.get(name) ?? '') === '') throw invalid(`the CloudEvents attribute ${name} is required; found nothing`)
   }
   if (attributes.get('specversion') !== '1.0') throw invalid(`specversion must be 1.0; found ${JSON.stringify(attributes.get('specversion')!.slice(0, 20))}`)
   const time = attributes.get('time')
@@ -48,11 +48,11 @@ function fromAttributes(attributes: ReadonlyMap<string, string>): Omit<ReadEvent
 }
 
 function fromEnvelope(envelope: unknown, body: Uint8Array): ReadEvent {
-  if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) throw invalid('a CloudEvent is a JSON object')
+  if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) throw invalid('a CloudEvent must be a JSON object')
   const attributes = new Map<string, string>()
   for (const [name, value] of Object.entries(envelope)) {
     if (name === 'data' || name === 'data_base64' || value === null) continue
-    if (!/^[a-z0-9]{1,64}$/.test(name)) throw invalid(`attribute names are lower-case letters and digits; found ${JSON.stringify(name.slice(0, 40))}`)
+    if (!/^[a-z0-9]{1,64}$/.test(name)) throw invalid(`attribute names must be lower-case letters and digits; found ${JSON.stringify(name.slice(0, 40))}`)
     const isText = typeof value === 'string'
     if (!isText && ((textAttributes as readonly string[]).includes(name) || (typeof value === 'object' && !isRaw(value))))
       throw invalid(`the CloudEvents attribute ${name} must be a string`)
@@ -69,7 +69,7 @@ function fromHeaders(delivery: Delivery): ReadEvent {
     try {
       attributes.set(name.slice(3), decodeURIComponent(value))
     } catch {
-      throw invalid(`the header ${name} is not percent-encoded as CloudEvents asks`)
+      throw invalid(`the header ${name} must be percent-encoded as CloudEvents requires`)
     }
   }
   return { ...fromAttributes(attributes), ...plainBody(delivery) }
@@ -77,7 +77,7 @@ function fromHeaders(delivery: Delivery): ReadEvent {
 
 function readBatch({ body, limits }: Delivery): ReadEvent[] {
   const list = Payload.ofJson(body, limits).value
-  if (!Array.isArray(list)) throw invalid('a batch of CloudEvents is a JSON array')
+  if (!Array.isArray(list)) throw invalid('a batch of CloudEvents must be a JSON array')
   if (list.length > maxBatchEvents)
     throw new Fault('too_large', `a batch must hold at most ${maxBatchEvents} CloudEvents; found ${list.length}. Nothing was stored: send it as several`)
   const texts = elementTexts(body)

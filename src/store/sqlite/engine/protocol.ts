@@ -9,7 +9,6 @@ import type {
   LifecycleEvents,
   NewEvent,
   OutputLimits,
-  OutputPart,
   RefusedBatch,
   RunCount,
   RunMove,
@@ -22,12 +21,10 @@ import type {
 } from '../../store.ts'
 import type { CompleteBudget } from '../../../contract/budgets.ts'
 import type { Store } from '../../store.ts'
+import type { PackedPart } from '../tables/output.ts'
 
 /** An event on its way to the writer: its body is in the batch's one buffer. */
 export type PackedEvent = Omit<NewEvent, 'body'> & { body_at: number; body_length: number }
-
-/** A part of output on its way to the writer, as an event is. */
-export type PackedPart = Omit<OutputPart, 'content'> & { body_at: number; body_length: number }
 
 export type WriteOp =
   | { op: 'append_output'; parts: PackedPart[]; limits: OutputLimits }

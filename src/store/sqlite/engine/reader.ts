@@ -2,7 +2,7 @@
 import { DamagedError, damagedCode } from '../../../errors.ts'
 import { parentPort, workerData } from 'node:worker_threads'
 import { auditReading } from '../tables/audit.ts'
-import { DamageLog } from '../repair/damage.ts'
+import { DamageLog } from '../tables/damage.ts'
 import { toThread } from '../../../exact-json.ts'
 import { definitionTables } from '../tables/definitions.ts'
 import type { AuditPage, OutputRequest, TickPage } from '../../store.ts'

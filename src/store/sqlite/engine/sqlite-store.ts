@@ -27,8 +27,9 @@ import type {
   TokenUse,
   WriteOutcome,
 } from '../../store.ts'
+import type { PackedPart } from '../tables/output.ts'
 import { OutputQueue } from './output-queue.ts'
-import type { PackedEvent, PackedPart, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
+import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
 
 interface Waiting {
   operation: WriteOp

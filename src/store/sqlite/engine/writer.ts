@@ -7,11 +7,11 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { ExitError, exitCodes } from '../../../errors.ts'
 import { toThread } from '../../../exact-json.ts'
 import { HighWater } from '../file/high-water.ts'
-import type { Db } from './db.ts'
+import type { Db } from '../db.ts'
 import { asDamage, databasePath, openWriter, takeLock, type Opened } from '../file/open.ts'
 import type { WorkerStart, WriteBatch, WriteOp, WriteResult, WriterMessage } from './protocol.ts'
-import { giveBack } from '../file/space.ts'
-import { checkpointing } from '../file/upkeep.ts'
+import { giveBack } from '../space.ts'
+import { checkpointing } from '../file/checkpoints.ts'
 import { Work } from './operations.ts'
 
 const port = parentPort!

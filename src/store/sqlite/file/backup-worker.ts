@@ -4,7 +4,7 @@ import Database from 'better-sqlite3'
 import { closeSync, openSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { besideDatabase, giveName, openReader, synced } from './open.ts'
 
 export interface BackupStart {

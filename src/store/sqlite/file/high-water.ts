@@ -9,7 +9,7 @@ import { closeSync, existsSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { readPlainFile } from '../../../plain-file.ts'
 import type { Loss } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 
 /** Commits that were counted, and the last sequence numbers of events and runs. */
 export interface Mark {

@@ -1,5 +1,5 @@
 // Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import Database from 'better-sqlite3'
 import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'

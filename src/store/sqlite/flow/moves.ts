@@ -14,13 +14,13 @@ import {
   type UsageTotals,
   type WorkerLease,
 } from '../../store.ts'
-import type { DamageLog } from '../repair/damage.ts'
+import type { DamageLog } from '../tables/damage.ts'
 import type { History } from '../tables/history.ts'
 import type { Lanes } from './lanes.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
 import { givesPassBack, repeatsAfter } from './repeats.ts'
-import type { Soon } from '../engine/next-due.ts'
+import type { Soon } from '../next-due.ts'
 import { idBytes, idText, runColumnNames, runColumns, runDamage, storedRun, type RunRow } from '../tables/rows.ts'
 import { RunOverrides } from '../tables/run-overrides.ts'
 import { tooOldAt } from './trigger-pauses.ts'

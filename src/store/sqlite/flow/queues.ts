@@ -3,9 +3,9 @@
 // The counts are kept in step with every write of the one writer, and counted again at a start and after a rollback.
 import type { QueueInput, RunState } from '../../../contract/types.ts'
 import type { QueueCount } from '../../store.ts'
-import { damageText, type DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
-import type { Rings } from './rate-limits.ts'
+import { damageText, type DamageLog } from '../tables/damage.ts'
+import type { Db } from '../db.ts'
+import type { Rings } from '../tables/rate-limits.ts'
 import { parsed } from '../tables/rows.ts'
 
 const active = new Set<RunState>(['assigned', 'running', 'paused'])

@@ -1,8 +1,8 @@
 // What the attempts of a run reported of themselves: what they used, and how far they are.
 import type { StoredRun, UsageTotals } from '../../store.ts'
-import { damagedColumns, progressChecks, usageChecks } from '../repair/checks.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { damagedColumns, progressChecks, usageChecks } from '../tables/checks.ts'
+import type { DamageLog } from '../tables/damage.ts'
+import type { Db } from '../db.ts'
 import { isActive } from './queues.ts'
 import type { RunRow } from '../tables/rows.ts'
 

@@ -5,9 +5,9 @@
 // trigger is resumed, paused_ms in the flow is how long the run's time limits were suspended in all.
 import type { RunFlow } from '../../flow.ts'
 import type { DeadlineName, TriggerPause } from '../../store.ts'
-import { flowCheck, name, time } from '../repair/checks.ts'
-import { damageText, type DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { flowCheck, name, time } from '../tables/checks.ts'
+import { damageText, type DamageLog } from '../tables/damage.ts'
+import type { Db } from '../db.ts'
 import { textOf, type RunRow } from '../tables/rows.ts'
 
 export const triggerLanePrefix = 'trigger:'

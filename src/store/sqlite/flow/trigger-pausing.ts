@@ -2,9 +2,9 @@
 import { pauseReason, type TriggerPause } from '../../store.ts'
 import type { History } from '../tables/history.ts'
 import type { Lanes } from './lanes.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { runColumns, runDamage, type RunRow } from '../tables/rows.ts'
-import type { Soon } from '../engine/next-due.ts'
+import type { Soon } from '../next-due.ts'
 import { mostWaiting, triggerLane } from './trigger-pauses.ts'
 
 export class TriggerPausing {

@@ -5,10 +5,10 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs
 import { dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../../errors.ts'
 import { assertDirectory } from '../../../plain-file.ts'
-import { damageText, isConstraint } from './damage.ts'
+import { damageText, isConstraint } from '../tables/damage.ts'
 import { goOnBehind, readMark, standing, type Mark } from '../file/high-water.ts'
 import { giveSchema, mended, rootsOf } from './pages.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock } from '../file/open.ts'
 import {
   assertFile,

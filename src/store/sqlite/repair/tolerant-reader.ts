@@ -17,10 +17,10 @@ import {
   positive,
   time,
   type Checks,
-} from './checks.ts'
-import type { DamagedColumn } from './damage.ts'
+} from '../tables/checks.ts'
+import type { DamagedColumn } from '../tables/damage.ts'
 import { definitionDamage, nouns, type DefinitionRow } from '../tables/definitions.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { auditChecks } from '../tables/audit.ts'
 import { refusedChecks } from '../tables/refused.ts'
 import { tokenChecks } from '../tables/tokens.ts'

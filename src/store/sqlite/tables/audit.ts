@@ -1,9 +1,9 @@
 // The audit log: rows are added, read in pages, and removed when they are old.
 import type { AuditEntry } from '../../../contract/types.ts'
 import type { AuditPage, AuditRow } from '../../store.ts'
-import { damagedColumns, integer, json, name, oneOf, orNull, positive, text, time, type Checks } from '../repair/checks.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { damagedColumns, integer, json, name, oneOf, orNull, positive, text, time, type Checks } from './checks.ts'
+import type { DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 
 export const auditChecks: Checks = [
   ['seq', integer],

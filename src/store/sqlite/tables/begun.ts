@@ -4,8 +4,8 @@
 // The list is stored in the table of rings (rate-limits.ts prunes it) under a name of its own: slots go up with each run, and the oldest go
 // once there are more than any budget can ask for. What begins nth last is one step away.
 import type { BudgetGate } from '../../flow.ts'
-import type { Db } from '../engine/db.ts'
-import { ringName } from '../flow/rate-limits.ts'
+import type { Db } from '../db.ts'
+import { ringName } from './rate-limits.ts'
 
 /** The largest limit of a budget of runs. */
 const mostKept = 10_000

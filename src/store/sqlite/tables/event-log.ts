@@ -1,9 +1,14 @@
 // The log: events as rows, in an order in which times of receipt never fall.
 import type { BodyFormat } from '../../store.ts'
-import { longestSilenceMs } from '../file/clock-step.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import type { DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 import { numberOf } from './rows.ts'
+
+/**
+ * How far apart the two newest times of writing are at most, where both are right. One that is further ahead stands alone: a
+ * flipped bit, which must not move everything that waits.
+ */
+export const longestSilenceMs = 86_400_000
 
 /** An event as its row has it. */
 export interface EventToLog {

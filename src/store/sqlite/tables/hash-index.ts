@@ -6,7 +6,7 @@
 // at once. Measured with 1,000,000 events: 12.3k/s against 17.3k/s in the first 100,000; slices of 8,192 events change
 // nothing, what is left is looking up hashes that are not there in pages that SQLite's cache does not hold. What is in
 // memory only can always be read again from the events behind indexed_seq, as a start does.
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 
 const slices = 16
 const sliceWidth = 2 ** 44

@@ -4,9 +4,9 @@ import { hash } from 'node:crypto'
 import type { Causation, RunState } from '../../../contract/types.ts'
 import { uuidv7Maker } from '../../../ids.ts'
 import { chosenBot, routerSource, type LifecycleEvents, type RunCount } from '../../store.ts'
-import type { DamageLog } from '../repair/damage.ts'
+import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { idBytes, idText, parsed, type RunRow } from './rows.ts'
 
 /** A result that is longer is left out of the event; run.get has it. */

@@ -1,8 +1,8 @@
 // Pages of what attempts printed. A damaged part is left out and reported: it costs no more than itself.
 import type { OutputPage, OutputRequest, OutputStream, StoredPart } from '../../store.ts'
-import { damagedColumns, outputChecks, partChecks } from '../repair/checks.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { damagedColumns, outputChecks, partChecks } from './checks.ts'
+import type { DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 import { idBytes, numberOf, textOf } from './rows.ts'
 
 interface RunOfOutput {

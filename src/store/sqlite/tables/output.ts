@@ -4,12 +4,14 @@
 // Of each attempt the head stays, and of the rest the last parts: the oldest part behind the head goes first. Of all attempts
 // together the output of the oldest ended runs goes first. Attempts that run are left alone: each is bounded by itself.
 import { characterCut } from '../../../characters.ts'
-import type { OutputLimits } from '../../store.ts'
-import { damagedColumns, outputChecks } from '../repair/checks.ts'
-import type { DamagedColumn, DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
-import type { PackedPart } from '../engine/protocol.ts'
+import type { OutputLimits, OutputPart } from '../../store.ts'
+import { damagedColumns, outputChecks } from './checks.ts'
+import type { DamagedColumn, DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 import { idBytes } from './rows.ts'
+
+/** A part of output on its way to the writer: its content is in the batch's one buffer. */
+export type PackedPart = Omit<OutputPart, 'content'> & { body_at: number; body_length: number }
 
 const mostHeadBytes = 65_536
 /** What a row costs beside its content. An attempt has at most one part for so many of its bytes: short lines must not cost more than long ones. */

@@ -1,8 +1,8 @@
 // What else grows with time, beside events and their runs: ticks, items of polls, passes of rate limits, and what is left of
 // objects that were deleted. test/store/lifetime.test.ts holds that no table is forgotten.
 import type { RetentionLimits } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
-import type { Rings } from '../flow/rate-limits.ts'
+import type { Db } from '../db.ts'
+import type { Rings } from './rate-limits.ts'
 
 /** Versions of a trigger that stay however old they are. */
 const versionsKept = 100

@@ -1,8 +1,8 @@
 // The table of refused deliveries. The router keeps the rows in memory and writes what changed, at most once a second.
 import { mostRefused, type RefusedBatch, type RefusedRow } from '../../store.ts'
-import { count, damagedColumns, integer, name, orNull, positive, text, time, type Checks } from '../repair/checks.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { count, damagedColumns, integer, name, orNull, positive, text, time, type Checks } from './checks.ts'
+import type { DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 
 export const refusedChecks: Checks = [
   ['seq', integer],

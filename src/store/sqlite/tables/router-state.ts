@@ -1,6 +1,6 @@
 // What stands until it is said otherwise: that dispatching is paused, and what bots say of themselves.
 import type { BotStatus } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 
 export interface Standing {
   paused(): string | null

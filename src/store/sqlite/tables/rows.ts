@@ -2,8 +2,8 @@
 // record lists it, so that one flipped bit costs no more than its row.
 import { hash } from 'node:crypto'
 import type { Assignment, Causation, Decision, RunState } from '../../../contract/types.ts'
-import { archiveChecks, damagedColumns, eventChecks, lineChecks, liveChecks } from '../repair/checks.ts'
-import { damageText, type DamagedColumn, type DamageLog } from '../repair/damage.ts'
+import { archiveChecks, damagedColumns, eventChecks, lineChecks, liveChecks } from './checks.ts'
+import { damageText, type DamagedColumn, type DamageLog } from './damage.ts'
 import { storedOrigin, type Origin } from '../../../forge.ts'
 import type { RunFlow } from '../../flow.ts'
 import { isNeed, type BodyFormat, type DeadlineName, type EventLine, type HeldBy, type Need, type StoredEvent, type StoredRun } from '../../store.ts'

@@ -2,7 +2,7 @@
 // with the run.
 import { hash } from 'node:crypto'
 import type { RunOverride } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 
 interface OverrideRow {
   inputs: string | null

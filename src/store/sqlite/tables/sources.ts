@@ -2,7 +2,7 @@
 // as it is.
 import { hash } from 'node:crypto'
 import type { NewEvent, Once, SkippedTicks, SourceNote, SourceState, TickPage, TickRow } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { idBytes, idText, parsed } from './rows.ts'
 
 interface Row extends Omit<TickRow, 'event_id'> {

@@ -1,6 +1,6 @@
 // Counts of runs by queue, bot and trigger, for people: what waits and runs now, and how the last ones went.
 import { isNeed, type RunCounts, type RunStats, type RunTimes } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 import { textOf } from './rows.ts'
 
 /** Ended runs that are looked at, newest first. */

@@ -1,8 +1,8 @@
 // The table of tokens and logins.
 import type { TokenRow, TokenUse } from '../../store.ts'
-import { damagedColumns, flag, json, name, oneOf, orNull, sha256, text, time, type Checks } from '../repair/checks.ts'
-import type { DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { damagedColumns, flag, json, name, oneOf, orNull, sha256, text, time, type Checks } from './checks.ts'
+import type { DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 
 const scopes = ['read', 'payload', 'test', 'emit', 'write', 'operate', 'approve', 'work', 'admin', 'metrics']
 

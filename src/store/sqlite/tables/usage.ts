@@ -2,9 +2,9 @@
 //
 // A report is the total of its attempt so far. What it adds to the last one is spent now; attempts of a run add up.
 import type { UsageReport, UsageTotals } from '../../store.ts'
-import { damagedColumns, mostSpent, spendingChecks, usageChecks } from '../repair/checks.ts'
-import { isConstraint, type DamageLog } from '../repair/damage.ts'
-import type { Db } from '../engine/db.ts'
+import { damagedColumns, mostSpent, spendingChecks, usageChecks } from './checks.ts'
+import { isConstraint, type DamageLog } from './damage.ts'
+import type { Db } from '../db.ts'
 import { textOf, type RunRow } from './rows.ts'
 
 const secondMs = 1000

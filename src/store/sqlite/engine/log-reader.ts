@@ -2,12 +2,12 @@
 // statement stays open while anything is done with them (an open one keeps the WAL from being checkpointed).
 import type { Origin } from '../../../forge.ts'
 import type { BodyFormat } from '../../store.ts'
-import { formatCheck, headersCheck } from '../repair/checks.ts'
-import type { Db } from '../engine/db.ts'
+import { formatCheck, headersCheck } from '../tables/checks.ts'
+import type { Db } from '../db.ts'
 import { openReader } from '../file/open.ts'
-import { boundedPage, columnBytes } from '../engine/page.ts'
-import { Reading } from '../engine/read.ts'
-import { idText, originColumns, originOfRow, parsed, textOf } from './rows.ts'
+import { boundedPage, columnBytes } from '../page.ts'
+import { Reading } from './read.ts'
+import { idText, originColumns, originOfRow, parsed, textOf } from '../tables/rows.ts'
 
 /** A line of the log as it is stored; the body is read apart, since most filters need it of few events. */
 type LineRow = [seq: number, id: Buffer, source_id: string, type: string, subject: string | null, timestamp: number, received_at: number]

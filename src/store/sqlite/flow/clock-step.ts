@@ -1,6 +1,7 @@
 // A start with a clock that is behind the log: it was ahead before, and was set right. What waits for a time of then would wait for
 // as long as it was ahead.
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
+import { longestSilenceMs } from '../tables/event-log.ts'
 import { spentSums } from '../tables/usage.ts'
 
 /** Clocks differ by less between two routers, or two corrections; it is not worth a word. */
@@ -11,12 +12,6 @@ const newest = `SELECT at FROM (
   SELECT at FROM (SELECT received_at AS at FROM event ORDER BY seq DESC LIMIT 2)
   UNION ALL SELECT at FROM (SELECT updated_at AS at FROM outbox ORDER BY updated_at DESC LIMIT 2)
   UNION ALL SELECT at FROM (SELECT updated_at AS at FROM run_archive ORDER BY seq DESC LIMIT 2)) WHERE typeof(at) = 'integer' ORDER BY at DESC LIMIT 2`
-
-/**
- * How far apart the two newest times of writing are at most, where both are right. One that is further ahead stands alone: a
- * flipped bit, which must not move everything that waits.
- */
-export const longestSilenceMs = 86_400_000
 
 /** The newest time at which something was written. */
 function lastWritten(db: Db): number {

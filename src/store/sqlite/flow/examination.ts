@@ -3,11 +3,11 @@
 // that has no other explanation. Measured: at most 31 us a run with two gates.
 import { dependencyLane, type RunFlow } from '../../flow.ts'
 import type { Burial } from './burial.ts'
-import type { DamagedColumn, DamageLog } from './damage.ts'
-import type { Lanes } from '../flow/lanes.ts'
-import type { Db } from '../engine/db.ts'
-import { isOpen } from '../flow/queues.ts'
-import { mayWaitFor } from '../flow/run-lanes.ts'
+import type { DamagedColumn, DamageLog } from '../tables/damage.ts'
+import type { Lanes } from './lanes.ts'
+import type { Db } from '../db.ts'
+import { isOpen } from './queues.ts'
+import { mayWaitFor } from './run-lanes.ts'
 import { runColumns, runDamage, type RunRow } from '../tables/rows.ts'
 
 const pageSize = 500

@@ -12,12 +12,12 @@ import { closeSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, o
 import { basename, dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../../errors.ts'
 import { fileError } from '../../../plain-file.ts'
-import { markPath, goOnBehind, readMark } from './high-water.ts'
-import { besideDatabase, databasePath, giveName, synced, takeLock } from './open.ts'
-import { asideDirectory, freshStamp, interruptedStamp, unfinishedStamps, workDirectory } from './restore-names.ts'
-import { assertFile, isDamage, type Refusal } from '../repair/tolerant-reader.ts'
+import { markPath, goOnBehind, readMark } from '../file/high-water.ts'
+import { besideDatabase, databasePath, giveName, synced, takeLock } from '../file/open.ts'
+import { asideDirectory, freshStamp, interruptedStamp, unfinishedStamps, workDirectory } from '../file/restore-names.ts'
+import { assertFile, isDamage, type Refusal } from './tolerant-reader.ts'
 import { storePaused } from '../tables/router-state.ts'
-import { removeLeft, verify, type Finding, type Verified } from '../repair/verify.ts'
+import { removeLeft, verify, type Finding, type Verified } from './verify.ts'
 
 export interface Restored {
   /** the database */

@@ -1,7 +1,7 @@
 // What is remembered of a source that is read again and again, and what is reported about it.
-import type { SourceHealth } from '../contract/types.ts'
-import type { Watched } from './polls/crossing.ts'
-import type { Validators } from './polls/reading.ts'
+import type { SourceHealth } from '../../contract/types.ts'
+import type { Watched } from './crossing.ts'
+import type { Validators } from './reading.ts'
 
 /** What is remembered of a source from one reading to the next. */
 export interface Memory extends Watched {

@@ -1,12 +1,12 @@
 // The end of a run whose row is damaged: it is dead, with a reason that names table, column and row, whatever its state was.
 // A move would not do: it parses what cannot be parsed, and goes by a state that may be the damage itself. Damaged JSON
 // stays where it is, so that a run whose gates cannot be read is not started without them on a retry.
-import { damageText, type DamagedColumn, type DamageLog } from './damage.ts'
+import { damageText, type DamagedColumn, type DamageLog } from '../tables/damage.ts'
 import type { History } from '../tables/history.ts'
-import type { Lanes } from '../flow/lanes.ts'
-import type { Moving } from '../flow/moves.ts'
-import type { Db } from '../engine/db.ts'
-import { isOpen, type Queues } from '../flow/queues.ts'
+import type { Lanes } from './lanes.ts'
+import type { Moving } from './moves.ts'
+import type { Db } from '../db.ts'
+import { isOpen, type Queues } from './queues.ts'
 import { mendedRun, runColumnNames, type RunRow } from '../tables/rows.ts'
 
 export interface BurialParts {

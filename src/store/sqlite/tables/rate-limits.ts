@@ -1,7 +1,7 @@
 // Limits over time, exact and at the same cost whatever the limit: the last so many passes of a key are kept in a ring, and
 // the slot that is written next holds the pass that the next one is counted from.
 import type { RateGate } from '../../flow.ts'
-import type { Db } from '../engine/db.ts'
+import type { Db } from '../db.ts'
 
 /** Passes that one slice of pruning deletes, but for those of its last key: a ring has up to 10,000. */
 const mostPasses = 10_000

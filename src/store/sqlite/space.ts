@@ -5,8 +5,8 @@
 // 64 pages 1.5 ms and 280 KB of log, 256 pages 4.4 ms and 1.1 MB, 1,024 pages 16 ms and 4.2 MB. The file gets shorter with the
 // checkpoint that follows. Roots of tables are never moved: recover relies on where the migrations put them.
 import { statSync } from 'node:fs'
-import type { GiveBackRequest, GivenBack, Space } from '../../store.ts'
-import type { Db } from '../engine/db.ts'
+import type { GiveBackRequest, GivenBack, Space } from '../store.ts'
+import type { Db } from './db.ts'
 
 /** Fewer free pages than this stay: the next events use them again. */
 const leastPages = 8
