@@ -115,10 +115,10 @@ try {
     await pause(2500)
     await page.screenshot({ path: `${pictures}${name}.png` })
   }
-  const desk = await loggedIn(browser, client, router.admin!, 1280, 800, 'light')
-  await take(desk, 'overview?span=1h', 'overview')
-  await take(desk, `events/${event}`, 'event')
-  await take(desk, `triggers/label-triage?event=${event}`, 'editor')
+  const claims = await loggedIn(browser, client, router.admin!, 1280, 800, 'light')
+  await take(claims, 'overview?span=1h', 'overview')
+  await take(claims, `events/${event}`, 'event')
+  await take(claims, `triggers/label-triage?event=${event}`, 'editor')
   await take(await loggedIn(browser, client, router.admin!, 1280, 800, 'dark'), `runs/${run}`, 'run')
   await take(await loggedIn(browser, client, router.admin!, 390, 844, 'light'), `approvals/${waiting}`, 'approval')
 } finally {

@@ -125,7 +125,7 @@ function assembled(
     backtests: new Backtests(config.state_dir),
     backups: new Backups(config.state_dir),
     readSecret: secrets.read,
-    hideSecrets: secrets.hide,
+    redactSecrets: secrets.redact,
     hiddenSecrets: secrets.hidden,
     commands: new Commands(),
     refused: countedRefusals(given.measures, {
@@ -224,7 +224,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   let closing = false
   const acceptor: Acceptor = accepting(parts, delivered, () => closing)
   const lifecycle = new LifecycleRouter({ store, acceptor, logBug: log.bug })
-  store.onUnrouted = () => lifecycle.kick()
+  store.onUnrouted = () => lifecycle.wake()
   const ownSources = clockwork(parts, acceptor)
   const served = faces(parts, delivered, acceptor, ownSources, started_at, () => closing)
   const { addresses } = served
@@ -235,7 +235,7 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   retention.start()
   delivered.start(opened)
   ownSources.start(opened.source_states)
-  if (opened.unrouted) lifecycle.kick()
+  if (opened.unrouted) lifecycle.wake()
   const { recovered, open_runs, paused } = opened
   log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, paused: paused ?? undefined, start_ms: now() - started_at })
   let stopped: Promise<void> | undefined

@@ -41,7 +41,7 @@ const secretName = /token|secret|passw|credential|api_?key|private_?key/i
 export interface Secrets {
   read: ReadSecret
   /** A text with *** for the secrets that were read so far and for variables that are named like one: for what bots and commands print. */
-  hide: (text: string) => string
+  redact: (text: string) => string
   /** The same secrets, for output that comes in chunks. */
   hidden: () => Iterable<Buffer>
 }
@@ -62,7 +62,7 @@ export function secretsOf(env: Record<string, string | undefined>, now: () => nu
       if (answer.ok && answer.value.length >= shortestHidden) known(answer.value.toString('utf8'))
       return answer
     },
-    hide(text) {
+    redact(text) {
       for (const value of values.keys()) if (text.includes(value)) text = text.replaceAll(value, hiddenText)
       return text.includes('sbx_') ? text.replaceAll(routerToken, hiddenText) : text
     },

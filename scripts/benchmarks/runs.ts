@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { SignalboxClient } from '../../src/client/client.ts'
 import type { Bot } from '../../src/client/client.ts'
-import { Fleet } from '../../src/delivery/fleet.ts'
+import { BotAvailability } from '../../src/delivery/bot-availability.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
 import type { RunFlow } from '../../src/store/flow.ts'
 import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
@@ -208,7 +208,7 @@ function assignment(): void {
       })
     }
     const nothing = (): void => undefined
-    const fleet = new Fleet({
+    const availabilities = new BotAvailability({
       store: undefined as never,
       bots,
       queuePaused: () => false,
@@ -216,14 +216,14 @@ function assignment(): void {
       now: Date.now,
       wakePauseMs: 1,
       changed: nothing,
-      tell: nothing,
+      emitLifecycle: nothing,
       log: nothing,
       logBug: nothing,
     })
     const times: number[] = []
     for (let index = 0; index < 300; index++) {
       const begun = performance.now()
-      fleet.choose({ capabilities: ['build', 'arm'] }, 64, bot => ({ active: Number(bot.id.slice(4)) % 3, room: 2 }))
+      availabilities.choose({ capabilities: ['build', 'arm'] }, 64, bot => ({ active: Number(bot.id.slice(4)) % 3, room: 2 }))
       times.push(performance.now() - begun)
     }
     const best = median(times)

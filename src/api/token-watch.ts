@@ -8,7 +8,7 @@ export const warnMs = 7 * 24 * hourMs
 
 export interface TokenWatchOptions {
   tokens: Pick<Tokens, 'list'>
-  store: Pick<Store, 'events' | 'tell'>
+  store: Pick<Store, 'events' | 'emitLifecycle'>
   now: () => number
   logBug: (error: unknown) => void
 }
@@ -47,7 +47,7 @@ export class TokenWatch {
       const selection = { source_id: routerSource, subject: id, type: 'token.expiring' }
       // It may have been told before the last start.
       if ((await store.events({ selection, order: 'desc', limit: 1, after: null, whole: false })).length > 0) continue
-      await store.tell('token.expiring', id, { token_id: id, name, expires_at, ...(last_used_at === undefined ? {} : { last_used_at }) }, now())
+      await store.emitLifecycle('token.expiring', id, { token_id: id, name, expires_at, ...(last_used_at === undefined ? {} : { last_used_at }) }, now())
     }
   }
 }

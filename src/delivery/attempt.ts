@@ -42,10 +42,10 @@ export interface AttemptOptions {
   view: (event: StoredEvent) => EventView
   defaults: { retry_schedule_ms: readonly number[]; delivery_timeout_ms: number; command_timeout_ms: number }
   now: () => number
-  chance: () => number
+  random: () => number
   logBug: (error: unknown) => void
   /** a text without the secrets that the router knows */
-  hide: (text: string) => string
+  redact: (text: string) => string
   /** what an attempt prints, on its way to the store */
   capture: (run_id: string, attempt: number) => Capture
   /** the files that go with an event */
@@ -87,7 +87,7 @@ function callbackOf(record: Composition, { public_url }: AttemptOptions): Delive
 
 async function deliver(record: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
   const { run, bot, trigger, context, body } = record
-  const { kinds, defaults, hide } = options
+  const { kinds, defaults, redact } = options
   const { endpoint } = bot!
   // The bot was written again, as a pull bot, since its run was claimed.
   if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
@@ -103,7 +103,7 @@ async function deliver(record: Composition, options: AttemptOptions, signal: Abo
     callback,
     own: { run_id: run.id, lease_token: run.lease_token!, bot_id: run.bot_id, event_ids, depth },
     capture: options.capture(run.id, run.attempt),
-    made: (request, sent) => (record.request = requestText(request, sent, hide)),
+    made: (request, sent) => (record.request = requestText(request, sent, redact)),
     run_id: run.id,
     event_id: run.event.id,
     trigger_id: run.trigger_id,
@@ -116,7 +116,7 @@ async function deliver(record: Composition, options: AttemptOptions, signal: Abo
     timeout_ms: trigger.policy?.timeout_ms ?? own ?? usual,
     signal,
   }
-  const result = hidden(await (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery), hide)
+  const result = hidden(await (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery), redact)
   // The row of the attempt has shorter ones.
   if (isAnswered[endpoint.kind] && (result.output?.length ?? 0) > maxOutputKept) await delivery.capture!.answer(result.output!)
   return result
@@ -128,12 +128,12 @@ function shortError(error: string): string {
 }
 
 /** What a bot said, without secrets that it may have been near to. */
-function hidden(result: DeliveryResult, hide: AttemptOptions['hide']): DeliveryResult {
-  if (result.outcome === 'handed_over') return { ...result, output: hide(result.output) }
-  const said = result.result === undefined || result.result === null ? {} : { result: hide(result.result) }
-  if (result.outcome === 'aborted') return { ...result, ...said, ...(result.output === undefined ? {} : { output: hide(result.output) }) }
-  if (result.outcome === 'failure') return { ...result, ...said, error: shortError(hide(result.error)), output: hide(result.output) }
-  return { ...result, ...said, output: hide(result.output) }
+function hidden(result: DeliveryResult, redact: AttemptOptions['redact']): DeliveryResult {
+  if (result.outcome === 'handed_over') return { ...result, output: redact(result.output) }
+  const said = result.result === undefined || result.result === null ? {} : { result: redact(result.result) }
+  if (result.outcome === 'aborted') return { ...result, ...said, ...(result.output === undefined ? {} : { output: redact(result.output) }) }
+  if (result.outcome === 'failure') return { ...result, ...said, error: shortError(redact(result.error)), output: redact(result.output) }
+  return { ...result, ...said, output: redact(result.output) }
 }
 
 function attemptRow(
@@ -161,11 +161,11 @@ export function nextTry(
   policy: Policy | undefined,
   what: RetryClass,
   otherwise: boolean,
-  { defaults, now, chance }: Pick<AttemptOptions, 'defaults' | 'now' | 'chance'>,
+  { defaults, now, random }: Pick<AttemptOptions, 'defaults' | 'now' | 'random'>,
   retry_after_ms?: number,
 ): number | null {
   if (!isTriedAgain(policy, what, otherwise)) return null
-  return nextAttemptAt(schedule(policy?.retry, defaults.retry_schedule_ms), run.attempt - run.attempt_base, now(), chance(), retry_after_ms)
+  return nextAttemptAt(schedule(policy?.retry, defaults.retry_schedule_ms), run.attempt - run.attempt_base, now(), random(), retry_after_ms)
 }
 
 /** The one place where an outcome becomes a move. */
@@ -259,7 +259,7 @@ export function failedByWorker(
   run: StoredRun,
   trigger: TriggerInput | null,
   said: SaidFailure,
-  options: Pick<AttemptOptions, 'now' | 'chance' | 'defaults'>,
+  options: Pick<AttemptOptions, 'now' | 'random' | 'defaults'>,
 ): RunMove {
   const at = options.now()
   const policy = said.retryable ? { ...trigger?.policy, retry_on: undefined } : trigger?.policy

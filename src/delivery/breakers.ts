@@ -2,14 +2,14 @@
 import type { Bot, BotHealth, Config } from '../contract/types.ts'
 import type { Attempted } from './attempt.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
-import type { Tell } from './fleet.ts'
+import type { EmitLifecycle } from './bot-availability.ts'
 
 export interface BreakersOptions {
   config: Config
   bots: ReadonlyMap<string, Bot>
   now: () => number
   disableBot: (bot_id: string, reason: string) => Promise<void>
-  tell: Tell
+  emitLifecycle: EmitLifecycle
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -55,7 +55,7 @@ export class Breakers {
   }
 
   learn(bot_id: string, { healthy, result }: Attempted): void {
-    const { now, config, bots, tell, log } = this.#options
+    const { now, config, bots, emitLifecycle, log } = this.#options
     if (result.outcome === 'failure' && result.disable_bot === true) this.#disable(bot_id, result.error)
     if (healthy === null) return
     const before = this.#of(bot_id)
@@ -64,16 +64,16 @@ export class Breakers {
     this.#breakers.set(bot_id, after)
     if (open_until > before.open_until) {
       log('bot.breaker_opened', { bot_id, consecutive_failures, open_until })
-      if (before.open_until === 0) tell('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
-    } else if (healthy && before.open_until > 0) tell('bot.healthy', bot_id, { bot: bot_id })
+      if (before.open_until === 0) emitLifecycle('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
+    } else if (healthy && before.open_until > 0) emitLifecycle('bot.healthy', bot_id, { bot: bot_id })
     if (consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) this.#disable(bot_id, `${disableAfter} attempts in a row failed`)
   }
 
   #disable(bot_id: string, reason: string): void {
-    const { disableBot, tell, log, logBug } = this.#options
+    const { disableBot, emitLifecycle, log, logBug } = this.#options
     void disableBot(bot_id, reason).then(() => {
       log('bot.disabled', { bot_id, reason })
-      tell('bot.disabled', bot_id, { bot: bot_id, reason })
+      emitLifecycle('bot.disabled', bot_id, { bot: bot_id, reason })
     }, logBug)
   }
 }

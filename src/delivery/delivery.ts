@@ -1,5 +1,5 @@
 // Everything between the outbox and the bots, put together: the kinds of bots, the dispatcher, the workers' desk, the
-// fleet, the supervisor, and what people may do to runs.
+// bot availability, the supervisor, and what people may do to runs.
 import type { Bot, Config, QueueInput, Trigger } from '../contract/types.ts'
 import type { Commands } from '../outbound/commands.ts'
 import type { Egress } from '../outbound/egress.ts'
@@ -15,9 +15,9 @@ import { httpBot } from './bots/http.ts'
 import { notifyBot } from './bots/notify.ts'
 import { unixRpcBot } from './bots/unix-rpc.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { Fleet, type Tell } from './fleet.ts'
+import { BotAvailability, type EmitLifecycle } from './bot-availability.ts'
 import { notifyTest } from './notify-test.ts'
-import { PullDesk } from './pull-desk.ts'
+import { WorkerClaims } from './worker-claims.ts'
 import { RunController } from './run-control.ts'
 import { Supervisor } from './supervisor.ts'
 import { wakeCall } from './wake.ts'
@@ -25,7 +25,7 @@ import { wakeCall } from './wake.ts'
 /** How long a sleeper that could not be woken is left alone. */
 const wakePauseMs = 60_000
 
-export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'chance' | 'logBug' | 'hide' | 'capture'> {
+export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'random' | 'logBug' | 'redact' | 'capture'> {
   config: Config
   store: Store
   tools: ToolRules
@@ -43,8 +43,8 @@ export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger
 
 export interface DeliveryParts {
   dispatcher: Dispatcher
-  workers: PullDesk
-  fleet: Fleet
+  workers: WorkerClaims
+  availabilities: BotAvailability
   runs: RunController
   /** sends a test message to people */
   notifyTest: ReturnType<typeof notifyTest>
@@ -100,15 +100,15 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     contextFiles: id => store.contextFiles(id),
     override: id => store.override(id),
   }
-  const tell: Tell = (type, subject, payload) => void store.tell(type, subject, payload, now()).catch(logBug)
-  const common = { store, bots, queues, config, attempt, now, tell, log, logBug }
+  const emitLifecycle: EmitLifecycle = (type, subject, payload) => void store.emitLifecycle(type, subject, payload, now()).catch(logBug)
+  const common = { store, bots, queues, config, attempt, now, emitLifecycle, log, logBug }
   const supervisor = new Supervisor({
     ...common,
     pauseQueue: options.pauseQueue,
     dueAt: time => dispatcher.dueAt(time),
     released: (run, token) => workers.letGo(run, token),
   })
-  const fleet = new Fleet({
+  const availabilities = new BotAvailability({
     ...common,
     queuePaused: id => queues.get(id)?.paused === true,
     callWake: wakeCall(kinds, config),
@@ -117,7 +117,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
   })
   const dispatcher: Dispatcher = new Dispatcher({
     ...common,
-    fleet,
+    availabilities,
     makeToken: () => makeToken('base64url'),
     disableBot: options.disableBot,
     wakeWorkers: id => workers.wake(id),
@@ -125,25 +125,25 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     handovers: () => workers,
     onClaimed: answer => supervisor.take(answer),
   })
-  const workers = new PullDesk({
+  const workers = new WorkerClaims({
     ...common,
-    fleet,
+    availabilities,
     makeToken: () => makeToken('hex'),
     dispatcher,
   })
   store.onDue = ids => dispatcher.wake(ids)
   store.onDueAt = time => dispatcher.dueAt(time)
   const signal = (run: StoredRun, paused: boolean): boolean => kinds.command.pause!(run.id, run.attempt, paused)
-  const runs = new RunController({ ...common, pauses: options.pauses, fleet, dispatcher, workers, supervisor, signal })
+  const runs = new RunController({ ...common, pauses: options.pauses, availabilities, dispatcher, workers, supervisor, signal })
   return {
     dispatcher,
     workers,
-    fleet,
+    availabilities,
     runs,
-    notifyTest: notifyTest(kinds, config, options.hide),
+    notifyTest: notifyTest(kinds, config, options.redact),
     tools: ({ action }) => tools.permit(action.allowed_tools, bots.get(action.bot_id ?? '')).allowed,
     hold({ bot_status, worker_leases }) {
-      fleet.start(bot_status)
+      availabilities.start(bot_status)
       workers.start(worker_leases)
     },
     start({ waiting_bots, next_due_at, paused }) {
@@ -152,7 +152,7 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     },
     async stop() {
       workers.stop()
-      fleet.stop()
+      availabilities.stop()
       // Commands that are told to end have their own grace within this one.
       await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
       await supervisor.stop()

@@ -8,9 +8,9 @@ import type { Bot, BotHealth } from '../contract/types.ts'
 import { isNeed, needOf, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type MoveOutcome, type Need, type RunMove, type Store } from '../store/store.ts'
 import { attemptedFields, makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { Breakers, type BreakersOptions } from './breakers.ts'
-import type { Fleet, Load } from './fleet.ts'
+import type { BotAvailability, Load } from './bot-availability.ts'
 import { handedOver } from './lease-terms.ts'
-import type { PullDesk } from './pull-desk.ts'
+import type { WorkerClaims } from './worker-claims.ts'
 import { SpentBudgets } from './spent-budgets.ts'
 import { move } from './run-state.ts'
 
@@ -26,13 +26,13 @@ export interface DispatcherOptions extends BreakersOptions {
   store: Store
   attempt: AttemptOptions
   makeToken: () => string
-  fleet: Fleet
+  availabilities: BotAvailability
   /** runs of a bot whose workers ask for them may be due */
   wakeWorkers: (bot_id: string) => void
   /** how a bot whose workers ask stands */
   workerLoad: (bot_id: string) => Load
   /** runs that bots have taken and will finish later */
-  handovers: () => Pick<PullDesk, 'activeOf' | 'hold' | 'drop'>
+  handovers: () => Pick<WorkerClaims, 'activeOf' | 'hold' | 'drop'>
   /** runs that need an approval, or whose time limit has passed */
   onClaimed: (answer: Pick<ClaimAnswer, 'asked' | 'overdue'>) => void
 }
@@ -122,13 +122,13 @@ export class Dispatcher {
   }
 
   #waits(bot_id: string): void {
-    const { bots, fleet, wakeWorkers } = this.#options
+    const { bots, availabilities, wakeWorkers } = this.#options
     const bot = bots.get(bot_id)
     if (!isNeed(bot_id)) this.#passed.clear()
     this.#spent.clear()
     if (bot?.endpoint.kind === 'pull') wakeWorkers(bot_id)
     // Of workers only those who sleep are waited for here: they have to be called first.
-    if (bot?.endpoint.kind !== 'pull' || fleet.isAsleep(bot)) this.#waiting.set(bot_id, ++this.wakes)
+    if (bot?.endpoint.kind !== 'pull' || availabilities.isAsleep(bot)) this.#waiting.set(bot_id, ++this.wakes)
   }
 
   /** A run of the future was made outside of here. */
@@ -177,7 +177,7 @@ export class Dispatcher {
     const bot = this.#options.bots.get(bot_id)
     // A bot that is gone has no limits: its runs come to an end with that reason.
     if (bot === undefined) return this.#options.config.bot_max_active - this.activeOf(bot_id)
-    if (!bot.enabled || bot.endpoint.kind === 'pull' || !this.#options.fleet.takes(bot)) return 0
+    if (!bot.enabled || bot.endpoint.kind === 'pull' || !this.#options.availabilities.takes(bot)) return 0
     return this.#closedRoom(bot)
   }
 
@@ -236,7 +236,7 @@ export class Dispatcher {
 
   /** Bots that may have due runs and have room for them; sleepers are only asked about, by the key that they stand under. */
   #candidates(limit: number): { bots: ClaimRequest['bots']; sleepers: Map<string, Bot> } {
-    const { config, fleet, bots: known } = this.#options
+    const { config, availabilities, bots: known } = this.#options
     const bots: ClaimRequest['bots'] = []
     const sleepers = new Map<string, Bot>()
     const given = new Map<string, number>()
@@ -245,7 +245,7 @@ export class Dispatcher {
     for (const [bot_id, active] of this.#activePerBot) if (this.#breakers.isFailing(bot_id)) share -= active
     for (const key of this.#waiting.keys()) {
       if (isNeed(key)) {
-        const { choices, puller, sleeper } = fleet.choose(needOf(key), Math.max(1, limit), bot => this.#load(bot, given), this.#passed.get(key))
+        const { choices, puller, sleeper } = availabilities.choose(needOf(key), Math.max(1, limit), bot => this.#load(bot, given), this.#passed.get(key))
         if (puller !== undefined) this.#options.wakeWorkers(puller)
         if (sleeper !== undefined) sleepers.set(key, sleeper)
         if (limit > 0) for (const { bot_id } of choices) give(bot_id, 1)
@@ -253,8 +253,8 @@ export class Dispatcher {
         continue
       }
       const bot = known.get(key)
-      if (bot !== undefined && fleet.isAsleep(bot)) {
-        if (fleet.mayWake(bot)) {
+      if (bot !== undefined && availabilities.isAsleep(bot)) {
+        if (availabilities.mayWake(bot)) {
           sleepers.set(key, bot)
           bots.push({ bot_id: key, room: 0 })
         }
@@ -279,19 +279,19 @@ export class Dispatcher {
     if (this.#spent.until(bot.id) !== undefined) return { active: 0, room: 0 }
     if (bot.endpoint.kind === 'pull') {
       const load = this.#options.workerLoad(bot.id)
-      return this.#options.fleet.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
+      return this.#options.availabilities.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
     }
     const taken = given.get(bot.id) ?? 0
     return { active: this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id) + taken, room: this.#closedRoom(bot) - taken }
   }
 
   async #claim(bots: ClaimRequest['bots'], limit: number, sleepers: ReadonlyMap<string, Bot>): Promise<void> {
-    const { store, now, makeToken, fleet } = this.#options
+    const { store, now, makeToken, availabilities } = this.#options
     const asked = this.wakes
     const at = now()
     const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
     this.note(answer, asked)
-    for (const [key, bot] of sleepers) if (this.#waiting.has(key) && !answer.drained.includes(key)) fleet.wake(bot)
+    for (const [key, bot] of sleepers) if (this.#waiting.has(key) && !answer.drained.includes(key)) availabilities.wake(bot)
     if (this.#state === 'running') for (const run of answer.runs) this.#begin(run)
     else await this.#putBack(answer.runs)
   }

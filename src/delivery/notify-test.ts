@@ -12,7 +12,7 @@ const mostShown = 2000
 export function notifyTest(
   { notify }: Pick<AttemptOptions['kinds'], 'notify'>,
   { delivery_timeout_ms }: Pick<Config, 'delivery_timeout_ms'>,
-  hide: AttemptOptions['hide'],
+  redact: AttemptOptions['redact'],
 ): (bot_id: string, endpoint: NotifyEndpoint) => Promise<BotNotifyTestResult> {
   return async (bot_id, { title: _title, text: _text, priority: _priority, link: _link, ...endpoint }) => {
     const event = { source_id: 'router', type: 'notify.test', subject: bot_id, payload: {} }
@@ -37,9 +37,9 @@ export function notifyTest(
     const common = { bot_id, preset: endpoint.preset, accepted: result.outcome === 'success' }
     if (result.outcome === 'aborted') return { ...common, error: 'the router is shutting down' }
     const { status, output } = result
-    const said = { ...(status === null ? {} : { status }), ...(output === '' ? {} : { answer: cut(visible(hide(output)), mostShown) }) }
+    const said = { ...(status === null ? {} : { status }), ...(output === '' ? {} : { answer: cut(visible(redact(output)), mostShown) }) }
     if (result.outcome !== 'failure') return { ...common, ...said }
     const { error, retry_after_ms } = result
-    return { ...common, ...said, error: hide(error), ...(retry_after_ms === undefined ? {} : { retry_after_ms }) }
+    return { ...common, ...said, error: redact(error), ...(retry_after_ms === undefined ? {} : { retry_after_ms }) }
   }
 }

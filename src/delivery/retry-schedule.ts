@@ -19,10 +19,10 @@ export function schedule(policy: RetryPolicy | undefined, defaultSchedule: reado
  * When the next attempt is due, or null when none is left. made counts the attempts of this set so far. Waits are
  * spread by 20 % either way; a Retry-After is kept to between 1 s and 24 h, and never shortens a wait.
  */
-export function nextAttemptAt(waits: readonly number[], made: number, now: number, chance: number, retry_after_ms: number | undefined): number | null {
+export function nextAttemptAt(waits: readonly number[], made: number, now: number, random: number, retry_after_ms: number | undefined): number | null {
   const wait = waits[made]
   if (wait === undefined) return null
-  const spread = wait * (0.8 + 0.4 * chance)
+  const spread = wait * (0.8 + 0.4 * random)
   const asked = retry_after_ms === undefined ? 0 : Math.min(Math.max(retry_after_ms, 1000), longest)
   return now + Math.round(Math.min(Math.max(spread, asked), longest))
 }

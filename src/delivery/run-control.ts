@@ -5,7 +5,7 @@ import { isWithWorker, type MoveOutcome, type RunMove, type Store, type StoredEv
 import { prepareQuestion, type AttemptOptions } from './attempt.ts'
 import { noteProgress } from './command-progress.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import type { PullDesk } from './pull-desk.ts'
+import type { WorkerClaims } from './worker-claims.ts'
 import { move, moves, movesFrom, type MoveName } from './run-state.ts'
 import { updateRun, type RunUpdate } from './run-update.ts'
 import type { Question, Supervisor } from './supervisor.ts'
@@ -15,7 +15,7 @@ import { waitingFor, type Waiting, type WaitingOptions } from './waiting.ts'
 export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
   store: Store
   dispatcher: Dispatcher
-  workers: Pick<PullDesk, 'activeOf'>
+  workers: Pick<WorkerClaims, 'activeOf'>
   supervisor: Supervisor
   attempt: AttemptOptions
   /** Stops (or lets go on) the process of a command; false where it has none. */

@@ -3,7 +3,7 @@ import type { Bot, BotHealth, Config, Gate, QueueInput } from '../contract/types
 import { dependencyLane } from '../store/flow.ts'
 import { isNeed, pauseReason, type StoredRun, type TriggerPause } from '../store/store.ts'
 import { offers } from './assignment.ts'
-import type { Fleet } from './fleet.ts'
+import type { BotAvailability } from './bot-availability.ts'
 
 export interface Waiting {
   gate: Gate['gate']
@@ -12,7 +12,7 @@ export interface Waiting {
 
 export interface WaitingOptions {
   dispatcher: { health: (bot_id: string) => BotHealth; active: number; paused: string | null; spentUntil: (bot_id: string) => number | undefined }
-  fleet: Fleet
+  availabilities: BotAvailability
   bots: ReadonlyMap<string, Bot>
   queues: ReadonlyMap<string, QueueInput>
   pauses: ReadonlyMap<string, TriggerPause>
@@ -53,21 +53,21 @@ function parked({ parked_on, flow }: StoredRun): Waiting {
 }
 
 /** What keeps a run whose bot is to be found by its capabilities. */
-function unassigned({ need }: StoredRun, { bots, queues, fleet, dispatcher, activeOf }: WaitingOptions): Waiting {
+function unassigned({ need }: StoredRun, { bots, queues, availabilities, dispatcher, activeOf }: WaitingOptions): Waiting {
   const words = `[${need!.capabilities.join(', ')}]${need!.owner === undefined ? '' : ` to owner ${need!.owner}`}`
   const able = [...bots.values()].filter(bot => offers(bot, need!))
   if (able.length === 0) return { gate: 'assignment', detail: `held: no bot offers ${words}` }
   const standing = (bot: Bot): string => {
     if (!bot.enabled) return 'disabled'
-    const { drained, drained_reason } = fleet.status(bot.id)
+    const { drained, drained_reason } = availabilities.status(bot.id)
     if (drained) return `drained${drained_reason === null ? '' : ` (${drained_reason})`}`
     if (queues.get(bot.id)?.paused === true) return 'one whose queue is paused'
     if (activeOf(bot.id) >= bot.max_active) return 'full'
     const spent = dispatcher.spentUntil(bot.id)
     if (spent !== undefined) return `one whose budget is spent until ${iso(spent)}`
-    if (fleet.isAsleep(bot)) return fleet.isWaking(bot.id) ? 'being woken' : 'sleeping'
+    if (availabilities.isAsleep(bot)) return availabilities.isWaking(bot.id) ? 'being woken' : 'sleeping'
     if (bot.endpoint.kind === 'pull') return 'one whose workers have not claimed it'
-    return fleet.availability(bot)
+    return availabilities.availability(bot)
   }
   const said = able.slice(0, 5).map(bot => `${bot.id} is ${standing(bot)}`)
   return { gate: 'assignment', detail: `no bot that offers ${words} takes it now: ${said.join(', ')}${able.length > 5 ? ', ...' : ''}` }
@@ -82,9 +82,9 @@ function triggerWaits(pause: TriggerPause | undefined): Waiting | undefined {
   return pause === undefined ? undefined : { gate: 'trigger_paused', detail: pauseReason(pause) }
 }
 
-function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, active: number): Waiting | undefined {
+function botWaits(bot: Bot, { dispatcher, availabilities, config }: WaitingOptions, active: number): Waiting | undefined {
   if (!bot.enabled) return { gate: 'bot', detail: `bot ${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}` }
-  const { drained, drained_reason } = fleet.status(bot.id)
+  const { drained, drained_reason } = availabilities.status(bot.id)
   if (drained) return { gate: 'bot', detail: `bot ${bot.id} is drained${drained_reason === null ? '' : `: ${drained_reason}`}` }
   const health = dispatcher.health(bot.id)
   if (health.state !== 'closed')
@@ -92,8 +92,8 @@ function botWaits(bot: Bot, { dispatcher, fleet, config }: WaitingOptions, activ
       gate: 'breaker',
       detail: `the breaker of bot ${bot.id} is ${health.state} after ${health.consecutive_failures} failures in a row, until ${iso(health.open_until!)}`,
     }
-  if (fleet.isAsleep(bot)) return { gate: 'bot', detail: `bot ${bot.id} sleeps and is ${fleet.isWaking(bot.id) ? 'being' : 'to be'} woken` }
-  if (!fleet.takes(bot)) return { gate: 'bot', detail: `bot ${bot.id}: ${fleet.reason(bot.id) ?? 'it takes no runs now'}` }
+  if (availabilities.isAsleep(bot)) return { gate: 'bot', detail: `bot ${bot.id} sleeps and is ${availabilities.isWaking(bot.id) ? 'being' : 'to be'} woken` }
+  if (!availabilities.takes(bot)) return { gate: 'bot', detail: `bot ${bot.id}: ${availabilities.reason(bot.id) ?? 'it takes no runs now'}` }
   if (active >= bot.max_active) return { gate: 'concurrency', detail: `bot ${bot.id} has ${active} runs, its limit is ${bot.max_active}` }
   if (bot.endpoint.kind === 'pull') return { gate: 'bot', detail: `no worker of bot ${bot.id} has claimed it yet` }
   if (dispatcher.active >= config.max_active)

@@ -40,7 +40,7 @@ interface Row {
 
 export interface SourceWatchOptions {
   sources: ReadonlyMap<string, Source>
-  store: Pick<Store, 'sourceStats' | 'events' | 'tell'>
+  store: Pick<Store, 'sourceStats' | 'events' | 'emitLifecycle'>
   /** the time of the log */
   now: () => number
   /** milliseconds that no setting of a clock changes */
@@ -116,13 +116,13 @@ export class SourceWatch {
     }
     const row = this.#rowOf(id, events)
     if (row !== undefined && row.count >= mostInARow && standing.trouble !== 'refusing') {
-      await this.#tell(id, standing, 'refusing', { refused: row.count, ...(just === undefined ? {} : { reason: `${just.reason} (${just.status})` }) })
+      await this.#emitLifecycle(id, standing, 'refusing', { refused: row.count, ...(just === undefined ? {} : { reason: `${just.reason} (${just.status})` }) })
     } else if (standing.trouble === 'refusing' && row !== undefined && row.count === 0 && at - row.lastAt >= calmMs) {
       this.#refused.delete(id)
       await this.#well(id, standing)
     } else if (standing.trouble !== 'refusing' && row !== undefined && at - row.lastAt >= calmMs) this.#refused.delete(id)
     if (standing.trouble === undefined && silent_after_ms !== undefined && at - standing.quietFrom >= silent_after_ms)
-      await this.#tell(id, standing, 'silent', { silent_after_ms, ...(stats === undefined ? {} : { last_event_at: stats.last_event_at }) })
+      await this.#emitLifecycle(id, standing, 'silent', { silent_after_ms, ...(stats === undefined ? {} : { last_event_at: stats.last_event_at }) })
   }
 
   /** What was refused since the last event. */
@@ -156,16 +156,16 @@ export class SourceWatch {
     return last?.received_at ?? 0
   }
 
-  async #tell(id: string, standing: Standing, trouble: Trouble, what: Record<string, unknown>): Promise<void> {
+  async #emitLifecycle(id: string, standing: Standing, trouble: Trouble, what: Record<string, unknown>): Promise<void> {
     const { store, now } = this.#options
     Object.assign(standing, { trouble, toldAt: now() })
-    await store.tell(`source.${trouble}`, id, { source_id: id, ...what }, standing.toldAt)
+    await store.emitLifecycle(`source.${trouble}`, id, { source_id: id, ...what }, standing.toldAt)
   }
 
   async #well(id: string, standing: Standing): Promise<void> {
     const { store, now } = this.#options
     const { trouble, toldAt } = standing
     standing.trouble = undefined
-    await store.tell('source.resumed', id, { source_id: id, after: trouble, ms: Math.max(0, now() - toldAt) }, now())
+    await store.emitLifecycle('source.resumed', id, { source_id: id, after: trouble, ms: Math.max(0, now() - toldAt) }, now())
   }
 }

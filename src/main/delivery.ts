@@ -31,7 +31,7 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
 export function delivery(
-  { config, log, now, wall, store, registry, expressions, env, readSecret, hideSecrets, hiddenSecrets, commands, egress, tools }: Parts,
+  { config, log, now, wall, store, registry, expressions, env, readSecret, redactSecrets, hiddenSecrets, commands, egress, tools }: Parts,
   emit: Emit,
   openSocket: OpenSocket,
 ): DeliveryParts {
@@ -62,7 +62,7 @@ export function delivery(
     bots: registry.bots,
     queues: registry.queues,
     pauses: registry.pauses,
-    hide: hideSecrets,
+    redact: redactSecrets,
     capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
     // The receiver compares the time of a signature with its own clock.
     kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),
@@ -70,7 +70,7 @@ export function delivery(
     render,
     view: eventView,
     now,
-    chance: Math.random,
+    random: Math.random,
     makeToken: encoding => randomBytes(16).toString(encoding),
     disableBot: (id, disabled_reason) =>
       rewrite('bot', id, () => {

@@ -37,7 +37,7 @@ export interface Parts {
   env: Environment
   readSecret: ReadSecret
   /** what is printed by others, without the secrets that the router knows */
-  hideSecrets: (text: string) => string
+  redactSecrets: (text: string) => string
   /** the same secrets, for output that comes in chunks */
   hiddenSecrets: () => Iterable<Buffer>
   commands: Commands

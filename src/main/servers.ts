@@ -230,7 +230,7 @@ function checks({ egress, config }: Parts): Pick<Context, 'assertEndpoint' | 'as
 function changes(
   { registry, log }: Parts,
   dispatcher: DeliveryParts['dispatcher'],
-  fleet: DeliveryParts['fleet'],
+  availabilities: DeliveryParts['availabilities'],
   startAdmin: Context['startAdmin'],
 ): Pick<Context, 'botChanged' | 'botDeleted' | 'queuesChanged'> {
   return {
@@ -238,7 +238,7 @@ function changes(
       dispatcher.forget(id)
       listenFor(registry.bots.get(id)!, startAdmin, log)
     },
-    botDeleted: id => fleet.forget(id),
+    botDeleted: id => availabilities.forget(id),
     queuesChanged: () => dispatcher.wake([]),
   }
 }
@@ -253,13 +253,13 @@ function webhookServer(parts: Parts, acceptor: Acceptor, isClosing: () => boolea
 /** Everything that answers: the methods, the control socket, the intake. */
 export function faces(
   parts: Parts,
-  { dispatcher, workers, fleet, runs, notifyTest }: DeliveryParts,
+  { dispatcher, workers, availabilities, runs, notifyTest }: DeliveryParts,
   acceptor: Acceptor,
   { clock, poller, changed }: Clockwork,
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, store, registry, expressions, hideSecrets, backtests, backups, tools, refused } = parts
+  const { config, log, now, store, registry, expressions, redactSecrets, backtests, backups, tools, refused } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
   const { tokens, logins, audit, tokenWatch, isValid } = holders(parts)
@@ -273,7 +273,7 @@ export function faces(
     expressions,
     tools,
     runs,
-    fleet,
+    availabilities,
     ...waits(store, log, wakes),
     tokens,
     logins,
@@ -287,11 +287,11 @@ export function faces(
     sourcesChanged: changed,
     backtest: (...args) => backtests.run(...args),
     backup: (path, with_output) => backedUp(parts, backups.make(path, with_output)),
-    hide: hideSecrets,
+    redact: redactSecrets,
     workers,
     now,
     ...checks(parts),
-    ...changes(parts, dispatcher, fleet, () => context.startAdmin()),
+    ...changes(parts, dispatcher, availabilities, () => context.startAdmin()),
     notifyTest,
     setPaused: reason => pausing(store, dispatcher, reason, now()),
     status: () => routerStatus(report(context)),

@@ -7,7 +7,7 @@ import { Fault } from '../errors.ts'
 import { isForgeSource, type Forge } from '../forge.ts'
 import type { MakeId } from '../ids.ts'
 import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
-import { attributesOf, eventView, hears, type LogFilter } from './log-filter.ts'
+import { attributesOf, eventView, listensTo, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { MatchEvent } from './matcher.ts'
 import type { Registry } from './registry.ts'
@@ -351,7 +351,7 @@ export class Acceptor {
     const matched =
       only === undefined
         ? registry.match(attributesOf(event), storedPayload(event)).matched
-        : only.match(event).filter(each => hears(each.event_source_id, event.source_id))
+        : only.match(event).filter(each => listensTo(each.event_source_id, event.source_id))
     return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event, requested_by))) }
   }
 

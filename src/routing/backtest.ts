@@ -1,7 +1,7 @@
 // A backtest: a draft, and beside it the live version, held against stored events; what is counted and shown. Pure.
 import type { BacktestDayCount, BacktestSample, BacktestTypeCount, Filter } from '../contract/types.ts'
 import { Sheet, verdictOn } from './explain.ts'
-import { hears, LogFilter, readableView, type Logged } from './log-filter.ts'
+import { listensTo, LogFilter, readableView, type Logged } from './log-filter.ts'
 import { Matcher } from './matcher.ts'
 import { compilePattern, type CompiledPattern } from './pattern.ts'
 
@@ -109,7 +109,7 @@ export class Backtest {
   /** Whether an event is one of those that are looked at. */
   concerns(source_id: string): boolean {
     const { draft, live } = this.#job
-    return hears(draft.source_id, source_id) || (live !== null && hears(live.source_id, source_id))
+    return listensTo(draft.source_id, source_id) || (live !== null && listensTo(live.source_id, source_id))
   }
 
   /** Whether its line leaves the verdict open, so that its body is needed; also for samples, which say why. */

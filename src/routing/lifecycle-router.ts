@@ -25,7 +25,7 @@ export class LifecycleRouter {
   }
 
   /** Some may wait. */
-  kick(): void {
+  wake(): void {
     this.#again = true
     if (this.#stopped || this.#working !== undefined) return
     this.#working = this.#work()
@@ -35,7 +35,7 @@ export class LifecycleRouter {
       })
       .then(() => {
         this.#working = undefined
-        if (this.#again && this.#timer === undefined) this.kick()
+        if (this.#again && this.#timer === undefined) this.wake()
       })
   }
 
@@ -49,7 +49,7 @@ export class LifecycleRouter {
     this.#again = false
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
-      this.kick()
+      this.wake()
     }, pauseMs)
   }
 

@@ -25,7 +25,7 @@ export function readableView(stored: Logged): MatchEvent {
 }
 
 /** Whether a trigger's source hears a source's events: what the router itself tells is for those who name it. */
-export function hears(own: string | null, source_id: string): boolean {
+export function listensTo(own: string | null, source_id: string): boolean {
   return own === null ? source_id !== routerSource : own === source_id
 }
 

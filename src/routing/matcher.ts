@@ -1,7 +1,7 @@
 // The matcher: all enabled triggers in one index, so that an event costs its own fields and what comes near to matching
 // it, not the number of triggers.
 //
-// Each way to match (branch) has one of its fields as its way in: the one that fewest events are likely to satisfy.
+// Each way to match (branch) has one of its fields as its access field: the one that fewest events are likely to satisfy.
 // It is attached to that field, and the field is in the indexes of its path (slots.ts): exact values in a hash table,
 // beginnings and endings in tries, ranges in an interval tree, wildcards in an automaton. An event is read along the
 // trie of the paths that are mentioned (scan.ts, or walk.ts where it is parsed already); its values lead to fields,
@@ -23,7 +23,7 @@
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
 import { consistent } from './index/array-consistency.ts'
-import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/burden.ts'
+import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/cost-limits.ts'
 import type { Scalar } from './conditions.ts'
 import { withFoldedActor } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
@@ -34,7 +34,7 @@ import { withSource, type Branch, type CompiledPattern, type Field } from './pat
 import { Scanner } from './index/scan.ts'
 import { likelihood } from './index/likelihood.ts'
 import { Slot, type SharedField } from './index/slots.ts'
-import type { Led } from './index/text-index.ts'
+import type { Visitor } from './index/text-index.ts'
 import { walk } from './index/walk.ts'
 
 /** An event as filters see it, but for its payload. */
@@ -63,7 +63,7 @@ export interface MatchTrigger<T> {
 }
 
 interface Entry<T> {
-  branches: Hung<T>[]
+  branches: Attached<T>[]
   /** what it adds to the totals that are limited */
   fields: number
   searched: number
@@ -72,31 +72,31 @@ interface Entry<T> {
 }
 
 /** A way to match, as it hangs in the index. */
-interface Hung<T> {
+interface Attached<T> {
   entry: Entry<T>
   target: T
   /** whether its trigger has no other way */
   alone: boolean
   /** sorted by path */
   fields: Known<T>[]
-  way: Known<T>
-  /** its place among those that hang on its way in */
+  access: Known<T>
+  /** its place among those attached to its access field */
   place: number
   weight: number
 }
 
-type Known<T> = SharedField<Hung<T>>
+type Known<T> = SharedField<Attached<T>>
 
 export class Matcher<T> {
-  readonly #root = new PathNode<Slot<Hung<T>>>('')
-  readonly #slots = new Map<string, Slot<Hung<T>>>()
+  readonly #root = new PathNode<Slot<Attached<T>>>('')
+  readonly #slots = new Map<string, Slot<Attached<T>>>()
   readonly #entries = new Map<string, Entry<T>>()
   /** slots with ways in that hold where nothing is */
-  readonly #absent = new Set<Slot<Hung<T>>>()
-  readonly #gathering = new Gathering<Slot<Hung<T>>>()
-  readonly #scanner: Scanner<Slot<Hung<T>>>
+  readonly #absent = new Set<Slot<Attached<T>>>()
+  readonly #gathering = new Gathering<Slot<Attached<T>>>()
+  readonly #scanner: Scanner<Slot<Attached<T>>>
   #candidates: Known<T>[] = []
-  // What is limited (burden.ts).
+  // What is limited (cost-limits.ts).
   #fields = 0
   #searched = 0
   #open = 0
@@ -110,7 +110,7 @@ export class Matcher<T> {
     const entries: Entry<T>[] = []
     for (const [id, trigger] of triggers) entries.push(this.#enter(id, trigger))
     // Ways in are chosen when all fields are known, so that what is popular is known too.
-    for (const entry of entries) for (const branch of entry.branches) this.#hang(branch)
+    for (const entry of entries) for (const branch of entry.branches) this.#attach(branch)
   }
 
   /** What a trigger would exceed together with all that are there, in words, or undefined. */
@@ -119,10 +119,10 @@ export class Matcher<T> {
       count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${Math.ceil(count)}` : undefined
     const ways = pattern.branches.map(({ fields }) => {
       const branch = { fields: withSource({ fields }, source_id) }
-      return { branch, way: this.#wayOf(branch) }
+      return { branch, access: this.#accessOf(branch) }
     })
-    const open = ways.filter(({ way }) => this.#isOpen(way)).map(({ branch }) => branch)
-    const narrow = ways.filter(({ way }) => !this.#isOpen(way))
+    const open = ways.filter(({ access }) => this.#isOpen(access)).map(({ branch }) => branch)
+    const narrow = ways.filter(({ access }) => !this.#isOpen(access))
     const fresh = new Set(open.flatMap(({ fields }) => fields).filter(field => !this.#isCounted(field)))
     const conditions = this.#openFields.weight + [...fresh].reduce((sum, field) => sum + weightOf(field), 0)
     return (
@@ -136,10 +136,10 @@ export class Matcher<T> {
   }
 
   /** Whether a way in is open, or would be. */
-  #isOpen(way: Field): boolean {
-    const shared = this.#shared(way)
-    if (shared !== undefined && shared.hung.length > 0) return shared.open
-    return this.#slots.get(way.path)?.isOpen(way) ?? (way.absent || way.conditions.some(({ test }) => isOpenTest(test)))
+  #isOpen(access: Field): boolean {
+    const shared = this.#shared(access)
+    if (shared !== undefined && shared.attached.length > 0) return shared.open
+    return this.#slots.get(access.path)?.isOpen(access) ?? (access.absent || access.conditions.some(({ test }) => isOpenTest(test)))
   }
 
   #shared(field: Field): Known<T> | undefined {
@@ -152,10 +152,10 @@ export class Matcher<T> {
   }
 
   /** What one event could reach by values with some more access fields; computed again where it seems too much. */
-  #reachWith(ways: readonly { branch: Branch; way: Field }[]): number {
+  #reachWith(ways: readonly { branch: Branch; access: Field }[]): number {
     const more = (): number =>
       ways.reduce(
-        (sum, { branch, way }) => sum + Math.max(0, (this.#shared(way)?.weight ?? 0) + branchWeight(branch) - (this.#slots.get(way.path)?.reach ?? 0)),
+        (sum, { branch, access }) => sum + Math.max(0, (this.#shared(access)?.weight ?? 0) + branchWeight(branch) - (this.#slots.get(access.path)?.reach ?? 0)),
         0,
       )
     if (this.#reach + more() <= indexLimits.reach) return this.#reach + more()
@@ -166,7 +166,7 @@ export class Matcher<T> {
 
   put(id: string, trigger: MatchTrigger<T>): void {
     this.delete(id)
-    for (const branch of this.#enter(id, trigger).branches) this.#hang(branch)
+    for (const branch of this.#enter(id, trigger).branches) this.#attach(branch)
   }
 
   delete(id: string): void {
@@ -193,7 +193,7 @@ export class Matcher<T> {
         target,
         alone: pattern.branches.length === 1,
         fields,
-        way: fields[0]!,
+        access: fields[0]!,
         place: -1,
         weight: fields.reduce((sum, { field }) => sum + weightOf(field), 0),
       }
@@ -204,10 +204,10 @@ export class Matcher<T> {
     return entry
   }
 
-  #slot(path: string): Slot<Hung<T>> {
+  #slot(path: string): Slot<Attached<T>> {
     const present = this.#slots.get(path)
     if (present !== undefined) return present
-    const slot = new Slot<Hung<T>>(path)
+    const slot = new Slot<Attached<T>>(path)
     let node = this.#root
     for (const step of path.split('.')) node = node.grown(step)
     node.slot = slot
@@ -215,7 +215,7 @@ export class Matcher<T> {
     return slot
   }
 
-  #drop({ path, reach }: Slot<Hung<T>>): void {
+  #drop({ path, reach }: Slot<Attached<T>>): void {
     this.#reach -= reach
     this.#slots.delete(path)
     const steps = path.split('.')
@@ -226,53 +226,53 @@ export class Matcher<T> {
   }
 
   /** The field of a branch that fewest events are likely to pass. */
-  #wayOf({ fields }: Branch): Field {
-    let [way] = fields
+  #accessOf({ fields }: Branch): Field {
+    let [access] = fields
     let least = Infinity
     for (const field of fields) {
       const slot = this.#slots.get(field.path)
       const uses = slot?.shared(field)?.uses ?? 0
-      const crowd = (value: Scalar): number => slot?.crowd(value) ?? 0
-      const cost = field.conditions.reduce((sum, condition) => sum + likelihood(condition, uses, slot?.uses ?? 0, crowd), field.absent ? 2 : 0)
-      if (cost < least) [way, least] = [field, cost]
+      const attachedAt = (value: Scalar): number => slot?.attachedAt(value) ?? 0
+      const cost = field.conditions.reduce((sum, condition) => sum + likelihood(condition, uses, slot?.uses ?? 0, attachedAt), field.absent ? 2 : 0)
+      if (cost < least) [access, least] = [field, cost]
     }
-    return way!
+    return access!
   }
 
-  #hang(branch: Hung<T>): void {
-    const field = this.#wayOf({ fields: branch.fields.map(shared => shared.field) })
-    const way = branch.fields.find(shared => shared.field === field)!
-    const { slot } = way
-    if (way.hung.length === 0) way.open = slot.isOpen(field)
-    branch.way = way
-    branch.place = way.hung.length
-    slot.hang(branch, way)
+  #attach(branch: Attached<T>): void {
+    const field = this.#accessOf({ fields: branch.fields.map(shared => shared.field) })
+    const access = branch.fields.find(shared => shared.field === field)!
+    const { slot } = access
+    if (access.attached.length === 0) access.open = slot.isOpen(field)
+    branch.access = access
+    branch.place = access.attached.length
+    slot.attach(branch, access)
     if (field.absent) this.#absent.add(slot)
-    way.weight += branch.weight
-    if (way.open) {
+    access.weight += branch.weight
+    if (access.open) {
       this.#open++
       for (const shared of branch.fields) this.#openFields.add(shared)
-    } else if (way.weight > slot.reach) {
-      this.#reach += way.weight - slot.reach
-      slot.reach = way.weight
+    } else if (access.weight > slot.reach) {
+      this.#reach += access.weight - slot.reach
+      slot.reach = access.weight
     }
   }
 
-  #unhang(branch: Hung<T>): void {
-    const { way, place } = branch
-    const last = way.hung.pop()!
-    if (place < way.hung.length) {
-      way.hung[place] = last
+  #unhang(branch: Attached<T>): void {
+    const { access, place } = branch
+    const last = access.attached.pop()!
+    if (place < access.attached.length) {
+      access.attached[place] = last
       last.place = place
     }
-    way.weight -= branch.weight
-    if (way.open) {
+    access.weight -= branch.weight
+    if (access.open) {
       this.#open--
       for (const shared of branch.fields) this.#openFields.remove(shared)
     }
-    if (way.hung.length > 0) return
-    way.slot.unindex(way)
-    if (way.slot.absent?.size === 0) this.#absent.delete(way.slot)
+    if (access.attached.length > 0) return
+    access.slot.unindex(access)
+    if (access.slot.absent?.size === 0) this.#absent.delete(access.slot)
   }
 
   /** The targets of all triggers that match an event, in no order. */
@@ -327,14 +327,14 @@ export class Matcher<T> {
     const { event, touched } = this.#gathering
     this.#candidates = []
     for (const slot of touched) {
-      if (slot.any !== undefined) for (const shared of slot.any) this.#led.maybe(shared)
-      slot.visitAll(this.#led)
+      if (slot.any !== undefined) for (const shared of slot.any) this.#visitor.maybe(shared)
+      slot.visitAll(this.#visitor)
     }
-    for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#led.maybe(shared)
+    for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#visitor.maybe(shared)
     const found: T[] = []
-    for (const way of this.#candidates) {
-      if (!this.#holds(way, event)) continue
-      for (const branch of way.hung) {
+    for (const access of this.#candidates) {
+      if (!this.#holds(access, event)) continue
+      for (const branch of access.attached) {
         if (!branch.alone && branch.entry.matched === event) continue
         if (!this.#branchHolds(branch, event)) continue
         found.push(branch.target)
@@ -345,24 +345,24 @@ export class Matcher<T> {
     return found
   }
 
-  readonly #led: Led<Known<T>> = {
+  readonly #visitor: Visitor<Known<T>> = {
     sure: shared => {
       const { event } = this.#gathering
       shared.decided = event
       shared.holds = true
-      if (shared.led === event) return
-      shared.led = event
+      if (shared.visited === event) return
+      shared.visited = event
       this.#candidates.push(shared)
     },
     maybe: shared => {
       const { event } = this.#gathering
-      if (shared.led === event) return
-      shared.led = event
+      if (shared.visited === event) return
+      shared.visited = event
       this.#candidates.push(shared)
     },
   }
 
-  #branchHolds({ fields }: Hung<T>, event: number): boolean {
+  #branchHolds({ fields }: Attached<T>, event: number): boolean {
     let inArrays = 0
     for (const shared of fields) {
       if (!this.#holds(shared, event)) return false
@@ -374,7 +374,7 @@ export class Matcher<T> {
   }
 
   /** Whether a field holds for any value at its path, decided once for an event. */
-  #holds(shared: SharedField<Hung<T>>, event: number): boolean {
+  #holds(shared: SharedField<Attached<T>>, event: number): boolean {
     if (shared.decided === event) return shared.holds
     const { slot, field } = shared
     const there = slot.event === event

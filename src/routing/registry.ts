@@ -5,7 +5,7 @@ import { routerSource, type DefinitionChange, type Definitions, type Noun, type 
 import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { rest } from '../turns.ts'
-import { hears } from './log-filter.ts'
+import { listensTo } from './log-filter.ts'
 import { Matcher, type Attributes, type MatchTrigger } from './matcher.ts'
 import { OwnAccounts } from './own-accounts.ts'
 import { compilePattern } from './pattern.ts'
@@ -250,7 +250,7 @@ is at one of them; with a forge, actor and thread are what its payload says, unl
     const thread = event.thread ?? origin?.thread ?? null
     const matched = this.#matcher.matchRead({ ...event, subject, actor, thread })
     // A trigger without a source must not match lifecycle events: its own runs would trigger it again.
-    const heard = event.source_id === routerSource ? matched.filter(trigger => hears(trigger.event_source_id, event.source_id)) : matched
+    const heard = event.source_id === routerSource ? matched.filter(trigger => listensTo(trigger.event_source_id, event.source_id)) : matched
     return { matched: byId(heard), subject, actor, thread }
   }
 }

@@ -3,7 +3,7 @@ import type { DraftEvent, DraftTrigger, TriggerTestResult } from '../contract/ty
 import { explainInTurns, Sheet } from './explain.ts'
 import type { Expressions } from './expressions.ts'
 import { checkTemplate, InputsError, renderTemplate } from './inputs.ts'
-import { hears } from './log-filter.ts'
+import { listensTo } from './log-filter.ts'
 import type { MatchEvent } from './matcher.ts'
 import type { CompiledPattern } from './pattern.ts'
 
@@ -18,7 +18,7 @@ export async function tryTrigger(trigger: DraftTrigger, pattern: CompiledPattern
   const { matched, reason: verdict, conditions } = await explainInTurns(pattern, new Sheet(event, [pattern]))
   const reason = trigger.enabled === false ? `${verdict}; but the trigger is disabled and starts nothing` : verdict
   const own = trigger.event_source_id ?? null
-  if (event.source_id !== '' && !hears(own, event.source_id)) {
+  if (event.source_id !== '' && !listensTo(own, event.source_id)) {
     const listens = own === null ? `every source but ${event.source_id}` : `source ${own}, the event is of ${event.source_id}`
     return { matched: false, reason: `the trigger listens to ${listens}; its filter by itself: ${reason}`, conditions }
   }

@@ -278,7 +278,7 @@ export interface Store {
   /** Answers whether the trigger was paused. */
   resumeTrigger(trigger_id: string, reason: string | null, at: number): Promise<boolean>
   /** Logs a lifecycle event. */
-  tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
+  emitLifecycle(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
   /** The oldest lifecycle events that wait to be routed. */
   unrouted(limit: number): Promise<StoredEvent[]>
   route(requests: RouteRequest[], limits: AcceptLimits): Promise<RouteOutcome>

@@ -27,7 +27,7 @@ function watch(given: Partial<Token>, told: Told[] = []): { told: Told[]; clock:
   }
   const store = {
     events: async () => told.map(() => ({})) as never,
-    tell: async (type: string, subject: string | null, payload: Record<string, unknown>) => void told.push({ type, subject, payload }),
+    emitLifecycle: async (type: string, subject: string | null, payload: Record<string, unknown>) => void told.push({ type, subject, payload }),
   }
   const watching = new TokenWatch({
     tokens: { list: () => [token] },

@@ -134,7 +134,9 @@ describe('apply', () => {
     expect(await wrong(routes.replace('id: deploy-site', 'id: deploy-site\n    id: twice'))).toMatch(/^8:5 is no YAML: Map keys must be unique/)
     expect(await wrong(`${routes}  - nonsense\n`)).toMatch(/^14:5 each of triggers must be an object; found "nonsense"/)
     expect(await wrong(`${routes}bot: []\n`)).toMatch(/^14:1 bot must be a known key \(bots, queues, sources, triggers\); found "bot"/)
-    expect(await wrong(`${routes}---\nsources:\n  - {id: forge, source_type: manual}\n`)).toMatch(/^16:10 sources\.1\.id must be unique; found "forge" in sources\.0 too/)
+    expect(await wrong(`${routes}---\nsources:\n  - {id: forge, source_type: manual}\n`)).toMatch(
+      /^16:10 sources\.1\.id must be unique; found "forge" in sources\.0 too/,
+    )
     expect(await wrong(routes.replace('"{{ payload.ref }}"', '"{{ payload.ref"'))).toMatch(/^12:46 triggers\.0\.action\.inputs\.ref: "\{\{" without/)
     expect(await wrong('{')).toMatch(/^\d+:\d+ is no YAML/)
     expect(await run('apply', '-f', '/no/where')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })

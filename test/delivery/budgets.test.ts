@@ -141,7 +141,7 @@ describe('budgets', () => {
     [
       'another holder',
       [{ runs: 1, period: 'day', per: 'router' }],
-      'trigger.policy.budget.0.per must be trigger here; found router. Budgets of all runs belong into the configuration',
+      'trigger.policy.budget.0.per must be trigger here; found router; budgets of all runs belong into the configuration',
     ],
     ['a short period', { runs: 1, period: 10 }, 'trigger.policy.budget'],
     ['no money', { cost_usd: 0, period: 'day' }, 'trigger.policy.budget'],

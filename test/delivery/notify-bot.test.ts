@@ -167,8 +167,8 @@ describe('endpoints that are refused', () => {
     [{ preset: 'matrix', url, token, room: '#alias:example.org' }, 'bot.endpoint.room'],
     [{ preset: 'ntfy', url, topic: 'x', priority: 6 }, 'bot.endpoint.priority'],
     [{ preset: 'ntfy', url, topic: 'x', text: '{{ event.' }, 'bot.endpoint.text'],
-    [{ preset: 'ntfy', url: 'http://169.254.169.254/', topic: 'x' }, 'bot.endpoint.url names 169.254.169.254'],
-    [{ preset: 'ntfy', url: 'http://10.0.0.1/', topic: 'x' }, 'private ranges are opened by egress_allow'],
+    [{ preset: 'ntfy', url: 'http://169.254.169.254/', topic: 'x' }, 'bot.endpoint.url must be a public address; found 169.254.169.254'],
+    [{ preset: 'ntfy', url: 'http://10.0.0.1/', topic: 'x' }, 'egress_allow in the configuration opens private ranges'],
   ])('%j', async (endpoint, message) => {
     const router = await freshRouter()
     await expect(router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'notify', ...endpoint } as never } })).rejects.toThrow(message)

@@ -162,7 +162,7 @@ describe('egress', () => {
     const router = await freshRouter()
     const endpoint = { kind: 'notify', preset: 'smtp', host: '10.0.0.1', from: 'a@example.org', to: ['b@example.org'] } as const
     await expect(router.call('bot.put', { bot: { id: 'b', endpoint: { ...endpoint, to: [...endpoint.to] } } })).rejects.toThrow(
-      'bot.endpoint.host names 10.0.0.1',
+      'bot.endpoint.host must be a public address; found 10.0.0.1',
     )
   })
 })

@@ -38,7 +38,7 @@ class Watched {
           (selection.source_id === undefined
             ? [{ received_at: Math.max(this.otherAt, this.events === 0 ? 0 : this.lastAt) }]
             : this.told.toReversed().map(({ type, at }) => ({ type, received_at: at }))) as EventLine[],
-        tell: async (type, subject, payload, at) => void this.told.push({ type, subject: subject!, payload, at }),
+        emitLifecycle: async (type, subject, payload, at) => void this.told.push({ type, subject: subject!, payload, at }),
       },
       now: () => this.wall,
       elapsed: () => this.elapsed,

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { folded, wildcardHolds } from '../../src/routing/conditions.ts'
-import { indexLimits } from '../../src/routing/index/burden.ts'
+import { indexLimits } from '../../src/routing/index/cost-limits.ts'
 import { exactJson } from '../../src/exact-json.ts'
 import { explainMatch } from '../../src/routing/explain.ts'
 import { Matcher, type Attributes } from '../../src/routing/matcher.ts'

@@ -173,7 +173,7 @@ export class LocalStore implements Store {
   setBotStatus: Store['setBotStatus'] = (...args) => this.#write({ op: 'set_bot_status', args })
   pauseTrigger: Store['pauseTrigger'] = (...args) => this.#write({ op: 'pause_trigger', args })
   resumeTrigger: Store['resumeTrigger'] = (...args) => this.#write({ op: 'resume_trigger', args })
-  tell: Store['tell'] = (...args) => this.#write({ op: 'tell', args })
+  emitLifecycle: Store['emitLifecycle'] = (...args) => this.#write({ op: 'emitLifecycle', args })
   route: Store['route'] = (...args) => this.#write({ op: 'route', args })
   queueCounts: Store['queueCounts'] = () => this.#write({ op: 'queue_counts' })
   ping = async (): Promise<void> => {

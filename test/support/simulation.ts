@@ -7,7 +7,7 @@ import { Capture } from '../../src/delivery/capture.ts'
 import { deliveryParts, type DeliveryParts } from '../../src/delivery/delivery.ts'
 import type { AttemptOptions } from '../../src/delivery/attempt.ts'
 import { failure, type Delivery, type DeliveryResult } from '../../src/delivery/bot.ts'
-import type { GivenLease } from '../../src/delivery/pull-desk.ts'
+import type { GivenLease } from '../../src/delivery/worker-claims.ts'
 import { move, moves, type MoveName } from '../../src/delivery/run-state.ts'
 import { Fault } from '../../src/errors.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
@@ -102,7 +102,7 @@ const real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clear
 export class Simulation {
   readonly problems: string[] = []
   readonly trace: string[] = []
-  readonly #chance: () => number
+  readonly #random: () => number
   readonly #guard: Guard
   readonly #clock = new Clock()
   readonly #db = freshDatabase()
@@ -129,14 +129,14 @@ export class Simulation {
   /** guard: any but 'lease' is one that the simulation must notice. */
   constructor(seed: number, guard: Guard = 'lease') {
     this.#guard = guard
-    this.#chance = chances(seed)
+    this.#random = chances(seed)
     this.#makeId = uuidv7Maker(buffer => {
       for (let index = 0; index < buffer.length; index++) buffer[index] = this.#below(256)
     })
   }
 
   #below(most: number): number {
-    return Math.floor(this.#chance() * most)
+    return Math.floor(this.#random() * most)
   }
 
   #pick<T>(all: readonly T[]): T {
@@ -144,7 +144,7 @@ export class Simulation {
   }
 
   #likely(share: number): boolean {
-    return this.#chance() < share
+    return this.#random() < share
   }
 
   /** Lives through one seed. */
@@ -247,9 +247,9 @@ export class Simulation {
       render,
       view: eventView,
       now,
-      chance: this.#chance,
+      random: this.#random,
       logBug,
-      hide: text => text,
+      redact: text => text,
       capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: () => [], now, logBug }),
       makeToken: encoding => (++this.#tokens).toString(16).padStart(encoding === 'hex' ? 32 : 22, '0'),
       disableBot: async () => undefined,
@@ -269,10 +269,10 @@ export class Simulation {
       assertOpen: () => undefined,
     })
     this.#lifecycle = new LifecycleRouter({ store, acceptor: this.#acceptor, logBug })
-    store.onUnrouted = () => this.#lifecycle.kick()
+    store.onUnrouted = () => this.#lifecycle.wake()
     this.#parts.hold(opened)
     this.#parts.start(opened)
-    if (opened.unrouted) this.#lifecycle.kick()
+    if (opened.unrouted) this.#lifecycle.wake()
     this.#note(`boot ${life}`)
   }
 
@@ -308,7 +308,7 @@ export class Simulation {
     if (this.#likely(0.3)) policy.retry = [0, 300, 900]
     if (this.#likely(0.1)) Object.assign(policy, { start_timeout_ms: 800, timeout_ms: 4000, idle_timeout_ms: 1500 })
     if (this.#likely(0.15)) policy.queue = 'shared'
-    const gathers = policy.order_key === undefined ? this.#chance() : 1
+    const gathers = policy.order_key === undefined ? this.#random() : 1
     if (gathers < 0.1) policy.debounce = { period_ms: 700, ...key }
     else if (gathers < 0.2) policy.batch = { max: 3, timeout_ms: 1500, ...key }
     return policy
@@ -389,7 +389,7 @@ export class Simulation {
   /** One thing after the other happens, of the world's own accord. */
   #happens(end: number): void {
     if (this.#clock.now >= end) return
-    const dice = this.#chance()
+    const dice = this.#random()
     const work = dice < 0.45 ? this.#emit() : dice < 0.93 ? this.#person() : dice < 0.96 ? this.#crash() : Promise.resolve()
     void work.catch((error: unknown) => {
       if (!(error instanceof Fault)) this.problems.push(`unexpected: ${(error as Error).stack}`)
@@ -429,7 +429,7 @@ export class Simulation {
 
   /** Somebody does something to a run, a bot, a queue or the router. */
   async #person(): Promise<void> {
-    const { runs, fleet, dispatcher } = this.#parts
+    const { runs, availabilities, dispatcher } = this.#parts
     const open = this.#open()
     const some = open.length === 0 ? undefined : this.#pick(open)
     const acts: (() => Promise<unknown>)[] = [
@@ -448,8 +448,8 @@ export class Simulation {
             () => runs.discard(some.id, undefined),
             () => runs.skip(some.id),
           ]),
-      () => fleet.say(this.#pick(bots), { drained: this.#likely(0.3) }),
-      () => fleet.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
+      () => availabilities.say(this.#pick(bots), { drained: this.#likely(0.3) }),
+      () => availabilities.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
       () => this.#rewriteBot(this.#pick(bots)),
       () => (some === undefined || this.#likely(0.5) ? this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.3)) : this.#update(some.id)),
@@ -509,7 +509,7 @@ export class Simulation {
         if (life === this.#life) resolve(result)
       })
     signal.addEventListener('abort', () => answer({ outcome: 'aborted' }, this.#below(20)), { once: true })
-    const dice = this.#faults ? this.#chance() : 0
+    const dice = this.#faults ? this.#random() : 0
     const success: DeliveryResult = {
       outcome: 'success',
       status: 'HTTP 200',
@@ -564,7 +564,7 @@ export class Simulation {
       if (answer !== undefined && this.#leases.get(run_id) !== lease_token) this.problems.push(`run ${run_id}: the word of a worker that had lost it was taken`)
       return answer
     }
-    const dice = this.#faults ? this.#chance() : 0.5
+    const dice = this.#faults ? this.#random() : 0.5
     if (dice < 0.05) return undefined
     if (dice < 0.1) return void (await say(workers => workers.yield(run_id, lease_token, this.#below(500), undefined)))
     await say(workers => workers.start_run(run_id, lease_token))
@@ -601,11 +601,11 @@ export class Simulation {
   /** No faults any more, and people who help: everything that is owed comes to an end. */
   async #settle(): Promise<void> {
     for (let round = 0; round < 300; round++) {
-      const { dispatcher, fleet, runs } = this.#parts
+      const { dispatcher, availabilities, runs } = this.#parts
       await this.#answer(this.#setPaused(null, dispatcher))
       for (const id of ['shared', 'push']) await this.#answer(this.#setQueue(id, false))
       for (const id of ['t0', 't1', 't2', 't3']) await this.#answer(this.#setTriggerPaused(id, false))
-      for (const id of bots) await this.#answer(fleet.say(id, { drained: false, ...(id === 'slow' ? { availability: 'ready' as const } : {}) }))
+      for (const id of bots) await this.#answer(availabilities.say(id, { drained: false, ...(id === 'slow' ? { availability: 'ready' as const } : {}) }))
       const open = this.#db
         .prepare<[], { id: Buffer; state: string; held_by: string | null }>("SELECT id, state, held_by FROM outbox WHERE state NOT IN ('failed', 'timed_out')")
         .all()

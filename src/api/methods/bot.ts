@@ -50,7 +50,7 @@ export async function assertBot(
 }
 
 export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & keyof Handlers> {
-  const { registry, config, now, fleet } = context
+  const { registry, config, now, availabilities } = context
 
   function found(id: string): Bot {
     const bot = registry.bots.get(id)
@@ -86,13 +86,13 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     },
     async 'bot.heartbeat'({ bot_id, availability, reason }) {
       const bot = found(bot_id)
-      fleet.heard(bot_id)
-      if (availability !== undefined) await fleet.say(bot_id, { availability, reason: reason ?? null })
+      availabilities.heard(bot_id)
+      if (availability !== undefined) await availabilities.say(bot_id, { availability, reason: reason ?? null })
       return { bot: liveBot(context, bot) }
     },
     async 'bot.drain'({ bot_id, reason }) {
       const bot = found(bot_id)
-      await fleet.say(bot_id, { drained: true, drained_reason: reason ?? null })
+      await availabilities.say(bot_id, { drained: true, drained_reason: reason ?? null })
       return { bot: liveBot(context, bot) }
     },
     async 'bot.notify_test'({ bot_id }) {
@@ -102,7 +102,7 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     },
     async 'bot.undrain'({ bot_id }) {
       const bot = found(bot_id)
-      await fleet.say(bot_id, { drained: false, drained_reason: null })
+      await availabilities.say(bot_id, { drained: false, drained_reason: null })
       return { bot: liveBot(context, bot) }
     },
   }

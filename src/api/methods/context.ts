@@ -109,7 +109,7 @@ export interface Workers {
 }
 
 /** The bots as they stand. */
-export interface FleetControl {
+export interface AvailabilityControl {
   say(bot_id: string, change: { availability?: Availability; reason?: string | null; drained?: boolean; drained_reason?: string | null }): Promise<void>
   heard(bot_id: string): void
   lastHeardAt(bot_id: string): number | undefined
@@ -131,7 +131,7 @@ export interface Context {
   /** Copies the database to a path. Throws Fault invalid_params, conflict, overloaded, storage_full, not_ready. */
   backup: (path: string, with_output: boolean) => Promise<RouterBackupResult>
   workers: Workers
-  fleet: FleetControl
+  availabilities: AvailabilityControl
   subscriptions: Subscriptions
   runSubscriptions: Subscriptions
   changes: RunChanges
@@ -145,7 +145,7 @@ export interface Context {
   /** calls that wait for runs to change */
   watch: RunWatch
   /** A text without the secrets that the router knows. */
-  hide: (text: string) => string
+  redact: (text: string) => string
   clock: { nextAt(source_id: string): number | undefined }
   poller: {
     nextAt(source_id: string): number | undefined

@@ -1,7 +1,7 @@
 // event.dispatch: work that is handed to a workflow.
 import type { DispatchConfig, Source } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import { hears } from '../../routing/log-filter.ts'
+import { listensTo } from '../../routing/log-filter.ts'
 import { givenContext } from './given-context.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
@@ -13,7 +13,7 @@ const nothing = Buffer.from('null')
 function inboxes({ registry }: Context): Map<string, Source> {
   const listening = [...registry.triggers.values()].filter(trigger => trigger.enabled)
   const taken = [...registry.sources.values()].filter(
-    ({ id, source_type, enabled }) => source_type === 'dispatch' && enabled && listening.some(trigger => hears(trigger.event_source_id, id)),
+    ({ id, source_type, enabled }) => source_type === 'dispatch' && enabled && listening.some(trigger => listensTo(trigger.event_source_id, id)),
   )
   return new Map(taken.map(source => [(source.config as unknown as DispatchConfig).workflow_id, source]))
 }

@@ -3,7 +3,7 @@ import { Fault } from '../../errors.ts'
 import type { Config, Decision, ExplainedDecision, Gate, Trigger } from '../../contract/types.ts'
 import { explainInTurns, Sheet, verdictInTurns } from '../../routing/explain.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
-import { hears, readableView } from '../../routing/log-filter.ts'
+import { listensTo, readableView } from '../../routing/log-filter.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { completeTrigger } from '../../routing/registry.ts'
 import { mapInTurns } from '../../turns.ts'
@@ -48,7 +48,7 @@ function loopText(
 
 /** The gates that an event passes before the outbox. */
 function eventGates(event: StoredEvent, trigger: Trigger, matched: boolean, reason: string, limits: Pick<Config, 'loop_depth' | 'loop_repeats'>): Gate[] {
-  const listens = hears(trigger.event_source_id, event.source_id)
+  const listens = listensTo(trigger.event_source_id, event.source_id)
   const depth = event.causation?.depth ?? 0
   const loops = depth > limits.loop_depth || event.decisions.some(each => each.trigger_id === trigger.id && each.outcome === 'loop_held')
   return [
@@ -141,7 +141,7 @@ async function decision(
 }
 
 function candidates({ registry }: Context, event: StoredEvent): string[] {
-  const listening = [...registry.triggers.values()].filter(trigger => hears(trigger.event_source_id, event.source_id))
+  const listening = [...registry.triggers.values()].filter(trigger => listensTo(trigger.event_source_id, event.source_id))
   return [...new Set([...event.decisions.map(each => each.trigger_id), ...listening.map(trigger => trigger.id)])]
 }
 

@@ -44,7 +44,7 @@ function lines(text: string): { content: Buffer; split: boolean } {
   return bytes.length <= mostPartBytes ? { content: bytes, split: false } : { content: bytes.subarray(0, mostPartBytes), split: true }
 }
 
-export function outputMethods({ config, store, workers, runs, watch, hide, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
+export function outputMethods({ config, store, workers, runs, watch, redact, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
   return {
     async 'run.output'({ run_id, attempt, after, last_bytes, wait_ms = 0, limit = defaultLimit }, call) {
       if (after !== undefined && attempt === undefined)
@@ -82,7 +82,7 @@ export function outputMethods({ config, store, workers, runs, watch, hide, now }
       // It refuses a token that is not the run's, and keeps the run of a worker as a heartbeat does.
       const lease = await (isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, {}) : runs.progress(run_id, lease_token, {}))
       if (run === null) throw notFound('run', run_id, 'run.list')
-      await store.appendOutput([{ run_id, attempt: run.attempt, stream: 'log', at: now(), ...lines(hide(text)) }], config)
+      await store.appendOutput([{ run_id, attempt: run.attempt, stream: 'log', at: now(), ...lines(redact(text)) }], config)
       return lease
     },
   }

@@ -18,14 +18,14 @@ export function shownRequest(text: string | null): MadeRequest | undefined {
 }
 
 export function runRequestMethods(context: Context): Pick<Handlers, 'run.request'> {
-  const { store, runs, hide } = context
+  const { store, runs, redact } = context
 
   /** The body that was sent, or why it is not known. */
   async function bodyOf(run_id: string, attempt: number, { body_sha256 }: MadeRequest): Promise<Pick<RunRequestResult, 'body' | 'body_missing'>> {
     if (body_sha256 === undefined) return { body_missing: 'it has more than 256 KiB' }
     const { prepared } = await runs.preview(run_id, attempt)
     if ('problem' in prepared) return { body_missing: `it cannot be made again: ${prepared.problem}` }
-    if (hash('sha256', prepared.body) === body_sha256) return { body: hide(prepared.body) }
+    if (hash('sha256', prepared.body) === body_sha256) return { body: redact(prepared.body) }
     return {
       body_missing:
         'it cannot be made again as it was: the bot sends messages to people, or has a body or params of its own, or its definition or the denied tools have changed',

@@ -6,15 +6,15 @@ import { chosenBot, type StoredRun } from '../../store/store.ts'
 import type { Context, RunControl } from './context.ts'
 
 /** A bot with what is known of it now. */
-export function liveBot({ runs, fleet }: Pick<Context, 'runs' | 'fleet'>, bot: Bot): Bot {
-  const { drained, drained_reason } = fleet.status(bot.id)
-  const reason = fleet.reason(bot.id)
-  const last_heard_at = fleet.lastHeardAt(bot.id)
+export function liveBot({ runs, availabilities }: Pick<Context, 'runs' | 'availabilities'>, bot: Bot): Bot {
+  const { drained, drained_reason } = availabilities.status(bot.id)
+  const reason = availabilities.reason(bot.id)
+  const last_heard_at = availabilities.lastHeardAt(bot.id)
   return {
     ...bot,
     health: runs.botHealth(bot.id),
     active: runs.botActive(bot.id),
-    availability: fleet.availability(bot),
+    availability: availabilities.availability(bot),
     ...(reason === null ? {} : { availability_reason: reason }),
     drained,
     ...(drained_reason === null ? {} : { drained_reason }),

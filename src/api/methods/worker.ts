@@ -25,7 +25,7 @@ function reported(usage: Usage | undefined): UsageReport | undefined {
 }
 
 export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
-  const { workers, runs, hide } = context
+  const { workers, runs, redact } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
     return { run: shownRun(context, await work) }
@@ -42,8 +42,8 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
     async 'run.progress'({ run_id, lease_token, usage, ...said }) {
       if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
       const { percent } = said
-      const message = said.message === undefined || said.message === '' ? undefined : hide(said.message)
-      const note = hide(progressNote(said))
+      const message = said.message === undefined || said.message === '' ? undefined : redact(said.message)
+      const note = redact(progressNote(said))
       const progress = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) }
       // Usage alone is no row of the history: it may be reported often.
       const noted = { ...(note === '' && usage !== undefined ? {} : { note, progress }), usage: reported(usage) }

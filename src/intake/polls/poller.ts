@@ -41,7 +41,7 @@ interface Entry {
 
 export interface PollerOptions {
   sources: ReadonlyMap<string, Source>
-  store: Pick<Store, 'unseen' | 'noteSource' | 'forgetItem' | 'tell'>
+  store: Pick<Store, 'unseen' | 'noteSource' | 'forgetItem' | 'emitLifecycle'>
   accept: (incoming: Incoming[]) => Promise<(Accepted | Fault)[]>
   expressions: Expressions
   reading: ReadingOptions
@@ -215,8 +215,8 @@ export class Poller {
     const known = seen.filter(key => !forgotten.has(key))
     if (error !== undefined || events > 0)
       log('source.read', { source_id: id, events, ms: Math.round(ms), ...(error === undefined ? {} : { error, failures }) })
-    const told = failures === 1 ? store.tell('source.failing', id, { source_id: id, error }, at) : undefined
-    const well = failures === 0 && before > 0 ? store.tell('source.recovered', id, { source_id: id }, at) : undefined
+    const told = failures === 1 ? store.emitLifecycle('source.failing', id, { source_id: id, error }, at) : undefined
+    const well = failures === 0 && before > 0 ? store.emitLifecycle('source.recovered', id, { source_id: id }, at) : undefined
     // An item that cannot be noted is read again after the next start, and found to be known.
     await Promise.all([store.noteSource({ source_id: id, state: { ...entry.memory }, seen: known, at }), told, well]).catch(logBug)
     if (this.#entries.get(id) === entry) this.#timetable.set(id, next_at)

@@ -132,7 +132,7 @@ export class CharTrie<T> {
   }
 
   /** How many values end at a text. */
-  crowd(text: string, backwards = false): number {
+  attachedAt(text: string, backwards = false): number {
     const node = this.#find(text, backwards)
     return node < 0 ? 0 : (this.ends[node]?.length ?? 0)
   }

@@ -112,7 +112,7 @@ export class PathNode<S extends PathSlot> {
   }
 
   /** Where a key of the event leads: a dotted key and nesting are the same path. */
-  led(key: string): { node: PathNode<S>; steps: number } | null {
+  descend(key: string): { node: PathNode<S>; steps: number } | null {
     const direct = this.children?.get(key)
     if (direct !== undefined) return { node: direct, steps: 1 }
     if (!key.includes('.')) return null

@@ -156,14 +156,14 @@ export class Scanner<S extends TextSlot> {
     let steps = 1
     if (bytes[at] === quote) {
       child = node.childByBytes(bytes, start, at, this.#hash)
-      const led = child === null && this.#dotted ? node.led(bytes.toString('utf8', start, at)) : null
-      if (led !== null) ({ node: child, steps } = led)
+      const found = child === null && this.#dotted ? node.descend(bytes.toString('utf8', start, at)) : null
+      if (found !== null) ({ node: child, steps } = found)
       at++
     } else {
       at = textEnd(bytes, this.#view, at)
       if (at < 0) return -1
-      const led = node.led(JSON.parse(bytes.toString('utf8', start - 1, at)) as string)
-      if (led !== null) ({ node: child, steps } = led)
+      const found = node.descend(JSON.parse(bytes.toString('utf8', start - 1, at)) as string)
+      if (found !== null) ({ node: child, steps } = found)
     }
     at = this.#space(at)
     if (bytes[at] !== colon) return -1

@@ -4,7 +4,7 @@
 // A field is in the indexes while a branch has it as its access field (matcher.ts), with all its alternatives. Fields
 // of one exact value are found by that value, in the very table that keeps them.
 import { passesUnmentioned, type Met } from './array-consistency.ts'
-import { isOpenTest, narrowCrowd, narrowLengths, searchingWildcards, Tally } from './burden.ts'
+import { isOpenTest, narrowAttached, narrowLengths, searchingWildcards, Tally } from './cost-limits.ts'
 import { holds, wildcardHolds, type Fits, type Scalar, type Test, type WildcardTest } from '../conditions.ts'
 import { ExactNumber } from '../exact-number.ts'
 import type { ElementSet } from './element-set.ts'
@@ -16,7 +16,7 @@ import { hashText } from './path-trie.ts'
 import { fieldHolds, type Field } from '../pattern.ts'
 import { Ranges } from './ranges.ts'
 import { Mentions } from './mentions.ts'
-import { Table, TextIndex, type Led } from './text-index.ts'
+import { Table, TextIndex, type Visitor } from './text-index.ts'
 import { searched, Wildcards } from './wildcards.ts'
 
 const none: never[] = []
@@ -31,12 +31,12 @@ export class SharedField<B> implements Met {
   /** branches that have it */
   uses = 0
   /** branches that have it as their way in; empty: it is in no index */
-  hung: B[] = none
+  attached: B[] = none
   /** the event for which holds is decided */
   decided = 0
   holds = false
   /** the last event that led to its branches */
-  led = 0
+  visited = 0
   /** what the branches that hang on it weigh, and whether they are counted as open */
   weight = 0
   open = false
@@ -164,15 +164,15 @@ export class Slot<B> extends PathSlot {
     return this.#lengths.size + new Set(texts.map(text => text.length).filter(length => !this.#lengths.has(length))).size
   }
 
-  /** Whether a field as a way in can hold in any number besides others (burden.ts). */
+  /** Whether a field as a way in can hold in any number besides others (cost-limits.ts). */
   isOpen({ conditions, absent }: Field): boolean {
     const tooMany = this.#endLengths.size > narrowLengths
-    return absent || conditions.some(({ test }) => isOpenTest(test) || this.#crowdOf(test) >= narrowCrowd || (tooMany && endLengths(test).length > 0))
+    return absent || conditions.some(({ test }) => isOpenTest(test) || this.#crowdOf(test) >= narrowAttached || (tooMany && endLengths(test).length > 0))
   }
 
   #crowdOf(test: Test): number {
-    if (test.kind === 'equals') return this.#exact.crowd(test.value)
-    return isOnlyText(test) ? (this.#texts?.crowd(test) ?? 0) : 0
+    if (test.kind === 'equals') return this.#exact.attachedAt(test.value)
+    return isOnlyText(test) ? (this.#texts?.attachedAt(test) ?? 0) : 0
   }
 
   /** The most that the branches on one of its ways in weigh, those that are open apart. */
@@ -299,13 +299,13 @@ export class Slot<B> extends PathSlot {
   }
 
   /** How many fields lead to branches by an exact value. */
-  crowd(value: Scalar): number {
-    return this.#exact.crowd(value)
+  attachedAt(value: Scalar): number {
+    return this.#exact.attachedAt(value)
   }
 
-  hang(branch: B, shared: SharedField<B>): void {
-    if (shared.hung.length > 0) return void shared.hung.push(branch)
-    shared.hung = [branch]
+  attach(branch: B, shared: SharedField<B>): void {
+    if (shared.attached.length > 0) return void shared.attached.push(branch)
+    shared.attached = [branch]
     const { field } = shared
     if (field.absent) (this.absent ??= new Set()).add(shared)
     if (singleValue(field) === undefined) for (const { test } of field.conditions) this.#index(test, shared)
@@ -338,36 +338,36 @@ export class Slot<B> extends PathSlot {
   }
 
   /** Leads from the values of the present event to fields, besides those in any and absent; to some more than once. */
-  visitAll(led: Led<SharedField<B>>): void {
+  visitAll(visitor: Visitor<SharedField<B>>): void {
     if (this.count <= fewLeaves) {
       for (let leaf = this.first; leaf !== null; leaf = leaf.next) {
-        this.#visit(leaf.value, led)
-        this.#visitNumber(leaf.value, led)
+        this.#visit(leaf.value, visitor)
+        this.#visitNumber(leaf.value, visitor)
       }
       return
     }
     const index = this.index()
-    for (const value of index.elements.keys()) this.#visit(value, led)
+    for (const value of index.elements.keys()) this.#visit(value, visitor)
     if (this.#ranges === undefined) return
-    this.#ranges.visitAny(index.doubles, led.sure)
-    for (const value of index.exact) this.#visitNumber(value, led)
+    this.#ranges.visitAny(index.doubles, visitor.sure)
+    for (const value of index.exact) this.#visitNumber(value, visitor)
   }
 
-  #visitNumber(value: LeafValue, led: Led<SharedField<B>>): void {
-    if (typeof value === 'number') this.#ranges?.visit(value, value, led.sure)
-    else if (value instanceof ExactNumber) this.#ranges?.visit(value.below, value.above, led.maybe)
+  #visitNumber(value: LeafValue, visitor: Visitor<SharedField<B>>): void {
+    if (typeof value === 'number') this.#ranges?.visit(value, value, visitor.sure)
+    else if (value instanceof ExactNumber) this.#ranges?.visit(value.below, value.above, visitor.maybe)
   }
 
-  #visit(value: LeafValue, led: Led<SharedField<B>>): void {
+  #visit(value: LeafValue, visitor: Visitor<SharedField<B>>): void {
     if (value === unmentioned) return
     const single = this.#singles.get(value)
-    if (single !== undefined && single.hung.length > 0) led.sure(single)
-    if (this.#exact.size > 0) this.#exact.visit(value, led.sure)
+    if (single !== undefined && single.attached.length > 0) visitor.sure(single)
+    if (this.#exact.size > 0) this.#exact.visit(value, visitor.sure)
     if (typeof value !== 'string') return
-    this.#texts?.visit(value, led, this.event)
+    this.#texts?.visit(value, visitor, this.event)
     if (this.#searchingWays > 0) {
       this.#pass(value)
-      for (const { field } of this.#fitting) if (field !== undefined && field.hung.length > 0) led.sure(field)
+      for (const { field } of this.#fitting) if (field !== undefined && field.attached.length > 0) visitor.sure(field)
     }
   }
 }

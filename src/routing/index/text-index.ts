@@ -5,7 +5,7 @@ import { addressOf, folded, type OnlyText } from '../conditions.ts'
 import { Ranges } from './ranges.ts'
 
 /** Called with fields that an index leads to. */
-export interface Led<F> {
+export interface Visitor<F> {
   /** it holds for the value */
   sure: (shared: F) => void
   /** it may */
@@ -20,7 +20,7 @@ export class Table<K, F> {
     return this.#map.size
   }
 
-  crowd(key: K): number {
+  attachedAt(key: K): number {
     const present = this.#map.get(key)
     return present === undefined ? 0 : Array.isArray(present) ? present.length : 1
   }
@@ -117,12 +117,12 @@ export class TextIndex<F> {
   }
 
   /** How many fields one beginning or ending leads to. */
-  crowd(test: OnlyText): number {
-    if (test.kind === 'prefix') return this.#endsOf(test.ignore_case).prefixes.crowd(test.text)
-    if (test.kind === 'suffix') return this.#endsOf(test.ignore_case).suffixes.crowd(test.text, true)
-    if (test.kind === 'equals_ignore_case') return this.#folded?.crowd(test.text) ?? 0
+  attachedAt(test: OnlyText): number {
+    if (test.kind === 'prefix') return this.#endsOf(test.ignore_case).prefixes.attachedAt(test.text)
+    if (test.kind === 'suffix') return this.#endsOf(test.ignore_case).suffixes.attachedAt(test.text, true)
+    if (test.kind === 'equals_ignore_case') return this.#folded?.attachedAt(test.text) ?? 0
     if (test.kind !== 'wildcard' || this.#wildcardEnds === undefined) return 0
-    return Math.min(this.#wildcardEnds.prefixes.crowd(test.pieces[0]!), this.#wildcardEnds.suffixes.crowd(test.pieces.at(-1)!, true))
+    return Math.min(this.#wildcardEnds.prefixes.attachedAt(test.pieces[0]!), this.#wildcardEnds.suffixes.attachedAt(test.pieces.at(-1)!, true))
   }
 
   #endsOf(ignore_case: boolean): Ends<F> {
@@ -132,12 +132,12 @@ export class TextIndex<F> {
   #addWildcard(pieces: readonly string[], field: F): void {
     const [first, last] = [pieces[0]!, pieces.at(-1)!]
     const { prefixes, suffixes } = (this.#wildcardEnds ??= new Ends())
-    const byPrefix = prefixes.crowd(first) - suffixes.crowd(last, true) || last.length - first.length
+    const byPrefix = prefixes.attachedAt(first) - suffixes.attachedAt(last, true) || last.length - first.length
     return byPrefix <= 0 ? prefixes.add(first, field) : suffixes.add(last, field, true)
   }
 
   /** Leads to fields, those of a beginning or ending once in an event. */
-  visit(text: string, { sure, maybe }: Led<F>, event: number): void {
+  visit(text: string, { sure, maybe }: Visitor<F>, event: number): void {
     this.#ends?.visit(text, sure, event)
     this.#wildcardEnds?.visit(text, maybe, event)
     if (this.#folded !== undefined || this.#foldedEnds !== undefined) {

@@ -30,10 +30,10 @@ export function walk<S extends PathSlot>(
     } else if (isCompound(value)) {
       if (node.children === null) return
       for (const key of Object.keys(value)) {
-        const led = node.led(key)
-        if (led === null) continue
-        if (led.steps > 1) into.mixed = true
-        visit((value as Record<string, unknown>)[key], led.node, element, depth + led.steps)
+        const found = node.descend(key)
+        if (found === null) continue
+        if (found.steps > 1) into.mixed = true
+        visit((value as Record<string, unknown>)[key], found.node, element, depth + found.steps)
       }
     } else if (node.slot !== null) {
       const source = typeof value === 'object' ? rawNumber(value) : undefined

@@ -121,8 +121,8 @@ export class Work {
       }
       case 'route':
         return this.#accepting.route(...operation.args)
-      case 'tell':
-        return this.#history.tell(...operation.args)
+      case 'emitLifecycle':
+        return this.#history.emitLifecycle(...operation.args)
       case 'retain':
         return this.#retain(operation.limits)
       case 'give_back':
@@ -190,16 +190,16 @@ export class Work {
     this.#queues.reload()
     for (const [index, reason] of paused().entries()) {
       const { id, at } = queues[index]!
-      if (before[index] === undefined && reason !== undefined) this.#history.tell('queue.paused', id, { queue: id, reason }, at)
-      if (before[index] !== undefined && reason === undefined) this.#history.tell('queue.resumed', id, { queue: id }, at)
+      if (before[index] === undefined && reason !== undefined) this.#history.emitLifecycle('queue.paused', id, { queue: id, reason }, at)
+      if (before[index] !== undefined && reason === undefined) this.#history.emitLifecycle('queue.resumed', id, { queue: id }, at)
     }
   }
 
   #setPaused(reason: string | null, at: number): void {
     const before = this.#standing.paused()
     this.#standing.setPaused(reason)
-    if (before === null && reason !== null) this.#history.tell('router.paused', null, { reason }, at)
-    if (before !== null && reason === null) this.#history.tell('router.resumed', null, {}, at)
+    if (before === null && reason !== null) this.#history.emitLifecycle('router.paused', null, { reason }, at)
+    if (before !== null && reason === null) this.#history.emitLifecycle('router.resumed', null, {}, at)
   }
 
   /** Buries every run that is damaged, after something failed for a reason that was not looked for; answers how many. */

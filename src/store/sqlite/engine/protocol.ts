@@ -36,7 +36,7 @@ export type WriteOp =
   | { op: 'retain'; limits: RetentionLimits }
   | { op: 'give_back'; request: GiveBackRequest }
   | { op: 'route'; args: Parameters<Store['route']> }
-  | { op: 'tell'; args: Parameters<Store['tell']> }
+  | { op: 'emitLifecycle'; args: Parameters<Store['emitLifecycle']> }
   | { op: 'skip_ticks'; skipped: SkippedTicks[] }
   | { op: 'note_source'; note: SourceNote }
   | { op: 'note_refused'; batch: RefusedBatch }

@@ -261,7 +261,7 @@ export class SqliteStore implements Store {
   setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
   pauseTrigger = (...args: Parameters<Store['pauseTrigger']>): ReturnType<Store['pauseTrigger']> => this.#call({ op: 'pause_trigger', args })
   resumeTrigger = (...args: Parameters<Store['resumeTrigger']>): ReturnType<Store['resumeTrigger']> => this.#call({ op: 'resume_trigger', args })
-  tell = (...args: Parameters<Store['tell']>): Promise<void> => this.#call({ op: 'tell', args })
+  emitLifecycle = (...args: Parameters<Store['emitLifecycle']>): Promise<void> => this.#call({ op: 'emitLifecycle', args })
   unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
   route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
   nextSeq = (...args: Parameters<Store['nextSeq']>): Promise<number | null> => this.#read('nextSeq', ...args)

@@ -160,7 +160,7 @@ export class Admission {
     const about = `${limit} runs of trigger ${run.trigger_id} about ${thread} of source ${source_id} within ${Math.round(period_ms / 1000)} s`
     const reason = `repeat limit: there were ${about}; release this run, or discard it`
     this.#moving.move([{ run_id: run.id, move: 'hold', from: ['pending'], to: 'held', held_by: 'repeat_limit', at: arrival.at, reason, error: reason }])
-    this.#history.tell('trigger.repeating', run.trigger_id, { trigger: run.trigger_id, source_id, thread, run: run.id, limit, period_ms }, arrival.at)
+    this.#history.emitLifecycle('trigger.repeating', run.trigger_id, { trigger: run.trigger_id, source_id, thread, run: run.id, limit, period_ms }, arrival.at)
     return admitted
   }
 

@@ -286,7 +286,7 @@ export class Budgets {
     const [per = '', id = null] = scope.split(':')
     const shown = (amount: number): number => (figure === 'cost_usd' ? amount / microPerUsd : amount)
     const what = id === null ? {} : { [per]: id }
-    this.#history.tell(`${per}.budget_warning`, id, { ...what, figure, [figure]: shown(used), budget: shown(limit), period_ms }, now)
+    this.#history.emitLifecycle(`${per}.budget_warning`, id, { ...what, figure, [figure]: shown(used), budget: shown(limit), period_ms }, now)
   }
 }
 

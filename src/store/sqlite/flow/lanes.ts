@@ -212,11 +212,11 @@ export class Lanes {
     this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
     this.#history.add(row, { at: now, move, state, reason: verdict.reason })
     this.#counts.parked(verdict.lane)
-    this.gaveWay(row, now, verdict.lane)
+    this.onParked(row, now, verdict.lane)
   }
 
   /** A run that stood first for some limits waits for something else: those behind it may go. */
-  gaveWay({ flow, bot_id }: Pick<RunRow, 'flow' | 'bot_id'>, now: number, except?: string): void {
+  onParked({ flow, bot_id }: Pick<RunRow, 'flow' | 'bot_id'>, now: number, except?: string): void {
     if (flow !== null || this.budgets.defined.any) this.#offer(flow === null ? {} : (JSON.parse(flow) as RunFlow), bot_id, now, except)
   }
 

@@ -116,7 +116,7 @@ function withOverride(flow: string | null, { update }: RunMove): string | null {
 }
 
 /** What a move comes to where people have said something of the run that its mover did not know. */
-function inFact(asked: RunMove, row: RunRow): RunMove {
+function actualMove(asked: RunMove, row: RunRow): RunMove {
   const lost = asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out'
   if (row.cancel_requested === 1 && lost) {
     // A worker that gives back a run that was to be cancelled meanwhile, or fails at it, has thereby ended it.
@@ -289,7 +289,7 @@ export class Moving {
       if (ended !== undefined) this.#reportLate(ended, asked)
       return ended === undefined ? { kind: 'not_found' } : { kind: 'refused', run: this.#answer(ended, true) }
     }
-    const move = inFact(asked, row)
+    const move = actualMove(asked, row)
     const tokenFits = move.lease_token === undefined || move.lease_token === row.lease_token
     const isLate = move.expired_at === undefined || (row.lease_until ?? 0) <= move.expired_at
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
@@ -344,7 +344,7 @@ export class Moving {
 
   /** What the end of a run means for those that depend on it. */
   endedBesides(ended: RunRow, at: number): void {
-    for (const seq of this.#sql.dependents.all(ended.seq)) this.#tell(seq, ended, at)
+    for (const seq of this.#sql.dependents.all(ended.seq)) this.#emitLifecycle(seq, ended, at)
   }
 
   #followLanes(row: RunRow, next: RunRow, move: RunMove, ended: boolean): void {
@@ -360,7 +360,7 @@ export class Moving {
   }
 
   /** Tells a run that one which it depends on has ended. */
-  #tell(seq: number, ended: RunRow, at: number): void {
+  #emitLifecycle(seq: number, ended: RunRow, at: number): void {
     const row = this.#sql.liveBySeq.get(seq)
     // A dead run waits for nothing; its gates may be what it died of.
     if (row === undefined || row.flow === null || restingStates.has(row.state)) return

@@ -172,7 +172,7 @@ export class History {
   }
 
   /** Reports something that is no move of a run. */
-  tell(type: string, subject: string | null, payload: Record<string, unknown>, at: number): void {
+  emitLifecycle(type: string, subject: string | null, payload: Record<string, unknown>, at: number): void {
     if (this.#mode !== 'none') this.#write(type, subject, JSON.stringify(payload), null, at)
   }
 

@@ -32,7 +32,7 @@ export const indexLimits = {
 /** As many different lengths of beginnings and endings at one path are narrow: a value may have one of each length. */
 export const narrowLengths = 64
 /** As many fields may ask for one value, beginning or ending besides others and be narrow. */
-export const narrowCrowd = 64
+export const narrowAttached = 64
 
 /** Whether conditions of this kind can hold for the same value in any number. */
 export function isOpenTest(test: Test): boolean {

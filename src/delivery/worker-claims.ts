@@ -19,7 +19,7 @@ import {
 import { offers } from './assignment.ts'
 import { failedByWorker, prepareForWorker, readableTrigger, type AttemptOptions, type SaidFailure } from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
-import type { Fleet, Load } from './fleet.ts'
+import type { BotAvailability, Load } from './bot-availability.ts'
 import { leaseMs, tokenMark } from './lease-terms.ts'
 import { Leases } from './leases.ts'
 import { move, type MoveName } from './run-state.ts'
@@ -27,14 +27,14 @@ import { usageShrank, type Extension } from './usage.ts'
 
 const maxResultBytes = 65_536
 
-export interface PullDeskOptions {
+export interface WorkerClaimsOptions {
   store: Store
   bots: ReadonlyMap<string, Bot>
   attempt: AttemptOptions
   now: () => number
   /** 32 hex digits */
   makeToken: () => string
-  fleet: Fleet
+  availabilities: BotAvailability
   dispatcher: Pick<Dispatcher, 'noteOfWorker' | 'wakes' | 'needs' | 'paused' | 'wake' | 'dueAt'>
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
@@ -66,13 +66,13 @@ interface Line {
   waiting: number
 }
 
-export class PullDesk {
-  readonly #options: PullDeskOptions
+export class WorkerClaims {
+  readonly #options: WorkerClaimsOptions
   readonly #leases: Leases
   readonly #lines = new Map<string, Line>()
   #running = false
 
-  constructor(options: PullDeskOptions) {
+  constructor(options: WorkerClaimsOptions) {
     this.#options = options
     this.#leases = new Leases({ ...options, onExpired: run => this.#free(run) })
   }
@@ -155,15 +155,15 @@ export class PullDesk {
   /** What a bot's workers may be given: its own runs, and those of the needs that it meets. */
   #asksFor(bot: Bot, room: number, capabilities: readonly string[] | undefined): ClaimRequest['bots'] {
     const able = { ...bot, ...(capabilities === undefined ? {} : { capabilities: (bot.capabilities ?? []).filter(each => capabilities.includes(each)) }) }
-    const { fleet } = this.#options
-    const met = fleet.availability(bot) === 'degraded' ? [] : this.#options.dispatcher.needs().filter(({ need }) => offers(able, need))
+    const { availabilities } = this.#options
+    const met = availabilities.availability(bot) === 'degraded' ? [] : this.#options.dispatcher.needs().filter(({ need }) => offers(able, need))
     const active = this.activeOf(bot.id)
     return [
       { bot_id: bot.id, room },
       ...met.map(({ key, need }) => ({
         bot_id: key,
         room,
-        choices: Array.from({ length: room }, (_, index) => fleet.chosen(need, bot, active + index)),
+        choices: Array.from({ length: room }, (_, index) => availabilities.chosen(need, bot, active + index)),
       })),
     ]
   }
@@ -195,9 +195,9 @@ export class PullDesk {
     const { bot, lease_ms } = this.#bot(bot_id)
     const wanted = together.reduce((sum, { max, signal }) => sum + (signal.aborted ? 0 : max), 0)
     const room = Math.min(wanted, bot.max_active - this.activeOf(bot_id))
-    const { store, now, makeToken, fleet, dispatcher } = this.#options
-    fleet.heard(bot_id)
-    if (room <= 0 || !this.#running || dispatcher.paused !== null || fleet.status(bot_id).drained) {
+    const { store, now, makeToken, availabilities, dispatcher } = this.#options
+    availabilities.heard(bot_id)
+    if (room <= 0 || !this.#running || dispatcher.paused !== null || availabilities.status(bot_id).drained) {
       for (const { resolve } of together) resolve([])
       return
     }
@@ -311,7 +311,7 @@ export class PullDesk {
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
     const at = now()
     const lease_until = at + leaseMs(bots.get(run.bot_id)?.endpoint)
-    this.#options.fleet.heard(run.bot_id)
+    this.#options.availabilities.heard(run.bot_id)
     if (paused !== undefined) await this.#acknowledge(run, lease_token, paused)
     const names: MoveName[] = note === undefined ? ['extend_running', 'extend', 'extend_paused'] : ['progress']
     for (const name of names) {

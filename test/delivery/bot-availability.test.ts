@@ -1,4 +1,4 @@
-// Bots as a fleet: who is given a run that names capabilities, sleepers, drained ones, and what they may use.
+// Availability of bots: which bot gets a run that names capabilities, sleeping and drained bots, and what they may use.
 import { describe, expect, test } from 'vitest'
 import type { BotInput, Policy, Run } from '../../src/client/client.ts'
 import { afterChoice, ranked, type Standing } from '../../src/delivery/assignment.ts'
@@ -9,14 +9,14 @@ import { ended, freshRouter, until, type TestRouter } from '../support/router.ts
 const yes = { kind: 'command' as const, argv: ['/bin/true'] }
 const slow = { kind: 'command' as const, argv: ['/bin/sleep', '60'] }
 
-interface Fleet extends TestRouter {
+interface BotAvailability extends TestRouter {
   bot: (id: string, more: Partial<BotInput>) => Promise<unknown>
   emit: (type: string) => Promise<string>
   run: (run_id: string) => Promise<Run>
 }
 
 /** A router with a trigger for each event type: of type x whoever can x. */
-async function fleet(policy: Policy = {}): Promise<Fleet> {
+async function availabilities(policy: Policy = {}): Promise<BotAvailability> {
   const router = await freshRouter({}, {})
   const { call } = router
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
@@ -85,7 +85,7 @@ describe('the score', () => {
 
 describe('a run that names capabilities', () => {
   test('waits visibly, goes as soon as a bot offers them, and keeps candidates, scores and the choice', async () => {
-    const { emit, run, bot, call, ...router } = await fleet()
+    const { emit, run, bot, call, ...router } = await availabilities()
     const id = await emit('x')
     expect(await run(id)).toMatchObject({ bot_id: null, queue: null, state: 'pending', waiting_for: 'held: no bot offers [x]' })
     await bot('other', { capabilities: ['y'] })
@@ -98,7 +98,7 @@ describe('a run that names capabilities', () => {
   })
 
   test('a bot has no more than it may, however many needs it meets; an open queue and a resumed one are seen', async () => {
-    const { emit, bot, call, run } = await fleet()
+    const { emit, bot, call, run } = await availabilities()
     await bot('a', { capabilities: ['x', 'y'], max_active: 1, endpoint: slow })
     await call('router.pause', {})
     const runs = [await emit('x'), await emit('y'), await emit('x')]
@@ -116,7 +116,7 @@ describe('a run that names capabilities', () => {
   })
 
   test('a worker gets what it offers, not when it is worse or says that it is degraded; its claim takes nothing from others', async () => {
-    const { emit, bot, call, run } = await fleet()
+    const { emit, bot, call, run } = await availabilities()
     await bot('worker', { endpoint: { kind: 'pull' }, capabilities: ['x'] })
     const waiting = call('run.claim', { bot_id: 'worker', wait_ms: 20_000 })
     const id = await emit('x')
@@ -159,7 +159,7 @@ describe('a run that names capabilities', () => {
 describe('a sleeper', () => {
   test('is woken when there is a run for it, and not before; then it is ready', async () => {
     const wake = await botServer()
-    const { emit, bot, call, run } = await fleet()
+    const { emit, bot, call, run } = await availabilities()
     await bot('a', { capabilities: ['x'], availability: 'sleeping', wake: { kind: 'http', url: wake.url } })
     await call('bot.heartbeat', { bot_id: 'a', availability: 'sleeping' })
     expect((await call('bot.get', { bot_id: 'a' })).bot).toMatchObject({ availability: 'sleeping' })
@@ -173,7 +173,7 @@ describe('a sleeper', () => {
 
   test('that cannot be woken is degraded for a while: its runs go to others, and a word of its own ends that', async () => {
     const wake = await botServer((_request, response) => void response.writeHead(500).end())
-    const { emit, bot, call, run } = await fleet()
+    const { emit, bot, call, run } = await availabilities()
     await bot('a', { capabilities: ['x'], availability: 'sleeping', wake: { kind: 'http', url: wake.url } })
     const id = await emit('x')
     await until(async () => (await call('bot.get', { bot_id: 'a' })).bot.availability === 'degraded')
@@ -186,7 +186,7 @@ describe('a sleeper', () => {
 
   test('of kind pull is called too', async () => {
     const wake = await botServer()
-    const { bot, call, emit } = await fleet()
+    const { bot, call, emit } = await availabilities()
     await bot('a', { endpoint: { kind: 'pull' }, capabilities: ['x'], availability: 'sleeping', wake: { kind: 'http', url: wake.url } })
     const id = await emit('x')
     await wake.nth(1)
@@ -196,7 +196,7 @@ describe('a sleeper', () => {
 
 describe('drained', () => {
   test('a bot gets nothing new, ends what it has, and stays so over a heartbeat at the same time and until it is another', async () => {
-    const { bot, call, emit, run } = await fleet()
+    const { bot, call, emit, run } = await availabilities()
     await bot('a', { capabilities: ['x'] })
     await Promise.all([call('bot.drain', { bot_id: 'a', reason: 'an update' }), call('bot.heartbeat', { bot_id: 'a', availability: 'busy' })])
     expect((await call('bot.get', { bot_id: 'a' })).bot).toMatchObject({ drained: true, drained_reason: 'an update', availability: 'busy' })
@@ -226,7 +226,7 @@ describe('tools', () => {
   })
 
   test('what results is stored with the run and sent to the bot; one that is given back has all of it again', async () => {
-    const { bot, call, emit, run } = await fleet()
+    const { bot, call, emit, run } = await availabilities()
     await bot('narrow', { endpoint: { kind: 'pull' }, capabilities: ['x'], tools: ['git'] })
     const id = await emit('x')
     const [lease] = (await call('run.claim', { bot_id: 'narrow', wait_ms: 5000 })).leases

@@ -1,13 +1,13 @@
-// The bots as they stand: what they say of themselves, whether they are drained, and which of them a run goes to that
-// names capabilities. A sleeper is woken before it is given anything.
+// What bots report about themselves, whether they are drained, and which bot gets a run that names capabilities. A sleeping
+// bot is woken before it is given a run.
 import type { Bot } from '../contract/types.ts'
 import type { BotStatus, Choice, Need, Store } from '../store/store.ts'
 import { afterChoice, assignmentOf, offers, ranked, type Availability, type Standing } from './assignment.ts'
 
-/** Tells everybody of something that is no move of a run, as a lifecycle event. */
-export type Tell = (type: string, subject: string, payload: Record<string, unknown>) => void
+/** Logs a lifecycle event that is no move of a run. */
+export type EmitLifecycle = (type: string, subject: string, payload: Record<string, unknown>) => void
 
-export interface FleetOptions {
+export interface BotAvailabilityOptions {
   store: Store
   bots: ReadonlyMap<string, Bot>
   /** Whether the queue of a bot's own name is paused. */
@@ -19,7 +19,7 @@ export interface FleetOptions {
   wakePauseMs: number
   /** Runs may go that could not before. */
   changed: (bot_id: string) => void
-  tell: Tell
+  emitLifecycle: EmitLifecycle
   log: (event: string, fields: Record<string, unknown>) => void
   logBug: (error: unknown) => void
 }
@@ -43,8 +43,8 @@ export interface Chosen {
 
 const unsaid = { availability: null, reason: null, drained: false, drained_reason: null }
 
-export class Fleet {
-  readonly #options: FleetOptions
+export class BotAvailability {
+  readonly #options: BotAvailabilityOptions
   readonly #status = new Map<string, BotStatus>()
   readonly #heard = new Map<string, number>()
   /** sleepers that could not be woken, and why: they are left alone for a while */
@@ -53,7 +53,7 @@ export class Fleet {
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #stop = new AbortController()
 
-  constructor(options: FleetOptions) {
+  constructor(options: BotAvailabilityOptions) {
     this.#options = options
   }
 
@@ -100,8 +100,8 @@ export class Fleet {
     // At once, so that what is said at the same time is said of this.
     this.#status.set(bot_id, after)
     await store.setBotStatus(after, now())
-    if (before.drained !== after.drained) this.#tell(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
-    if (before.availability !== after.availability) this.#tell(`bot.${after.availability}`, bot_id, after.reason)
+    if (before.drained !== after.drained) this.#emitLifecycle(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
+    if (before.availability !== after.availability) this.#emitLifecycle(`bot.${after.availability}`, bot_id, after.reason)
     changed(bot_id)
   }
 
@@ -110,8 +110,8 @@ export class Fleet {
     for (const each of [this.#status, this.#heard, this.#failed]) each.delete(bot_id)
   }
 
-  #tell(type: string, bot_id: string, reason: string | null): void {
-    this.#options.tell(type, bot_id, { bot: bot_id, ...(reason === null ? {} : { reason }) })
+  #emitLifecycle(type: string, bot_id: string, reason: string | null): void {
+    this.#options.emitLifecycle(type, bot_id, { bot: bot_id, ...(reason === null ? {} : { reason }) })
   }
 
   /** Whether a bot is to be given runs as it stands. */
@@ -156,7 +156,7 @@ export class Fleet {
   #couldNot(bot_id: string, problem: string, pauseMs: number): void {
     const reason = `it could not be woken: ${problem}`
     this.#failed.set(bot_id, reason)
-    this.#tell('bot.degraded', bot_id, reason)
+    this.#emitLifecycle('bot.degraded', bot_id, reason)
     this.#later(pauseMs, () => {
       if (this.#failed.delete(bot_id)) this.#options.changed(bot_id)
     })
