@@ -68,7 +68,7 @@ export type Budgets = (Budget | Budget[])
  */
 export type BudgetPeriod = (("hour" | "day" | "month") | number)
 /**
- * As long as it says nothing itself with bot.heartbeat. Default: ready.
+ * As long as it says nothing itself with bot.heartbeat.
  */
 export type Availability1 = ("ready" | "sleeping" | "busy" | "degraded")
 /**
@@ -209,7 +209,7 @@ export type LeaseToken = string
  */
 export type TimeMs3 = number
 /**
- * Type of its events. Default: tick.
+ * Type of its events.
  */
 export type EventType2 = string
 /**
@@ -221,7 +221,7 @@ export type TimeMs4 = number
  */
 export type TimeMs5 = number
 /**
- * Type of the events. Default: item.
+ * Type of the events.
  */
 export type EventType3 = string
 /**
@@ -244,7 +244,7 @@ export type TimeMs7 = number
  */
 export type SilentAfter = number
 /**
- * Type of the events that source.fire makes. Default: manual.
+ * Type of the events that source.fire makes.
  */
 export type EventType5 = string
 /**
@@ -446,7 +446,7 @@ export type Reason1 = string
  */
 export type ErrorText = string
 /**
- * Only report what would be done. Default: true.
+ * Only report what would be done.
  */
 export type DeadDryRun = boolean
 export type DeadLimit = number
@@ -455,7 +455,7 @@ export type DeadLimit = number
  */
 export type DiscardErrorText = string
 /**
- * Only report what would be done. Default: true.
+ * Only report what would be done.
  */
 export type DiscardDryRun = boolean
 export type DiscardLimit = number
@@ -533,15 +533,15 @@ secret?: SecretRef
 bearer?: SecretRef
 body?: BodyTemplate
 /**
- * Default: 15,000.
+ * Default: delivery_timeout_ms of the configuration.
  */
 timeout_ms?: number
 /**
- * Whether the bot may answer 202 and finish the run later: what it is sent has callback {url, token}. Needs public_url in the configuration. Default: false, and 202 completes the run.
+ * Whether the bot may answer 202 and finish the run later: what it is sent has callback {url, token}. Needs public_url in the configuration. Otherwise 202 completes the run.
  */
 callback?: boolean
 /**
- * How long it may take after 202; each run.heartbeat, run.progress and run.log begins it again. Then the run is tried again. Default: 3,600,000.
+ * How long it may take after 202; each run.heartbeat, run.progress and run.log begins it again. Then the run is tried again.
  */
 callback_timeout_ms?: number
 }
@@ -571,11 +571,11 @@ export interface UnixRpcEndpoint {
 kind: "unix_rpc"
 socket_path: string
 /**
- * http: POST path; newline: one JSON text a line. Default: http.
+ * http: POST path; newline: one JSON text a line.
  */
 framing?: ("http" | "newline")
 /**
- * Request path under http framing. Default: /rpc.
+ * Request path under http framing.
  */
 path?: string
 /**
@@ -590,7 +590,7 @@ params?: {
 [k: string]: unknown
 }
 /**
- * Default: 15,000.
+ * Default: delivery_timeout_ms of the configuration.
  */
 timeout_ms?: number
 }
@@ -612,11 +612,11 @@ cwd?: string
  */
 env?: string[]
 /**
- * Whether the command gets the control socket in SIGNALBOX_SOCKET. Warning: with it the command can do everything that the router can do, approve and retry any run and change any trigger included; give it to your own scripts only, never to an agent or to code that handles text of strangers. Default: false: each attempt has a socket of its own, which is limited to its run. See docs/security.md.
+ * Whether the command gets the control socket in SIGNALBOX_SOCKET. Warning: with it the command can do everything that the router can do, approve and retry any run and change any trigger included; give it to your own scripts only, never to an agent or to code that handles text of strangers. Otherwise each attempt has a socket of its own, which is limited to its run. See docs/security.md.
  */
 control?: boolean
 /**
- * Default: 900,000.
+ * Default: command_timeout_ms of the configuration.
  */
 timeout_ms?: number
 }
@@ -629,7 +629,7 @@ timeout_ms?: number
 export interface PullEndpoint {
 kind: "pull"
 /**
- * How long a worker that is not heard of keeps a run. Default: 60,000.
+ * How long a worker that is not heard of keeps a run.
  */
 lease_ms?: number
 }
@@ -652,7 +652,7 @@ subject?: string
  */
 payload?: unknown
 /**
- * Whether context files go along. Default: true.
+ * Whether context files go along.
  */
 context?: boolean
 }
@@ -775,7 +775,7 @@ id: Id1
 description?: string
 endpoint: Endpoint
 /**
- * Runs at the same time. Default: 2.
+ * Runs at the same time. Default: bot_max_active of the configuration.
  */
 max_active?: number
 /**
@@ -953,7 +953,7 @@ name: string
  */
 content: string
 /**
- * Default: utf8.
+ * How content is encoded.
  */
 encoding?: ("utf8" | "base64")
 }
@@ -1852,12 +1852,12 @@ provider: ("forgejo" | "gitea" | "github" | "gitlab" | "standard" | "cloudevents
  */
 secrets?: SecretRef[]
 /**
- * Largest body taken, in bytes. Default: 1 MiB.
+ * Largest body taken, in bytes. Default: max_body_bytes of the configuration.
  */
 max_body_bytes?: number
 rate_limit?: RateLimit
 /**
- * What becomes of a body that was signed and seen before and comes again under a new delivery id: routed like any other (the default), or only logged.
+ * What becomes of a body that was signed and seen before and comes again under a new delivery id: routed like any other, or only logged.
  */
 on_redelivery?: ("route" | "log")
 /**
@@ -1875,7 +1875,7 @@ export interface CronConfig {
  */
 expression: string
 /**
- * IANA name such as Europe/Berlin. Default: UTC. In a gap of the local clock a fixed time comes once, right after it; in an overlap once, the first time. What has a * or a step in its hours, minutes or seconds follows real time.
+ * IANA name such as Europe/Berlin. In a gap of the local clock a fixed time comes once, right after it; in an overlap once, the first time. What has a * or a step in its hours, minutes or seconds follows real time.
  */
 timezone?: string
 type?: EventType2
@@ -1887,15 +1887,15 @@ payload?: {
 [k: string]: unknown
 }
 /**
- * What happens to ticks missed while the router was down: none of them comes, the latest (the default), or all. A tick that is at most 10 s late is not missed: it comes.
+ * What happens to ticks missed while the router was down: none of them comes, the latest, or all. A tick that is at most 10 s late is not missed: it comes.
  */
 catch_up?: ("none" | "latest" | "all")
 /**
- * How old a tick may be to be caught up. Default: one hour.
+ * How old a tick may be to be caught up.
  */
 catch_up_window_ms?: number
 /**
- * How many ticks all catches up at the most, the newest. Default: 100.
+ * How many ticks all catches up at the most, the newest.
  */
 catch_up_max?: number
 /**
@@ -1933,15 +1933,15 @@ command?: PolledCommand
 url?: string
 bearer?: SecretRef4
 /**
- * From the end of one reading to the next. Default: 60,000. It must be at least poll_min_interval_ms of the configuration (default: 10,000). After failures it doubles, up to 15 minutes or itself.
+ * From the end of one reading to the next. It must be at least poll_min_interval_ms of the configuration (default: 10,000). After failures it doubles, up to 15 minutes or itself.
  */
 interval_ms?: number
 /**
- * How long a command or the answer of a url may take. Default: 15,000.
+ * How long a command or the answer of a url may take.
  */
 timeout_ms?: number
 /**
- * What is read: JSON (the default), lines of text, or a JSON value on each line.
+ * What is read: JSON, lines of text, or a JSON value on each line.
  */
 format?: ("json" | "lines" | "json_lines")
 /**
@@ -1963,11 +1963,11 @@ context_command?: PolledCommand1
  */
 skip_first?: boolean
 /**
- * Pages of one reading, along Link: rel=next of the same origin, until one has nothing new. Default: 10.
+ * Pages of one reading, along Link: rel=next of the same origin, until one has nothing new.
  */
 max_pages?: number
 /**
- * New items of one reading; the others come with the next. Default: 1,000.
+ * New items of one reading; the others come with the next.
  */
 max_items?: number
 }
@@ -2009,11 +2009,11 @@ command?: PolledCommand
 url?: string
 bearer?: SecretRef5
 /**
- * From the end of one reading to the next. Default: 60,000. It must be at least poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
+ * From the end of one reading to the next. It must be at least poll_min_interval_ms of the configuration. After failures it doubles, up to 15 minutes or itself.
  */
 interval_ms?: number
 /**
- * How long a command or the answer of a url may take. Default: 15,000.
+ * How long a command or the answer of a url may take.
  */
 timeout_ms?: number
 /**
@@ -2538,7 +2538,7 @@ key?: KeyTemplate
 export interface Approval {
 bot_id?: Id4
 /**
- * What is asked for. Default: start.
+ * What is asked for.
  */
 questions?: ApprovalQuestion[]
 /**
@@ -2546,15 +2546,15 @@ questions?: ApprovalQuestion[]
  */
 timeout_ms?: number
 /**
- * Between a no and the next question. Default: 60,000.
+ * Between a no and the next question.
  */
 cooldown_ms?: number
 /**
- * After so many the run is held. Default: 1.
+ * After so many the run is held.
  */
 max_denials?: number
 /**
- * What happens then: the run is held, or its queue is paused too. Default: hold.
+ * What happens then: the run is held, or its queue is paused too.
  */
 on_denied?: ("hold" | "pause_queue")
 }
@@ -2583,7 +2583,7 @@ start_timeout_ms?: number
  */
 idle_timeout_ms?: number
 /**
- * Higher goes first. Default: 0. A level is worth a minute of waiting, so nothing waits for ever.
+ * Higher goes first. A level is worth a minute of waiting, so nothing waits for ever.
  */
 priority?: number
 queue?: Id5
@@ -2611,7 +2611,7 @@ concurrency?: Concurrency
 throttle?: Throttle
 order_key?: KeyTemplate1
 /**
- * Whether a dead run keeps those behind it in its order waiting until it is retried, discarded or skipped. Default: block.
+ * Whether a dead run keeps those behind it in its order waiting until it is retried, discarded or skipped.
  */
 on_dead?: ("block" | "continue")
 /**
@@ -2619,7 +2619,7 @@ on_dead?: ("block" | "continue")
  */
 depends_on?: Id1[]
 /**
- * Whether the run is cancelled or held when one of them fails. Default: skip.
+ * Whether the run is cancelled or held when one of them fails.
  */
 on_failed_dependency?: ("skip" | "hold")
 budget?: Budgets

@@ -1,5 +1,6 @@
 // What bots report about themselves, whether they are drained, and which bot gets a run that names capabilities. A sleeping
 // bot is woken before it is given a run.
+import { defaults } from '../contract/defaults.ts'
 import type { Bot } from '../contract/types.ts'
 import type { BotStatus, Choice, Need, Store } from '../store/store.ts'
 import { afterChoice, assignmentOf, offers, ranked, type Availability, type Standing } from './assignment.ts'
@@ -73,7 +74,7 @@ export class BotAvailability {
 
   availability(bot: Bot): Availability {
     if (this.#failed.has(bot.id)) return 'degraded'
-    return this.status(bot.id).availability ?? bot.availability ?? 'ready'
+    return this.status(bot.id).availability ?? bot.availability ?? defaults.BotInput.availability
   }
 
   lastHeardAt(bot_id: string): number | undefined {

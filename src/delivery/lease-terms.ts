@@ -1,15 +1,13 @@
 // What holds of leases: how long they last, how an attempt remembers one, and when a bot takes one over.
 import { hash } from 'node:crypto'
+import { defaults } from '../contract/defaults.ts'
 import type { Endpoint } from '../contract/types.ts'
 import type { ClaimedRun, RunMove, WorkerLease } from '../store/store.ts'
 
-const defaultLeaseMs = 60_000
-const defaultCallbackMs = 3_600_000
-
 /** How long the lease of a run lasts that a worker holds, or a bot that calls back. */
 export function leaseMs(endpoint: Endpoint | undefined): number {
-  if (endpoint?.kind === 'http') return endpoint.callback_timeout_ms ?? defaultCallbackMs
-  return endpoint?.kind === 'pull' ? (endpoint.lease_ms ?? defaultLeaseMs) : defaultLeaseMs
+  if (endpoint?.kind === 'http') return endpoint.callback_timeout_ms ?? defaults.HttpEndpoint.callback_timeout_ms
+  return endpoint?.kind === 'pull' ? (endpoint.lease_ms ?? defaults.PullEndpoint.lease_ms) : defaults.PullEndpoint.lease_ms
 }
 
 /** What an attempt keeps of the token that ended it: enough to know it again. */

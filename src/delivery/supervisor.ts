@@ -3,6 +3,7 @@
 // A question is stored (awaiting_approval, with a deadline where there is one); the call to an approver bot is
 // only a way to an answer. Whatever goes wrong with it, and silence, is a no.
 import { randomUUID } from 'node:crypto'
+import { defaults } from '../contract/defaults.ts'
 import type { Bot, Policy, TriggerInput } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
@@ -13,7 +14,6 @@ import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
 
 const defaultAnswerMs = 60_000
-const defaultCooldownMs = 60_000
 const pageSize = 500
 
 export type Question = 'start' | 'cancel' | 'pause' | 'resume'
@@ -147,7 +147,7 @@ export class Supervisor {
   async deny(run: StoredRun, reason: string, guard: Guard = {}): Promise<StoredRun> {
     const { now, dueAt, pauseQueue } = this.#options
     const { approval, retry_on } = (await this.#trigger(run))?.policy ?? {}
-    const { cooldown_ms = defaultCooldownMs, max_denials = 1, on_denied = 'hold' } = approval ?? {}
+    const { cooldown_ms, max_denials, on_denied } = { ...defaults.Approval, ...approval }
     const at = now()
     const common = { ...guard, run_id: run.id, at, deny: true, error: reason.startsWith('denied by ') ? reason : `denied: ${reason}`, reason }
     const again = run.denials + 1 < max_denials && retry_on?.includes('denied') !== false

@@ -1,4 +1,5 @@
 // Events that the router makes itself: ticks, items of polls, and what people fire.
+import { defaults } from '../contract/defaults.ts'
 import type { CronConfig } from '../contract/types.ts'
 import type { Incoming } from './accept.ts'
 import { Payload } from './payload.ts'
@@ -44,7 +45,7 @@ export function tickEvent(
   const payload = { ...config.payload, ...more, scheduled_at, ...(caught_up ? { caught_up } : {}) }
   return ownEvent({
     source_id,
-    type: config.type ?? 'tick',
+    type: config.type ?? defaults.CronConfig.type,
     subject: config.subject ?? null,
     timestamp: scheduled_at,
     json: JSON.stringify(payload),

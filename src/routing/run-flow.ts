@@ -1,5 +1,6 @@
 // A run as its trigger makes it for an event: where it waits, for whom, and the gates that it carries, keys rendered.
 import { hash } from 'node:crypto'
+import { defaults } from '../contract/defaults.ts'
 import { completeBudgets } from '../contract/budgets.ts'
 import type { Policy, Trigger } from '../contract/types.ts'
 import { needKey, type Need, type NewRun } from '../store/store.ts'
@@ -8,8 +9,6 @@ import { renderKey } from './inputs.ts'
 
 const longestKey = 200
 const defaultApprovalMs = 60_000
-/** That of RepeatLimit in schemas/trigger.schema.json. */
-export const defaultRepeatLimit = { limit: 10, period_ms: 600_000 }
 
 /** The lowest priority: replays go after everything that is happening now. */
 const replayPriority = -100
@@ -62,9 +61,11 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope, repeat_lim
     ...(singleton === undefined ? {} : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
     ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
     ...(throttle === undefined ? {} : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
-    ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? 'block' } }),
+    ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? defaults.Policy.on_dead } }),
     ...(budget === undefined ? {} : { budgets: completeBudgets(budget, 'trigger').map(each => budgetGate(`trigger:${id}`, each)) }),
-    ...(depends_on === undefined ? {} : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? 'skip' } }),
+    ...(depends_on === undefined
+      ? {}
+      : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? defaults.Policy.on_failed_dependency } }),
     ...(approval === undefined || approval.questions?.includes('start') === false ? {} : { approval: asked(approval) }),
   }
   for (const name of ['max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms'] as const) if (policy[name] !== undefined) flow[name] = policy[name]
@@ -103,7 +104,7 @@ export interface Conversation {
 
 /** How often a trigger may make runs about one conversation. The thread is hashed where it is long, as keys are. */
 function repeatLimit({ id, policy }: Trigger, { source_id, thread, isForge }: Conversation): RateGate | undefined {
-  const limit = policy.repeat_limit === undefined && isForge ? defaultRepeatLimit : policy.repeat_limit
+  const limit = policy.repeat_limit === undefined && isForge ? defaults.RepeatLimit : policy.repeat_limit
   return limit == null ? undefined : { key: `repeat:${id}:${source_id}:${shortened(thread)}`, limit: limit.limit, period_ms: limit.period_ms }
 }
 
@@ -140,7 +141,7 @@ export function newRun(
     bot_id: action.bot_id ?? needKey(need!),
     queue,
     workflow_id: action.workflow_id ?? null,
-    priority: replay ? replayPriority : (policy.priority ?? 0),
+    priority: replay ? replayPriority : (policy.priority ?? defaults.Policy.priority),
     not_before: firstDue(trigger, at, replay) + wait_ms,
     replay,
     ...(requested_by === undefined ? {} : { requested_by }),

@@ -1,10 +1,8 @@
 // Loops through the forge: a bot comments, the forge sends the comment as a webhook, and that starts the bot again. The
 // bots here really post back; what is cut is cut by the router.
 import { createHmac } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Event, Policy } from '../../src/client/client.ts'
-import { defaultRepeatLimit } from '../../src/routing/run-flow.ts'
 import { botServer, type BotServer } from '../support/bot-server.ts'
 import { freshRouter, until, type TestRouter } from '../support/router.ts'
 
@@ -200,9 +198,4 @@ test('64 pushes to different branches at once all pass', async () => {
   const events = await Promise.all(Array.from({ length: 64 }, (_, index) => forge.push(`branch-${index}`)))
   expect(outcomesOf(events)).toEqual(Array.from({ length: 64 }, () => 'routed'))
   expect((await forge.call('run.list', { state: 'held' })).runs).toEqual([])
-})
-
-test('the default limit is that of the schema', () => {
-  const { definitions } = JSON.parse(readFileSync('schemas/trigger.schema.json', 'utf8')) as { definitions: { RepeatLimit: { default: unknown } } }
-  expect(defaultRepeatLimit).toEqual(definitions.RepeatLimit.default)
 })

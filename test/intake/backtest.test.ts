@@ -431,9 +431,9 @@ test('a key that stands twice in a filter is refused, wherever it stands', async
       })
       socket.write(`{"jsonrpc":"2.0","id":1,"method":"trigger.test","params":{"event":{"type":"push"},"filter":${filter}}}\n`)
     })
-  expect(await send('{"type":["push"],"type":["issues"]}')).toContain('filter.type appears in the filter twice')
-  expect(await send('{"payload":{"a":[1],"b":{"c":[1],"\\u0063":[2]}}}')).toContain('filter.payload.b.c appears in the filter twice')
-  expect(await send('{"$or":[{"a":[{"prefix":"x","prefix":"y"}]},{"b":[1]}]}')).toContain('filter.$or.a.prefix appears in the filter twice')
+  expect(await send('{"type":["push"],"type":["issues"]}')).toContain('filter.type must appear in the filter once; found it twice')
+  expect(await send('{"payload":{"a":[1],"b":{"c":[1],"\\u0063":[2]}}}')).toContain('filter.payload.b.c must appear in the filter once; found it twice')
+  expect(await send('{"$or":[{"a":[{"prefix":"x","prefix":"y"}]},{"b":[1]}]}')).toContain('filter.$or.a.prefix must appear in the filter once; found it twice')
   expect(await send('{"type":["push"],"payload":{"type":["push"]}}')).toContain('"matched":false')
 })
 

@@ -263,9 +263,9 @@ describe('a command', () => {
 test.each([
   [{}, 'source.config.url or source.config.command is required'],
   [{ url: 'http://127.0.0.1/', command: { argv: ['x'] } }, 'exclude each other'],
-  [{ command: { argv: ['x', '{{ y }}'] } }, 'holds constants only'],
+  [{ command: { argv: ['x', '{{ y }}'] } }, 'must be constants'],
   [{ command: { argv: ['x'] }, bearer: { env: 'X' } }, 'says nothing without url'],
-  [{ url: 'http://169.254.169.254/' }, 'not open'],
+  [{ url: 'http://169.254.169.254/' }, 'must be a public address'],
   [{ url: 'file:///etc/passwd' }, 'must be http or https'],
   [{ url: 'http://127.0.0.1/', key: '{{ $uppercase(item.id) }}' }, 'is more than a path'],
   [{ url: 'http://127.0.0.1/', items: '{{ answer.( }}' }, 'source.config.items'],

@@ -138,7 +138,7 @@ describe('what cannot be used is refused at once', () => {
     expect(() => assertSchedule(expression, 'UTC')).toThrow(ScheduleError)
   })
   test.each(['Berlin', '', '+02:00', 'Europe/Nowhere', '../UTC'])('zone %s', timezone => {
-    expect(() => assertSchedule('0 0 * * *', timezone)).toThrow(/^timezone is an IANA name such as Europe\/Berlin; found/)
+    expect(() => assertSchedule('0 0 * * *', timezone)).toThrow(/^timezone must be an IANA name such as Europe\/Berlin; found/)
   })
   test('seconds and years can be given', () => {
     expect(nextTick('15 30 12 1 1 * 2030', 'UTC', from)).toBe(Date.UTC(2030, 0, 1, 12, 30, 15))

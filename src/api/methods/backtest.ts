@@ -1,4 +1,5 @@
 // trigger.backtest: a draft against the log; trigger.put with dry_run asks for the same.
+import { defaults } from '../../contract/defaults.ts'
 import type { Action, BacktestReport, BacktestSample, Trigger } from '../../contract/types.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { InputsError, renderTemplate } from '../../routing/inputs.ts'
@@ -8,8 +9,6 @@ import type { Call, Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
 import { notFound, storedTrigger, triggerAt } from './lookups.ts'
 import { assertInputs, compiledFilter, invalid } from './trigger-checks.ts'
-
-const defaultSamples = 5
 
 export interface BacktestDraft extends BacktestSide {
   action?: Action
@@ -72,7 +71,10 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
   const { registry, expressions, now } = context
 
   return {
-    async 'trigger.backtest'({ filter, trigger, trigger_id, version, since = 0, until, limit, samples = defaultSamples, progress = false }, call) {
+    async 'trigger.backtest'(
+      { filter, trigger, trigger_id, version, since = 0, until, limit, samples = defaults.BacktestSamples, progress = defaults.BacktestProgress },
+      call,
+    ) {
       const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
       if (given.length !== 1)
         throw invalid({ path: 'filter', expected: 'or trigger or trigger_id must be given, exactly one of them', found: String(given.length) })

@@ -1,4 +1,5 @@
 // run.retry_dead and run.discard_dead: many dead letters at once, first as a plan.
+import { defaults } from '../../contract/defaults.ts'
 import type { RunRetryDeadParams, RunRetryDeadResult } from '../../contract/types.ts'
 import { chosenBot, type StoredRun } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
@@ -6,7 +7,6 @@ import type { Context } from './context.ts'
 
 const mostGroups = 50
 const pageSize = 500
-const mostAtOnce = 1000
 
 type Group = RunRetryDeadResult['groups'][number]
 
@@ -44,7 +44,7 @@ async function selected(
 export function deadMethods(context: Context): Pick<Handlers, 'run.retry_dead' | 'run.discard_dead'> {
   /** act answers those that it did it to: others may have been faster. */
   async function all(
-    { dry_run = true, limit = mostAtOnce, ...selection }: RunRetryDeadParams,
+    { dry_run = defaults.DeadDryRun, limit = defaults.DeadLimit, ...selection }: RunRetryDeadParams,
     act: (runs: StoredRun[]) => Promise<StoredRun[]>,
   ): Promise<RunRetryDeadResult> {
     const found = await selected(context, selection)

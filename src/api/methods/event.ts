@@ -1,4 +1,5 @@
 // event.get and event.query: the log.
+import { defaults } from '../../contract/defaults.ts'
 import type { ContextFile, Event, EventQueryParams, EventSummary, Trigger } from '../../contract/types.ts'
 import { sentAlong, type ContextFileBytes } from '../../context-files.ts'
 import { Fault } from '../../errors.ts'
@@ -11,7 +12,7 @@ import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
 import { storedEvent, storedTrigger } from './lookups.ts'
-import { decodeSeq, defaultLimit, encodeCursor, pageOf } from './pages.ts'
+import { decodeSeq, encodeCursor, pageOf } from './pages.ts'
 import { compiledFilter } from './trigger-checks.ts'
 
 /** Events that one filtered query looks at; its cursor goes on from there. */
@@ -164,7 +165,7 @@ async function lines(
   const source_id = given.source_id ?? trigger?.event_source_id ?? undefined
   const selection: EventSelectionStored = { ...given, ...(source_id === undefined ? {} : { source_id }) }
   const all = [...(filter === undefined ? [] : [matching(filter, filterText)]), ...(trigger === undefined ? [] : [missing(trigger)])]
-  if (all.length > 0) return scanned(context, selection, all, limit ?? defaultLimit, after)
+  if (all.length > 0) return scanned(context, selection, all, limit ?? defaults.Limit, after)
   const { page, next } = await pageOf(
     { limit, after },
     async (last, count) =>

@@ -1,13 +1,12 @@
 // run.output and run.log: what attempts print, and what workers add to it.
 import { isUtf8 } from 'node:buffer'
+import { defaults } from '../../contract/defaults.ts'
 import type { OutputPart, RunOutputResult } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { isWithWorker, mostPartBytes, type OutputPage, type StoredPart } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
 import { missing, notFound } from './lookups.ts'
-
-const defaultLimit = 262_144
 
 function shownPart({ offset, stream, at, content, split }: StoredPart): OutputPart {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
@@ -46,7 +45,7 @@ function lines(text: string): { content: Buffer; split: boolean } {
 
 export function outputMethods({ config, store, workers, runs, watch, redact, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
   return {
-    async 'run.output'({ run_id, attempt, after, last_bytes, wait_ms = 0, limit = defaultLimit }, call) {
+    async 'run.output'({ run_id, attempt, after, last_bytes, wait_ms = defaults.OutputWait, limit = defaults.OutputLimit }, call) {
       if (after !== undefined && attempt === undefined)
         throw new Fault(
           'invalid_params',

@@ -1,7 +1,6 @@
 // Pages of answers and their cursors.
+import { defaults } from '../../contract/defaults.ts'
 import { Fault } from '../../errors.ts'
-
-export const defaultLimit = 50
 
 export function encodeCursor(value: string | number): string {
   return Buffer.from(String(value)).toString('base64url')
@@ -27,7 +26,7 @@ export function decodeSeq(cursor: string | undefined, path = 'cursor'): number |
 export const pageBytes = 1_048_576
 
 /** One page of objects sorted by id, which ends at pageBytes, too. */
-export function pageById<T extends { id: string }>(all: Iterable<T>, limit: number = defaultLimit, cursor?: string): { page: T[]; next_cursor?: string } {
+export function pageById<T extends { id: string }>(all: Iterable<T>, limit: number = defaults.Limit, cursor?: string): { page: T[]; next_cursor?: string } {
   const after = cursor === undefined ? '' : decoded(cursor)
   const rest = [...all].filter(item => item.id > after).toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const page: T[] = []
@@ -45,7 +44,7 @@ export function pageById<T extends { id: string }>(all: Iterable<T>, limit: numb
  * where they are large; isCut: whether it may have done that.
  */
 export async function pageOf<T>(
-  { limit = defaultLimit, after }: { limit: number | undefined; after: number | null },
+  { limit = defaults.Limit, after }: { limit: number | undefined; after: number | null },
   read: (after: number | null, limit: number) => Promise<T[]>,
   seqOf: (entry: T) => number,
   isCut: (page: T[]) => boolean,

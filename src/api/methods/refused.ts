@@ -1,11 +1,12 @@
 // event.refused: deliveries that the webhook intake refused.
+import { defaults } from '../../contract/defaults.ts'
 import type { RefusedDelivery } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { RefusedRow } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { refusalReason } from '../../http/refusal-reasons.ts'
 import type { Context } from './context.ts'
-import { defaultLimit, encodeCursor } from './pages.ts'
+import { encodeCursor } from './pages.ts'
 
 function shown({ seq: _, source_id, path, status, address, bytes, ...row }: RefusedRow): RefusedDelivery {
   const known = Object.entries({ source_id, path, status, address, bytes }).filter(([, value]) => value !== null)
@@ -22,7 +23,7 @@ function decoded(cursor: string | undefined): Pick<RefusedRow, 'seq' | 'last_at'
 
 export function refusedMethods({ refused }: Context): Pick<Handlers, 'event.refused'> {
   return {
-    async 'event.refused'({ source_id, since, limit = defaultLimit, cursor }) {
+    async 'event.refused'({ source_id, since, limit = defaults.Limit, cursor }) {
       const { page, next } = refused.list({ source_id, since, limit, after: decoded(cursor) })
       return { refused: page.map(shown), ...(next === null ? {} : { next_cursor: encodeCursor(`${next.last_at}-${next.seq}`) }) }
     },

@@ -1,4 +1,5 @@
 // event.replay: new runs for events of the log.
+import { defaults } from '../../contract/defaults.ts'
 import type { EventReplayParams } from '../../contract/types.ts'
 import { LogFilter } from '../../routing/log-filter.ts'
 import { compilePattern } from '../../routing/pattern.ts'
@@ -16,7 +17,6 @@ const replayPage = 50
 const replayBytes = 1_048_576
 /** Events that one replay looks at for its filter. */
 const maxScanned = 20_000
-const maxReplayed = 1000
 
 /** Runs of triggers that an event has none of yet; in the mode all: as planned. */
 async function withoutThoseThatRan({ store }: Pick<Context, 'store'>, request: ReplayRequest): Promise<ReplayRequest> {
@@ -36,7 +36,7 @@ interface Planned {
 /** Requests for the selected events, each planned as it is read: bodies are not kept. */
 async function planned(
   { store, acceptor, registry }: Context,
-  { event_id, query, trigger_id, mode = 'missing', limit = maxReplayed, cursor }: EventReplayParams,
+  { event_id, query, trigger_id, mode = defaults.ReplayMode, limit = defaults.ReplayLimit, cursor }: EventReplayParams,
   filterText: Uint8Array | undefined,
   requested_by: string,
 ): Promise<Planned> {

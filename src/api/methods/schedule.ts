@@ -1,4 +1,5 @@
 // source.preview, source.ticks, source.fire and source.forget: schedules, events by hand, and items of polls.
+import { defaults } from '../../contract/defaults.ts'
 import type { CronConfig, ManualConfig, Source, SourceFireParams, Tick } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import type { Incoming } from '../../routing/accept.ts'
@@ -9,9 +10,7 @@ import { inWords, previewed } from '../../definitions/schedule-preview.ts'
 import { assertSchedule, nextTick, ScheduleError } from '../../definitions/schedule.ts'
 import type { Context } from './context.ts'
 import { notFound } from './lookups.ts'
-import { decodeSeq, defaultLimit, encodeCursor } from './pages.ts'
-
-const defaultCount = 5
+import { decodeSeq, encodeCursor } from './pages.ts'
 
 /** Throws Fault invalid_params for an expression or a zone that cannot be used, and for one that never comes. */
 export function assertComes(expression: string, timezone: string, after: number, at: string): void {
@@ -43,7 +42,7 @@ function fired({ id, source_type, config }: Source, { payload = {}, subject, ide
   const template = config as ManualConfig
   return ownEvent({
     source_id: id,
-    type: template.type ?? 'manual',
+    type: template.type ?? defaults.ManualConfig.type,
     subject: subject ?? template.subject ?? null,
     timestamp: now,
     json: JSON.stringify({ ...template.payload, ...payload }),
@@ -61,12 +60,12 @@ export function scheduleMethods(context: Context): Pick<Handlers, 'source.previe
   }
 
   return {
-    async 'source.preview'({ expression, timezone = 'UTC', count = defaultCount, after = now() }) {
+    async 'source.preview'({ expression, timezone = defaults.CronConfig.timezone, count = defaults.PreviewCount, after = now() }) {
       assertComes(expression, timezone, after, '')
       const in_words = await inWords(expression)
       return { expression, timezone, ...(in_words === undefined ? {} : { in_words }), ticks: await previewed(expression, timezone, after, count) }
     },
-    async 'source.ticks'({ source_id, outcome, since, until, limit = defaultLimit, cursor }) {
+    async 'source.ticks'({ source_id, outcome, since, until, limit = defaults.Limit, cursor }) {
       const { source_type } = found(source_id)
       if (source_type !== 'cron')
         throw new Fault('invalid_params', `source ${source_id} is of type ${source_type}, and only cron has ticks`, { data: { path: 'source_id' } })

@@ -1,4 +1,5 @@
 // source.*
+import { defaults } from '../../contract/defaults.ts'
 import type { CronConfig, PollConfig, Source, SourceInput, WatchConfig, WebhookConfig } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { routerSource } from '../../store/store.ts'
@@ -72,7 +73,7 @@ function assertInbox({ registry }: Checking, id: string, workflow_id: string, at
     })
 }
 
-function assertCron({ expression, timezone = 'UTC', start_at = 0, end_at }: CronConfig, now: number, at: string): void {
+function assertCron({ expression, timezone = defaults.CronConfig.timezone, start_at = 0, end_at }: CronConfig, now: number, at: string): void {
   assertComes(expression, timezone, Math.max(now, start_at - 1), `${at}.`)
   if (end_at !== undefined && end_at <= start_at)
     throw new Fault('invalid_params', `${at}.end_at is ${end_at}, not after start_at, which is ${start_at}`, { data: { path: `${at}.end_at` } })

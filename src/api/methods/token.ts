@@ -1,11 +1,10 @@
 // token.*, login.* and audit.list.
+import { defaults } from '../../contract/defaults.ts'
 import { Fault } from '../../errors.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import type { Context } from './context.ts'
 import { notFound } from './lookups.ts'
 import { decodeSeq, encodeCursor, pageOf } from './pages.ts'
-
-const defaultExpiryMs = 90 * 86_400_000
 
 export function loginMethods({ logins, loginLinks, startAdmin }: Context): Pick<Handlers, 'login.create' | 'login.list' | 'login.revoke'> {
   return {
@@ -30,7 +29,7 @@ export function tokenMethods(context: Context): Pick<Handlers, 'token.create' | 
       if (never_expires && expires_in_ms !== undefined)
         throw new Fault('invalid_params', 'expires_in_ms and never_expires exclude each other', { data: { path: 'never_expires' } })
       if (bot_id !== undefined && !registry.bots.has(bot_id)) throw notFound('bot', bot_id, 'bot.list', registry.bots.keys())
-      const wish = { name, role, scopes, bot_id, mcp, person, expires_in_ms: never_expires ? null : (expires_in_ms ?? defaultExpiryMs) }
+      const wish = { name, role, scopes, bot_id, mcp, person, expires_in_ms: never_expires ? null : (expires_in_ms ?? defaults.TokenExpiresIn) }
       const made = await tokens.create(wish, principal.id)
       const warning = await startAdmin()
       return warning === undefined ? made : { ...made, warnings: [warning] }

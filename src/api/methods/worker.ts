@@ -1,4 +1,5 @@
 // run.* for workers: what they ask for, and what they say of a run that they hold.
+import { defaults } from '../../contract/defaults.ts'
 import { usageReport } from '../../contract/budgets.ts'
 import type { Delivery, Run, RunProgressParams, Usage } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
@@ -32,7 +33,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   }
 
   return {
-    async 'run.claim'({ bot_id, max = 1, wait_ms = 0, capabilities }, call) {
+    async 'run.claim'({ bot_id, max = defaults.ClaimMax, wait_ms = defaults.ClaimWait, capabilities }, call) {
       const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
       if (given.length > 0) call.handsOut(() => workers.giveBack(given.map(({ run_id: id, lease_token }) => ({ id, lease_token }))))
       return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: exactJson(body) as Delivery })) }
@@ -50,7 +51,7 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
       return isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, noted) : runs.progress(run_id, lease_token, noted)
     },
     'run.complete': ({ run_id, lease_token, result, usage }) => answer(workers.complete(run_id, lease_token, result, reported(usage))),
-    'run.fail': ({ run_id, lease_token, error, retryable = false, after_ms, usage }) =>
+    'run.fail': ({ run_id, lease_token, error, retryable = defaults.Retryable, after_ms, usage }) =>
       answer(workers.fail(run_id, lease_token, { error, retryable, after_ms, usage: reported(usage) })),
     'run.yield': ({ run_id, lease_token, after_ms = 0, reason }) => answer(workers.yield(run_id, lease_token, after_ms, reason)),
   }

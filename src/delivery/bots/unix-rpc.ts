@@ -1,5 +1,6 @@
 // unix_rpc bots: a run is one JSON-RPC 2.0 call on a Unix socket, over HTTP or as a line; a result is success.
 import { connect } from 'node:net'
+import { defaults } from '../../contract/defaults.ts'
 import type { UnixRpcEndpoint } from '../../contract/types.ts'
 import { answerValue, tooMuch } from '../answer-json.ts'
 import { exactJson } from '../../exact-json.ts'
@@ -118,7 +119,7 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
         : await exchanges.send({
             origin: 'http://localhost',
             socket_path: endpoint.socket_path,
-            path: endpoint.path ?? '/rpc',
+            path: endpoint.path ?? defaults.UnixRpcEndpoint.path,
             headers: { 'content-type': 'application/json', 'accept-encoding': 'identity', 'webhook-id': delivery.id },
             body: call,
             timeout_ms: delivery.timeout_ms,

@@ -1,5 +1,6 @@
 // What a reading holds: items with their keys, or a number.
 import { hash } from 'node:crypto'
+import { defaults } from '../../contract/defaults.ts'
 import { contextFiles, type ContextFileBytes, type ContextFileGiven } from '../../context-files.ts'
 import type { PollConfig, WatchConfig } from '../../contract/types.ts'
 import { exactJson } from '../../exact-json.ts'
@@ -60,7 +61,7 @@ function assertCount(count: number): void {
 
 function answerOf(text: string, format: PollConfig['format'], limits: JsonLimits): unknown {
   if (format !== 'lines') assertParsable(text, limits, 'what was read')
-  if (format === undefined || format === 'json') return parsed(text, 'what was read')
+  if ((format ?? defaults.PollConfig.format) === 'json') return parsed(text, 'what was read')
   const lines = text.split(/\r?\n/).filter(line => line.trim() !== '')
   // Before each is parsed, and where an expression over all of them would be given more than it can hold.
   assertCount(lines.length)

@@ -4,6 +4,7 @@
 //
 // A source is waiting (in the timetable) -> queued (others are being read) -> reading -> waiting.
 import { isDeepStrictEqual } from 'node:util'
+import { defaults } from '../../contract/defaults.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
 import type { Config, PollConfig, Source, SourceHealth, WatchConfig } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
@@ -15,16 +16,13 @@ import { ReadingError, type Item } from './items.ts'
 import { ItemsThread } from './items-thread.ts'
 import { ownEvent } from '../../routing/own-event.ts'
 import { addItems, type Pages } from './pages.ts'
-import { defaultTimeoutMs, read, readCommand, type ReadingOptions } from './reading.ts'
+import { read, readCommand, type ReadingOptions } from './reading.ts'
 import { healthOf, warningOf, type Memory } from './source-memory.ts'
 import { Timetable, type Later } from '../timetable.ts'
 
-const defaultIntervalMs = 60_000
 const longestPauseMs = 15 * 60_000
 const longestRetryAfterMs = 24 * 3_600_000
 const longestUnchangedMs = 24 * 3_600_000
-const defaultPages = 10
-const defaultItems = 1000
 /** Events that go to the store together. */
 const together = 100
 const maxErrorLength = 500
@@ -150,7 +148,7 @@ export class Poller {
   }
 
   #interval({ config }: Entry): number {
-    return Math.max(config.interval_ms ?? defaultIntervalMs, this.#options.config.poll_min_interval_ms)
+    return Math.max(config.interval_ms ?? defaults.PollConfig.interval_ms, this.#options.config.poll_min_interval_ms)
   }
 
   #setBack(): void {
@@ -234,7 +232,7 @@ export class Poller {
   /** Page after page, until one has nothing new. */
   async #pages(entry: Entry, first: boolean): Promise<Pages | 'unchanged'> {
     const { id, config, memory, abort } = entry
-    const { max_pages = defaultPages, max_items = defaultItems } = config
+    const { max_pages, max_items } = { ...defaults.PollConfig, ...config }
     const pages: Pages = { fresh: new Map(), seen: [], held: 0, whole: false }
     let page_url: string | undefined
     for (let page = 1; page <= max_pages; page++) {
@@ -279,7 +277,7 @@ export class Poller {
     let events = 0
     try {
       if (first) seen.push(...fresh.keys())
-      else events = await this.#take(entry, [...fresh.values()].slice(0, config.max_items ?? defaultItems))
+      else events = await this.#take(entry, [...fresh.values()].slice(0, config.max_items ?? defaults.PollConfig.max_items))
     } catch (error) {
       if (!(error instanceof NotTaken)) throw error
       failure ??= { error: error.message }
@@ -304,7 +302,7 @@ export class Poller {
   async #take(entry: Entry, items: readonly Item[]): Promise<number> {
     const { id, config, abort } = entry
     const timestamp = this.#options.now()
-    const type = config.type ?? 'item'
+    const type = config.type ?? defaults.PollConfig.type
     let [events, problem] = [0, '']
     for (let from = 0; from < items.length; from += together) {
       const incoming: Incoming[] = []
@@ -325,7 +323,7 @@ export class Poller {
     source_id: string,
     command: NonNullable<PollConfig['context_command']>,
     input: string,
-    timeout_ms = defaultTimeoutMs,
+    timeout_ms: number = defaults.PollConfig.timeout_ms,
     signal: AbortSignal,
   ): Promise<ContextFileBytes[] | string> {
     const answer = await readCommand({ source_id, command, input, timeout_ms, signal }, this.#options.reading)

@@ -1,4 +1,5 @@
 // What polls and watches read: the standard output of a command, or the answer to a GET. Never throws.
+import { defaults } from '../../contract/defaults.ts'
 import type { PollConfig, WatchConfig } from '../../contract/types.ts'
 import { childEnvironment, type Commands } from '../../outbound/commands.ts'
 import type { Exchanges } from '../../outbound/exchange.ts'
@@ -28,7 +29,6 @@ export interface ReadingOptions {
 
 type ReadFrom = Pick<PollConfig & WatchConfig, 'command' | 'url' | 'bearer' | 'timeout_ms'>
 
-export const defaultTimeoutMs = 15_000
 let commandsRun = 0
 
 function header(headers: Record<string, string | string[] | undefined>, name: string): string | undefined {
@@ -78,7 +78,7 @@ async function readUrl(from: ReadFrom, url: URL, validators: Validators, signal:
     origin,
     path: `${pathname}${search}`,
     headers,
-    timeout_ms: from.timeout_ms ?? defaultTimeoutMs,
+    timeout_ms: from.timeout_ms ?? defaults.PollConfig.timeout_ms,
     signal,
   })
   if (answer.kind === 'failed') return { kind: 'failed', error: answer.error }
@@ -164,5 +164,5 @@ export function read(
   options: ReadingOptions,
 ): Promise<Reading> {
   if (from.url !== undefined) return readUrl(from, new URL(page_url ?? from.url), validators, signal, options)
-  return readCommand({ source_id, command: from.command!, input: '', timeout_ms: from.timeout_ms ?? defaultTimeoutMs, signal }, options)
+  return readCommand({ source_id, command: from.command!, input: '', timeout_ms: from.timeout_ms ?? defaults.PollConfig.timeout_ms, signal }, options)
 }

@@ -1,5 +1,6 @@
 // Which instants of a schedule are due, which are made up for, and which are skipped, with the reason. Pure.
 import { hash } from 'node:crypto'
+import { defaults } from '../../contract/defaults.ts'
 import type { CronConfig } from '../../contract/types.ts'
 import { lastTicks, nextTick } from '../../definitions/schedule.ts'
 
@@ -37,7 +38,7 @@ export const onTimeMs = 10_000
 const mostCounted = 200
 
 export function schedule(source_id: string, config: CronConfig): Schedule {
-  const { expression, timezone = 'UTC', catch_up = 'latest', catch_up_window_ms = 3_600_000, catch_up_max = 100, jitter_ms = 0 } = config
+  const { expression, timezone, catch_up, catch_up_window_ms, catch_up_max, jitter_ms = 0 } = { ...defaults.CronConfig, ...config }
   const { start_at = 0, end_at = Number.MAX_SAFE_INTEGER } = config
   return { source_id, expression, timezone, catch_up, catch_up_window_ms, catch_up_max, jitter_ms, start_at, end_at }
 }
