@@ -17,6 +17,58 @@ async function tabTo(page: Page, name: RegExp): Promise<void> {
   throw new Error(`Tab does not lead to ${String(name)}`)
 }
 
+/** From why a trigger did not match to its next version. */
+async function changeTheFilter(page: Page): Promise<void> {
+  const { keyboard } = page
+  await tabTo(page, /try it in the editor/)
+  await keyboard.press('Enter')
+  await page.getByText('matches 0 of 1 event').waitFor()
+  await tabTo(page, /Values of condition 2/)
+  await keyboard.press('Control+a')
+  await keyboard.type('bug')
+  await keyboard.press('Tab')
+  await page.getByText('matches 1 of 1 event').waitFor()
+  expect(await page.textContent('main')).toContain('+1 −0')
+  await keyboard.press('Control+s')
+  await page.getByText('saved as version 2').waitFor()
+}
+
+/** From the list of events to a run of an old event. */
+async function replayTheEvent(page: Page): Promise<void> {
+  const { keyboard } = page
+  await keyboard.press('Control+k')
+  await keyboard.type('open events')
+  await keyboard.press('Enter')
+  await page.locator('.row').waitFor()
+  await keyboard.press('j')
+  await page.locator('.row a:focus').waitFor()
+  await keyboard.press('Enter')
+  await page.getByRole('button', { name: 'Replay' }).waitFor()
+  await keyboard.press('r')
+  await tabTo(page, /Show what would start/)
+  await keyboard.press('Enter')
+  await page.getByText('1 run would start').waitFor()
+  await tabTo(page, /Start 1 run/)
+  await keyboard.press('Enter')
+  await page.getByText('replayed').waitFor()
+}
+
+/** From the list of approvals to an approval with a reason. */
+async function approveTheRun(page: Page): Promise<void> {
+  const { keyboard } = page
+  await keyboard.press('g')
+  await keyboard.press('a')
+  await page.getByText('1 run waits for approval').waitFor()
+  await keyboard.press('j')
+  await page.locator('.row a:focus').waitFor()
+  await keyboard.press('Enter')
+  await page.getByText('Approve labelled?').waitFor()
+  await keyboard.press('a')
+  await keyboard.type('looks right')
+  await keyboard.press('Enter')
+  await page.getByText('Nothing waits for approval').waitFor()
+}
+
 describe.runIf(hasBrowser)('by keyboard', () => {
   const open = useBrowser()
 
@@ -46,45 +98,9 @@ describe.runIf(hasBrowser)('by keyboard', () => {
     await keyboard.press('Enter')
     await page.getByText('would match if payload.label were "agent"').waitFor()
 
-    await tabTo(page, /try it in the editor/)
-    await keyboard.press('Enter')
-    await page.getByText('matches 0 of 1 event').waitFor()
-    await tabTo(page, /Values of condition 2/)
-    await keyboard.press('Control+a')
-    await keyboard.type('bug')
-    await keyboard.press('Tab')
-    await page.getByText('matches 1 of 1 event').waitFor()
-    expect(await page.textContent('main')).toContain('+1 −0')
-    await keyboard.press('Control+s')
-    await page.getByText('saved as version 2').waitFor()
-
-    await keyboard.press('Control+k')
-    await keyboard.type('open events')
-    await keyboard.press('Enter')
-    await page.locator('.row').waitFor()
-    await keyboard.press('j')
-    await page.locator('.row a:focus').waitFor()
-    await keyboard.press('Enter')
-    await page.getByRole('button', { name: 'Replay' }).waitFor()
-    await keyboard.press('r')
-    await tabTo(page, /Show what would start/)
-    await keyboard.press('Enter')
-    await page.getByText('1 run would start').waitFor()
-    await tabTo(page, /Start 1 run/)
-    await keyboard.press('Enter')
-    await page.getByText('replayed').waitFor()
-
-    await keyboard.press('g')
-    await keyboard.press('a')
-    await page.getByText('1 run waits for approval').waitFor()
-    await keyboard.press('j')
-    await page.locator('.row a:focus').waitFor()
-    await keyboard.press('Enter')
-    await page.getByText('Approve labelled?').waitFor()
-    await keyboard.press('a')
-    await keyboard.type('looks right')
-    await keyboard.press('Enter')
-    await page.getByText('Nothing waits for approval').waitFor()
+    await changeTheFilter(page)
+    await replayTheEvent(page)
+    await approveTheRun(page)
 
     await keyboard.press('g')
     await keyboard.press('r')

@@ -27,7 +27,7 @@ function wrongs(entries: readonly Entry[], runs: readonly Run[]): string[] {
   for (const { id, state, result } of runs) {
     const completed = by('completed', id)
     if (state !== 'completed') wrong.push(`run ${id} is ${state}`)
-    if (by('began', id).length === 0) wrong.push(`run ${id} is completed, and nobody began it`)
+    if (by('began', id).length === 0) wrong.push(`run ${id} is completed, and no worker began it`)
     if (new Set(completed).size > 1) wrong.push(`run ${id} was taken from ${completed.join(' and ')}`)
     const said = (result as { by?: string } | undefined)?.by
     // A worker that was killed between its answer and its books has written nothing.
@@ -35,6 +35,16 @@ function wrongs(entries: readonly Entry[], runs: readonly Run[]): string[] {
   }
   for (const { code } of entries) if (code !== undefined && code !== -32003) wrong.push(`a worker was refused with ${code}`)
   return wrong
+}
+
+async function allRuns(client: SignalboxClient): Promise<Run[]> {
+  const runs: Run[] = []
+  for (let cursor: string | undefined; ;) {
+    const page = await client.call('run.list', { limit: 500, ...(cursor === undefined ? {} : { cursor }) })
+    runs.push(...page.runs)
+    cursor = page.next_cursor
+    if (cursor === undefined) return runs
+  }
 }
 
 test(`${faults} faults of workers and of the router under load`, { timeout: 120_000 + faults * 3000 }, async () => {
@@ -88,20 +98,14 @@ test(`${faults} faults of workers and of the router under load`, { timeout: 120_
       worker.kill('SIGKILL')
       workers[index] = await start()
     } else {
-      // Stopped until somebody else has had time to take its runs, while the others go on.
+      // Stopped until another worker has had time to take its runs, while the others go on.
       worker.kill('SIGSTOP')
       setTimeout(() => worker.kill('SIGCONT'), 1500 + Math.random() * 1500)
     }
   }
   await until(idle)
   // The last one may be about to write its line.
-  const runs: Run[] = []
-  for (let cursor: string | undefined; ;) {
-    const page = await client.call('run.list', { limit: 500, ...(cursor === undefined ? {} : { cursor }) })
-    runs.push(...page.runs)
-    cursor = page.next_cursor
-    if (cursor === undefined) break
-  }
+  const runs = await allRuns(client)
   client.close()
   expect(runs.length).toBeGreaterThanOrEqual(runsWanted)
   const entries = books()

@@ -23,6 +23,49 @@ function files(directory: string): string[] {
     .filter(path => statSync(path).isFile() && !path.endsWith('.secret'))
 }
 
+type Tell = (what: Promise<unknown>) => Promise<void>
+type Deliver = (id: string, headers: Record<string, string>, query?: string, n?: number) => Promise<void>
+
+/** Deliveries that are right, and deliveries that are not; with secrets where senders leave them. */
+async function deliverAll(deliver: Deliver): Promise<void> {
+  const hmac = (key: string): string => createHmac('sha256', key).update('{"n":1}').digest('hex')
+  await deliver('forge', { 'x-forgejo-signature': hmac(canary(1)), 'x-forgejo-event': 'push' })
+  await deliver('hub', { 'x-hub-signature-256': `sha256=${hmac(canary(2))}`, 'x-github-event': 'push', 'x-github-delivery': 'd1' })
+  await deliver('lab', { 'x-gitlab-token': canary(3), 'x-gitlab-event': 'Push Hook' })
+  await deliver('tok', { authorization: `Bearer ${canary(4)}` })
+  await deliver('tok', { authorization: `Bearer ${canary(4)}x` })
+  await deliver('lab', { 'x-gitlab-token': `${canary(3)}x`, 'x-gitlab-event': 'Push Hook' })
+  await deliver('forge', { authorization: `Basic ${canary(12)}` }, `?token=${canary(12)}`)
+  await deliver('none', {}, `?access_token=${canary(12)}`)
+}
+
+/** Asks for everything that the router and its command line answer. */
+async function askAll(client: SignalboxClient, runs: readonly { id: string }[], directory: string, tell: Tell): Promise<void> {
+  for (const method of ['source.list', 'trigger.list', 'bot.list', 'queue.list', 'router.status', 'router.stats', 'rpc.discover', 'router.export'] as const)
+    await tell(client.call(method as 'router.status', {}))
+  for (const run of runs) {
+    await tell(client.call('run.get', { run_id: run.id }))
+    await tell(client.call('run.history', { run_id: run.id }))
+  }
+  const { events } = await client.call('event.query', { limit: 100 })
+  for (const { id } of events) await tell(client.call('event.get', { event_id: id, raw: true }))
+  await tell(client.call('router.backup', { path: join(directory, 'backup.db') }))
+  for (const args of [['doctor'], ['sources'], ['bots'], ['export'], ['verify']]) {
+    const { out, err } = await signalbox({ directory }, args, { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+    await tell(Promise.resolve([out, err]))
+  }
+}
+
+/** The canaries that some texts hold, in any spelling. */
+function canariesIn(searched: readonly (readonly [string, string])[]): string[] {
+  const found: string[] = []
+  for (let number = 1; number <= 12; number++)
+    for (const [where, text] of searched)
+      for (const spelling of [...spellings(canary(number)), ...(number === 5 ? [standardKey] : [])])
+        if (text.includes(spelling)) found.push(`canary ${number} in ${where}`)
+  return found
+}
+
 test('twelve canaries are planted, and none is found', async () => {
   const begun = performance.now()
   const directory = freshDirectory()
@@ -43,7 +86,7 @@ test('twelve canaries are planted, and none is found', async () => {
   const router = await faultyRouter(directory, {}, env)
   const client = await SignalboxClient.connect(router.socket)
   const told: string[] = []
-  const tell = async (what: Promise<unknown>): Promise<void> => {
+  const tell: Tell = async what => {
     told.push(JSON.stringify(await what.catch((error: unknown) => ({ message: String(error), ...(error as object) }))))
   }
   const source = (id: string, config: object): Promise<unknown> =>
@@ -53,7 +96,7 @@ test('twelve canaries are planted, and none is found', async () => {
   await source('lab', { provider: 'gitlab', secrets: [{ env: 'LAB' }] })
   await source('tok', { provider: 'bearer', secrets: [file(4)] })
   await source('std', { provider: 'standard', secrets: [{ env: 'STANDARD' }] })
-  const deliver = async (id: string, headers: Record<string, string>, query = '', n = 1): Promise<void> => {
+  const deliver: Deliver = async (id, headers, query = '', n = 1) => {
     const answer = await fetch(`${router.intake}/webhook/${id}${query}`, {
       method: 'POST',
       body: `{"n":${n}}`,
@@ -71,16 +114,7 @@ test('twelve canaries are planted, and none is found', async () => {
   for (const id of ['signed', 'prints', 'sees'])
     await client.call('trigger.put', { trigger: { id, filter: { payload: { n: [{ exists: true }] } }, action: { bot_id: id }, policy: { retry: 'none' } } })
 
-  // Deliveries that are right, and deliveries that are not; with secrets where senders leave them.
-  const hmac = (key: string): string => createHmac('sha256', key).update('{"n":1}').digest('hex')
-  await deliver('forge', { 'x-forgejo-signature': hmac(canary(1)), 'x-forgejo-event': 'push' })
-  await deliver('hub', { 'x-hub-signature-256': `sha256=${hmac(canary(2))}`, 'x-github-event': 'push', 'x-github-delivery': 'd1' })
-  await deliver('lab', { 'x-gitlab-token': canary(3), 'x-gitlab-event': 'Push Hook' })
-  await deliver('tok', { authorization: `Bearer ${canary(4)}` })
-  await deliver('tok', { authorization: `Bearer ${canary(4)}x` })
-  await deliver('lab', { 'x-gitlab-token': `${canary(3)}x`, 'x-gitlab-event': 'Push Hook' })
-  await deliver('forge', { authorization: `Basic ${canary(12)}` }, `?token=${canary(12)}`)
-  await deliver('none', {}, `?access_token=${canary(12)}`)
+  await deliverAll(deliver)
   await tell(client.call('event.emit', { source_id: 'forge', type: 'x', payload: { n: 2 }, headers: { authorization: `Bearer ${canary(12)}` } }))
   await tell(client.call('bot.put', { bot: { id: 'in-url', endpoint: { kind: 'http', url: `http://me:${canary(12)}@127.0.0.1:9/` } } }))
   await tell(
@@ -96,20 +130,7 @@ test('twelve canaries are planted, and none is found', async () => {
   expect(printed).not.toMatch(/FORGE|LAB=|STANDARD|DEPLOY_TOKEN|AWS_SECRET/)
   expect(bot.received[0]!.headers.authorization).toBe(`Bearer ${canary(9)}`)
 
-  // All that it answers.
-  for (const method of ['source.list', 'trigger.list', 'bot.list', 'queue.list', 'router.status', 'router.stats', 'rpc.discover', 'router.export'] as const)
-    await tell(client.call(method as 'router.status', {}))
-  for (const run of runs) {
-    await tell(client.call('run.get', { run_id: run.id }))
-    await tell(client.call('run.history', { run_id: run.id }))
-  }
-  const { events } = await client.call('event.query', { limit: 100 })
-  for (const { id } of events) await tell(client.call('event.get', { event_id: id, raw: true }))
-  await tell(client.call('router.backup', { path: join(directory, 'backup.db') }))
-  for (const args of [['doctor'], ['sources'], ['bots'], ['export'], ['verify']]) {
-    const { out, err } = await signalbox({ directory }, args, { SIGNALBOX_STATE_DIR: join(directory, 'state') })
-    told.push(out, err)
-  }
+  await askAll(client, runs, directory, tell)
   told.push(readFileSync(`/proc/${router.process.pid}/cmdline`, 'latin1'))
   client.close()
   router.process.kill('SIGTERM')
@@ -120,11 +141,7 @@ test('twelve canaries are planted, and none is found', async () => {
     ...told.map((text, index): [string, string] => [`answer ${index}: ${text.slice(0, 60)}`, text]),
     ...files(directory).map((path): [string, string] => [path, readFileSync(path, 'latin1')]),
   ]
-  const found: string[] = []
-  for (let number = 1; number <= 12; number++)
-    for (const [where, text] of searched)
-      for (const spelling of [...spellings(canary(number)), ...(number === 5 ? [standardKey] : [])])
-        if (text.includes(spelling)) found.push(`canary ${number} in ${where}`)
+  const found = canariesIn(searched)
   report('P60', `canaries, looked for in ${searched.length} answers, logs and files`, 12, found.length, begun)
   expect(found).toEqual([])
   // Control: what is searched does hold what was said.

@@ -65,55 +65,60 @@ describe('the text', () => {
   })
 })
 
+/** Events, runs of every outcome, duplicates and refusals. */
+async function someHistory(router: Awaited<ReturnType<typeof freshRouter>>): Promise<void> {
+  const { call } = router
+  await call('source.put', { source: { id: 's', source_type: 'service' } })
+  await call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
+  await call('bot.put', { bot: { id: 'good', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await call('bot.put', { bot: { id: 'bad', endpoint: { kind: 'command', argv: ['/bin/false'] } } })
+  await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
+  for (const id of ['good', 'bad', 'w']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
+  const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
+  await Promise.all([ended(router, await emit('good')), ended(router, await emit('good')), ended(router, await emit('bad'))])
+  // Runs that the store itself creates and ends: of a lifecycle event, and one that depends on a run that failed.
+  for (const id of ['follower', 'dependent', 'idle']) await call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  await call('trigger.put', {
+    trigger: {
+      id: 'follower',
+      event_source_id: 'router',
+      filter: { type: ['run.failed'], payload: { run: { trigger_id: ['chain'] } } },
+      action: { bot_id: 'follower' },
+    },
+  })
+  await call('trigger.put', { trigger: { id: 'chain', filter: { type: ['chain'] }, action: { bot_id: 'bad' } } })
+  await call('trigger.put', {
+    trigger: {
+      id: 'dependent',
+      filter: { type: ['chain'] },
+      action: { bot_id: 'dependent' },
+      policy: { depends_on: ['chain'] },
+    },
+  })
+  await call('event.emit', { source_id: 's', type: 'chain', payload: {} })
+  await until(async () => (await call('run.list', { bot_id: 'follower' })).runs[0]?.state === 'completed')
+  const waiting = [await emit('w'), await emit('w')]
+  const [lease] = (await call('run.claim', { bot_id: 'w' })).leases
+  const held = { run_id: lease!.run_id, lease_token: lease!.lease_token }
+  await call('run.start', held)
+  await call('run.complete', held)
+  await call('run.cancel', { run_id: waiting.find(id => id !== lease!.run_id)! })
+  await emit('w')
+  for (let n = 0; n < 2; n++) await router.post('hook', '{}', { 'webhook-id': 'same' })
+  await router.post('hook', 'no json')
+  await router.post('nothing-at-all', '{}')
+}
+
 describe('what is counted', () => {
   test('is what happened, and nothing before', { timeout: 60_000 }, async () => {
     const router = await freshRouter()
-    const { call } = router
     const before = await metricsOf(await freshRouter())
     expect(
       [...before.values()].flatMap(({ name, samples }) =>
         samples.filter(({ labels, value: is }) => name.endsWith('_total') && name.startsWith('signalbox_') && is !== 0 && labels.bot !== undefined),
       ),
     ).toEqual([])
-    await call('source.put', { source: { id: 's', source_type: 'service' } })
-    await call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
-    await call('bot.put', { bot: { id: 'good', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-    await call('bot.put', { bot: { id: 'bad', endpoint: { kind: 'command', argv: ['/bin/false'] } } })
-    await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-    for (const id of ['good', 'bad', 'w']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
-    const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
-    await Promise.all([ended(router, await emit('good')), ended(router, await emit('good')), ended(router, await emit('bad'))])
-    // Runs that the store itself creates and ends: of a lifecycle event, and one that depends on a run that failed.
-    for (const id of ['follower', 'dependent', 'idle']) await call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-    await call('trigger.put', {
-      trigger: {
-        id: 'follower',
-        event_source_id: 'router',
-        filter: { type: ['run.failed'], payload: { run: { trigger_id: ['chain'] } } },
-        action: { bot_id: 'follower' },
-      },
-    })
-    await call('trigger.put', { trigger: { id: 'chain', filter: { type: ['chain'] }, action: { bot_id: 'bad' } } })
-    await call('trigger.put', {
-      trigger: {
-        id: 'dependent',
-        filter: { type: ['chain'] },
-        action: { bot_id: 'dependent' },
-        policy: { depends_on: ['chain'] },
-      },
-    })
-    await call('event.emit', { source_id: 's', type: 'chain', payload: {} })
-    await until(async () => (await call('run.list', { bot_id: 'follower' })).runs[0]?.state === 'completed')
-    const waiting = [await emit('w'), await emit('w')]
-    const [lease] = (await call('run.claim', { bot_id: 'w' })).leases
-    const held = { run_id: lease!.run_id, lease_token: lease!.lease_token }
-    await call('run.start', held)
-    await call('run.complete', held)
-    await call('run.cancel', { run_id: waiting.find(id => id !== lease!.run_id)! })
-    await emit('w')
-    for (let n = 0; n < 2; n++) await router.post('hook', '{}', { 'webhook-id': 'same' })
-    await router.post('hook', 'no json')
-    await router.post('nothing-at-all', '{}')
+    await someHistory(router)
     const metrics = await metricsOf(router)
     const of = (name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined => value(metrics, `signalbox_${name}`, labels, suffix)
     expect({
