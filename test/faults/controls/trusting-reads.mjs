@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 registerHooks({
   load(url, context, next) {
-    if (!url.endsWith('/store/sqlite/repair/checks.ts')) return next(url, context)
+    if (!url.endsWith('/store/sqlite/tables/checks.ts')) return next(url, context)
     const source = stripTypeScriptTypes(readFileSync(fileURLToPath(url), 'utf8'))
     const guard = 'export function damagedColumns('
     if (!source.includes(guard)) throw new Error('the guard that this control removes is not there')
