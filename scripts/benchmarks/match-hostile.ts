@@ -1,4 +1,4 @@
-// Hostile sets of triggers, as many as the limits let through (src/routing/burden.ts), with hostile events: what an
+// Hostile sets of triggers, as many as the limits let through (src/routing/index/cost-limits.ts), with hostile events: what an
 // event costs at worst.
 import { Matcher, type Attributes } from '../../src/routing/matcher.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'

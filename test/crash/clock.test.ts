@@ -10,7 +10,7 @@ import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
 /** SIGNALBOX_KILLS=200 for as many as there is time for. */
-const kills = Number(process.env.SIGNALBOX_KILLS ?? 3)
+const kills = Number(process.env.SIGNALBOX_KILLS ?? 2)
 const secondMs = 1000
 /** How far from the tick the kills are spread, before and behind it. */
 const aroundMs = 12

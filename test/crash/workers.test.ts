@@ -8,7 +8,7 @@ import { bookLines } from '../faults/checker.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
 
-const faults = Number(process.env.SIGNALBOX_KILLS ?? 8)
+const faults = Number(process.env.SIGNALBOX_KILLS ?? 6)
 const runsWanted = 300
 const workersAtOnce = 4
 

@@ -11,7 +11,7 @@ import { faultyRouter } from './shim.ts'
 import { faultsOf } from './states.ts'
 import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
-const backups = size('SIGNALBOX_BACKUPS', 5, 25)
+const backups = size('SIGNALBOX_BACKUPS', 3, 25)
 
 test(`${backups} backups under load have all that was answered before`, async () => {
   const begun = performance.now()

@@ -17,7 +17,7 @@ import { isTooDear, reference } from './costs.ts'
 import { report, size } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
 
-const inputs = size('SIGNALBOX_INPUTS', 1500, 400_000)
+const inputs = size('SIGNALBOX_INPUTS', 1000, 400_000)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 const share = (part: number): number => Math.ceil(inputs * part)
 const secret = 'hostile'
@@ -378,7 +378,7 @@ describe('configurations', () => {
   test('edited at random: 78, or it starts', async () => {
     const good = { log_level: 'error', max_active: 4, egress_allow: ['10.0.0.0/8'], retry_schedule_ms: [0, 1000], json_depth: 64, denied_tools: ['shell'] }
     const edits = fc.sample(fc.array(fc.tuple(fc.nat(10_000), fc.nat(10_000), fc.nat(10_000)), { minLength: 1, maxLength: 3 }), {
-      numRuns: size('SIGNALBOX_CONFIGS', 6, 300),
+      numRuns: size('SIGNALBOX_CONFIGS', 4, 300),
       seed,
     })
     for (const own of edits) {

@@ -10,7 +10,7 @@ import { faultyRouter, shim } from './shim.ts'
 import { checked, define, send, someEvents, type Sent } from './workload.ts'
 
 /** Points of one life each; SIGNALBOX_POINTS=1500 for as many as there is time for. */
-const points = size('SIGNALBOX_POINTS', 7, 250)
+const points = size('SIGNALBOX_POINTS', 5, 250)
 /** Beyond this the workload has ended. */
 const lastPoint = 900
 

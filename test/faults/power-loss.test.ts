@@ -15,9 +15,9 @@ import { readTrace, type Operation } from './trace.ts'
 import { define, send, someEvents } from './workload.ts'
 
 /** SIGNALBOX_STATES=50000 for as many as there is time for. */
-const states = size('SIGNALBOX_STATES', 400, 50_000)
+const states = size('SIGNALBOX_STATES', 250, 50_000)
 /** SIGNALBOX_OPENED=200 of them by the router itself. */
-const opened = size('SIGNALBOX_OPENED', 4, 40)
+const opened = size('SIGNALBOX_OPENED', 2, 40)
 const seed = Number(process.env.SIGNALBOX_SEED ?? 1)
 
 /** The first router is killed before this operation: by the shim, so that the record has all that was done and no more. */

@@ -16,7 +16,7 @@ import { define, send, someEvents, type Sent } from './workload.ts'
 
 const pageSize = 4096
 const events = 600
-const damages = size('SIGNALBOX_DAMAGES', 3, 150)
+const damages = size('SIGNALBOX_DAMAGES', 2, 150)
 const flips = 40
 const random = chance(Number(process.env.SIGNALBOX_SEED ?? 1))
 const digest = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')

@@ -19,7 +19,7 @@ const versions = readdirSync(fixtures).flatMap(name => /^schema-(\d+)\.db\.gz$/.
 const tried = versions.filter(version => size('SIGNALBOX_SCHEMAS', 0, 1) === 1 || Number(version) % 3 === 1 || Number(version) >= versions.length - 1)
 const migrations = readdirSync('src/store/sqlite/migrations').length
 /** Points of the migrations that are killed or failed, of some hundred each. */
-const points = size('SIGNALBOX_POINTS', 3, 60)
+const points = size('SIGNALBOX_POINTS', 2, 60)
 const lastPoint = 200
 
 function stateOf(version: string): { directory: string; path: string } {
