@@ -20,7 +20,11 @@ const long = [
 ]
 
 /** Of scripts/test --quick: what is pure, the protocol, and the shape of the code. */
-const quick = ['test/*.test.ts', 'test/{client,dashboard,outbound,routing,rpc}/**/*.test.ts', 'test/contract/open-rpc-client.test.ts']
+const quick = [
+  'test/*.test.ts',
+  'test/{client,dashboard,outbound,routing,rpc}/**/*.test.ts',
+  'test/contract/open-rpc-client.test.ts',
+]
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

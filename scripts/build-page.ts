@@ -26,20 +26,35 @@ function firstScripts(chunks: readonly Rollup.OutputChunk[]): Set<string> {
 }
 
 function firstStyles(chunks: readonly Rollup.OutputChunk[], first: ReadonlySet<string>): Set<string> {
-  return new Set(chunks.filter(({ fileName }) => first.has(fileName)).flatMap(chunk => [...(chunk.viteMetadata?.importedCss ?? [])]))
+  return new Set(
+    chunks
+      .filter(({ fileName }) => first.has(fileName))
+      .flatMap(chunk => [...(chunk.viteMetadata?.importedCss ?? [])]),
+  )
 }
 
 /** What is above its budget, in words. */
-function tooLarge(sizes: ReadonlyMap<string, number>, scripts: ReadonlySet<string>, styles: ReadonlySet<string>): string[] {
-  const sum = (names: Iterable<string>): number => [...names].reduce((total, name) => total + sizes.get(name)!, 0)
+function tooLarge(
+  sizes: ReadonlyMap<string, number>,
+  scripts: ReadonlySet<string>,
+  styles: ReadonlySet<string>,
+): string[] {
+  const sum = (names: Iterable<string>): number =>
+    [...names].reduce((total, name) => total + sizes.get(name)!, 0)
   const figures: [string, number, number][] = [
     ['scripts of the first load', sum(scripts), budgets.first_scripts],
     ['styles of the first load', sum(styles), budgets.first_styles],
     ['everything', sum(sizes.keys()), budgets.all],
-    ...[...sizes].filter(([name]) => !scripts.has(name)).map(([name, size]): [string, number, number] => [name, size, budgets.chunk]),
+    ...[...sizes]
+      .filter(([name]) => !scripts.has(name))
+      .map(([name, size]): [string, number, number] => [name, size, budgets.chunk]),
   ]
-  if (process.argv.includes('--sizes')) for (const [name, size, most] of figures) console.log(`${String(size).padStart(8)} of ${most} bytes: ${name}`)
-  return figures.filter(([, size, most]) => size > most).map(([name, size, most]) => `${name}: ${size} bytes compressed, the budget is ${most}`)
+  if (process.argv.includes('--sizes'))
+    for (const [name, size, most] of figures)
+      console.log(`${String(size).padStart(8)} of ${most} bytes: ${name}`)
+  return figures
+    .filter(([, size, most]) => size > most)
+    .map(([name, size, most]) => `${name}: ${size} bytes compressed, the budget is ${most}`)
 }
 
 const output = (await build({
@@ -48,7 +63,13 @@ const output = (await build({
   configFile: false,
   logLevel: 'warn',
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  build: { target: 'es2022', outDir: building, emptyOutDir: true, modulePreload: { polyfill: false }, assetsInlineLimit: 0 },
+  build: {
+    target: 'es2022',
+    outDir: building,
+    emptyOutDir: true,
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0,
+  },
 })) as Rollup.RollupOutput
 
 const chunks = output.output.filter(each => each.type === 'chunk')
@@ -58,7 +79,10 @@ for (const name of globSync('assets/*.{js,css,svg}', { cwd: building })) {
   const zipped = gzipSync(content, { level: 9 })
   sizes.set(name, zipped.length)
   writeFileSync(`${building}/${name}.gz`, zipped)
-  writeFileSync(`${building}/${name}.br`, brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }))
+  writeFileSync(
+    `${building}/${name}.br`,
+    brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: content.length } }),
+  )
 }
 // A router that serves the page reads whichever is there: it never sees half of it.
 mkdirSync(`${project}dist`, { recursive: true })

@@ -10,7 +10,13 @@ const push = {
   ref: 'refs/heads/main',
   repository: { name: 'site', full_name: 'acme/site', html_url: 'http://forge.example/acme/site' },
   pusher: { login: 'ada' },
-  commits: [{ id: '4a7d1ed414474e4033ac29ccb8653d9b', message: 'Make the front page faster', author: { username: 'ada' } }],
+  commits: [
+    {
+      id: '4a7d1ed414474e4033ac29ccb8653d9b',
+      message: 'Make the front page faster',
+      author: { username: 'ada' },
+    },
+  ],
 }
 
 interface DemoFiles {
@@ -25,7 +31,8 @@ function writeFiles(stateDir: string): DemoFiles {
   const directory = join(stateDir, 'demo')
   mkdirSync(join(directory, 'written'), { recursive: true, mode: 0o700 })
   const secretFile = join(directory, 'forge.secret')
-  if (!existsSync(secretFile)) writeFileSync(secretFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
+  if (!existsSync(secretFile))
+    writeFileSync(secretFile, randomBytes(24).toString('base64url'), { mode: 0o600 })
   chmodSync(secretFile, 0o600)
   const pushFile = join(directory, 'push.json')
   const body = JSON.stringify(push, null, 2)
@@ -35,10 +42,24 @@ function writeFiles(stateDir: string): DemoFiles {
 
 async function register(client: SignalboxClient, { directory, secretFile }: DemoFiles): Promise<void> {
   const command = (id: string, description: string, script: string): Promise<unknown> =>
-    client.call('bot.put', { bot: { id, description, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory, timeout_ms: 10_000 } } })
-  await command('demo-greeter', 'says hello: a first round trip', 'cat > /dev/null; echo "hello from run $SIGNALBOX_RUN_ID"')
+    client.call('bot.put', {
+      bot: {
+        id,
+        description,
+        endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory, timeout_ms: 10_000 },
+      },
+    })
+  await command(
+    'demo-greeter',
+    'says hello: a first round trip',
+    'cat > /dev/null; echo "hello from run $SIGNALBOX_RUN_ID"',
+  )
   await command('demo-echo', 'prints the body that it was given', 'cat')
-  await command('demo-scribe', 'writes what it was given into a file', 'cat > "written/$SIGNALBOX_RUN_ID.json"')
+  await command(
+    'demo-scribe',
+    'writes what it was given into a file',
+    'cat > "written/$SIGNALBOX_RUN_ID.json"',
+  )
   const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
   await client.call('event.register', {
     source: {
@@ -68,7 +89,12 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
           },
         },
       },
-      { id: 'demo-3-file', description: 'a bot that writes a file', filter: toMain, action: { bot_id: 'demo-scribe', workflow_id: 'write' } },
+      {
+        id: 'demo-3-file',
+        description: 'a bot that writes a file',
+        filter: toMain,
+        action: { bot_id: 'demo-scribe', workflow_id: 'write' },
+      },
       {
         id: 'demo-4-release',
         description: 'does not match a push',
@@ -79,7 +105,11 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
         id: 'demo-5-tools',
         description: 'lists a shell, which is denied: the bot is not given it',
         filter: toMain,
-        action: { bot_id: 'demo-echo', workflow_id: 'review', allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'] },
+        action: {
+          bot_id: 'demo-echo',
+          workflow_id: 'review',
+          allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'],
+        },
       },
     ],
   })

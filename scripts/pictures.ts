@@ -11,13 +11,19 @@ import { startRouter } from '../src/main.ts'
 
 const pictures = fileURLToPath(new URL('../docs/pictures/', import.meta.url))
 const directory = mkdtempSync(join(tmpdir(), 'sb-pictures-'))
-const env = { HOME: directory, SIGNALBOX_ADMIN_TOKEN: 'a-token-for-pictures-of-forty-characters-01', FORGE_SECRET: 'not a secret' }
+const env = {
+  HOME: directory,
+  SIGNALBOX_ADMIN_TOKEN: 'a-token-for-pictures-of-forty-characters-01',
+  FORGE_SECRET: 'not a secret',
+}
 
 type Call = SignalboxClient['call']
 
 async function define(call: SignalboxClient): Promise<void> {
   const command = (id: string, script: string): Promise<unknown> =>
-    call.call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', `cat > /dev/null; ${script}`] } } })
+    call.call('bot.put', {
+      bot: { id, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', `cat > /dev/null; ${script}`] } },
+    })
   await command('reviewer', 'echo "reading the diff"; echo "model api key missing" >&2; exit 3')
   await command('deployer', 'echo done')
   await command('labeler', 'echo labelled')
@@ -26,9 +32,23 @@ async function define(call: SignalboxClient): Promise<void> {
     'echo "Read src/build.ts"; sleep 0.3; echo "Edit src/build.ts (+4 -1)"; sleep 0.3; echo "npm test"; sleep 0.2; echo "arm64: expected 0, got 1" >&2; echo "Plan: 3 of 5 done. Pin the toolchain for arm64"; sleep 600',
   )
   const secrets = [{ env: 'FORGE_SECRET' }]
-  await call.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets } } })
-  await call.call('source.put', { source: { id: 'nightly', source_type: 'cron', config: { expression: '0 3 * * *', timezone: 'Europe/Berlin' } } })
-  const on = (id: string, filter: object, bot_id: string, policy: object = {}, inputs?: Record<string, string>): Promise<unknown> =>
+  await call.call('source.put', {
+    source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets } },
+  })
+  await call.call('source.put', {
+    source: {
+      id: 'nightly',
+      source_type: 'cron',
+      config: { expression: '0 3 * * *', timezone: 'Europe/Berlin' },
+    },
+  })
+  const on = (
+    id: string,
+    filter: object,
+    bot_id: string,
+    policy: object = {},
+    inputs?: Record<string, string>,
+  ): Promise<unknown> =>
     call.call('trigger.put', {
       trigger: {
         id,
@@ -38,7 +58,9 @@ async function define(call: SignalboxClient): Promise<void> {
         policy,
       },
     })
-  await on('review-pull-request', { type: ['pull_request'], payload: { action: ['opened'] } }, 'reviewer', { retry: 'none' })
+  await on('review-pull-request', { type: ['pull_request'], payload: { action: ['opened'] } }, 'reviewer', {
+    retry: 'none',
+  })
   await on(
     'deploy-site',
     { type: ['push'], payload: { ref: ['refs/heads/main'] } },
@@ -50,10 +72,17 @@ async function define(call: SignalboxClient): Promise<void> {
       message: '{{ payload.message }}',
     },
   )
-  await on('coder-mention', { type: ['issue_comment'], payload: { comment: { body: [{ prefix: '@coder' }] } } }, 'coder')
+  await on(
+    'coder-mention',
+    { type: ['issue_comment'], payload: { comment: { body: [{ prefix: '@coder' }] } } },
+    'coder',
+  )
   await on(
     'label-triage',
-    { type: ['issues'], payload: { repository: { full_name: [{ prefix: 'acme/' }] }, issue: { labels: { name: ['agent'] } } } },
+    {
+      type: ['issues'],
+      payload: { repository: { full_name: [{ prefix: 'acme/' }] }, issue: { labels: { name: ['agent'] } } },
+    },
     'labeler',
   )
 }
@@ -68,8 +97,14 @@ async function work(client: SignalboxClient): Promise<{ event: string; run: stri
     ...repository('acme/api'),
     sender: { login: 'grace' },
   })
-  for (let number = 70; number < 91; number++) await emit('issues', 'grace', `acme/api#${number}`, issue(number, 'agent'))
-  for (const number of [84, 86, 88]) await emit('pull_request', 'ada', `acme/api!${number}`, { action: 'opened', number, ...repository('acme/api') })
+  for (let number = 70; number < 91; number++)
+    await emit('issues', 'grace', `acme/api#${number}`, issue(number, 'agent'))
+  for (const number of [84, 86, 88])
+    await emit('pull_request', 'ada', `acme/api!${number}`, {
+      action: 'opened',
+      number,
+      ...repository('acme/api'),
+    })
   const push = (await emit('push', 'ada', 'acme/site@refs/heads/main', {
     ref: 'refs/heads/main',
     after: 'b1946ac92492d2347c6235b4d2611184',
@@ -86,7 +121,14 @@ async function work(client: SignalboxClient): Promise<{ event: string; run: stri
   return { event: missed.event_id, run: asked.runs[0]!, waiting: push.runs[0]! }
 }
 
-async function loggedIn(browser: Browser, client: SignalboxClient, admin: string, width: number, height: number, scheme: 'light' | 'dark'): Promise<Page> {
+async function loggedIn(
+  browser: Browser,
+  client: SignalboxClient,
+  admin: string,
+  width: number,
+  height: number,
+  scheme: 'light' | 'dark',
+): Promise<Page> {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme })
   const page = await context.newPage()
   const { url } = await client.call('login.create', { role: 'admin' })
@@ -104,7 +146,10 @@ const config = readConfig(env, {
 })
 const router = await startRouter(config, { env, onFatal: message => console.error(message) })
 const client = await SignalboxClient.connect(router.socket)
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] })
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu'],
+})
 try {
   await define(client)
   const { event, run, waiting } = await work(client)
@@ -120,7 +165,11 @@ try {
   await take(claims, `events/${event}`, 'event')
   await take(claims, `triggers/label-triage?event=${event}`, 'editor')
   await take(await loggedIn(browser, client, router.admin!, 1280, 800, 'dark'), `runs/${run}`, 'run')
-  await take(await loggedIn(browser, client, router.admin!, 390, 844, 'light'), `approvals/${waiting}`, 'approval')
+  await take(
+    await loggedIn(browser, client, router.admin!, 390, 844, 'light'),
+    `approvals/${waiting}`,
+    'approval',
+  )
 } finally {
   await browser.close()
   client.close()

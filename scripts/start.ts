@@ -35,7 +35,12 @@ function welcome(router: Router): void {
 }
 
 try {
-  const options = { env: process.env, stateDir, socket: defaultSocket(process.env, stateDir), version: programVersion() }
+  const options = {
+    env: process.env,
+    stateDir,
+    socket: defaultSocket(process.env, stateDir),
+    version: programVersion(),
+  }
   process.exitCode = await runProgram(argv, {
     ...options,
     serve: flags => serve(process.env, flags, welcome),

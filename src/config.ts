@@ -20,7 +20,8 @@ const fromEnvironment: Record<string, keyof Config> = {
 const mostConfigBytes = 1_048_576
 
 function readFile(path: string): Record<string, unknown> {
-  const complain = (why: string): ExitError => new ExitError(exitCodes.configuration, `the configuration file ${path} ${why}`)
+  const complain = (why: string): ExitError =>
+    new ExitError(exitCodes.configuration, `the configuration file ${path} ${why}`)
   let text: string
   try {
     text = readPlainFile(path, { most_bytes: mostConfigBytes, descriptors: true }).bytes.toString('utf8')
@@ -31,8 +32,10 @@ function readFile(path: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text)
     const doubled = doubledKey(Buffer.from(text))
-    if (doubled !== undefined) throw complain(`has the key ${doubled} twice, of which the first would be lost`)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+    if (doubled !== undefined)
+      throw complain(`has the key ${doubled} twice, of which the first would be lost`)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>
   } catch (error) {
     if (error instanceof ExitError) throw error
     throw complain(`is not valid JSON: ${(error as Error).message}`)
@@ -42,15 +45,20 @@ function readFile(path: string): Record<string, unknown> {
 
 /** The tools that are denied before the configuration adds any. */
 export function defaultDeniedTools(): string[] {
-  return (configSchema().properties as unknown as { denied_tools: { default: string[] } }).denied_tools.default
+  return (configSchema().properties as unknown as { denied_tools: { default: string[] } }).denied_tools
+    .default
 }
 
 /** The default and what is added to it. Throws ExitError where an entry could never match a tool. */
 function deniedTools(given: readonly string[]): string[] {
   const wrong = given.findIndex(entry => !/^[ -~]*[A-Za-z0-9*][ -~]*$/.test(entry) || /[()]/.test(entry))
   if (wrong >= 0) {
-    const expected = 'must be a word (shell), a name (TaskOutput) or a pattern with * (mcp__git__*), in ASCII and without arguments'
-    throw new ExitError(exitCodes.configuration, `configuration: denied_tools.${wrong} ${expected}; found ${JSON.stringify(given[wrong])}`)
+    const expected =
+      'must be a word (shell), a name (TaskOutput) or a pattern with * (mcp__git__*), in ASCII and without arguments'
+    throw new ExitError(
+      exitCodes.configuration,
+      `configuration: denied_tools.${wrong} ${expected}; found ${JSON.stringify(given[wrong])}`,
+    )
   }
   return [...new Set([...defaultDeniedTools(), ...given])]
 }
@@ -58,13 +66,20 @@ function deniedTools(given: readonly string[]): string[] {
 /** Throws ExitError for an entry that is not an origin. The schema says the same, but as a pattern that a reader must decode. */
 function assertFrameAncestors(given: unknown): void {
   if (!Array.isArray(given)) return
-  const { pattern } = (configSchema().properties as unknown as { frame_ancestors: { items: { pattern: string } } }).frame_ancestors.items
-  const isOrigin = (entry: string): boolean => entry === "'self'" || (new RegExp(pattern).test(entry) && URL.canParse(entry))
+  const { pattern } = (
+    configSchema().properties as unknown as { frame_ancestors: { items: { pattern: string } } }
+  ).frame_ancestors.items
+  const isOrigin = (entry: string): boolean =>
+    entry === "'self'" || (new RegExp(pattern).test(entry) && URL.canParse(entry))
   const wrong = given.findIndex(entry => typeof entry === 'string' && !isOrigin(entry))
   if (wrong < 0) return
-  const expected = "must be 'self' or an http or https origin in lower case, such as https://term.example.org or http://127.0.0.1:7681"
+  const expected =
+    "must be 'self' or an http or https origin in lower case, such as https://term.example.org or http://127.0.0.1:7681"
   const found = `without a path, a wildcard, spaces, ; or ,; found ${JSON.stringify(given[wrong])}`
-  throw new ExitError(exitCodes.configuration, `configuration: frame_ancestors.${wrong} ${expected}, ${found}`)
+  throw new ExitError(
+    exitCodes.configuration,
+    `configuration: frame_ancestors.${wrong} ${expected}, ${found}`,
+  )
 }
 
 /**
@@ -73,7 +88,10 @@ function assertFrameAncestors(given: unknown): void {
  */
 export function readConfig(env: Environment, flags: Record<string, unknown>): Config {
   if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0') {
-    throw new ExitError(exitCodes.configuration, 'NODE_TLS_REJECT_UNAUTHORIZED=0 switches certificate checks off everywhere; unset it')
+    throw new ExitError(
+      exitCodes.configuration,
+      'NODE_TLS_REJECT_UNAUTHORIZED=0 switches certificate checks off everywhere; unset it',
+    )
   }
   const { config: file = env.SIGNALBOX_CONFIG || undefined, ...own } = flags
   const merged: Record<string, unknown> = typeof file === 'string' ? readFile(file) : {}
@@ -83,8 +101,10 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   assertFrameAncestors(merged.frame_ancestors)
   const checked = validateConfig({ ...merged, state_dir, socket })
-  if (!checked.ok) throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
+  if (!checked.ok)
+    throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
   const refusal = budgetRefusal(checked.value.budget, ['router', 'bot'])
-  if (refusal !== undefined) throw new ExitError(exitCodes.configuration, `configuration: budget${refusal.path} ${refusal.message}`)
+  if (refusal !== undefined)
+    throw new ExitError(exitCodes.configuration, `configuration: budget${refusal.path} ${refusal.message}`)
   return { ...checked.value, denied_tools: deniedTools(checked.value.denied_tools) }
 }

@@ -53,13 +53,22 @@ function bytesOf({ content, encoding = 'utf8' }: ContextFileGiven): Buffer | str
     const bytes = Buffer.from(content, 'base64')
     return bytes.toString('base64') === content ? bytes : 'is not base64 with its padding'
   }
-  return content.isWellFormed() ? Buffer.from(content) : 'is no text in UTF-8; send other bytes with encoding base64'
+  return content.isWellFormed()
+    ? Buffer.from(content)
+    : 'is no text in UTF-8; send other bytes with encoding base64'
 }
 
 /** Files as they are kept, or what is wrong with the first that is not taken: then none is. */
-export function contextFiles(given: readonly ContextFileGiven[]): { files: ContextFileBytes[] } | { refusal: ContextRefusal } {
-  const refuse = (reason: string, index?: number, field?: 'name' | 'content'): { refusal: ContextRefusal } => ({ refusal: { index, field, reason } })
-  if (given.length > maxContextFiles) return refuse(`must hold at most ${maxContextFiles} files; found ${given.length}`)
+export function contextFiles(
+  given: readonly ContextFileGiven[],
+): { files: ContextFileBytes[] } | { refusal: ContextRefusal } {
+  const refuse = (
+    reason: string,
+    index?: number,
+    field?: 'name' | 'content',
+  ): { refusal: ContextRefusal } => ({ refusal: { index, field, reason } })
+  if (given.length > maxContextFiles)
+    return refuse(`must hold at most ${maxContextFiles} files; found ${given.length}`)
   const names = new Map<string, number>()
   const files: ContextFileBytes[] = []
   let all = 0
@@ -68,14 +77,28 @@ export function contextFiles(given: readonly ContextFileGiven[]): { files: Conte
     if (reason !== undefined) return refuse(reason, index, 'name')
     const before = names.get(file.name.toLowerCase())
     if (before !== undefined)
-      return refuse(`must be unique, also without regard to case; found ${JSON.stringify(file.name)}, like file ${before}`, index, 'name')
+      return refuse(
+        `must be unique, also without regard to case; found ${JSON.stringify(file.name)}, like file ${before}`,
+        index,
+        'name',
+      )
     names.set(file.name.toLowerCase(), index)
     const content = bytesOf(file)
     if (typeof content === 'string') return refuse(content, index, 'content')
     all += content.length
-    if (content.length > maxContextFileBytes) return refuse(`must have at most ${maxContextFileBytes} bytes; found ${content.length}`, index, 'content')
+    if (content.length > maxContextFileBytes)
+      return refuse(
+        `must have at most ${maxContextFileBytes} bytes; found ${content.length}`,
+        index,
+        'content',
+      )
     if (all > maxContextBytes) return refuse(`must hold at most ${maxContextBytes} bytes in all; found more`)
-    files.push({ name: file.name, is_text: file.encoding !== 'base64', sha256: hash('sha256', content, 'buffer'), content })
+    files.push({
+      name: file.name,
+      is_text: file.encoding !== 'base64',
+      sha256: hash('sha256', content, 'buffer'),
+      content,
+    })
   }
   return { files }
 }
@@ -113,7 +136,13 @@ export function contextTotalRefusal(files: readonly ContextFileBytes[]): string 
 }
 
 /** A file as it is sent along: what came as text goes as text. */
-export function sentAlong({ name, is_text, content }: ContextFileBytes): { name: string; content: string; encoding: 'utf8' | 'base64' } {
+export function sentAlong({ name, is_text, content }: ContextFileBytes): {
+  name: string
+  content: string
+  encoding: 'utf8' | 'base64'
+} {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength)
-  return is_text ? { name, content: bytes.toString('utf8'), encoding: 'utf8' } : { name, content: bytes.toString('base64'), encoding: 'base64' }
+  return is_text
+    ? { name, content: bytes.toString('utf8'), encoding: 'utf8' }
+    : { name, content: bytes.toString('base64'), encoding: 'base64' }
 }

@@ -34,7 +34,11 @@ function decimal(text: string): Decimal {
   let end = unpadded.length
   while (end > 0 && unpadded[end - 1] === '0') end--
   if (end === 0) return zero
-  return { negative: sign === '-', digits: unpadded.slice(0, end), point: BigInt(whole.length - (written.length - unpadded.length)) + exponentOf(exponent) }
+  return {
+    negative: sign === '-',
+    digits: unpadded.slice(0, end),
+    point: BigInt(whole.length - (written.length - unpadded.length)) + exponentOf(exponent),
+  }
 }
 
 /** As JavaScript writes numbers: plain from 1e-7 up to 1e21, with an exponent beyond. */
@@ -47,7 +51,9 @@ function written({ negative, digits, point }: Decimal): string {
   }
   const at = Number(point)
   if (at <= 0) return `${sign}0.${'0'.repeat(-at)}${digits}`
-  return at >= digits.length ? `${sign}${digits.padEnd(at, '0')}` : `${sign}${digits.slice(0, at)}.${digits.slice(at)}`
+  return at >= digits.length
+    ? `${sign}${digits.padEnd(at, '0')}`
+    : `${sign}${digits.slice(0, at)}.${digits.slice(at)}`
 }
 
 /**

@@ -75,7 +75,9 @@ export class Fault extends Error {
 
 /** Any error as a Fault. An error that is not a Fault is a bug: its details are not part of the answer. */
 export function asFault(error: unknown): Fault {
-  return error instanceof Fault ? error : new Fault('internal', 'this is a bug in the router; its log has the details')
+  return error instanceof Fault
+    ? error
+    : new Fault('internal', 'this is a bug in the router; its log has the details')
 }
 
 export const damagedCode = 'E_DAMAGED'

@@ -10,7 +10,10 @@ export interface RawNumber {
 }
 
 /** Both are there since Node 21, but not in the types. */
-const raw = JSON as unknown as { rawJSON: (text: string) => RawNumber; isRawJSON: (value: unknown) => value is RawNumber }
+const raw = JSON as unknown as {
+  rawJSON: (text: string) => RawNumber
+  isRawJSON: (value: unknown) => value is RawNumber
+}
 
 export const isRaw = raw.isRawJSON
 
@@ -155,7 +158,8 @@ class Reader {
       this.#at++
       const value = this.value()
       // An assignment would set the prototype.
-      if (key === '__proto__') Object.defineProperty(members, key, { value, writable: true, enumerable: true, configurable: true })
+      if (key === '__proto__')
+        Object.defineProperty(members, key, { value, writable: true, enumerable: true, configurable: true })
       else members[key] = value
       const next = this.#next()
       this.#at++
@@ -235,7 +239,9 @@ function replaced(value: unknown, isOne: IsOne, by: (leaf: object) => unknown): 
   if (!holds(value, isOne)) return value
   if (isOne(value as object)) return by(value as object)
   if (Array.isArray(value)) return value.map(item => replaced(item, isOne, by))
-  return Object.fromEntries(Object.entries(value as object).map(([key, part]) => [key, replaced(part, isOne, by)]))
+  return Object.fromEntries(
+    Object.entries(value as object).map(([key, part]) => [key, replaced(part, isOne, by)]),
+  )
 }
 
 /** As JSON.parse would have read it: for those that compute with numbers, such as schemas. */

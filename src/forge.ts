@@ -33,7 +33,8 @@ export function originFault(name: keyof Origin, text: string): string | undefine
   const most = name === 'actor' ? maxActorLength : maxThreadLength
   if (text === '' || text.length > most) return `must have 1 to ${most} characters; got ${text.length}`
   if (hidden.test(text)) return 'must have no control or invisible characters'
-  if (name === 'actor' && isBotActor(text)) return `must not begin with "${botActorPrefix}"; the router sets that for events of its own bots`
+  if (name === 'actor' && isBotActor(text))
+    return `must not begin with "${botActorPrefix}"; the router sets that for events of its own bots`
   return undefined
 }
 
@@ -52,7 +53,13 @@ export function isBotActor(actor: string): boolean {
   return foldedActor(actor.slice(0, botActorPrefix.length)) === botActorPrefix
 }
 
-const senders = ['sender.login', 'sender.username', 'pusher.login', 'pusher.username', 'run.trigger_user.login'] as const
+const senders = [
+  'sender.login',
+  'sender.username',
+  'pusher.login',
+  'pusher.username',
+  'run.trigger_user.login',
+] as const
 
 /** Everywhere that the payload of any forge is looked at, by dotted path. */
 export const originPaths: readonly string[] = [
@@ -83,7 +90,12 @@ export function forgeOf(provider: unknown): Forge | undefined {
 
 /** Whether a source takes in the webhooks of a forge. */
 export function isForgeSource({ source_type, config }: { source_type: string; config?: object }): boolean {
-  return source_type === 'webhook' && config !== undefined && 'provider' in config && forgeOf(config.provider) !== undefined
+  return (
+    source_type === 'webhook' &&
+    config !== undefined &&
+    'provider' in config &&
+    forgeOf(config.provider) !== undefined
+  )
 }
 
 /** Visible ASCII without a colon: what nearly all are, and no fault can be in it. Saves half a microsecond an event. */
@@ -99,7 +111,11 @@ function login(value: string | number | null): string | null {
   return text?.length === 5 && foldedActor(text) === 'ghost' ? null : text
 }
 
-function conversation(repo: string | number | null, mark: '#' | '!', number: string | number | null): string | null {
+function conversation(
+  repo: string | number | null,
+  mark: '#' | '!',
+  number: string | number | null,
+): string | null {
   const isNumber = typeof number === 'number' && Number.isSafeInteger(number) && number > 0
   return typeof repo === 'string' && isNumber ? `${repo}${mark}${number}` : null
 }
@@ -120,14 +136,19 @@ function namedRef(forge: Forge, ref: string, type: string | number | null): stri
 
 /** The number of the issue or pull request: comments on pull requests of Forgejo and GitHub come as those of an issue. */
 function numbered(type: string, at: ValueAt): string | number | null {
-  return at('pull_request.number') ?? at('issue.number') ?? (/^(issue|pull_request)/.test(type) ? at('number') : null)
+  return (
+    at('pull_request.number') ??
+    at('issue.number') ??
+    (/^(issue|pull_request)/.test(type) ? at('number') : null)
+  )
 }
 
 function hubThread(forge: Forge, type: string, at: ValueAt): string | null {
   const repo = at('repository.full_name')
   const ref = at('ref')
   if (type === 'push') return refThread(repo, typeof ref === 'string' ? ref : null)
-  if (type === 'create' || type === 'delete') return refThread(repo, typeof ref === 'string' ? namedRef(forge, ref, at('ref_type')) : null)
+  if (type === 'create' || type === 'delete')
+    return refThread(repo, typeof ref === 'string' ? namedRef(forge, ref, at('ref_type')) : null)
   return conversation(repo, '#', numbered(type, at))
 }
 
@@ -144,16 +165,24 @@ function gitlabOrigin(at: ValueAt): Origin {
   const repo = at('project.path_with_namespace')
   if (kind === 'push' || kind === 'tag_push') {
     const ref = at('ref')
-    return { actor: login(at('user_username')), thread: refThread(repo, typeof ref === 'string' ? ref : null) }
+    return {
+      actor: login(at('user_username')),
+      thread: refThread(repo, typeof ref === 'string' ? ref : null),
+    }
   }
   return { actor: login(at('user.username')), thread: gitlabThread(kind, repo, at) }
 }
 
 /** Pipelines have an iid, too, and name the merge request that they belong to: they are no part of a conversation. */
-function gitlabThread(kind: string | number | null, repo: string | number | null, at: ValueAt): string | null {
+function gitlabThread(
+  kind: string | number | null,
+  repo: string | number | null,
+  at: ValueAt,
+): string | null {
   if (kind === 'issue' || kind === 'work_item') return conversation(repo, '#', at('object_attributes.iid'))
   if (kind === 'merge_request') return conversation(repo, '!', at('object_attributes.iid'))
-  if (kind === 'emoji') return conversation(repo, '!', at('merge_request.iid')) ?? conversation(repo, '#', at('issue.iid'))
+  if (kind === 'emoji')
+    return conversation(repo, '!', at('merge_request.iid')) ?? conversation(repo, '#', at('issue.iid'))
   if (kind !== 'note') return null
   const about = at('object_attributes.noteable_type')
   if (about === 'MergeRequest') return conversation(repo, '!', at('merge_request.iid'))
@@ -162,7 +191,8 @@ function gitlabThread(kind: string | number | null, repo: string | number | null
 
 /** Who caused an event of a forge, and in which conversation; type is that of the event, not its action. */
 export function originOf(forge: Forge, type: string, at: ValueAt): Origin {
-  const origin = forge === 'gitlab' ? gitlabOrigin(at) : { actor: hubActor(forge, at), thread: hubThread(forge, type, at) }
+  const origin =
+    forge === 'gitlab' ? gitlabOrigin(at) : { actor: hubActor(forge, at), thread: hubThread(forge, type, at) }
   return { actor: origin.actor, thread: usable('thread', origin.thread) }
 }
 
@@ -182,7 +212,8 @@ export function valueIn(payload: unknown): ValueAt {
   return path => {
     let value = payload
     for (const step of path.split('.')) {
-      const isObject = typeof value === 'object' && value !== null && !Array.isArray(value) && Object.hasOwn(value, step)
+      const isObject =
+        typeof value === 'object' && value !== null && !Array.isArray(value) && Object.hasOwn(value, step)
       value = isObject ? (value as Record<string, unknown>)[step] : undefined
     }
     const found = unlisted(value)
@@ -205,7 +236,11 @@ const utf8 = new TextDecoder()
 
 /** The origin of an event that was logged before origins were: out of its body, or the headers of a CloudEvent. */
 export function storedOrigin({ provider, type, headers, body_format, body }: StoredPayload): Origin {
-  if (provider === 'cloudevents') return { actor: usable('actor', headers['ce-actor'] ?? null), thread: usable('thread', headers['ce-thread'] ?? null) }
+  if (provider === 'cloudevents')
+    return {
+      actor: usable('actor', headers['ce-actor'] ?? null),
+      thread: usable('thread', headers['ce-thread'] ?? null),
+    }
   const forge = forgeOf(provider)
   if (forge === undefined || (body_format !== 'json' && body_format !== 'form')) return unknownOrigin
   try {

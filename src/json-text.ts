@@ -33,7 +33,12 @@ function stringEnd(text: Uint8Array, start: number, end: number): number {
  * What exceeds the limits, in words, or undefined. The text need not be valid: JSON.parse says that later. A token is a
  * value or a key, after a comma, a colon or an opening bracket.
  */
-export function exceededLimit(text: Uint8Array, limits: JsonLimits, start = 0, end = text.length): string | undefined {
+export function exceededLimit(
+  text: Uint8Array,
+  limits: JsonLimits,
+  start = 0,
+  end = text.length,
+): string | undefined {
   let depth = 0
   let tokens = 1
   for (let at = start; at < end; at++) {
@@ -47,11 +52,17 @@ export function exceededLimit(text: Uint8Array, limits: JsonLimits, start = 0, e
       if (++depth > limits.json_depth) return `JSON nests deeper than ${limits.json_depth}`
     } else if (byte === closeBrace || byte === closeBracket) depth--
   }
-  return tokens > limits.json_tokens ? `JSON holds more than ${limits.json_tokens} values and keys` : undefined
+  return tokens > limits.json_tokens
+    ? `JSON holds more than ${limits.json_tokens} values and keys`
+    : undefined
 }
 
 function skipSpace(text: Uint8Array, at: number): number {
-  while (at < text.length && (text[at] === 0x20 || text[at] === 0x0a || text[at] === 0x0d || text[at] === 0x09)) at++
+  while (
+    at < text.length &&
+    (text[at] === 0x20 || text[at] === 0x0a || text[at] === 0x0d || text[at] === 0x09)
+  )
+    at++
   return at
 }
 
@@ -61,7 +72,14 @@ function valueEnd(text: Uint8Array, start: number): number {
   if (first === quote) return stringEnd(text, start, text.length)
   if (first !== openBrace && first !== openBracket) {
     let at = start
-    while (at < text.length && text[at] !== comma && text[at] !== closeBrace && text[at] !== closeBracket && text[at]! > 0x20) at++
+    while (
+      at < text.length &&
+      text[at] !== comma &&
+      text[at] !== closeBrace &&
+      text[at] !== closeBracket &&
+      text[at]! > 0x20
+    )
+      at++
     return at
   }
   let depth = 0

@@ -63,7 +63,10 @@ export interface RouterOptions {
 
 function assertNode(): void {
   if (isOlder(process.versions.node, oldestNode))
-    throw new ExitError(exitCodes.configuration, `Node ${oldestNode} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`)
+    throw new ExitError(
+      exitCodes.configuration,
+      `Node ${oldestNode} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`,
+    )
 }
 
 /** The state directory holds payloads: it is ours alone. */
@@ -79,7 +82,8 @@ function prepareStateDir(path: string): void {
   const { mode, uid } = atPath(() => statSync(path), path)
   atPath(() => assertDirectory(path), path)
   if (uid !== process.getuid!()) throw new ExitError(exitCodes.permissions, `${path} belongs to another user`)
-  if ((mode & 0o077) !== 0) throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
+  if ((mode & 0o077) !== 0)
+    throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
   // Reading a FIFO in the place of one of them would block the start.
   for (const name of ownFiles) {
     const file = join(path, name)
@@ -88,7 +92,14 @@ function prepareStateDir(path: string): void {
 }
 
 /** Files that the store reads at a start, where they exist. */
-const ownFiles = ['signalbox.db', 'signalbox.db-wal', 'signalbox.db-shm', 'signalbox.db-journal', 'signalbox.high', 'router.lock']
+const ownFiles = [
+  'signalbox.db',
+  'signalbox.db-wal',
+  'signalbox.db-shm',
+  'signalbox.db-journal',
+  'signalbox.high',
+  'router.lock',
+]
 
 /** An answer of the file system. Throws ExitError 74 with a sentence that names the path. */
 function atPath<T>(ask: () => T, path: string): T {
@@ -109,11 +120,36 @@ function egressOf({ egress_allow }: Config): Egress {
 
 /** The parts that everything else is built with. */
 function assembled(
-  given: Pick<Parts, 'config' | 'env' | 'now' | 'wall' | 'log' | 'measures' | 'store' | 'disk' | 'damage' | 'egress' | 'contract' | 'tools'>,
-  { definitions, trigger_pauses, refused, tokens, facts }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens' | 'facts'>,
+  given: Pick<
+    Parts,
+    | 'config'
+    | 'env'
+    | 'now'
+    | 'wall'
+    | 'log'
+    | 'measures'
+    | 'store'
+    | 'disk'
+    | 'damage'
+    | 'egress'
+    | 'contract'
+    | 'tools'
+  >,
+  {
+    definitions,
+    trigger_pauses,
+    refused,
+    tokens,
+    facts,
+  }: Pick<StartAnswer, 'definitions' | 'trigger_pauses' | 'refused' | 'tokens' | 'facts'>,
 ): Parts {
   const { config, env, now, store, disk, log } = given
-  const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths, own_accounts: config.own_accounts })
+  const registry = new Registry({
+    bot_max_active: config.bot_max_active,
+    limits: config,
+    subject_paths,
+    own_accounts: config.own_accounts,
+  })
   registry.load(definitions, trigger_pauses)
   const secrets = secretsOf(env, now)
   return {
@@ -157,7 +193,11 @@ function storeOf(config: Config, toolLimits: ToolLimits, onFatal: (message: stri
 }
 
 /** Throws ExitError 65 for a stored definition that the contract does not allow; the store is closed then. */
-async function assertUsable({ definitions }: StartAnswer, store: SqliteStore, contract: Parts['contract']): Promise<void> {
+async function assertUsable(
+  { definitions }: StartAnswer,
+  store: SqliteStore,
+  contract: Parts['contract'],
+): Promise<void> {
   const unusable = unusableDefinition(definitions, contract)
   if (unusable === undefined) return
   await store.stop()
@@ -172,7 +212,14 @@ async function startPaused(opened: StartAnswer, store: SqliteStore, at: number):
 }
 
 function retentionOf({ config, store, disk, now, log }: Parts): Retention {
-  const { retention_ms: event_ms, dead_retention_ms: dead_ms, dedupe_ms, signed_body_ms, retention_bytes: max_bytes, audit_retention_ms: audit_ms } = config
+  const {
+    retention_ms: event_ms,
+    dead_retention_ms: dead_ms,
+    dedupe_ms,
+    signed_body_ms,
+    retention_bytes: max_bytes,
+    audit_retention_ms: audit_ms,
+  } = config
   const limits = { event_ms, dead_ms, dedupe_ms, signed_body_ms, max_bytes, audit_ms }
   return new Retention({ store, limits, isLow: () => disk.state.low, now, log: log.event, logBug: log.bug })
 }
@@ -184,7 +231,10 @@ async function reloaded({ admin }: Faces, log: Log): Promise<void> {
 }
 
 /** Starts a router. Throws ExitError with the exit code of what prevents it. */
-export async function startRouter(config: Config, { env, now: wall = Date.now, onFatal }: RouterOptions): Promise<Router> {
+export async function startRouter(
+  config: Config,
+  { env, now: wall = Date.now, onFatal }: RouterOptions,
+): Promise<Router> {
   assertNode()
   const egress = egressOf(config)
   prepareStateDir(config.state_dir)
@@ -199,7 +249,11 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
   const store = storeOf(config, toolLimits, fatal)
   measureStore(store, measures, now)
-  const disk = new DiskWatch({ path: config.state_dir, reserve: config.disk_reserve_bytes, space: () => store.space() })
+  const disk = new DiskWatch({
+    path: config.state_dir,
+    reserve: config.disk_reserve_bytes,
+    space: () => store.space(),
+  })
   const damage = new DamageWatch(log.warn)
   store.onDamage = found => damage.add(found)
   // The store's threads open the database while this one compiles the contract.
@@ -215,7 +269,23 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   // The lock is held: what commands that were killed with their router left behind has no owner.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
-  const parts = assembled({ config, env, now, wall, log, measures, store, disk, damage, egress, contract, tools: new ToolRules(toolLimits) }, opened)
+  const parts = assembled(
+    {
+      config,
+      env,
+      now,
+      wall,
+      log,
+      measures,
+      store,
+      disk,
+      damage,
+      egress,
+      contract,
+      tools: new ToolRules(toolLimits),
+    },
+    opened,
+  )
   const delivered = delivery(
     parts,
     emitter(parts, () => acceptor),
@@ -237,7 +307,14 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
   ownSources.start(opened.source_states)
   if (opened.unrouted) lifecycle.wake()
   const { recovered, open_runs, paused } = opened
-  log.event('router.ready', { pid: process.pid, ...addresses, recovered, open_runs, paused: paused ?? undefined, start_ms: now() - started_at })
+  log.event('router.ready', {
+    pid: process.pid,
+    ...addresses,
+    recovered,
+    open_runs,
+    paused: paused ?? undefined,
+    start_ms: now() - started_at,
+  })
   let stopped: Promise<void> | undefined
   const stop = async (): Promise<void> => {
     closing = true
@@ -245,7 +322,13 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     await ownSources.stop()
     await delivered.stop()
     await lifecycle.stop()
-    await Promise.all([unlisten(served), parts.backtests.stop(), parts.backups.stop(), parts.expressions.stop(), parts.commands.stop()])
+    await Promise.all([
+      unlisten(served),
+      parts.backtests.stop(),
+      parts.backups.stop(),
+      parts.expressions.stop(),
+      parts.commands.stop(),
+    ])
     served.commandSockets.stop()
     await parts.refused.stop()
     disk.stop()
@@ -253,24 +336,39 @@ export async function startRouter(config: Config, { env, now: wall = Date.now, o
     log.event('router.stopped', {})
     log.flush()
   }
-  return { config, ...addresses, paused, reload: () => reloaded(served, log), stop: () => (stopped ??= stop()) }
+  return {
+    config,
+    ...addresses,
+    paused,
+    reload: () => reloaded(served, log),
+    stop: () => (stopped ??= stop()),
+  }
 }
 
 /** signalbox serve: runs until SIGTERM or SIGINT; a second one ends it at once. */
-export async function serve(env: Environment, flags: Record<string, unknown>, ready: (router: Router) => void): Promise<never> {
+export async function serve(
+  env: Environment,
+  flags: Record<string, unknown>,
+  ready: (router: Router) => void,
+): Promise<never> {
   const { promise: ended, resolve: end } = Promise.withResolvers<number>()
   const last = (line: string, code: number): never => {
     console.error(`signalbox: ${plain(line, true)}`)
     process.exit(code)
   }
   process.on('uncaughtException', error => last(`bug, stopping: ${error.stack}`, exitCodes.internal))
-  process.on('unhandledRejection', error => last(`bug, stopping: ${error instanceof Error ? error.stack : String(error)}`, exitCodes.internal))
+  process.on('unhandledRejection', error =>
+    last(`bug, stopping: ${error instanceof Error ? error.stack : String(error)}`, exitCodes.internal),
+  )
   const router = await startRouter(readConfig(env, flags), {
     env,
     onFatal: message => {
       // A restart does not mend a damaged file: a supervisor must not try again and again.
       if (/^SQLITE_(CORRUPT|NOTADB)/.test(message))
-        last(`the database is damaged (${message}); look with signalbox verify, then restore a backup or run signalbox recover FILE`, exitCodes.dataDamaged)
+        last(
+          `the database is damaged (${message}); look with signalbox verify, then restore a backup or run signalbox recover FILE`,
+          exitCodes.dataDamaged,
+        )
       last(`the storage failed (${message}); nothing more is accepted, restart the router`, exitCodes.ioError)
     },
   })
@@ -280,7 +378,9 @@ export async function serve(env: Environment, flags: Record<string, unknown>, re
     process.on(signal, () => {
       if (asked) process.exit(exitCodes.no)
       asked = true
-      console.log(`signalbox is stopping; running bots may end within ${router.config.shutdown_grace_ms / 1000} s, a second signal ends it at once`)
+      console.log(
+        `signalbox is stopping; running bots may end within ${router.config.shutdown_grace_ms / 1000} s, a second signal ends it at once`,
+      )
       void router.stop().then(() => end(exitCodes.ok))
     })
   }

@@ -14,7 +14,10 @@ export function edits(left: string, right: string): number {
   let row = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let at = 1; at <= left.length; at++) {
     const next = [at]
-    for (let to = 1; to <= right.length; to++) next.push(Math.min(row[to]! + 1, next[to - 1]! + 1, row[to - 1]! + (left[at - 1] === right[to - 1] ? 0 : 1)))
+    for (let to = 1; to <= right.length; to++)
+      next.push(
+        Math.min(row[to]! + 1, next[to - 1]! + 1, row[to - 1]! + (left[at - 1] === right[to - 1] ? 0 : 1)),
+      )
     row = next
   }
   return row[right.length]!

@@ -24,7 +24,9 @@ export function makeDirectory(path: string): void {
 /** $SIGNALBOX_STATE_DIR, else $XDG_STATE_HOME/signalbox, else ~/.local/state/signalbox. */
 export function defaultStateDir(env: Environment): string {
   if (env.SIGNALBOX_STATE_DIR) return resolve(env.SIGNALBOX_STATE_DIR)
-  return env.XDG_STATE_HOME ? join(env.XDG_STATE_HOME, 'signalbox') : join(env.HOME || homedir(), '.local', 'state', 'signalbox')
+  return env.XDG_STATE_HOME
+    ? join(env.XDG_STATE_HOME, 'signalbox')
+    : join(env.HOME || homedir(), '.local', 'state', 'signalbox')
 }
 
 /** $SIGNALBOX_SOCKET, else below $PATH_SOCKET, else below $XDG_RUNTIME_DIR, else in the state directory. */

@@ -48,7 +48,10 @@ export function fileError(error: unknown, path: string, what = 'read'): FileErro
   if (error instanceof FileError) return error
   const { code = 'unknown error' } = error as NodeJS.ErrnoException
   const meaning = meanings[code]
-  return new FileError(`${shownPath(path)} cannot be ${what} (${code})${meaning === undefined ? '' : `: ${meaning}`}`, code)
+  return new FileError(
+    `${shownPath(path)} cannot be ${what} (${code})${meaning === undefined ? '' : `: ${meaning}`}`,
+    code,
+  )
 }
 
 /** A path in a message: one that is longer than any file system takes is cut. */
@@ -83,7 +86,8 @@ export function assertDirectory(path: string): void {
   } catch (error) {
     throw fileError(error, path, 'used')
   }
-  if (!stats.isDirectory()) throw new FileError(`${shownPath(path)} is ${kindOf(stats)}; a directory was expected`)
+  if (!stats.isDirectory())
+    throw new FileError(`${shownPath(path)} is ${kindOf(stats)}; a directory was expected`)
 }
 
 function notPlain(path: string, stats: Stats): FileError {
@@ -111,7 +115,10 @@ function readUpTo(file: number, path: string, most: number): Buffer {
 const descriptor = /^\/(dev|proc\/self)\/(fd\/\d+|stdin)$/
 
 /** A regular file, whole. Throws FileError: for everything else, for a larger one, for one that cannot be read. */
-export function readPlainFile(path: string, { most_bytes, follow = true, descriptors = false }: ReadOptions): PlainFile {
+export function readPlainFile(
+  path: string,
+  { most_bytes, follow = true, descriptors = false }: ReadOptions,
+): PlainFile {
   const pipe = descriptors && descriptor.test(path)
   let file: number | undefined
   try {

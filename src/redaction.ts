@@ -11,7 +11,8 @@ const mostHeld = 1_048_576
 /** Tokens of the admin listener, of its logins and of callbacks. The router keeps hashes of them, so they are known by their form alone. */
 export const routerToken = /sbx_(?:(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{46}|run_[0-9a-f]{64})\b/g
 /** What may become one with what follows. */
-const tokenBegin = /s(?:b(?:x(?:_(?:[a-z]{0,3}|(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{0,46}|run_[0-9a-f]{0,64}))?)?)?$/
+const tokenBegin =
+  /s(?:b(?:x(?:_(?:[a-z]{0,3}|(?:adm|api|wrk|mcp|ses)_[0-9A-Za-z]{0,46}|run_[0-9a-f]{0,64}))?)?)?$/
 const longestToken = 72
 /** With its prefix and its id, which are no secret, as much of its secret as is hidden where the rest of it never came. */
 const shortestToken = 24
@@ -25,9 +26,11 @@ interface Range {
 function occurrences(data: Buffer, secrets: Iterable<Buffer>): Range[] {
   const found: Range[] = []
   if (data.includes('sbx_'))
-    for (const { index, 0: token } of data.toString('latin1').matchAll(routerToken)) found.push({ from: index, to: index + token.length })
+    for (const { index, 0: token } of data.toString('latin1').matchAll(routerToken))
+      found.push({ from: index, to: index + token.length })
   for (const secret of secrets) {
-    for (let at = data.indexOf(secret); at >= 0; at = data.indexOf(secret, at + secret.length)) found.push({ from: at, to: at + secret.length })
+    for (let at = data.indexOf(secret); at >= 0; at = data.indexOf(secret, at + secret.length))
+      found.push({ from: at, to: at + secret.length })
   }
   if (found.length < 2) return found
   found.sort((a, b) => a.from - b.from)
@@ -76,7 +79,10 @@ export class StreamRedactor {
     if (data.length === 0) return data
     const secrets = [...this.#secrets()]
     const found = occurrences(data, secrets)
-    let held = secrets.reduce((first, secret) => Math.min(first, beginOfSecret(data, secret)), beginOfToken(data))
+    let held = secrets.reduce(
+      (first, secret) => Math.min(first, beginOfSecret(data, secret)),
+      beginOfToken(data),
+    )
     // A secret that reaches into what is held back stays whole.
     for (const { from, to } of found.toReversed()) if (from < held && to > held) held = from
     if (data.length - held > mostHeld) {
@@ -115,7 +121,9 @@ export class StreamRedactor {
     const found = occurrences(held, this.#secrets())
     const shown = this.#replaced(held, found, held.length)
     const isToken = held.length - beginOfToken(held) >= shortestToken
-    const isTelling = isToken || [...this.#secrets()].some(secret => held.length - beginOfSecret(held, secret) >= shortestHidden)
+    const isTelling =
+      isToken ||
+      [...this.#secrets()].some(secret => held.length - beginOfSecret(held, secret) >= shortestHidden)
     return isTelling ? hidden : shown
   }
 }

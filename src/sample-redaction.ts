@@ -3,7 +3,8 @@
 const hidden = '***'
 
 /** Names of fields whose texts are secrets. */
-const secretName = /secret|passw(or)?d|token|authorization|cookie|credential|api[-_]?key|private[-_]?key|signature/i
+const secretName =
+  /secret|passw(or)?d|token|authorization|cookie|credential|api[-_]?key|private[-_]?key|signature/i
 /** Texts that are secrets wherever they occur, and the part of them that is kept. */
 const secretTexts: readonly [RegExp, string][] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, hidden],
@@ -20,12 +21,19 @@ const { isRawJSON } = JSON as unknown as { isRawJSON: (value: unknown) => boolea
 export function redactedSample(value: unknown, path = ''): { value: unknown; paths: string[] } {
   const name = path.slice(path.lastIndexOf('.') + 1)
   if (typeof value === 'string') {
-    const text = value !== '' && secretName.test(name) ? hidden : secretTexts.reduce((rest, [pattern, kept]) => rest.replaceAll(pattern, kept), value)
+    const text =
+      value !== '' && secretName.test(name)
+        ? hidden
+        : secretTexts.reduce((rest, [pattern, kept]) => rest.replaceAll(pattern, kept), value)
     return { value: text, paths: text === value ? [] : [path] }
   }
   if (typeof value !== 'object' || value === null || isRawJSON(value)) return { value, paths: [] }
   const parts = Object.entries(value).map(
-    ([key, part]) => [key, redactedSample(part, Array.isArray(value) ? path : path === '' ? key : `${path}.${key}`)] as const,
+    ([key, part]) =>
+      [
+        key,
+        redactedSample(part, Array.isArray(value) ? path : path === '' ? key : `${path}.${key}`),
+      ] as const,
   )
   const paths = [...new Set(parts.flatMap(([, part]) => part.paths))]
   if (Array.isArray(value)) return { value: parts.map(([, part]) => part.value), paths }

@@ -24,7 +24,8 @@ export function isExposed({ mode, uid }: { mode: number; uid: number }, own_uid:
 function readFile(path: string): SecretAnswer {
   try {
     const { bytes, stats } = readPlainFile(path, { most_bytes: mostSecretBytes })
-    if (isExposed(stats, process.getuid!())) return { ok: false, reason: `${path} can be read by others; chmod 600 it` }
+    if (isExposed(stats, process.getuid!()))
+      return { ok: false, reason: `${path} can be read by others; chmod 600 it` }
     const value = bytes.at(-1) === 0x0a ? bytes.subarray(0, bytes.at(-2) === 0x0d ? -2 : -1) : bytes
     return value.length > 0 ? { ok: true, value } : { ok: false, reason: `${path} is empty` }
   } catch (error) {
@@ -55,7 +56,8 @@ export function secretsOf(env: Record<string, string | undefined>, now: () => nu
     // Also as it is written within JSON: a key of several lines has other characters there.
     for (const form of [value, JSON.stringify(value).slice(1, -1)]) values.set(form, Buffer.from(form))
   }
-  for (const [name, value = ''] of Object.entries(env)) if (secretName.test(name) && value.length >= shortestHidden) known(value)
+  for (const [name, value = ''] of Object.entries(env))
+    if (secretName.test(name) && value.length >= shortestHidden) known(value)
   return {
     read(ref) {
       const answer = reading(ref)
@@ -76,7 +78,11 @@ function secretReader(env: Record<string, string | undefined>, now: () => number
   return ref => {
     if (ref.env !== undefined) {
       const value = env[ref.env]
-      if (value === undefined || value === '') return { ok: false, reason: `the environment variable ${ref.env} is ${value === '' ? 'empty' : 'not set'}` }
+      if (value === undefined || value === '')
+        return {
+          ok: false,
+          reason: `the environment variable ${ref.env} is ${value === '' ? 'empty' : 'not set'}`,
+        }
       // The same bytes each time, so that what is derived from them can be kept.
       const held = environment.get(ref.env)
       if (held?.text === value) return held.answer
@@ -87,7 +93,8 @@ function secretReader(env: Record<string, string | undefined>, now: () => number
     const path = ref.file!
     const kept = known.get(path)
     const time = now()
-    if (kept !== undefined && kept.answer.ok && time >= kept.at && time - kept.at < freshMs) return kept.answer
+    if (kept !== undefined && kept.answer.ok && time >= kept.at && time - kept.at < freshMs)
+      return kept.answer
     const answer = readFile(path)
     known.set(path, { at: time, answer })
     return answer

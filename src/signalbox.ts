@@ -26,7 +26,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 async function serve(flags: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
   return router.serve(process.env, flags, ({ socket, intake, admin, paused }) => {
-    const more = [...(admin === undefined ? [] : [`admin           ${admin}`]), ...(paused === null ? [] : [`paused          ${plain(paused)}`])]
+    const more = [
+      ...(admin === undefined ? [] : [`admin           ${admin}`]),
+      ...(paused === null ? [] : [`paused          ${plain(paused)}`]),
+    ]
     const lines = [`control socket  ${socket}`, `intake          ${intake}`, ...more]
     console.log([`signalbox ${manifest.version} is ready`, ...lines].join('\n  '))
   })
@@ -45,6 +48,8 @@ try {
   })
 } catch (error) {
   const expected = error instanceof ExitError
-  console.error(`signalbox: ${plain(expected ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`, true)}`)
+  console.error(
+    `signalbox: ${plain(expected ? error.message : `bug: ${error instanceof Error ? error.stack : String(error)}`, true)}`,
+  )
   process.exitCode = expected ? error.exitCode : exitCodes.internal
 }

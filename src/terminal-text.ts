@@ -3,14 +3,18 @@
 // shown as escapes: in plain text and in JSON as \uXXXX, in XML as references, in YAML as in its double-quoted texts.
 
 /** Controls, lone surrogates, bidirectional and invisible formatting. ZWJ and ZWNJ stay: emoji and Persian need them. */
-const risky = /[\p{Cc}\p{Cs}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{2069}\u{feff}\u{e0000}-\u{e007f}]/gu
+const risky =
+  /[\p{Cc}\p{Cs}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{2069}\u{feff}\u{e0000}-\u{e007f}]/gu
 
 /** The same without what lays a text out in lines: line breaks and tabs. */
 const riskyInLines = new RegExp(`(?![\\n\\t])${risky.source}`, 'u')
 const everyRiskyInLines = new RegExp(riskyInLines.source, 'gu')
 
 function codeUnits(character: string): string {
-  return Array.from({ length: character.length }, (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`).join('')
+  return Array.from(
+    { length: character.length },
+    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`,
+  ).join('')
 }
 
 /** Whether a text has anything that cannot be shown as it is; line breaks and tabs can. */

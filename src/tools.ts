@@ -36,7 +36,10 @@ export interface Permitted {
 
 /** A tool in quotes, with everything that is not ASCII escaped: a look-alike must not look alike. */
 export function shownTool(tool: string): string {
-  return JSON.stringify(tool).replaceAll(/[^ -~]/g, character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return JSON.stringify(tool).replaceAll(
+    /[^ -~]/g,
+    character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 export const noToolLimits: ToolLimits = { denied_tools: [], allowed_denied_tools: [] }
@@ -54,9 +57,11 @@ const plainName = /^(?=.*[A-Za-z0-9])[A-Za-z0-9_][A-Za-z0-9_.:/@-]*$/
 const groupName = /^(all|any|default|mcp__(?!.*[A-Za-z0-9]__+[A-Za-z0-9]).*)$/i
 const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
 
-const camelCase = /(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
+const camelCase =
+  /(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
 /** BASHOutput may be written BASHoutput: there the last capital belongs to the word in front of it. */
-const capitalsFirst = /(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
+const capitalsFirst =
+  /(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z])|(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])/g
 
 function split(name: string, boundaries: RegExp): string {
   return name.replaceAll(boundaries, '_').toLowerCase()
@@ -72,11 +77,16 @@ function nameOf(tool: string): { name: string } | { name: undefined; reason: str
   const text = tool.normalize('NFKC')
   if (invisible.test(text)) return unclear('it contains a control character or an invisible one')
   const [, name] = nameOrArguments.exec(text) ?? []
-  if (name === undefined) return unclear('it must be a name, or a name with arguments in one pair of parentheses at the end')
-  if (/[^ -~]/.test(name)) return unclear('its name contains a character other than ASCII, which could imitate another name')
+  if (name === undefined)
+    return unclear('it must be a name, or a name with arguments in one pair of parentheses at the end')
+  if (/[^ -~]/.test(name))
+    return unclear('its name contains a character other than ASCII, which could imitate another name')
   if (!plainName.test(name))
-    return unclear('its name must consist of letters, digits and _ - . : / @ and begin with a letter, a digit or _; anything else could stand for other tools')
-  if (groupName.test(name)) return unclear('its name stands for several tools; each must be listed by its own name')
+    return unclear(
+      'its name must consist of letters, digits and _ - . : / @ and begin with a letter, a digit or _; anything else could stand for other tools',
+    )
+  if (groupName.test(name))
+    return unclear('its name stands for several tools; each must be listed by its own name')
   return { name }
 }
 
@@ -99,7 +109,9 @@ function matches(pattern: string, text: string): boolean {
 /** Whether a list has a tool, itself or without its arguments, or the family in front of its first colon. */
 function lists(list: readonly string[], tool: string): boolean {
   const { name } = nameOf(tool)
-  const forms = new Set([tool, ...(name === undefined ? [] : [name, name.split(':')[0]!])].map(form => form.toLowerCase()))
+  const forms = new Set(
+    [tool, ...(name === undefined ? [] : [name, name.split(':')[0]!])].map(form => form.toLowerCase()),
+  )
   return list.some(each => forms.has(each.toLowerCase()))
 }
 
@@ -128,7 +140,9 @@ export class ToolRules {
 
   /** The denied tools that a bot may use all the same. */
   exceptions(bot_id: string): string[] {
-    return this.limits.allowed_denied_tools.filter(each => each.bot_id === undefined || each.bot_id === bot_id).map(({ tool }) => tool)
+    return this.limits.allowed_denied_tools
+      .filter(each => each.bot_id === undefined || each.bot_id === bot_id)
+      .map(({ tool }) => tool)
   }
 
   /** Why a bot must not use a tool; undefined: it may. Without a bot: why none may. */
@@ -143,7 +157,9 @@ export class ToolRules {
     const listed = allowed ?? own
     if (listed === undefined) return { allowed: undefined, cut: [] }
     const cut = listed.flatMap((tool): CutTool[] => {
-      const reason = this.denial(tool, bot?.id) ?? (own === undefined || lists(own, tool) ? undefined : `bot ${bot!.id} does not list it in its tools`)
+      const reason =
+        this.denial(tool, bot?.id) ??
+        (own === undefined || lists(own, tool) ? undefined : `bot ${bot!.id} does not list it in its tools`)
       return reason === undefined ? [] : [{ tool, reason }]
     })
     const gone = new Set(cut.map(({ tool }) => tool))
@@ -165,8 +181,12 @@ export class ToolRules {
       if (entry !== undefined) return `it matches ${JSON.stringify(entry)} of the denied tools`
     }
     const forms = formsOf(name)
-    const pattern = this.#patterns.find(each => each.forms.some((form, index) => matches(form, forms[index]!)))
-    return pattern === undefined ? undefined : `it matches the pattern ${JSON.stringify(pattern.entry)} of the denied tools`
+    const pattern = this.#patterns.find(each =>
+      each.forms.some((form, index) => matches(form, forms[index]!)),
+    )
+    return pattern === undefined
+      ? undefined
+      : `it matches the pattern ${JSON.stringify(pattern.entry)} of the denied tools`
   }
 
   /** The entry that one word, or several adjacent words written together, are: b_a_s_h is bash, and web-fetch is WebFetch. */
@@ -183,7 +203,10 @@ export class ToolRules {
   }
 
   #singular(text: string): string | undefined {
-    return this.#names.get(text.slice(0, -1)) ?? (text.endsWith('es') ? this.#names.get(text.slice(0, -2)) : undefined)
+    return (
+      this.#names.get(text.slice(0, -1)) ??
+      (text.endsWith('es') ? this.#names.get(text.slice(0, -2)) : undefined)
+    )
   }
 
   #isException(tool: string, bot_id: string | undefined): boolean {

@@ -39,14 +39,24 @@ export function didYouMean(name: unknown, known: Iterable<string>): string | und
   return nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`
 }
 
-export function validationError({ path, expected, found, suggestion }: ValidationErrorParts): ValidationError {
+export function validationError({
+  path,
+  expected,
+  found,
+  suggestion,
+}: ValidationErrorParts): ValidationError {
   return { path, message: `${expected}; found ${found}${suggestion === undefined ? '' : `; ${suggestion}`}` }
 }
 
 /** The error of a key that an object must not have. path ends with the key. */
 export function unknownKey(path: string, key: string, known: readonly string[]): ValidationError {
   const listed = known.length > 0 && known.length <= mostListed ? ` (${known.join(', ')})` : ''
-  return validationError({ path, expected: `must be a known key${listed}`, found: shown(key), suggestion: didYouMean(key, known) })
+  return validationError({
+    path,
+    expected: `must be a known key${listed}`,
+    found: shown(key),
+    suggestion: didYouMean(key, known),
+  })
 }
 
 /** The error of a key that is required. path ends with the key. */

@@ -64,7 +64,16 @@ const allowed: Record<string, string[]> = {
   http: leaves,
   definitions: ['contract', ...leaves],
   api: ['definitions', 'http', 'routing', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
-  intake: ['definitions', 'http', 'routing', 'outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
+  intake: [
+    'definitions',
+    'http',
+    'routing',
+    'outbound',
+    'store/store.ts',
+    'store/flow.ts',
+    'contract',
+    ...leaves,
+  ],
   delivery: ['outbound', 'store/store.ts', 'store/flow.ts', 'contract', ...leaves],
   observe: ['store/store.ts', 'contract', ...leaves],
   client: ['contract', 'exact-json'],
@@ -88,7 +97,14 @@ const within: Record<string, Record<string, string[]>> = {
     repair: ['tables', 'file', ...basis],
     engine: ['tables', 'flow', 'file', ...basis],
   },
-  'intake/': { timetable: [], webhooks: [], schedules: ['timetable'], polls: ['timetable'], 'source-watch': ['webhooks'], emitting: [] },
+  'intake/': {
+    timetable: [],
+    webhooks: [],
+    schedules: ['timetable'],
+    polls: ['timetable'],
+    'source-watch': ['webhooks'],
+    emitting: [],
+  },
 }
 
 function room(path: string): string {
@@ -98,7 +114,9 @@ function room(path: string): string {
 /** Paths below src that a file imports. */
 function imports(file: string): string[] {
   const found = [...text(file).matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map(match => match[1]!)
-  return found.map(path => new URL(path, `file:///${file}`).pathname.slice(1)).flatMap(path => (path.startsWith('src/') ? [path.slice(4)] : []))
+  return found
+    .map(path => new URL(path, `file:///${file}`).pathname.slice(1))
+    .flatMap(path => (path.startsWith('src/') ? [path.slice(4)] : []))
 }
 
 /** Every import that the table does not allow. */
@@ -107,7 +125,13 @@ function strangers(read: (file: string) => string[] = imports): string[] {
     const own = room(file.slice(4))
     const mayImport = allowed[own] ?? []
     return read(file)
-      .filter(path => room(path) !== own && !mayImport.includes('*') && !mayImport.includes(room(path)) && !mayImport.includes(path))
+      .filter(
+        path =>
+          room(path) !== own &&
+          !mayImport.includes('*') &&
+          !mayImport.includes(room(path)) &&
+          !mayImport.includes(path),
+      )
       .map(path => `${file} imports ${path}`)
   })
 }
@@ -119,14 +143,20 @@ test('imports go the ways of the design', () => {
 })
 
 test('control: an import from the methods to delivery, or to a way in, is noticed', () => {
-  const broken = strangers(file => (file === 'src/api/jsonrpc.ts' ? ['delivery/dispatcher.ts', 'intake/schedules/clock.ts'] : imports(file)))
-  expect(broken).toEqual(['src/api/jsonrpc.ts imports delivery/dispatcher.ts', 'src/api/jsonrpc.ts imports intake/schedules/clock.ts'])
+  const broken = strangers(file =>
+    file === 'src/api/jsonrpc.ts' ? ['delivery/dispatcher.ts', 'intake/schedules/clock.ts'] : imports(file),
+  )
+  expect(broken).toEqual([
+    'src/api/jsonrpc.ts imports delivery/dispatcher.ts',
+    'src/api/jsonrpc.ts imports intake/schedules/clock.ts',
+  ])
 })
 
 /** Every import inside a directory of the second table that it does not allow. */
 function wrongWithin(read: (file: string) => string[] = imports): string[] {
   return Object.entries(within).flatMap(([directory, table]) => {
-    const inside = (path: string): string[] => (path.startsWith(directory) ? [room(path.slice(directory.length))] : [])
+    const inside = (path: string): string[] =>
+      path.startsWith(directory) ? [room(path.slice(directory.length))] : []
     return files.flatMap(file =>
       inside(file.slice(4)).flatMap(own =>
         read(file)
@@ -153,7 +183,9 @@ test('control: an import from a table to the flow, or between two kinds of sourc
 })
 
 test('no file is longer than 400 lines', () => {
-  const long = files.filter(file => !file.endsWith('contract/types.ts')).filter(file => text(file).split('\n').length > 400)
+  const long = files
+    .filter(file => !file.endsWith('contract/types.ts'))
+    .filter(file => text(file).split('\n').length > 400)
   expect(long).toEqual([])
 })
 
@@ -164,11 +196,21 @@ test.each([
   [
     'a child process',
     /node:child_process/,
-    ['src/outbound/spawner.ts', 'src/outbound/commands.ts', 'src/routing/expressions.ts', 'src/definitions/schema-checks.ts', 'src/cli/browser.ts'],
+    [
+      'src/outbound/spawner.ts',
+      'src/outbound/commands.ts',
+      'src/routing/expressions.ts',
+      'src/definitions/schema-checks.ts',
+      'src/cli/browser.ts',
+    ],
   ],
   ['randomness', /Math\.random/, ['src/main/delivery.ts']],
   // Secrets are compared in constant time: no comparison of a token, a secret, a signature or a digest with its like.
-  ['a comparison of secrets', /\b(secret|token|signature|digest|expected|given)(\.\w+)? ?[!=]== ?(secret|token|signature|digest|expected|given)\b/, []],
+  [
+    'a comparison of secrets',
+    /\b(secret|token|signature|digest|expected|given)(\.\w+)? ?[!=]== ?(secret|token|signature|digest|expected|given)\b/,
+    [],
+  ],
   ['fetch', /\bfetch\(/, ['src/dashboard/rpc.ts']],
   ['any', /: any\b|as any\b|<any>/, []],
 ] as [string, RegExp, string[]][])('%s is used only where it belongs', (_name, pattern, places) => {
@@ -199,7 +241,9 @@ test('decisions are pure: no clock, no randomness, no input or output', () => {
     'src/forge.ts',
     ...globSync('src/intake/webhooks/providers/*.ts'),
   ]
-  const impure = pure.filter(file => /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)))
+  const impure = pure.filter(file =>
+    /Date\.now|new Date\(\)|Math\.random|node:fs|setTimeout|process\./.test(text(file)),
+  )
   expect(impure).toEqual([])
 })
 
@@ -210,7 +254,12 @@ test('the lock file names no host and every package has its hash', () => {
   const packages = Object.entries(lock.packages).filter(([name]) => name !== '')
   expect(packages.filter(([, entry]) => entry.resolved !== undefined)).toEqual([])
   expect(packages.filter(([, entry]) => entry.integrity === undefined).map(([name]) => name)).toEqual([])
-  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'devDependencies', Record<string, string>>
-  const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
+    'dependencies' | 'devDependencies',
+    Record<string, string>
+  >
+  const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }).filter(
+    ([, version]) => !/^\d+\.\d+\.\d+$/.test(version),
+  )
   expect(loose).toEqual([])
 })

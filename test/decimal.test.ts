@@ -6,7 +6,11 @@ import { compareDecimals, decimalText, doubleHolds } from '../src/decimal.ts'
 /** A number's text, spelled in one of the ways that JSON knows. */
 const spelled = fc
   .tuple(fc.bigInt({ min: -(10n ** 30n), max: 10n ** 30n }), fc.integer({ min: -30, max: 30 }), fc.nat(4))
-  .map(([digits, exponent, zeros]) => ({ digits, exponent, text: `${digits}.${'0'.repeat(zeros)}0e${exponent}` }))
+  .map(([digits, exponent, zeros]) => ({
+    digits,
+    exponent,
+    text: `${digits}.${'0'.repeat(zeros)}0e${exponent}`,
+  }))
 
 test('of a double the text is that of String', () => {
   fc.assert(

@@ -14,7 +14,13 @@ describe('intake ends below the reserve and resumes above it', () => {
     ['once ended, at twice the reserve', 20, { ...none, database_bytes: 50 }, true, false],
     ['half way to what can become free', 12, { ...none, database_bytes: 3 }, true, false],
     ['less than half way', 11, { ...none, database_bytes: 3 }, true, true],
-    ['free pages go back to the disk first', 5, { ...none, database_bytes: 99, reusable_bytes: 99 }, true, true],
+    [
+      'free pages go back to the disk first',
+      5,
+      { ...none, database_bytes: 99, reusable_bytes: 99 },
+      true,
+      true,
+    ],
     ['they cannot', 5, { ...none, database_bytes: 99, reusable_bytes: 99, gives_back: false }, true, false],
   ] as [string, number, Space, boolean, boolean][])('%s', (_name, free, space, wasFull, full) => {
     expect(diskState(free, 10, space, wasFull).full).toBe(full)
@@ -28,7 +34,8 @@ describe('intake ends below the reserve and resumes above it', () => {
           const emptied = diskState(disk - others, reserve, none, true)
           // Where intake would not even begin, nothing can help it to resume.
           const begins = !diskState(disk - others, reserve, none, false).full
-          if (begins && disk - others > reserve + 1) expect([reserve, database, others, emptied.full]).toEqual([reserve, database, others, false])
+          if (begins && disk - others > reserve + 1)
+            expect([reserve, database, others, emptied.full]).toEqual([reserve, database, others, false])
         }
   })
 })

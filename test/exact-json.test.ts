@@ -3,7 +3,15 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ExactNumber, readExactNumbers } from '../src/client/client.ts'
 import { compileContract } from '../src/contract/validators.ts'
-import { bothJson, canonicalJson, exactJson, fromThread, isRaw, plainJson, toThread } from '../src/exact-json.ts'
+import {
+  bothJson,
+  canonicalJson,
+  exactJson,
+  fromThread,
+  isRaw,
+  plainJson,
+  toThread,
+} from '../src/exact-json.ts'
 import { renderKey, renderText } from '../src/routing/inputs.ts'
 import { payloadOf } from '../src/routing/payload.ts'
 import type { BodyFormat } from '../src/store/store.ts'
@@ -35,9 +43,12 @@ describe('reading and writing', () => {
     )
   })
 
-  test.each(['', '{', '01', '1.', '[1.0', '{"a":1.0,}', '1.0 2', '-', '[1.0]x'])('%j is refused as by JSON.parse', text => {
-    expect(() => exactJson(text)).toThrow(SyntaxError)
-  })
+  test.each(['', '{', '01', '1.', '[1.0', '{"a":1.0,}', '1.0 2', '-', '[1.0]x'])(
+    '%j is refused as by JSON.parse',
+    text => {
+      expect(() => exactJson(text)).toThrow(SyntaxError)
+    },
+  )
 
   test('both ways at once: with doubles and exact', () => {
     fc.assert(
@@ -56,7 +67,9 @@ describe('other threads', () => {
     fc.assert(
       fc.property(oddJson, text => {
         const sent = { definition: exactJson(text) }
-        expect(JSON.stringify(fromThread(structuredClone(toThread(sent))))).toBe(`{"definition":${written(text)}}`)
+        expect(JSON.stringify(fromThread(structuredClone(toThread(sent))))).toBe(
+          `{"definition":${written(text)}}`,
+        )
       }),
     )
   })
@@ -105,13 +118,18 @@ describe('keys and texts', () => {
   })
 
   test('values that differ in spelling only are equal', () => {
-    expect(canonicalJson(exactJson('[10.00, 1e400, -0]'))).toStrictEqual(canonicalJson(exactJson('[1e1, 10e399, 0]')))
+    expect(canonicalJson(exactJson('[10.00, 1e400, -0]'))).toStrictEqual(
+      canonicalJson(exactJson('[1e1, 10e399, 0]')),
+    )
   })
 })
 
 describe('the client', () => {
   test('numbers that no double holds carry their text', () => {
-    const read = readExactNumbers('{"id":813683310949021977,"price":10.00}') as { id: ExactNumber; price: number }
+    const read = readExactNumbers('{"id":813683310949021977,"price":10.00}') as {
+      id: ExactNumber
+      price: number
+    }
     expect(read).toStrictEqual({ id: new ExactNumber('813683310949021977'), price: 10 })
     expect(`${String(read.id)} ${BigInt(read.id.text)}`).toBe('813683310949021977 813683310949021977')
     expect(JSON.stringify(read)).toBe('{"id":813683310949021977,"price":10}')

@@ -3,7 +3,13 @@ import fc from 'fast-check'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { ExactNumber, SignalboxClient, type LoggedEvent, type Methods, type Policy } from '../src/client/client.ts'
+import {
+  ExactNumber,
+  SignalboxClient,
+  type LoggedEvent,
+  type Methods,
+  type Policy,
+} from '../src/client/client.ts'
 import { botServer, type BotServer } from './support/bot-server.ts'
 import { signalbox } from './support/command-line.ts'
 import { exactly, oddJson, oddNumbers, resultText, written } from './support/exact-numbers.ts'
@@ -25,28 +31,56 @@ interface World {
 
 /** The member at a path, as it is written. */
 function at(value: unknown, ...path: (string | number)[]): string {
-  return JSON.stringify(path.reduce<unknown>((inner, step) => (inner as Record<string | number, unknown>)[step], value))
+  return JSON.stringify(
+    path.reduce<unknown>((inner, step) => (inner as Record<string | number, unknown>)[step], value),
+  )
 }
 
 async function world(fresh: typeof freshRouter = freshRouter): Promise<World> {
   const router = await fresh({ poll_min_interval_ms: 20 })
   const [bot, feed] = [await botServer(), await feedServer(() => undefined)]
-  const service = await rpcService('newline', ({ id }) => `{"jsonrpc":"2.0","id":"${String(id)}","result":{"n":[10.00,${two[0]}]}}`)
-  const rpc: World['rpc'] = async (method, params) => exactly(await resultText(router.router.socket, method, params)) as Record<string, unknown>
+  const service = await rpcService(
+    'newline',
+    ({ id }) => `{"jsonrpc":"2.0","id":"${String(id)}","result":{"n":[10.00,${two[0]}]}}`,
+  )
+  const rpc: World['rpc'] = async (method, params) =>
+    exactly(await resultText(router.router.socket, method, params)) as Record<string, unknown>
   const endpoints: [string, object][] = [
     ['chain', { kind: 'emit', source_id: 'second' }],
     ['cmd', { kind: 'command', argv: ['cat'] }],
     ['plain', { kind: 'http', url: bot.url }],
     ['pull', { kind: 'pull' }],
-    ['rpc', { kind: 'unix_rpc', socket_path: service.socket_path, framing: 'newline', method: 'm', params: { p: '{{ event.payload }}', v: '{{ inputs.v }}' } }],
-    ['shaped', { kind: 'http', url: bot.url, body: { shaped: '{{ event.payload }}', v: '{{ inputs.v }}', text: '{{ inputs.text }}' } }],
+    [
+      'rpc',
+      {
+        kind: 'unix_rpc',
+        socket_path: service.socket_path,
+        framing: 'newline',
+        method: 'm',
+        params: { p: '{{ event.payload }}', v: '{{ inputs.v }}' },
+      },
+    ],
+    [
+      'shaped',
+      {
+        kind: 'http',
+        url: bot.url,
+        body: { shaped: '{{ event.payload }}', v: '{{ inputs.v }}', text: '{{ inputs.text }}' },
+      },
+    ],
   ]
-  for (const id of ['svc', 'second']) await router.call('source.put', { source: { id, source_type: 'service' } })
-  await router.call('source.put', { source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } } })
+  for (const id of ['svc', 'second'])
+    await router.call('source.put', { source: { id, source_type: 'service' } })
+  await router.call('source.put', {
+    source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } },
+  })
   for (const [id, endpoint] of endpoints) {
     await router.call('bot.put', { bot: { id, endpoint } as never })
     const filter = '{"type":["x"]}'
-    await rpc('trigger.put', `{"trigger":{"id":"${id}","event_source_id":"svc","filter":${filter},"action":{"bot_id":"${id}","inputs":${everyInput}}}}`)
+    await rpc(
+      'trigger.put',
+      `{"trigger":{"id":"${id}","event_source_id":"svc","filter":${filter},"action":{"bot_id":"${id}","inputs":${everyInput}}}}`,
+    )
   }
   const reading = await SignalboxClient.connect(router.router.socket, { read: exactly })
   onTestFinished(() => reading.close())
@@ -58,7 +92,11 @@ async function world(fresh: typeof freshRouter = freshRouter): Promise<World> {
 type Places = Record<string, string>
 
 /** What comes out of every place for one payload that goes in. */
-async function places({ router, bot, service, feed, logged, rpc }: World, payload: string, round: number): Promise<Places> {
+async function places(
+  { router, bot, service, feed, logged, rpc }: World,
+  payload: string,
+  round: number,
+): Promise<Places> {
   const [called, sent] = [service.texts.length, bot.received.length]
   const emitted = await rpc('event.emit', `{"source_id":"svc","type":"x","payload":${payload}}`)
   const { event_id, runs } = emitted as unknown as Methods['event.emit']['result']
@@ -74,14 +112,27 @@ async function places({ router, bot, service, feed, logged, rpc }: World, payloa
   const second = await rpc('event.query', '{"source_id":"second","limit":1}')
   const chained = await rpc('event.get', `{"event_id":"${(second.events as { id: string }[])[0]!.id}"}`)
   const echoed = await rpc('run.get', `{"run_id":"${cmd}"}`)
-  const tested = await rpc('trigger.test', `{"event_id":"${event_id}","trigger":{"filter":{"type":["x"]},"action":{"inputs":${everyInput}}}}`)
-  const drafted = await rpc('trigger.test', `{"event":{"type":"x","payload":${payload}},"trigger":{"filter":{"type":["x"]},"action":{"inputs":${everyInput}}}}`)
-  await rpc('trigger.put', `{"trigger":{"id":"kept-${round}","filter":{"type":["y"]},"action":{"bot_id":"pull","inputs":{"p":${payload}}}}}`)
+  const tested = await rpc(
+    'trigger.test',
+    `{"event_id":"${event_id}","trigger":{"filter":{"type":["x"]},"action":{"inputs":${everyInput}}}}`,
+  )
+  const drafted = await rpc(
+    'trigger.test',
+    `{"event":{"type":"x","payload":${payload}},"trigger":{"filter":{"type":["x"]},"action":{"inputs":${everyInput}}}}`,
+  )
+  await rpc(
+    'trigger.put',
+    `{"trigger":{"id":"kept-${round}","filter":{"type":["y"]},"action":{"bot_id":"pull","inputs":{"p":${payload}}}}}`,
+  )
   const exported = await rpc('router.export', '{}')
   const versions = await rpc('trigger.versions', `{"trigger_id":"kept-${round}"}`)
   feed.answer = (_path, _headers, response) => void response.end(`[${payload}]`)
   await router.call('source.put', {
-    source: { id: `feed-${round}`, source_type: 'poll', config: { url: feed.url, interval_ms: 20, subject: 'v={{ item.v }}' } },
+    source: {
+      id: `feed-${round}`,
+      source_type: 'poll',
+      config: { url: feed.url, interval_ms: 20, subject: 'v={{ item.v }}' },
+    },
   })
   const item = await until(async () => logged.find(({ event }) => event.source_id === `feed-${round}`))
   await router.call('source.delete', { source_id: `feed-${round}` })
@@ -107,10 +158,18 @@ async function places({ router, bot, service, feed, logged, rpc }: World, payloa
     'worker result': at(await rpc('run.get', `{"run_id":"${pull}"}`), 'run', 'result'),
     'trigger.test of a stored event': at(tested, 'inputs', 'all'),
     'trigger.test of a draft': at(drafted, 'inputs', 'all'),
-    'trigger.get': at(await rpc('trigger.get', `{"trigger_id":"kept-${round}"}`), 'trigger', 'action', 'inputs', 'p'),
+    'trigger.get': at(
+      await rpc('trigger.get', `{"trigger_id":"kept-${round}"}`),
+      'trigger',
+      'action',
+      'inputs',
+      'p',
+    ),
     'trigger.versions': at(versions, 'versions', 0, 'trigger', 'action', 'inputs', 'p'),
     'router.export': JSON.stringify(
-      (exported.triggers as { id: string; action: { inputs: { p: unknown } } }[]).find(({ id }) => id === `kept-${round}`)!.action.inputs.p,
+      (exported.triggers as { id: string; action: { inputs: { p: unknown } } }[]).find(
+        ({ id }) => id === `kept-${round}`,
+      )!.action.inputs.p,
     ),
     'poll item': at(item, 'event', 'payload'),
     'poll subject': at(item, 'event', 'subject'),
@@ -121,7 +180,12 @@ async function places({ router, bot, service, feed, logged, rpc }: World, payloa
 /** What should. */
 function expected(payload: string): Places {
   const [all, value] = [written(payload), at(exactly(payload), 'v')]
-  const texts: Places = { 'http body text': `"v=${value}"`, 'poll subject': `"v=${value}"`, 'http constant': '10.00', 'unix_rpc result': `[10.00,${two[0]}]` }
+  const texts: Places = {
+    'http body text': `"v=${value}"`,
+    'poll subject': `"v=${value}"`,
+    'http constant': '10.00',
+    'unix_rpc result': `[10.00,${two[0]}]`,
+  }
   const name = (place: string): string => texts[place] ?? (place.endsWith(' value') ? value : all)
   return new Proxy({}, { get: (_target, place) => name(String(place)) })
 }
@@ -169,11 +233,19 @@ describe('keys', () => {
     const router = await freshRouter()
     await router.call('source.put', { source: { id: 'svc', source_type: 'service' } })
     await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
-    await router.call('trigger.put', { trigger: { id: 't', event_source_id: 'svc', filter: { type: ['x'] }, action: { bot_id: 'b' }, policy } })
+    await router.call('trigger.put', {
+      trigger: { id: 't', event_source_id: 'svc', filter: { type: ['x'] }, action: { bot_id: 'b' }, policy },
+    })
     for (const id of [...two, '10', '10.00', '1e1'])
-      await resultText(router.router.socket, 'event.emit', `{"source_id":"svc","type":"x","payload":{"id":${id}}}`)
+      await resultText(
+        router.router.socket,
+        'event.emit',
+        `{"source_id":"svc","type":"x","payload":{"id":${id}}}`,
+      )
     const { events } = await router.call('event.query', { source_id: 'svc' })
-    const all = await Promise.all(events.toReversed().map(({ id }) => router.call('event.get', { event_id: id })))
+    const all = await Promise.all(
+      events.toReversed().map(({ id }) => router.call('event.get', { event_id: id })),
+    )
     return all.map(({ decisions }) => decisions![0]!.outcome)
   }
   const key = '{{ payload.id }}'
@@ -183,10 +255,17 @@ describe('keys', () => {
     ['debounce', { debounce: { key, period_ms: 60_000 } }, 'debounced'],
     ['batch', { batch: { key, max: 10, timeout_ms: 60_000 } }, 'batched'],
     ['rate_limit', { rate_limit: { key, limit: 1, period_ms: 60_000 } }, 'rate_limited'],
-  ] as [string, Policy, string][])('%s: two ids are two keys, 10 and 10.00 are one', async (_name, policy, outcome) => {
-    const [first, second, ...others] = await outcomes(policy)
-    expect([first, second, ...others.toSorted()]).toEqual(['routed', 'routed', ...['routed', outcome, outcome].toSorted()])
-  })
+  ] as [string, Policy, string][])(
+    '%s: two ids are two keys, 10 and 10.00 are one',
+    async (_name, policy, outcome) => {
+      const [first, second, ...others] = await outcomes(policy)
+      expect([first, second, ...others.toSorted()]).toEqual([
+        'routed',
+        'routed',
+        ...['routed', outcome, outcome].toSorted(),
+      ])
+    },
+  )
 
   test.each([
     ['order_key', { order_key: key }],
@@ -196,22 +275,33 @@ describe('keys', () => {
     const router = await freshRouter()
     await router.call('source.put', { source: { id: 'svc', source_type: 'service' } })
     await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' }, max_active: 10 } })
-    await router.call('trigger.put', { trigger: { id: 't', event_source_id: 'svc', filter: { type: ['x'] }, action: { bot_id: 'b' }, policy } })
+    await router.call('trigger.put', {
+      trigger: { id: 't', event_source_id: 'svc', filter: { type: ['x'] }, action: { bot_id: 'b' }, policy },
+    })
     const ids = [...two, '10', '10.00'].map(id => new ExactNumber(id))
     for (const id of ids) await router.call('event.emit', { source_id: 'svc', type: 'x', payload: { id } })
     const { leases } = await router.call('run.claim', { bot_id: 'b', max: 10, wait_ms: 5000 })
-    const given = leases.map(({ delivery }) => JSON.stringify((delivery as unknown as { event: { payload: { id: unknown } } }).event.payload.id))
+    const given = leases.map(({ delivery }) =>
+      JSON.stringify((delivery as unknown as { event: { payload: { id: unknown } } }).event.payload.id),
+    )
     expect(given.toSorted()).toEqual(['10', ...two])
   })
 
   test('of polls: items of two ids are two, and stay two', async () => {
-    const feed = await feedServer((_path, _headers, response) => void response.end(`[{"id":${two[0]}},{"id":${two[1]}},{"id":10},{"id":10.0}]`))
-    const { router, logged } = { router: await freshRouter({ poll_min_interval_ms: 20 }), logged: [] as string[] }
+    const feed = await feedServer(
+      (_path, _headers, response) =>
+        void response.end(`[{"id":${two[0]}},{"id":${two[1]}},{"id":10},{"id":10.0}]`),
+    )
+    const { router, logged } = {
+      router: await freshRouter({ poll_min_interval_ms: 20 }),
+      logged: [] as string[],
+    }
     const config = { url: feed.url, interval_ms: 20, key: '{{ item.id }}' }
     await router.call('source.put', { source: { id: 'feed', source_type: 'poll', config } })
     await until(async () => feed.requests.length > 3)
     const { events } = await router.call('event.query', { source_id: 'feed' })
-    for (const { id } of events) logged.push(JSON.stringify((await router.call('event.get', { event_id: id })).payload))
+    for (const { id } of events)
+      logged.push(JSON.stringify((await router.call('event.get', { event_id: id })).payload))
     expect(logged.toSorted()).toEqual(['{"id":10}', `{"id":${two[0]}}`, `{"id":${two[1]}}`].toSorted())
   })
 })
@@ -222,19 +312,24 @@ describe('filters', () => {
 
   async function routing(): Promise<{ router: TestRouter; rpc: World['rpc']; ids: string[] }> {
     const router = await freshRouter()
-    const rpc: World['rpc'] = async (method, params) => exactly(await resultText(router.router.socket, method, params)) as Record<string, unknown>
+    const rpc: World['rpc'] = async (method, params) =>
+      exactly(await resultText(router.router.socket, method, params)) as Record<string, unknown>
     await router.call('source.put', { source: { id: 'svc', source_type: 'service' } })
     await router.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
     await rpc('trigger.put', `{"trigger":${trigger}}`)
     const ids: string[] = []
     for (const id of [...two, '10', '10.00', '1e400'])
-      ids.push((await rpc('event.emit', `{"source_id":"svc","type":"x","payload":{"id":${id}}}`)).event_id as string)
+      ids.push(
+        (await rpc('event.emit', `{"source_id":"svc","type":"x","payload":{"id":${id}}}`)).event_id as string,
+      )
     return { router, rpc, ids }
   }
 
   test('match, query, explain and show the exact value', async () => {
     const { router, rpc, ids } = await routing()
-    const matched = await Promise.all(ids.map(async event_id => (await router.call('event.get', { event_id })).matched_triggers!.length))
+    const matched = await Promise.all(
+      ids.map(async event_id => (await router.call('event.get', { event_id })).matched_triggers!.length),
+    )
     expect(matched).toEqual([0, 1, 1, 1, 0])
     const { events } = await rpc('event.query', `{"filter":${filter}}`)
     expect((events as { id: string }[]).map(({ id }) => id)).toEqual([ids[3], ids[2], ids[1]])
@@ -246,14 +341,21 @@ describe('filters', () => {
 
   test('are the same in the thread of a backtest', async () => {
     const { rpc } = await routing()
-    const { matched, scanned } = await rpc('trigger.backtest', `{"trigger":${trigger.replace('10.0', '1e400')}}`)
+    const { matched, scanned } = await rpc(
+      'trigger.backtest',
+      `{"trigger":${trigger.replace('10.0', '1e400')}}`,
+    )
     expect([scanned, matched]).toEqual([5, 2])
   })
 
   test('are the same after a restart, and in files', async () => {
     const directory = freshDirectory()
     const first = await freshRouter({ state_dir: directory, socket: join(directory, 'a.sock') })
-    await resultText(first.router.socket, 'router.apply', `{"bots":[{"id":"b","endpoint":{"kind":"pull"}}],"triggers":[${trigger.replace('"svc"', 'null')}]}`)
+    await resultText(
+      first.router.socket,
+      'router.apply',
+      `{"bots":[{"id":"b","endpoint":{"kind":"pull"}}],"triggers":[${trigger.replace('"svc"', 'null')}]}`,
+    )
     await first.router.stop()
     const second = await freshRouter({ state_dir: directory, socket: join(directory, 'b.sock') })
     const exported = exactly(await resultText(second.router.socket, 'router.export', '{}'))
@@ -263,22 +365,38 @@ describe('filters', () => {
       'router.apply',
       `{"triggers":[${trigger.replace('"svc"', 'null').replace('10.0', '10.00')}],"dry_run":true}`,
     )
-    expect(JSON.stringify((exactly(changed) as { changes: { fields: unknown }[] }).changes[0]!.fields)).toContain('10.00')
+    expect(
+      JSON.stringify((exactly(changed) as { changes: { fields: unknown }[] }).changes[0]!.fields),
+    ).toContain('10.00')
     await resultText(second.router.socket, 'source.put', '{"source":{"id":"svc","source_type":"service"}}')
-    const emitted = await resultText(second.router.socket, 'event.emit', `{"source_id":"svc","type":"x","payload":{"id":${two[1]}}}`)
+    const emitted = await resultText(
+      second.router.socket,
+      'event.emit',
+      `{"source_id":"svc","type":"x","payload":{"id":${two[1]}}}`,
+    )
     expect(at(exactly(emitted), 'matched_triggers')).toBe('["t"]')
   })
 })
 
 test('events that people fire keep digits', async () => {
   const { router } = await freshRouter()
-  const rpc: World['rpc'] = async (method, params) => exactly(await resultText(router.socket, method, params)) as Record<string, unknown>
-  await rpc('source.put', '{"source":{"id":"m","source_type":"manual","config":{"payload":{"a":10.00,"b":1}}}}')
-  await rpc('source.put', '{"source":{"id":"c","source_type":"cron","config":{"expression":"0 0 1 1 *","payload":{"a":-0}}}}')
-  const payloadOf = async (event_id: unknown): Promise<string> => at(await rpc('event.get', `{"event_id":"${event_id as string}"}`), 'payload')
+  const rpc: World['rpc'] = async (method, params) =>
+    exactly(await resultText(router.socket, method, params)) as Record<string, unknown>
+  await rpc(
+    'source.put',
+    '{"source":{"id":"m","source_type":"manual","config":{"payload":{"a":10.00,"b":1}}}}',
+  )
+  await rpc(
+    'source.put',
+    '{"source":{"id":"c","source_type":"cron","config":{"expression":"0 0 1 1 *","payload":{"a":-0}}}}',
+  )
+  const payloadOf = async (event_id: unknown): Promise<string> =>
+    at(await rpc('event.get', `{"event_id":"${event_id as string}"}`), 'payload')
   const fired = await rpc('source.fire', `{"source_id":"m","payload":{"b":${two[0]}}}`)
   expect(await payloadOf(fired.event_id)).toBe(`{"a":10.00,"b":${two[0]}}`)
-  expect(await payloadOf((await rpc('source.fire', '{"source_id":"c","payload":{"n":1e400}}')).event_id)).toMatch(/^\{"a":-0,.*"n":1e400/)
+  expect(
+    await payloadOf((await rpc('source.fire', '{"source_id":"c","payload":{"n":1e400}}')).event_id),
+  ).toMatch(/^\{"a":-0,.*"n":1e400/)
 })
 
 test('a path keeps digits, JSONata computes with doubles', async () => {
@@ -296,8 +414,12 @@ test('a path keeps digits, JSONata computes with doubles', async () => {
   }
   const inputs = JSON.stringify(Object.fromEntries(Object.keys(cases).map(template => [template, template])))
   const trigger = `{"filter":{"payload":{"price":[{"exists":true}]}},"action":{"inputs":${inputs}}}`
-  const tested = exactly(await resultText(router.socket, 'trigger.test', `{"event":{"payload":${scope}},"trigger":${trigger}}`))
-  expect(Object.fromEntries(Object.keys(cases).map(template => [template, at(tested, 'inputs', template)]))).toEqual(cases)
+  const tested = exactly(
+    await resultText(router.socket, 'trigger.test', `{"event":{"payload":${scope}},"trigger":${trigger}}`),
+  )
+  expect(
+    Object.fromEntries(Object.keys(cases).map(template => [template, at(tested, 'inputs', template)])),
+  ).toEqual(cases)
 })
 
 describe('the command line', () => {
@@ -325,7 +447,9 @@ triggers:
     expect(exported).toContain(`- ${two[0]}\n          - 10.00\n          - 2305843009213693951\n`)
     expect(exported).toContain(`"${two[1]}": 1`)
     writeFileSync(join(router.directory, 'all.yaml'), exported)
-    expect(await run('apply', '-f', join(router.directory, 'all.yaml'), '--dry-run')).toContain('0 created, 0 changed, 0 deleted')
+    expect(await run('apply', '-f', join(router.directory, 'all.yaml'), '--dry-run')).toContain(
+      '0 created, 0 changed, 0 deleted',
+    )
     await run('emit', 'svc', 'x', '--payload', payload)
     expect(at(exactly(await run('events', 'show', 'last', '--json')), 'payload')).toBe(payload)
     expect(at(exactly(await run('events', 'save', 'last', '-')), 'payload')).toBe(payload)
@@ -345,7 +469,10 @@ triggers:
     expect: {t: {inputs: {all: {id: ${id}, price: 10, huge: 1e400, zero: 0}, n: [${two[0]}, 1e1, 2305843009213693951, 5.0], "${two[1]}": 1}}}
 `
     writeFileSync(join(directory, 'x.test.yaml'), expecting(two[0]))
-    expect(await signalbox({ directory }, ['test', '-f', directory])).toMatchObject({ code: 0, out: expect.stringContaining('1 passed') as string })
+    expect(await signalbox({ directory }, ['test', '-f', directory])).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('1 passed') as string,
+    })
     writeFileSync(join(directory, 'x.test.yaml'), expecting(two[1]))
     expect(await signalbox({ directory }, ['test', '-f', directory])).toMatchObject({
       code: 1,

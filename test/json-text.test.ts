@@ -7,7 +7,8 @@ const limits = { json_depth: 64, json_tokens: 200_000 }
 
 /** JSON with odd white space. */
 function spaced(value: unknown, spaces: string): string {
-  if (Array.isArray(value)) return `[${spaces}${value.map(each => spaced(each, spaces)).join(`${spaces},`)}${spaces}]`
+  if (Array.isArray(value))
+    return `[${spaces}${value.map(each => spaced(each, spaces)).join(`${spaces},`)}${spaces}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   return `{${spaces}${Object.entries(value)
     .map(([key, each]) => `${JSON.stringify(key)}${spaces}:${spaces}${spaced(each, spaces)}`)
@@ -21,7 +22,8 @@ test('the text at a path parses to the value at the path', () => {
       const visit = (at: unknown, path: (string | number)[]): void => {
         expect(JSON.parse(Buffer.from(valueText(text, path)!).toString('utf8'))).toEqual(at)
         if (Array.isArray(at)) for (const [index, each] of at.entries()) visit(each, [...path, index])
-        else if (typeof at === 'object' && at !== null) for (const [key, each] of Object.entries(at)) visit(each, [...path, key])
+        else if (typeof at === 'object' && at !== null)
+          for (const [key, each] of Object.entries(at)) visit(each, [...path, key])
       }
       visit(JSON.parse(text.toString('utf8')), [])
       expect(valueText(text, ['no', 'such', 7])).toBeUndefined()
@@ -32,7 +34,9 @@ test('the text at a path parses to the value at the path', () => {
 
 test('of doubled keys the last counts, and escaped keys are keys', () => {
   expect(Buffer.from(valueText(Buffer.from('{"a": 1, "\\u0061": 2}'), ['a'])!).toString()).toBe('2')
-  expect(Buffer.from(valueText(Buffer.from('{"a": {"x": "}\\""}, "b": [1, 2.50 ]}'), ['b', 1])!).toString()).toBe('2.50')
+  expect(
+    Buffer.from(valueText(Buffer.from('{"a": {"x": "}\\""}, "b": [1, 2.50 ]}'), ['b', 1])!).toString(),
+  ).toBe('2.50')
 })
 
 test.each([
@@ -46,6 +50,8 @@ test.each([
 
 test('tokens are counted, and brackets in strings are not', () => {
   expect(exceededLimit(Buffer.from(`[${'1,'.repeat(199_997)}1]`), limits)).toBeUndefined()
-  expect(exceededLimit(Buffer.from(`[${'1,'.repeat(200_001)}1]`), limits)).toBe('JSON holds more than 200000 values and keys')
+  expect(exceededLimit(Buffer.from(`[${'1,'.repeat(200_001)}1]`), limits)).toBe(
+    'JSON holds more than 200000 values and keys',
+  )
   expect(exceededLimit(Buffer.from(`["${'[{,:'.repeat(100_000)}\\"["]`), limits)).toBeUndefined()
 })

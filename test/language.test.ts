@@ -30,7 +30,9 @@ function found(text: string, name: string): string[] {
   return text
     .split('\n')
     .flatMap((line, index) =>
-      phrases.flatMap(([phrase, better]) => (phrase.test(line) ? [`${name}:${index + 1}: ${phrase.exec(line)![0]} (write: ${better})`] : [])),
+      phrases.flatMap(([phrase, better]) =>
+        phrase.test(line) ? [`${name}:${index + 1}: ${phrase.exec(line)![0]} (write: ${better})`] : [],
+      ),
     )
 }
 

@@ -6,7 +6,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 
 const endless = { sources: ['($f := function($n) { $f($n + 1) }; $f(0))'], scope: '1' }
-const exponential = { schema: JSON.stringify({ pattern: '^(a+)+$' }), payload: JSON.stringify(`${'a'.repeat(40)}!`) }
+const exponential = {
+  schema: JSON.stringify({ pattern: '^(a+)+$' }),
+  payload: JSON.stringify(`${'a'.repeat(40)}!`),
+}
 
 /** A process that forks a child, gives it an order, and prints the child's id. */
 const parent = (path: string, order: object): string => `
@@ -30,7 +33,9 @@ test.each([
   ['src/routing/expression-process.ts', endless],
   ['src/definitions/schema-process.ts', exponential],
 ])('%s ends although it computes without end', { timeout: 60_000 }, async (path, order) => {
-  const router = spawn(process.execPath, ['--input-type=module', '-e', parent(path, order)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const router = spawn(process.execPath, ['--input-type=module', '-e', parent(path, order)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const lines = createInterface({ input: router.stdout })
   const [line] = await new Promise<string[]>(resolve => lines.once('line', text => resolve([text])))
   const pid = Number(line)

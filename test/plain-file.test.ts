@@ -63,17 +63,25 @@ describe('what is no plain file', () => {
 
   test('a file whose size says nothing is read up to the limit', () => {
     expect(readPlainFile('/proc/self/status', { most_bytes: 1_000_000 }).bytes.length).toBeGreaterThan(100)
-    expect(() => readPlainFile('/proc/self/status', { most_bytes: 10 })).toThrow('has more than 10 bytes; at most 10 are read')
+    expect(() => readPlainFile('/proc/self/status', { most_bytes: 10 })).toThrow(
+      'has more than 10 bytes; at most 10 are read',
+    )
   })
 
   test('control: reading a FIFO in the usual way blocks', async () => {
     const directory = freshDirectory()
     const path = join(directory, 'fifo')
     execFileSync('mkfifo', [path])
-    const reader = spawn(process.execPath, ['-e', `process.stdout.write(require('fs').readFileSync(${JSON.stringify(path)}))`], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-    const said = new Promise<string>(resolve => reader.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())))
+    const reader = spawn(
+      process.execPath,
+      ['-e', `process.stdout.write(require('fs').readFileSync(${JSON.stringify(path)}))`],
+      {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
+    const said = new Promise<string>(resolve =>
+      reader.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+    )
     // A FIFO can be opened for writing without blocking only while a reader waits in it.
     const writer = await until(async () => {
       try {
@@ -95,8 +103,17 @@ describe('secrets', () => {
     const { call, post } = await freshRouter()
     for (const [kind, [path]] of Object.entries(await strangers())) {
       if (kind === 'a NUL') continue
-      await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'bearer', secrets: [{ file: path }] } } })
-      expect(await post('forge', '{}', { authorization: 'Bearer x' }), kind).toMatchObject({ status: 503, body: { code: 'E_SOURCE_UNCONFIGURED' } })
+      await call('source.put', {
+        source: {
+          id: 'forge',
+          source_type: 'webhook',
+          config: { provider: 'bearer', secrets: [{ file: path }] },
+        },
+      })
+      expect(await post('forge', '{}', { authorization: 'Bearer x' }), kind).toMatchObject({
+        status: 503,
+        body: { code: 'E_SOURCE_UNCONFIGURED' },
+      })
     }
     expect((await call('router.status', {})).warnings).toHaveLength(1)
   })
@@ -106,7 +123,13 @@ describe('secrets', () => {
     const fifo = join(directory, 'fifo')
     execFileSync('mkfifo', [fifo])
     const first = await startAt(directory)
-    await first.client.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'bearer', secrets: [{ file: fifo }] } } })
+    await first.client.call('source.put', {
+      source: {
+        id: 'forge',
+        source_type: 'webhook',
+        config: { provider: 'bearer', secrets: [{ file: fifo }] },
+      },
+    })
     await first.stop()
     const again = await startAt(directory)
     expect((await again.client.call('router.status', {})).warnings[0]).toContain(`${fifo} is a FIFO`)
@@ -133,13 +156,22 @@ describe('secrets', () => {
     expect(read({ file: path }).ok).toBe(true)
     const other = `${path}2`
     writeFileSync(other, 'x'.repeat(65_537), { mode: 0o600 })
-    expect(read({ file: other })).toEqual({ ok: false, reason: `${other} has 65537 bytes; at most 65536 are read` })
+    expect(read({ file: other })).toEqual({
+      ok: false,
+      reason: `${other} has 65537 bytes; at most 65536 are read`,
+    })
   })
 })
 
 async function startAt(directory: string): Promise<{ client: SignalboxClient; stop: () => Promise<void> }> {
-  const config = readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), socket: join(directory, 's'), ...quiet })
-  const router = await startRouter(config, { env: { HOME: directory }, onFatal: message => expect.fail(message) })
+  const config = readConfig(
+    { HOME: directory },
+    { state_dir: join(directory, 'state'), socket: join(directory, 's'), ...quiet },
+  )
+  const router = await startRouter(config, {
+    env: { HOME: directory },
+    onFatal: message => expect.fail(message),
+  })
   const client = await SignalboxClient.connect(router.socket)
   return {
     client,
@@ -155,7 +187,10 @@ describe('a start', () => {
     const directory = freshDirectory()
     mkdirSync(join(directory, 'state'), { mode: 0o700 })
     execFileSync('mkfifo', [join(directory, 'state', name)])
-    await expect(startAt(directory)).rejects.toMatchObject({ exitCode: 74, message: expect.stringContaining(`${name} is a FIFO`) as string })
+    await expect(startAt(directory)).rejects.toMatchObject({
+      exitCode: 74,
+      message: expect.stringContaining(`${name} is a FIFO`) as string,
+    })
   })
 
   test('reads only a plain configuration file', async () => {
@@ -215,7 +250,9 @@ describe('the command line', () => {
       if (kind === 'directory' && /apply|test|dir/.test(name)) continue
       if (kind === 'huge' && /verify|recover/.test(name)) continue
       const answer = await said(...argv(path))
-      expect(answer.err, `${name} ${kind}`).toContain(kind === 'a long name' ? 'ENAMETOOLONG' : path.split('\0', 1)[0])
+      expect(answer.err, `${name} ${kind}`).toContain(
+        kind === 'a long name' ? 'ENAMETOOLONG' : path.split('\0', 1)[0],
+      )
       expect(answer.err, `${name} ${kind}`).not.toMatch(/^\s+at /m)
       expect(answer.code, `${name} ${kind}`).toBe(code)
     }
@@ -240,10 +277,16 @@ describe('the command line', () => {
 
   test('a report that cannot be written is said in one sentence', async () => {
     const directory = freshDirectory()
-    writeFileSync(join(directory, 't.yaml'), 'triggers: [{id: t, filter: {type: [x]}, action: {bot_id: b}}]\n')
+    writeFileSync(
+      join(directory, 't.yaml'),
+      'triggers: [{id: t, filter: {type: [x]}, action: {bot_id: b}}]\n',
+    )
     writeFileSync(join(directory, 'a.test.yaml'), 'cases: [{event: {type: x}, expect: {t: true}}]\n')
     const answer = await said('test', '-f', directory, '--junit', join(directory, 'none', 'report.xml'))
-    expect(answer).toMatchObject({ code: 64, err: expect.stringContaining('cannot be written (ENOENT): it does not exist') as string })
+    expect(answer).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('cannot be written (ENOENT): it does not exist') as string,
+    })
   })
 
   test('a directory of context files follows no symlink', async () => {
@@ -252,12 +295,19 @@ describe('the command line', () => {
     writeFileSync(join(directory, 'key'), 'private')
     symlinkSync('../key', join(directory, 'context', 'notes.md'))
     const answer = await said('emit', 's', 't', '--context-dir', join(directory, 'context'))
-    expect(answer).toMatchObject({ code: 64, err: expect.stringContaining('notes.md is a symlink; a regular file was expected') as string })
+    expect(answer).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('notes.md is a symlink; a regular file was expected') as string,
+    })
   })
 
   test('a pipe that the shell made is read', () => {
     const script = `exec 3< <(printf '{"a":1}'); exec "$0" -e 'import("./src/plain-file.ts").then(({ readPlainFile }) => process.stdout.write(readPlainFile("/dev/fd/3", { most_bytes: 100, descriptors: true }).bytes))'`
-    expect(execFileSync('/bin/bash', ['-c', script, process.execPath], { stdio: ['ignore', 'pipe', 'inherit'] }).toString()).toBe('{"a":1}')
+    expect(
+      execFileSync('/bin/bash', ['-c', script, process.execPath], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }).toString(),
+    ).toBe('{"a":1}')
   })
 })
 
@@ -265,5 +315,7 @@ test('a backup to a path that cannot be is refused', async () => {
   const { call } = await freshRouter()
   const all = await strangers()
   for (const kind of ['loop', 'below a file', 'a long name', 'a NUL', 'fifo'] as const)
-    await expect(call('router.backup', { path: join(all[kind]![0], 'b.db') }), kind).rejects.toMatchObject({ code: -32602 })
+    await expect(call('router.backup', { path: join(all[kind]![0], 'b.db') }), kind).rejects.toMatchObject({
+      code: -32602,
+    })
 })

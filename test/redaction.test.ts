@@ -5,9 +5,15 @@ import { hiddenText, StreamRedactor } from '../src/redaction.ts'
 
 /** Few letters, so that secrets overlap one another and themselves. */
 const letters = fc.constantFrom('a', 'b', 'c')
-const secretTexts = fc.array(fc.string({ unit: letters, minLength: 8, maxLength: 12 }), { minLength: 1, maxLength: 3 })
+const secretTexts = fc.array(fc.string({ unit: letters, minLength: 8, maxLength: 12 }), {
+  minLength: 1,
+  maxLength: 3,
+})
 const pieces = (secrets: string[]): fc.Arbitrary<string[]> =>
-  fc.array(fc.oneof(fc.string({ unit: letters, maxLength: 20 }), fc.constantFrom(...secrets, '\n', 'é', 'x')), { maxLength: 12 })
+  fc.array(
+    fc.oneof(fc.string({ unit: letters, maxLength: 20 }), fc.constantFrom(...secrets, '\n', 'é', 'x')),
+    { maxLength: 12 },
+  )
 
 function redactorOf(secrets: readonly string[]): StreamRedactor {
   const values = secrets.map(secret => Buffer.from(secret))
@@ -38,7 +44,8 @@ describe('a stream without its secrets', () => {
           const shown = redacted(text, secrets, lengths)
           for (const secret of secrets) expect(shown).not.toContain(secret)
           // What is no secret is there, in order.
-          if (!secrets.some(secret => text.includes(secret)) && !shown.endsWith(hiddenText)) expect(shown).toBe(text)
+          if (!secrets.some(secret => text.includes(secret)) && !shown.endsWith(hiddenText))
+            expect(shown).toBe(text)
         },
       ),
       { numRuns: 500 },
@@ -46,17 +53,35 @@ describe('a stream without its secrets', () => {
   })
 
   test('has no token of the router, although it is known by its form alone', () => {
-    const tokens = [...['adm', 'api', 'wrk', 'mcp', 'ses'].map(kind => `sbx_${kind}_${'k3JdP0aZ'.repeat(5)}abcdef`), `sbx_run_${'0123456789abcdef'.repeat(4)}`]
-    const near = ['sbx_', 'sbx_xyz_', `sbx_adm_${'a'.repeat(45)} `, `sbx_adm_${'a'.repeat(47)}`, 's', 'sb', ' ', '\n', 'é']
+    const tokens = [
+      ...['adm', 'api', 'wrk', 'mcp', 'ses'].map(kind => `sbx_${kind}_${'k3JdP0aZ'.repeat(5)}abcdef`),
+      `sbx_run_${'0123456789abcdef'.repeat(4)}`,
+    ]
+    const near = [
+      'sbx_',
+      'sbx_xyz_',
+      `sbx_adm_${'a'.repeat(45)} `,
+      `sbx_adm_${'a'.repeat(47)}`,
+      's',
+      'sb',
+      ' ',
+      '\n',
+      'é',
+    ]
     const parts = fc.array(fc.constantFrom(...tokens.map(each => `${each} `), ...near), { maxLength: 8 })
     fc.assert(
-      fc.property(parts, fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 4 }), (texts, lengths) => {
-        const shown = redacted(texts.join(''), [], lengths)
-        for (const token of tokens) expect(shown).not.toContain(token.slice(16))
-        // Whatever the chunks, it is the same.
-        expect(shown).toBe(redacted(texts.join(''), [], [10_000]))
-        if (!texts.some(text => text.endsWith('abcdef ')) && !/sbx_adm_a{24,}$/.test(texts.join(''))) expect(shown).toBe(texts.join(''))
-      }),
+      fc.property(
+        parts,
+        fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 4 }),
+        (texts, lengths) => {
+          const shown = redacted(texts.join(''), [], lengths)
+          for (const token of tokens) expect(shown).not.toContain(token.slice(16))
+          // Whatever the chunks, it is the same.
+          expect(shown).toBe(redacted(texts.join(''), [], [10_000]))
+          if (!texts.some(text => text.endsWith('abcdef ')) && !/sbx_adm_a{24,}$/.test(texts.join('')))
+            expect(shown).toBe(texts.join(''))
+        },
+      ),
       { numRuns: 1000 },
     )
     // One whose end never came is hidden, and what only begins like one is not.
@@ -72,7 +97,9 @@ describe('a stream without its secrets', () => {
       return Buffer.concat([redactor.push(chunk), Buffer.from('')]).toString()
     })
     expect(apart[1]).toContain('23456789')
-    expect(Buffer.concat([whole.push(first!), whole.push(second!), whole.end()]).toString()).toBe('token *** end')
+    expect(Buffer.concat([whole.push(first!), whole.push(second!), whole.end()]).toString()).toBe(
+      'token *** end',
+    )
   })
 
   test('two that overlap are one', () => {

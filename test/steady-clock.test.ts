@@ -5,7 +5,12 @@ import { steadyClock } from '../src/steady-clock.ts'
 
 /** A wall and a monotonic clock, moved by hand. */
 function clocks(): { wall: number; mono: number; pass: (ms: number) => void; read: () => number } {
-  const state = { wall: 1_000_000, mono: 0, pass: (ms: number): void => void ((state.wall += ms), (state.mono += ms)), read: (): number => 0 }
+  const state = {
+    wall: 1_000_000,
+    mono: 0,
+    pass: (ms: number): void => void ((state.wall += ms), (state.mono += ms)),
+    read: (): number => 0,
+  }
   state.read = steadyClock(
     () => state.wall,
     () => state.mono,
@@ -36,7 +41,10 @@ test('set back by an hour: a second is a second and a tenth, and after ten hours
 })
 
 test('whatever the wall does, it never goes back, and never stands still for what waits', () => {
-  const step = fc.oneof(fc.record({ pass: fc.nat(10_000) }), fc.record({ jump: fc.integer({ min: -(10 ** 9), max: 10 ** 9 }) }))
+  const step = fc.oneof(
+    fc.record({ pass: fc.nat(10_000) }),
+    fc.record({ jump: fc.integer({ min: -(10 ** 9), max: 10 ** 9 }) }),
+  )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), steps => {
       const time = clocks()

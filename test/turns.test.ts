@@ -26,7 +26,8 @@ async function worker(steps: number, pause: () => Promise<void> | undefined): Pr
   }
 }
 
-const crowd = (pause: () => Promise<void> | undefined): Promise<unknown> => Promise.all(Array.from({ length: 8 }, () => worker(3, pause)))
+const crowd = (pause: () => Promise<void> | undefined): Promise<unknown> =>
+  Promise.all(Array.from({ length: 8 }, () => worker(3, pause)))
 
 test('many that work at once share one slice a turn', async () => {
   expect(await turnsOf(crowd(rest))).toBeGreaterThanOrEqual(8 * 3 - 1)

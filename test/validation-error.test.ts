@@ -14,7 +14,11 @@ const trigger = { id: 'a', filter: { type: ['x'] }, action: { bot_id: 'b' } }
 describe('params', () => {
   test.each([
     ['a missing key', { source_id: 's', type: 'x' }, 'payload is required; found nothing'],
-    ['an empty text', { source_id: 's', type: '', payload: 1 }, 'type must have at least 1 character; found ""'],
+    [
+      'an empty text',
+      { source_id: 's', type: '', payload: 1 },
+      'type must have at least 1 character; found ""',
+    ],
     ['another type', { source_id: 1, type: 'x', payload: 1 }, 'source_id must be a string; found 1'],
     [
       'an unknown key',
@@ -27,7 +31,10 @@ describe('params', () => {
 
   test.each([
     ['exec', 'bot.endpoint.kind must be one of http, unix_rpc, command, pull, emit, notify; found "exec"'],
-    ['htpp', 'bot.endpoint.kind must be one of http, unix_rpc, command, pull, emit, notify; found "htpp"; did you mean "http"?'],
+    [
+      'htpp',
+      'bot.endpoint.kind must be one of http, unix_rpc, command, pull, emit, notify; found "htpp"; did you mean "http"?',
+    ],
     [undefined, 'bot.endpoint.kind is required; found nothing'],
   ])('kind %s: the known kinds are listed', (kind, message) => {
     expect(refusalOf('bot.put', { bot: { id: 'a', endpoint: { kind } } })).toBe(message)
@@ -41,7 +48,9 @@ describe('params', () => {
 
   test.each(['secret', 'bearer'])('a %s that was written in place of its reference is not repeated', name => {
     const config = { provider: 'forgejo', [name === 'secret' ? 'secrets' : 'bearer']: ['s3cret-value'] }
-    expect(refusalOf('source.put', { source: { id: 'a', source_type: 'webhook', config } })).not.toContain('s3cret-value')
+    expect(refusalOf('source.put', { source: { id: 'a', source_type: 'webhook', config } })).not.toContain(
+      's3cret-value',
+    )
   })
 })
 
@@ -57,5 +66,9 @@ test('lists of names read as one', () => {
 
 test('a long value is cut, and only near names are suggested', () => {
   expect(shown('x'.repeat(100))).toHaveLength(80)
-  expect([didYouMean('typ', ['type']), didYouMean('zzz', ['type']), didYouMean(1, ['type'])]).toEqual(['did you mean "type"?', undefined, undefined])
+  expect([didYouMean('typ', ['type']), didYouMean('zzz', ['type']), didYouMean(1, ['type'])]).toEqual([
+    'did you mean "type"?',
+    undefined,
+    undefined,
+  ])
 })

@@ -10,12 +10,28 @@ import { Pool } from 'undici'
 import { SignalboxClient } from '../../src/client/client.ts'
 import { uuidv7Maker } from '../../src/ids.ts'
 import { SqliteStore } from '../../src/store/sqlite/engine/sqlite-store.ts'
-import { freshDirectory, load, median, medianOf, ms, processCost, ratio, startProcess, table, type Measured } from './measure.ts'
+import {
+  freshDirectory,
+  load,
+  median,
+  medianOf,
+  ms,
+  processCost,
+  ratio,
+  startProcess,
+  table,
+  type Measured,
+} from './measure.ts'
 
 const rounds = 3
 const bodyBytes = 4096
 const secret = 'bench'
-const limits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 100_000_000, loop_repeats: 100 }
+const limits = {
+  dedupe_ms: 604_800_000,
+  signed_body_ms: 259_200_000,
+  max_open_runs: 100_000_000,
+  loop_repeats: 100,
+}
 
 /** A push of 4 KB, each different. */
 function payload(index: number): string {
@@ -117,7 +133,10 @@ export interface BenchRouter {
   client: SignalboxClient
 }
 
-export async function benchRouter(triggers: number, variables: Record<string, string> = {}): Promise<BenchRouter> {
+export async function benchRouter(
+  triggers: number,
+  variables: Record<string, string> = {},
+): Promise<BenchRouter> {
   const directory = freshDirectory()
   const socket = join(directory, 'rpc.sock')
   const env = {
@@ -133,16 +152,28 @@ export async function benchRouter(triggers: number, variables: Record<string, st
   writeFileSync(env.SIGNALBOX_CONFIG, JSON.stringify({ max_open_runs: 100_000_000, disk_reserve_bytes: 0 }))
   const { child, ms: start_ms } = await startProcess(['scripts/signalbox', 'serve'], env)
   const client = await SignalboxClient.connect(socket)
-  await client.call('bot.put', { bot: { id: 'off', enabled: false, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  const config = { provider: 'forgejo' as const, secrets: [{ env: 'BENCH_SECRET' }], rate_limit: { limit: 1_000_000, period_ms: 1000 } }
+  await client.call('bot.put', {
+    bot: { id: 'off', enabled: false, endpoint: { kind: 'command', argv: ['/bin/true'] } },
+  })
+  const config = {
+    provider: 'forgejo' as const,
+    secrets: [{ env: 'BENCH_SECRET' }],
+    rate_limit: { limit: 1_000_000, period_ms: 1000 },
+  }
   const filters = Array.from({ length: triggers }, (_, index) => ({
     id: `t${index}`,
-    filter: { type: ['push'], payload: { repository: { full_name: [index === 0 ? 'acme/site' : `acme/r${index}`] } } },
+    filter: {
+      type: ['push'],
+      payload: { repository: { full_name: [index === 0 ? 'acme/site' : `acme/r${index}`] } },
+    },
     action: { bot_id: 'off' },
     // All events are of one branch: with the limit only the first ten would make runs.
     policy: { repeat_limit: null },
   }))
-  await client.call('event.register', { source: { id: 'forge', source_type: 'webhook', config }, triggers: filters })
+  await client.call('event.register', {
+    source: { id: 'forge', source_type: 'webhook', config },
+    triggers: filters,
+  })
   const status = await client.call('router.status', {})
   return { url: status.intake_address, socket, directory, pid: child.pid!, child, env, start_ms, client }
 }
@@ -235,7 +266,9 @@ async function lineAccept(socketPath: string, connections: number): Promise<Send
       prepared.length = 0
       for (let index = 0; index < total; index++) {
         const key = randomBytes(16).toString('hex')
-        prepared.push(`{"source_id":"forge","type":"push","subject":"acme/site","idempotency_key":"${key}","payload":${payload(index)}}`)
+        prepared.push(
+          `{"source_id":"forge","type":"push","subject":"acme/site","idempotency_key":"${key}","payload":${payload(index)}}`,
+        )
       }
     },
     send(index) {
@@ -251,7 +284,12 @@ async function lineAccept(socketPath: string, connections: number): Promise<Send
 type Row = (what: string, inFlight: number, measured: Measured, cpu?: string) => void
 
 /** Several rounds of one load, each with deliveries of its own made before. */
-async function measured(sender: Sender, total: number, inFlight: number, pid: number): Promise<{ measured: Measured; cpu: string }> {
+async function measured(
+  sender: Sender,
+  total: number,
+  inFlight: number,
+  pid: number,
+): Promise<{ measured: Measured; cpu: string }> {
   let cpu = 0
   const median_round = await medianOf(rounds, async () => {
     sender.prepare(total)
@@ -283,7 +321,12 @@ async function floors(row: Row): Promise<void> {
 async function intakes(router: BenchRouter, row: Row): Promise<void> {
   const size = (inFlight: number): number => (inFlight === 1 ? 2000 : 12_000)
   for (const inFlight of [1, 16, 64, 256]) {
-    const { measured: result, cpu } = await measured(httpAccept(router.url, inFlight), size(inFlight), inFlight, router.pid)
+    const { measured: result, cpu } = await measured(
+      httpAccept(router.url, inFlight),
+      size(inFlight),
+      inFlight,
+      router.pid,
+    )
     row('HTTP, signed, 100 triggers', inFlight, result, cpu)
   }
   const depths = [
@@ -294,7 +337,12 @@ async function intakes(router: BenchRouter, row: Row): Promise<void> {
     [4, 256],
   ] as const
   for (const [connections, inFlight] of depths) {
-    const { measured: result, cpu } = await measured(await lineAccept(router.socket, connections), size(inFlight), inFlight, router.pid)
+    const { measured: result, cpu } = await measured(
+      await lineAccept(router.socket, connections),
+      size(inFlight),
+      inFlight,
+      router.pid,
+    )
     row('JSON-RPC lines, pipelined, 100 triggers', inFlight, result, cpu)
   }
 }
@@ -305,19 +353,39 @@ export async function benchAccept(): Promise<void> {
   const append = await medianOf(rounds, () => storeAppend(freshDirectory(), 12_000, 64))
   const rows: string[][] = []
   const row: Row = (what, inFlight, { per_second, p50_ms, p99_ms }, cpu = '-') => {
-    rows.push([what, String(inFlight), String(per_second), ms(p50_ms), ms(p99_ms), ratio(per_second, append.per_second), cpu])
+    rows.push([
+      what,
+      String(inFlight),
+      String(per_second),
+      ms(p50_ms),
+      ms(p99_ms),
+      ratio(per_second, append.per_second),
+      cpu,
+    ])
   }
   row('G: store append, event + run', 64, append)
   for (const group of [1, 64]) {
     const rate = median(Array.from({ length: rounds }, () => bareCommits(floorDirectory, group)))
-    rows.push([`bare commits, ${group} a transaction`, '1', String(rate), '-', '-', ratio(rate, append.per_second), '-'])
+    rows.push([
+      `bare commits, ${group} a transaction`,
+      '1',
+      String(rate),
+      '-',
+      '-',
+      ratio(rate, append.per_second),
+      '-',
+    ])
   }
   await floors(row)
   const router = await benchRouter(100)
   const idle = processCost(router.pid).rss_mib
   await intakes(router, row)
   const loaded = processCost(router.pid).rss_mib
-  table('Durable accepts, 4 KB bodies, fsync before every answer', ['what', 'in flight', '/s', 'p50 ms', 'p99 ms', 'to G', 'CPU/event'], rows)
+  table(
+    'Durable accepts, 4 KB bodies, fsync before every answer',
+    ['what', 'in flight', '/s', 'p50 ms', 'p99 ms', 'to G', 'CPU/event'],
+    rows,
+  )
   const { events } = await router.client.call('router.status', {})
   const overhead = Math.round(events.bytes / events.logged)
   const ended = new Promise(resolve => router.child.once('exit', resolve))
@@ -339,7 +407,10 @@ export async function benchAccept(): Promise<void> {
       ['resident memory idle, first', `${idle.toFixed(0)} MiB`],
       ['resident memory idle, later', `${processCost(again.child.pid!).rss_mib.toFixed(0)} MiB`],
       ['resident memory after the load', `${loaded.toFixed(0)} MiB`],
-      ['database bytes per event of 4,096 (one pending run, WAL included)', `${overhead} (+${overhead - bodyBytes})`],
+      [
+        'database bytes per event of 4,096 (one pending run, WAL included)',
+        `${overhead} (+${overhead - bodyBytes})`,
+      ],
     ],
   )
   again.child.kill('SIGKILL')

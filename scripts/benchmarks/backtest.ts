@@ -20,7 +20,12 @@ function body(forge: Forge): { type: string; body: Buffer } {
   const { type, payload } = forge.event()
   const { repository, ref, action } = payload
   const kept = JSON.stringify({ ref, action, repository }, null, 2)
-  return { type, body: Buffer.from(`${kept.slice(0, -2)},\n  "padding": "${'p'.repeat(Math.max(0, bodyBytes - kept.length - 20))}"\n}`) }
+  return {
+    type,
+    body: Buffer.from(
+      `${kept.slice(0, -2)},\n  "padding": "${'p'.repeat(Math.max(0, bodyBytes - kept.length - 20))}"\n}`,
+    ),
+  }
 }
 
 async function fill(directory: string): Promise<void> {
@@ -87,11 +92,26 @@ async function rates(directory: string): Promise<void> {
     let matched = 0
     for (let round = 0; round < rounds; round++) {
       const begun = performance.now()
-      matched = (await backtests.run([{ draft: side, live: { source_id: 'forge', filter: { type: ['release'] }, enabled: true }, samples: 5 }], wholeLog))[0]!
-        .matched
+      matched = (
+        await backtests.run(
+          [
+            {
+              draft: side,
+              live: { source_id: 'forge', filter: { type: ['release'] }, enabled: true },
+              samples: 5,
+            },
+          ],
+          wholeLog,
+        )
+      )[0]!.matched
       measured.push((stored * 1000) / (performance.now() - begun))
     }
-    rows.push([`${name}, beside a live version`, Math.round(median(measured)).toString(), ratio(median(measured), floor), String(matched)])
+    rows.push([
+      `${name}, beside a live version`,
+      Math.round(median(measured)).toString(),
+      ratio(median(measured), floor),
+      String(matched),
+    ])
     const alone: number[] = []
     for (let round = 0; round < rounds; round++) {
       const begun = performance.now()
@@ -100,19 +120,40 @@ async function rates(directory: string): Promise<void> {
     }
     rows.push([name, Math.round(median(alone)).toString(), ratio(median(alone), floor), String(matched)])
   }
-  table(`Backtest of ${stored} events of ${bodyBytes} bytes, thread and all`, ['filter', 'events/s', 'to reading', 'matched'], rows)
+  table(
+    `Backtest of ${stored} events of ${bodyBytes} bytes, thread and all`,
+    ['filter', 'events/s', 'to reading', 'matched'],
+    rows,
+  )
 }
 
 async function accepts(directory: string): Promise<void> {
   const socket = join(directory, 'rpc.sock')
-  await startProcess(['src/signalbox.ts', 'serve', '--state-dir', directory, '--socket', socket, '--intake-address', '127.0.0.1:0', '--log-level', 'silent'])
+  await startProcess([
+    'src/signalbox.ts',
+    'serve',
+    '--state-dir',
+    directory,
+    '--socket',
+    socket,
+    '--intake-address',
+    '127.0.0.1:0',
+    '--log-level',
+    'silent',
+  ])
   const client = await SignalboxClient.connect(socket)
   const asking = await SignalboxClient.connect(socket)
   await client.call('source.put', { source: { id: 'forge', source_type: 'service' } })
   const forge = new Forge(8)
   const payloads = Array.from({ length: 200 }, () => JSON.parse(body(forge).body.toString()) as unknown)
   const emitMany = (): Promise<Measured> =>
-    load(2000, 4, index => client.call('event.emit', { source_id: 'forge', type: 'push', payload: payloads[index % payloads.length] }))
+    load(2000, 4, index =>
+      client.call('event.emit', {
+        source_id: 'forge',
+        type: 'push',
+        payload: payloads[index % payloads.length],
+      }),
+    )
   await emitMany()
   const without: Measured[] = []
   const during: Measured[] = []
@@ -121,7 +162,12 @@ async function accepts(directory: string): Promise<void> {
     const stop = new AbortController()
     let answered = false
     const running = (async (): Promise<void> => {
-      while (!stop.signal.aborted) await asking.call('trigger.backtest', { filter: { payload: { ref: ['nowhere'] } } }, { signal: stop.signal })
+      while (!stop.signal.aborted)
+        await asking.call(
+          'trigger.backtest',
+          { filter: { payload: { ref: ['nowhere'] } } },
+          { signal: stop.signal },
+        )
       answered = true
     })()
     during.push(await emitMany())
@@ -137,8 +183,14 @@ async function accepts(directory: string): Promise<void> {
     ms(median(all.map(each => each.p50_ms))),
     ms(median(all.map(each => each.p99_ms))),
   ]
-  table('Accepts over JSON-RPC, 4 in flight, without and beside a backtest', ['', '/s', 'p50 ms', 'p99 ms'], [row('without', without), row('beside', during)])
-  console.log(`p99 beside to without: ${(median(during.map(each => each.p99_ms)) / median(without.map(each => each.p99_ms))).toFixed(2)} x`)
+  table(
+    'Accepts over JSON-RPC, 4 in flight, without and beside a backtest',
+    ['', '/s', 'p50 ms', 'p99 ms'],
+    [row('without', without), row('beside', during)],
+  )
+  console.log(
+    `p99 beside to without: ${(median(during.map(each => each.p99_ms)) / median(without.map(each => each.p99_ms))).toFixed(2)} x`,
+  )
 }
 
 export async function benchBacktest(): Promise<void> {

@@ -24,7 +24,10 @@ async function bot(): Promise<Bot> {
   return {
     url: `http://127.0.0.1:${line}/`,
     latencies,
-    reached: count => (latencies.length >= count ? Promise.resolve() : new Promise(resolve => waiting.push({ count, resolve }))),
+    reached: count =>
+      latencies.length >= count
+        ? Promise.resolve()
+        : new Promise(resolve => waiting.push({ count, resolve })),
   }
 }
 
@@ -32,11 +35,19 @@ export async function benchDeliver(): Promise<void> {
   const router = await benchRouter(100)
   const { client } = router
   const target = await bot()
-  await client.call('bot.put', { bot: { id: 'bot', max_active: 64, endpoint: { kind: 'http', url: target.url } } })
+  await client.call('bot.put', {
+    bot: { id: 'bot', max_active: 64, endpoint: { kind: 'http', url: target.url } },
+  })
   await client.call('source.put', { source: { id: 'clock', source_type: 'service' } })
-  await client.call('trigger.put', { trigger: { id: 'tick', filter: { source_id: ['clock'] }, action: { bot_id: 'bot' } } })
+  await client.call('trigger.put', {
+    trigger: { id: 'tick', filter: { source_id: ['clock'] }, action: { bot_id: 'bot' } },
+  })
   const emit = (): Promise<unknown> =>
-    client.call('event.emit', { source_id: 'clock', type: 'tick', payload: { sent_at: performance.timeOrigin + performance.now(), text } })
+    client.call('event.emit', {
+      source_id: 'clock',
+      type: 'tick',
+      payload: { sent_at: performance.timeOrigin + performance.now(), text },
+    })
   const rows: string[][] = []
   // The first deliveries load and compile what the rest only use.
   await load(100, 4, emit)
@@ -54,7 +65,13 @@ export async function benchDeliver(): Promise<void> {
     await Promise.all(sent)
     await target.reached(total)
     const sorted = target.latencies.toSorted((a, b) => a - b)
-    rows.push([`event to HTTP bot at ${rate}/s`, '-', ms(percentile(sorted, 0.5)), ms(percentile(sorted, 0.99)), '-'])
+    rows.push([
+      `event to HTTP bot at ${rate}/s`,
+      '-',
+      ms(percentile(sorted, 0.5)),
+      ms(percentile(sorted, 0.99)),
+      '-',
+    ])
   }
   const saturated: number[] = []
   const cpus: number[] = []
@@ -68,9 +85,19 @@ export async function benchDeliver(): Promise<void> {
     saturated.push(Math.round(total / ((performance.now() - begun) / 1000)))
     cpus.push(((processCost(router.pid).cpu_s - before) * 1e6) / total)
   }
-  rows.push(['event to HTTP bot, saturated', String(median(saturated)), '-', '-', `${median(cpus).toFixed(0)} us`])
-  await client.call('bot.put', { bot: { id: 'command', max_active: 16, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  await client.call('trigger.put', { trigger: { id: 'tick', filter: { source_id: ['clock'] }, action: { bot_id: 'command' } } })
+  rows.push([
+    'event to HTTP bot, saturated',
+    String(median(saturated)),
+    '-',
+    '-',
+    `${median(cpus).toFixed(0)} us`,
+  ])
+  await client.call('bot.put', {
+    bot: { id: 'command', max_active: 16, endpoint: { kind: 'command', argv: ['/bin/true'] } },
+  })
+  await client.call('trigger.put', {
+    trigger: { id: 'tick', filter: { source_id: ['clock'] }, action: { bot_id: 'command' } },
+  })
   const begun = performance.now()
   const total = 600
   await load(total, 16, emit)
@@ -80,7 +107,13 @@ export async function benchDeliver(): Promise<void> {
     if (runs.length === 0 && state.active === 0) break
     await pause(5)
   }
-  rows.push(['event to command (/bin/true)', String(Math.round(total / ((performance.now() - begun) / 1000))), '-', '-', '-'])
+  rows.push([
+    'event to command (/bin/true)',
+    String(Math.round(total / ((performance.now() - begun) / 1000))),
+    '-',
+    '-',
+    '-',
+  ])
   table('From event to bot, 4 KB bodies', ['what', '/s', 'p50 ms', 'p99 ms', 'CPU/event'], rows)
   client.close()
   process.kill(router.pid, 'SIGKILL')

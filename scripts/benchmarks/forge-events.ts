@@ -29,7 +29,16 @@ const words = [
   'report',
   'theme',
 ]
-const labels = ['bug', 'feature', 'question', 'help wanted', 'security', 'performance', 'duplicate', 'wontfix']
+const labels = [
+  'bug',
+  'feature',
+  'question',
+  'help wanted',
+  'security',
+  'performance',
+  'duplicate',
+  'wontfix',
+]
 const organisations = 200
 const perOrganisation = 500
 export const repositories = organisations * perOrganisation
@@ -143,7 +152,11 @@ export class Forge {
       updated_at: '2026-03-09T16:14:29+09:00',
       permissions: { admin: false, push: false, pull: true },
       has_issues: true,
-      internal_tracker: { enable_time_tracker: true, allow_only_contributors_to_track_time: true, enable_issue_dependencies: true },
+      internal_tracker: {
+        enable_time_tracker: true,
+        allow_only_contributors_to_track_time: true,
+        enable_issue_dependencies: true,
+      },
       has_wiki: true,
       has_pull_requests: true,
       has_projects: true,
@@ -180,7 +193,14 @@ export class Forge {
       user: this.user(),
       title: this.text(5),
       body: this.text(this.below(100)),
-      labels: Array.from({ length: this.below(4) }, (_, id) => ({ id, name: this.pick(labels), exclusive: false, color: '207de5', description: '', url: '' })),
+      labels: Array.from({ length: this.below(4) }, (_, id) => ({
+        id,
+        name: this.pick(labels),
+        exclusive: false,
+        color: '207de5',
+        description: '',
+        url: '',
+      })),
       milestone: null,
       assignee: null,
       state: this.pick(['open', 'closed']),
@@ -222,8 +242,25 @@ export class Forge {
         const base = { label: 'main', ref: 'main', sha: this.hex(40), repo_id: 1, repo: repository }
         const branch = this.branch()
         const head = { label: branch, ref: branch, sha: this.hex(40), repo_id: 1 }
-        const pull_request = { ...this.issue(full_name), number, mergeable: true, merged: false, draft: this.below(5) === 0, base, head }
-        return { type, payload: { action: this.pick(['opened', 'closed', 'synchronized', 'reopened']), number, pull_request, repository, sender } }
+        const pull_request = {
+          ...this.issue(full_name),
+          number,
+          mergeable: true,
+          merged: false,
+          draft: this.below(5) === 0,
+          base,
+          head,
+        }
+        return {
+          type,
+          payload: {
+            action: this.pick(['opened', 'closed', 'synchronized', 'reopened']),
+            number,
+            pull_request,
+            repository,
+            sender,
+          },
+        }
       }
       case 'release': {
         const tag = `v${this.below(9)}.${this.below(30)}.${this.below(10)}`
@@ -241,8 +278,22 @@ export class Forge {
       }
       default: {
         const issue = this.issue(full_name)
-        const comment = { id: this.below(1e6), user: sender, body: this.text(40), created_at: '2026-03-09T16:26:02+09:00' }
-        return { type, payload: { action: 'created', issue, ...(type === 'issue_comment' ? { comment } : {}), repository, sender } }
+        const comment = {
+          id: this.below(1e6),
+          user: sender,
+          body: this.text(40),
+          created_at: '2026-03-09T16:26:02+09:00',
+        }
+        return {
+          type,
+          payload: {
+            action: 'created',
+            issue,
+            ...(type === 'issue_comment' ? { comment } : {}),
+            repository,
+            sender,
+          },
+        }
       }
     }
   }
@@ -250,8 +301,14 @@ export class Forge {
   /** type, repository, branch: exact and prefix. */
   simple(index: number): Record<string, unknown> {
     const type = this.pick(['push', 'pull_request', 'issues', 'release'])
-    const payload: Record<string, unknown> = { repository: { full_name: [this.repository(this.below(repositories))] } }
-    if (type === 'push') payload.ref = index % 2 === 0 ? ['refs/heads/main'] : [{ prefix: `refs/heads/${this.pick(['release', 'feature', 'fix'])}/` }]
+    const payload: Record<string, unknown> = {
+      repository: { full_name: [this.repository(this.below(repositories))] },
+    }
+    if (type === 'push')
+      payload.ref =
+        index % 2 === 0
+          ? ['refs/heads/main']
+          : [{ prefix: `refs/heads/${this.pick(['release', 'feature', 'fix'])}/` }]
     return { type: [type], payload }
   }
 
@@ -262,45 +319,79 @@ export class Forge {
 }
 
 const mixedKinds: ((forge: Forge, full_name: string) => Record<string, unknown>)[] = [
-  (_, full_name) => ({ type: ['push'], payload: { ref: ['refs/heads/main'], repository: { full_name: [full_name] } } }),
+  (_, full_name) => ({
+    type: ['push'],
+    payload: { ref: ['refs/heads/main'], repository: { full_name: [full_name] } },
+  }),
   (forge, full_name) => ({
     type: ['push'],
-    payload: { ref: [{ prefix: `refs/heads/release/${forge.below(20)}.` }], repository: { full_name: [full_name, forge.repository()] } },
+    payload: {
+      ref: [{ prefix: `refs/heads/release/${forge.below(20)}.` }],
+      repository: { full_name: [full_name, forge.repository()] },
+    },
   }),
   forge => ({
     type: ['pull_request'],
-    payload: { action: ['opened', 'reopened'], pull_request: { head: { ref: [{ wildcard: `deps/*-${forge.below(20_000)}` }] } } },
+    payload: {
+      action: ['opened', 'reopened'],
+      pull_request: { head: { ref: [{ wildcard: `deps/*-${forge.below(20_000)}` }] } },
+    },
   }),
   (_, full_name) => ({
     type: ['issues'],
-    payload: { issue: { labels: { name: ['security', 'bug'] } }, repository: { full_name: [{ 'equals-ignore-case': full_name.toUpperCase() }] } },
+    payload: {
+      issue: { labels: { name: ['security', 'bug'] } },
+      repository: { full_name: [{ 'equals-ignore-case': full_name.toUpperCase() }] },
+    },
   }),
-  forge => ({ payload: { repository: { full_name: [{ suffix: `-${forge.below(repositories)}` }], private: [true] } } }),
+  forge => ({
+    payload: { repository: { full_name: [{ suffix: `-${forge.below(repositories)}` }], private: [true] } },
+  }),
   (forge, full_name) => ({
     type: ['pull_request'],
-    payload: { number: [{ numeric: ['>=', forge.below(5000), '<', 5000] }], repository: { full_name: [full_name] } },
-  }),
-  forge => {
-    const from = forge.below(100_000)
-    return { payload: { repository: { size: [{ numeric: ['>', from, '<', from + 2] }] }, sender: { login: [{ 'anything-but': 'renovate-bot' }] } } }
-  },
-  (forge, full_name) => ({
     payload: {
-      commits: { author: { username: [`user-${forge.below(people)}`] }, modified: [`src/${forge.pick(words)}.ts`] },
+      number: [{ numeric: ['>=', forge.below(5000), '<', 5000] }],
       repository: { full_name: [full_name] },
     },
   }),
-  forge => ({ payload: { repository: { mirror_address: [{ cidr: `10.${forge.below(256)}.${forge.below(256)}.0/24` }] } } }),
+  forge => {
+    const from = forge.below(100_000)
+    return {
+      payload: {
+        repository: { size: [{ numeric: ['>', from, '<', from + 2] }] },
+        sender: { login: [{ 'anything-but': 'renovate-bot' }] },
+      },
+    }
+  },
+  (forge, full_name) => ({
+    payload: {
+      commits: {
+        author: { username: [`user-${forge.below(people)}`] },
+        modified: [`src/${forge.pick(words)}.ts`],
+      },
+      repository: { full_name: [full_name] },
+    },
+  }),
+  forge => ({
+    payload: {
+      repository: { mirror_address: [{ cidr: `10.${forge.below(256)}.${forge.below(256)}.0/24` }] },
+    },
+  }),
   (forge, full_name) => ({
     type: ['release'],
     payload: {
       release: { tag_name: [{ wildcard: `v*.${forge.below(30)}.*` }] },
-      repository: { full_name: [{ prefix: `${full_name.split('/')[0]}/${forge.pick(words)}-${forge.below(1000)}` }] },
+      repository: {
+        full_name: [{ prefix: `${full_name.split('/')[0]}/${forge.pick(words)}-${forge.below(1000)}` }],
+      },
     },
   }),
   forge => ({
     type: ['issue_comment'],
-    payload: { comment: { body: [{ wildcard: `*/${forge.pick(words)}-${forge.below(100_000)}*` }] }, issue: { pull_request: [{ exists: false }] } },
+    payload: {
+      comment: { body: [{ wildcard: `*/${forge.pick(words)}-${forge.below(100_000)}*` }] },
+      issue: { pull_request: [{ exists: false }] },
+    },
   }),
   (forge, full_name) => ({
     type: ['push', 'release'],

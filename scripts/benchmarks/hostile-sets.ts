@@ -13,8 +13,10 @@ export interface Hostile {
 /** Events with one value at each path. */
 export function hostiles(): Hostile[] {
   const next = chance(9)
-  const word = (length: number, letters: string): string => Array.from({ length }, () => letters[Math.floor(next() * letters.length)]).join('')
-  const stars = (count: number, letters: string): string => Array.from({ length: count }, () => word(1, letters)).join('*')
+  const word = (length: number, letters: string): string =>
+    Array.from({ length }, () => letters[Math.floor(next() * letters.length)]).join('')
+  const stars = (count: number, letters: string): string =>
+    Array.from({ length: count }, () => word(1, letters)).join('*')
   const range = (index: number): unknown[] => [{ numeric: ['>=', -index] }]
   const never = (index: number): unknown[] => [{ numeric: ['<', -1 - index] }]
   return [
@@ -25,7 +27,9 @@ export function hostiles(): Hostile[] {
     },
     {
       name: 'wildcards of two letters',
-      filter: index => ({ ref: [{ wildcard: `*${word(1 + (index % 6), 'ab')}*${word(1 + (index % 4), 'ab')}*` }] }),
+      filter: index => ({
+        ref: [{ wildcard: `*${word(1 + (index % 6), 'ab')}*${word(1 + (index % 4), 'ab')}*` }],
+      }),
       payloads: [{ ref: word(40, 'ab') }, { ref: word(9000, 'ab') }, { ref: 'a'.repeat(9000) }],
     },
     {
@@ -35,12 +39,21 @@ export function hostiles(): Hostile[] {
     },
     {
       name: 'two wildcards each',
-      filter: index => ({ ref: [{ wildcard: `*${word(3, 'abc')}*` }], title: [{ wildcard: `*${word(4, 'abc')}${index % 50}*` }] }),
+      filter: index => ({
+        ref: [{ wildcard: `*${word(3, 'abc')}*` }],
+        title: [{ wildcard: `*${word(4, 'abc')}${index % 50}*` }],
+      }),
       payloads: [{ ref: word(4500, 'abc'), title: word(4500, 'abc') }],
     },
     {
       name: 'five ranges each, the last fails',
-      filter: index => ({ a: range(index), b: range(index), c: range(index), d: range(index), e: never(index) }),
+      filter: index => ({
+        a: range(index),
+        b: range(index),
+        c: range(index),
+        d: range(index),
+        e: never(index),
+      }),
       payloads: [{ a: 1, b: 1, c: 1, d: 1, e: 1 }],
     },
     {
@@ -55,7 +68,10 @@ export function hostiles(): Hostile[] {
     },
     {
       name: 'a hundred fields each, the last fails',
-      filter: index => Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`f${at}`, [{ 'anything-but': at === 99 ? 0 : index + 1 }]])),
+      filter: index =>
+        Object.fromEntries(
+          Array.from({ length: 100 }, (_, at) => [`f${at}`, [{ 'anything-but': at === 99 ? 0 : index + 1 }]]),
+        ),
       payloads: [Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`f${at}`, 0]))],
     },
     {
@@ -66,7 +82,8 @@ export function hostiles(): Hostile[] {
   ]
 }
 
-const list = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, index) => make(index))
+const list = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, index) => make(index))
 
 /** Arrays of plain values: every trigger asks about each of them. */
 export function hostileLists(): Hostile[] {
@@ -84,17 +101,31 @@ export function hostileLists(): Hostile[] {
     },
     {
       name: 'ranges over 420 numbers that no double holds',
-      filter: index => ({ n: [{ numeric: ['>=', -index - 1] }], m: [{ numeric: ['<', rawJSON(`90071992547409${index + 10}.5`)] }] }),
-      payloads: [{ n: list(210, index => rawJSON(`9007199254740993${index}1`)), m: list(210, index => rawJSON(`9007199254740993${index}1`)) }],
+      filter: index => ({
+        n: [{ numeric: ['>=', -index - 1] }],
+        m: [{ numeric: ['<', rawJSON(`90071992547409${index + 10}.5`)] }],
+      }),
+      payloads: [
+        {
+          n: list(210, index => rawJSON(`9007199254740993${index}1`)),
+          m: list(210, index => rawJSON(`9007199254740993${index}1`)),
+        },
+      ],
     },
     {
       name: 'anything-but over 1,000 values',
-      filter: index => ({ a: [{ 'anything-but': list(100, at => (at === 0 ? 1000 + index : at)) }], n: [{ 'anything-but': [1, index + 2] }] }),
+      filter: index => ({
+        a: [{ 'anything-but': list(100, at => (at === 0 ? 1000 + index : at)) }],
+        n: [{ 'anything-but': [1, index + 2] }],
+      }),
       payloads: [{ a: list(100, index => index), n: list(2000, () => 1) }],
     },
     {
       name: 'beginnings of 900 texts',
-      filter: index => ({ a: [{ 'anything-but': { prefix: [`xyz`, `x${index}`] } }], b: [{ numeric: ['<', -index] }] }),
+      filter: index => ({
+        a: [{ 'anything-but': { prefix: [`xyz`, `x${index}`] } }],
+        b: [{ numeric: ['<', -index] }],
+      }),
       payloads: [{ a: list(900, index => `xyz${index}`), b: 1 }],
     },
     {
@@ -142,7 +173,9 @@ export function hostileObjects(): Hostile[] {
     },
     {
       name: 'the same, with a field that is absent',
-      filter: index => ({ c: { a: [{ exists: false }], x: half(index), y: half(index), z: [{ exists: false }] } }),
+      filter: index => ({
+        c: { a: [{ exists: false }], x: half(index), y: half(index), z: [{ exists: false }] },
+      }),
       payloads: [{ c: [{ z: 1 }, ...halves] }],
     },
     {
@@ -165,12 +198,17 @@ export function hostileObjects(): Hostile[] {
     },
     {
       name: 'arrays in arrays, with a field that is absent',
-      filter: index => ({ c: { d: { x: half(index), y: half(index), z: [{ exists: false }] }, z: [{ exists: true }] } }),
+      filter: index => ({
+        c: { d: { x: half(index), y: half(index), z: [{ exists: false }] }, z: [{ exists: true }] },
+      }),
       payloads: [{ c: list(20, z => ({ z, d: halves.slice(0, 20) })) }],
     },
     {
       name: 'several arrays',
-      filter: index => ({ c: { x: half(index), y: half(index) }, d: { x: half(index), y: half(index), z: [{ exists: false }] } }),
+      filter: index => ({
+        c: { x: half(index), y: half(index) },
+        d: { x: half(index), y: half(index), z: [{ exists: false }] },
+      }),
       payloads: [{ c: halves.slice(0, 200), d: halves.slice(0, 200) }],
     },
     {
@@ -180,7 +218,9 @@ export function hostileObjects(): Hostile[] {
     },
     {
       name: 'wildcards in elements',
-      filter: index => ({ c: { x: [{ wildcard: `*a*${index % 10}*` }], y: [{ wildcard: `*b*${index % 7}*${index % 11}*` }] } }),
+      filter: index => ({
+        c: { x: [{ wildcard: `*a*${index % 10}*` }], y: [{ wildcard: `*b*${index % 7}*${index % 11}*` }] },
+      }),
       payloads: [{ c: list(280, at => ({ x: `a${at}`, y: `b${at}${at}` })) }],
     },
     {

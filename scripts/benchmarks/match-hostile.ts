@@ -5,7 +5,16 @@ import { compilePattern } from '../../src/routing/pattern.ts'
 import { hostileLists, hostileObjects, hostiles, type Hostile } from './hostile-sets.ts'
 import { ms, table } from './measure.ts'
 
-const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
+const attributes: Attributes = {
+  id: 'e',
+  source_id: 'forge',
+  type: 'push',
+  subject: null,
+  actor: null,
+  thread: null,
+  timestamp: 0,
+  headers: {},
+}
 const most = 100_000
 
 function worst(matcher: Matcher<number>, payload: unknown): { took: number; matches: number } {
@@ -21,7 +30,10 @@ function worst(matcher: Matcher<number>, payload: unknown): { took: number; matc
 }
 
 /** As many triggers as the limits let through. */
-export function hostileMatcher(filter: Hostile['filter'], atMost = most): { matcher: Matcher<number>; taken: number } {
+export function hostileMatcher(
+  filter: Hostile['filter'],
+  atMost = most,
+): { matcher: Matcher<number>; taken: number } {
   const matcher = new Matcher<number>()
   let taken = 0
   while (taken < atMost) {
@@ -42,7 +54,12 @@ export function benchHostile(): void {
       const { matcher, taken } = hostileMatcher(filter)
       const found = payloads.map(payload => worst(matcher, payload))
       const slowest = found.reduce((a, b) => (a.took > b.took ? a : b))
-      return [name, taken === most ? `${most} (all)` : `${taken} (then refused)`, ms(slowest.took), String(slowest.matches)]
+      return [
+        name,
+        taken === most ? `${most} (all)` : `${taken} (then refused)`,
+        ms(slowest.took),
+        String(slowest.matches),
+      ]
     })
     table(`Match, hostile triggers and ${title}`, ['triggers', 'taken', 'worst ms', 'matches'], rows)
   }

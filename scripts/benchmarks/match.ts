@@ -35,7 +35,10 @@ function samples(count: number): Sample[] {
 }
 
 export function triggers(filters: readonly Filter[]): [string, MatchTrigger<number>][] {
-  return filters.map((filter, target) => [String(target), { source_id: null, pattern: compilePattern(filter), target }])
+  return filters.map((filter, target) => [
+    String(target),
+    { source_id: null, pattern: compilePattern(filter), target },
+  ])
 }
 
 function microseconds(events: readonly Sample[], work: (sample: Sample) => void): number {
@@ -73,8 +76,20 @@ function measured(matcher: Matcher<number>, events: readonly Sample[]): Figures 
   }
   const worst = events
     .slice(0, 500)
-    .map(sample => Math.min(...Array.from({ length: 3 }, () => microseconds([sample], ({ attributes, body }) => matcher.matchJson(attributes, body)))))
-  return { parse_us: median(parse), match_us: median(match), matches: matches / events.length, most, worst_us: Math.max(...worst) }
+    .map(sample =>
+      Math.min(
+        ...Array.from({ length: 3 }, () =>
+          microseconds([sample], ({ attributes, body }) => matcher.matchJson(attributes, body)),
+        ),
+      ),
+    )
+  return {
+    parse_us: median(parse),
+    match_us: median(match),
+    matches: matches / events.length,
+    most,
+    worst_us: Math.max(...worst),
+  }
 }
 
 function heapMiB(): number {
@@ -83,7 +98,10 @@ function heapMiB(): number {
 }
 
 /** From filters to the first answer: what waits to be built is built with it. */
-function build(filters: readonly Filter[], { attributes, body }: Sample): { matcher: Matcher<number>; ms: number; mib: number } {
+function build(
+  filters: readonly Filter[],
+  { attributes, body }: Sample,
+): { matcher: Matcher<number>; ms: number; mib: number } {
   const before = heapMiB()
   const begun = performance.now()
   const matcher = new Matcher(triggers(filters))
@@ -92,7 +110,12 @@ function build(filters: readonly Filter[], { attributes, body }: Sample): { matc
   return { matcher, ms, mib: heapMiB() - before }
 }
 
-function row(name: string, filters: readonly Filter[], events: readonly Sample[], figures: Map<string, Figures>): string[] {
+function row(
+  name: string,
+  filters: readonly Filter[],
+  events: readonly Sample[],
+  figures: Map<string, Figures>,
+): string[] {
   const { matcher, ms, mib } = build(filters, events[0]!)
   const found = measured(matcher, events)
   figures.set(name, found)
@@ -115,14 +138,24 @@ function numericOnly(count: number): Filter[] {
   const forge = new Forge(5)
   return Array.from({ length: count }, () => {
     const from = forge.below(100_000)
-    return { payload: { repository: { size: [{ numeric: ['>=', from, '<', from + 200] }], stars_count: [{ numeric: ['>', forge.below(1000)] }] } } }
+    return {
+      payload: {
+        repository: {
+          size: [{ numeric: ['>=', from, '<', from + 200] }],
+          stars_count: [{ numeric: ['>', forge.below(1000)] }],
+        },
+      },
+    }
   })
 }
 
 function leadingStars(count: number): Filter[] {
   const forge = new Forge(6)
   return Array.from({ length: count }, (_, index) => {
-    const wildcard = index % 2 === 0 ? `*/${forge.pick(['api', 'web', 'mail'])}-${forge.below(100_000)}*` : `*-${forge.below(1000)}*${forge.below(10)}`
+    const wildcard =
+      index % 2 === 0
+        ? `*/${forge.pick(['api', 'web', 'mail'])}-${forge.below(100_000)}*`
+        : `*-${forge.below(1000)}*${forge.below(10)}`
     return { payload: { repository: { full_name: [{ wildcard }] } } }
   })
 }
@@ -130,7 +163,10 @@ function leadingStars(count: number): Filter[] {
 /** Each in its own words, or all in the same. */
 function allMatch(count: number, own: boolean): Filter[] {
   const same = {
-    payload: { repository: { full_name: [{ prefix: 'org-' }], size: [{ numeric: ['>=', 0] }] }, sender: { login: [{ 'anything-but': 'nobody' }] } },
+    payload: {
+      repository: { full_name: [{ prefix: 'org-' }], size: [{ numeric: ['>=', 0] }] },
+      sender: { login: [{ 'anything-but': 'nobody' }] },
+    },
   }
   if (!own) return Array.from({ length: count }, () => same)
   return Array.from({ length: count }, (_, index) => ({
@@ -142,7 +178,10 @@ function allMatch(count: number, own: boolean): Filter[] {
 }
 
 /** One trigger among many, changed and matched at once: what the caller of trigger.put waits for. */
-function change(filters: readonly Filter[], events: readonly Sample[]): { median_ms: number; worst_ms: number } {
+function change(
+  filters: readonly Filter[],
+  events: readonly Sample[],
+): { median_ms: number; worst_ms: number } {
   const [sample] = events
   const { matcher } = build(filters, sample!)
   const times = Array.from({ length: 400 }, (_, index) => {
@@ -166,9 +205,11 @@ export async function benchMatch(): Promise<void> {
     return Array.from({ length: count }, (_, index) => forge[kind](index))
   }
   for (const kind of ['simple', 'mixed'] as const)
-    for (const count of [1, 100, 1000, 10_000, 100_000]) rows.push(row(`${kind} ${count}`, set(kind, count), events, figures))
+    for (const count of [1, 100, 1000, 10_000, 100_000])
+      rows.push(row(`${kind} ${count}`, set(kind, count), events, figures))
   rows.push(row('1000 with ranges only', numericOnly(1000), events, figures))
-  for (const count of [200, 1000]) rows.push(row(`${count} with leading stars`, leadingStars(count), events, figures))
+  for (const count of [200, 1000])
+    rows.push(row(`${count} with leading stars`, leadingStars(count), events, figures))
   rows.push(row('1000 that all match', allMatch(1000, false), events, figures))
   rows.push(row('1000 in own words', allMatch(1000, true), events, figures))
   const floor = median([...figures.values()].map(each => each.parse_us))
@@ -180,6 +221,8 @@ export async function benchMatch(): Promise<void> {
   const fall = 1 - figures.get('simple 100')!.match_us / figures.get('simple 100000')!.match_us
   const { median_ms, worst_ms } = change(set('mixed', 100_000), events)
   console.log(`fall from simple 100 to 100000: ${(fall * 100).toFixed(0)} %`)
-  console.log(`change of one trigger among 100000 mixed, with the next match: ${median_ms.toFixed(2)} ms, worst of 400 ${worst_ms.toFixed(1)} ms`)
+  console.log(
+    `change of one trigger among 100000 mixed, with the next match: ${median_ms.toFixed(2)} ms, worst of 400 ${worst_ms.toFixed(1)} ms`,
+  )
   benchHostile()
 }

@@ -23,7 +23,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** Calls work so many times, so many at once, and measures it. */
-export async function load(total: number, inFlight: number, work: (index: number) => Promise<unknown>): Promise<Measured> {
+export async function load(
+  total: number,
+  inFlight: number,
+  work: (index: number) => Promise<unknown>,
+): Promise<Measured> {
   const times: number[] = []
   let next = 0
   const begun = performance.now()
@@ -38,7 +42,11 @@ export async function load(total: number, inFlight: number, work: (index: number
   await Promise.all(Array.from({ length: inFlight }, lane))
   const seconds = (performance.now() - begun) / 1000
   times.sort((a, b) => a - b)
-  return { per_second: Math.round(total / seconds), p50_ms: percentile(times, 0.5), p99_ms: percentile(times, 0.99) }
+  return {
+    per_second: Math.round(total / seconds),
+    p50_ms: percentile(times, 0.5),
+    p99_ms: percentile(times, 0.99),
+  }
 }
 
 /** The run with the median rate of several. */
@@ -60,10 +68,16 @@ export function freshDirectory(): string {
 }
 
 /** Starts a program of ours as a process of its own, a script with the Node that runs this; ready with its first line. */
-export async function startProcess(args: string[], env: Record<string, string> = {}): Promise<{ child: ChildProcess; line: string; ms: number }> {
+export async function startProcess(
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<{ child: ChildProcess; line: string; ms: number }> {
   const begun = performance.now()
   const [program = '', rest] = args[0]!.endsWith('.ts') ? [process.execPath, args] : [args[0], args.slice(1)]
-  const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env } })
+  const child = spawn(program, rest, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+  })
   cleaners.push(() => child.kill('SIGKILL'))
   const line = await new Promise<string>((resolve, reject) => {
     createInterface(child.stdout).once('line', resolve)

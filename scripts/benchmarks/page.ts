@@ -8,7 +8,14 @@ import { benchRouter, type BenchRouter } from './accept.ts'
 import { median, ms, processCost, table } from './measure.ts'
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update']
+const args = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+]
 const perSecond = 1000
 const seconds = 10
 const idleMs = 10_000
@@ -21,7 +28,12 @@ async function flood({ client, pid }: BenchRouter): Promise<number> {
   const slices = seconds * 20
   for (let slice = 0; slice < slices; slice++) {
     const calls = Array.from({ length: perSecond / 20 }, (_, index) =>
-      client.call('event.emit', { source_id: 'forge', type: 'flood', payload: { slice, index }, thread: `acme/site#${index + 1}` }),
+      client.call('event.emit', {
+        source_id: 'forge',
+        type: 'flood',
+        payload: { slice, index },
+        thread: `acme/site#${index + 1}`,
+      }),
     )
     await Promise.all(calls)
     await pause(Math.max(0, begun + ((slice + 1) * 1000) / 20 - performance.now()))
@@ -38,11 +50,15 @@ async function idle({ pid }: BenchRouter): Promise<number> {
 const watchTasks = `window.tasks = []; new PerformanceObserver(list => list.getEntries().forEach(entry => tasks.push(entry.duration))).observe({ type: 'longtask', buffered: true })`
 
 /** The longest time in which the page could not answer, while events come in. */
-async function longestTask(page: Page, router: BenchRouter): Promise<{ longest: number; over: number; router: number }> {
+async function longestTask(
+  page: Page,
+  router: BenchRouter,
+): Promise<{ longest: number; over: number; router: number }> {
   // What reports no task here would report none below.
   await page.evaluate('for (const until = performance.now() + 80; performance.now() < until; );')
   await pause(200)
-  if ((await page.evaluate<number>('window.tasks.length')) === 0) throw new Error('the browser reports no long tasks')
+  if ((await page.evaluate<number>('window.tasks.length')) === 0)
+    throw new Error('the browser reports no long tasks')
   await page.evaluate('window.tasks = []')
   const cost = await flood(router)
   await pause(1000)
@@ -63,8 +79,11 @@ async function loadTimes(context: BrowserContext, address: string): Promise<{ pa
 }
 
 export async function benchPage(): Promise<void> {
-  if (executablePath === undefined) return console.log('\nSKIPPED: chromium is not installed; the page was not measured')
-  console.log(`\nSizes, compressed\n${execFileSync(process.execPath, ['scripts/build-page.ts', '--sizes'], { encoding: 'utf8' }).trimEnd()}`)
+  if (executablePath === undefined)
+    return console.log('\nSKIPPED: chromium is not installed; the page was not measured')
+  console.log(
+    `\nSizes, compressed\n${execFileSync(process.execPath, ['scripts/build-page.ts', '--sizes'], { encoding: 'utf8' }).trimEnd()}`,
+  )
   const router = await benchRouter(0, { SIGNALBOX_ADMIN_ADDRESS: '127.0.0.1:0' })
   const alone = { idle: await idle(router), flood: await flood(router) }
   const { url } = await router.client.call('login.create', { role: 'admin' })

@@ -18,7 +18,11 @@ const body = Buffer.from('{"a":1}')
 const body_sha256 = createHash('sha256').update(body).digest()
 
 /** Events with one run each, for a bot of workers. */
-async function fill(store: SqliteStore, count: number, run: { bot_id: string; queue: string; flow?: RunFlow }): Promise<void> {
+async function fill(
+  store: SqliteStore,
+  count: number,
+  run: { bot_id: string; queue: string; flow?: RunFlow },
+): Promise<void> {
   const now = Date.now()
   for (let at = 0; at < count; at += 500) {
     const events = Array.from({ length: Math.min(500, count - at) }, () => ({
@@ -40,14 +44,29 @@ async function fill(store: SqliteStore, count: number, run: { bot_id: string; qu
       signed_sha256: null,
       log_redelivery_only: false,
       decisions: [{ trigger_id: 't', trigger_version: 1, outcome: 'routed' as const }],
-      runs: [{ id: makeId(now), trigger_id: 't', trigger_version: 1, workflow_id: null, priority: 0, not_before: now, replay: false, ...run }],
+      runs: [
+        {
+          id: makeId(now),
+          trigger_id: 't',
+          trigger_version: 1,
+          workflow_id: null,
+          priority: 0,
+          not_before: now,
+          replay: false,
+          ...run,
+        },
+      ],
     }))
     await store.accept(events, limits)
   }
 }
 
 async function openStore(): Promise<SqliteStore> {
-  const store = new SqliteStore({ stateDir: freshDirectory(), lifecycle: 'outcomes', onFatal: message => console.error(message) })
+  const store = new SqliteStore({
+    stateDir: freshDirectory(),
+    lifecycle: 'outcomes',
+    onFatal: message => console.error(message),
+  })
   await store.start(Date.now())
   return store
 }
@@ -58,10 +77,26 @@ let tokens = 0
 async function one(store: SqliteStore, bot_id = 'bot'): Promise<boolean> {
   const now = Date.now()
   const lease_token = `t${tokens++}`
-  const { runs } = await store.claim({ bots: [{ bot_id, room: 1 }], limit: 1, now, lease_token, lease_until: now + 60_000 })
+  const { runs } = await store.claim({
+    bots: [{ bot_id, room: 1 }],
+    limit: 1,
+    now,
+    lease_token,
+    lease_until: now + 60_000,
+  })
   const [run] = runs
   if (run === undefined) return false
-  await store.move([{ run_id: run.id, lease_token, move: 'complete', from: ['running'], to: 'completed', archive: true, at: now }])
+  await store.move([
+    {
+      run_id: run.id,
+      lease_token,
+      move: 'complete',
+      from: ['running'],
+      to: 'completed',
+      archive: true,
+      at: now,
+    },
+  ])
   return true
 }
 
@@ -84,7 +119,9 @@ async function workers(): Promise<void> {
   const client = await SignalboxClient.connect(socket)
   await client.call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await client.call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' }, max_active: 1000 } })
-  await client.call('trigger.put', { trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['job'] }, action: { bot_id: 'puller' } } })
+  await client.call('trigger.put', {
+    trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['job'] }, action: { bot_id: 'puller' } },
+  })
   const emit = async (count: number): Promise<void> => {
     await load(count, 50, () => client.call('event.emit', { source_id: 'jobs', type: 'job', payload: {} }))
   }
@@ -110,7 +147,11 @@ async function workers(): Promise<void> {
     rows.push([`${count}`, `${rate}`, `${floor}`, ratio(rate, floor)])
   }
   await alone.stop()
-  table(`Runs claimed and completed a second, medians of ${rounds} x ${perRound}`, ['workers', 'over the socket', 'store alone', 'of it'], rows)
+  table(
+    `Runs claimed and completed a second, medians of ${rounds} x ${perRound}`,
+    ['workers', 'over the socket', 'store alone', 'of it'],
+    rows,
+  )
   await soon(client, socket)
   client.close()
 }
@@ -155,20 +196,34 @@ async function waiting(): Promise<void> {
   const cases: [string, { bot_id: string; queue: string; flow?: RunFlow }][] = [
     ['that could go', { bot_id: 'bot', queue: 'bot' }],
     ['of another queue, which is full', { bot_id: 'bot', queue: 'shut' }],
-    ['parked behind one concurrency key', { bot_id: 'bot', queue: 'bot', flow: { concurrency: { lane: 'concurrency:t:', limit: 1 } } }],
-    ['parked behind one order key', { bot_id: 'bot', queue: 'bot', flow: { order: { lane: 'order:bot:k', on_dead: 'block' } } }],
+    [
+      'parked behind one concurrency key',
+      { bot_id: 'bot', queue: 'bot', flow: { concurrency: { lane: 'concurrency:t:', limit: 1 } } },
+    ],
+    [
+      'parked behind one order key',
+      { bot_id: 'bot', queue: 'bot', flow: { order: { lane: 'order:bot:k', on_dead: 'block' } } },
+    ],
   ]
   const rows: string[][] = []
   for (const [title, run] of cases) {
     const measured: number[] = []
     for (const count of [short, long]) {
       const store = await openStore()
-      await store.write([{ noun: 'queue', id: 'shut', definition: { id: 'shut', paused: true }, at: Date.now() }])
+      await store.write([
+        { noun: 'queue', id: 'shut', definition: { id: 'shut', paused: true }, at: Date.now() },
+      ])
       await fill(store, count, run)
       // What is to be parked is, and what holds the others back is under way.
       if (run.flow !== undefined)
         for (let parked = 0; parked < count; parked += 400)
-          await store.claim({ bots: [{ bot_id: 'bot', room: 1000 }], limit: 1000, now: Date.now(), lease_token: 'x', lease_until: Date.now() + 60_000 })
+          await store.claim({
+            bots: [{ bot_id: 'bot', room: 1000 }],
+            limit: 1000,
+            now: Date.now(),
+            lease_token: 'x',
+            lease_until: Date.now() + 60_000,
+          })
       await fill(store, claims, { bot_id: 'bot', queue: 'bot' })
       const times: number[] = []
       for (let index = 0; index < claims; index++) {
@@ -223,7 +278,10 @@ function assignment(): void {
     const times: number[] = []
     for (let index = 0; index < 300; index++) {
       const begun = performance.now()
-      availabilities.choose({ capabilities: ['build', 'arm'] }, 64, bot => ({ active: Number(bot.id.slice(4)) % 3, room: 2 }))
+      availabilities.choose({ capabilities: ['build', 'arm'] }, 64, bot => ({
+        active: Number(bot.id.slice(4)) % 3,
+        room: 2,
+      }))
       times.push(performance.now() - begun)
     }
     const best = median(times)

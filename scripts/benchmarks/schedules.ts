@@ -13,11 +13,16 @@ const atOnce = 500
 
 /** Writes sources, many in a call. */
 async function written({ client }: BenchRouter, sources: SourceInput[]): Promise<void> {
-  for (let from = 0; from < sources.length; from += atOnce) await client.call('router.apply', { sources: sources.slice(from, from + atOnce) })
+  for (let from = 0; from < sources.length; from += atOnce)
+    await client.call('router.apply', { sources: sources.slice(from, from + atOnce) })
 }
 
 function cron(index: number, expression: string): SourceInput {
-  return { id: `s${index}`, source_type: 'cron', config: { expression, timezone: index % 2 === 0 ? 'Europe/Berlin' : 'America/New_York' } }
+  return {
+    id: `s${index}`,
+    source_type: 'cron',
+    config: { expression, timezone: index % 2 === 0 ? 'Europe/Berlin' : 'America/New_York' },
+  }
 }
 
 /** Processor time of a router that is left alone, in milliseconds a second, and what it holds. */
@@ -52,7 +57,9 @@ export async function benchSchedules(): Promise<void> {
   const none = await idle(router)
   const begun = performance.now()
   // Due once a year, never while this runs.
-  const waiting = Array.from({ length: schedules }, (_, index) => cron(index, `${index % 60} ${index % 24} 1 1 *`))
+  const waiting = Array.from({ length: schedules }, (_, index) =>
+    cron(index, `${index % 60} ${index % 24} 1 1 *`),
+  )
   await written(router, waiting)
   const writingMs = performance.now() - begun
   await pause(2000)
@@ -60,11 +67,20 @@ export async function benchSchedules(): Promise<void> {
   router = await restarted(router)
   await pause(2000)
   const again = await idle(router)
-  const row = (name: string, { rss, cpu }: { rss: number; cpu: number }, took: number): string[] => [name, rss.toFixed(0), cpu.toFixed(1), took.toFixed(0)]
+  const row = (name: string, { rss, cpu }: { rss: number; cpu: number }, took: number): string[] => [
+    name,
+    rss.toFixed(0),
+    cpu.toFixed(1),
+    took.toFixed(0),
+  ]
   table(
     'Schedules that wait',
     ['schedules', 'resident MiB', 'CPU ms/s', 'ms'],
-    [row('0, started', none, none.start_ms), row(`${schedules}, just written`, many, writingMs), row(`${schedules}, started`, again, again.start_ms)],
+    [
+      row('0, started', none, none.start_ms),
+      row(`${schedules}, just written`, many, writingMs),
+      row(`${schedules}, started`, again, again.start_ms),
+    ],
   )
   const busy = waiting.slice(0, together).map((_, index) => cron(index, `*/${roundMs / 1000} * * * * *`))
   // When each is told to who listens: with its commit and the way out of the router.

@@ -110,11 +110,19 @@ export class AdminAccess {
     // A worker makes as many calls as there are runs for it.
     if (bot_id !== undefined) return access
     const limit = this.#options.config.admin_rate_limit
-    const wait = this.#requests.take(login ?? id, { limit, period_ms: 1000, burst: 2 * limit }, this.#options.now())
+    const wait = this.#requests.take(
+      login ?? id,
+      { limit, period_ms: 1000, burst: 2 * limit },
+      this.#options.now(),
+    )
     if (wait > 0)
-      throw new Fault('rate_limited', `${id} sends more than ${limit} requests a second; send several calls as one batch, or raise admin_rate_limit`, {
-        retryAfterS: Math.ceil(wait / 1000),
-      })
+      throw new Fault(
+        'rate_limited',
+        `${id} sends more than ${limit} requests a second; send several calls as one batch, or raise admin_rate_limit`,
+        {
+          retryAfterS: Math.ceil(wait / 1000),
+        },
+      )
     return access
   }
 
@@ -135,12 +143,20 @@ export class AdminAccess {
   async refused({ request, sender: { address } }: Asking, fault: Fault): Promise<Fault> {
     const { config, audit, unwelcome, now } = this.#options
     const perMinute = config.auth_failures_per_minute
-    const wait = this.#failures.take(address ?? '', { limit: perMinute, period_ms: 60_000, burst: perMinute }, now())
+    const wait = this.#failures.take(
+      address ?? '',
+      { limit: perMinute, period_ms: 60_000, burst: perMinute },
+      now(),
+    )
     unwelcome(request, wait > 0 ? 'rate' : 'token')
     if (wait > 0)
-      return new Fault('rate_limited', `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`, {
-        retryAfterS: Math.ceil(wait / 1000),
-      })
+      return new Fault(
+        'rate_limited',
+        `too many requests without a valid token; at most ${perMinute} a minute are accepted from one address`,
+        {
+          retryAfterS: Math.ceil(wait / 1000),
+        },
+      )
     await audit.failed({ ...environmentPrincipal(address), id: 'unknown' }, null, [], fault)
     return fault
   }

@@ -25,7 +25,11 @@ export function assertHost(host: string, address: string, names: readonly string
   // Browsers cannot connect to a Unix socket.
   if (address.includes('/')) return
   if ([...loopbackNames, hostOf(address), ...names].includes(nameIn(host))) return
-  throw new Fault('forbidden', `unknown host ${JSON.stringify(host.slice(0, 100))}; if this name is expected, add it to admin_hosts`, {
-    reason: 'E_HOST',
-  })
+  throw new Fault(
+    'forbidden',
+    `unknown host ${JSON.stringify(host.slice(0, 100))}; if this name is expected, add it to admin_hosts`,
+    {
+      reason: 'E_HOST',
+    },
+  )
 }

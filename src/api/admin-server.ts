@@ -7,7 +7,15 @@ import { contractDocument } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
 import { asFault, Fault } from '../errors.ts'
 import { metricsType, refuseConnection, sendFault, sendJson, sendText } from '../http/answers.ts'
-import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, targetOf } from '../http/request.ts'
+import {
+  assertPlainRequest,
+  BodyBudget,
+  declaredLength,
+  headersOnce,
+  httpServerOptions,
+  limitServer,
+  targetOf,
+} from '../http/request.ts'
 import { assertHost } from './admin-rules.ts'
 import { AdminAccess, type AdminAccessOptions, type Asking } from './admin-access.ts'
 import type { Audit } from './audit.ts'
@@ -24,7 +32,16 @@ import { logIn, logOut, longestLogin, whoIs, type SessionOptions } from './sessi
 const connections = 64
 const handshakeMs = 10_000
 const inFlight = 64
-const onceHeaders = new Set(['content-type', 'content-length', 'authorization', 'host', 'last-event-id', 'origin', 'x-signalbox', 'sec-fetch-site'])
+const onceHeaders = new Set([
+  'content-type',
+  'content-length',
+  'authorization',
+  'host',
+  'last-event-id',
+  'origin',
+  'x-signalbox',
+  'sec-fetch-site',
+])
 /** Pages of other origins must not read or embed an answer, and browsers must not cache it. */
 const security = {
   'cache-control': 'no-store',
@@ -113,19 +130,32 @@ export class AdminServer {
     this.#prefix = prefixOf(options.config)
     this.#budget = new BodyBudget(most)
     this.#unread = new UnreadBudget(most / 4, this.#sockets)
-    this.#access = new AdminAccess({ ...options, unwelcome: (request, reason) => options.refused(routeOf(request), reason) })
+    this.#access = new AdminAccess({
+      ...options,
+      unwelcome: (request, reason) => options.refused(routeOf(request), reason),
+    })
     options.tokens.onRevoked = token_id => {
       this.#open.end(`token:${token_id}`)
       this.#access.forget(`token:${token_id}`)
     }
     options.logins.onEnded = login_id => this.#open.end(`login:${login_id}`)
-    const serve = (request: IncomingMessage, response: ServerResponse): void => void this.#serve(request, response, false)
+    const serve = (request: IncomingMessage, response: ServerResponse): void =>
+      void this.#serve(request, response, false)
     this.server =
-      tls === undefined ? createServer(httpServerOptions, serve) : createTlsServer({ ...httpServerOptions, ...tls, handshakeTimeout: handshakeMs }, serve)
+      tls === undefined
+        ? createServer(httpServerOptions, serve)
+        : createTlsServer({ ...httpServerOptions, ...tls, handshakeTimeout: handshakeMs }, serve)
     // A body is asked for only once its sender has shown a token.
-    this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
+    this.server.on(
+      'checkContinue',
+      (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true),
+    )
     this.server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) =>
-      sendFault(response, new Fault('bad_request', 'only Expect: 100-continue is supported', { reason: 'E_EXPECT' }), { connection: 'close' }),
+      sendFault(
+        response,
+        new Fault('bad_request', 'only Expect: 100-continue is supported', { reason: 'E_EXPECT' }),
+        { connection: 'close' },
+      ),
     )
     limitServer(this.server, connections)
     this.server.on('clientError', refuseConnection)
@@ -142,7 +172,8 @@ export class AdminServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
-    if (this.#prefix !== '' && request.url!.startsWith(`${this.#prefix}/`)) request.url = request.url!.slice(this.#prefix.length)
+    if (this.#prefix !== '' && request.url!.startsWith(`${this.#prefix}/`))
+      request.url = request.url!.slice(this.#prefix.length)
     for (const [name, value] of Object.entries(security)) response.setHeader(name, value)
     this.#count(request, response)
     try {
@@ -150,12 +181,19 @@ export class AdminServer {
       assertPlainRequest(request, headers)
       const { admin_address, admin_hosts, public_url } = this.#options.config
       const sender = this.#access.sender(request, headers)
-      assertHost(sender.host, admin_address, public_url === undefined ? admin_hosts : [...admin_hosts, new URL(public_url).hostname])
+      assertHost(
+        sender.host,
+        admin_address,
+        public_url === undefined ? admin_hosts : [...admin_hosts, new URL(public_url).hostname],
+      )
       await this.#route({ request, headers, sender }, response, expectsContinue)
     } catch (error) {
       if (!(error instanceof Fault)) this.#options.logBug(error)
       const close = request.complete ? undefined : { connection: 'close' }
-      const challenge = asFault(error).fault === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="signalbox"' } : undefined
+      const challenge =
+        asFault(error).fault === 'unauthorized'
+          ? { 'www-authenticate': 'Bearer realm="signalbox"' }
+          : undefined
       sendFault(response, error, { ...close, ...challenge })
     }
   }
@@ -163,7 +201,13 @@ export class AdminServer {
   #count(request: IncomingMessage, response: ServerResponse): void {
     const begun = performance.now()
     const route = routeOf(request)
-    response.once('close', () => this.#options.answered(route, response.headersSent ? response.statusCode : 499, (performance.now() - begun) / 1000))
+    response.once('close', () =>
+      this.#options.answered(
+        route,
+        response.headersSent ? response.statusCode : 499,
+        (performance.now() - begun) / 1000,
+      ),
+    )
   }
 
   async #route(asking: Asking, response: ServerResponse, expectsContinue: boolean): Promise<void> {
@@ -175,15 +219,19 @@ export class AdminServer {
       const { status } = await this.#options.health()
       return sendJson(response, status === 'ok' ? 200 : 503, { status })
     }
-    if (path === '/session' && methods!.includes(request.method!)) return this.#session(asking, response, expectsContinue)
+    if (path === '/session' && methods!.includes(request.method!))
+      return this.#session(asking, response, expectsContinue)
     if (isPagePath(path) && (request.method === 'GET' || request.method === 'HEAD'))
       return this.#page.answer({ method: request.method, path, headers }, response)
     const access = await this.#access.of(asking)
     const { principal } = access
     if (isPagePath(path)) return this.#page.answer({ method: request.method!, path, headers }, response)
-    if (methods === undefined) throw new Fault('not_found', `there is nothing here; ${Object.keys(takes).join(', ')} are`)
+    if (methods === undefined)
+      throw new Fault('not_found', `there is nothing here; ${Object.keys(takes).join(', ')} are`)
     if (!methods.includes(request.method!))
-      throw new Fault('method_not_allowed', `${path} takes ${methods.join(', ')}; found ${request.method}`, { allow: methods.join(', ') })
+      throw new Fault('method_not_allowed', `${path} takes ${methods.join(', ')}; found ${request.method}`, {
+        allow: methods.join(', '),
+      })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     this.#open.add(principal.id, response)
     if (principal.login !== undefined) this.#open.add(`login:${principal.login}`, response)
@@ -210,7 +258,12 @@ export class AdminServer {
     const { request, headers, sender } = asking
     this.#access.assertOwnPage(asking)
     const { logins, audit } = this.#options
-    const session = { headers, form: this.#access.cookieForm(asking), address: sender.address, principal: this.#access.browser(asking) }
+    const session = {
+      headers,
+      form: this.#access.cookieForm(asking),
+      address: sender.address,
+      principal: this.#access.browser(asking),
+    }
     const options: SessionOptions = { logins, audit, budget: this.#budget }
     try {
       if (request.method === 'GET') return whoIs(response, session, options)
@@ -218,7 +271,9 @@ export class AdminServer {
       if (expectsContinue && declaredLength(headers) <= longestLogin) response.writeContinue()
       return await logIn(request, response, session, options)
     } catch (error) {
-      throw error instanceof Fault && error.fault === 'unauthorized' && request.method === 'POST' ? await this.#access.refused(asking, error) : error
+      throw error instanceof Fault && error.fault === 'unauthorized' && request.method === 'POST'
+        ? await this.#access.refused(asking, error)
+        : error
     }
   }
 
@@ -237,7 +292,11 @@ export class AdminServer {
 
   async #metrics(response: ServerResponse, { id, scopes }: Principal): Promise<void> {
     if (!scopes.has('metrics'))
-      throw new Fault('forbidden', `GET /metrics needs the scope metrics; ${id} has ${[...scopes].join(', ')}`, { data: { scope: 'metrics' } })
+      throw new Fault(
+        'forbidden',
+        `GET /metrics needs the scope metrics; ${id} has ${[...scopes].join(', ')}`,
+        { data: { scope: 'metrics' } },
+      )
     sendText(response, await this.#options.metrics(), metricsType)
   }
 }

@@ -22,13 +22,23 @@ const mostChanges = 1000
 
 /** The principals that changed a run. */
 async function changersOf(store: Reading, run: StoredRun): Promise<string[]> {
-  const changes = await store.auditEntries({ method: 'run.update', outcome: 'done', since: run.created_at, limit: mostChanges, after: null })
+  const changes = await store.auditEntries({
+    method: 'run.update',
+    outcome: 'done',
+    since: run.created_at,
+    limit: mostChanges,
+    after: null,
+  })
   return changes.filter(({ ids }) => ids.includes(run.id)).map(({ principal }) => principal)
 }
 
 /** Everything that caused a run. What is no longer stored is not among it. */
 async function causersOf(store: Reading, first: StoredRun): Promise<Causers> {
-  const causers: Causers = { principals: new Set(await changersOf(store, first)), actors: new Set(), bots: new Set() }
+  const causers: Causers = {
+    principals: new Set(await changersOf(store, first)),
+    actors: new Set(),
+    bots: new Set(),
+  }
   const seen = new Set([first.id])
   const runs = [first]
   for (let run = runs.shift(); run !== undefined; run = runs.shift()) {
@@ -65,5 +75,8 @@ export async function assertOtherPerson(
       : claimed_by !== undefined && actors.has(claimed_by.toLowerCase())
         ? `${claimed_by} caused it`
         : undefined
-  if (why !== undefined) throw new Fault('forbidden', `run ${run.id} must be approved by another person: ${why}`, { reason: 'E_OWN_RUN' })
+  if (why !== undefined)
+    throw new Fault('forbidden', `run ${run.id} must be approved by another person: ${why}`, {
+      reason: 'E_OWN_RUN',
+    })
 }

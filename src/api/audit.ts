@@ -12,7 +12,13 @@ const mostIds = 20
 const longestId = 100
 /** These have records of their own: the log of events, the history of runs. */
 const ownRecords: ReadonlySet<string> = new Set(['event.emit', 'event.dispatch'])
-const changing: ReadonlySet<MethodContract['scope']> = new Set(['emit', 'write', 'operate', 'approve', 'admin'])
+const changing: ReadonlySet<MethodContract['scope']> = new Set([
+  'emit',
+  'write',
+  'operate',
+  'approve',
+  'admin',
+])
 const readingOnly: ReadonlySet<string> = new Set(['token.list', 'login.list', 'audit.list'])
 
 /** Whether calls of a method are recorded. Refusals always are. */
@@ -26,9 +32,13 @@ export function idsOf(...values: unknown[]): string[] {
   const add = (id: unknown): void => {
     if (typeof id === 'string' && found.size < mostIds) found.add(id.slice(0, longestId))
   }
-  for (const [name, value] of values.flatMap(each => Object.entries(Object(each) as object) as [string, unknown][])) {
+  for (const [name, value] of values.flatMap(
+    each => Object.entries(Object(each) as object) as [string, unknown][],
+  )) {
     if (name.endsWith('_id') || (name === 'queue' && typeof value === 'string')) add(value)
-    else for (const each of [value].flat()) if (typeof each === 'object' && each !== null) add((each as { id?: unknown }).id)
+    else
+      for (const each of [value].flat())
+        if (typeof each === 'object' && each !== null) add((each as { id?: unknown }).id)
   }
   return [...found]
 }
@@ -91,12 +101,37 @@ export class Audit {
     const count = this.#counted
     if (count === 0) return []
     this.#counted = 0
-    const several = { principal: 'several', name: null, interface: 'http', address: null, method: null, ids: [], code: null } as const
+    const several = {
+      principal: 'several',
+      name: null,
+      interface: 'http',
+      address: null,
+      method: null,
+      ids: [],
+      code: null,
+    } as const
     return [{ ...several, ids: [], at: this.#options.now(), outcome: 'refused', count }]
   }
 
-  #row({ id, name, interface: of, address }: Principal, method: string | null, ids: string[], outcome: AuditRow['outcome'], code: string | null): AuditRow {
-    return { at: this.#options.now(), principal: id, name: name ?? null, interface: of, address: address ?? null, method, ids, outcome, code, count: 1 }
+  #row(
+    { id, name, interface: of, address }: Principal,
+    method: string | null,
+    ids: string[],
+    outcome: AuditRow['outcome'],
+    code: string | null,
+  ): AuditRow {
+    return {
+      at: this.#options.now(),
+      principal: id,
+      name: name ?? null,
+      interface: of,
+      address: address ?? null,
+      method,
+      ids,
+      outcome,
+      code,
+      count: 1,
+    }
   }
 
   async #write(rows: AuditRow[]): Promise<void> {

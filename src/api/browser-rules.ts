@@ -18,7 +18,11 @@ function originOf(url: string): string | undefined {
  * own header; GET and HEAD need one thing that tells that the page is our own, or that a person typed the address.
  * @param origins own origins, with the port: http://signalbox.localhost:8021
  */
-export function assertOwnPage(method: string, headers: ReadonlyMap<string, string>, origins: ReadonlySet<string>): void {
+export function assertOwnPage(
+  method: string,
+  headers: ReadonlyMap<string, string>,
+  origins: ReadonlySet<string>,
+): void {
   const origin = headers.get('origin')
   const isOwn = origin !== undefined && origins.has(origin)
   if (origin !== undefined && !isOwn)
@@ -27,7 +31,8 @@ export function assertOwnPage(method: string, headers: ReadonlyMap<string, strin
     )
   if (method !== 'GET' && method !== 'HEAD') {
     if (!isOwn) throw refused('a request with a login needs the header Origin, as browsers send it')
-    if (headers.get(ownHeader) !== '1') throw refused(`a request with a login needs the header ${ownHeader}: 1`)
+    if (headers.get(ownHeader) !== '1')
+      throw refused(`a request with a login needs the header ${ownHeader}: 1`)
     return
   }
   if (isOwn || headers.get(ownHeader) === '1') return
@@ -35,5 +40,7 @@ export function assertOwnPage(method: string, headers: ReadonlyMap<string, strin
   if (site === 'same-origin' || site === 'none') return
   const referer = headers.get('referer')
   if (site === undefined && referer !== undefined && origins.has(originOf(referer) ?? '')) return
-  throw refused(`another page may have sent this: Sec-Fetch-Site is ${JSON.stringify(site ?? 'missing').slice(0, 40)}, not same-origin`)
+  throw refused(
+    `another page may have sent this: Sec-Fetch-Site is ${JSON.stringify(site ?? 'missing').slice(0, 40)}, not same-origin`,
+  )
 }

@@ -11,7 +11,14 @@ export interface CallbackRun {
   lease_token: string
 }
 
-const ofRun: ReadonlySet<string> = new Set<keyof Methods>(['run.heartbeat', 'run.progress', 'run.log', 'run.complete', 'run.fail', 'run.yield'])
+const ofRun: ReadonlySet<string> = new Set<keyof Methods>([
+  'run.heartbeat',
+  'run.progress',
+  'run.log',
+  'run.complete',
+  'run.fail',
+  'run.yield',
+])
 const free: ReadonlySet<string> = new Set<keyof Methods>(['rpc.health', 'rpc.discover'])
 
 export class CallbackAccess implements Access {
@@ -21,13 +28,23 @@ export class CallbackAccess implements Access {
   constructor(run: CallbackRun, address: string | undefined) {
     const { run_id, bot_id } = run
     this.#run = run
-    this.principal = { id: `run:${run_id}`, name: undefined, login: undefined, interface: 'http', address, scopes: new Set(['work']), agent: true, bot_id }
+    this.principal = {
+      id: `run:${run_id}`,
+      name: undefined,
+      login: undefined,
+      interface: 'http',
+      address,
+      scopes: new Set(['work']),
+      agent: true,
+      bot_id,
+    }
   }
 
   admit(method: string, params: Readonly<Record<string, unknown>>): Promise<Implied> {
     const { run_id, lease_token } = this.#run
     if (free.has(method)) return Promise.resolve({})
-    if (ofRun.has(method) && (params.run_id ?? run_id) === run_id) return Promise.resolve({ run_id, lease_token })
+    if (ofRun.has(method) && (params.run_id ?? run_id) === run_id)
+      return Promise.resolve({ run_id, lease_token })
     const all = `the token of a callback allows ${[...ofRun].join(', ')} of run ${run_id}`
     return Promise.reject(new Fault('forbidden', `${method} of this is not allowed: ${all}`))
   }

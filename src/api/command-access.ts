@@ -70,7 +70,11 @@ export class CommandAccess implements Access {
 
   #assertOpen(): void {
     const { run_id } = this.#own
-    if (this.#over) throw new Fault('lease_lost', `the attempt of run ${run_id} is over, and its socket with it; nothing was done`)
+    if (this.#over)
+      throw new Fault(
+        'lease_lost',
+        `the attempt of run ${run_id} is over, and its socket with it; nothing was done`,
+      )
   }
 
   async #implied(method: string, params: Readonly<Record<string, unknown>>): Promise<Implied> {
@@ -84,16 +88,25 @@ export class CommandAccess implements Access {
       case 'own_event': {
         const { event_id = event_ids.at(-1)! } = params
         if (event_ids.includes(event_id as string)) return { event_id }
-        throw forbidden(`${method} of event ${shown(event_id)} is not available on the socket of run ${run_id}: only its own events are`, method)
+        throw forbidden(
+          `${method} of event ${shown(event_id)} is not available on the socket of run ${run_id}: only its own events are`,
+          method,
+        )
       }
       case 'own_run':
         if ((params.run_id ?? run_id) === run_id) return { run_id, lease_token }
-        throw forbidden(`${method} of run ${shown(params.run_id)} is not available on the socket of run ${run_id}: only that run is`, method)
+        throw forbidden(
+          `${method} of run ${shown(params.run_id)} is not available on the socket of run ${run_id}: only that run is`,
+          method,
+        )
       case 'caused_run': {
         const wanted = params.run_id ?? run_id
         if (await this.#isCaused(wanted)) return { run_id: wanted }
         const all = 'only that run and runs that its own events caused are'
-        throw forbidden(`${method} of run ${shown(wanted)} is not available on the socket of run ${run_id}: ${all}`, method)
+        throw forbidden(
+          `${method} of run ${shown(wanted)} is not available on the socket of run ${run_id}: ${all}`,
+          method,
+        )
       }
       case undefined:
         throw forbidden(
@@ -125,7 +138,8 @@ export class CommandAccess implements Access {
     const { duplicate, runs, decisions = [] } = result as Methods['event.emit']['result']
     if (duplicate) return
     for (const run_id of runs) this.#remember(run_id)
-    for (const { outcome, run_id } of decisions) if ((outcome === 'debounced' || outcome === 'batched') && run_id !== undefined) this.#remember(run_id)
+    for (const { outcome, run_id } of decisions)
+      if ((outcome === 'debounced' || outcome === 'batched') && run_id !== undefined) this.#remember(run_id)
   }
 }
 

@@ -35,9 +35,12 @@ function clear(root: string): void {
   const found = lstatSync(root, { throwIfNoEntry: false })
   if (found?.isSymbolicLink() === true) {
     const target = readlinkSync(root)
-    const known = basename(target).startsWith(temporaryPrefix) ? lstatSync(target, { throwIfNoEntry: false }) : undefined
+    const known = basename(target).startsWith(temporaryPrefix)
+      ? lstatSync(target, { throwIfNoEntry: false })
+      : undefined
     // The link is our own, but what it leads to must still be the directory that was made for it.
-    if (known?.isDirectory() === true && known.uid === process.getuid!()) rmSync(target, { recursive: true, force: true })
+    if (known?.isDirectory() === true && known.uid === process.getuid!())
+      rmSync(target, { recursive: true, force: true })
   }
   rmSync(root, { recursive: true, force: true })
 }
@@ -70,7 +73,11 @@ export class CommandSockets {
     this.#options = options
     const { max_inflight_body_bytes: most } = options.config
     // A command has few connections, and little memory beside that of all others together, but any single message fits.
-    this.#limits = { connections: 16, in_flight: 16, held_bytes: Math.min(most, Math.max(longestMessage(options.config), most / 8)) }
+    this.#limits = {
+      connections: 16,
+      in_flight: 16,
+      held_bytes: Math.min(most, Math.max(longestMessage(options.config), most / 8)),
+    }
   }
 
   /** Throws ExitError where no directory has a path that is short enough. */

@@ -26,7 +26,11 @@ export async function answerRpc(
   { jsonrpc, access, in_flight, longest, budget, logBug }: HttpRpcOptions,
 ): Promise<void> {
   const type = (headers.get('content-type') ?? 'application/json').split(';', 1)[0]!.trim().toLowerCase()
-  if (type !== 'application/json') throw new Fault('unsupported_media_type', `the content type must be application/json; found ${JSON.stringify(type)}`)
+  if (type !== 'application/json')
+    throw new Fault(
+      'unsupported_media_type',
+      `the content type must be application/json; found ${JSON.stringify(type)}`,
+    )
   const body = await readBody(request, headers, longest, budget)
   const caller = new Caller(in_flight, undefined, access)
   // A caller that closes its side gets no answer from Node. 'end' comes some turns before 'close', and a run that is claimed meanwhile
@@ -49,6 +53,9 @@ export async function answerRpc(
   }
   // Of a batch each call has an answer of its own.
   const status = caller.forbidden && answer.startsWith('{') ? errorTable.forbidden.status : 200
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(answer) })
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(answer),
+  })
   response.end(answer)
 }

@@ -1,6 +1,13 @@
 // JSON-RPC 2.0 to the letter: what one message says and what is answered. json-rpc-2.0 finds and calls the methods; the
 // envelope is checked before it gets there, because it takes params, ids and batches that the specification does not.
-import { createJSONRPCErrorResponse, JSONRPCServer, type JSONRPCID, type JSONRPCParams, type JSONRPCRequest, type JSONRPCResponse } from 'json-rpc-2.0'
+import {
+  createJSONRPCErrorResponse,
+  JSONRPCServer,
+  type JSONRPCID,
+  type JSONRPCParams,
+  type JSONRPCRequest,
+  type JSONRPCResponse,
+} from 'json-rpc-2.0'
 import { isUtf8 } from 'node:buffer'
 import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
@@ -70,7 +77,9 @@ export interface Call {
 }
 
 /** One handler for every method of the contract: one that is missing does not compile. */
-export type Handlers = { [M in keyof Methods]: (params: Methods[M]['params'], call: Call) => Promise<Methods[M]['result']> }
+export type Handlers = {
+  [M in keyof Methods]: (params: Methods[M]['params'], call: Call) => Promise<Methods[M]['result']>
+}
 
 /** Where in a message a request stands. */
 interface Place {
@@ -95,13 +104,21 @@ const unreadMessage =
 /** What an answer is taken to have before it is known. */
 const leastAnswer = 16_384
 /** Methods that only read: a refusal in place of their answer loses nothing. */
-const repeatable = /\.(get|list|query|history|output|versions|explain|export|status|stats|ticks|test|backtest|preview|request)$/
+const repeatable =
+  /\.(get|list|query|history|output|versions|explain|export|status|stats|ticks|test|backtest|preview|request)$/
 
 /**
  * Calls whose answers are large and made at once. Those that wait hold nothing: 640 times event.get of 1 MiB that were read together
  * took up to 700 MiB where the event loop was busy.
  */
-const large: ReadonlySet<string> = new Set<keyof Methods>(['event.get', 'run.list', 'run.output', 'run.preview', 'run.request', 'trigger.versions'])
+const large: ReadonlySet<string> = new Set<keyof Methods>([
+  'event.get',
+  'run.list',
+  'run.output',
+  'run.preview',
+  'run.request',
+  'trigger.versions',
+])
 const largeAtOnce = 4
 
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
@@ -117,7 +134,8 @@ function envelopeFault(value: unknown): string | undefined {
   const { jsonrpc, method, params, id } = value as Record<string, unknown>
   if (jsonrpc !== '2.0') return 'jsonrpc must be "2.0"'
   if (typeof method !== 'string') return 'method must be a string'
-  if (params !== undefined && (typeof params !== 'object' || params === null)) return 'params must be an object or an array, or be left out'
+  if (params !== undefined && (typeof params !== 'object' || params === null))
+    return 'params must be an object or an array, or be left out'
   if (id !== undefined && !isId(id)) return 'id must be a string, a number or null'
   return undefined
 }
@@ -159,7 +177,10 @@ export class Jsonrpc {
     const { name, paramNames, validateParams, withoutPayload } = method
     const recorded = isRecorded(method)
     const handler = handlers[name] as (params: unknown, call: Call) => Promise<unknown>
-    const perform = async (given: JSONRPCParams, { text, path, exact, caller, running }: ServerCall): Promise<unknown> => {
+    const perform = async (
+      given: JSONRPCParams,
+      { text, path, exact, caller, running }: ServerCall,
+    ): Promise<unknown> => {
       const { access, principal } = caller
       const params = byName(given, paramNames)
       const exactParams = byName((exact as JSONRPCRequest).params, paramNames)
@@ -170,7 +191,8 @@ export class Jsonrpc {
         const where = checked.path === '' ? 'params' : checked.path
         throw new Fault('invalid_params', `${where} ${checked.message}`, { data: { path: checked.path } })
       }
-      const step = (first: string): string | number => (Array.isArray(given) ? paramNames.indexOf(first) : first)
+      const step = (first: string): string | number =>
+        Array.isArray(given) ? paramNames.indexOf(first) : first
       const result = await handler(checked.value, {
         principal,
         text: (param, ...rest) => valueText(text, [...path, 'params', step(param), ...rest]),
@@ -178,7 +200,9 @@ export class Jsonrpc {
         progress: (progress, wanted) => {
           const { id } = running
           if (id !== null && (wanted || caller.writes_no_more))
-            caller.notify(JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }))
+            caller.notify(
+              JSON.stringify({ jsonrpc: '2.0', method: 'rpc.progress', params: { id, progress } }),
+            )
         },
         stream: () => caller.stream,
         handsOut: undo => caller.handsOut(running, undo),
@@ -189,10 +213,18 @@ export class Jsonrpc {
     }
     this.#server.addMethod(name, async (given: JSONRPCParams, call: ServerCall) => {
       const { caller } = call
-      const ids = (): string[] => idsOf(Array.isArray(given) ? Object.fromEntries(given.map((value, index) => [paramNames[index] ?? index, value])) : given)
+      const ids = (): string[] =>
+        idsOf(
+          Array.isArray(given)
+            ? Object.fromEntries(given.map((value, index) => [paramNames[index] ?? index, value]))
+            : given,
+        )
       try {
         const result = await perform(given, call)
-        if (recorded) await this.#audit.done(caller.principal, name, [...new Set([...ids(), ...idsOf(createdIn(result))])])
+        if (recorded)
+          await this.#audit.done(caller.principal, name, [
+            ...new Set([...ids(), ...idsOf(createdIn(result))]),
+          ])
         return result
       } catch (error) {
         const forbidden = error instanceof Fault && error.fault === 'forbidden'
@@ -212,7 +244,8 @@ export class Jsonrpc {
     if ('fault' in message) return JSON.stringify(message.fault)
     const { plain: value, exact } = message
     if (!Array.isArray(value)) return this.#one(value, exact, { text, path: [] }, caller)
-    if (value.length === 0) return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
+    if (value.length === 0)
+      return JSON.stringify(errorResponse(null, 'invalid_request', 'a batch holds at least one request'))
     if (value.length > maxBatchCalls) {
       const message = `a batch must hold at most ${maxBatchCalls} requests; found ${value.length}. Nothing of it was done: send it as several`
       return JSON.stringify(errorResponse(null, 'too_large', message))
@@ -225,8 +258,12 @@ export class Jsonrpc {
   refusal(text: Buffer, message: string): string {
     const parsed = this.#parse(text)
     const values = 'fault' in parsed ? [{}] : [parsed.plain].flat()
-    const ids = values.map(value => (Object(value) as { id?: unknown }).id).filter(id => id !== undefined && isId(id))
-    const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatchCalls)).map(id => errorResponse(id, 'overloaded', message))
+    const ids = values
+      .map(value => (Object(value) as { id?: unknown }).id)
+      .filter(id => id !== undefined && isId(id))
+    const answers = (ids.length === 0 ? [null] : ids.slice(0, maxBatchCalls)).map(id =>
+      errorResponse(id, 'overloaded', message),
+    )
     return JSON.stringify(answers.length === 1 ? answers[0] : answers)
   }
 
@@ -240,7 +277,10 @@ export class Jsonrpc {
     for (const [index, value] of list.entries()) {
       const place = { text, path: [index] }
       const reads = reading.has(String((Object(value) as { method?: unknown }).method))
-      const answer = reads && bytes >= maxBatchAnswerBytes ? this.#tooMuch(value, place) : this.#one(value, exact[index], place, caller)
+      const answer =
+        reads && bytes >= maxBatchAnswerBytes
+          ? this.#tooMuch(value, place)
+          : this.#one(value, exact[index], place, caller)
       const counted = answer.then(given => {
         bytes += given === undefined ? 0 : Buffer.byteLength(given)
         return given
@@ -282,7 +322,14 @@ export class Jsonrpc {
     if (running === undefined) {
       return isNotification
         ? undefined
-        : this.#text(errorResponse(request.id!, 'overloaded', 'too many requests of this connection are in flight; wait for answers'), place)
+        : this.#text(
+            errorResponse(
+              request.id!,
+              'overloaded',
+              'too many requests of this connection are in flight; wait for answers',
+            ),
+            place,
+          )
     }
     const release = this.#isLarge(request) ? await this.#takeLarge(caller) : undefined
     try {
@@ -292,7 +339,9 @@ export class Jsonrpc {
       if (pause !== undefined) await pause
       // A client that does not read its answers is refused before the call is made. After the call, only an answer that the client
       // can ask for again is replaced by a refusal.
-      const refusal = isNotification ? undefined : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
+      const refusal = isNotification
+        ? undefined
+        : (): string => this.#text(errorResponse(request.id!, 'overloaded', unreadMessage), place)
       if (refusal !== undefined && !caller.fits(leastAnswer)) return refusal()
       const response = await this.#server.receive(request, { ...place, exact, caller, running })
       if (caller.gone) await running.undo?.().catch(this.#logBug)
@@ -309,7 +358,9 @@ export class Jsonrpc {
   #isLarge({ method, params }: JSONRPCRequest): boolean {
     if (!large.has(method)) return false
     const place = this.#contract.get(method)!.paramNames.indexOf('wait_ms')
-    const wait = Array.isArray(params) ? (params as unknown[])[place] : (params as { wait_ms?: unknown } | undefined)?.wait_ms
+    const wait = Array.isArray(params)
+      ? (params as unknown[])[place]
+      : (params as { wait_ms?: unknown } | undefined)?.wait_ms
     return (wait ?? 0) === 0
   }
 
@@ -342,7 +393,9 @@ function createdIn(result: unknown): unknown {
 /** Params with what is implied, which takes precedence over what the caller gave. */
 function completed(params: Record<string, unknown>, implied: Implied | undefined): Record<string, unknown> {
   if (implied === undefined) return params
-  return Object.fromEntries(Object.entries({ ...params, ...implied }).filter(([, value]) => value !== undefined))
+  return Object.fromEntries(
+    Object.entries({ ...params, ...implied }).filter(([, value]) => value !== undefined),
+  )
 }
 
 /** Params by name, whichever way they came. */
@@ -350,7 +403,10 @@ function byName(given: object | undefined, names: string[]): Record<string, unkn
   if (given === undefined) return {}
   if (!Array.isArray(given)) return given as Record<string, unknown>
   if (given.length > names.length) {
-    throw new Fault('invalid_params', `at most ${names.length} params by position (${names.join(', ')}); found ${given.length}`)
+    throw new Fault(
+      'invalid_params',
+      `at most ${names.length} params by position (${names.join(', ')}); found ${given.length}`,
+    )
   }
   return Object.fromEntries((given as unknown[]).map((value, index) => [names[index]!, value]))
 }

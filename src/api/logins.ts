@@ -42,17 +42,32 @@ export interface LoginsOptions {
 function grantTo(principal: Principal, role: Role | undefined): Grant {
   const { id: created_by, scopes, agent, bot_id } = principal
   // A login that could create others would outlive its own end.
-  const who = principal.interface === 'page' ? 'in a browser already' : agent ? 'an agent' : bot_id === undefined ? undefined : 'a worker'
+  const who =
+    principal.interface === 'page'
+      ? 'in a browser already'
+      : agent
+        ? 'an agent'
+        : bot_id === undefined
+          ? undefined
+          : 'a worker'
   if (who !== undefined)
-    throw new Fault('forbidden', `a login is created over the control socket or with the token of a person; ${created_by} is ${who}`, { reason: 'E_LOGIN' })
+    throw new Fault(
+      'forbidden',
+      `a login is created over the control socket or with the token of a person; ${created_by} is ${who}`,
+      { reason: 'E_LOGIN' },
+    )
   const chosen = role ?? (principal.interface === localPrincipal.interface ? usualRole : undefined)
   if (chosen === undefined) return { created_by, role: null, scopes: [...scopes] }
   const missing = roleScopes[chosen].filter(scope => !scopes.has(scope))
   if (missing.length > 0)
-    throw new Fault('forbidden', `a login with role ${chosen} may do more than ${created_by}, which has not ${missing.join(', ')}`, {
-      reason: 'E_LOGIN',
-      data: { scope: missing[0]! },
-    })
+    throw new Fault(
+      'forbidden',
+      `a login with role ${chosen} may do more than ${created_by}, which has not ${missing.join(', ')}`,
+      {
+        reason: 'E_LOGIN',
+        data: { scope: missing[0]! },
+      },
+    )
   return { created_by, role: chosen, scopes: [...roleScopes[chosen]] }
 }
 
@@ -85,11 +100,20 @@ export class Logins {
   }
 
   /** Uses a code up. Answers the secret of the new login; undefined: there is no such code, it was used, or it is too late. */
-  async redeem(code: string, address: string | undefined, browser: string | undefined): Promise<{ secret: string; principal: Principal } | undefined> {
+  async redeem(
+    code: string,
+    address: string | undefined,
+    browser: string | undefined,
+  ): Promise<{ secret: string; principal: Principal } | undefined> {
     const key = hash('sha256', code)
     const found = this.#codes.get(key)
     this.#codes.delete(key)
-    if (found === undefined || found.ends <= this.#options.elapsed() || !this.#options.tokens.isValid(found.grant.created_by)) return undefined
+    if (
+      found === undefined ||
+      found.ends <= this.#options.elapsed() ||
+      !this.#options.tokens.isValid(found.grant.created_by)
+    )
+      return undefined
     this.#makeRoom()
     const { id, text, hash: secretHash } = makeSecret('ses', this.#rows)
     const at = this.#options.now()
@@ -140,7 +164,8 @@ export class Logins {
   /** Ends a login. Throws Fault not_found. */
   async revoke(login_id: string): Promise<Login> {
     const row = this.#rows.get(login_id)
-    if (row === undefined) throw new Fault('not_found', `there is no login ${login_id}; login.list shows the logins`)
+    if (row === undefined)
+      throw new Fault('not_found', `there is no login ${login_id}; login.list shows the logins`)
     const at = this.#options.now()
     await this.#options.store.revokeToken(login_id, at)
     row.revoked_at ??= at
@@ -149,7 +174,16 @@ export class Logins {
   }
 
   #principalOf({ id, created_by, scopes }: TokenRow, address: string | undefined): Principal {
-    return { id: created_by, name: `login ${id}`, login: id, interface: 'page', address, scopes: new Set(scopes), agent: false, bot_id: undefined }
+    return {
+      id: created_by,
+      name: `login ${id}`,
+      login: id,
+      interface: 'page',
+      address,
+      scopes: new Set(scopes),
+      agent: false,
+      bot_id: undefined,
+    }
   }
 
   #noteUse(row: TokenRow, address: string | undefined): void {
@@ -157,7 +191,9 @@ export class Logins {
     if (Math.abs(at - row.last_used_at!) < useMs) return
     row.last_used_at = at
     row.last_used_from = address ?? null
-    this.#options.store.noteTokenUses([{ token_id: row.id, at, from: row.last_used_from }]).catch(this.#options.logBug)
+    this.#options.store
+      .noteTokenUses([{ token_id: row.id, at, from: row.last_used_from }])
+      .catch(this.#options.logBug)
   }
 
   #stateOf({ revoked_at, expires_at, last_used_at, created_at, created_by }: TokenRow): Login['state'] {
@@ -171,13 +207,37 @@ export class Logins {
     const now = this.#options.now()
     const ended = [...this.#rows.values()].filter(row => this.#stateOf(row) !== 'valid')
     const old = ended.filter(({ revoked_at, expires_at }) => (revoked_at ?? expires_at!) + listedMs < now)
-    const over = this.#rows.size - old.length >= mostLogins ? (ended.find(row => !old.includes(row)) ?? [...this.#rows.values()][0]!) : undefined
+    const over =
+      this.#rows.size - old.length >= mostLogins
+        ? (ended.find(row => !old.includes(row)) ?? [...this.#rows.values()][0]!)
+        : undefined
     for (const { id } of over === undefined ? old : [...old, over]) this.#rows.delete(id)
   }
 
   #shown(row: TokenRow): Login {
-    const { id, created_by, role, scopes, name: browser, created_at, last_used_at, last_used_from: address, revoked_at } = row
-    const optional = Object.entries({ role, last_used_at, address, revoked_at }).filter(([, value]) => value !== null)
-    return { id, created_by, scopes, browser, created_at, expires_at: row.expires_at!, ...Object.fromEntries(optional), state: this.#stateOf(row) }
+    const {
+      id,
+      created_by,
+      role,
+      scopes,
+      name: browser,
+      created_at,
+      last_used_at,
+      last_used_from: address,
+      revoked_at,
+    } = row
+    const optional = Object.entries({ role, last_used_at, address, revoked_at }).filter(
+      ([, value]) => value !== null,
+    )
+    return {
+      id,
+      created_by,
+      scopes,
+      browser,
+      created_at,
+      expires_at: row.expires_at!,
+      ...Object.fromEntries(optional),
+      state: this.#stateOf(row),
+    }
   }
 }

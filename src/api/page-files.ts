@@ -129,13 +129,25 @@ export class PageFiles {
 
   /** Answers a request for a path of the page. Throws Fault not_found, method_not_allowed. */
   async answer({ method, path, headers }: PageRequest, response: ServerResponse): Promise<void> {
-    if (method !== 'GET' && method !== 'HEAD') throw new Fault('method_not_allowed', `${path} takes GET, HEAD; found ${method}`, { allow: 'GET, HEAD' })
+    if (method !== 'GET' && method !== 'HEAD')
+      throw new Fault('method_not_allowed', `${path} takes GET, HEAD; found ${method}`, {
+        allow: 'GET, HEAD',
+      })
     const { index, by_name } = await this.#read()
     const isIcon = icons.has(path)
     if (isIcon || path.startsWith('/assets/')) {
       const file = by_name.get(isIcon ? 'favicon.svg' : path.slice(1))
-      if (file === undefined) throw new Fault('not_found', 'the page has no such file; reload the page, it may have been built again')
-      return this.#send(response, { method, headers, file, keep: isIcon ? 'public, max-age=86400' : 'public, max-age=31536000, immutable' })
+      if (file === undefined)
+        throw new Fault(
+          'not_found',
+          'the page has no such file; reload the page, it may have been built again',
+        )
+      return this.#send(response, {
+        method,
+        headers,
+        file,
+        keep: isIcon ? 'public, max-age=86400' : 'public, max-age=31536000, immutable',
+      })
     }
     for (const [name, value] of Object.entries(this.#policy)) response.setHeader(name, value)
     const plain = Buffer.from(index.replace('<base href="./"', `<base href="${rootFrom(path)}"`))
@@ -159,14 +171,21 @@ export class PageFiles {
     } catch (error) {
       this.#files = undefined
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      throw new Fault('not_found', 'the page is not built; scripts/start builds it, and node scripts/build-page.ts shows why it cannot')
+      throw new Fault(
+        'not_found',
+        'the page is not built; scripts/start builds it, and node scripts/build-page.ts shows why it cannot',
+      )
     }
   }
 
   #send(response: ServerResponse, { method, headers, file, keep }: Sending): void {
     const accepted = headers.get('accept-encoding')
     const [encoding, body] =
-      file.br && accepts(accepted, 'br') ? ['br', file.br] : file.gz && accepts(accepted, 'gzip') ? ['gzip', file.gz] : [undefined, file.plain]
+      file.br && accepts(accepted, 'br')
+        ? ['br', file.br]
+        : file.gz && accepts(accepted, 'gzip')
+          ? ['gzip', file.gz]
+          : [undefined, file.plain]
     // A strong ETag names bytes, so each encoding has its own.
     const etag = encoding === undefined ? `"${file.hash}"` : `"${file.hash}-${encoding}"`
     response.setHeader('cache-control', keep)
@@ -176,7 +195,11 @@ export class PageFiles {
       response.writeHead(304)
       return void response.end()
     }
-    response.writeHead(200, { 'content-type': file.type, 'content-length': body.length, ...(encoding === undefined ? {} : { 'content-encoding': encoding }) })
+    response.writeHead(200, {
+      'content-type': file.type,
+      'content-length': body.length,
+      ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
+    })
     response.end(method === 'HEAD' ? undefined : body)
   }
 }

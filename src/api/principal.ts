@@ -18,7 +18,18 @@ export interface Principal {
   bot_id: string | undefined
 }
 
-export const allScopes: readonly Scope[] = ['read', 'payload', 'test', 'emit', 'write', 'operate', 'approve', 'work', 'admin', 'metrics']
+export const allScopes: readonly Scope[] = [
+  'read',
+  'payload',
+  'test',
+  'emit',
+  'write',
+  'operate',
+  'approve',
+  'work',
+  'admin',
+  'metrics',
+]
 
 const operator: readonly Scope[] = ['read', 'payload', 'test', 'emit', 'operate', 'approve', 'metrics']
 
@@ -36,7 +47,16 @@ const everything = new Set(allScopes)
 
 /** A principal that may do everything. */
 function unlimited(id: string, of: AuditEntry['interface'], address?: string): Principal {
-  return { id, name: undefined, login: undefined, interface: of, address, scopes: everything, agent: false, bot_id: undefined }
+  return {
+    id,
+    name: undefined,
+    login: undefined,
+    interface: of,
+    address,
+    scopes: everything,
+    agent: false,
+    bot_id: undefined,
+  }
 }
 
 /** A user who can reach the control socket. */
@@ -55,5 +75,14 @@ export function commandPrincipal(bot_id: string): Principal {
 /** A user that a trusted proxy names. */
 export function userPrincipal(name: string, address: string | undefined, roles: readonly Role[]): Principal {
   const scopes = new Set(roles.flatMap(role => roleScopes[role]))
-  return { id: `user:${name}`, name: undefined, login: undefined, interface: 'page', address, scopes, agent: false, bot_id: undefined }
+  return {
+    id: `user:${name}`,
+    name: undefined,
+    login: undefined,
+    interface: 'page',
+    address,
+    scopes,
+    agent: false,
+    bot_id: undefined,
+  }
 }

@@ -2,7 +2,12 @@
 // letters; anything else is taken for JSON. Framing only: jsonrpc.ts says what a message means.
 //
 // States: stopped -> listening -> closing -> stopped.
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from 'node:http'
 import { createServer, type Server, type Socket } from 'node:net'
 import { contractDocument, programVersion } from '../contract/document.ts'
 import type { Config, RpcHealthResult } from '../contract/types.ts'
@@ -118,7 +123,9 @@ export function longestMessage({ max_body_bytes }: Pick<Config, 'max_body_bytes'
 }
 
 /** The limits of the control socket. */
-export function controlLimits({ max_inflight_body_bytes }: Pick<Config, 'max_inflight_body_bytes'>): SocketLimits {
+export function controlLimits({
+  max_inflight_body_bytes,
+}: Pick<Config, 'max_inflight_body_bytes'>): SocketLimits {
   return { connections: 64, in_flight: 64, held_bytes: max_inflight_body_bytes }
 }
 
@@ -147,7 +154,10 @@ export class RpcServer {
 
   #httpServer(): HttpServer {
     if (this.#http !== undefined) return this.#http
-    this.#http = createHttpServer(httpServerOptions, (request, response) => void this.#serveHttp(request, response))
+    this.#http = createHttpServer(
+      httpServerOptions,
+      (request, response) => void this.#serveHttp(request, response),
+    )
     this.#http.on('clientError', refuseConnection)
     // It never listens itself, but only then does Node look for requests that take too long.
     this.#http.emit('listening')
@@ -222,7 +232,8 @@ export class RpcServer {
     const handle = (line: Buffer): void => {
       if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return
       const release = this.#messages.hold(line.length)
-      if (release === undefined) return send(this.#options.jsonrpc.refusal(line, overloaded(this.#messages.limit)))
+      if (release === undefined)
+        return send(this.#options.jsonrpc.refusal(line, overloaded(this.#messages.limit)))
       pending++
       void this.#options.jsonrpc.answer(line, caller).then(answer => {
         release()
@@ -242,7 +253,8 @@ export class RpcServer {
       ended = true
       if (pending === 0) socket.end()
     }
-    const tooLong = (): void => refuse(refusalText(-32004, `a message of at most ${this.#maxMessage} bytes is taken`))
+    const tooLong = (): void =>
+      refuse(refusalText(-32004, `a message of at most ${this.#maxMessage} bytes is taken`))
     const read = (chunk: Buffer): void => {
       let from = 0
       for (let at = chunk.indexOf(newline); at >= 0; at = chunk.indexOf(newline, from)) {
@@ -259,7 +271,10 @@ export class RpcServer {
         rest.push(chunk.subarray(from))
         restBytes += chunk.length - from
         if (restBytes > this.#maxMessage) tooLong()
-        else this.#messages.grow(owner, chunk.length - from, () => refuse(refusalText(-32005, overloaded(this.#messages.limit))))
+        else
+          this.#messages.grow(owner, chunk.length - from, () =>
+            refuse(refusalText(-32005, overloaded(this.#messages.limit))),
+          )
       }
     }
     socket.on('data', read)
@@ -288,16 +303,33 @@ export class RpcServer {
 
   async #metrics(response: ServerResponse): Promise<void> {
     const { metrics } = this.#options
-    if (metrics === undefined) throw new Fault('forbidden', 'GET /metrics is not available on the socket of a command')
+    if (metrics === undefined)
+      throw new Fault('forbidden', 'GET /metrics is not available on the socket of a command')
     sendText(response, await metrics(), metricsType)
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse, headers: ReadonlyMap<string, string>): Promise<void> {
+  async #route(
+    request: IncomingMessage,
+    response: ServerResponse,
+    headers: ReadonlyMap<string, string>,
+  ): Promise<void> {
     const [path] = targetOf(request)
-    const method = { '/rpc': 'POST', '/openrpc.json': 'GET', '/health': 'GET', '/metrics': 'GET', '/.well-known/heroservice.json': 'GET' }[path]
+    const method = {
+      '/rpc': 'POST',
+      '/openrpc.json': 'GET',
+      '/health': 'GET',
+      '/metrics': 'GET',
+      '/.well-known/heroservice.json': 'GET',
+    }[path]
     if (method === undefined)
-      throw new Fault('not_found', 'there is nothing here; POST /rpc, GET /openrpc.json, /health, /metrics and /.well-known/heroservice.json are')
-    if (request.method !== method) throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, { allow: method })
+      throw new Fault(
+        'not_found',
+        'there is nothing here; POST /rpc, GET /openrpc.json, /health, /metrics and /.well-known/heroservice.json are',
+      )
+    if (request.method !== method)
+      throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, {
+        allow: method,
+      })
     if (path === '/openrpc.json') return sendJson(response, 200, contractDocument())
     if (path === '/.well-known/heroservice.json') return sendJson(response, 200, heroService())
     if (path === '/health') {
@@ -306,7 +338,14 @@ export class RpcServer {
     }
     if (path === '/metrics') return this.#metrics(response)
     const { limits, access, jsonrpc, logBug } = this.#options
-    await answerRpc(request, response, headers, { jsonrpc, access, in_flight: limits.in_flight, longest: this.#maxMessage, budget: this.#budget, logBug })
+    await answerRpc(request, response, headers, {
+      jsonrpc,
+      access,
+      in_flight: limits.in_flight,
+      longest: this.#maxMessage,
+      budget: this.#budget,
+      logBug,
+    })
     return this.#unread.trim()
   }
 }

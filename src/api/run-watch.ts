@@ -20,7 +20,13 @@ export class RunWatch {
    * Looks at a run until there is something to answer, the time is over, or the caller is gone; answers what it saw last. It
    * listens before it looks, so that a change in between is not missed.
    */
-  async until<T>(run_id: string, look: () => Promise<T>, isEnough: (seen: T) => boolean, wait_ms: number, signal: AbortSignal): Promise<T> {
+  async until<T>(
+    run_id: string,
+    look: () => Promise<T>,
+    isEnough: (seen: T) => boolean,
+    wait_ms: number,
+    signal: AbortSignal,
+  ): Promise<T> {
     if (wait_ms === 0) return look()
     let change = Promise.withResolvers<void>()
     let isOver = false

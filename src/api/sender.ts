@@ -3,7 +3,8 @@ import { BlockList, isIP, isIPv6 } from 'node:net'
 import type { Config, Role } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
 
-type ForwardAuth = Required<Omit<NonNullable<Config['forward_auth']>, 'default_role'>> & Pick<NonNullable<Config['forward_auth']>, 'default_role'>
+type ForwardAuth = Required<Omit<NonNullable<Config['forward_auth']>, 'default_role'>> &
+  Pick<NonNullable<Config['forward_auth']>, 'default_role'>
 
 /** A user that a proxy has authenticated. */
 export interface ForwardedUser {
@@ -24,7 +25,12 @@ export interface Sender {
   ignored: number
 }
 
-const usual: ForwardAuth = { user_header: 'Remote-User', groups_header: 'Remote-Groups', separator: ',', roles: {} }
+const usual: ForwardAuth = {
+  user_header: 'Remote-User',
+  groups_header: 'Remote-Groups',
+  separator: ',',
+  roles: {},
+}
 const longestName = 100
 
 /** A reader of the senders of requests. Throws Error for an invalid address in the configuration. */
@@ -37,7 +43,8 @@ export class Senders {
     this.#trustsUnix = trusted_proxies.includes('unix')
     for (const entry of trusted_proxies) if (entry !== 'unix') this.#trust(entry)
     if (forward_auth === undefined) return
-    if (trusted_proxies.length === 0) throw new Error('forward_auth needs trusted_proxies: the addresses of the proxy that authenticates')
+    if (trusted_proxies.length === 0)
+      throw new Error('forward_auth needs trusted_proxies: the addresses of the proxy that authenticates')
     this.#auth = { ...usual, ...forward_auth }
   }
 
@@ -46,7 +53,10 @@ export class Senders {
     const family = isIP(address)
     const longest = family === 4 ? 32 : 128
     const bits = length === undefined ? longest : Number(length)
-    if (family === 0 || bits > longest) throw new Error(`trusted_proxies: ${entry} is neither an address, nor a network such as 10.0.0.0/8, nor unix`)
+    if (family === 0 || bits > longest)
+      throw new Error(
+        `trusted_proxies: ${entry} is neither an address, nor a network such as 10.0.0.0/8, nor unix`,
+      )
     this.#trusted.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6')
   }
 
@@ -62,7 +72,9 @@ export class Senders {
     const host = headers.get('host')!
     const { user_header, groups_header } = this.#auth ?? {}
     if (!this.#isTrusted(peer)) {
-      const ignored = [user_header, groups_header].filter(name => name !== undefined && headers.has(name.toLowerCase())).length
+      const ignored = [user_header, groups_header].filter(
+        name => name !== undefined && headers.has(name.toLowerCase()),
+      ).length
       return { address: peer, host, scheme: undefined, trusted: false, ignored }
     }
     const scheme = last(headers.get('x-forwarded-proto'))?.toLowerCase()
@@ -88,20 +100,33 @@ export class Senders {
   }
 
   /** The user that a proxy has authenticated; undefined: it names none. Throws Fault bad_request, and forbidden for one without a role. */
-  userIn(headers: ReadonlyMap<string, string>, { trusted }: Pick<Sender, 'trusted'>): ForwardedUser | undefined {
+  userIn(
+    headers: ReadonlyMap<string, string>,
+    { trusted }: Pick<Sender, 'trusted'>,
+  ): ForwardedUser | undefined {
     if (this.#auth === undefined || !trusted) return undefined
     const { user_header, groups_header, separator, roles, default_role } = this.#auth
     const name = headers.get(user_header.toLowerCase())?.trim()
     if (name === undefined || name === '') return undefined
     if (name.length > longestName || /[^\x21-\x7e]/.test(name))
-      throw new Fault('bad_request', `the header ${user_header} must have at most ${longestName} visible ASCII characters`, { reason: 'E_FORWARD_AUTH' })
-    const groups = (headers.get(groups_header.toLowerCase()) ?? '').split(separator).map(group => group.trim())
+      throw new Fault(
+        'bad_request',
+        `the header ${user_header} must have at most ${longestName} visible ASCII characters`,
+        { reason: 'E_FORWARD_AUTH' },
+      )
+    const groups = (headers.get(groups_header.toLowerCase()) ?? '')
+      .split(separator)
+      .map(group => group.trim())
     const found = groups.filter(group => Object.hasOwn(roles, group)).map(group => roles[group]!)
     const all = found.length > 0 || default_role === undefined ? found : [default_role]
     if (all.length === 0)
-      throw new Fault('forbidden', `user ${name} is in no group that has a role; add one to forward_auth.roles, or set forward_auth.default_role`, {
-        reason: 'E_FORWARD_AUTH',
-      })
+      throw new Fault(
+        'forbidden',
+        `user ${name} is in no group that has a role; add one to forward_auth.roles, or set forward_auth.default_role`,
+        {
+          reason: 'E_FORWARD_AUTH',
+        },
+      )
     return { name, roles: all }
   }
 }

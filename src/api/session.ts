@@ -79,7 +79,8 @@ export async function logIn(
 ): Promise<void> {
   const code = codeIn(await readBody(request, headers, longestLogin, budget))
   const made = code === undefined ? undefined : await logins.redeem(code, address, headers.get('user-agent'))
-  if (made === undefined) throw unauthorized('the link is not valid: it works once, for a minute; signalbox ui prints a new one')
+  if (made === undefined)
+    throw unauthorized('the link is not valid: it works once, for a minute; signalbox ui prints a new one')
   await audit.done(made.principal, 'POST /session', [made.principal.login!])
   // The login that the browser had before would stay unused.
   if (principal?.login !== undefined) await logins.revoke(principal.login)
@@ -88,7 +89,11 @@ export async function logIn(
 }
 
 /** Answers GET /session. */
-export function whoIs(response: ServerResponse, { principal }: SessionRequest, { logins }: Pick<SessionOptions, 'logins'>): void {
+export function whoIs(
+  response: ServerResponse,
+  { principal }: SessionRequest,
+  { logins }: Pick<SessionOptions, 'logins'>,
+): void {
   if (principal === undefined) throw unauthorized('not logged in; signalbox ui prints a link')
   const { id, name, login, scopes } = principal
   sendJson(response, 200, {

@@ -108,7 +108,9 @@ export class UnreadBudget {
       if (this.#waiting.get(socket) !== sent) this.#waiting.delete(socket)
       if (unread(socket) > 0) this.#waiting.set(socket, sent)
     }
-    const last = [...this.#waiting.keys()].findLast(socket => this.#sockets.has(socket) && unread(socket) > littleBytes)
+    const last = [...this.#waiting.keys()].findLast(
+      socket => this.#sockets.has(socket) && unread(socket) > littleBytes,
+    )
     for (const socket of this.#waiting.keys()) {
       if (!this.#sockets.has(socket)) this.#waiting.delete(socket)
       // One that holds little may only have been answered in this turn, and nothing is won by closing it.

@@ -57,7 +57,12 @@ export function cursorOf(text: string, path: string): StreamCursor {
   if (!Array.isArray(parts) || parts.length !== 3) throw unknown
   const [events, runs, output] = parts as unknown[]
   const isOutput = Array.isArray(output) && output.length === 2 && output.every(isCount)
-  if ((events !== null && !isCount(events)) || (runs !== null && !isPlace(runs)) || (output !== null && !isOutput)) throw unknown
+  if (
+    (events !== null && !isCount(events)) ||
+    (runs !== null && !isPlace(runs)) ||
+    (output !== null && !isOutput)
+  )
+    throw unknown
   const [attempt, offset] = output ?? []
   return {
     ...(events === null ? {} : { events }),
@@ -69,7 +74,11 @@ export function cursorOf(text: string, path: string): StreamCursor {
 function topicsOf(text: string): Topic[] {
   const asked = text.split(',')
   const wrong = asked.find(each => !(topics as readonly string[]).includes(each))
-  if (wrong !== undefined) throw refused('topics', `must be some of ${topics.join(', ')}, separated by commas; found ${JSON.stringify(wrong.slice(0, 80))}`)
+  if (wrong !== undefined)
+    throw refused(
+      'topics',
+      `must be some of ${topics.join(', ')}, separated by commas; found ${JSON.stringify(wrong.slice(0, 80))}`,
+    )
   return topics.filter(each => asked.includes(each))
 }
 
@@ -77,24 +86,32 @@ function topicsOf(text: string): Topic[] {
 export function streamRequest(query: string | undefined, lastEventId: string | undefined): StreamRequest {
   const given = new URLSearchParams(query)
   for (const name of given.keys()) {
-    if (!known.has(name)) throw refused(name.slice(0, 80), `must be a known parameter (${[...known].join(', ')})`)
+    if (!known.has(name))
+      throw refused(name.slice(0, 80), `must be a known parameter (${[...known].join(', ')})`)
     if (given.getAll(name).length > 1) throw refused(name, 'is given twice')
-    if (given.get(name)!.length > mostLength) throw refused(name, `must have at most ${mostLength} characters`)
+    if (given.get(name)!.length > mostLength)
+      throw refused(name, `must have at most ${mostLength} characters`)
   }
   const of = (name: string): string | undefined => given.get(name) ?? undefined
   const asked = topicsOf(of('topics') ?? 'events,runs')
   const run_id = of('run_id')
-  if (run_id !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(run_id)) throw refused('run_id', 'is not the id of a run')
-  if (asked.includes('output') && run_id === undefined) throw refused('run_id', 'is required with the topic output: the run whose output is wanted')
+  if (run_id !== undefined && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(run_id))
+    throw refused('run_id', 'is not the id of a run')
+  if (asked.includes('output') && run_id === undefined)
+    throw refused('run_id', 'is required with the topic output: the run whose output is wanted')
   const bot_id = of('bot_id')
   // A browser sends the header when it connects again, with the query of before.
   const after = lastEventId ?? of('after')
-  const selection = Object.fromEntries(selecting.map(name => [name, of(name)]).filter(([, value]) => value !== undefined)) as EventSelectionStored
+  const selection = Object.fromEntries(
+    selecting.map(name => [name, of(name)]).filter(([, value]) => value !== undefined),
+  ) as EventSelectionStored
   return {
     topics: asked,
     selection,
     ...(run_id === undefined ? {} : { run_id }),
     ...(bot_id === undefined ? {} : { bot_id }),
-    ...(after === undefined ? {} : { resumed: cursorOf(after, lastEventId === undefined ? 'after' : 'Last-Event-ID') }),
+    ...(after === undefined
+      ? {}
+      : { resumed: cursorOf(after, lastEventId === undefined ? 'after' : 'Last-Event-ID') }),
   }
 }

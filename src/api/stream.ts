@@ -89,7 +89,13 @@ class OpenStream {
   /** beats in a row before which the reader had taken nothing */
   #beatsUnread = 0
 
-  constructor(options: StreamOptions, response: ServerResponse, principal: Principal, request: StreamRequest, cursor: StreamCursor) {
+  constructor(
+    options: StreamOptions,
+    response: ServerResponse,
+    principal: Principal,
+    request: StreamRequest,
+    cursor: StreamCursor,
+  ) {
     this.#options = options
     this.#response = response
     this.#principal = principal
@@ -99,7 +105,9 @@ class OpenStream {
   }
 
   #send(event: string, data: unknown): void {
-    this.#response.write(`id: ${cursorText(this.#cursor)}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+    this.#response.write(
+      `id: ${cursorText(this.#cursor)}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`,
+    )
   }
 
   /** Resolves once what was sent has been taken, or the connection is closed. */
@@ -114,7 +122,10 @@ class OpenStream {
   }
 
   async run(): Promise<void> {
-    this.#response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' })
+    this.#response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'x-accel-buffering': 'no',
+    })
     this.#response.write(`retry: ${retryMs}\n`)
     this.#send('ready', { topics: this.#request.topics })
     const beat = setInterval(() => this.#beat(), this.#options.heartbeat_ms ?? heartbeatMs)
@@ -178,9 +189,14 @@ class OpenStream {
     if (topics.includes('events') && resumed.events !== undefined) {
       const [next, last] = await Promise.all([store.nextSeq(resumed.events), store.lastSeq()])
       if (resumed.events > last) this.#cursor = { ...this.#cursor, events: last }
-      if (resumed.events > last || (next !== null && next > resumed.events + 1)) this.#send('gap', { topic: 'events' })
+      if (resumed.events > last || (next !== null && next > resumed.events + 1))
+        this.#send('gap', { topic: 'events' })
     }
-    if (topics.includes('runs') && resumed.runs !== undefined && typeof changes.find(resumed.runs) !== 'number') {
+    if (
+      topics.includes('runs') &&
+      resumed.runs !== undefined &&
+      typeof changes.find(resumed.runs) !== 'number'
+    ) {
       this.#cursor = { ...this.#cursor, runs: changes.place(changes.now) }
       this.#send('gap', { topic: 'runs' })
     }
@@ -251,7 +267,11 @@ class OpenStream {
 
   #isWanted({ id, trigger_id, bot_id }: { id: string; trigger_id: string; bot_id: string }): boolean {
     const { run_id, selection, bot_id: bot } = this.#request
-    return (run_id ?? id) === id && (selection.trigger_id ?? trigger_id) === trigger_id && (bot ?? bot_id) === bot_id
+    return (
+      (run_id ?? id) === id &&
+      (selection.trigger_id ?? trigger_id) === trigger_id &&
+      (bot ?? bot_id) === bot_id
+    )
   }
 
   /** All output is sent, in pages that the reader takes one by one. */
@@ -277,7 +297,9 @@ class OpenStream {
   }
 
   #reduced(method: 'run.get', result: unknown): unknown {
-    return this.#principal.scopes.has('payload') ? result : this.#options.contract.get(method)!.withoutPayload(result)
+    return this.#principal.scopes.has('payload')
+      ? result
+      : this.#options.contract.get(method)!.withoutPayload(result)
   }
 }
 
@@ -286,7 +308,10 @@ function nextSecond(now: number): number {
 }
 
 /** Where a stream begins: at the cursor that the reader came with, or now. */
-async function beginning({ store, changes }: Pick<StreamOptions['context'], 'store' | 'changes'>, { topics, resumed }: StreamRequest): Promise<StreamCursor> {
+async function beginning(
+  { store, changes }: Pick<StreamOptions['context'], 'store' | 'changes'>,
+  { topics, resumed }: StreamRequest,
+): Promise<StreamCursor> {
   return {
     ...(topics.includes('events') ? { events: resumed?.events ?? (await store.lastSeq()) } : {}),
     ...(topics.includes('runs') ? { runs: resumed?.runs ?? changes.place(changes.now) } : {}),
@@ -296,10 +321,16 @@ async function beginning({ store, changes }: Pick<StreamOptions['context'], 'sto
 
 /** Throws Fault forbidden for a topic that the principal may not see. */
 function assertScopes({ id, scopes }: Principal, { topics }: StreamRequest): void {
-  const missing = !scopes.has('read') ? 'read' : topics.includes('output') && !scopes.has('payload') ? 'payload' : undefined
+  const missing = !scopes.has('read')
+    ? 'read'
+    : topics.includes('output') && !scopes.has('payload')
+      ? 'payload'
+      : undefined
   if (missing === undefined) return
   const what = missing === 'payload' ? 'the topic output' : 'GET /stream'
-  throw new Fault('forbidden', `${what} needs the scope ${missing}; ${id} has ${[...scopes].join(', ')}`, { data: { scope: missing } })
+  throw new Fault('forbidden', `${what} needs the scope ${missing}; ${id} has ${[...scopes].join(', ')}`, {
+    data: { scope: missing },
+  })
 }
 
 /** The streams that are open. */
@@ -321,7 +352,11 @@ export class Streams {
     const key = principal.login ?? principal.id
     const open = this.#open.get(key) ?? 0
     if (open >= mostStreams)
-      throw new Fault('rate_limited', `${principal.id} has ${open} streams; at most ${mostStreams} may be open at the same time`, { reason: 'E_STREAMS' })
+      throw new Fault(
+        'rate_limited',
+        `${principal.id} has ${open} streams; at most ${mostStreams} may be open at the same time`,
+        { reason: 'E_STREAMS' },
+      )
     this.#open.set(key, open + 1)
     try {
       await this.#stream(response, principal, request)

@@ -53,7 +53,10 @@ export class Subscriptions {
         .catch((error: unknown) => {
           if (!(error instanceof Fault)) this.#logBug(error)
           const { code, message, reason, data } = asFault(error)
-          stream.notify('subscription.ended', { subscription: id, error: { code, message, data: { code: reason, ...data } } })
+          stream.notify('subscription.ended', {
+            subscription: id,
+            error: { code, message, data: { code: reason, ...data } },
+          })
         })
         .then(() => {
           stream.closed.removeEventListener('abort', close)

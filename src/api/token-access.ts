@@ -12,7 +12,10 @@ const longestWaitMs = 25_000
 const mostRemembered = 1000
 
 /** The scopes of which one allows a call. */
-export function scopesFor({ scope, personScope }: Pick<MethodContract, 'scope' | 'personScope'>, { agent }: Pick<Principal, 'agent'>): Scope[] {
+export function scopesFor(
+  { scope, personScope }: Pick<MethodContract, 'scope' | 'personScope'>,
+  { agent }: Pick<Principal, 'agent'>,
+): Scope[] {
   if (scope === 'any') return []
   return personScope === undefined || agent ? [scope] : [scope, personScope]
 }
@@ -24,7 +27,12 @@ export class TokenAccess implements Access {
   readonly #claimed: Set<string>
 
   /** claimed: runs that are known to be of the principal's bot; shared by its requests */
-  constructor(principal: Principal, contract: ReadonlyMap<string, MethodContract>, store: Pick<Store, 'run'>, claimed: Set<string>) {
+  constructor(
+    principal: Principal,
+    contract: ReadonlyMap<string, MethodContract>,
+    store: Pick<Store, 'run'>,
+    claimed: Set<string>,
+  ) {
     this.principal = principal
     this.#contract = contract
     this.#store = store
@@ -37,10 +45,17 @@ export class TokenAccess implements Access {
     const needed = scopesFor(known, this.principal)
     if (needed.length > 0 && !needed.some(scope => scopes.has(scope))) {
       const who = name === undefined ? id : `${id} (${name})`
-      const why = agent && known.personScope !== undefined ? ', because it passes a gate and the token is that of an agent' : ''
-      throw new Fault('forbidden', `${method} needs the scope ${needed.join(' or ')}${why}; ${who} has ${[...scopes].join(', ')}`, {
-        data: { scope: needed[0]! },
-      })
+      const why =
+        agent && known.personScope !== undefined
+          ? ', because it passes a gate and the token is that of an agent'
+          : ''
+      throw new Fault(
+        'forbidden',
+        `${method} needs the scope ${needed.join(' or ')}${why}; ${who} has ${[...scopes].join(', ')}`,
+        {
+          data: { scope: needed[0]! },
+        },
+      )
     }
     if (known.scope === 'work' && bot_id !== undefined) await this.#assertOwn(method, params, bot_id)
     return Number(params.wait_ms) > longestWaitMs ? { wait_ms: longestWaitMs } : {}
@@ -50,11 +65,18 @@ export class TokenAccess implements Access {
   async #assertOwn(method: string, params: Readonly<Record<string, unknown>>, bot_id: string): Promise<void> {
     const { run_id, bot_id: asked } = params
     if (asked !== undefined && asked !== bot_id)
-      throw new Fault('forbidden', `the token is for workers of bot ${bot_id}; ${method} of bot ${JSON.stringify(asked).slice(0, 80)} is not allowed`)
+      throw new Fault(
+        'forbidden',
+        `the token is for workers of bot ${bot_id}; ${method} of bot ${JSON.stringify(asked).slice(0, 80)} is not allowed`,
+      )
     if (typeof run_id !== 'string' || this.#claimed.has(run_id)) return
     const run = /^[0-9a-f-]{36}$/.test(run_id) ? await this.#store.run(run_id) : null
     // A run that does not exist is refused in the same way: its id says nothing.
-    if (run?.bot_id !== bot_id) throw new Fault('forbidden', `the token is for workers of bot ${bot_id}; run ${run_id.slice(0, 40)} is no run of that bot`)
+    if (run?.bot_id !== bot_id)
+      throw new Fault(
+        'forbidden',
+        `the token is for workers of bot ${bot_id}; run ${run_id.slice(0, 40)} is no run of that bot`,
+      )
     this.#remember(run_id)
   }
 

@@ -25,7 +25,10 @@ function checksum(text: string): string {
 }
 
 /** A new secret of a kind, and its SHA-256. taken: ids that are in use */
-export function makeSecret(kind: TokenRow['kind'], taken: { has: (id: string) => boolean }): { id: string; text: string; hash: Buffer } {
+export function makeSecret(
+  kind: TokenRow['kind'],
+  taken: { has: (id: string) => boolean },
+): { id: string; text: string; hash: Buffer } {
   let id = randomText(idLength)
   while (taken.has(id)) id = randomText(idLength)
   const begin = `sbx_${kind}_${id}${randomText(secretLength)}`

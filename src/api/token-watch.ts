@@ -46,8 +46,14 @@ export class TokenWatch {
       this.#told.add(id)
       const selection = { source_id: routerSource, subject: id, type: 'token.expiring' }
       // It may have been told before the last start.
-      if ((await store.events({ selection, order: 'desc', limit: 1, after: null, whole: false })).length > 0) continue
-      await store.emitLifecycle('token.expiring', id, { token_id: id, name, expires_at, ...(last_used_at === undefined ? {} : { last_used_at }) }, now())
+      if ((await store.events({ selection, order: 'desc', limit: 1, after: null, whole: false })).length > 0)
+        continue
+      await store.emitLifecycle(
+        'token.expiring',
+        id,
+        { token_id: id, name, expires_at, ...(last_used_at === undefined ? {} : { last_used_at }) },
+        now(),
+      )
     }
   }
 }

@@ -32,16 +32,33 @@ function refused(path: string, message: string): Fault {
 }
 
 /** Throws Fault invalid_params for a combination that makes no token. */
-function kindOf({ role, scopes, bot_id, mcp, person }: TokenWish): Pick<TokenRow, 'kind' | 'scopes' | 'agent'> {
-  if ((role === undefined) === (scopes === undefined)) throw refused('role', 'or scopes is required, and not both')
+function kindOf({
+  role,
+  scopes,
+  bot_id,
+  mcp,
+  person,
+}: TokenWish): Pick<TokenRow, 'kind' | 'scopes' | 'agent'> {
+  if ((role === undefined) === (scopes === undefined))
+    throw refused('role', 'or scopes is required, and not both')
   const given = scopes ?? [...roleScopes[role!]]
   const isWorker = role === 'worker' || (scopes !== undefined && given.includes('work'))
-  if (isWorker && bot_id === undefined) throw refused('bot_id', 'is required with the scope work: the bot whose runs are worked on')
-  if (!isWorker && bot_id !== undefined) throw refused('bot_id', 'is taken with role worker or scope work alone')
+  if (isWorker && bot_id === undefined)
+    throw refused('bot_id', 'is required with the scope work: the bot whose runs are worked on')
+  if (!isWorker && bot_id !== undefined)
+    throw refused('bot_id', 'is taken with role worker or scope work alone')
   const agent = (role === 'agent' || mcp) && !person
-  if (agent && given.includes('admin')) throw refused(role === undefined ? 'scopes' : 'role', 'must not hold the scope admin in the token of an agent')
+  if (agent && given.includes('admin'))
+    throw refused(
+      role === undefined ? 'scopes' : 'role',
+      'must not hold the scope admin in the token of an agent',
+    )
   if (mcp && isWorker) throw refused('mcp', 'must be false for a worker')
-  return { kind: mcp ? 'mcp' : isWorker ? 'wrk' : given.includes('admin') ? 'adm' : 'api', scopes: given, agent }
+  return {
+    kind: mcp ? 'mcp' : isWorker ? 'wrk' : given.includes('admin') ? 'adm' : 'api',
+    scopes: given,
+    agent,
+  }
 }
 
 export class Tokens {
@@ -65,14 +82,28 @@ export class Tokens {
   async create(wish: TokenWish, created_by: string): Promise<{ token: string; created: Token }> {
     const kind = kindOf(wish)
     if (this.#rows.size >= mostTokens) {
-      throw new Fault('overloaded', `there are ${this.#rows.size} tokens, with those that ended; at most ${mostTokens} may exist`)
+      throw new Fault(
+        'overloaded',
+        `there are ${this.#rows.size} tokens, with those that ended; at most ${mostTokens} may exist`,
+      )
     }
     const { id, text: token, hash } = makeSecret(kind.kind, this.#rows)
     const { name, role = null, bot_id = null, expires_in_ms } = wish
     const created_at = this.#options.now()
     const expires_at = expires_in_ms === null ? null : created_at + expires_in_ms
     const ended = { last_used_at: null, last_used_from: null, revoked_at: null }
-    const row: TokenRow = { id, ...kind, name, hash, role, bot_id, created_by, created_at, expires_at, ...ended }
+    const row: TokenRow = {
+      id,
+      ...kind,
+      name,
+      hash,
+      role,
+      bot_id,
+      created_by,
+      created_at,
+      expires_at,
+      ...ended,
+    }
     await this.#options.store.putToken(row)
     this.#rows.set(id, row)
     return { token, created: this.#shown(row) }
@@ -86,7 +117,8 @@ export class Tokens {
   /** Ends a token. Throws Fault not_found. */
   async revoke(token_id: string): Promise<Token> {
     const row = this.#rows.get(token_id)
-    if (row === undefined) throw new Fault('not_found', `there is no token ${token_id}; token.list shows the tokens`)
+    if (row === undefined)
+      throw new Fault('not_found', `there is no token ${token_id}; token.list shows the tokens`)
     const at = this.#options.now()
     await this.#options.store.revokeToken(token_id, at)
     row.revoked_at ??= at
@@ -99,10 +131,25 @@ export class Tokens {
     const given = givenIn(token)
     if (given === undefined) return undefined
     const row = this.#rows.get(given.id)
-    if (!isHashOf(token, row?.hash) || row === undefined || row.kind !== given.kind || this.#stateOf(row) !== 'valid') return undefined
+    if (
+      !isHashOf(token, row?.hash) ||
+      row === undefined ||
+      row.kind !== given.kind ||
+      this.#stateOf(row) !== 'valid'
+    )
+      return undefined
     this.#noteUse(row, address)
     const { name, scopes, agent, bot_id } = row
-    return { id: `token:${row.id}`, name, login: undefined, interface: 'http', address, scopes: new Set(scopes), agent, bot_id: bot_id ?? undefined }
+    return {
+      id: `token:${row.id}`,
+      name,
+      login: undefined,
+      interface: 'http',
+      address,
+      scopes: new Set(scopes),
+      agent,
+      bot_id: bot_id ?? undefined,
+    }
   }
 
   /** Whether the token of a principal is still valid. */
@@ -116,7 +163,9 @@ export class Tokens {
     if (row.last_used_at !== null && Math.abs(at - row.last_used_at) < useMs) return
     row.last_used_at = at
     row.last_used_from = address ?? null
-    this.#options.store.noteTokenUses([{ token_id: row.id, at, from: row.last_used_from }]).catch(this.#options.logBug)
+    this.#options.store
+      .noteTokenUses([{ token_id: row.id, at, from: row.last_used_from }])
+      .catch(this.#options.logBug)
   }
 
   #stateOf({ revoked_at, expires_at }: TokenRow): Token['state'] {
@@ -125,8 +174,30 @@ export class Tokens {
   }
 
   #shown(row: TokenRow): Token {
-    const { hash: _, kind, role, bot_id, expires_at, last_used_at, last_used_from, revoked_at, ...always } = row
-    const optional = Object.entries({ role, bot_id, expires_at, last_used_at, last_used_from, revoked_at }).filter(([, value]) => value !== null)
-    return { ...always, kind: kind as Token['kind'], ...Object.fromEntries(optional), state: this.#stateOf(row) }
+    const {
+      hash: _,
+      kind,
+      role,
+      bot_id,
+      expires_at,
+      last_used_at,
+      last_used_from,
+      revoked_at,
+      ...always
+    } = row
+    const optional = Object.entries({
+      role,
+      bot_id,
+      expires_at,
+      last_used_at,
+      last_used_from,
+      revoked_at,
+    }).filter(([, value]) => value !== null)
+    return {
+      ...always,
+      kind: kind as Token['kind'],
+      ...Object.fromEntries(optional),
+      state: this.#stateOf(row),
+    }
   }
 }

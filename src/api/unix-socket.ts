@@ -32,7 +32,9 @@ function answers(path: string): Promise<boolean> {
   const { promise, resolve: done } = Promise.withResolvers<boolean>()
   const probe = connect(path)
   probe.once('connect', () => done(true))
-  probe.once('error', (error: NodeJS.ErrnoException) => done(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'))
+  probe.once('error', (error: NodeJS.ErrnoException) =>
+    done(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+  )
   return promise.finally(() => probe.destroy())
 }
 
@@ -41,9 +43,15 @@ async function clear(path: string): Promise<void> {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return
   if (!found.isSocket())
-    throw new ExitError(exitCodes.cannotCreateSocket, `${path} is there and is no socket; move it away or set SIGNALBOX_SOCKET to another path`)
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `${path} is there and is no socket; move it away or set SIGNALBOX_SOCKET to another path`,
+    )
   if (await answers(path))
-    throw new ExitError(exitCodes.cannotCreateSocket, `another program listens on ${path}; stop it or set SIGNALBOX_SOCKET to another path`)
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `another program listens on ${path}; stop it or set SIGNALBOX_SOCKET to another path`,
+    )
   unlinkSync(path)
 }
 
@@ -55,7 +63,10 @@ export async function listenUnix(server: Server, given: string): Promise<string>
   const path = resolve(given)
   const bytes = Buffer.byteLength(path)
   if (bytes > maxPathBytes || given.startsWith('\0')) {
-    throw new ExitError(exitCodes.configuration, `a socket path has at most ${maxPathBytes} bytes, ${path} has ${bytes}; set SIGNALBOX_SOCKET to a shorter one`)
+    throw new ExitError(
+      exitCodes.configuration,
+      `a socket path has at most ${maxPathBytes} bytes, ${path} has ${bytes}; set SIGNALBOX_SOCKET to a shorter one`,
+    )
   }
   assertDirectory(path)
   await clear(path)
@@ -71,7 +82,10 @@ export async function listenUnix(server: Server, given: string): Promise<string>
   try {
     await promise
   } catch (error) {
-    throw new ExitError(exitCodes.cannotCreateSocket, `${path} cannot be bound (${(error as NodeJS.ErrnoException).code})`)
+    throw new ExitError(
+      exitCodes.cannotCreateSocket,
+      `${path} cannot be bound (${(error as NodeJS.ErrnoException).code})`,
+    )
   }
   server.off('error', reject)
   chmodSync(path, 0o600)

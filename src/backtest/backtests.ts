@@ -24,9 +24,16 @@ export class Backtests {
   }
 
   /** Throws Fault overloaded when enough are on their way. A signal stops it: it answers with what it has by then. */
-  async run(jobs: BacktestJob[], range: BacktestRange, signal?: AbortSignal, onProgress?: (progress: BacktestProgress) => void): Promise<BacktestOutcome[]> {
+  async run(
+    jobs: BacktestJob[],
+    range: BacktestRange,
+    signal?: AbortSignal,
+    onProgress?: (progress: BacktestProgress) => void,
+  ): Promise<BacktestOutcome[]> {
     if (this.#running.size >= maxRunning)
-      throw new Fault('overloaded', `${maxRunning} backtests run already; wait for one to end, or stop it`, { retryAfterS: 5 })
+      throw new Fault('overloaded', `${maxRunning} backtests run already; wait for one to end, or stop it`, {
+        retryAfterS: 5,
+      })
     const stop = new Int32Array(new SharedArrayBuffer(4))
     const workerData: BacktestStart = { stateDir: this.#stateDir, jobs: toThread(jobs), ...range, stop }
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData })
@@ -43,7 +50,13 @@ export class Backtests {
       else resolve(message.outcomes)
     })
     worker.on('error', reject)
-    worker.on('exit', () => reject(new Fault('not_ready', 'the backtest was ended before it could answer; try again', { retryAfterS: 5 })))
+    worker.on('exit', () =>
+      reject(
+        new Fault('not_ready', 'the backtest was ended before it could answer; try again', {
+          retryAfterS: 5,
+        }),
+      ),
+    )
     try {
       return await promise
     } finally {

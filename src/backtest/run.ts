@@ -24,7 +24,9 @@ export interface BacktestProgress {
 /** What was counted; more: there are events that it did not come to. */
 export type BacktestOutcome = BacktestCounts & { more: boolean; stopped: boolean }
 
-export type BacktestMessage = { kind: 'progress'; progress: BacktestProgress } | { kind: 'done'; outcomes: BacktestOutcome[] }
+export type BacktestMessage =
+  | { kind: 'progress'; progress: BacktestProgress }
+  | { kind: 'done'; outcomes: BacktestOutcome[] }
 
 /** Lines of a page; a page of whole events is smaller, since it holds their bodies. */
 const linePage = 500
@@ -61,16 +63,26 @@ function resting(stop: Int32Array<SharedArrayBuffer>): () => void {
 type Read = { line: LogLine; body: LogBody | null | undefined }
 
 /** A page of the log: with all bodies where the last page needed most of them, else with those that are needed. */
-function* page(reader: LogReader, needed: (line: LogLine) => boolean, before: number, from: number, whole: boolean): Generator<Read> {
+function* page(
+  reader: LogReader,
+  needed: (line: LogLine) => boolean,
+  before: number,
+  from: number,
+  whole: boolean,
+): Generator<Read> {
   if (whole) {
     yield* reader.whole(before, from, wholePage, wholePageBytes)
     return
   }
-  for (const line of reader.lines(before, from, linePage)) yield { line, body: needed(line) ? (reader.body(line.seq) ?? undefined) : null }
+  for (const line of reader.lines(before, from, linePage))
+    yield { line, body: needed(line) ? (reader.body(line.seq) ?? undefined) : null }
 }
 
 /** Tells how far it is, and at the end what it has counted. */
-export function run({ stateDir, jobs, since, until, limit, stop }: BacktestStart, tell: (message: BacktestMessage) => void): void {
+export function run(
+  { stateDir, jobs, since, until, limit, stop }: BacktestStart,
+  tell: (message: BacktestMessage) => void,
+): void {
   const all = fromThread(jobs).map(job => new Backtest(job))
   const reader = new LogReader(
     stateDir,
@@ -86,9 +98,13 @@ export function run({ stateDir, jobs, since, until, limit, stop }: BacktestStart
   const rest = resting(stop)
   const done = (stopped: boolean): void => {
     reader.close()
-    tell({ kind: 'done', outcomes: all.map(each => ({ ...each.counts(), more: stopped || !open.includes(each), stopped })) })
+    tell({
+      kind: 'done',
+      outcomes: all.map(each => ({ ...each.counts(), more: stopped || !open.includes(each), stopped })),
+    })
   }
-  const needed = (line: LogLine): boolean => open.some(each => each.concerns(line.source_id) && each.needsBody(line))
+  const needed = (line: LogLine): boolean =>
+    open.some(each => each.concerns(line.source_id) && each.needsBody(line))
   for (;;) {
     if (performance.now() - told > progressMs) {
       told = performance.now()

@@ -7,7 +7,10 @@ import type { BacktestStart } from './run.ts'
 
 try {
   // To Linux a thread is a process of its own, with a number and a priority.
-  setPriority(Number(readlinkSync('/proc/thread-self').split('/').pop()), constants.priority.PRIORITY_BELOW_NORMAL)
+  setPriority(
+    Number(readlinkSync('/proc/thread-self').split('/').pop()),
+    constants.priority.PRIORITY_BELOW_NORMAL,
+  )
 } catch {
   // Elsewhere threads share the processor as they are.
 }

@@ -2,7 +2,12 @@
 import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { Document, Scalar, visit, type ScalarTag } from 'yaml'
-import { RpcError, type PlannedChange, type RouterApplyParams, type RouterExportResult } from '../client/client.ts'
+import {
+  RpcError,
+  type PlannedChange,
+  type RouterApplyParams,
+  type RouterExportResult,
+} from '../client/client.ts'
 import { isRaw, type RawNumber } from '../exact-json.ts'
 import { isRisky, plainYaml } from '../terminal-text.ts'
 import { readDefinitions, type DefinitionFiles } from './definition-files.ts'
@@ -23,14 +28,21 @@ function printPlan(output: Output, changes: readonly PlannedChange[]): void {
   }
   for (const { noun, id, change, fields = [], tried, untried, taken_from } of changes) {
     if (change === 'unchanged' && taken_from === undefined) continue
-    const log = tried === undefined ? '' : `  +${tried.added} −${tried.removed} of ${tried.more ? 'the newest ' : ''}${tried.scanned} events in 7 days`
+    const log =
+      tried === undefined
+        ? ''
+        : `  +${tried.added} −${tried.removed} of ${tried.more ? 'the newest ' : ''}${tried.scanned} events in 7 days`
     output.line(`${paint(output, styles[change], signs[change])} ${noun} ${id}${log}`)
     if (untried !== undefined) output.line(`    not tried on the log: ${plain(untried)}`)
     if (taken_from !== undefined) output.line(`    taken over from ${plain(taken_from)}`)
-    for (const { path, before, after } of fields) output.line(`    ${plain(path)}: ${shownValue(before)} → ${shownValue(after)}`)
+    for (const { path, before, after } of fields)
+      output.line(`    ${plain(path)}: ${shownValue(before)} → ${shownValue(after)}`)
   }
-  const count = (kind: PlannedChange['change']): number => changes.filter(({ change }) => change === kind).length
-  output.line(`${count('created')} created, ${count('updated')} changed, ${count('deleted')} deleted, ${count('unchanged')} unchanged`)
+  const count = (kind: PlannedChange['change']): number =>
+    changes.filter(({ change }) => change === kind).length
+  output.line(
+    `${count('created')} created, ${count('updated')} changed, ${count('deleted')} deleted, ${count('unchanged')} unchanged`,
+  )
 }
 
 /** Adds the place in the files to what the router says of a path. */
@@ -63,16 +75,23 @@ interface Options {
 }
 
 /** Shows what would change, asks where a person is there, and writes it. Throws NoError where nothing was written. */
-export async function applyDefinitions(session: Session, params: RouterApplyParams, { dryRun, yes }: Pick<Options, 'dryRun' | 'yes'>): Promise<void> {
+export async function applyDefinitions(
+  session: Session,
+  params: RouterApplyParams,
+  { dryRun, yes }: Pick<Options, 'dryRun' | 'yes'>,
+): Promise<void> {
   const { changes, ...noted } = await session.call('router.apply', { ...params, dry_run: true })
   printPlan(session.output, changes)
   printWarnings(noted)
   if (dryRun === true) return
   const moves = changes.some(({ change, taken_from }) => change !== 'unchanged' || taken_from !== undefined)
   const deletes = changes.some(({ change }) => change === 'deleted')
-  if (moves && yes !== true && process.stdin.isTTY && !(await agreed())) throw new NoError('nothing was written')
+  if (moves && yes !== true && process.stdin.isTTY && !(await agreed()))
+    throw new NoError('nothing was written')
   if (deletes && yes !== true && !process.stdin.isTTY)
-    throw new NoError('it would delete something; say --yes to have that done without being asked. Nothing was written')
+    throw new NoError(
+      'it would delete something; say --yes to have that done without being asked. Nothing was written',
+    )
   const expected = changes.map(({ noun, id, version }) => ({ noun, id, version }))
   await session.call('router.apply', { ...params, expected })
   if (moves && !session.output.json) session.output.line('done')
@@ -81,11 +100,18 @@ export async function applyDefinitions(session: Session, params: RouterApplyPara
 async function apply(session: Session, { file, prune, set, ...options }: Options): Promise<void> {
   const files = readDefinitions(file)
   if (files.files.length === 0 && prune !== true)
-    throw new UsageError(`${file.join(', ')}: there is no .yaml, .yml or .json file; with --prune all that came from there is deleted`)
+    throw new UsageError(
+      `${file.join(', ')}: there is no .yaml, .yml or .json file; with --prune all that came from there is deleted`,
+    )
   const file_set = set ?? files.name
-  if (prune === true && file_set === undefined) throw new UsageError('--prune needs to know what the files are known by: say --set')
+  if (prune === true && file_set === undefined)
+    throw new UsageError('--prune needs to know what the files are known by: say --set')
   try {
-    await applyDefinitions(session, { ...files.definitions, ...(file_set === undefined ? {} : { file_set }), prune: prune === true }, options)
+    await applyDefinitions(
+      session,
+      { ...files.definitions, ...(file_set === undefined ? {} : { file_set }), prune: prune === true },
+      options,
+    )
   } catch (error) {
     throw located(error, files)
   }
@@ -103,7 +129,9 @@ const rawNumbers: ScalarTag = {
 
 /** Definitions as a file has them. */
 export function yamlOf(definitions: RouterExportResult): string {
-  const given = Object.fromEntries(Object.entries(definitions).filter(([, list]) => (list as unknown[]).length > 0))
+  const given = Object.fromEntries(
+    Object.entries(definitions).filter(([, list]) => (list as unknown[]).length > 0),
+  )
   if (Object.keys(given).length === 0) return ''
   const document = new Document(given, { aliasDuplicateObjects: false, customTags: [rawNumbers] })
   // Only double-quoted texts can have escapes.
@@ -119,9 +147,17 @@ export function yamlOf(definitions: RouterExportResult): string {
 export function addApply(program: Command, session: () => Session): void {
   program
     .command('apply')
-    .description('write the bots, queues, sources and triggers of YAML or JSON files, all or none, after showing what that changes')
-    .requiredOption('-f, --file <path...>', 'a file, or a directory with all .yaml, .yml and .json files below it; again for more')
-    .option('--dry-run', 'only show what it would change, and what of the last 7 days triggers would have matched')
+    .description(
+      'write the bots, queues, sources and triggers of YAML or JSON files, all or none, after showing what that changes',
+    )
+    .requiredOption(
+      '-f, --file <path...>',
+      'a file, or a directory with all .yaml, .yml and .json files below it; again for more',
+    )
+    .option(
+      '--dry-run',
+      'only show what it would change, and what of the last 7 days triggers would have matched',
+    )
     .option('--prune', 'delete what was applied from the same files before and is gone from them')
     .option('--set <name>', 'what these files are known by; default: their full path')
     .option('-y, --yes', 'do not ask')

@@ -36,13 +36,19 @@ function indented(value: unknown): string {
 
 /** Everything that the decision is about. */
 function printPreview(output: Output, { run, event, inputs, problem, ...tools }: RunPreview): void {
-  const deadline = run.deadline_at === undefined ? 'none: it waits until it is decided' : `${time(run.deadline_at)}, then it counts as denied`
+  const deadline =
+    run.deadline_at === undefined
+      ? 'none: it waits until it is decided'
+      : `${time(run.deadline_at)}, then it counts as denied`
   const cut = run.cut_tools ?? []
   const events = run.events === undefined ? '' : `, the last of ${run.events}`
   const fields: [string, string][] = [
     ['run', run.id],
     ['trigger', `${run.trigger_id}, version ${run.trigger_version}`],
-    ['bot', `${run.bot_id ?? 'not chosen yet'}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`],
+    [
+      'bot',
+      `${run.bot_id ?? 'not chosen yet'}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`,
+    ],
     ['event', `${event.id} of source ${event.source_id}${events}`],
     ['type', event.type],
     ['subject', event.subject ?? '-'],
@@ -52,16 +58,22 @@ function printPreview(output: Output, { run, event, inputs, problem, ...tools }:
     ...(problem === undefined
       ? ([
           ['inputs', indented(inputs)],
-          ['tools', tools.allowed_tools === null ? 'no list: all but the denied ones' : listed(tools.allowed_tools)],
+          [
+            'tools',
+            tools.allowed_tools === null ? 'no list: all but the denied ones' : listed(tools.allowed_tools),
+          ],
           ['denied', listed(tools.denied_tools)],
           ...(tools.allowed_denied_tools?.length ? [['exceptions', listed(tools.allowed_denied_tools)]] : []),
-          ...(cut.length > 0 ? [['removed', cut.map(({ tool, reason }) => `${tool} (${reason})`).join(', ')]] : []),
+          ...(cut.length > 0
+            ? [['removed', cut.map(({ tool, reason }) => `${tool} (${reason})`).join(', ')]]
+            : []),
           ...(tools.context_files?.length ? [['files', listed(tools.context_files)]] : []),
         ] as [string, string][])
       : ([['problem', problem]] as [string, string][])),
     ['expires', deadline],
   ]
-  for (const [name, text] of fields) output.line(`${paint(output, 'dim', name.padEnd(11))}  ${name === 'inputs' ? text : plain(text)}`)
+  for (const [name, text] of fields)
+    output.line(`${paint(output, 'dim', name.padEnd(11))}  ${name === 'inputs' ? text : plain(text)}`)
 }
 
 /** The line that a person types as the answer; '' at the end of the input. */
@@ -78,7 +90,9 @@ async function asked(question: string): Promise<string> {
 /** Throws UsageError without a terminal, NoError where the answer is no. */
 async function confirm(verb: Verb, { json }: Output): Promise<void> {
   if (json || !process.stdin.isTTY || !process.stdout.isTTY)
-    throw new UsageError(`nothing was ${pastOf[verb]}: there is no terminal to ask on; look at what is printed, then add --yes`)
+    throw new UsageError(
+      `nothing was ${pastOf[verb]}: there is no terminal to ask on; look at what is printed, then add --yes`,
+    )
   const answer = await asked(`${verb === 'approve' ? 'Approve' : 'Deny'}? [y/N] `)
   if (!/^y(es)?$/i.test(answer)) throw new NoError(`nothing was ${pastOf[verb]}`)
 }
@@ -92,17 +106,31 @@ function runIdOf(given: string, verb: Verb): string {
   return given
 }
 
-async function decide(current: Session, verb: Verb, given: string, { reason, yes, as = loginName() }: Options): Promise<void> {
-  if (as === '' || as.length > 128) throw new UsageError(`--as takes a name of 1 to 128 characters; got ${as.length}`)
+async function decide(
+  current: Session,
+  verb: Verb,
+  given: string,
+  { reason, yes, as = loginName() }: Options,
+): Promise<void> {
+  if (as === '' || as.length > 128)
+    throw new UsageError(`--as takes a name of 1 to 128 characters; got ${as.length}`)
   const { output } = current
   const run_id = await current.runId(runIdOf(given, verb))
   const preview = await current.call('run.preview', { run_id })
   const { state, trigger_version } = preview.run
   if (state !== 'awaiting_approval')
-    throw new NoError(`run ${run_id} is ${state}, not awaiting approval${state === 'held' ? `; signalbox runs release ${run_id} continues it` : ''}`)
+    throw new NoError(
+      `run ${run_id} is ${state}, not awaiting approval${state === 'held' ? `; signalbox runs release ${run_id} continues it` : ''}`,
+    )
   if (!output.json) printPreview(output, preview)
   if (yes !== true) await confirm(verb, output)
-  const { run } = await current.call(`run.${verb}`, { run_id, trigger_version, version: preview.version, reason, claimed_by: as })
+  const { run } = await current.call(`run.${verb}`, {
+    run_id,
+    trigger_version,
+    version: preview.version,
+    reason,
+    claimed_by: as,
+  })
   output.line(
     output.json
       ? JSON.stringify(run)
@@ -117,7 +145,10 @@ export function addApprove(runs: Command, session: () => Session): void {
       .description(description)
       .option('-r, --reason <text>', 'why')
       .option('-y, --yes', 'do it without a question; required where there is no terminal')
-      .option('--as <name>', 'who decides; default: your login name. The history has it as claimed: nothing proves it')
+      .option(
+        '--as <name>',
+        'who decides; default: your login name. The history has it as claimed: nothing proves it',
+      )
       .action((given: string, options: Options) => decide(session(), verb, given, options))
   }
   add('approve', 'approve a run that awaits approval, after showing what it would do')

@@ -31,8 +31,10 @@ function printSamples(output: Output, title: string, samples: readonly BacktestS
         ? ''
         : `  ${paint(output, 'red', '✗')} ${failing.map(path => shortened(path)).join(', ')}${hint === undefined ? '' : `; did you mean ${shortened(hint)}?`}`
     output.line(`  ${event_id}  ${time(received_at)}  ${plain(type)}  ${shortened(subject ?? '-')}${why}`)
-    if (inputs !== undefined) output.line(paint(output, 'dim', `    inputs ${shortened(JSON.stringify(inputs), 200)}`))
-    if (inputs_error !== undefined) output.line(paint(output, 'red', plain(`    the inputs cannot be made: ${inputs_error}`)))
+    if (inputs !== undefined)
+      output.line(paint(output, 'dim', `    inputs ${shortened(JSON.stringify(inputs), 200)}`))
+    if (inputs_error !== undefined)
+      output.line(paint(output, 'red', plain(`    the inputs cannot be made: ${inputs_error}`)))
   }
 }
 
@@ -41,11 +43,20 @@ export function printReport(output: Output, report: BacktestReport): void {
   const { scanned, matched, difference, samples, took_ms } = report
   // Of few events the start of the thread is most of it.
   const pace = scanned < leastForPace ? '' : `, ${count(Math.round((scanned * 1000) / took_ms))} a second`
-  const end = report.stopped ? '; stopped before its end' : report.more ? '; older events were left out by the limit' : ''
-  output.line(`${paint(output, 'bold', `${count(matched)} of ${count(scanned)} events matched`)} (${percent(matched, scanned)}${pace}${end})`)
+  const end = report.stopped
+    ? '; stopped before its end'
+    : report.more
+      ? '; older events were left out by the limit'
+      : ''
+  output.line(
+    `${paint(output, 'bold', `${count(matched)} of ${count(scanned)} events matched`)} (${percent(matched, scanned)}${pace}${end})`,
+  )
   if (difference !== undefined) {
     const { live_version, added, removed } = difference
-    const change = added + removed === 0 ? 'no difference' : `${paint(output, 'green', `+${count(added)}`)} ${paint(output, 'red', `−${count(removed)}`)}`
+    const change =
+      added + removed === 0
+        ? 'no difference'
+        : `${paint(output, 'green', `+${count(added)}`)} ${paint(output, 'red', `−${count(removed)}`)}`
     output.line(`against the live version ${live_version}: ${change}`)
   }
   if (scanned === 0) return
@@ -111,26 +122,38 @@ function asked(
 export function addBacktest(program: Command, session: () => Session): void {
   program
     .command('backtest [trigger]')
-    .description('hold a stored trigger, a filter or a draft against the log: what it would have matched; starts nothing')
+    .description(
+      'hold a stored trigger, a filter or a draft against the log: what it would have matched; starts nothing',
+    )
     .option('-f, --filter <json>', 'a filter; @file for a file')
     .option('-d, --draft <json>', 'a whole trigger, compared with the stored one of its id; @file for a file')
-    .option('--at-version <number>', 'the stored trigger as it was at a version, compared with the current version', wholeNumber)
+    .option(
+      '--at-version <number>',
+      'the stored trigger as it was at a version, compared with the current version',
+      wholeNumber,
+    )
     .option('--since <time>', 'received since: 2h, 7d, or a date', timeArgument)
     .option('--until <time>', 'received before', timeArgument)
     .option('-n, --limit <count>', 'the newest events, so many at the most', wholeNumber)
     .option('--samples <count>', 'events to show of each kind', wholeNumber)
-    .action(async (trigger_id: string | undefined, { filter, draft, atVersion, ...range }: BacktestOptions) => {
-      if ([trigger_id, filter, draft].filter(each => each !== undefined).length !== 1) throw new UsageError('give one of a trigger, --filter and --draft')
-      if (atVersion !== undefined && trigger_id === undefined) throw new UsageError('--at-version is of a stored trigger')
-      const current = session()
-      const report = await run(current, {
-        ...range,
-        ...(trigger_id === undefined ? {} : { trigger_id, version: atVersion }),
-        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
-        ...(draft === undefined ? {} : { trigger: jsonArgument(draft, 'the draft') as DraftTrigger }),
-      })
-      if (current.output.json) current.output.line(JSON.stringify(report))
-      else printReport(current.output, report)
-      if (report.stopped) throw new NoError('')
-    })
+    .action(
+      async (trigger_id: string | undefined, { filter, draft, atVersion, ...range }: BacktestOptions) => {
+        if ([trigger_id, filter, draft].filter(each => each !== undefined).length !== 1)
+          throw new UsageError('give one of a trigger, --filter and --draft')
+        if (atVersion !== undefined && trigger_id === undefined)
+          throw new UsageError('--at-version is of a stored trigger')
+        const current = session()
+        const report = await run(current, {
+          ...range,
+          ...(trigger_id === undefined ? {} : { trigger_id, version: atVersion }),
+          ...(filter === undefined
+            ? {}
+            : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+          ...(draft === undefined ? {} : { trigger: jsonArgument(draft, 'the draft') as DraftTrigger }),
+        })
+        if (current.output.json) current.output.line(JSON.stringify(report))
+        else printReport(current.output, report)
+        if (report.stopped) throw new NoError('')
+      },
+    )
 }

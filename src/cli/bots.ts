@@ -10,8 +10,11 @@ const dayMs = 86_400_000
 const mostLookedAt = 100
 
 function health({ health: known }: Bot): string {
-  if (known === undefined || known.state === 'closed') return known?.consecutive_failures ? `failing (${known.consecutive_failures})` : 'ok'
-  return known.state === 'open' ? `failed ${known.consecutive_failures} times, runs wait` : 'failed, trying one'
+  if (known === undefined || known.state === 'closed')
+    return known?.consecutive_failures ? `failing (${known.consecutive_failures})` : 'ok'
+  return known.state === 'open'
+    ? `failed ${known.consecutive_failures} times, runs wait`
+    : 'failed, trying one'
 }
 
 /** Where a bot sends messages. The URL of an incoming webhook is a secret: only its origin is shown. */
@@ -52,11 +55,18 @@ function standing({ enabled, drained, availability }: Bot): string {
 }
 
 /** What bots used in the last day, and when each was last heard of, or had its newest run moved by an attempt. */
-async function activity(session: Session, bots: readonly Bot[]): Promise<{ used: Map<string | null, UsageTotals | undefined>; seen: Map<string, number> }> {
+async function activity(
+  session: Session,
+  bots: readonly Bot[],
+): Promise<{ used: Map<string | null, UsageTotals | undefined>; seen: Map<string, number> }> {
   if (session.output.json) return { used: new Map(), seen: new Map() }
   const [stats, newest] = await Promise.all([
     session.call('router.stats', { since: Date.now() - dayMs }),
-    Promise.all(bots.slice(0, mostLookedAt).map(async ({ id }) => (await session.call('run.list', { bot_id: id, limit: 1 })).runs[0])),
+    Promise.all(
+      bots
+        .slice(0, mostLookedAt)
+        .map(async ({ id }) => (await session.call('run.list', { bot_id: id, limit: 1 })).runs[0]),
+    ),
   ])
   const seen = new Map<string, number>()
   for (const [index, { id, last_heard_at = 0 }] of bots.entries()) {
@@ -85,7 +95,11 @@ function addList(bots: Command, session: () => Session): void {
           { title: 'BOT', value: bot => bot.id },
           { title: 'KIND', value: bot => bot.endpoint.kind },
           { title: 'STATE', value: standing, style: bot => (standing(bot) === 'ready' ? 'green' : 'yellow') },
-          { title: 'HEALTH', value: bot => health(bot), style: bot => (bot.health?.state === 'closed' ? 'green' : 'red') },
+          {
+            title: 'HEALTH',
+            value: bot => health(bot),
+            style: bot => (bot.health?.state === 'closed' ? 'green' : 'red'),
+          },
           { title: 'ACTIVE', value: bot => `${bot.active ?? 0}/${bot.max_active}` },
           { title: 'LAST SEEN', value: bot => time(seen.get(bot.id)) },
           { title: 'USED', value: bot => usage(used.get(bot.id)) },
@@ -128,7 +142,9 @@ export function addBots(program: Command, session: () => Session): void {
     .command('drain <bot>')
     .description('give it no new runs; those that it has end')
     .option('-r, --reason <text>', 'why')
-    .action(async (bot_id: string, { reason }: { reason?: string }) => show((await session().call('bot.drain', { bot_id, reason })).bot))
+    .action(async (bot_id: string, { reason }: { reason?: string }) =>
+      show((await session().call('bot.drain', { bot_id, reason })).bot),
+    )
   bots
     .command('undrain <bot>')
     .description('give it runs again')

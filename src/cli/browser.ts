@@ -16,8 +16,15 @@ export function hasScreen(env: Record<string, string | undefined>): boolean {
 export function openLink(url: string, directory: string): void {
   const file = join(directory, 'ui.html')
   const target = url.replaceAll('&', '&amp;').replaceAll('"', '&quot;')
-  writeFileSync(file, `<!doctype html><meta charset="utf-8"><title>Signalbox</title><meta http-equiv="refresh" content="0; url=${target}">\n`, { mode: 0o600 })
-  const opener = spawn(process.platform === 'darwin' ? 'open' : 'xdg-open', [file], { stdio: 'ignore', detached: true })
+  writeFileSync(
+    file,
+    `<!doctype html><meta charset="utf-8"><title>Signalbox</title><meta http-equiv="refresh" content="0; url=${target}">\n`,
+    { mode: 0o600 },
+  )
+  const opener = spawn(process.platform === 'darwin' ? 'open' : 'xdg-open', [file], {
+    stdio: 'ignore',
+    detached: true,
+  })
   // Without such a program there is the link that was printed.
   opener.on('error', () => undefined)
   opener.unref()

@@ -40,13 +40,23 @@ interface Reading {
   placeOf: (node: Node) => string
 }
 
-function fields(node: unknown, known: readonly string[], what: string, parent: Node, { fail }: Reading): Map<string, Node | null> {
+function fields(
+  node: unknown,
+  known: readonly string[],
+  what: string,
+  parent: Node,
+  { fail }: Reading,
+): Map<string, Node | null> {
   if (!isMap(node))
-    return fail(isNode(node) ? node : parent, `${what} must be an object with ${known.join(', ')}; found ${shown(isNode(node) ? node.toJSON() : node)}`)
+    return fail(
+      isNode(node) ? node : parent,
+      `${what} must be an object with ${known.join(', ')}; found ${shown(isNode(node) ? node.toJSON() : node)}`,
+    )
   const found = new Map<string, Node | null>()
   for (const { key, value } of node.items) {
     const name = isScalar(key) ? String(key.value) : ''
-    if (!known.includes(name)) fail(isNode(key) ? key : node, `${what}: ${name} ${unknownKey(name, name, known).message}`)
+    if (!known.includes(name))
+      fail(isNode(key) ? key : node, `${what}: ${name} ${unknownKey(name, name, known).message}`)
     found.set(name, isNode(value) ? value : null)
   }
   return found
@@ -62,7 +72,13 @@ function valueOf(path: string): unknown {
   return document?.toJS({ maxAliasCount: 100 }) as unknown
 }
 
-function eventOf(node: Node | null | undefined, parent: Node, file: string, reading: Reading, refusalOf: RefusalOf): DraftEvent {
+function eventOf(
+  node: Node | null | undefined,
+  parent: Node,
+  file: string,
+  reading: Reading,
+  refusalOf: RefusalOf,
+): DraftEvent {
   const { fail } = reading
   if (node == null) return fail(parent, 'event is required: a file, or the event itself')
   const given = plain(node, reading)
@@ -71,11 +87,15 @@ function eventOf(node: Node | null | undefined, parent: Node, file: string, read
   else if (isMap(node) && node.has('payload_file')) {
     const { payload_file, ...rest } = given as { payload_file: unknown }
     if (typeof payload_file !== 'string' || node.has('payload'))
-      return fail(node, 'payload_file must be the path of a file, and must not be given together with payload')
+      return fail(
+        node,
+        'payload_file must be the path of a file, and must not be given together with payload',
+      )
     event = { ...rest, payload: valueOf(resolve(dirname(file), payload_file)) }
   } else event = given
   const refusal = refusalOf(event)
-  if (refusal !== undefined) fail(node, `${['event', refusal.path].filter(part => part !== '').join('.')} ${refusal.message}`)
+  if (refusal !== undefined)
+    fail(node, `${['event', refusal.path].filter(part => part !== '').join('.')} ${refusal.message}`)
   return event as DraftEvent
 }
 
@@ -86,26 +106,42 @@ function expectationOf(trigger_id: string, node: Node | null, parent: Node, read
   const given = fields(node, ['matched', 'inputs'], `what is expected of ${trigger_id}`, parent, reading)
   const inputs = given.get('inputs')
   const matched = given.get('matched') ?? undefined
-  if (matched !== undefined && !(isScalar(matched) && typeof matched.value === 'boolean')) return fail(matched, 'matched is true or false')
-  if (inputs === undefined && matched === undefined) return fail(node, `what is expected of ${trigger_id} has matched, inputs or both`)
+  if (matched !== undefined && !(isScalar(matched) && typeof matched.value === 'boolean'))
+    return fail(matched, 'matched is true or false')
+  if (inputs === undefined && matched === undefined)
+    return fail(node, `what is expected of ${trigger_id} has matched, inputs or both`)
   const wanted = matched === undefined ? true : ((matched as { value: unknown }).value as boolean)
   if (inputs === undefined) return { trigger_id, matched: wanted, place }
-  if (!isMap(inputs) || !wanted) return fail(inputs ?? node, wanted ? 'inputs is an object' : 'a trigger that does not match has no inputs')
+  if (!isMap(inputs) || !wanted)
+    return fail(
+      inputs ?? node,
+      wanted ? 'inputs is an object' : 'a trigger that does not match has no inputs',
+    )
   return { trigger_id, matched: true, inputs: plain(inputs, reading) as Record<string, unknown>, place }
 }
 
-function caseOf(node: unknown, index: number, parent: Node, file: string, reading: Reading, refusalOf: RefusalOf): Case {
+function caseOf(
+  node: unknown,
+  index: number,
+  parent: Node,
+  file: string,
+  reading: Reading,
+  refusalOf: RefusalOf,
+): Case {
   const given = fields(node, ['name', 'event', 'expect'], 'a case', parent, reading)
   const own = node as Node
   const name = given.get('name')
   const expect = given.get('expect')
-  if (!isMap(expect) || expect.items.length === 0) return reading.fail(expect ?? own, 'expect is required: {trigger: {matched, inputs}}')
+  if (!isMap(expect) || expect.items.length === 0)
+    return reading.fail(expect ?? own, 'expect is required: {trigger: {matched, inputs}}')
   return {
     name: isScalar(name) ? String(name.value) : `case ${index + 1}`,
     file,
     place: reading.placeOf(own),
     event: eventOf(given.get('event'), own, file, reading, refusalOf),
-    expect: (expect.items as Pair<Node, Node | null>[]).map(({ key, value }) => expectationOf(String(plain(key, reading)), value, key, reading)),
+    expect: (expect.items as Pair<Node, Node | null>[]).map(({ key, value }) =>
+      expectationOf(String(plain(key, reading)), value, key, reading),
+    ),
   }
 }
 

@@ -79,21 +79,39 @@ const states: Readonly<Record<Run['state'], true>> = {
 type Ids = (session: Session) => Promise<string[]>
 
 const lists: Record<string, Ids> = {
-  run: async session => ['last', ...(await session.call('run.list', { limit: mostIds })).runs.map(({ id }) => id)],
-  event: async session => ['last', ...(await session.call('event.query', { limit: mostIds })).events.map(({ id }) => id)],
-  trigger: async session => (await session.call('trigger.list', { limit: mostIds })).triggers.map(({ id }) => id),
+  run: async session => [
+    'last',
+    ...(await session.call('run.list', { limit: mostIds })).runs.map(({ id }) => id),
+  ],
+  event: async session => [
+    'last',
+    ...(await session.call('event.query', { limit: mostIds })).events.map(({ id }) => id),
+  ],
+  trigger: async session =>
+    (await session.call('trigger.list', { limit: mostIds })).triggers.map(({ id }) => id),
   bot: async session => (await session.call('bot.list', { limit: mostIds })).bots.map(({ id }) => id),
   queue: async session => (await session.call('queue.list', { limit: mostIds })).queues.map(({ id }) => id),
-  source: async session => (await session.call('source.list', { limit: mostIds })).sources.map(({ id }) => id),
-  workflow: async session => (await session.call('source.list', { limit: mostIds, source_type: 'dispatch' })).sources.map(({ id }) => id),
+  source: async session =>
+    (await session.call('source.list', { limit: mostIds })).sources.map(({ id }) => id),
+  workflow: async session =>
+    (await session.call('source.list', { limit: mostIds, source_type: 'dispatch' })).sources.map(
+      ({ id }) => id,
+    ),
   method: async session => {
     const { methods } = (await session.call('rpc.discover', {})) as unknown as { methods: { name: string }[] }
     return methods.map(({ name }) => name)
   },
   /** Of runs that wait for a decision; never the last one, which may be another by then. */
-  decided: async session => (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
-  login: async session => (await session.call('login.list', {})).logins.filter(({ state }) => state === 'valid').map(({ id }) => id),
-  token: async session => (await session.call('token.list', {})).tokens.filter(({ state }) => state === 'valid').map(({ id }) => id),
+  decided: async session =>
+    (await session.call('run.list', { limit: mostIds, state: 'awaiting_approval' })).runs.map(({ id }) => id),
+  login: async session =>
+    (await session.call('login.list', {})).logins
+      .filter(({ state }) => state === 'valid')
+      .map(({ id }) => id),
+  token: async session =>
+    (await session.call('token.list', {})).tokens
+      .filter(({ state }) => state === 'valid')
+      .map(({ id }) => id),
   state: async () => [...Object.keys(states), 'dead'],
   shell: async () => Object.keys(scripts),
 }
@@ -142,11 +160,18 @@ function placeOf(program: Command, words: readonly string[]): Place {
 }
 
 /** What may come in place of the last word, before it is compared with it. */
-async function candidates(program: Command, words: readonly string[], session: () => Session): Promise<string[]> {
+async function candidates(
+  program: Command,
+  words: readonly string[],
+  session: () => Session,
+): Promise<string[]> {
   const unfinished = words.at(-1) ?? ''
   const { command, given, option } = placeOf(program, words.slice(0, -1))
   if (option !== undefined) return idsOf(option.attributeName(), session)
-  if (unfinished.startsWith('-')) return [...command.options, ...program.options].flatMap(each => [each.long ?? each.short!]).concat('--help')
+  if (unfinished.startsWith('-'))
+    return [...command.options, ...program.options]
+      .flatMap(each => [each.long ?? each.short!])
+      .concat('--help')
   const below =
     given === 0
       ? command
@@ -154,7 +179,8 @@ async function candidates(program: Command, words: readonly string[], session: (
           .visibleCommands(command)
           .map(each => each.name())
       : []
-  const argument: Argument | undefined = command.registeredArguments[given] ?? command.registeredArguments.findLast(each => each.variadic)
+  const argument: Argument | undefined =
+    command.registeredArguments[given] ?? command.registeredArguments.findLast(each => each.variadic)
   const name = ['approve', 'deny'].includes(command.name()) ? 'decided' : argument?.name()
   return [...below, ...(name === undefined ? [] : await idsOf(name, session))]
 }
@@ -165,7 +191,10 @@ export function addCompletion(program: Command, session: () => Session): void {
     .description('a script that completes commands, options and ids: bash, zsh or fish')
     .action((shell: string) => {
       const script = scripts[shell]
-      if (script === undefined) throw new UsageError(`a shell was expected: ${Object.keys(scripts).join(', ')}; found ${JSON.stringify(shell)}`)
+      if (script === undefined)
+        throw new UsageError(
+          `a shell was expected: ${Object.keys(scripts).join(', ')}; found ${JSON.stringify(shell)}`,
+        )
       session().output.line(script)
     })
   program.command('complete [words...]', { hidden: true }).action(async (words: string[]) => {

@@ -15,8 +15,16 @@ export interface ContextOptions {
 export function contextOptions(command: Command): Command {
   const collect = (value: string, before: string[]): string[] => [...before, value]
   return command
-    .option('--context-file <name=path>', 'a file that goes along, again for more; the name may be left out', collect, [])
-    .option('--context-dir <dir>', 'every file of a directory goes along, without what is below it; symlinks are refused')
+    .option(
+      '--context-file <name=path>',
+      'a file that goes along, again for more; the name may be left out',
+      collect,
+      [],
+    )
+    .option(
+      '--context-dir <dir>',
+      'every file of a directory goes along, without what is below it; symlinks are refused',
+    )
 }
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -50,18 +58,24 @@ function filesOf(directory: string): ContextFileGiven[] {
 export function givenFiles({ contextFile, contextDir }: ContextOptions): ContextFileInput[] | undefined {
   const given = contextFile.map(text => {
     const at = text.indexOf('=')
-    return at === -1 ? readContext(basename(text), text, true) : readContext(text.slice(0, at), text.slice(at + 1), true)
+    return at === -1
+      ? readContext(basename(text), text, true)
+      : readContext(text.slice(0, at), text.slice(at + 1), true)
   })
   if (contextDir !== undefined) given.push(...filesOf(contextDir))
   if (given.length === 0) return undefined
   const checked = contextFiles(given)
   if ('files' in checked) return given
   const { index, reason } = checked.refusal
-  throw new UsageError(`${index === undefined ? 'the context' : `context file ${JSON.stringify(given[index]!.name)}`} ${reason}`)
+  throw new UsageError(
+    `${index === undefined ? 'the context' : `context file ${JSON.stringify(given[index]!.name)}`} ${reason}`,
+  )
 }
 
 /** Within a run of a command bot: that run, as the cause of what is emitted. */
 export function causationOf({ env }: Environment): Causation | undefined {
   const { SIGNALBOX_RUN_ID: run_id, SIGNALBOX_EVENT_ID: event_id, SIGNALBOX_DEPTH: depth } = env
-  return run_id === undefined || event_id === undefined || depth === undefined ? undefined : { run_id, event_id, depth: Number(depth) }
+  return run_id === undefined || event_id === undefined || depth === undefined
+    ? undefined
+    : { run_id, event_id, depth: Number(depth) }
 }

@@ -2,7 +2,17 @@
 // sent, and this tells the file, the line and the column of it.
 import { readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments, visit, type Document, type Node } from 'yaml'
+import {
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  visit,
+  type Document,
+  type Node,
+} from 'yaml'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
 import { exactNumber, isNumber } from '../exact-json.ts'
 import { fileError } from '../plain-file.ts'
@@ -63,9 +73,15 @@ const caseFile = /\.test\.(ya?ml|json)$/
 /** The files of a directory and what is below it, in order, or the one that is named. Passed over are hidden ones, node_modules, and events in folders named samples. */
 export function filesOf(path: string, of: 'definitions' | 'cases'): string[] {
   if (path === '-') return ['-']
-  if (!asked(path, () => statSync(path)).isDirectory()) return caseFile.test(path) === (of === 'cases') ? [path] : []
+  if (!asked(path, () => statSync(path)).isDirectory())
+    return caseFile.test(path) === (of === 'cases') ? [path] : []
   return asked(path, () => readdirSync(path, { recursive: true, encoding: 'utf8' }))
-    .filter(name => /\.(ya?ml|json)$/.test(name) && !/(^|\/)(\.|node_modules\/|samples\/)/.test(name) && caseFile.test(name) === (of === 'cases'))
+    .filter(
+      name =>
+        /\.(ya?ml|json)$/.test(name) &&
+        !/(^|\/)(\.|node_modules\/|samples\/)/.test(name) &&
+        caseFile.test(name) === (of === 'cases'),
+    )
     .toSorted()
     .map(name => join(path, name))
     .filter(file => !asked(file, () => statSync(file)).isDirectory())
@@ -105,9 +121,14 @@ function keepDigits(document: Document): void {
 /** The documents of a file, whose numbers keep their digits. Throws UsageError with the place of what is no YAML. */
 export function documentsOf(file: string): { documents: Document[]; lines: LineCounter } {
   const text = file === '-' ? standardInput() : namedFile(file, maxFileBytes).toString('utf8')
-  if (text.length > maxFileBytes) throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
+  if (text.length > maxFileBytes)
+    throw new UsageError(`${file} has ${text.length} characters; at most ${maxFileBytes} are read`)
   const lines = new LineCounter()
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true }) as Document[]
+  const documents = parseAllDocuments(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    uniqueKeys: true,
+  }) as Document[]
   for (const document of documents) {
     const [error] = document.errors
     if (error === undefined) {
@@ -133,15 +154,28 @@ export function readDefinitions(paths: readonly string[]): DefinitionFiles {
       const fail = (node: Node, text: string): never => {
         throw new UsageError(`${position({ file, lines, node })} ${text}`)
       }
-      if (!isMap(contents)) return fail(contents, `a definitions file must be an object with the lists ${kinds.join(', ')}; found ${shown(contents.toJSON())}`)
+      if (!isMap(contents))
+        return fail(
+          contents,
+          `a definitions file must be an object with the lists ${kinds.join(', ')}; found ${shown(contents.toJSON())}`,
+        )
       for (const { key, value } of contents.items) {
         const name = isScalar(key) ? String(key.value) : ''
         const kind = kinds.find(each => each === name)
-        if (kind === undefined) return fail(isNode(key) ? key : contents, `${name} ${unknownKey(name, name, kinds).message}`)
+        if (kind === undefined)
+          return fail(isNode(key) ? key : contents, `${name} ${unknownKey(name, name, kinds).message}`)
         if (isScalar(value) && value.value === null) continue
-        if (!isSeq(value)) return fail(isNode(value) ? value : contents, `${kind} must be a list; found ${shown(isNode(value) ? value.toJSON() : value)}`)
+        if (!isSeq(value))
+          return fail(
+            isNode(value) ? value : contents,
+            `${kind} must be a list; found ${shown(isNode(value) ? value.toJSON() : value)}`,
+          )
         for (const item of value.items) {
-          if (!isMap(item)) return fail(isNode(item) ? item : value, `each of ${kind} must be an object; found ${shown(isNode(item) ? item.toJSON() : item)}`)
+          if (!isMap(item))
+            return fail(
+              isNode(item) ? item : value,
+              `each of ${kind} must be an object; found ${shown(isNode(item) ? item.toJSON() : item)}`,
+            )
           definitions[kind].push(item.toJS(document, { maxAliasCount: 100 }) as never)
           origins[kind].push({ file, lines, node: item })
         }

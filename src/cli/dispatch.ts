@@ -20,7 +20,12 @@ async function ended(session: Session, run_id: string): Promise<Run> {
   }
 }
 
-const standardError: Output = { json: false, terminal: false, line: text => console.error(plain(text, true)), bytes: () => undefined }
+const standardError: Output = {
+  json: false,
+  terminal: false,
+  line: text => console.error(plain(text, true)),
+  bytes: () => undefined,
+}
 
 /** Where that goes which is not the result: in a pipe the result alone is for the program behind it. */
 function besideResult(output: Output): Output {
@@ -38,7 +43,8 @@ export async function followRuns(session: Session, run_ids: readonly string[]): 
       besideResult(output).line(
         `run ${id} of ${trigger_id}  ${paint(output, stateStyle(state) ?? 'bold', state)}${error === undefined ? '' : `  ${plain(error)}`}`,
       )
-    if (!output.json && result !== undefined && result !== null) output.line(plain(typeof result === 'string' ? result : JSON.stringify(result, null, 2), true))
+    if (!output.json && result !== undefined && result !== null)
+      output.line(plain(typeof result === 'string' ? result : JSON.stringify(result, null, 2), true))
   }
   const bad = runs.filter(run => run.state !== 'completed')
   if (bad.length > 0) throw new NoError(`${bad.length} of ${runs.length} runs did not complete`)
@@ -58,7 +64,10 @@ export function addDispatch(program: Command, session: () => Session): void {
     .option('-p, --payload <text>', 'payload: JSON, else text; @file for a file, - for standard input')
     .option('-s, --subject <text>', 'what it is about')
     .option('-k, --key <text>', 'idempotency key: the same key is the same event')
-    .option('-w, --wait', 'wait until what it starts has ended, and print the result: exit code 1 where it did not complete')
+    .option(
+      '-w, --wait',
+      'wait until what it starts has ended, and print the result: exit code 1 where it did not complete',
+    )
   contextOptions(command).action(async (workflow_id: string, options: Options) => {
     const current = session()
     const answer = await current.call('event.dispatch', {
@@ -72,7 +81,9 @@ export function addDispatch(program: Command, session: () => Session): void {
     printEmitted(options.wait === true ? besideResult(current.output) : current.output, answer)
     if (options.wait !== true) return
     // Of an event that was debounced, batched or skipped: the run that took its part.
-    const run_ids = [...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])])]
+    const run_ids = [
+      ...new Set([...answer.runs, ...(answer.decisions ?? []).flatMap(({ run_id }) => run_id ?? [])]),
+    ]
     if (run_ids.length === 0) throw new NoError('it started nothing that could be waited for')
     try {
       await followRuns(current, run_ids)

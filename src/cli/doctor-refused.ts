@@ -19,7 +19,11 @@ function deliveries(count: number): string {
 }
 
 /** last_event_at: when the source took its last event. */
-function finding(totals: RouterStatsResult['refused']['sources'][number], last: RefusedDelivery, last_event_at: number | undefined): RefusedFinding {
+function finding(
+  totals: RouterStatsResult['refused']['sources'][number],
+  last: RefusedDelivery,
+  last_event_at: number | undefined,
+): RefusedFinding {
   const { id, count, first_at, last_at } = totals
   const isOver = last_event_at !== undefined && last_event_at > last_at
   const to = id === null ? 'to no webhook source' : `to ${id}`
@@ -40,12 +44,20 @@ export async function refusedFindings(session: Session, now: number): Promise<Re
   const findings: RefusedFinding[] = []
   for (const totals of refused.sources.slice(0, mostSources)) {
     const last = await newest(session, totals.id, now - recentMs)
-    if (last !== undefined) findings.push(finding(totals, last, sources.find(({ id }) => id === totals.id)?.last_event_at))
+    if (last !== undefined)
+      findings.push(finding(totals, last, sources.find(({ id }) => id === totals.id)?.last_event_at))
   }
   return findings
 }
 
-async function newest(session: Session, id: string | null, since: number): Promise<RefusedDelivery | undefined> {
-  const { refused } = await session.call('event.refused', { since, ...(id === null ? { limit: mostAtOnce } : { source_id: id, limit: 1 }) })
+async function newest(
+  session: Session,
+  id: string | null,
+  since: number,
+): Promise<RefusedDelivery | undefined> {
+  const { refused } = await session.call('event.refused', {
+    since,
+    ...(id === null ? { limit: mostAtOnce } : { source_id: id, limit: 1 }),
+  })
   return id === null ? refused.find(each => each.source_id === undefined) : refused[0]
 }

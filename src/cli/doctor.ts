@@ -33,7 +33,14 @@ function nodeVersion(): Finding {
 }
 
 /** Space as a running router sees it, with its own reserve. */
-function routerSpace({ free_bytes, reusable_bytes, reserve_bytes, resume_bytes, database_bytes, full }: RouterStatusResult['store']): Finding {
+function routerSpace({
+  free_bytes,
+  reusable_bytes,
+  reserve_bytes,
+  resume_bytes,
+  database_bytes,
+  full,
+}: RouterStatusResult['store']): Finding {
   const mib = (bytes: number): string => `${Math.floor(bytes / 1_048_576)} MiB`
   const detail = `${mib(free_bytes)} free on the disk, ${mib(reusable_bytes)} free in the database of ${mib(database_bytes)}, ${mib(reserve_bytes)} kept in reserve`
   if (full)
@@ -51,17 +58,35 @@ function looked<T>(check: string, path: string, look: () => T): T | Finding {
   try {
     return look()
   } catch (error) {
-    return { check, verdict: 'bad', detail: fileError(error, path).message, mend: 'name another path, or put this one right' }
+    return {
+      check,
+      verdict: 'bad',
+      detail: fileError(error, path).message,
+      mend: 'name another path, or put this one right',
+    }
   }
 }
 
 function stateDir(path: string): Finding[] {
   const found = looked('state', path, () => statSync(path, { throwIfNoEntry: false }))
   if (found !== undefined && 'verdict' in found) return [found]
-  if (found === undefined) return [{ check: 'state', verdict: 'warn', detail: `${path} does not exist yet`, mend: 'the router makes it at its first start' }]
+  if (found === undefined)
+    return [
+      {
+        check: 'state',
+        verdict: 'warn',
+        detail: `${path} does not exist yet`,
+        mend: 'the router makes it at its first start',
+      },
+    ]
   const open = (found.mode & 0o077) !== 0
   const mode: Finding = open
-    ? { check: 'state', verdict: 'bad', detail: `${path} has mode ${(found.mode & 0o777).toString(8)}`, mend: `chmod 700 ${path}` }
+    ? {
+        check: 'state',
+        verdict: 'bad',
+        detail: `${path} has mode ${(found.mode & 0o777).toString(8)}`,
+        mend: `chmod 700 ${path}`,
+      }
     : { check: 'state', verdict: 'ok', detail: `${path} is private` }
   return [mode]
 }
@@ -89,7 +114,8 @@ function diskSpace(path: string): Finding[] {
 /** What rpc.health says is not well. */
 async function health(session: Session): Promise<Finding[]> {
   const mends: Record<string, string> = {
-    damage: 'look with signalbox verify; then restore a backup, or signalbox recover FILE and start on that file. A damaged definition: write it again',
+    damage:
+      'look with signalbox verify; then restore a backup, or signalbox recover FILE and start on that file. A damaged definition: write it again',
     store: 'look at the log of the router and at its disk, then restart it',
     disk: 'free some space',
     wal: 'look for a process that keeps the database open',
@@ -97,7 +123,12 @@ async function health(session: Session): Promise<Finding[]> {
   const { checks } = await session.call('rpc.health', {})
   return checks
     .filter(({ ok }) => !ok)
-    .map(({ name, detail }) => ({ check: name, verdict: 'bad', detail, ...(mends[name] === undefined ? {} : { mend: mends[name] }) }))
+    .map(({ name, detail }) => ({
+      check: name,
+      verdict: 'bad',
+      detail,
+      ...(mends[name] === undefined ? {} : { mend: mends[name] }),
+    }))
 }
 
 async function router(session: Session): Promise<Finding[]> {
@@ -113,7 +144,8 @@ async function router(session: Session): Promise<Finding[]> {
         mend: 'start it with scripts/start or signalbox serve; SIGNALBOX_SOCKET names another path',
       },
     ]
-  if (!found.isSocket()) return [{ check: 'router', verdict: 'bad', detail: `${socket} is no socket`, mend: 'move it away' }]
+  if (!found.isSocket())
+    return [{ check: 'router', verdict: 'bad', detail: `${socket} is no socket`, mend: 'move it away' }]
   const mode = found.mode & 0o777
   try {
     const status = await session.call('router.status', {})
@@ -135,12 +167,27 @@ async function router(session: Session): Promise<Finding[]> {
     findings.push(routerSpace(status.store))
     findings.push(...(await health(session)))
     findings.push(...(await refusedFindings(session, Date.now())))
-    if (mode !== 0o600) findings.push({ check: 'socket', verdict: 'bad', detail: `${socket} has mode ${mode.toString(8)}`, mend: `chmod 600 ${socket}` })
+    if (mode !== 0o600)
+      findings.push({
+        check: 'socket',
+        verdict: 'bad',
+        detail: `${socket} has mode ${mode.toString(8)}`,
+        mend: `chmod 600 ${socket}`,
+      })
     if (status.runs.dead > 0)
-      findings.push({ check: 'runs', verdict: 'warn', detail: `${status.runs.dead} dead runs`, mend: 'signalbox runs --dead, then runs retry or runs discard' })
+      findings.push({
+        check: 'runs',
+        verdict: 'warn',
+        detail: `${status.runs.dead} dead runs`,
+        mend: 'signalbox runs --dead, then runs retry or runs discard',
+      })
     for (const warning of status.warnings) {
       const check = /^(trigger|bot) /.exec(warning)?.[1] ?? 'source'
-      findings.push({ check, verdict: check === 'source' && warning.includes('cannot') ? 'bad' : 'warn', detail: warning })
+      findings.push({
+        check,
+        verdict: check === 'source' && warning.includes('cannot') ? 'bad' : 'warn',
+        detail: warning,
+      })
     }
     for (const bot of status.bots) {
       if (!bot.enabled)
@@ -187,11 +234,25 @@ function forgejo(given: string | undefined): Finding {
     } catch (error) {
       if (!(error instanceof FileError)) throw error
       if (given === undefined) continue
-      return { check, verdict: 'bad', detail: error.message, mend: `name the app.ini that the Forgejo reads; ${mend}` }
+      return {
+        check,
+        verdict: 'bad',
+        detail: error.message,
+        mend: `name the app.ini that the Forgejo reads; ${mend}`,
+      }
     }
     const hosts = allowedHosts(ini) ?? ''
-    const open = hosts.split(',').some(entry => ['*', 'loopback', '127.0.0.1', '127.0.0.0/8', 'localhost'].includes(entry.trim().toLowerCase()))
-    if (open) return { check, verdict: 'ok', detail: `${path} lets webhooks go to loopback (ALLOWED_HOST_LIST = ${hosts})` }
+    const open = hosts
+      .split(',')
+      .some(entry =>
+        ['*', 'loopback', '127.0.0.1', '127.0.0.0/8', 'localhost'].includes(entry.trim().toLowerCase()),
+      )
+    if (open)
+      return {
+        check,
+        verdict: 'ok',
+        detail: `${path} lets webhooks go to loopback (ALLOWED_HOST_LIST = ${hosts})`,
+      }
     return {
       check,
       verdict: 'bad',
@@ -216,7 +277,13 @@ export function addDoctor(program: Command, session: () => Session): void {
       const routed = await router(current)
       const spaceSaid = routed.some(finding => finding.check === 'space')
       const space = spaceSaid ? [] : diskSpace(current.environment.stateDir)
-      const findings = [nodeVersion(), ...stateDir(current.environment.stateDir), ...space, ...routed, forgejo(forgejoIni)]
+      const findings = [
+        nodeVersion(),
+        ...stateDir(current.environment.stateDir),
+        ...space,
+        ...routed,
+        forgejo(forgejoIni),
+      ]
       const signs = {
         ok: paint(current.output, 'green', 'ok  '),
         info: paint(current.output, 'dim', 'info'),

@@ -31,9 +31,18 @@ const outcomes: Record<Decision['outcome'], string> = {
 }
 
 /** What an event was told to start, by trigger. */
-function started({ matched_triggers, runs, decisions }: EventEmitResult): { trigger_id: string; words: string; made: boolean }[] {
+function started({
+  matched_triggers,
+  runs,
+  decisions,
+}: EventEmitResult): { trigger_id: string; words: string; made: boolean }[] {
   // Of an event that was known before the decisions are not told again.
-  if (decisions === undefined) return matched_triggers.map((trigger_id, index) => ({ trigger_id, words: `run ${runs[index] ?? '-'}`, made: true }))
+  if (decisions === undefined)
+    return matched_triggers.map((trigger_id, index) => ({
+      trigger_id,
+      words: `run ${runs[index] ?? '-'}`,
+      made: true,
+    }))
   return decisions.map(({ trigger_id, outcome, run_id }) => ({
     trigger_id,
     words: `${outcomes[outcome]}${run_id === undefined ? '' : ` ${run_id}`}`,
@@ -44,10 +53,15 @@ function started({ matched_triggers, runs, decisions }: EventEmitResult): { trig
 /** What became of an event that was just made. */
 export function printEmitted(output: Output, answer: EventEmitResult): void {
   if (output.json) return output.line(JSON.stringify(answer))
-  output.line(`event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`)
-  if (answer.matched_triggers.length === 0) output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
+  output.line(
+    `event ${paint(output, 'bold', answer.event_id)}${answer.duplicate ? ' (known already: nothing new was stored)' : ''}`,
+  )
+  if (answer.matched_triggers.length === 0)
+    output.line(`no trigger matched; see why with: signalbox explain ${answer.event_id}`)
   for (const { trigger_id, words, made } of started(answer))
-    output.line(`  ${made ? paint(output, 'green', '✓') : paint(output, 'yellow', '-')} ${trigger_id}  ${words}`)
+    output.line(
+      `  ${made ? paint(output, 'green', '✓') : paint(output, 'yellow', '-')} ${trigger_id}  ${words}`,
+    )
   return undefined
 }
 

@@ -41,7 +41,10 @@ interface FollowOptions {
 const mostAnswers = 100
 
 /** The events of a query; the router looks at few for one answer, so it is asked until there are enough. */
-async function found(current: Session, query: EventQueryParams & { limit: number }): Promise<EventQueryResult> {
+async function found(
+  current: Session,
+  query: EventQueryParams & { limit: number },
+): Promise<EventQueryResult> {
   const events: EventSummary[] = []
   let cursor = query.cursor
   for (let asked = 0; ; asked++) {
@@ -78,14 +81,18 @@ function addFollow(events: Command, session: () => Session): void {
       const params = {
         ...rest,
         source_id: source,
-        ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+        ...(filter === undefined
+          ? {}
+          : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
       }
       await session().follow(params, ({ cursor, event }) => {
         if (output.json) return output.line(JSON.stringify({ cursor, event }))
         if (rest.whole === true) record(output, event)
         const matched = triggersOf(event)
         const told = matched === '-' ? '' : `  -> ${matched}`
-        return output.line(`${time(event.received_at)}  ${event.source_id}  ${plain(event.type)}  ${plain(event.subject ?? '-')}${told}  ${event.id}`)
+        return output.line(
+          `${time(event.received_at)}  ${event.source_id}  ${plain(event.type)}  ${plain(event.subject ?? '-')}${told}  ${event.id}`,
+        )
       })
     })
 }
@@ -106,10 +113,20 @@ function originColumns(events: readonly EventSummary[]): Column<EventSummary>[] 
 }
 
 /** Says which events a list by actor or thread leaves out, and how to find them. */
-function printBeginning(output: Output, { actor, thread, filter }: EventQueryParams, { begins_at }: EventQueryResult): void {
+function printBeginning(
+  output: Output,
+  { actor, thread, filter }: EventQueryParams,
+  { begins_at }: EventQueryResult,
+): void {
   if (begins_at === undefined || output.json) return
-  const pattern = { ...filter, ...(actor === undefined ? {} : { actor: [actor] }), ...(thread === undefined ? {} : { thread: [thread] }) }
-  output.line(`events received before ${time(begins_at)} were logged without actor and thread and are not listed`)
+  const pattern = {
+    ...filter,
+    ...(actor === undefined ? {} : { actor: [actor] }),
+    ...(thread === undefined ? {} : { thread: [thread] }),
+  }
+  output.line(
+    `events received before ${time(begins_at)} were logged without actor and thread and are not listed`,
+  )
   output.line(`find them with: --filter ${plain(`'${JSON.stringify(pattern)}'`)}`)
 }
 
@@ -138,7 +155,10 @@ export function addEvents(program: Command, session: () => Session): void {
   const events = program
     .command('events')
     .description('look at the log')
-    .addHelpText('after', '\nsignalbox events is signalbox events list; its options: signalbox events list --help')
+    .addHelpText(
+      'after',
+      '\nsignalbox events is signalbox events list; its options: signalbox events list --help',
+    )
   listCommand(events).action(async (options: ListOptions) => {
     const current = session()
     const { source, trigger, matched, unmatched, filter, requestedBy: requested_by, ...rest } = options
@@ -148,7 +168,9 @@ export function addEvents(program: Command, session: () => Session): void {
       source_id: source,
       trigger_id: trigger,
       ...(matched === true ? { matched: true } : unmatched === true ? { matched: false } : {}),
-      ...(filter === undefined ? {} : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
+      ...(filter === undefined
+        ? {}
+        : { filter: jsonArgument(filter, 'the filter') as Record<string, unknown> }),
     }
     const answer = await found(current, query)
     table(
@@ -169,12 +191,19 @@ export function addEvents(program: Command, session: () => Session): void {
         },
         ...(options.near === undefined
           ? []
-          : [{ title: 'FAILS', value: (event: EventSummary): string => event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements' }]),
+          : [
+              {
+                title: 'FAILS',
+                value: (event: EventSummary): string =>
+                  event.failing?.map(path => shortened(path)).join(', ') || 'only the array elements',
+              },
+            ]),
       ],
       answer.next_cursor === undefined ? 'no such events' : 'none among those that were looked at',
     )
     printBeginning(current.output, query, answer)
-    if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
+    if (answer.next_cursor !== undefined && !current.output.json)
+      current.output.line(`more with: --cursor ${answer.next_cursor}`)
   })
   addFollow(events, session)
   addRefused(events, session)
@@ -187,7 +216,8 @@ export function addEvents(program: Command, session: () => Session): void {
       const event = await current.call('event.get', { event_id: await current.eventId(given), raw })
       const body = raw === true ? Buffer.from(event.body_base64!, 'base64') : undefined
       // A body may not steer a terminal; anything else that reads gets the bytes.
-      if (body !== undefined) process.stdout.write(process.stdout.isTTY ? plain(body.toString('utf8'), true) : body)
+      if (body !== undefined)
+        process.stdout.write(process.stdout.isTTY ? plain(body.toString('utf8'), true) : body)
       else record(current.output, event)
     })
   addSave(events, session)

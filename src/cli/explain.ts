@@ -16,7 +16,8 @@ function expectation({ operator, expected }: Condition): string {
 }
 
 function foundText({ found, hint }: Condition): string {
-  if (found.length === 0) return hint === undefined ? 'nothing there' : `nothing there; did you mean ${shortened(hint)}?`
+  if (found.length === 0)
+    return hint === undefined ? 'nothing there' : `nothing there; did you mean ${shortened(hint)}?`
   return `found ${found.map(value => shortened(JSON.stringify(value), 50)).join(', ')}`
 }
 
@@ -31,8 +32,12 @@ export function printConditions(output: Output, conditions: readonly Condition[]
       const field = own.filter(condition => condition.path === path)
       const [first] = field
       const alone = field.length === 1 ? ` ${expectation(first!)}` : ' any of'
-      output.line(`${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!))}`)
-      if (field.length > 1) for (const condition of field) output.line(`${inner}    ${mark(output, condition.holds)} ${expectation(condition)}`)
+      output.line(
+        `${inner}${mark(output, first!.field_holds)} ${paint(output, 'bold', shortened(path))}${alone}   ${paint(output, 'dim', foundText(first!))}`,
+      )
+      if (field.length > 1)
+        for (const condition of field)
+          output.line(`${inner}    ${mark(output, condition.holds)} ${expectation(condition)}`)
     }
   }
 }
@@ -54,30 +59,49 @@ function printDecision(output: Output, decision: ExplainedDecision): void {
   printConditions(output, decision.conditions, '    ')
   const worth = decision.gates.filter(gate => gate.verdict !== 'pass' || gate.gate === 'outbox')
   for (const gate of worth.filter(each => each.gate !== 'filter')) {
-    const sign = gate.verdict === 'pass' ? paint(output, 'green', '→') : gate.verdict === 'hold' ? paint(output, 'yellow', '‖') : paint(output, 'red', '■')
-    output.line(`    ${sign} ${gate.gate}: ${shortened(gate.error === undefined ? gate.detail : `${gate.detail}: ${gate.error}`, 200)}`)
+    const sign =
+      gate.verdict === 'pass'
+        ? paint(output, 'green', '→')
+        : gate.verdict === 'hold'
+          ? paint(output, 'yellow', '‖')
+          : paint(output, 'red', '■')
+    output.line(
+      `    ${sign} ${gate.gate}: ${shortened(gate.error === undefined ? gate.detail : `${gate.detail}: ${gate.error}`, 200)}`,
+    )
   }
   printCut(output, decision)
 }
 
 function printCut(output: Output, { matched, cut_tools = [] }: ExplainedDecision): void {
   if (!matched) return
-  for (const { tool, reason } of cut_tools) output.line(`    ${paint(output, 'yellow', '−')} tool ${shownTool(tool)} is removed: ${shortened(reason, 200)}`)
+  for (const { tool, reason } of cut_tools)
+    output.line(
+      `    ${paint(output, 'yellow', '−')} tool ${shownTool(tool)} is removed: ${shortened(reason, 200)}`,
+    )
 }
 
 export function addExplain(program: Command, session: () => Session): void {
   program
     .command('explain <event> [trigger]')
-    .description('why an event (or "last") did or did not start something; without a trigger all of its source, nearest miss first')
+    .description(
+      'why an event (or "last") did or did not start something; without a trigger all of its source, nearest miss first',
+    )
     .option('--at-version <number>', 'the trigger as it was at a version', wholeNumber)
     .action(async (event: string, trigger_id: string | undefined, { atVersion }: { atVersion?: number }) => {
-      if (atVersion !== undefined && trigger_id === undefined) throw new UsageError('--at-version is of one trigger')
+      if (atVersion !== undefined && trigger_id === undefined)
+        throw new UsageError('--at-version is of one trigger')
       const current = session()
       const { output } = current
-      const { decisions, omitted } = await current.call('event.explain', { event_id: await current.eventId(event), trigger_id, trigger_version: atVersion })
+      const { decisions, omitted } = await current.call('event.explain', {
+        event_id: await current.eventId(event),
+        trigger_id,
+        trigger_version: atVersion,
+      })
       if (output.json) for (const decision of decisions) output.line(JSON.stringify(decision))
-      else if (decisions.length === 0) output.line('no trigger listens to the source of this event; signalbox triggers shows all')
+      else if (decisions.length === 0)
+        output.line('no trigger listens to the source of this event; signalbox triggers shows all')
       else for (const decision of decisions) printDecision(output, decision)
-      if (omitted !== undefined && !output.json) output.line(paint(output, 'dim', `and ${omitted} triggers that are farther from matching`))
+      if (omitted !== undefined && !output.json)
+        output.line(paint(output, 'dim', `and ${omitted} triggers that are farther from matching`))
     })
 }

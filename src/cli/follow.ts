@@ -30,7 +30,9 @@ function printer(output: Output): (run: Run) => void {
     else shown.set(run.id, text)
     const style = stateStyle(run.state)
     const painted = style === undefined ? state : paint(output, style, state)
-    return output.line(`${time(run.updated_at)}  ${shownId(output, run.id)}  ${run.trigger_id}  ${painted}  ${shortened(detail(run), 150)}`.trimEnd())
+    return output.line(
+      `${time(run.updated_at)}  ${shownId(output, run.id)}  ${run.trigger_id}  ${painted}  ${shortened(detail(run), 150)}`.trimEnd(),
+    )
   }
 }
 
@@ -54,13 +56,16 @@ async function followOne(session: Session, run_id: string): Promise<void> {
     else if (reset === true) look().catch(reject)
   })
   const run = await Promise.race([look().then(() => ended), gone, lost])
-  if (run.state !== 'completed') throw new NoError(`run ${run_id} is ${run.state}; signalbox runs show ${run_id}`)
+  if (run.state !== 'completed')
+    throw new NoError(`run ${run_id} is ${run.state}; signalbox runs show ${run_id}`)
 }
 
 export function addFollow(runs: Command, session: () => Session): void {
   runs
     .command('follow [run]')
-    .description('runs as they change, until ctrl-c; of one run (or "last") until it has ended: exit code 1 where it did not complete')
+    .description(
+      'runs as they change, until ctrl-c; of one run (or "last") until it has ended: exit code 1 where it did not complete',
+    )
     .option('--trigger <id>', 'of one trigger')
     .option('--bot <id>', 'of one bot')
     .action(async (given: string | undefined, { trigger, bot }: Options) => {

@@ -30,25 +30,35 @@ const pageSize = 50
 const mostPages = 20
 
 /** Whose hooks: of a repository, of all repositories of an organisation, or of all of the forge. */
-export type HookOwner = { kind: 'repository'; name: string } | { kind: 'organisation'; name: string } | { kind: 'system' }
+export type HookOwner =
+  | { kind: 'repository'; name: string }
+  | { kind: 'organisation'; name: string }
+  | { kind: 'system' }
 
 /** What a token needs, and what is not there, by the kind of owner. */
 const needs: Record<HookOwner['kind'], { right: string; missing: string }> = {
   repository: {
     right: 'the scope write:repository, of a user who administers the repository',
-    missing: 'there is no such repository, or the token cannot see it; the URL is the one of the forge, without owner and repository',
+    missing:
+      'there is no such repository, or the token cannot see it; the URL is the one of the forge, without owner and repository',
   },
   organisation: {
     right: 'the scope write:organization, of an owner of the organisation',
-    missing: 'the organisation does not exist, or the token cannot see it; connect the repositories of a user one by one',
+    missing:
+      'the organisation does not exist, or the token cannot see it; connect the repositories of a user one by one',
   },
-  system: { right: 'the scope write:admin, of an administrator of the forge', missing: 'the forge has no hooks for all of its repositories' },
+  system: {
+    right: 'the scope write:admin, of an administrator of the forge',
+    missing: 'the forge has no hooks for all of its repositories',
+  },
 }
 
 function advice(kind: HookOwner['kind'], status: number, token: boolean): string {
   switch (status) {
     case 401:
-      return token ? 'the token is not valid' : 'a token is needed: set FORGEJO_TOKEN, or name a file with --token-file'
+      return token
+        ? 'the token is not valid'
+        : 'a token is needed: set FORGEJO_TOKEN, or name a file with --token-file'
     case 403:
       return `the token may not do this: it needs ${needs[kind].right}`
     case 404:
@@ -71,7 +81,9 @@ export class ForgejoHooks {
   /** The name of a repository is owner/repo. Throws UsageError. */
   constructor(url: string, owner: HookOwner, token: string | undefined) {
     if (!/^https?:\/\//.test(url) || !URL.canParse(url))
-      throw new UsageError(`the URL of a forge was expected, such as https://forge.example.org; found ${JSON.stringify(url)}`)
+      throw new UsageError(
+        `the URL of a forge was expected, such as https://forge.example.org; found ${JSON.stringify(url)}`,
+      )
     if (owner.kind === 'repository' && !/^[^/\s]+\/[^/\s]+$/.test(owner.name))
       throw new UsageError(`a repository was expected as owner/name; found ${JSON.stringify(owner.name)}`)
     if (owner.kind === 'organisation' && !/^[^/\s]+$/.test(owner.name))
@@ -94,7 +106,9 @@ export class ForgejoHooks {
   /** The page of a hook, where its deliveries are shown. */
   page(id: number): string {
     if (this.owner.kind === 'system') return `${this.url}/admin/hooks/${id}`
-    return this.owner.kind === 'repository' ? `${this.url}/${this.owner.name}/settings/hooks/${id}` : `${this.url}/org/${this.owner.name}/settings/hooks/${id}`
+    return this.owner.kind === 'repository'
+      ? `${this.url}/${this.owner.name}/settings/hooks/${id}`
+      : `${this.url}/org/${this.owner.name}/settings/hooks/${id}`
   }
 
   async #ask(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<unknown> {
@@ -108,18 +122,27 @@ export class ForgejoHooks {
     let status: number
     let text: string
     try {
-      const answer = await request(place, { method, headers, body: body === undefined ? null : JSON.stringify(body), signal: AbortSignal.timeout(timeoutMs) })
+      const answer = await request(place, {
+        method,
+        headers,
+        body: body === undefined ? null : JSON.stringify(body),
+        signal: AbortSignal.timeout(timeoutMs),
+      })
       status = answer.statusCode
       text = await answer.body.text()
     } catch (error) {
       const { code, message } = error as { code?: string; message: string }
-      throw new ForgejoError(`${this.url} does not answer (${code ?? message}); is the URL right, and can it be reached from here?`)
+      throw new ForgejoError(
+        `${this.url} does not answer (${code ?? message}); is the URL right, and can it be reached from here?`,
+      )
     }
     let value: unknown
     try {
       value = text === '' ? undefined : (JSON.parse(text.slice(0, maxAnswerBytes)) as unknown)
     } catch {
-      throw new ForgejoError(`${place} answered ${status} with something that is no JSON; is ${this.url} a Forgejo?`)
+      throw new ForgejoError(
+        `${place} answered ${status} with something that is no JSON; is ${this.url} a Forgejo?`,
+      )
     }
     if (status >= 200 && status < 300) return value
     const said = (value as { message?: unknown } | undefined)?.message
@@ -156,7 +179,12 @@ export class ForgejoHooks {
       events,
       ...(branch_filter === undefined ? {} : { branch_filter }),
       // Without it a hook of the forge is only a draft for repositories that are made later.
-      config: { url, content_type: 'json', secret, ...(this.owner.kind === 'system' ? { is_system_webhook: 'true' } : {}) },
+      config: {
+        url,
+        content_type: 'json',
+        secret,
+        ...(this.owner.kind === 'system' ? { is_system_webhook: 'true' } : {}),
+      },
     })) as ForgejoHook
   }
 

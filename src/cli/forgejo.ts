@@ -23,7 +23,16 @@ interface Options {
 }
 
 /** issues and pull_request stand for all that happens to them. */
-const usualEvents = ['push', 'create', 'delete', 'issues', 'issue_comment', 'pull_request', 'pull_request_review', 'release']
+const usualEvents = [
+  'push',
+  'create',
+  'delete',
+  'issues',
+  'issue_comment',
+  'pull_request',
+  'pull_request_review',
+  'release',
+]
 
 function tokenOf({ environment }: Session, { tokenFile }: Options): string | undefined {
   const ref = tokenFile === undefined ? { env: 'FORGEJO_TOKEN' } : { file: tokenFile }
@@ -49,7 +58,8 @@ async function sourceFor(session: Session, id: string, make: boolean): Promise<S
   const directory = join(session.environment.stateDir, 'secrets')
   const file = join(directory, `${id}.secret`)
   makeDirectory(directory)
-  if (!existsSync(file)) writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' })
+  if (!existsSync(file))
+    writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' })
   const { source } = await session.call('source.put', {
     source: { id, source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ file }] } },
     version: 0,
@@ -70,14 +80,21 @@ function secretOf({ environment }: Session, { id, config }: Source): string {
   throw new UsageError(`the secret of source ${id} cannot be read here: ${answer.reason}`)
 }
 
-async function webhookUrl(session: Session, { webhook_path }: Source, { webhookUrl: given }: Options): Promise<string> {
+async function webhookUrl(
+  session: Session,
+  { webhook_path }: Source,
+  { webhookUrl: given }: Options,
+): Promise<string> {
   if (given !== undefined) {
-    if (!URL.canParse(given)) throw new UsageError(`--webhook-url must be a URL; found ${JSON.stringify(given)}`)
+    if (!URL.canParse(given))
+      throw new UsageError(`--webhook-url must be a URL; found ${JSON.stringify(given)}`)
     return given
   }
   const { intake_address } = await session.call('router.status', {})
   if (!intake_address.startsWith('http'))
-    throw new UsageError(`the intake listens on the socket ${intake_address}; say with --webhook-url where the forge reaches it`)
+    throw new UsageError(
+      `the intake listens on the socket ${intake_address}; say with --webhook-url where the forge reaches it`,
+    )
   const url = new URL(intake_address)
   // Bound to every address it is reached at any; this machine's is the one that is known.
   if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = 'localhost'
@@ -94,7 +111,13 @@ interface Connection {
   alike: ForgejoHook[]
 }
 
-async function connection(session: Session, forge: string, owner: HookOwner, options: Options, make: boolean): Promise<Connection> {
+async function connection(
+  session: Session,
+  forge: string,
+  owner: HookOwner,
+  options: Options,
+  make: boolean,
+): Promise<Connection> {
   const hooksOf = new ForgejoHooks(forge, owner, tokenOf(session, options))
   // Asked first: without access to hooks no source needs to be made.
   const hooks = await hooksOf.hooks()
@@ -107,9 +130,15 @@ async function connection(session: Session, forge: string, owner: HookOwner, opt
 
 /** Why no delivery may have come. */
 function suspicions({ hooksOf, url, source }: Connection, hook: ForgejoHook, empty: boolean): string[] {
-  const local = /^(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(new URL(url).hostname)
+  const local = /^(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(
+    new URL(url).hostname,
+  )
   return [
-    ...(empty ? ['the repository is empty, and of an empty one there is nothing to send: push a commit and check again'] : []),
+    ...(empty
+      ? [
+          'the repository is empty, and of an empty one there is nothing to send: push a commit and check again',
+        ]
+      : []),
     `${hooksOf.page(hook.id)} shows what was sent and what came back`,
     ...(local
       ? [
@@ -122,7 +151,12 @@ function suspicions({ hooksOf, url, source }: Connection, hook: ForgejoHook, emp
 }
 
 /** Asks for a test delivery and waits for it. Throws NoError with what to look at where none comes. */
-async function tried(session: Session, made: Connection, hook: ForgejoHook, waitMs: number): Promise<EventSummary> {
+async function tried(
+  session: Session,
+  made: Connection,
+  hook: ForgejoHook,
+  waitMs: number,
+): Promise<EventSummary> {
   const { promise: came, resolve } = Promise.withResolvers<EventSummary>()
   await session.listen({ source_id: made.source.id, type: 'push' }, event => resolve(event))
   const empty = await made.hooksOf.isEmpty()
@@ -143,9 +177,18 @@ async function tried(session: Session, made: Connection, hook: ForgejoHook, wait
 async function tryOut(session: Session, made: Connection, hook: ForgejoHook, waitMs: number): Promise<void> {
   if (made.hooksOf.canTest) return reportTried(session, made, hook, await tried(session, made, hook, waitMs))
   const { hooksOf, source, url } = made
-  const last = source.last_event_at === undefined ? 'no event has come yet' : `the last event came at ${time(source.last_event_at)}`
+  const last =
+    source.last_event_at === undefined
+      ? 'no event has come yet'
+      : `the last event came at ${time(source.last_event_at)}`
   if (session.output.json)
-    return record(session.output, { owner: hooksOf.owner, hook_id: hook.id, url, source_id: source.id, last_event_at: source.last_event_at })
+    return record(session.output, {
+      owner: hooksOf.owner,
+      hook_id: hook.id,
+      url,
+      source_id: source.id,
+      last_event_at: source.last_event_at,
+    })
   say(
     session,
     `${last}. The forge makes no test delivery for such a hook: push a commit to one of its repositories, then look at signalbox events --source ${source.id}. Where none comes, look at this:\n${suspicions(
@@ -158,10 +201,25 @@ async function tryOut(session: Session, made: Connection, hook: ForgejoHook, wai
   )
 }
 
-function reportTried(session: Session, { hooksOf, source, url }: Connection, hook: ForgejoHook, event: EventSummary): void {
+function reportTried(
+  session: Session,
+  { hooksOf, source, url }: Connection,
+  hook: ForgejoHook,
+  event: EventSummary,
+): void {
   const { output } = session
-  if (output.json) return record(output, { repository: hooksOf.name, hook_id: hook.id, url, source_id: source.id, event_id: event.id })
-  const matched = (event.matched_triggers ?? []).length === 0 ? 'no trigger matched it' : `it matched ${event.matched_triggers!.join(', ')}`
+  if (output.json)
+    return record(output, {
+      repository: hooksOf.name,
+      hook_id: hook.id,
+      url,
+      source_id: source.id,
+      event_id: event.id,
+    })
+  const matched =
+    (event.matched_triggers ?? []).length === 0
+      ? 'no trigger matched it'
+      : `it matched ${event.matched_triggers!.join(', ')}`
   return output.line(`${paint(output, 'green', '✓')} the test delivery came: event ${event.id}; ${matched}`)
 }
 
@@ -169,7 +227,8 @@ async function connect(session: Session, forge: string, owner: HookOwner, option
   const made = await connection(session, forge, owner, options, true)
   const { hooksOf, source, url, own } = made
   const events = options.events?.split(',').map(each => each.trim()) ?? own[0]?.events ?? usualEvents
-  if (events.includes('')) throw new UsageError('--events must be a list such as push,release; found an empty name')
+  if (events.includes(''))
+    throw new UsageError('--events must be a list such as push,release; found an empty name')
   const branch_filter = options.branchFilter ?? own[0]?.branch_filter
   const hook = await hooksOf.createHook({
     type: source.config.provider as string,
@@ -200,12 +259,17 @@ async function check(session: Session, forge: string, owner: HookOwner, options:
   const made = await connection(session, forge, owner, options, false)
   const { own, url, source, hooksOf } = made
   const [hook, ...more] = own
-  if (hook === undefined) throw new NoError(`no hook of ${hooksOf.name} delivers to ${url}; signalbox forgejo connect makes one`)
+  if (hook === undefined)
+    throw new NoError(`no hook of ${hooksOf.name} delivers to ${url}; signalbox forgejo connect makes one`)
   const wrong = [
     ...(source.enabled ? [] : [`source ${source.id} is disabled`]),
     ...(hook.active ? [] : [`hook ${hook.id} is not active`]),
-    ...(hook.config.content_type === 'json' || hook.config.content_type === 'form' ? [] : [`hook ${hook.id} sends ${hook.config.content_type}`]),
-    ...(more.length === 0 ? [] : [`${own.length} hooks deliver there, each event as often; connect leaves one`]),
+    ...(hook.config.content_type === 'json' || hook.config.content_type === 'form'
+      ? []
+      : [`hook ${hook.id} sends ${hook.config.content_type}`]),
+    ...(more.length === 0
+      ? []
+      : [`${own.length} hooks deliver there, each event as often; connect leaves one`]),
   ]
   if (wrong.length > 0) throw new NoError(wrong.join('\n'))
   say(
@@ -215,13 +279,22 @@ async function check(session: Session, forge: string, owner: HookOwner, options:
   await tryOut(session, made, hook, options.wait)
 }
 
-async function disconnect(session: Session, forge: string, owner: HookOwner, options: Options): Promise<void> {
+async function disconnect(
+  session: Session,
+  forge: string,
+  owner: HookOwner,
+  options: Options,
+): Promise<void> {
   const { hooksOf, own, url } = await connection(session, forge, owner, options, false)
   const { name } = hooksOf
   if (own.length === 0) throw new NoError(`no hook of ${name} delivers to ${url}`)
   for (const hook of own) await hooksOf.deleteHook(hook.id)
   if (session.output.json) record(session.output, { repository: name, url, deleted: own.map(({ id }) => id) })
-  else say(session, `hook ${own.map(({ id }) => id).join(', ')} of ${name} is gone; source ${options.source} stays`)
+  else
+    say(
+      session,
+      `hook ${own.map(({ id }) => id).join(', ')} of ${name} is gone; source ${options.source} stays`,
+    )
 }
 
 const told = `
@@ -243,14 +316,21 @@ function ownerOf(repository: string | undefined, { org, system }: Options): Hook
     ...(system === true ? [{ kind: 'system' as const }] : []),
   ]
   const [owner, ...more] = owners
-  if (owner === undefined || more.length > 0) throw new UsageError('name one of: a repository as owner/repo, --org OWNER, or --system')
+  if (owner === undefined || more.length > 0)
+    throw new UsageError('name one of: a repository as owner/repo, --org OWNER, or --system')
   return owner
 }
 
 export function addForgejo(program: Command, session: () => Session): void {
-  const forgejo = program.command('forgejo').description('webhooks of repositories, organisations and whole forges (Forgejo, Gitea)')
+  const forgejo = program
+    .command('forgejo')
+    .description('webhooks of repositories, organisations and whole forges (Forgejo, Gitea)')
   const actions = [
-    ['connect', 'let a repository deliver to a source, which is made where it is not there, and try it', connect],
+    [
+      'connect',
+      'let a repository deliver to a source, which is made where it is not there, and try it',
+      connect,
+    ],
     ['check', 'look at the hook of a repository, and have a test delivery made', check],
     ['disconnect', 'take the hook of a repository away; the source stays', disconnect],
   ] as const
@@ -265,10 +345,17 @@ export function addForgejo(program: Command, session: () => Session): void {
       .option('--webhook-url <url>', 'where the forge reaches the source; default: the intake of the router')
       .addHelpText('after', told)
     if (name !== 'disconnect')
-      command.addOption(new Option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m').argParser(lengthArgument).default(15_000, '15s'))
+      command.addOption(
+        new Option('--wait <length>', 'how long to wait for the test delivery: 45s, 2m')
+          .argParser(lengthArgument)
+          .default(15_000, '15s'),
+      )
     if (name === 'connect')
       command
-        .option('--events <list>', `what is delivered, with commas; ${usualEvents.join(',')} by default, or what the hook had before`)
+        .option(
+          '--events <list>',
+          `what is delivered, with commas; ${usualEvents.join(',')} by default, or what the hook had before`,
+        )
         .option('--branch-filter <glob>', 'pushes, new and deleted branches only of these')
     command.action(async (url: string, repository: string | undefined, options: Options) => {
       try {

@@ -16,29 +16,46 @@ const mostListed = 20
 /** Where two values differ, a line each. */
 function differences(expected: unknown, found: unknown, path: string): string[] {
   if (isDeepStrictEqual(expected, found)) return []
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !isRaw(value)
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    typeof value === 'object' && value !== null && !isRaw(value)
   if (isObject(expected) && isObject(found) && Array.isArray(expected) === Array.isArray(found)) {
     const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])]
     return names.flatMap(name => differences(expected[name], found[name], `${path}.${name}`))
   }
-  const shown = (value: unknown): string => (value === undefined ? 'nothing' : shortened(JSON.stringify(value), 200))
+  const shown = (value: unknown): string =>
+    value === undefined ? 'nothing' : shortened(JSON.stringify(value), 200)
   return [`${path}: expected ${shown(expected)}, found ${shown(found)}`]
 }
 
 /** Why one expectation does not hold, as lines; none: it holds. */
-function failing({ trigger_id, matched, inputs, place }: Expectation, tried: TriggerTestResult, explain: (tried: TriggerTestResult) => string[]): string[] {
+function failing(
+  { trigger_id, matched, inputs, place }: Expectation,
+  tried: TriggerTestResult,
+  explain: (tried: TriggerTestResult) => string[],
+): string[] {
   if (tried.matched !== matched)
-    return [`${trigger_id} ${tried.matched ? 'matched' : 'did not match'}, and should${matched ? '' : ' not'} (${place}): ${tried.reason}`, ...explain(tried)]
+    return [
+      `${trigger_id} ${tried.matched ? 'matched' : 'did not match'}, and should${matched ? '' : ' not'} (${place}): ${tried.reason}`,
+      ...explain(tried),
+    ]
   if (inputs === undefined && tried.inputs_error === undefined) return []
-  if (tried.inputs_error !== undefined) return [`${trigger_id}: the inputs cannot be made (${place}): ${tried.inputs_error}`]
+  if (tried.inputs_error !== undefined)
+    return [`${trigger_id}: the inputs cannot be made (${place}): ${tried.inputs_error}`]
   // 10 and 10.00 are the same number.
   const wrong = differences(canonicalJson(inputs), canonicalJson(tried.inputs ?? {}), 'inputs')
-  return wrong.length === 0 ? [] : [`${trigger_id} matched with other inputs (${place})`, ...wrong.map(line => `  ${line}`)]
+  return wrong.length === 0
+    ? []
+    : [`${trigger_id} matched with other inputs (${place})`, ...wrong.map(line => `  ${line}`)]
 }
 
-async function judged({ expect, event }: Case, trial: Trial, explain: (tried: TriggerTestResult) => string[]): Promise<string[]> {
+async function judged(
+  { expect, event }: Case,
+  trial: Trial,
+  explain: (tried: TriggerTestResult) => string[],
+): Promise<string[]> {
   const lines: string[] = []
-  for (const expectation of expect) lines.push(...failing(expectation, await trial.attempt(expectation.trigger_id, event), explain))
+  for (const expectation of expect)
+    lines.push(...failing(expectation, await trial.attempt(expectation.trigger_id, event), explain))
   return lines
 }
 
@@ -46,13 +63,25 @@ async function judged({ expect, event }: Case, trial: Trial, explain: (tried: Tr
 function explained({ terminal }: Output): (tried: TriggerTestResult) => string[] {
   return ({ conditions }) => {
     const lines: string[] = []
-    printConditions({ json: false, terminal, line: text => lines.push(text), bytes: () => undefined }, conditions, '  ')
+    printConditions(
+      { json: false, terminal, line: text => lines.push(text), bytes: () => undefined },
+      conditions,
+      '  ',
+    )
     return lines
   }
 }
 
 function print({ output }: Session, { name, place }: Case, failure: readonly string[]): void {
-  if (output.json) return output.line(JSON.stringify({ name, place, passed: failure.length === 0, ...(failure.length === 0 ? {} : { failure }) }))
+  if (output.json)
+    return output.line(
+      JSON.stringify({
+        name,
+        place,
+        passed: failure.length === 0,
+        ...(failure.length === 0 ? {} : { failure }),
+      }),
+    )
   if (failure.length === 0) return output.line(`${paint(output, 'green', '✓')} ${plain(name)}`)
   output.line(`${paint(output, 'red', '✗')} ${paint(output, 'bold', plain(name))}  ${plain(place)}`)
   for (const line of failure) output.line(`    ${line}`)
@@ -62,7 +91,10 @@ function print({ output }: Session, { name, place }: Case, failure: readonly str
 function assertNamed(cases: readonly Case[], ids: readonly string[]): void {
   for (const { trigger_id, place } of cases.flatMap(each => each.expect)) {
     if (ids.includes(trigger_id)) continue
-    const there = ids.length === 0 ? 'none' : `${ids.slice(0, mostListed).join(', ')}${ids.length > mostListed ? ', ...' : ''}`
+    const there =
+      ids.length === 0
+        ? 'none'
+        : `${ids.slice(0, mostListed).join(', ')}${ids.length > mostListed ? ', ...' : ''}`
     throw new UsageError(`${place} there is no trigger ${trigger_id} in these files; there is ${there}`)
   }
 }
@@ -81,9 +113,13 @@ export async function runCases(session: Session, path: string, junitFile: string
   try {
     const { definitions, where } = readDefinitions([path])
     const complaint = trial.load(definitions)
-    if (complaint !== undefined) throw new UsageError(`${where(complaint.path) ?? path} ${complaint.path} ${complaint.message}`)
+    if (complaint !== undefined)
+      throw new UsageError(`${where(complaint.path) ?? path} ${complaint.path} ${complaint.message}`)
     const cases = readCases(path, event => trial.refusal(event))
-    if (cases.length === 0) throw new UsageError(`${path} has no test cases; test cases are in files such as deploy.test.yaml beside the triggers`)
+    if (cases.length === 0)
+      throw new UsageError(
+        `${path} has no test cases; test cases are in files such as deploy.test.yaml beside the triggers`,
+      )
     assertNamed(
       cases,
       definitions.triggers.map(({ id }) => id),
@@ -93,7 +129,12 @@ export async function runCases(session: Session, path: string, junitFile: string
       const begun = performance.now()
       const failure = await judged(each, trial, explained(session.output))
       print(session, each, failure)
-      results.push({ name: each.name, file: each.file, ms: performance.now() - begun, ...(failure.length === 0 ? {} : { failure: failure.join('\n') }) })
+      results.push({
+        name: each.name,
+        file: each.file,
+        ms: performance.now() - begun,
+        ...(failure.length === 0 ? {} : { failure: failure.join('\n') }),
+      })
     }
     if (junitFile !== undefined) writeReport(junitFile, junit(results))
     const failed = results.filter(({ failure }) => failure !== undefined).length

@@ -5,7 +5,17 @@ import { Command, type Help, type Option } from 'commander'
 const groups: Record<string, readonly string[]> = {
   'The router:': ['serve', 'status', 'doctor', 'pause', 'resume', 'stats'],
   'Events and runs:': ['emit', 'dispatch', 'events', 'explain', 'runs', 'replay', 'notify'],
-  'Definitions:': ['sources', 'triggers', 'bots', 'queues', 'register', 'apply', 'export', 'import', 'forgejo'],
+  'Definitions:': [
+    'sources',
+    'triggers',
+    'bots',
+    'queues',
+    'register',
+    'apply',
+    'export',
+    'import',
+    'forgejo',
+  ],
   'Access over HTTP:': ['ui', 'logins', 'tokens', 'audit'],
   'Try without effect:': ['test', 'backtest'],
   'The database:': ['backup', 'verify', 'recover', 'restore'],
@@ -120,7 +130,8 @@ export const commandExamples: Readonly<Record<string, string>> = {
 /** The words of a command behind the name of the program. */
 export function wordsOf(command: Command): string {
   const words: string[] = []
-  for (let each: Command | null = command; each?.parent != null; each = each.parent) words.unshift(each.name())
+  for (let each: Command | null = command; each?.parent != null; each = each.parent)
+    words.unshift(each.name())
   return words.join(' ')
 }
 
@@ -141,9 +152,13 @@ export function arrangeHelp(program: Command): void {
     const example = commandExamples[wordsOf(command)]
     if (example !== undefined) command.addHelpText('after', `\nExample:\n  ${example}`)
   }
-  const ofHelp = new Command('help').arguments('[command]').description('the help of a command').helpGroup('For programs:')
+  const ofHelp = new Command('help')
+    .arguments('[command]')
+    .description('the help of a command')
+    .helpGroup('For programs:')
   program.addHelpCommand(ofHelp)
-  for (const [heading, names] of Object.entries(groups)) for (const command of program.commands) if (names.includes(command.name())) command.helpGroup(heading)
+  for (const [heading, names] of Object.entries(groups))
+    for (const command of program.commands) if (names.includes(command.name())) command.helpGroup(heading)
   program.addHelpText(
     'after',
     '\nExample:\n  signalbox status            what needs you now, with the command that helps\n\nsignalbox COMMAND --help has the options and an example of each command.',

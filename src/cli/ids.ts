@@ -14,7 +14,9 @@ export function shownId({ terminal }: Pick<Output, 'terminal'>, id: string): str
 }
 
 /** A page of ids, newest first. */
-export type RecentIds = (cursor: string | undefined) => Promise<{ ids: string[]; next_cursor: string | undefined }>
+export type RecentIds = (
+  cursor: string | undefined,
+) => Promise<{ ids: string[]; next_cursor: string | undefined }>
 
 /** Resolves a given id, or the end of one. noun: run or event. Throws UsageError if it is invalid, unknown or ambiguous. */
 export async function givenId(given: string, noun: string, recent: RecentIds): Promise<string> {

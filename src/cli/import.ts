@@ -22,14 +22,17 @@ function assertTimezone(timezone: string): void {
   try {
     Intl.DateTimeFormat('en-US', { timeZone: timezone })
   } catch {
-    throw new UsageError(`--timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
+    throw new UsageError(
+      `--timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`,
+    )
   }
 }
 
 /** env:NAME or file:/path. */
 function secretArgument(text: string): SecretRef {
   const [, kind, rest] = /^(env|file):(.+)$/s.exec(text) ?? []
-  if (kind === undefined) throw new UsageError(`a secret must be given as env:NAME or file:PATH; found ${JSON.stringify(text)}`)
+  if (kind === undefined)
+    throw new UsageError(`a secret must be given as env:NAME or file:PATH; found ${JSON.stringify(text)}`)
   return kind === 'env' ? { env: rest! } : { file: resolve(rest!) }
 }
 
@@ -47,15 +50,27 @@ function placeIn(file: string): { value: unknown; where: (path: string) => strin
   }
 }
 
-async function importOsprey(session: Session, file: string, { bot, timezone, token, workerToken, apply, yes }: Options): Promise<void> {
+async function importOsprey(
+  session: Session,
+  file: string,
+  { bot, timezone, token, workerToken, apply, yes }: Options,
+): Promise<void> {
   if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(bot))
-    throw new UsageError(`--bot must be an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`)
+    throw new UsageError(
+      `--bot must be an id of small letters, digits, dots, hyphens and underscores; found ${JSON.stringify(bot)}`,
+    )
   assertTimezone(timezone)
   const { value, where } = placeIn(file)
   const tools = await session.environment.toolRules()
   let converted: Converted
   try {
-    converted = fromOsprey(value, { bot_id: bot, timezone, intake_token: token, worker_token: workerToken, tools })
+    converted = fromOsprey(value, {
+      bot_id: bot,
+      timezone,
+      intake_token: token,
+      worker_token: workerToken,
+      tools,
+    })
   } catch (error) {
     if (error instanceof OspreyError) throw new UsageError(`${where(error.path)} ${error.message}`)
     throw error
@@ -63,7 +78,10 @@ async function importOsprey(session: Session, file: string, { bot, timezone, tok
   const { definitions, notes } = converted
   const { output } = session
   const denied = deniedToo({ tools })
-  if (output.json && apply !== true) return output.line(JSON.stringify({ ...definitions, notes: [...notes, { path: 'triggers', text: denied }] }))
+  if (output.json && apply !== true)
+    return output.line(
+      JSON.stringify({ ...definitions, notes: [...notes, { path: 'triggers', text: denied }] }),
+    )
   for (const { path, text } of notes) console.error(plain(`${where(path)} ${path} ${text}`))
   if (apply !== true) return output.line(`# ${denied}\n${yamlOf(definitions)}`)
   if (!output.json) output.line(denied)
@@ -75,11 +93,17 @@ export function addImport(program: Command, session: () => Session): void {
     .command('import')
     .description('what another router is configured with, as definitions of this one')
     .command('osprey <file>')
-    .description('an Osprey dispatcher file (triggers.yml): prints what apply takes, and on standard error what is not as it was')
+    .description(
+      'an Osprey dispatcher file (triggers.yml): prints what apply takes, and on standard error what is not as it was',
+    )
     .option('--bot <id>', 'the worker that runs are sent to, and its queue', 'osprey-worker')
     .option('-z, --timezone <zone>', 'that schedules are read in', 'UTC')
-    .option('--token <ref>', 'bearer token of its webhooks: env:NAME or file:PATH', secretArgument, { env: 'EVENT_DISPATCHER_TOKEN' })
-    .option('--worker-token <ref>', 'bearer token of its worker: env:NAME or file:PATH', secretArgument, { env: 'DISPATCH_WORKER_TOKEN' })
+    .option('--token <ref>', 'bearer token of its webhooks: env:NAME or file:PATH', secretArgument, {
+      env: 'EVENT_DISPATCHER_TOKEN',
+    })
+    .option('--worker-token <ref>', 'bearer token of its worker: env:NAME or file:PATH', secretArgument, {
+      env: 'DISPATCH_WORKER_TOKEN',
+    })
     .option('--apply', 'write it, after showing what that changes')
     .option('-y, --yes', 'do not ask')
     .action((file: string, options: Options) => importOsprey(session(), file, options))

@@ -65,7 +65,11 @@ class Printer {
       const begun = this.#open
       this.#open = !line.endsWith('\n')
       const shown = plain(line, true)
-      this.#output.bytes(Buffer.from(`${begun ? '' : prefix}${stream === 'stderr' ? paint(this.#output, 'yellow', shown) : shown}`))
+      this.#output.bytes(
+        Buffer.from(
+          `${begun ? '' : prefix}${stream === 'stderr' ? paint(this.#output, 'yellow', shown) : shown}`,
+        ),
+      )
     }
   }
 
@@ -101,7 +105,11 @@ function lastLines(parts: readonly OutputPart[], count: number): OutputPart[] {
       if (left <= 0) break
     }
     const rest = bytes.subarray(begin)
-    kept.unshift({ ...part, offset: part.offset + begin, ...(part.text === undefined ? { base64: rest.toString('base64') } : { text: rest.toString('utf8') }) })
+    kept.unshift({
+      ...part,
+      offset: part.offset + begin,
+      ...(part.text === undefined ? { base64: rest.toString('base64') } : { text: rest.toString('utf8') }),
+    })
   }
   return kept
 }
@@ -117,11 +125,20 @@ interface Reading {
 }
 
 /** Prints what there is, and what comes; answers the last page. */
-async function printAll(current: Session, printer: Printer, { run_id, follow, tail }: Reading, wanted: number | undefined): Promise<RunOutputResult> {
+async function printAll(
+  current: Session,
+  printer: Printer,
+  { run_id, follow, tail }: Reading,
+  wanted: number | undefined,
+): Promise<RunOutputResult> {
   let place: { attempt?: number; after?: number } = wanted === undefined ? {} : { attempt: wanted }
   let first: OutputPart[] | undefined = tail === undefined ? undefined : []
   for (;;) {
-    const page = await current.call('run.output', { run_id, ...place, ...(follow && first === undefined ? { wait_ms: waitMs } : {}) })
+    const page = await current.call('run.output', {
+      run_id,
+      ...place,
+      ...(follow && first === undefined ? { wait_ms: waitMs } : {}),
+    })
     if (first === undefined) for (const part of page.parts) printer.print(part)
     else first.push(...page.parts)
     // An attempt that has not begun has no place to go on from.
@@ -141,11 +158,20 @@ async function printAll(current: Session, printer: Printer, { run_id, follow, ta
 /** What became of the run, and what to do next: on standard error, so that the output can be piped. */
 async function conclude(current: Session, run_id: string, page: RunOutputResult): Promise<void> {
   const { run } = await current.call('run.get', { run_id })
-  if (page.removed === true) remark(`output of this attempt was removed: all runs together printed more than output_total_bytes`)
-  if (page.attempt === 0) return remark(`run ${run_id} has not begun (${run.state})${run.waiting_for === undefined ? '' : `: ${run.waiting_for}`}`)
-  if (page.total_bytes === 0) remark(`attempt ${page.attempt} printed nothing${page.finished ? '' : ' so far'}`)
-  if (!page.finished) return remark(`attempt ${page.attempt} is under way; follow it with: signalbox runs logs ${run_id} -f`)
-  const others = page.attempt > 1 ? `; earlier ones with --attempt 1${page.attempt > 2 ? ` to ${page.attempt - 1}` : ''}` : ''
+  if (page.removed === true)
+    remark(`output of this attempt was removed: all runs together printed more than output_total_bytes`)
+  if (page.attempt === 0)
+    return remark(
+      `run ${run_id} has not begun (${run.state})${run.waiting_for === undefined ? '' : `: ${run.waiting_for}`}`,
+    )
+  if (page.total_bytes === 0)
+    remark(`attempt ${page.attempt} printed nothing${page.finished ? '' : ' so far'}`)
+  if (!page.finished)
+    return remark(`attempt ${page.attempt} is under way; follow it with: signalbox runs logs ${run_id} -f`)
+  const others =
+    page.attempt > 1
+      ? `; earlier ones with --attempt 1${page.attempt > 2 ? ` to ${page.attempt - 1}` : ''}`
+      : ''
   const next = run.state === 'pending' ? `, tried again at ${time(run.not_before)}` : ''
   return remark(`attempt ${page.attempt} is over; the run is ${stateText(run)}${next}${others}`)
 }

@@ -9,19 +9,28 @@ function roff(text: string): string {
     .replaceAll('\\', '\\e')
     .replaceAll('-', '\\-')
     .replaceAll(/^([.'])/gm, '\\&$1')
-    .replaceAll(/[^\0-\x7f]/gu, character => `\\[u${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}]`)
+    .replaceAll(
+      /[^\0-\x7f]/gu,
+      character => `\\[u${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}]`,
+    )
 }
 
 function optionLines(options: readonly Option[]): string[] {
   return options
     .filter(option => !option.hidden)
-    .flatMap(({ flags, description, mandatory }) => ['.TP', `\\fB${roff(flags)}\\fR${mandatory ? ' (required)' : ''}`, roff(description)])
+    .flatMap(({ flags, description, mandatory }) => [
+      '.TP',
+      `\\fB${roff(flags)}\\fR${mandatory ? ' (required)' : ''}`,
+      roff(description),
+    ])
 }
 
 function commandLines(command: Command): string[] {
   const words = wordsOf(command)
   const example = commandExamples[words]
-  const usage = command.registeredArguments.map(argument => (argument.required ? ` <${argument.name()}>` : ` [${argument.name()}]`)).join('')
+  const usage = command.registeredArguments
+    .map(argument => (argument.required ? ` <${argument.name()}>` : ` [${argument.name()}]`))
+    .join('')
   return [
     `.SS "signalbox ${roff(words)}${roff(usage)}"`,
     roff(command.description()),
@@ -45,13 +54,17 @@ const exitCodes: [number, string][] = [
 
 const environment: [string, string][] = [
   ['SIGNALBOX_SOCKET', 'The control socket of the router.'],
-  ['SIGNALBOX_STATE_DIR', 'The directory with the database. Default: $XDG_STATE_HOME/signalbox, or ~/.local/state/signalbox.'],
+  [
+    'SIGNALBOX_STATE_DIR',
+    'The directory with the database. Default: $XDG_STATE_HOME/signalbox, or ~/.local/state/signalbox.',
+  ],
   ['NO_COLOR', 'No colours on a terminal.'],
   ['TZ', 'The time zone of times on a terminal.'],
 ]
 
 function manualPage(program: Command): string {
-  const list = (entries: [string | number, string][]): string[] => entries.flatMap(([name, text]) => ['.TP', `\\fB${roff(String(name))}\\fR`, roff(text)])
+  const list = (entries: [string | number, string][]): string[] =>
+    entries.flatMap(([name, text]) => ['.TP', `\\fB${roff(String(name))}\\fR`, roff(text)])
   const commands = everyCommand(program)
     .slice(1)
     .filter(command => commandExamples[wordsOf(command)] !== undefined)

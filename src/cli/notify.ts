@@ -13,6 +13,7 @@ export function addNotify(program: Command, session: () => Session): void {
     .action(async (bot_id: string) => {
       const answer = await session().call('bot.notify_test', { bot_id })
       record(session().output, answer)
-      if (!answer.accepted) throw new ExitError(1, `the message was not accepted: ${answer.error ?? 'no reason was given'}`)
+      if (!answer.accepted)
+        throw new ExitError(1, `the message was not accepted: ${answer.error ?? 'no reason was given'}`)
     })
 }

@@ -52,12 +52,20 @@ const days = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']
 const sentFields = ['surface_prompt', 'surface_tools', 'max_turns']
 
 /** Osprey denies these to its workers whatever a trigger says; of the Playwright tools one stands for all. */
-export const deniedByOsprey = ['WebFetch', 'WebSearch', 'mcp__plugin_playwright_playwright__browser_click', 'Bash', 'BashOutput', 'KillShell']
+export const deniedByOsprey = [
+  'WebFetch',
+  'WebSearch',
+  'mcp__plugin_playwright_playwright__browser_click',
+  'Bash',
+  'BashOutput',
+  'KillShell',
+]
 
 /** Whether the tools that Osprey denies are denied here too. */
 export function deniedToo({ tools }: Pick<OspreyOptions, 'tools'>): string {
   const open = deniedByOsprey.filter(tool => tools.denial(tool, undefined) === undefined)
-  if (open.length > 0) return `Osprey denies these tools to its workers, this router does not by default: ${open.join(', ')}`
+  if (open.length > 0)
+    return `Osprey denies these tools to its workers, this router does not by default: ${open.join(', ')}`
   return 'the tools that Osprey denies to its workers (WebFetch, WebSearch, the Playwright tools, Bash, BashOutput, KillShell) are denied here too, by the default of denied_tools'
 }
 
@@ -66,7 +74,8 @@ type Fields = Record<string, unknown>
 /** Notes every field that nothing is made of. */
 function noteOthers(fields: Fields, known: readonly string[], path: string, notes: Remark[], why = ''): void {
   for (const name of Object.keys(fields))
-    if (!known.includes(name)) notes.push({ path: path === '' ? name : `${path}.${name}`, text: `is not carried over${why}` })
+    if (!known.includes(name))
+      notes.push({ path: path === '' ? name : `${path}.${name}`, text: `is not carried over${why}` })
 }
 
 function fieldsAt(value: unknown, path: string): Fields {
@@ -78,13 +87,19 @@ function fieldsAt(value: unknown, path: string): Fields {
 function textAt(fields: Fields, name: string, path: string): string {
   const value = fields[name]
   if (typeof value === 'string' && value !== '') return value
-  throw new OspreyError(`${path}.${name}`, `${path}.${name} must be a text; found ${value === undefined ? 'nothing' : JSON.stringify(value)}`)
+  throw new OspreyError(
+    `${path}.${name}`,
+    `${path}.${name} must be a text; found ${value === undefined ? 'nothing' : JSON.stringify(value)}`,
+  )
 }
 
 function numberAt(fields: Fields, name: string, path: string, usual: number, least: number): number {
   const value = plainJson(fields[name] ?? usual)
   if (typeof value === 'number' && value >= least) return value
-  throw new OspreyError(`${path}.${name}`, `${path}.${name} must be a number of at least ${least}; found ${JSON.stringify(value)}`)
+  throw new OspreyError(
+    `${path}.${name}`,
+    `${path}.${name} must be a number of at least ${least}; found ${JSON.stringify(value)}`,
+  )
 }
 
 function textsAt(value: unknown, path: string): string[] {
@@ -104,14 +119,23 @@ function idOf(name: string, path: string, notes: Remark[]): string {
     .replaceAll(/[^a-z0-9._-]/g, '-')
     .replace(/^[^a-z0-9]+/, '')
     .slice(0, 64)
-  if (id === '') throw new OspreyError(path, `${path} must have a letter or digit that an id can begin with; found ${JSON.stringify(name)}`)
-  if (id !== name) notes.push({ path, text: `becomes ${id}: ids consist of small letters, digits, dots, hyphens and underscores; its senders need the new id` })
+  if (id === '')
+    throw new OspreyError(
+      path,
+      `${path} must have a letter or digit that an id can begin with; found ${JSON.stringify(name)}`,
+    )
+  if (id !== name)
+    notes.push({
+      path,
+      text: `becomes ${id}: ids consist of small letters, digits, dots, hyphens and underscores; its senders need the new id`,
+    })
   return id
 }
 
 /** An interval as a cron expression; undefined where the clock's minutes, hours and days do not hold it evenly. */
 function intervalExpression(seconds: number): string | undefined {
-  const evenly = (part: number, whole: number): boolean => Number.isInteger(part) && part > 0 && whole % part === 0
+  const evenly = (part: number, whole: number): boolean =>
+    Number.isInteger(part) && part > 0 && whole % part === 0
   if (seconds < 60) return evenly(seconds, 60) ? `*/${seconds} * * * * *` : undefined
   if (seconds < 3600) return evenly(seconds / 60, 60) ? `*/${seconds / 60} * * * *` : undefined
   if (seconds < 86_400) return evenly(seconds / 3600, 24) ? `0 */${seconds / 3600} * * *` : undefined
@@ -124,31 +148,61 @@ function clockExpressions(at: readonly string[], on: readonly string[], path: st
   for (const [index, time] of at.entries()) {
     const found = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(time)
     if (found === null)
-      throw new OspreyError(`${path}.at.${index}`, `${path}.at.${index} must be a time such as "17:00", in quotes; found ${JSON.stringify(time)}`)
+      throw new OspreyError(
+        `${path}.at.${index}`,
+        `${path}.at.${index} must be a time such as "17:00", in quotes; found ${JSON.stringify(time)}`,
+      )
     byMinute.set(Number(found[2]), [...(byMinute.get(Number(found[2])) ?? []), Number(found[1])])
   }
   const wrong = on.find(day => !days.includes(day))
-  if (wrong !== undefined) throw new OspreyError(`${path}.days`, `${path}.days must be some of ${days.join(', ')}; found ${JSON.stringify(wrong)}`)
+  if (wrong !== undefined)
+    throw new OspreyError(
+      `${path}.days`,
+      `${path}.days must be some of ${days.join(', ')}; found ${JSON.stringify(wrong)}`,
+    )
   const weekdays = on.length === 0 ? '*' : on.join(',')
-  return [...byMinute].map(([minute, hours]) => `${minute} ${hours.toSorted((a, b) => a - b).join(',')} * * ${weekdays}`)
+  return [...byMinute].map(
+    ([minute, hours]) => `${minute} ${hours.toSorted((a, b) => a - b).join(',')} * * ${weekdays}`,
+  )
 }
 
 function expressionsOf(config: Fields, path: string, notes: Remark[]): string[] {
-  if (config.at !== undefined) return clockExpressions(textsAt(config.at, `${path}.at`), textsAt(config.days, `${path}.days`), path)
+  if (config.at !== undefined)
+    return clockExpressions(textsAt(config.at, `${path}.at`), textsAt(config.days, `${path}.days`), path)
   const seconds = numberAt(config, 'interval_sec', path, Number.NaN, 0.001)
   const expression = intervalExpression(seconds)
   if (expression === undefined)
-    notes.push({ path: `${path}.interval_sec`, text: `every ${seconds} s is no schedule by the clock: the trigger is not carried over; give it a cron source` })
-  else notes.push({ path: `${path}.interval_sec`, text: `comes by the clock (${expression}), not counted from the start of the router` })
+    notes.push({
+      path: `${path}.interval_sec`,
+      text: `every ${seconds} s is no schedule by the clock: the trigger is not carried over; give it a cron source`,
+    })
+  else
+    notes.push({
+      path: `${path}.interval_sec`,
+      text: `comes by the clock (${expression}), not counted from the start of the router`,
+    })
   return expression === undefined ? [] : [expression]
 }
 
-function sourcesOf(id: string, trigger: Fields, path: string, { timezone, intake_token }: OspreyOptions, notes: Remark[]): SourceInput[] {
+function sourcesOf(
+  id: string,
+  trigger: Fields,
+  path: string,
+  { timezone, intake_token }: OspreyOptions,
+  notes: Remark[],
+): SourceInput[] {
   const config = fieldsAt(trigger.source_config, `${path}.source_config`)
   const kind = textAt(trigger, 'source', path)
   const known = kind === 'cron' ? ['interval_sec', 'at', 'days'] : []
   if (kind === 'webhook' || kind === 'cron') noteOthers(config, known, `${path}.source_config`, notes)
-  if (kind === 'webhook') return [{ id, source_type: 'webhook', config: { provider: 'bearer', secrets: [intake_token], event_type: 'webhook' } }]
+  if (kind === 'webhook')
+    return [
+      {
+        id,
+        source_type: 'webhook',
+        config: { provider: 'bearer', secrets: [intake_token], event_type: 'webhook' },
+      },
+    ]
   if (kind !== 'cron') {
     notes.push({
       path: `${path}.source`,
@@ -159,7 +213,12 @@ function sourcesOf(id: string, trigger: Fields, path: string, { timezone, intake
   return expressionsOf(config, `${path}.source_config`, notes).map((expression, index) => ({
     id: index === 0 ? id : `${id}-${index + 1}`,
     source_type: 'cron',
-    config: { expression, ...(timezone === 'UTC' ? {} : { timezone }), catch_up: 'none', payload: { trigger: id } },
+    config: {
+      expression,
+      ...(timezone === 'UTC' ? {} : { timezone }),
+      catch_up: 'none',
+      payload: { trigger: id },
+    },
   }))
 }
 
@@ -173,40 +232,86 @@ function retryOf(trigger: Fields, path: string, notes: Remark[]): NonNullable<Tr
         text: 'alert is drop here: failed runs stay with the dead letters, and are events run.failed of the source router',
       })
     else if (action !== 'drop')
-      throw new OspreyError(`${path}.on_error.action`, `${path}.on_error.action must be retry, drop or alert; found ${JSON.stringify(action)}`)
+      throw new OspreyError(
+        `${path}.on_error.action`,
+        `${path}.on_error.action must be retry, drop or alert; found ${JSON.stringify(action)}`,
+      )
     return { retry: 'none' }
   }
   const asked = Math.floor(numberAt(on_error, 'max_retries', `${path}.on_error`, 0, 0))
-  if (asked > mostRetries) notes.push({ path: `${path}.on_error.max_retries`, text: `is ${mostRetries} here, no more attempts are made` })
+  if (asked > mostRetries)
+    notes.push({
+      path: `${path}.on_error.max_retries`,
+      text: `is ${mostRetries} here, no more attempts are made`,
+    })
   const wait = Math.round(1000 * numberAt(on_error, 'backoff_sec', `${path}.on_error`, 0, 0))
-  return { retry: [0, ...Array.from({ length: Math.min(asked, mostRetries) }, () => wait)], retry_on: ['unreachable', 'unavailable', 'timeout'] }
+  return {
+    retry: [0, ...Array.from({ length: Math.min(asked, mostRetries) }, () => wait)],
+    retry_on: ['unreachable', 'unavailable', 'timeout'],
+  }
 }
 
 /** Notes the tools of a list that the router denies, and answers the others. */
-function permittedOf(list: readonly string[], path: string, why: string, { tools }: OspreyOptions, notes: Remark[]): string[] {
+function permittedOf(
+  list: readonly string[],
+  path: string,
+  why: string,
+  { tools }: OspreyOptions,
+  notes: Remark[],
+): string[] {
   return list.filter((tool, index) => {
     const denial = tools.denial(tool, undefined)
-    if (denial !== undefined) notes.push({ path: `${path}.${index}`, text: `${shownTool(tool)} is denied by default: ${denial}; ${why}` })
+    if (denial !== undefined)
+      notes.push({
+        path: `${path}.${index}`,
+        text: `${shownTool(tool)} is denied by default: ${denial}; ${why}`,
+      })
     return denial === undefined
   })
 }
 
 /** Tools that are sent as an input: the router does not judge inputs, so denied ones are left out here. */
-function sentValue(name: string, value: unknown, path: string, options: OspreyOptions, notes: Remark[]): unknown {
+function sentValue(
+  name: string,
+  value: unknown,
+  path: string,
+  options: OspreyOptions,
+  notes: Remark[],
+): unknown {
   if (name !== 'surface_tools') return typeof value === 'string' ? literal(value) : value
   return permittedOf(textsAt(value, path), path, 'it is left out', options, notes).map(literal)
 }
 
-const promptEnd = '{{ $boolean(payload) ? "\\n\\nThe payload of the event, as JSON:\\n" & $string(payload, true) : "" }}'
+const promptEnd =
+  '{{ $boolean(payload) ? "\\n\\nThe payload of the event, as JSON:\\n" & $string(payload, true) : "" }}'
 
-function triggerOf(id: string, trigger: Fields, path: string, sources: readonly SourceInput[], options: OspreyOptions, notes: Remark[]): TriggerInput {
+function triggerOf(
+  id: string,
+  trigger: Fields,
+  path: string,
+  sources: readonly SourceInput[],
+  options: OspreyOptions,
+  notes: Remark[],
+): TriggerInput {
   const { bot_id } = options
   const action = fieldsAt(trigger.action, `${path}.action`)
   const sent = sentFields.filter(name => action[name] !== undefined && action[name] !== null)
-  noteOthers(action, ['prompt', 'allowed_tools', ...sentFields], `${path}.action`, notes, ': workers are not sent it')
+  noteOthers(
+    action,
+    ['prompt', 'allowed_tools', ...sentFields],
+    `${path}.action`,
+    notes,
+    ': workers are not sent it',
+  )
   const ids = sources.map(source => source.id)
   const allowed_tools = textsAt(action.allowed_tools, `${path}.action.allowed_tools`)
-  permittedOf(allowed_tools, `${path}.action.allowed_tools`, "only the configuration's allowed_denied_tools allows it", options, notes)
+  permittedOf(
+    allowed_tools,
+    `${path}.action.allowed_tools`,
+    "only the configuration's allowed_denied_tools allows it",
+    options,
+    notes,
+  )
   return {
     id,
     ...(ids.length === 1 ? { event_source_id: ids[0]! } : {}),
@@ -216,7 +321,9 @@ function triggerOf(id: string, trigger: Fields, path: string, sources: readonly 
       workflow_id: id,
       inputs: {
         prompt: `${literal(textAt(action, 'prompt', `${path}.action`))}${promptEnd}`,
-        ...Object.fromEntries(sent.map(name => [name, sentValue(name, action[name], `${path}.action.${name}`, options, notes)])),
+        ...Object.fromEntries(
+          sent.map(name => [name, sentValue(name, action[name], `${path}.action.${name}`, options, notes)]),
+        ),
       },
       allowed_tools,
     },
@@ -231,7 +338,11 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
   const top = fieldsAt(file, '')
   const dispatcher = fieldsAt(top.dispatcher, 'dispatcher')
   const target = textAt(dispatcher, 'dispatch_target', 'dispatcher')
-  if (!URL.canParse(target)) throw new OspreyError('dispatcher.dispatch_target', `dispatcher.dispatch_target must be a URL; found ${JSON.stringify(target)}`)
+  if (!URL.canParse(target))
+    throw new OspreyError(
+      'dispatcher.dispatch_target',
+      `dispatcher.dispatch_target must be a URL; found ${JSON.stringify(target)}`,
+    )
   if (!/^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(target).hostname))
     notes.push({
       path: 'dispatcher.dispatch_target',
@@ -252,7 +363,10 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
       timeout_ms: dispatchTimeoutMs,
     },
   }
-  const queue: QueueInput = { id: bot_id, max_pending: numberAt(dispatcher, 'max_queue_depth', 'dispatcher', usualQueueDepth, 1) }
+  const queue: QueueInput = {
+    id: bot_id,
+    max_pending: numberAt(dispatcher, 'max_queue_depth', 'dispatcher', usualQueueDepth, 1),
+  }
   const definitions: Definitions = { bots: [bot], queues: [queue], sources: [], triggers: [] }
   for (const [index, each] of ((top.triggers ?? []) as unknown[]).entries()) {
     const path = `triggers.${index}`
@@ -266,7 +380,8 @@ export function fromOsprey(file: unknown, options: OspreyOptions): Converted {
   }
   const ids = definitions.sources.map(source => source.id)
   const twice = ids.find((id, index) => ids.indexOf(id) !== index)
-  if (twice !== undefined) throw new OspreyError('triggers', `two triggers come to the name ${twice}; give one of them another`)
+  if (twice !== undefined)
+    throw new OspreyError('triggers', `two triggers come to the name ${twice}; give one of them another`)
   if (definitions.sources.some(source => source.source_type === 'cron') && options.timezone === 'UTC')
     notes.push({ path: 'triggers', text: 'schedules are read in UTC; say --timezone for another zone' })
   return { definitions, notes }

@@ -84,14 +84,21 @@ export interface Column<T> {
 }
 
 /** Rows as a table with a head, or as JSON lines. Nothing found is said in words, not by an empty table. */
-export function table<T>(output: Output, rows: readonly T[], columns: readonly Column<T>[], nothing: string): void {
+export function table<T>(
+  output: Output,
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+  nothing: string,
+): void {
   if (output.json) {
     for (const row of rows) output.line(JSON.stringify(row))
     return
   }
   if (rows.length === 0) return output.line(nothing)
   const cells = rows.map(row => columns.map(column => plain(column.value(row))))
-  const widths = columns.map(({ title }, index) => Math.max(title.length, ...cells.map(row => row[index]!.length)))
+  const widths = columns.map(({ title }, index) =>
+    Math.max(title.length, ...cells.map(row => row[index]!.length)),
+  )
   const laid = (texts: readonly string[], style: (index: number) => Style | undefined): string =>
     texts
       .map((text, index) => {
@@ -107,7 +114,8 @@ export function table<T>(output: Output, rows: readonly T[], columns: readonly C
       () => 'bold',
     ),
   )
-  for (const [place, row] of cells.entries()) output.line(laid(row, index => columns[index]!.style?.(rows[place]!)))
+  for (const [place, row] of cells.entries())
+    output.line(laid(row, index => columns[index]!.style?.(rows[place]!)))
   return undefined
 }
 
@@ -117,7 +125,8 @@ export function record(output: Output, value: object): void {
   const entries = Object.entries(value).filter(([, field]) => field !== undefined)
   const width = Math.max(...entries.map(([name]) => name.length))
   for (const [name, field] of entries) {
-    const isTime = typeof field === 'number' && (name.endsWith('_at') || name === 'timestamp' || name === 'not_before')
+    const isTime =
+      typeof field === 'number' && (name.endsWith('_at') || name === 'timestamp' || name === 'not_before')
     const text = isTime
       ? time(field)
       : typeof field === 'string'

@@ -42,10 +42,16 @@ const serveFlags: [string, string][] = [
   ['--config <file>', 'configuration file (JSON); schemas/config.schema.json has every key'],
   ['--state-dir <path>', 'where the database is kept'],
   ['--intake-address <address>', 'host:port or socket path for webhooks'],
-  ['--admin-address <address>', 'host:port or socket path of the admin listener, which starts with the first token'],
+  [
+    '--admin-address <address>',
+    'host:port or socket path of the admin listener, which starts with the first token',
+  ],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
   ['--paused', 'start with dispatching paused: events are taken, runs wait for signalbox resume'],
-  ['--accept-loss', 'start although the database lacks what was once written to it (exit code 65 says so); for one start'],
+  [
+    '--accept-loss',
+    'start although the database lacks what was once written to it (exit code 65 says so); for one start',
+  ],
 ]
 
 export interface ProgramOptions extends Environment {
@@ -55,7 +61,12 @@ export interface ProgramOptions extends Environment {
 
 /** snake_case, as the configuration has its keys. */
 function configKeys(options: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`), value]))
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  )
 }
 
 /**
@@ -69,13 +80,18 @@ function suggestCommands(group: Command): void {
   usual.hook('preAction', () => {
     const [first] = usual.args
     if (first === undefined) return
-    if (group.args[0] === usual.name()) throw new UsageError(`signalbox ${group.name()} list takes no arguments; found ${JSON.stringify(first)}`)
+    if (group.args[0] === usual.name())
+      throw new UsageError(
+        `signalbox ${group.name()} list takes no arguments; found ${JSON.stringify(first)}`,
+      )
     const nearest = nearestId(
       first,
       group.commands.map(command => command.name()),
     )
     const meant = nearest === undefined ? '' : ` (did you mean ${nearest}?)`
-    throw new UsageError(`signalbox ${group.name()} has no command ${JSON.stringify(first)}${meant}; signalbox ${group.name()} --help lists them`)
+    throw new UsageError(
+      `signalbox ${group.name()} has no command ${JSON.stringify(first)}${meant}; signalbox ${group.name()} --help lists them`,
+    )
   })
 }
 
@@ -87,13 +103,19 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     showLocalTimes(process.stdout.isTTY && json !== true && utc !== true)
     const terminal = process.stdout.isTTY && !options.env.NO_COLOR
     opened ??= new Session(
-      outputTo(chunk => void process.stdout.write(chunk), { json: json === true, terminal, pipe: !process.stdout.isTTY }),
+      outputTo(chunk => void process.stdout.write(chunk), {
+        json: json === true,
+        terminal,
+        pipe: !process.stdout.isTTY,
+      }),
       { ...options, socket: socket ?? options.socket },
     )
     return opened
   }
   program
-    .description('routes events to bots: every event logged, every decision explained, every matched bot invoked at least once')
+    .description(
+      'routes events to bots: every event logged, every decision explained, every matched bot invoked at least once',
+    )
     .version(options.version)
     .option('--json', 'one JSON object a line, for programs')
     .option('--utc', 'times in UTC; on a terminal they are local otherwise')
@@ -102,7 +124,9 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     .configureOutput({ writeErr: text => void process.stderr.write(plain(text, true)) })
   const serve = program.command('serve').description('run the router')
   for (const [flag, text] of serveFlags) serve.option(flag, text)
-  serve.action((flags: Record<string, unknown>) => options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }))
+  serve.action((flags: Record<string, unknown>) =>
+    options.serve({ ...configKeys(flags), socket: program.opts<{ socket?: string }>().socket }),
+  )
   for (const add of [
     addStatus,
     addEmit,
@@ -134,7 +158,8 @@ export function buildProgram(options: ProgramOptions): { program: Command; close
     addMan,
   ])
     add(program, session)
-  for (const command of program.commands) for (const each of [command, ...command.commands]) each.exitOverride()
+  for (const command of program.commands)
+    for (const each of [command, ...command.commands]) each.exitOverride()
   for (const group of program.commands) suggestCommands(group)
   arrangeHelp(program)
   return { program, close: () => opened?.close() }
@@ -163,7 +188,13 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
   const { program, close } = buildProgram(options)
   const tell = (text: string, code: number, error?: RpcError): number => {
     if (text !== '' && program.opts<{ json?: boolean }>().json === true) {
-      console.error(plainJson(JSON.stringify({ error: { message: text, ...(error === undefined ? {} : { code: error.code, data: error.data }) } })))
+      console.error(
+        plainJson(
+          JSON.stringify({
+            error: { message: text, ...(error === undefined ? {} : { code: error.code, data: error.data }) },
+          }),
+        ),
+      )
       return code
     }
     if (text !== '') console.error(`signalbox: ${plain(text, true)}`)
@@ -179,9 +210,16 @@ export async function runProgram(argv: readonly string[], options: ProgramOption
     if (error instanceof UsageError) return tell(error.message, exitCodes.usage)
     // The router takes it for wrong use as much as this program does: no answer to the question that was asked.
     if (error instanceof RpcError)
-      return tell(`${asCommands(error.message)}${hint(error)}`, error.code === invalidParams ? exitCodes.usage : exitCodes.no, error)
+      return tell(
+        `${asCommands(error.message)}${hint(error)}`,
+        error.code === invalidParams ? exitCodes.usage : exitCodes.no,
+        error,
+      )
     if (error instanceof ConnectionError)
-      return tell(`${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`, exitCodes.ioError)
+      return tell(
+        `${error.message}; start a router with scripts/start or signalbox serve, or see signalbox doctor`,
+        exitCodes.ioError,
+      )
     // A file that a person named, or one of the state directory: what the system says of it is no bug of this program.
     const { syscall, path } = error as NodeJS.ErrnoException
     if (error instanceof FileError || (syscall !== undefined && path !== undefined))

@@ -15,7 +15,15 @@ function limits({ max_active, max_pending, rate }: Queue): string {
 
 /** A queue that was shown and edited names the version that it was. */
 function written(file: unknown): { queue: QueueInput; version?: number } {
-  const { version, created_at: _c, updated_at: _u, waiting: _w, active: _a, stuck: _s, ...queue } = file as Partial<Queue>
+  const {
+    version,
+    created_at: _c,
+    updated_at: _u,
+    waiting: _w,
+    active: _a,
+    stuck: _s,
+    ...queue
+  } = file as Partial<Queue>
   return { queue: queue as QueueInput, ...(version === undefined || version === 0 ? {} : { version }) }
 }
 
@@ -56,7 +64,10 @@ export function addQueues(program: Command, session: () => Session): void {
     .description('all queues; every bot has one of its own name')
     .action(async () => {
       const all = await everyPage(async cursor => {
-        const { queues: page, next_cursor } = await session().call('queue.list', { limit: mostAtOnce, cursor })
+        const { queues: page, next_cursor } = await session().call('queue.list', {
+          limit: mostAtOnce,
+          cursor,
+        })
         return { page, next_cursor }
       })
       table(
@@ -64,7 +75,11 @@ export function addQueues(program: Command, session: () => Session): void {
         all,
         [
           { title: 'QUEUE', value: queue => queue.id },
-          { title: 'STATE', value: queue => (queue.paused ? 'paused' : 'open'), style: queue => (queue.paused ? 'yellow' : 'green') },
+          {
+            title: 'STATE',
+            value: queue => (queue.paused ? 'paused' : 'open'),
+            style: queue => (queue.paused ? 'yellow' : 'green'),
+          },
           { title: 'WAITING', value: queue => String(queue.waiting) },
           { title: 'ACTIVE', value: queue => String(queue.active) },
           { title: 'LIMITS', value: limits },
@@ -77,7 +92,9 @@ export function addQueues(program: Command, session: () => Session): void {
   queues
     .command('put <file>')
     .description('write a queue from JSON; - for standard input')
-    .action(async (file: string) => show((await session().call('queue.put', written(jsonFile(file, file)))).queue))
+    .action(async (file: string) =>
+      show((await session().call('queue.put', written(jsonFile(file, file)))).queue),
+    )
   queues
     .command('delete <queue>')
     .description('delete a queue that no trigger names and no run waits in')
@@ -86,7 +103,9 @@ export function addQueues(program: Command, session: () => Session): void {
     .command('pause <queue>')
     .description('begin none of its runs for now')
     .option('-r, --reason <text>', 'why')
-    .action(async (queue_id: string, { reason }: { reason?: string }) => show((await session().call('queue.pause', { queue_id, reason })).queue))
+    .action(async (queue_id: string, { reason }: { reason?: string }) =>
+      show((await session().call('queue.pause', { queue_id, reason })).queue),
+    )
   queues
     .command('resume <queue>')
     .description('begin its runs again')
@@ -94,5 +113,7 @@ export function addQueues(program: Command, session: () => Session): void {
   queues
     .command('skip <queue> <order_key>')
     .description('let the runs behind a stuck one go')
-    .action(async (queue_id: string, order_key: string) => record(session().output, (await session().call('queue.skip', { queue_id, order_key })).run))
+    .action(async (queue_id: string, order_key: string) =>
+      record(session().output, (await session().call('queue.skip', { queue_id, order_key })).run),
+    )
 }

@@ -34,9 +34,16 @@ export function addReplay(program: Command, session: () => Session): void {
     .option('-n, --limit <count>', 'events to make runs for, at the most', wholeNumber)
     .action(async (event_id: string | undefined, options: ReplayOptions) => {
       const { source, type, since, until, unmatched } = options
-      const query = { source_id: source, type, since, until, ...(unmatched === true ? { matched: false } : {}) }
+      const query = {
+        source_id: source,
+        type,
+        since,
+        until,
+        ...(unmatched === true ? { matched: false } : {}),
+      }
       const selects = Object.values(query).some(value => value !== undefined)
-      if ((event_id === undefined) === !selects) throw new UsageError('give an event, or a selection such as --since 2h')
+      if ((event_id === undefined) === !selects)
+        throw new UsageError('give an event, or a selection such as --since 2h')
       const { output } = session()
       let left = options.limit ?? Infinity
       let looked_at = 0

@@ -16,7 +16,8 @@ export function amount(value: number): string {
 /** Such as 12 in, 3 out, 0.5 USD (1 unreported): runs that reported nothing are counted behind it; alone where no run reported. */
 export function usage(used: UsageTotals | undefined): string {
   if (used === undefined) return '-'
-  if (used.input_tokens + used.output_tokens + used.cost_usd === 0 && used.unreported > 0) return `${used.unreported} unreported`
+  if (used.input_tokens + used.output_tokens + used.cost_usd === 0 && used.unreported > 0)
+    return `${used.unreported} unreported`
   const silent = used.unreported === 0 ? '' : ` (${used.unreported} unreported)`
   return `${amount(used.input_tokens)} in, ${amount(used.output_tokens)} out, ${amount(used.cost_usd)} USD${silent}`
 }
@@ -27,7 +28,9 @@ function period(ms: number): string {
 
 function budgets(uses: readonly BudgetUse[] | undefined): string {
   if (uses === undefined) return '-'
-  return uses.map(each => `${amount(each.used)}/${amount(each.limit)} ${each.figure} in ${period(each.period_ms)}`).join(', ')
+  return uses
+    .map(each => `${amount(each.used)}/${amount(each.limit)} ${each.figure} in ${period(each.period_ms)}`)
+    .join(', ')
 }
 
 function milliseconds(times: { average_ms: number; p95_ms: number } | undefined): string {
@@ -70,7 +73,9 @@ export function addRouter(program: Command, session: () => Session): void {
     .option('-r, --reason <text>', 'why')
     .action(async ({ reason }: { reason?: string }) => {
       await session().call('router.pause', { reason })
-      session().output.line(session().output.json ? '{"paused":true}' : 'dispatching is paused; signalbox resume lets it go on')
+      session().output.line(
+        session().output.json ? '{"paused":true}' : 'dispatching is paused; signalbox resume lets it go on',
+      )
     })
   program
     .command('resume')
@@ -81,13 +86,17 @@ export function addRouter(program: Command, session: () => Session): void {
     })
   program
     .command('backup <file>')
-    .description('copy the database while the router runs; the copy is checked, and is a state directory’s signalbox.db')
+    .description(
+      'copy the database while the router runs; the copy is checked, and is a state directory’s signalbox.db',
+    )
     .option('--with-output', 'copy the output of runs, too')
     .action(async (file: string, { withOutput = false }: { withOutput?: boolean }) => {
       const { output } = session()
       const made = await session().call('router.backup', { path: resolve(file), with_output: withOutput })
       if (output.json) return output.line(JSON.stringify(made))
-      return output.line(`${plain(made.path)}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`)
+      return output.line(
+        `${plain(made.path)}: ${made.bytes.toLocaleString('en-US')} bytes, ${made.events} events, ${made.runs} runs, checked`,
+      )
     })
   program
     .command('stats')
@@ -104,7 +113,8 @@ export function addRouter(program: Command, session: () => Session): void {
       print(output, 'TRIGGER', stats.triggers)
       output.line('')
       if (stats.refused.count > 0) output.line(refused(stats.refused))
-      if (stats.usage !== undefined || stats.budgets !== undefined) output.line(`all runs: used ${usage(stats.usage)}; budgets ${budgets(stats.budgets)}`)
+      if (stats.usage !== undefined || stats.budgets !== undefined)
+        output.line(`all runs: used ${usage(stats.usage)}; budgets ${budgets(stats.budgets)}`)
       return output.line(
         `${stats.runs.toLocaleString('en-US')} ended runs since ${time(stats.since)}; FAILED are those that were cancelled or discarded, too; times are average/p95 from when a run was made`,
       )

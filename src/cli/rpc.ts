@@ -10,7 +10,12 @@ export function addRpc(program: Command, session: () => Session): void {
     .description('call a method of the contract; params as JSON, @file or -')
     .action(async (method: string, params: string | undefined) => {
       const current = session()
-      const answer = await current.call(method as keyof Methods, (params === undefined ? {} : jsonArgument(params, 'params')) as never)
-      current.output.line(current.output.json ? JSON.stringify(answer) : plain(JSON.stringify(answer, null, 2), true))
+      const answer = await current.call(
+        method as keyof Methods,
+        (params === undefined ? {} : jsonArgument(params, 'params')) as never,
+      )
+      current.output.line(
+        current.output.json ? JSON.stringify(answer) : plain(JSON.stringify(answer, null, 2), true),
+      )
     })
 }

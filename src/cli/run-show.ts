@@ -1,6 +1,15 @@
 // signalbox runs show: everything about one run, and what can be done about it.
 import type { Command } from 'commander'
-import type { Attempt, ExplainedDecision, Gate, MadeRequest, OutputPart, Run, RunPreview, RunRequestResult } from '../client/client.ts'
+import type {
+  Attempt,
+  ExplainedDecision,
+  Gate,
+  MadeRequest,
+  OutputPart,
+  Run,
+  RunPreview,
+  RunRequestResult,
+} from '../client/client.ts'
 import { RpcError } from '../client/client.ts'
 import { paint, plain, shortened, stateStyle, time, type Output } from './output.ts'
 import { amount } from './router.ts'
@@ -44,14 +53,17 @@ async function looked(session: Session, run_id: string): Promise<Shown> {
   ])
   const { event_id, trigger_id, trigger_version } = run
   const asked = { event_id, trigger_id, trigger_version }
-  const { decisions } = await session.call('event.explain', asked).catch(unlessRefused({ decisions: [] as ExplainedDecision[] }))
+  const { decisions } = await session
+    .call('event.explain', asked)
+    .catch(unlessRefused({ decisions: [] as ExplainedDecision[] }))
   return { run, preview, attempts, parts, request, gates: decisions[0]?.gates ?? [] }
 }
 
 /** A name with its text; further lines stand below the first. */
 function field(output: Output, name: string, text: string): void {
   const lines = plain(text, true).trimEnd().split('\n')
-  for (const [index, line] of lines.entries()) output.line(`${paint(output, 'dim', (index === 0 ? name : '').padEnd(dimWidth))}  ${line}`.trimEnd())
+  for (const [index, line] of lines.entries())
+    output.line(`${paint(output, 'dim', (index === 0 ? name : '').padEnd(dimWidth))}  ${line}`.trimEnd())
 }
 
 function listed(names: readonly string[] | undefined): string {
@@ -61,19 +73,27 @@ function listed(names: readonly string[] | undefined): string {
 }
 
 function cutLines(lines: readonly string[]): string {
-  return lines.map(line => (line.length > mostLineLength ? `${line.slice(0, mostLineLength)} ...` : line)).join('\n')
+  return lines
+    .map(line => (line.length > mostLineLength ? `${line.slice(0, mostLineLength)} ...` : line))
+    .join('\n')
 }
 
 function json(value: unknown): string {
   const lines = (JSON.stringify(value, null, 2) ?? 'none').split('\n')
-  return cutLines(lines.length > mostJsonLines ? [...lines.slice(0, mostJsonLines), '... --json has all of it'] : lines)
+  return cutLines(
+    lines.length > mostJsonLines ? [...lines.slice(0, mostJsonLines), '... --json has all of it'] : lines,
+  )
 }
 
 function printEvent(output: Output, { event_id, requested_by }: Run, preview: RunPreview | undefined): void {
   if (preview === undefined) return field(output, 'event', `${event_id}, which is not stored any more`)
   const { source_id, type, subject, thread, actor, received_at } = preview.event
   field(output, 'event', `${event_id}\n${type} of source ${source_id}, received at ${time(received_at)}`)
-  const about = [subject === null ? '' : `subject ${subject}`, thread === null ? '' : `thread ${thread}`, actor === null ? '' : `actor ${actor}`]
+  const about = [
+    subject === null ? '' : `subject ${subject}`,
+    thread === null ? '' : `thread ${thread}`,
+    actor === null ? '' : `actor ${actor}`,
+  ]
   if (requested_by !== undefined) field(output, 'caused by', requested_by)
   if (about.some(text => text !== '')) field(output, '', about.filter(text => text !== '').join(', '))
 }
@@ -82,25 +102,38 @@ function printGiven(output: Output, { cut_tools = [] }: Run, preview: RunPreview
   if (preview === undefined) return
   if (preview.problem !== undefined) return field(output, 'problem', preview.problem)
   field(output, 'inputs', json(preview.inputs))
-  if (preview.context_files !== undefined && preview.context_files.length > 0) field(output, 'files', listed(preview.context_files))
-  const allowed = preview.allowed_tools === null || preview.allowed_tools === undefined ? 'all but the denied ones' : listed(preview.allowed_tools)
+  if (preview.context_files !== undefined && preview.context_files.length > 0)
+    field(output, 'files', listed(preview.context_files))
+  const allowed =
+    preview.allowed_tools === null || preview.allowed_tools === undefined
+      ? 'all but the denied ones'
+      : listed(preview.allowed_tools)
   field(output, 'tools', `allowed: ${allowed}\ndenied: ${listed(preview.denied_tools)}`)
   if (preview.allowed_denied_tools !== undefined && preview.allowed_denied_tools.length > 0)
     field(output, '', `allowed although denied: ${listed(preview.allowed_denied_tools)}`)
-  if (cut_tools.length > 0) field(output, '', `removed: ${cut_tools.map(({ tool, reason }) => `${tool} (${reason})`).join(', ')}`)
+  if (cut_tools.length > 0)
+    field(output, '', `removed: ${cut_tools.map(({ tool, reason }) => `${tool} (${reason})`).join(', ')}`)
 }
 
 function printState(output: Output, run: Run): void {
   const state = stateText(run)
   const style = stateStyle(run.state)
-  output.line(`${paint(output, 'dim', 'state'.padEnd(dimWidth))}  ${style === undefined ? state : paint(output, style, state)}, since ${time(run.updated_at)}`)
+  output.line(
+    `${paint(output, 'dim', 'state'.padEnd(dimWidth))}  ${style === undefined ? state : paint(output, style, state)}, since ${time(run.updated_at)}`,
+  )
   if (run.waiting_for !== undefined) field(output, 'waiting', run.waiting_for)
-  if (run.deadline_at !== undefined) field(output, 'deadline', `${run.deadline_name} at ${time(run.deadline_at)}`)
+  if (run.deadline_at !== undefined)
+    field(output, 'deadline', `${run.deadline_name} at ${time(run.deadline_at)}`)
   if (run.error !== undefined) field(output, 'error', run.error)
-  if (run.progress !== undefined) field(output, 'progress', `${progressText(run.progress)} at ${time(run.progress.at)}`)
+  if (run.progress !== undefined)
+    field(output, 'progress', `${progressText(run.progress)} at ${time(run.progress.at)}`)
   if (run.usage !== undefined) {
     const { input_tokens, output_tokens, cost_usd } = run.usage
-    field(output, 'used', `${amount(input_tokens)} tokens in, ${amount(output_tokens)} out, ${amount(cost_usd)} USD`)
+    field(
+      output,
+      'used',
+      `${amount(input_tokens)} tokens in, ${amount(output_tokens)} out, ${amount(cost_usd)} USD`,
+    )
   }
 }
 
@@ -109,12 +142,30 @@ function printGates(output: Output, gates: readonly Gate[]): void {
   const passed = gates.filter(({ verdict }) => verdict === 'pass').map(({ gate }) => gate)
   const others = gates
     .filter(({ verdict }) => verdict !== 'pass')
-    .map(({ gate, verdict, detail }) => `${gate} ${verdict === 'hold' ? 'holds it' : 'stops it'}: ${shortened(detail, 200)}`)
-  if (gates.length > 0) field(output, 'gates', [...(passed.length > 0 ? [`passed: ${passed.join(', ')}`] : []), ...others].join('\n'))
+    .map(
+      ({ gate, verdict, detail }) =>
+        `${gate} ${verdict === 'hold' ? 'holds it' : 'stops it'}: ${shortened(detail, 200)}`,
+    )
+  if (gates.length > 0)
+    field(
+      output,
+      'gates',
+      [...(passed.length > 0 ? [`passed: ${passed.join(', ')}`] : []), ...others].join('\n'),
+    )
 }
 
 /** What an attempt asked of its bot, in words; its body is for run.request. */
-function asked({ kind, method, url, headers = {}, socket_path, argv = [], cwd, env = [], body_bytes }: MadeRequest): string {
+function asked({
+  kind,
+  method,
+  url,
+  headers = {},
+  socket_path,
+  argv = [],
+  cwd,
+  env = [],
+  body_bytes,
+}: MadeRequest): string {
   const body = `${amount(body_bytes)} bytes`
   if (kind === 'http')
     return `${method} ${url}, ${body}\n${Object.entries(headers)
@@ -166,12 +217,19 @@ function nextCommands({ id, event_id, trigger_id, state, dead, attempt }: Run): 
     paused: of('resume', 'cancel'),
   }
   const seen = attempt > 0 && state !== 'running' ? of('logs') : []
-  return [...(dead ? [...seen, ...of('retry', 'discard')] : [...(acts[state] ?? []), ...seen]), `signalbox explain ${event_id} ${trigger_id}`]
+  return [
+    ...(dead ? [...seen, ...of('retry', 'discard')] : [...(acts[state] ?? []), ...seen]),
+    `signalbox explain ${event_id} ${trigger_id}`,
+  ]
 }
 
 function print(output: Output, { run, preview, attempts, parts, gates }: Shown): void {
   field(output, 'run', `${run.id}${run.replay ? ' (a replay)' : ''}`)
-  field(output, 'trigger', `${run.trigger_id}, version ${run.trigger_version}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`)
+  field(
+    output,
+    'trigger',
+    `${run.trigger_id}, version ${run.trigger_version}${run.workflow_id === null ? '' : `, workflow ${run.workflow_id}`}`,
+  )
   field(
     output,
     'bot',
@@ -198,6 +256,8 @@ export function addShow(runs: Command, session: () => Session): void {
       if (!current.output.json) return print(current.output, shown)
       const { run, preview, attempts, parts, request, gates } = shown
       const { run: _run, ...given_to } = preview ?? { run }
-      return current.output.line(JSON.stringify({ ...run, ...given_to, gates, attempts, last_output: parts, last_request: request }))
+      return current.output.line(
+        JSON.stringify({ ...run, ...given_to, gates, attempts, last_output: parts, last_request: request }),
+      )
     })
 }

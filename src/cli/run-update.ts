@@ -16,13 +16,15 @@ interface Options extends ContextOptions {
 
 function priorityArgument(text: string): number {
   const value = /^[-+]?\d{1,3}$/.test(text) ? Number(text) : Number.NaN
-  if (!(Math.abs(value) <= 100)) throw new UsageError(`a priority from -100 to 100 was expected; found ${JSON.stringify(text)}`)
+  if (!(Math.abs(value) <= 100))
+    throw new UsageError(`a priority from -100 to 100 was expected; found ${JSON.stringify(text)}`)
   return value
 }
 
 function inputsOf(text: string): Inputs {
   const inputs = jsonArgument(text, 'inputs')
-  if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) throw new UsageError('inputs must be a JSON object, such as {"target":"staging"}')
+  if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs))
+    throw new UsageError('inputs must be a JSON object, such as {"target":"staging"}')
   return inputs as Inputs
 }
 
@@ -52,7 +54,11 @@ async function update(current: Session, given: string, options: Options): Promis
   const answer = await current.call('run.update', { run_id, version, ...changes })
   const { run } = answer
   const why = run.waiting_for === undefined ? '' : `; ${plain(run.waiting_for)}`
-  output.line(output.json ? JSON.stringify(answer) : `updated: run ${run.id} is at version ${answer.version}, ${run.state}${why}`)
+  output.line(
+    output.json
+      ? JSON.stringify(answer)
+      : `updated: run ${run.id} is at version ${answer.version}, ${run.state}${why}`,
+  )
 }
 
 export function addUpdate(runs: Command, session: () => Session): void {
@@ -63,8 +69,16 @@ export function addUpdate(runs: Command, session: () => Session): void {
     .option('--not-before <time>', 'begin then at the earliest: a date, or in how long (15m, 2h)', comingTime)
     .option('-i, --inputs <json>', 'replace all inputs; @file for a file, - for standard input')
     .option('--no-context-files', 'no files go along')
-    .option('--if-version <number>', 'change it only if it is at this version, as run.preview shows it; default: the current one', wholeNumber)
-  contextOptions(command).action((given: string, { contextFiles, ...options }: Options & { contextFiles?: boolean }) =>
-    update(session(), given, { ...options, ...(contextFiles === false ? { noContextFiles: true as const } : {}) }),
+    .option(
+      '--if-version <number>',
+      'change it only if it is at this version, as run.preview shows it; default: the current one',
+      wholeNumber,
+    )
+  contextOptions(command).action(
+    (given: string, { contextFiles, ...options }: Options & { contextFiles?: boolean }) =>
+      update(session(), given, {
+        ...options,
+        ...(contextFiles === false ? { noContextFiles: true as const } : {}),
+      }),
   )
 }

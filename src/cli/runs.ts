@@ -58,7 +58,11 @@ async function found(current: Session, query: RunListParams & { limit: number })
   const runs: Run[] = []
   let cursor = query.cursor
   for (;;) {
-    const answer = await current.call('run.list', { ...query, limit: query.limit - runs.length, ...(cursor === undefined ? {} : { cursor }) })
+    const answer = await current.call('run.list', {
+      ...query,
+      limit: query.limit - runs.length,
+      ...(cursor === undefined ? {} : { cursor }),
+    })
     runs.push(...answer.runs)
     cursor = answer.next_cursor
     const begins = answer.begins_at === undefined ? {} : { begins_at: answer.begins_at }
@@ -103,8 +107,11 @@ export function addRuns(program: Command, session: () => Session): void {
       })
       printRuns(current.output, answer.runs)
       if (answer.begins_at !== undefined && !current.output.json)
-        current.output.line(`runs of events received before ${time(answer.begins_at)} are not listed: those were logged without actor and thread`)
-      if (answer.next_cursor !== undefined && !current.output.json) current.output.line(`more with: --cursor ${answer.next_cursor}`)
+        current.output.line(
+          `runs of events received before ${time(answer.begins_at)} are not listed: those were logged without actor and thread`,
+        )
+      if (answer.next_cursor !== undefined && !current.output.json)
+        current.output.line(`more with: --cursor ${answer.next_cursor}`)
     })
   addShow(runs, session)
   addLogs(runs, session)
@@ -124,7 +131,9 @@ function addHistory(runs: Command, session: () => Session): void {
     .description('every move and attempt of a run (or "last")')
     .action(async (run: string) => {
       const { output } = session()
-      const { history, attempts } = await session().call('run.history', { run_id: await session().runId(run) })
+      const { history, attempts } = await session().call('run.history', {
+        run_id: await session().runId(run),
+      })
       table(
         output,
         history,
@@ -194,7 +203,12 @@ interface DeadOptions {
 }
 
 /** Of one dead run, or of many: those first as a plan; --yes executes it. */
-function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard', description: string): void {
+function addDead(
+  runs: Command,
+  session: () => Session,
+  name: 'retry' | 'discard',
+  description: string,
+): void {
   const command = runs
     .command(`${name} [run]`)
     .description(description)
@@ -207,26 +221,31 @@ function addDead(runs: Command, session: () => Session, name: 'retry' | 'discard
     .option('--all', 'all dead runs')
     .option('--yes', 'do it; without it many are only counted')
   if (name === 'discard') command.option('-r, --reason <text>', 'why')
-  command.action(async (given: string | undefined, { trigger, bot, all, yes, reason, ...rest }: DeadOptions) => {
-    const current = session()
-    const selection = { ...rest, trigger_id: trigger, bot_id: bot }
-    const selects = all === true || Object.values(selection).some(value => value !== undefined)
-    if ((given === undefined) === !selects) throw new UsageError('give a run, or a selection such as --trigger deploy, or --all, and not both')
-    const why = name === 'discard' ? { reason } : {}
-    if (given !== undefined) {
-      const { run } = await current.call(`run.${name}`, { run_id: await current.runId(given), ...why })
-      return printRuns(current.output, [run])
-    }
-    const dry_run = yes !== true
-    for (let done = 0; ;) {
-      const answer = await current.call(`run.${name}_dead`, { ...selection, ...why, dry_run })
-      done += answer.runs
-      printDead(current.output, answer)
-      if (!dry_run && answer.more && answer.runs > 0) continue
-      if (current.output.json) return undefined
-      return current.output.line(dry_run ? plan(name, answer) : `${done} ${name === 'retry' ? 'retried' : 'discarded'}`)
-    }
-  })
+  command.action(
+    async (given: string | undefined, { trigger, bot, all, yes, reason, ...rest }: DeadOptions) => {
+      const current = session()
+      const selection = { ...rest, trigger_id: trigger, bot_id: bot }
+      const selects = all === true || Object.values(selection).some(value => value !== undefined)
+      if ((given === undefined) === !selects)
+        throw new UsageError('give a run, or a selection such as --trigger deploy, or --all, and not both')
+      const why = name === 'discard' ? { reason } : {}
+      if (given !== undefined) {
+        const { run } = await current.call(`run.${name}`, { run_id: await current.runId(given), ...why })
+        return printRuns(current.output, [run])
+      }
+      const dry_run = yes !== true
+      for (let done = 0; ;) {
+        const answer = await current.call(`run.${name}_dead`, { ...selection, ...why, dry_run })
+        done += answer.runs
+        printDead(current.output, answer)
+        if (!dry_run && answer.more && answer.runs > 0) continue
+        if (current.output.json) return undefined
+        return current.output.line(
+          dry_run ? plan(name, answer) : `${done} ${name === 'retry' ? 'retried' : 'discarded'}`,
+        )
+      }
+    },
+  )
 }
 
 function plan(name: string, { runs, more }: RunRetryDeadResult): string {

@@ -7,7 +7,8 @@ import type { Fault, Restored, Session } from './session.ts'
 
 function tell(output: Output, { kind, id, message }: Fault): void {
   if (output.json) output.line(JSON.stringify({ kind, id, message }))
-  else output.line(`${paint(output, 'red', '✗')} ${kind}${id === undefined ? '' : ` ${id}`}: ${plain(message)}`)
+  else
+    output.line(`${paint(output, 'red', '✗')} ${kind}${id === undefined ? '' : ` ${id}`}: ${plain(message)}`)
 }
 
 function database(session: Session, given: string | undefined): string {
@@ -31,13 +32,18 @@ function printRestored(output: Output, { path, from, bytes, events, runs, aside 
 export function addSalvage(program: Command, session: () => Session): void {
   program
     .command('verify [database]')
-    .description('check a database for damage: structure, body hashes, references. Default: that of the state directory. Exit code 65 when it is not')
+    .description(
+      'check a database for damage: structure, body hashes, references. Default: that of the state directory. Exit code 65 when it is not',
+    )
     .action(async (given: string | undefined) => {
       const { output, environment } = session()
       const salvage = await environment.salvage()
       const found = salvage.verify(database(session(), given), fault => tell(output, fault))
       if (output.json) output.line(JSON.stringify(found))
-      else output.line(`${plain(found.path)}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`)
+      else
+        output.line(
+          `${plain(found.path)}: ${counts(found)}, ${found.findings === 0 ? 'all whole' : counted(found.findings, 'fault')}`,
+        )
       if (found.findings > 0)
         throw new ExitError(
           exitCodes.dataDamaged,
@@ -46,7 +52,9 @@ export function addSalvage(program: Command, session: () => Session): void {
     })
   program
     .command('recover <file>')
-    .description('copy everything undamaged into a new database and list what was lost; the damaged one is only read')
+    .description(
+      'copy everything undamaged into a new database and list what was lost; the damaged one is only read',
+    )
     .option('--from <database>', 'the damaged one. Default: that of the state directory')
     .action(async (into: string, { from }: { from?: string }) => {
       const { output, environment } = session()
@@ -57,9 +65,15 @@ export function addSalvage(program: Command, session: () => Session): void {
       output.line(
         `${plain(made.path)}: ${counts(made)}; ${made.findings === 0 ? 'nothing is missing' : made.findings === 1 ? 'one thing is missing or was mended' : `${made.findings} things are missing or were mended`}`,
       )
-      if (made.path === database(session(), undefined)) return output.line('a router of this state directory starts on it')
-      if (path === database(session(), undefined)) return output.line(plain(`to start on it: signalbox restore ${made.path}`))
-      return output.line(plain(`to start on it: move ${path}, ${path}-wal and ${path}-shm away, and put it in the place of the first`))
+      if (made.path === database(session(), undefined))
+        return output.line('a router of this state directory starts on it')
+      if (path === database(session(), undefined))
+        return output.line(plain(`to start on it: signalbox restore ${made.path}`))
+      return output.line(
+        plain(
+          `to start on it: move ${path}, ${path}-wal and ${path}-shm away, and put it in the place of the first`,
+        ),
+      )
     })
 }
 
@@ -67,7 +81,9 @@ export function addSalvage(program: Command, session: () => Session): void {
 export function addRestore(program: Command, session: () => Session): void {
   program
     .command('restore <file>')
-    .description('put a backup in the place of the database of a stopped router; the old one is moved aside, and the next start is paused')
+    .description(
+      'put a backup in the place of the database of a stopped router; the old one is moved aside, and the next start is paused',
+    )
     .option('--state-dir <path>', "of the router. Default: the command line's own, as for verify")
     .action(async (file: string, { stateDir }: { stateDir?: string }) => {
       const { output, environment } = session()

@@ -1,7 +1,16 @@
 // What every command has at hand: the router's client, the output, and the ways to read what it is given.
 import { readSync } from 'node:fs'
 import { ConnectionError, RpcError, SignalboxClient } from '../client/client.ts'
-import type { CallOptions, ChangedRun, DraftEvent, LoggedEvent, Methods, RouterApplyParams, Subscription, TriggerTestResult } from '../client/client.ts'
+import type {
+  CallOptions,
+  ChangedRun,
+  DraftEvent,
+  LoggedEvent,
+  Methods,
+  RouterApplyParams,
+  Subscription,
+  TriggerTestResult,
+} from '../client/client.ts'
 import { errorTable } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import { doubledKey } from '../json-text.ts'
@@ -77,7 +86,11 @@ export class Session {
     this.environment = environment
   }
 
-  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']> {
+  async call<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    options?: CallOptions,
+  ): Promise<Methods[M]['result']> {
     return (await this.#connected()).call(method, params, options)
   }
 
@@ -92,7 +105,10 @@ export class Session {
   }
 
   /** Calls onChange for each run that changes, until the router stops. Throws ConnectionError then. */
-  followRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<never> {
+  followRuns(
+    params: Methods['run.subscribe']['params'],
+    onChange: (told: ChangedRun) => void,
+  ): Promise<never> {
     return this.#untilGone(client => client.subscribeRuns(params, onChange))
   }
 
@@ -104,7 +120,10 @@ export class Session {
   }
 
   /** Reports events that are logged from now on, until the session ends. */
-  async listen(params: Methods['event.subscribe']['params'], onEvent: (event: LoggedEvent['event']) => void): Promise<void> {
+  async listen(
+    params: Methods['event.subscribe']['params'],
+    onEvent: (event: LoggedEvent['event']) => void,
+  ): Promise<void> {
     await (await this.#connected()).subscribe(params, ({ event }) => onEvent(event))
   }
 
@@ -214,7 +233,8 @@ export function jsonFile(path: string, what: string): unknown {
 }
 
 export function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`a whole number was expected; found ${JSON.stringify(text)}`)
+  if (!/^\d{1,9}$/.test(text))
+    throw new UsageError(`a whole number was expected; found ${JSON.stringify(text)}`)
   return Number(text)
 }
 
@@ -222,7 +242,9 @@ export function wholeNumber(text: string): number {
 export const mostAtOnce = 500
 
 /** All pages of a list, one after the other. */
-export async function everyPage<T>(read: (cursor: string | undefined) => Promise<{ page: T[]; next_cursor?: string }>): Promise<T[]> {
+export async function everyPage<T>(
+  read: (cursor: string | undefined) => Promise<{ page: T[]; next_cursor?: string }>,
+): Promise<T[]> {
   const all: T[] = []
   for (let cursor: string | undefined; ;) {
     const { page, next_cursor } = await read(cursor)

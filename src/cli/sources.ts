@@ -30,7 +30,10 @@ export function addSources(program: Command, session: () => Session): void {
     .description('all sources')
     .action(async () => {
       const all = await everyPage(async cursor => {
-        const { sources: page, next_cursor } = await session().call('source.list', { limit: mostAtOnce, cursor })
+        const { sources: page, next_cursor } = await session().call('source.list', {
+          limit: mostAtOnce,
+          cursor,
+        })
         return { page, next_cursor }
       })
       table(
@@ -38,8 +41,16 @@ export function addSources(program: Command, session: () => Session): void {
         all,
         [
           { title: 'SOURCE', value: source => source.id },
-          { title: 'TYPE', value: source => `${source.source_type}${typeof source.config.provider === 'string' ? `/${source.config.provider}` : ''}` },
-          { title: 'STATE', value: state, style: source => (state(source) === 'enabled' ? 'green' : 'yellow') },
+          {
+            title: 'TYPE',
+            value: source =>
+              `${source.source_type}${typeof source.config.provider === 'string' ? `/${source.config.provider}` : ''}`,
+          },
+          {
+            title: 'STATE',
+            value: state,
+            style: source => (state(source) === 'enabled' ? 'green' : 'yellow'),
+          },
           { title: 'EVENTS', value: source => String(source.event_count ?? 0) },
           { title: 'LAST EVENT', value: source => time(source.last_event_at) },
           ...refusedColumn(all),
@@ -56,7 +67,9 @@ export function addSources(program: Command, session: () => Session): void {
   sources
     .command('put <file>')
     .description('write a source from JSON; - for standard input')
-    .action(async (file: string) => show((await session().call('source.put', { source: jsonFile(file, file) as SourceInput })).source))
+    .action(async (file: string) =>
+      show((await session().call('source.put', { source: jsonFile(file, file) as SourceInput })).source),
+    )
   sources
     .command('delete <source>')
     .description('delete a source')

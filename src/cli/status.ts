@@ -1,7 +1,16 @@
 // signalbox status: the router at a glance, and for everything that needs a person the command that helps.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
-import type { Bot, EventStat, RouterStatsResult, RouterStatusResult, RpcHealthResult, Run, Source, Trigger } from '../client/client.ts'
+import type {
+  Bot,
+  EventStat,
+  RouterStatsResult,
+  RouterStatusResult,
+  RpcHealthResult,
+  Run,
+  Source,
+  Trigger,
+} from '../client/client.ts'
 import { shownId } from './ids.ts'
 import { paint, plain, shortened, time, type Output, type Style } from './output.ts'
 import { outputText, progressText } from './run-text.ts'
@@ -67,29 +76,48 @@ async function whereKept<T>(asked: Promise<T>): Promise<T | undefined> {
 async function looked(session: Session, now: number): Promise<Status> {
   const list = async (params: Parameters<typeof session.call<'run.list'>>[1]): Promise<Run[]> =>
     (await session.call('run.list', { limit: mostRuns + 1, ...params })).runs
-  const [status, health, stats, sources, triggers, running, awaiting_approval, held, pending, failed] = await Promise.all([
-    session.call('router.status', {}),
-    session.call('rpc.health', {}),
-    session.call('router.stats', { since: now - rateMs }),
-    everyPage(async cursor => {
-      const { sources: page, next_cursor } = await session.call('source.list', { limit: mostAtOnce, cursor })
-      return { page, next_cursor }
-    }),
-    everyPage(async cursor => {
-      const { triggers: page, next_cursor } = await session.call('trigger.list', { limit: mostAtOnce, cursor })
-      return { page: page.filter(trigger => trigger.paused === true), next_cursor }
-    }),
-    list({ state: 'running' }),
-    list({ state: 'awaiting_approval' }),
-    list({ state: 'held' }),
-    list({ state: 'pending' }),
-    list({ failed: true, since: now - dayMs }),
-  ])
+  const [status, health, stats, sources, triggers, running, awaiting_approval, held, pending, failed] =
+    await Promise.all([
+      session.call('router.status', {}),
+      session.call('rpc.health', {}),
+      session.call('router.stats', { since: now - rateMs }),
+      everyPage(async cursor => {
+        const { sources: page, next_cursor } = await session.call('source.list', {
+          limit: mostAtOnce,
+          cursor,
+        })
+        return { page, next_cursor }
+      }),
+      everyPage(async cursor => {
+        const { triggers: page, next_cursor } = await session.call('trigger.list', {
+          limit: mostAtOnce,
+          cursor,
+        })
+        return { page: page.filter(trigger => trigger.paused === true), next_cursor }
+      }),
+      list({ state: 'running' }),
+      list({ state: 'awaiting_approval' }),
+      list({ state: 'held' }),
+      list({ state: 'pending' }),
+      list({ failed: true, since: now - dayMs }),
+    ])
   const told = [...running.slice(0, mostRuns), ...failed.slice(0, mostRuns)]
   // A list has no progress. A run that has been removed in the meantime is shown as it was listed.
-  const whole = await Promise.all(running.map(async run => (await whereKept(session.call('run.get', { run_id: run.id })))?.run ?? run))
-  const lines = await Promise.all(told.map(async run => [run.id, (await whereKept(lastLine(session, run))) ?? ''] as const))
-  return { status, health, stats, sources, triggers, runs: { running: whole, awaiting_approval, held, pending, failed }, lines: Object.fromEntries(lines) }
+  const whole = await Promise.all(
+    running.map(async run => (await whereKept(session.call('run.get', { run_id: run.id })))?.run ?? run),
+  )
+  const lines = await Promise.all(
+    told.map(async run => [run.id, (await whereKept(lastLine(session, run))) ?? ''] as const),
+  )
+  return {
+    status,
+    health,
+    stats,
+    sources,
+    triggers,
+    runs: { running: whole, awaiting_approval, held, pending, failed },
+    lines: Object.fromEntries(lines),
+  }
 }
 
 type Line = string | { text: string; style: Style | undefined }
@@ -99,8 +127,13 @@ function head({ status, health }: Status): Line[] {
   const line = `signalbox ${status.version}, up ${lasting(status.uptime_ms)}: ${health.status}`
   return [
     { text: line, style: wrong.length > 0 ? 'red' : 'green' },
-    ...wrong.map(({ name, detail }): Line => ({ text: `  ${name}: ${detail}; signalbox doctor`, style: 'red' })),
-    ...(status.paused === undefined ? [] : [{ text: `  dispatching is paused (${status.paused}): signalbox resume`, style: 'yellow' } as const]),
+    ...wrong.map(({ name, detail }): Line => ({
+      text: `  ${name}: ${detail}; signalbox doctor`,
+      style: 'red',
+    })),
+    ...(status.paused === undefined
+      ? []
+      : [{ text: `  dispatching is paused (${status.paused}): signalbox resume`, style: 'yellow' } as const]),
     ...status.warnings.map((warning): Line => ({ text: `  ${shortened(warning, 200)}`, style: 'yellow' })),
   ]
 }
@@ -112,7 +145,9 @@ function rate(count: number): string {
 
 function bytes(amount: number): string {
   const mib = amount / 1_048_576
-  return mib >= 10_240 ? `${Math.round(mib / 1024).toLocaleString('en-US')} GiB` : `${Math.round(mib).toLocaleString('en-US')} MiB`
+  return mib >= 10_240
+    ? `${Math.round(mib / 1024).toLocaleString('en-US')} GiB`
+    : `${Math.round(mib).toLocaleString('en-US')} MiB`
 }
 
 function figures({ status: { store, events, runs }, stats }: Status): Line[] {
@@ -154,7 +189,9 @@ function help(command: string): Line {
 
 /** Such as ", 40 % half way". */
 function progress({ progress: said }: Run): string {
-  return said === undefined ? '' : `, ${progressText({ ...said, message: shortened(said.message ?? '', 80) })}`
+  return said === undefined
+    ? ''
+    : `, ${progressText({ ...said, message: shortened(said.message ?? '', 80) })}`
 }
 
 function running({ runs, lines }: Status, now: number): Line[] {
@@ -168,20 +205,33 @@ function running({ runs, lines }: Status, now: number): Line[] {
 }
 
 function waiting({ runs }: Status): Line[] {
-  const why = (run: Run): Line[] => [`${named(run)}: ${shortened(run.waiting_for ?? `due at ${time(run.not_before)}`, 150)}`]
+  const why = (run: Run): Line[] => [
+    `${named(run)}: ${shortened(run.waiting_for ?? `due at ${time(run.not_before)}`, 150)}`,
+  ]
   return [
-    ...section('waiting for an approval', runs.awaiting_approval, 'signalbox runs list --state awaiting_approval', run => [
-      `${named(run)}${run.deadline_at === undefined ? '' : `, until ${time(run.deadline_at)}`}`,
-      help(`signalbox runs approve ${run.id}`),
+    ...section(
+      'waiting for an approval',
+      runs.awaiting_approval,
+      'signalbox runs list --state awaiting_approval',
+      run => [
+        `${named(run)}${run.deadline_at === undefined ? '' : `, until ${time(run.deadline_at)}`}`,
+        help(`signalbox runs approve ${run.id}`),
+      ],
+    ),
+    ...section('held', runs.held, 'signalbox runs list --state held', run => [
+      ...why(run),
+      help(`signalbox runs release ${run.id}`),
     ]),
-    ...section('held', runs.held, 'signalbox runs list --state held', run => [...why(run), help(`signalbox runs release ${run.id}`)]),
     ...section('pending', runs.pending, 'signalbox runs list --state pending', why),
   ]
 }
 
 function failed({ runs, lines }: Status): Line[] {
   return section('failed in the last day', runs.failed, 'signalbox runs list --failed --since 1d', run => [
-    { text: `${named(run)}, ${time(run.finished_at)}: ${shortened(run.error ?? run.state, 200)}`, style: 'red' },
+    {
+      text: `${named(run)}, ${time(run.finished_at)}: ${shortened(run.error ?? run.state, 200)}`,
+      style: 'red',
+    },
     ...((run.error ?? '').includes(lines[run.id] ?? '') ? [] : [`      ${shortened(lines[run.id], 150)}`]),
     help(`signalbox runs logs ${run.id}${run.dead ? `   then signalbox runs retry ${run.id}` : ''}`),
   ])
@@ -202,9 +252,12 @@ function pausedTriggers({ triggers }: Status): Line[] {
 /** Why a bot needs a look; undefined: it does not. */
 function complaint(bot: Bot, now: number): string | undefined {
   if (!bot.enabled) return `is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`
-  if (bot.health !== undefined && bot.health.state !== 'closed') return `failed ${bot.health.consecutive_failures} times: its runs wait`
-  if (bot.health !== undefined && bot.health.consecutive_failures > 0) return `failed ${bot.health.consecutive_failures} times`
-  if (bot.drained === true) return `is drained${bot.drained_reason === undefined ? '' : `: ${bot.drained_reason}`}`
+  if (bot.health !== undefined && bot.health.state !== 'closed')
+    return `failed ${bot.health.consecutive_failures} times: its runs wait`
+  if (bot.health !== undefined && bot.health.consecutive_failures > 0)
+    return `failed ${bot.health.consecutive_failures} times`
+  if (bot.drained === true)
+    return `is drained${bot.drained_reason === undefined ? '' : `: ${bot.drained_reason}`}`
   if (bot.availability !== undefined && bot.availability !== 'ready')
     return `is ${bot.availability}${bot.availability_reason === undefined ? '' : `: ${bot.availability_reason}`}`
   if (bot.endpoint.kind !== 'pull') return undefined
@@ -215,19 +268,31 @@ function complaint(bot: Bot, now: number): string | undefined {
 function bots({ status }: Status, now: number): Line[] {
   const found = status.bots.flatMap(bot => {
     const why = complaint(bot, now)
-    return why === undefined ? [] : [{ text: `  ${bot.id} ${shortened(why, 150)}: signalbox bots show ${bot.id}`, style: 'yellow' } as const]
+    return why === undefined
+      ? []
+      : [
+          {
+            text: `  ${bot.id} ${shortened(why, 150)}: signalbox bots show ${bot.id}`,
+            style: 'yellow',
+          } as const,
+        ]
   })
   return found.length === 0 ? [] : ['', { text: 'bots', style: 'bold' }, ...found]
 }
 
 function schedules({ sources }: Status, now: number): Line[] {
-  const next = sources.filter(source => source.next_at !== undefined && source.enabled).toSorted((a, b) => a.next_at! - b.next_at!)
+  const next = sources
+    .filter(source => source.next_at !== undefined && source.enabled)
+    .toSorted((a, b) => a.next_at! - b.next_at!)
   if (next.length === 0) return []
-  const rest: Line[] = next.length > mostSchedules ? [{ text: '  more: signalbox sources', style: 'dim' }] : []
+  const rest: Line[] =
+    next.length > mostSchedules ? [{ text: '  more: signalbox sources', style: 'dim' }] : []
   return [
     '',
     { text: 'next', style: 'bold' },
-    ...next.slice(0, mostSchedules).map(({ id, next_at }) => `  ${id} at ${time(next_at)}, in ${lasting(next_at! - now)}`),
+    ...next
+      .slice(0, mostSchedules)
+      .map(({ id, next_at }) => `  ${id} at ${time(next_at)}, in ${lasting(next_at! - now)}`),
     ...rest,
   ]
 }
@@ -235,8 +300,14 @@ function schedules({ sources }: Status, now: number): Line[] {
 /** Ids in their short form: the commands accept what is copied from a terminal. */
 function withShownIds(output: Output, status: Status): Status {
   const shownOf = (runs: readonly Run[]): Run[] => runs.map(run => ({ ...run, id: shownId(output, run.id) }))
-  const runs = Object.fromEntries(Object.entries(status.runs).map(([state, each]) => [state, shownOf(each)])) as unknown as Listed
-  return { ...status, runs, lines: Object.fromEntries(Object.entries(status.lines).map(([id, line]) => [shownId(output, id), line])) }
+  const runs = Object.fromEntries(
+    Object.entries(status.runs).map(([state, each]) => [state, shownOf(each)]),
+  ) as unknown as Listed
+  return {
+    ...status,
+    runs,
+    lines: Object.fromEntries(Object.entries(status.lines).map(([id, line]) => [shownId(output, id), line])),
+  }
 }
 
 /** The status as lines, no longer than the width. */
@@ -271,7 +342,8 @@ async function watch(session: Session): Promise<never> {
     const now = Date.now()
     const { rows, columns } = process.stdout
     const lines = shown(session.output, await looked(session, now), now, columns)
-    const fitting = lines.length < rows ? lines : [...lines.slice(0, rows - 2), `... ${lines.length - rows + 2} more lines`]
+    const fitting =
+      lines.length < rows ? lines : [...lines.slice(0, rows - 2), `... ${lines.length - rows + 2} more lines`]
     process.stdout.write(`${home}${fitting.map(line => `${line}${clearLine}\n`).join('')}${clearBelow}`)
     await pause(redrawMs)
   }
@@ -279,8 +351,19 @@ async function watch(session: Session): Promise<never> {
 
 /** For programs: what the text is made of. */
 function asJson({ status, health, stats, sources, triggers, runs, lines }: Status): object {
-  const next = sources.flatMap(({ id, next_at }) => (next_at === undefined ? [] : [{ source_id: id, next_at }]))
-  return { status, health, events: stats.events, refused: stats.refused, runs, last_lines: lines, paused_triggers: triggers.map(({ id }) => id), next }
+  const next = sources.flatMap(({ id, next_at }) =>
+    next_at === undefined ? [] : [{ source_id: id, next_at }],
+  )
+  return {
+    status,
+    health,
+    events: stats.events,
+    refused: stats.refused,
+    runs,
+    last_lines: lines,
+    paused_triggers: triggers.map(({ id }) => id),
+    next,
+  }
 }
 
 export function addStatus(program: Command, session: () => Session): void {
@@ -292,7 +375,8 @@ export function addStatus(program: Command, session: () => Session): void {
       const current = session()
       const { output } = current
       if (isWatched === true) {
-        if (!process.stdout.isTTY || output.json) throw new UsageError('--watch draws on a terminal; for a program use: signalbox --json status')
+        if (!process.stdout.isTTY || output.json)
+          throw new UsageError('--watch draws on a terminal; for a program use: signalbox --json status')
         return watch(current)
       }
       const now = Date.now()

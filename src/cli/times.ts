@@ -7,7 +7,10 @@ const accepted = '45s, 15m, 2h30m or 7d'
 /** Such as 500ms, 90s, 2h30m or 7d, in milliseconds; undefined: invalid. */
 function lengthOf(text: string): number | undefined {
   if (!/^(?:\d{1,9}(?:ms|[smhd]))+$/.test(text)) return undefined
-  return [...text.matchAll(/(\d+)(ms|[smhd])/g)].reduce((sum, [, count, unit]) => sum + Number(count) * units[unit!]!, 0)
+  return [...text.matchAll(/(\d+)(ms|[smhd])/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * units[unit!]!,
+    0,
+  )
 }
 
 /** A date (ISO 8601) or milliseconds since 1970; undefined: it is neither. */
@@ -19,7 +22,10 @@ function dateOf(text: string): number | undefined {
 function timeOf(text: string, from: (length: number) => number, how: string): number {
   const length = lengthOf(text)
   const time = length === undefined ? dateOf(text) : from(length)
-  if (time === undefined) throw new UsageError(`a date such as 2026-01-31T12:00Z, or ${how} (${accepted}), was expected; found ${JSON.stringify(text)}`)
+  if (time === undefined)
+    throw new UsageError(
+      `a date such as 2026-01-31T12:00Z, or ${how} (${accepted}), was expected; found ${JSON.stringify(text)}`,
+    )
   return time
 }
 
@@ -36,6 +42,7 @@ export function comingTime(text: string): number {
 /** A length of time in milliseconds; a number alone is in seconds. Throws UsageError. */
 export function lengthArgument(text: string): number {
   const length = /^\d{1,6}$/.test(text) ? Number(text) * units.s! : lengthOf(text)
-  if (length === undefined) throw new UsageError(`a length of time such as ${accepted} was expected; found ${JSON.stringify(text)}`)
+  if (length === undefined)
+    throw new UsageError(`a length of time such as ${accepted} was expected; found ${JSON.stringify(text)}`)
   return length
 }

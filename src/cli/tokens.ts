@@ -65,7 +65,11 @@ function addCreate(tokens: Command, session: () => Session): void {
     .command('create <name>')
     .description('create a token, and print it: it is not shown again. The name says what uses it')
     .addOption(new Option('--role <role>', 'what it allows').choices(roles))
-    .option('--scopes <list>', 'what it allows, one by one: read,payload,test,emit,write,operate,approve,work,admin,metrics', words)
+    .option(
+      '--scopes <list>',
+      'what it allows, one by one: read,payload,test,emit,write,operate,approve,work,admin,metrics',
+      words,
+    )
     .option('--bot <id>', 'the bot whose runs its worker may work on')
     .option('--mcp', 'for the tools of an agent')
     .option('--person', 'a person uses it, although its role is agent or it is for tools')
@@ -87,7 +91,12 @@ function addCreate(tokens: Command, session: () => Session): void {
       output.line(output.json ? JSON.stringify(answer) : answer.token)
       // Not on standard output: what is piped into a file is the token alone.
       const { id, scopes: has } = answer.created
-      if (!output.json) console.error(plain(`token ${id} (${name}) allows ${has.join(', ')}; it ends: ${ends(answer.created)}. It is not shown again.`))
+      if (!output.json)
+        console.error(
+          plain(
+            `token ${id} (${name}) allows ${has.join(', ')}; it ends: ${ends(answer.created)}. It is not shown again.`,
+          ),
+        )
       printWarnings(answer)
     })
 }
@@ -95,12 +104,16 @@ function addCreate(tokens: Command, session: () => Session): void {
 function addRevoke(tokens: Command, session: () => Session): void {
   tokens
     .command('revoke <token>')
-    .description('end a token, and its open requests. Its id is the part behind its kind; signalbox tokens has it')
+    .description(
+      'end a token, and its open requests. Its id is the part behind its kind; signalbox tokens has it',
+    )
     .action(async (token_id: string) => {
       const current = session()
       const { output } = current
       const answer = await current.call('token.revoke', { token_id })
-      output.line(output.json ? JSON.stringify(answer) : `revoked token ${answer.token.id} (${answer.token.name})`)
+      output.line(
+        output.json ? JSON.stringify(answer) : `revoked token ${answer.token.id} (${answer.token.name})`,
+      )
     })
 }
 
@@ -145,8 +158,15 @@ export function addAudit(program: Command, session: () => Session): void {
         entries,
         [
           { title: 'TIME', value: each => time(each.at) },
-          { title: 'PRINCIPAL', value: each => (each.name === undefined ? each.principal : `${each.principal} (${each.name})`) },
-          { title: 'BY', value: each => (each.address === undefined ? each.interface : `${each.interface} ${each.address}`) },
+          {
+            title: 'PRINCIPAL',
+            value: each => (each.name === undefined ? each.principal : `${each.principal} (${each.name})`),
+          },
+          {
+            title: 'BY',
+            value: each =>
+              each.address === undefined ? each.interface : `${each.interface} ${each.address}`,
+          },
           { title: 'METHOD', value: each => each.method ?? '-' },
           { title: 'ABOUT', value: each => each.ids.join(' ') || '-' },
           { title: 'OUTCOME', value: outcome, style: each => (each.outcome === 'done' ? 'green' : 'red') },

@@ -13,7 +13,9 @@ const roles: readonly LoginRole[] = ['viewer', 'operator', 'developer', 'admin']
 function printLinks(output: Output, { url, public_url, scopes }: Methods['login.create']['result']): void {
   output.line(url)
   if (public_url !== undefined && public_url !== url) output.line(`from elsewhere: ${public_url}`)
-  output.line(`The link works once, for a minute. Its login allows ${scopes.join(', ')}; it ends after 7 days, or 8 hours without use.`)
+  output.line(
+    `The link works once, for a minute. Its login allows ${scopes.join(', ')}; it ends after 7 days, or 8 hours without use.`,
+  )
 }
 
 interface UiOptions {
@@ -22,14 +24,23 @@ interface UiOptions {
 }
 
 function ends({ state, revoked_at, expires_at }: Login): string {
-  return state === 'revoked' ? `revoked ${time(revoked_at)}` : state === 'expired' ? 'expired' : time(expires_at)
+  return state === 'revoked'
+    ? `revoked ${time(revoked_at)}`
+    : state === 'expired'
+      ? 'expired'
+      : time(expires_at)
 }
 
 function addUi(program: Command, session: () => Session): void {
   program
     .command('ui')
     .description('print a link that opens the page and logs in, and open it where there is a screen')
-    .addOption(new Option('--role <role>', 'what the login may do. Default: developer; admin also shows tokens and the audit log').choices(roles))
+    .addOption(
+      new Option(
+        '--role <role>',
+        'what the login may do. Default: developer; admin also shows tokens and the audit log',
+      ).choices(roles),
+    )
     .option('--no-open', 'print the link only')
     .action(async ({ role, open: wanted }: UiOptions) => {
       const current = session()
@@ -37,7 +48,8 @@ function addUi(program: Command, session: () => Session): void {
       const made = await current.call('login.create', { role })
       if (output.json) output.line(JSON.stringify(made))
       else printLinks(output, made)
-      if (wanted && !output.json && process.stdout.isTTY && hasScreen(environment.env)) openLink(made.url, dirname(environment.socket))
+      if (wanted && !output.json && process.stdout.isTTY && hasScreen(environment.env))
+        openLink(made.url, dirname(environment.socket))
     })
 }
 
@@ -55,7 +67,11 @@ function addLogins(program: Command, session: () => Session): void {
           { title: 'LOGIN', value: each => each.id },
           { title: 'ALLOWS', value: each => each.role ?? each.scopes.join(',') },
           { title: 'ENDS', value: ends, style: each => (each.state === 'valid' ? 'green' : 'red') },
-          { title: 'LAST USED', value: each => `${time(each.last_used_at)}${each.address === undefined ? '' : ` from ${each.address}`}` },
+          {
+            title: 'LAST USED',
+            value: each =>
+              `${time(each.last_used_at)}${each.address === undefined ? '' : ` from ${each.address}`}`,
+          },
           { title: 'CREATED BY', value: each => each.created_by },
           { title: 'BROWSER', value: each => plain(each.browser ?? '-') },
         ],

@@ -34,7 +34,8 @@ export class ExactNumber {
 
   /** Throws SyntaxError for what is no number of JSON. */
   constructor(text: string) {
-    if (!isNumber(text)) throw new SyntaxError(`a number of JSON was expected; got ${JSON.stringify(text.slice(0, 60))}`)
+    if (!isNumber(text))
+      throw new SyntaxError(`a number of JSON was expected; got ${JSON.stringify(text.slice(0, 60))}`)
     this.text = text
   }
 
@@ -148,14 +149,21 @@ export class SignalboxClient {
     this.closed = new Promise(resolve => socket.once('close', () => resolve()))
     socket.on('data', chunk => this.#read(chunk))
     socket.on('error', () => undefined)
-    socket.on('close', () => this.#rpc.rejectAllPendingRequests('the router closed the connection before it answered'))
+    socket.on('close', () =>
+      this.#rpc.rejectAllPendingRequests('the router closed the connection before it answered'),
+    )
   }
 
   /** Throws ConnectionError when nothing answers on the socket. */
-  static connect(path: string, { read = readExactNumbers }: { read?: ReadJson } = {}): Promise<SignalboxClient> {
+  static connect(
+    path: string,
+    { read = readExactNumbers }: { read?: ReadJson } = {},
+  ): Promise<SignalboxClient> {
     const { promise, resolve, reject } = Promise.withResolvers<SignalboxClient>()
     const socket = connect(path)
-    socket.once('error', (error: NodeJS.ErrnoException) => reject(new ConnectionError(`no router answers on ${path} (${error.code})`)))
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new ConnectionError(`no router answers on ${path} (${error.code})`)),
+    )
     socket.once('connect', () => resolve(new SignalboxClient(socket, read)))
     return promise
   }
@@ -174,7 +182,8 @@ export class SignalboxClient {
   /** An error without an id answers a message whose id could not be read: it is the answer to all that wait. */
   #receive(response: JSONRPCResponse | ProgressNotice | Notice): void {
     if ('method' in response) {
-      if (response.method === 'rpc.progress') return this.#progress.get(response.params.id)?.(response.params.progress)
+      if (response.method === 'rpc.progress')
+        return this.#progress.get(response.params.id)?.(response.params.progress)
       return this.#told(response)
     }
     if (response.id !== null || response.error === undefined) return this.#rpc.receive(response)
@@ -200,7 +209,11 @@ export class SignalboxClient {
   }
 
   /** Calls a method. Throws RpcError for an error that was answered, ConnectionError when there was no answer. */
-  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options: CallOptions = {}): Promise<Methods[M]['result']> {
+  async call<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    options: CallOptions = {},
+  ): Promise<Methods[M]['result']> {
     const id = `call-${this.#nextCall++}`
     const { signal, onProgress } = options
     const cancel = (): void => void this.call('rpc.cancel', { id }).catch(() => undefined)
@@ -216,14 +229,22 @@ export class SignalboxClient {
     }
   }
 
-  async #answered<M extends keyof Methods>(method: M, params: Methods[M]['params'], id: string): Promise<Methods[M]['result']> {
+  async #answered<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    id: string,
+  ): Promise<Methods[M]['result']> {
     try {
       const { result, error } = await this.#rpc.requestAdvanced({ jsonrpc: '2.0', id, method, params })
       if (error !== undefined) throw error
       return result as Methods[M]['result']
     } catch (error) {
       if (this.#refusal !== undefined) throw this.#refusal
-      const { code, message, data } = error as { code?: number; message: string; data?: Record<string, unknown> }
+      const { code, message, data } = error as {
+        code?: number
+        message: string
+        data?: Record<string, unknown>
+      }
       if (code === undefined || code === 0) throw new ConnectionError(message)
       throw new RpcError(code, message, data)
     }
@@ -233,7 +254,10 @@ export class SignalboxClient {
    * Receives events as they are logged, oldest first and without gaps. onEvent is called for each; with the cursor
    * of the last one a later subscription goes on behind it. Throws RpcError and ConnectionError.
    */
-  subscribe(params: Methods['event.subscribe']['params'], onEvent: (told: LoggedEvent) => void): Promise<Subscription> {
+  subscribe(
+    params: Methods['event.subscribe']['params'],
+    onEvent: (told: LoggedEvent) => void,
+  ): Promise<Subscription> {
     return this.#subscribe(() => this.call('event.subscribe', params), 'event.unsubscribe', onEvent)
   }
 
@@ -241,7 +265,10 @@ export class SignalboxClient {
    * Receives runs as they change, each in its state at that time. With the cursor of the last one a later subscription goes on behind it, as
    * long as the router knows it. Throws RpcError and ConnectionError.
    */
-  subscribeRuns(params: Methods['run.subscribe']['params'], onChange: (told: ChangedRun) => void): Promise<Subscription> {
+  subscribeRuns(
+    params: Methods['run.subscribe']['params'],
+    onChange: (told: ChangedRun) => void,
+  ): Promise<Subscription> {
     return this.#subscribe(() => this.call('run.subscribe', params), 'run.unsubscribe', onChange)
   }
 
@@ -256,7 +283,8 @@ export class SignalboxClient {
       const { promise: failed, resolve: onFailed } = Promise.withResolvers<RpcError>()
       const listener = { onNews, onFailed }
       this.#subscriptions.set(subscription, listener)
-      for (const notice of this.#early) if (notice.params.subscription === subscription) this.#tell(listener, notice)
+      for (const notice of this.#early)
+        if (notice.params.subscription === subscription) this.#tell(listener, notice)
       return {
         ...begun,
         failed,

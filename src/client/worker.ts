@@ -3,7 +3,16 @@
 // while is waited for: the lease is the worker's until it ends, and an ending that was said twice counts once.
 //
 // In a delivery numbers that no double holds are ExactNumbers (client.ts), and so they may be in a result.
-import { ConnectionError, readExactNumbers, RpcError, SignalboxClient, type CallOptions, type Lease, type Methods, type Usage } from './client.ts'
+import {
+  ConnectionError,
+  readExactNumbers,
+  RpcError,
+  SignalboxClient,
+  type CallOptions,
+  type Lease,
+  type Methods,
+  type Usage,
+} from './client.ts'
 import { SignalboxHttpClient, type HttpOptions } from './http-client.ts'
 
 /** What a handler is given of its run. */
@@ -29,7 +38,8 @@ export class TryAgain extends Error {
   constructor(message: string, after_ms?: number) {
     super(message)
     this.name = 'TryAgain'
-    this.after_ms = after_ms === undefined ? undefined : Math.min(86_400_000, Math.max(0, Math.round(after_ms)))
+    this.after_ms =
+      after_ms === undefined ? undefined : Math.min(86_400_000, Math.max(0, Math.round(after_ms)))
   }
 }
 
@@ -60,7 +70,11 @@ const passing = new Set([-32005, -32006, -32007, -32010, -32012])
 const losing = new Set([-32002, -32003])
 
 interface Client {
-  call<M extends keyof Methods>(method: M, params: Methods[M]['params'], options?: CallOptions): Promise<Methods[M]['result']>
+  call<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    options?: CallOptions,
+  ): Promise<Methods[M]['result']>
   close(): void
 }
 
@@ -77,7 +91,11 @@ class Line {
     this.#address = address
   }
 
-  async call<M extends keyof Methods>(method: M, params: Methods[M]['params'], signal?: AbortSignal): Promise<Methods[M]['result']> {
+  async call<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+    signal?: AbortSignal,
+  ): Promise<Methods[M]['result']> {
     const mine = (this.#client ??= connected(this.#address))
     try {
       return await (await mine).call(method, params, signal === undefined ? {} : { signal })
@@ -130,7 +148,11 @@ async function ask(
   stopping: AbortSignal,
   inHand: Set<Promise<void>>,
 ): Promise<void> {
-  const { leases } = await line.call('run.claim', { bot_id, max, wait_ms: waitMs, ...(capabilities === undefined ? {} : { capabilities }) }, stopping)
+  const { leases } = await line.call(
+    'run.claim',
+    { bot_id, max, wait_ms: waitMs, ...(capabilities === undefined ? {} : { capabilities }) },
+    stopping,
+  )
   for (const lease of leases) {
     const done: Promise<void> = new Work(line, lease).run(handler).finally(() => inHand.delete(done))
     inHand.add(done)
@@ -181,7 +203,11 @@ class Work {
         log: async text => this.#heard(await this.#say('run.log', { ...this.#own, text })),
         used: async usage => this.#heard(await this.#say('run.progress', { ...this.#own, usage })),
         progress: async (percent, message, data) => {
-          const how = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }), ...(data === undefined ? {} : { data }) }
+          const how = {
+            ...(percent === undefined ? {} : { percent }),
+            ...(message === undefined ? {} : { message }),
+            ...(data === undefined ? {} : { data }),
+          }
           this.#heard(await this.#say('run.progress', { ...this.#own, ...how }))
         },
       })
@@ -200,7 +226,11 @@ class Work {
     } catch (error) {
       if (!(error instanceof RpcError) || losing.has(error.code)) throw error
       // An ending that the router does not take is a failure that it can: the run would be done again for ever.
-      await this.#say('run.fail', { ...this.#own, error: `its ending was refused: ${error.message}`.slice(0, mostErrorLength), retryable: false })
+      await this.#say('run.fail', {
+        ...this.#own,
+        error: `its ending was refused: ${error.message}`.slice(0, mostErrorLength),
+        retryable: false,
+      })
     }
   }
 
@@ -220,7 +250,8 @@ class Work {
       this.#goOn = Promise.withResolvers()
       this.#heard(await this.#say('run.heartbeat', { ...this.#own, paused: true }))
       await this.#goOn.promise
-      if (!this.#ending.signal.aborted) this.#heard(await this.#say('run.heartbeat', { ...this.#own, paused: false }))
+      if (!this.#ending.signal.aborted)
+        this.#heard(await this.#say('run.heartbeat', { ...this.#own, paused: false }))
     }
   }
 
@@ -234,12 +265,16 @@ class Work {
     try {
       this.#heard(await this.#line.call('run.heartbeat', this.#own))
     } catch (error) {
-      if ((error instanceof RpcError && losing.has(error.code)) || performance.now() > this.#until) this.#lose()
+      if ((error instanceof RpcError && losing.has(error.code)) || performance.now() > this.#until)
+        this.#lose()
     }
   }
 
   /** Says it until it is heard, for as long as the lease may last. Throws RpcError and ConnectionError. */
-  async #say<M extends keyof Methods>(method: M, params: Methods[M]['params']): Promise<Methods[M]['result']> {
+  async #say<M extends keyof Methods>(
+    method: M,
+    params: Methods[M]['params'],
+  ): Promise<Methods[M]['result']> {
     for (;;) {
       try {
         return await this.#line.call(method, params)
@@ -259,8 +294,18 @@ async function endingOf(handler: WorkerOptions['handler'], job: Job): Promise<En
     const text = result === undefined ? undefined : JSON.stringify(result)
     return { method: 'run.complete', params: text === undefined ? {} : { result: readExactNumbers(text) } }
   } catch (error) {
-    const message = (error instanceof Error ? error.message : String(error)).slice(0, mostErrorLength) || 'the handler threw nothing that says why'
-    if (!(error instanceof TryAgain)) return { method: 'run.fail', params: { error: message, retryable: false } }
-    return { method: 'run.fail', params: { error: message, retryable: true, ...(error.after_ms === undefined ? {} : { after_ms: error.after_ms }) } }
+    const message =
+      (error instanceof Error ? error.message : String(error)).slice(0, mostErrorLength) ||
+      'the handler threw nothing that says why'
+    if (!(error instanceof TryAgain))
+      return { method: 'run.fail', params: { error: message, retryable: false } }
+    return {
+      method: 'run.fail',
+      params: {
+        error: message,
+        retryable: true,
+        ...(error.after_ms === undefined ? {} : { after_ms: error.after_ms }),
+      },
+    }
   }
 }

@@ -1,7 +1,14 @@
 // Assembles the contract from the files that people write: schemas/contract.json (title, errors, order of nouns), schemas/methods/NOUN.json,
 // and the definitions of schemas/*.schema.json. The result refers to nothing outside of itself, so tools for OpenRPC read it.
 import { readdirSync } from 'node:fs'
-import { readJson, rewriteRefs, type Json, type MethodDescriptor, type OpenrpcDocument, type Schema } from './document.ts'
+import {
+  readJson,
+  rewriteRefs,
+  type Json,
+  type MethodDescriptor,
+  type OpenrpcDocument,
+  type Schema,
+} from './document.ts'
 
 interface Head extends Omit<OpenrpcDocument, 'methods'> {
   nouns: string[]
@@ -12,9 +19,12 @@ function definitions(): { [name: string]: Schema } {
   const found: { [name: string]: Schema } = {}
   for (const file of readdirSync(new URL('../../schemas/', import.meta.url)).toSorted()) {
     if (!file.endsWith('.schema.json')) continue
-    const { definitions: own = {} } = readJson(`schemas/${file}`) as { definitions?: { [name: string]: Json } }
+    const { definitions: own = {} } = readJson(`schemas/${file}`) as {
+      definitions?: { [name: string]: Json }
+    }
     for (const [name, schema] of Object.entries(own)) {
-      if (found[name] !== undefined) throw new Error(`schemas/${file}: the definition ${name} exists in another file`)
+      if (found[name] !== undefined)
+        throw new Error(`schemas/${file}: the definition ${name} exists in another file`)
       found[name] = rewriteRefs(schema) as Schema
     }
   }
@@ -25,9 +35,12 @@ function definitions(): { [name: string]: Schema } {
 export function assembled(): OpenrpcDocument {
   const { nouns, components, ...head } = readJson('schemas/contract.json') as unknown as Head
   const methods = nouns.flatMap(noun => {
-    const { methods: own } = rewriteRefs(readJson(`schemas/methods/${noun}.json`)) as unknown as { methods: MethodDescriptor[] }
+    const { methods: own } = rewriteRefs(readJson(`schemas/methods/${noun}.json`)) as unknown as {
+      methods: MethodDescriptor[]
+    }
     const stranger = own.find(({ name }) => !name.startsWith(`${noun}.`))
-    if (stranger !== undefined) throw new Error(`schemas/methods/${noun}.json: the method ${stranger.name} belongs to another file`)
+    if (stranger !== undefined)
+      throw new Error(`schemas/methods/${noun}.json: the method ${stranger.name} belongs to another file`)
     return own
   })
   return { ...head, methods, components: { ...components, schemas: definitions() } }

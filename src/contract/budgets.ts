@@ -43,9 +43,19 @@ export function budgetRefusal(budgets: Budgets, takes: readonly BudgetHolder[]):
     const path = Array.isArray(budgets) ? `.${index}` : ''
     const found = figures.filter(name => budget[name] !== undefined)
     if (found.length !== 1)
-      return validationError({ path, expected: `must have exactly one of ${figures.join(', ')}`, found: found.length === 0 ? 'none' : found.join(' and ') })
+      return validationError({
+        path,
+        expected: `must have exactly one of ${figures.join(', ')}`,
+        found: found.length === 0 ? 'none' : found.join(' and '),
+      })
     const per = budget.per ?? takes[0]!
-    if (!takes.includes(per)) return validationError({ path: `${path}.per`, expected: `must be ${anyOf(takes)} here`, found: per, suggestion: places[per] })
+    if (!takes.includes(per))
+      return validationError({
+        path: `${path}.per`,
+        expected: `must be ${anyOf(takes)} here`,
+        found: per,
+        suggestion: places[per],
+      })
   }
   return undefined
 }
@@ -57,7 +67,11 @@ const places: Record<BudgetHolder, string> = {
 }
 
 /** A report of usage with its cost in micro-dollars. */
-export function usageReport({ input_tokens, output_tokens, cost_usd }: Usage): { input_tokens?: number; output_tokens?: number; cost_micro_usd?: number } {
+export function usageReport({ input_tokens, output_tokens, cost_usd }: Usage): {
+  input_tokens?: number
+  output_tokens?: number
+  cost_micro_usd?: number
+} {
   return {
     ...(input_tokens === undefined ? {} : { input_tokens }),
     ...(output_tokens === undefined ? {} : { output_tokens }),

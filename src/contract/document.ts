@@ -27,7 +27,10 @@ export interface OpenrpcDocument {
   openrpc: string
   info: { title: string; version: string }
   methods: MethodDescriptor[]
-  components: { errors: { [name: string]: { code: number; message: string } }; schemas: { [name: string]: Schema } }
+  components: {
+    errors: { [name: string]: { code: number; message: string } }
+    schemas: { [name: string]: Schema }
+  }
 }
 
 const root = new URL('../../', import.meta.url)

@@ -9,7 +9,8 @@ export interface Schemas {
 export function alternatives(schema: Json | undefined, schemas: Schemas): Schema[] {
   if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return []
   const { $ref, oneOf = [], anyOf = [] } = schema
-  const referred = typeof $ref === 'string' ? alternatives(schemas[$ref.slice($ref.lastIndexOf('/') + 1)], schemas) : []
+  const referred =
+    typeof $ref === 'string' ? alternatives(schemas[$ref.slice($ref.lastIndexOf('/') + 1)], schemas) : []
   return [schema, ...referred, ...[oneOf, anyOf].flat().flatMap(each => alternatives(each, schemas))]
 }
 

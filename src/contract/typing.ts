@@ -5,7 +5,9 @@ import type { Schema } from './document.ts'
 import { alternatives, ofMember, type Schemas } from './schema-walk.ts'
 
 function asksForNumber({ type, enum: among, const: only }: Schema): boolean {
-  return [type, among, only].flat().some(each => each === 'number' || each === 'integer' || typeof each === 'number')
+  return [type, among, only]
+    .flat()
+    .some(each => each === 'number' || each === 'integer' || typeof each === 'number')
 }
 
 function typed(value: unknown, all: readonly Schema[], schemas: Schemas): unknown {
@@ -15,7 +17,9 @@ function typed(value: unknown, all: readonly Schema[], schemas: Schemas): unknow
     const items = all.flatMap(({ items: of }) => alternatives(of, schemas))
     return value.map(item => typed(item, items, schemas))
   }
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, typed(part, ofMember(all, name, schemas), schemas)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => [name, typed(part, ofMember(all, name, schemas), schemas)]),
+  )
 }
 
 /** For a value that a schema has been held against without exact numbers: the same with those that may stay. */

@@ -2,12 +2,26 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
 import { typing } from './typing.ts'
-import { didYouMean, missingKey, shown, unknownKey, validationError, type ValidationError } from '../validation-error.ts'
+import {
+  didYouMean,
+  missingKey,
+  shown,
+  unknownKey,
+  validationError,
+  type ValidationError,
+} from '../validation-error.ts'
 import { withoutPayload } from './payload.ts'
 import type { Config, Methods, Scope } from './types.ts'
 
 /** The tests of the contract validate its schemas; doing so at every start took 30 ms. */
-const options = { strict: true, strictRequired: false, allowUnionTypes: true, discriminator: true, verbose: true, validateSchema: false } as const
+const options = {
+  strict: true,
+  strictRequired: false,
+  allowUnionTypes: true,
+  discriminator: true,
+  verbose: true,
+  validateSchema: false,
+} as const
 
 function dotted(pointer: string, last?: string): string {
   const parts = pointer.split('/').slice(1)
@@ -18,18 +32,27 @@ function dotted(pointer: string, last?: string): string {
 /** A schema, or what it references. */
 function resolved(schema: { $ref?: string } & Record<string, unknown>): Record<string, unknown> {
   const name = schema.$ref?.split('/').at(-1)
-  return name === undefined ? schema : (contractDocument().components.schemas[name] as Record<string, unknown>)
+  return name === undefined
+    ? schema
+    : (contractDocument().components.schemas[name] as Record<string, unknown>)
 }
 
 /** The values that a discriminator may have. */
 function tagsOf(tag: string, parent: ErrorObject['parentSchema']): string[] {
   return ((parent?.oneOf ?? []) as Record<string, unknown>[]).flatMap(each => {
-    const { const: only, enum: some = [] } = (resolved(each).properties as Record<string, { const?: string; enum?: string[] }>)[tag] ?? {}
+    const { const: only, enum: some = [] } =
+      (resolved(each).properties as Record<string, { const?: string; enum?: string[] }>)[tag] ?? {}
     return only === undefined ? some : [only]
   })
 }
 
-const articles: Record<string, string> = { integer: 'an integer', object: 'an object', array: 'a list', boolean: 'true or false', null: 'null' }
+const articles: Record<string, string> = {
+  integer: 'an integer',
+  object: 'an object',
+  array: 'a list',
+  boolean: 'true or false',
+  null: 'null',
+}
 const amounts: Record<string, [string, string]> = {
   minLength: ['at least', 'character'],
   maxLength: ['at most', 'character'],
@@ -47,7 +70,9 @@ function requirement({ keyword, params, message }: ErrorObject): string {
       .map(type => articles[type] ?? `a ${type}`)
       .join(' or ')}`
   const [most, noun] = amounts[keyword] ?? []
-  return most === undefined ? (message ?? keyword) : `must have ${most} ${params.limit} ${noun}${params.limit === 1 ? '' : 's'}`
+  return most === undefined
+    ? (message ?? keyword)
+    : `must have ${most} ${params.limit} ${noun}${params.limit === 1 ? '' : 's'}`
 }
 
 /** The error that says most: ajv lists the deepest first, a oneOf or anyOf about it last. */
@@ -62,7 +87,11 @@ function clearest(errors: ErrorObject[]): ValidationError {
     case 'required':
       return missingKey(dotted(instancePath, params.missingProperty))
     case 'additionalProperties':
-      return unknownKey(dotted(instancePath, params.additionalProperty), params.additionalProperty, Object.keys((parentSchema?.properties ?? {}) as object))
+      return unknownKey(
+        dotted(instancePath, params.additionalProperty),
+        params.additionalProperty,
+        Object.keys((parentSchema?.properties ?? {}) as object),
+      )
     case 'enum':
       return validationError({
         path,
@@ -89,7 +118,8 @@ function clearest(errors: ErrorObject[]): ValidationError {
 export type Validator<T> = (value: unknown) => { ok: true; value: T } | ({ ok: false } & ValidationError)
 
 function validator<T>(validate: ValidateFunction): Validator<T> {
-  return value => (validate(value) ? { ok: true, value: value as T } : { ok: false, ...clearest(validate.errors ?? []) })
+  return value =>
+    validate(value) ? { ok: true, value: value as T } : { ok: false, ...clearest(validate.errors ?? []) }
 }
 
 export interface MethodContract<M extends keyof Methods = keyof Methods> {
@@ -111,7 +141,9 @@ export interface MethodContract<M extends keyof Methods = keyof Methods> {
 
 /** References into the bundled document as references into what addDefinitions adds. */
 function absolute(schema: unknown): object {
-  return JSON.parse(JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/')) as object
+  return JSON.parse(
+    JSON.stringify(schema).replaceAll('#/components/schemas/', 'contract#/definitions/'),
+  ) as object
 }
 
 function addDefinitions(ajv: Ajv): void {
@@ -144,14 +176,18 @@ function lazyContract(): Map<string, MethodContract> {
     const schema = paramsSchema(method)
     const params = once(() => validator<Methods[keyof Methods]['params']>(ajv.compile(absolute(schema))))
     const typed = once(() => typing(schema, document.components.schemas))
-    const result = once(() => validator<Methods[keyof Methods]['result']>(ajv.compile(absolute(method.result.schema))))
+    const result = once(() =>
+      validator<Methods[keyof Methods]['result']>(ajv.compile(absolute(method.result.schema))),
+    )
     const reduced = withoutPayload(method.result.schema, document.components.schemas)
     return {
       name: method.name as keyof Methods,
       paramNames: method.params.map(param => param.name),
       validateParams: (value, exact = value) => {
         const checked = params()(value)
-        return checked.ok && exact !== value ? { ok: true, value: typed()(exact) as typeof checked.value } : checked
+        return checked.ok && exact !== value
+          ? { ok: true, value: typed()(exact) as typeof checked.value }
+          : checked
       },
       validateResult: value => result()(value),
       scope: method['x-scope'] as Scope | 'any',
@@ -172,7 +208,9 @@ function configValidator(): Validator<Config> {
 }
 
 /** Checks a configuration and fills in the defaults of its schema. */
-export function validateConfig(value: Record<string, unknown>): { ok: true; value: Config } | ({ ok: false } & ValidationError) {
+export function validateConfig(
+  value: Record<string, unknown>,
+): { ok: true; value: Config } | ({ ok: false } & ValidationError) {
   validateDefaults ??= configValidator()
   return validateDefaults(value)
 }

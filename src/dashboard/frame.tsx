@@ -45,7 +45,9 @@ function NavLinks(): JSX.Element {
               onClick={() => (menuOpen.value = false)}
             >
               {title}
-              {shown === undefined ? null : <span class={`count ${shown.look === '' ? '' : `count-${shown.look}`}`}>{shown.text}</span>}
+              {shown === undefined ? null : (
+                <span class={`count ${shown.look === '' ? '' : `count-${shown.look}`}`}>{shown.text}</span>
+              )}
             </a>
           </>
         )
@@ -58,14 +60,22 @@ function NavFoot(): JSX.Element {
   const who = session.value
   return (
     <div class="nav-foot">
-      {reachable.value && live.value ? <Lamp kind="clear">live</Lamp> : <Lamp kind="caution">{reachable.value ? 'connecting' : 'no answer'}</Lamp>}
+      {reachable.value && live.value ? (
+        <Lamp kind="clear">live</Lamp>
+      ) : (
+        <Lamp kind="caution">{reachable.value ? 'connecting' : 'no answer'}</Lamp>
+      )}
       {status.value === undefined ? null : (
         <span>
-          {status.value.version} · up {duration(status.value.uptime_ms)} · {bytes(status.value.store.database_bytes)}
+          {status.value.version} · up {duration(status.value.uptime_ms)} ·{' '}
+          {bytes(status.value.store.database_bytes)}
         </span>
       )}
       <span>{who?.name ?? who?.principal}</span>
-      <Button look="quiet" onClick={() => (theme.value = themes[(themes.indexOf(theme.value) + 1) % themes.length]!)}>
+      <Button
+        look="quiet"
+        onClick={() => (theme.value = themes[(themes.indexOf(theme.value) + 1) % themes.length]!)}
+      >
         Theme: {theme.value}
       </Button>
       <Button look="quiet" pressed={utc.value} onClick={() => (utc.value = !utc.value)}>
@@ -107,12 +117,15 @@ function Nav(): JSX.Element {
 /** What concerns every screen: no answer, dispatching paused, the disk full. */
 function Banners(): JSX.Element {
   const router = status.value
-  const resume = (): void => void attempt('dispatching resumed', () => call('router.resume', {})).then(readStatusSoon)
+  const resume = (): void =>
+    void attempt('dispatching resumed', () => call('router.resume', {})).then(readStatusSoon)
   return (
     <>
       {reachable.value ? null : (
         <p class="banner" role="status">
-          <Lamp kind="caution">The router does not answer. What is shown is from before; the page tries again by itself.</Lamp>
+          <Lamp kind="caution">
+            The router does not answer. What is shown is from before; the page tries again by itself.
+          </Lamp>
         </p>
       )}
       {router?.paused === undefined ? null : (
@@ -138,7 +151,8 @@ function Current(): JSX.Element {
   const main = useRef<HTMLElement>(null)
   const address = segments.value.join('/')
   useEffect(() => {
-    if (screen !== undefined) document.title = `${[screen.title, ...segments.value.slice(1)].join(' · ')} - Signalbox`
+    if (screen !== undefined)
+      document.title = `${[screen.title, ...segments.value.slice(1)].join(' · ')} - Signalbox`
     // Screen readers and the keyboard go on at the new screen.
     if (document.querySelector('dialog[open]') === null) main.current?.focus({ preventScroll: true })
     if (main.current !== null) main.current.scrollTop = 0
@@ -165,13 +179,21 @@ export function Frame(): JSX.Element {
   useKeys([
     { keys: 'mod k', what: 'search or run a command', act: () => (open.value = 'palette') },
     { keys: '?', what: 'these keys', act: () => (open.value = 'help') },
-    { keys: '/', what: 'to the filter', act: () => document.querySelector<HTMLElement>('.filters input, .tree-search')?.focus() },
+    {
+      keys: '/',
+      what: 'to the filter',
+      act: () => document.querySelector<HTMLElement>('.filters input, .tree-search')?.focus(),
+    },
     ...screens.map(({ path, title, key }) => ({ keys: `g ${key}`, what: title, act: () => go(href(path)) })),
   ])
   const close = (): void => void (open.value = undefined)
   return (
     <div class="frame">
-      <a class="skip" href="#main" onClick={event => (event.preventDefault(), document.getElementById('main')?.focus())}>
+      <a
+        class="skip"
+        href="#main"
+        onClick={event => (event.preventDefault(), document.getElementById('main')?.focus())}
+      >
         Skip the navigation
       </a>
       <Nav />

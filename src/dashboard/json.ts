@@ -7,7 +7,10 @@ export interface RawNumber {
 }
 
 /** In browsers since 2023 (Chromium 114, Firefox 135, Safari 18.4) and in Node 21, but not in the types. */
-const raw = JSON as unknown as { rawJSON: (text: string) => RawNumber; isRawJSON: (value: unknown) => value is RawNumber }
+const raw = JSON as unknown as {
+  rawJSON: (text: string) => RawNumber
+  isRawJSON: (value: unknown) => value is RawNumber
+}
 
 export const isRaw = (value: unknown): value is RawNumber => raw.isRawJSON(value)
 
@@ -18,7 +21,9 @@ const candidate = /(?:^|[:,[\s])(?:-?(?:\d+[.eE][\d.eE+-]*|\d{16,})|-0)(?=[\s,\]
 export function readJson(text: string): unknown {
   if (!candidate.test(text)) return JSON.parse(text)
   const keep = (_key: string, value: unknown, context?: { source: string }): unknown =>
-    typeof value === 'number' && context !== undefined && String(value) !== context.source ? raw.rawJSON(context.source) : value
+    typeof value === 'number' && context !== undefined && String(value) !== context.source
+      ? raw.rawJSON(context.source)
+      : value
   return JSON.parse(text, keep)
 }
 
@@ -38,5 +43,7 @@ export function kindOf(value: unknown): Kind {
 
 /** A path to a value as filters write it: payload.issue.labels.0.name. Keys with dots and brackets are quoted. */
 export function pathText(path: readonly (string | number)[]): string {
-  return path.map(each => (typeof each === 'string' && /[.[\]"\s]/.test(each) ? JSON.stringify(each) : String(each))).join('.')
+  return path
+    .map(each => (typeof each === 'string' && /[.[\]"\s]/.test(each) ? JSON.stringify(each) : String(each)))
+    .join('.')
 }

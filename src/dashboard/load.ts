@@ -35,7 +35,11 @@ export function useCall<M extends keyof Methods>(
   params: Methods[M]['params'] | undefined,
   options: Options = {},
 ): ReadonlySignal<Loaded<Methods[M]['result']>> & { again: () => void } {
-  return useLoad(abort => call(method, params!, abort), params === undefined ? undefined : JSON.stringify([method, params]), options)
+  return useLoad(
+    abort => call(method, params!, abort),
+    params === undefined ? undefined : JSON.stringify([method, params]),
+    options,
+  )
 }
 
 /** key: reads when it changes; undefined: nothing is read */

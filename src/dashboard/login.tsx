@@ -27,12 +27,19 @@ export function Login({ refused }: { refused: string | undefined }): JSX.Element
         </p>
       )}
       {reachable.value ? null : <Lamp kind="caution">The router does not answer</Lamp>}
-      <p>On the machine of the router run this command, and open the link that it prints. A link works once, for a minute.</p>
+      <p>
+        On the machine of the router run this command, and open the link that it prints. A link works once,
+        for a minute.
+      </p>
       <pre class="command">signalbox ui</pre>
       <form class="form" onSubmit={event => void submit(event)}>
         <label class="field">
           <span class="field-label">Or paste the link, or its code</span>
-          <input autocomplete="off" spellcheck={false} onInput={event => (code.value = event.currentTarget.value)} />
+          <input
+            autocomplete="off"
+            spellcheck={false}
+            onInput={event => (code.value = event.currentTarget.value)}
+          />
         </label>
         <button type="submit" class="button button-primary" disabled={code.value.trim() === ''}>
           Log in

@@ -16,9 +16,17 @@ const idShape = /^[0-9a-f-]{6,36}$/
 
 function entriesFor(text: string): Entry[] {
   const wanted = text.trim().toLowerCase()
-  const open = screens.map(({ title, path, key }) => ({ text: `Open ${title}`, keys: `g ${key}`, act: () => go(href(path)) }))
-  const own = actions.value.filter(({ keys }) => !keys.startsWith('g ') && !keys.startsWith('mod ')).map(({ what, keys, act }) => ({ text: what, keys, act }))
-  const found = [...own, ...open].filter(entry => wanted.split(/\s+/).every(word => entry.text.toLowerCase().includes(word)))
+  const open = screens.map(({ title, path, key }) => ({
+    text: `Open ${title}`,
+    keys: `g ${key}`,
+    act: () => go(href(path)),
+  }))
+  const own = actions.value
+    .filter(({ keys }) => !keys.startsWith('g ') && !keys.startsWith('mod '))
+    .map(({ what, keys, act }) => ({ text: what, keys, act }))
+  const found = [...own, ...open].filter(entry =>
+    wanted.split(/\s+/).every(word => entry.text.toLowerCase().includes(word)),
+  )
   const search: Entry[] =
     wanted === ''
       ? []
@@ -70,7 +78,13 @@ export function Palette({ close }: { close: () => void }): JSX.Element {
       />
       <ul id="palette-list" role="listbox" aria-label="Commands">
         {entries.map((entry, index) => (
-          <li key={entry.text} id={`palette-${index}`} role="option" aria-selected={index === at} onClick={() => run(entry)}>
+          <li
+            key={entry.text}
+            id={`palette-${index}`}
+            role="option"
+            aria-selected={index === at}
+            onClick={() => run(entry)}
+          >
             <span>{entry.text}</span>
             {entry.keys === undefined ? null : <kbd>{entry.keys}</kbd>}
           </li>

@@ -17,8 +17,13 @@ function decoded(segment: string): string {
 }
 
 function here(): Place {
-  const below = location.pathname.startsWith(root.pathname) ? location.pathname.slice(root.pathname.length) : ''
-  return { segments: below.split('/').filter(Boolean).map(decoded), query: new URLSearchParams(location.search) }
+  const below = location.pathname.startsWith(root.pathname)
+    ? location.pathname.slice(root.pathname.length)
+    : ''
+  return {
+    segments: below.split('/').filter(Boolean).map(decoded),
+    query: new URLSearchParams(location.search),
+  }
 }
 
 export const place = signal<Place>(here())
@@ -32,7 +37,9 @@ export function href(...parts: (string | Record<string, string | undefined>)[]):
     .join('/')
   const query = new URLSearchParams()
   for (const part of parts)
-    if (typeof part !== 'string') for (const [name, value] of Object.entries(part)) if (value !== undefined && value !== '') query.set(name, value)
+    if (typeof part !== 'string')
+      for (const [name, value] of Object.entries(part))
+        if (value !== undefined && value !== '') query.set(name, value)
   return root.pathname + path + (query.size > 0 ? `?${query}` : '')
 }
 
@@ -80,13 +87,29 @@ export function setQuery(changes: Record<string, string | undefined>): void {
 export function startRouter(): void {
   addEventListener('popstate', () => {
     const [wanted, { segments, query }] = [location.pathname + location.search, place.value]
-    if (isHeldBack(() => go(wanted))) history.pushState(null, '', href(...segments, Object.fromEntries(query)))
+    if (isHeldBack(() => go(wanted)))
+      history.pushState(null, '', href(...segments, Object.fromEntries(query)))
     else place.value = here()
   })
   document.addEventListener('click', event => {
     const link = (event.target as Element).closest('a')
-    if (link === null || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
-    if (link.target !== '' || link.hasAttribute('download') || link.origin !== location.origin || !link.pathname.startsWith(root.pathname)) return
+    if (
+      link === null ||
+      event.defaultPrevented ||
+      event.button !== 0 ||
+      event.metaKey ||
+      event.ctrlKey ||
+      event.shiftKey ||
+      event.altKey
+    )
+      return
+    if (
+      link.target !== '' ||
+      link.hasAttribute('download') ||
+      link.origin !== location.origin ||
+      !link.pathname.startsWith(root.pathname)
+    )
+      return
     event.preventDefault()
     go(link.pathname + link.search)
   })

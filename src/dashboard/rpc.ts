@@ -26,9 +26,20 @@ export const reachable = signal(true)
 let last = 0
 
 /** Throws RpcError, and Error where no answer came. */
-export async function call<M extends keyof Methods>(method: M, params: Methods[M]['params'], abort?: AbortSignal): Promise<Methods[M]['result']> {
-  const response = await ask('rpc', { method: 'POST', body: JSON.stringify({ jsonrpc: '2.0', id: ++last, method, params }), signal: abort ?? null })
-  const answer = readJson(await response.text()) as { result: Methods[M]['result']; error?: { code: number; message: string; data?: Record<string, unknown> } }
+export async function call<M extends keyof Methods>(
+  method: M,
+  params: Methods[M]['params'],
+  abort?: AbortSignal,
+): Promise<Methods[M]['result']> {
+  const response = await ask('rpc', {
+    method: 'POST',
+    body: JSON.stringify({ jsonrpc: '2.0', id: ++last, method, params }),
+    signal: abort ?? null,
+  })
+  const answer = readJson(await response.text()) as {
+    result: Methods[M]['result']
+    error?: { code: number; message: string; data?: Record<string, unknown> }
+  }
   const { error } = answer
   if (error !== undefined) throw new RpcError(error.code, error.message, error.data)
   if (!response.ok) throw problem(response.status, answer)
@@ -62,7 +73,9 @@ export async function ask(path: string, request: RequestInit): Promise<Response>
 /** What to show of anything thrown. */
 export function messageOf(error: unknown): string {
   if (error instanceof RpcError) return error.message
-  return error instanceof TypeError ? 'the router does not answer; the page tries again' : (error as Error).message
+  return error instanceof TypeError
+    ? 'the router does not answer; the page tries again'
+    : (error as Error).message
 }
 
 export function isAbort(error: unknown): boolean {

@@ -27,13 +27,22 @@ export interface Counts {
 }
 
 /** Numbers above 99 are not counted for the navigation. */
-const number = (value: number, look: '' | 'hot' | 'bad'): { text: string; look: '' | 'hot' | 'bad' } | undefined =>
+const number = (
+  value: number,
+  look: '' | 'hot' | 'bad',
+): { text: string; look: '' | 'hot' | 'bad' } | undefined =>
   value === 0 ? undefined : { text: value > 99 ? '99+' : String(value), look }
 
 export const screens: readonly Screen[] = [
   { path: 'overview', title: 'Overview', key: 'o', load: () => import('./overview/screen.tsx') },
   { path: 'events', title: 'Events', key: 'e', load: () => import('./events/screen.tsx') },
-  { path: 'refused', title: 'Refused', key: 'f', load: () => import('./refused/screen.tsx'), badge: ({ refused }) => number(refused, '') },
+  {
+    path: 'refused',
+    title: 'Refused',
+    key: 'f',
+    load: () => import('./refused/screen.tsx'),
+    badge: ({ refused }) => number(refused, ''),
+  },
   {
     path: 'runs',
     title: 'Runs',
@@ -41,11 +50,29 @@ export const screens: readonly Screen[] = [
     load: () => import('./runs/screen.tsx'),
     badge: ({ runs }) => (runs.running === 0 ? undefined : { text: `${runs.running} live`, look: '' }),
   },
-  { path: 'approvals', title: 'Approvals', key: 'a', load: () => import('./approvals/screen.tsx'), badge: ({ approvals }) => number(approvals, 'hot') },
-  { path: 'dead-letters', title: 'Dead letters', key: 'd', load: () => import('./dead-letters/screen.tsx'), badge: ({ runs }) => number(runs.dead, 'bad') },
+  {
+    path: 'approvals',
+    title: 'Approvals',
+    key: 'a',
+    load: () => import('./approvals/screen.tsx'),
+    badge: ({ approvals }) => number(approvals, 'hot'),
+  },
+  {
+    path: 'dead-letters',
+    title: 'Dead letters',
+    key: 'd',
+    load: () => import('./dead-letters/screen.tsx'),
+    badge: ({ runs }) => number(runs.dead, 'bad'),
+  },
   { path: 'triggers', title: 'Triggers', key: 't', load: () => import('./triggers/screen.tsx'), gap: true },
   { path: 'sources', title: 'Sources', key: 's', load: () => import('./sources/screen.tsx') },
   { path: 'schedules', title: 'Schedules', key: 'c', load: () => import('./schedules/screen.tsx') },
   { path: 'bots', title: 'Bots & queues', key: 'b', load: () => import('./bots/screen.tsx') },
-  { path: 'settings', title: 'Storage & settings', key: 'x', load: () => import('./settings/screen.tsx'), gap: true },
+  {
+    path: 'settings',
+    title: 'Storage & settings',
+    key: 'x',
+    load: () => import('./settings/screen.tsx'),
+    gap: true,
+  },
 ]

@@ -1,7 +1,8 @@
 // Text for people: times, durations, sizes, and text of strangers with nothing hidden in it. Pure: no DOM.
 
 /** Characters that are invisible, or that turn the order of others around. */
-const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu
+const hidden =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu
 
 function symbolOf(character: string): string {
   const code = character.codePointAt(0)!
@@ -62,16 +63,22 @@ const pad = (value: number, width = 2): string => String(value).padStart(width, 
 
 /** 10:42:07, with the date in front where it is not that of now. utc: as Coordinated Universal Time */
 export function clock(at: number, now: number, utc: boolean): string {
-  const shifted = (time: number): Date => new Date(utc ? time : time - new Date(time).getTimezoneOffset() * 60_000)
+  const shifted = (time: number): Date =>
+    new Date(utc ? time : time - new Date(time).getTimezoneOffset() * 60_000)
   const iso = shifted(at).toISOString()
-  return iso.slice(0, 10) === shifted(now).toISOString().slice(0, 10) ? iso.slice(11, 19) : `${iso.slice(0, 10)} ${iso.slice(11, 19)}`
+  return iso.slice(0, 10) === shifted(now).toISOString().slice(0, 10)
+    ? iso.slice(11, 19)
+    : `${iso.slice(0, 10)} ${iso.slice(11, 19)}`
 }
 
 /** 2026-11-27 10:42:07.123 +01:00 */
 export function fullTime(at: number, utc: boolean): string {
   const minutes = utc ? 0 : -new Date(at).getTimezoneOffset()
   const iso = new Date(at + minutes * 60_000).toISOString()
-  const zone = minutes === 0 ? 'UTC' : `${minutes < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`
+  const zone =
+    minutes === 0
+      ? 'UTC'
+      : `${minutes < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`
   return `${iso.slice(0, 10)} ${iso.slice(11, 23)} ${zone}`
 }
 
@@ -92,6 +99,8 @@ export function timeIn(text: string, name: string, now: number): number {
   const [, count, unit] = /^(\d+)\s*(s|min|m|h|d)$/.exec(text) ?? []
   const at = unit === undefined ? Date.parse(text) : now - Number(count) * lengths[unit]!
   if (Number.isNaN(at))
-    throw new SyntaxError(`${name} must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got ${JSON.stringify(oneLine(text, 40))}`)
+    throw new SyntaxError(
+      `${name} must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got ${JSON.stringify(oneLine(text, 40))}`,
+    )
   return at
 }

@@ -17,21 +17,33 @@ const why = 'its events count as reported by the forge; use a service source, wh
 /** Throws Fault invalid_params for a run that hands an event over to a forge's source. */
 export function assertNotFromRun(source: Target): void {
   if (isForgeSource(source))
-    throw new Fault('invalid_params', `a run must not emit into ${source.id}, a webhook source of a forge: ${why}. Nothing was stored`, {
-      data: { path: 'source_id' },
-    })
+    throw new Fault(
+      'invalid_params',
+      `a run must not emit into ${source.id}, a webhook source of a forge: ${why}. Nothing was stored`,
+      {
+        data: { path: 'source_id' },
+      },
+    )
 }
 
 /** Throws Fault invalid_params for a bot that emits into a forge's source. */
-export function assertEmitTarget({ endpoint }: Pick<BotInput, 'endpoint'>, sources: Sources, at: string): void {
+export function assertEmitTarget(
+  { endpoint }: Pick<BotInput, 'endpoint'>,
+  sources: Sources,
+  at: string,
+): void {
   const target = endpoint.kind === 'emit' ? sources.get(endpoint.source_id) : undefined
   if (target === undefined || !isForgeSource(target)) return
   const path = `${at}.endpoint.source_id`
-  throw new Fault('invalid_params', `${path} must not be ${target.id}, a webhook source of a forge: ${why}`, { data: { path } })
+  throw new Fault('invalid_params', `${path} must not be ${target.id}, a webhook source of a forge: ${why}`, {
+    data: { path },
+  })
 }
 
 function emittersInto(source_id: string, bots: Bots): string[] {
-  return [...bots.values()].flatMap(({ id, endpoint }) => (endpoint.kind === 'emit' && endpoint.source_id === source_id ? [id] : []))
+  return [...bots.values()].flatMap(({ id, endpoint }) =>
+    endpoint.kind === 'emit' && endpoint.source_id === source_id ? [id] : [],
+  )
 }
 
 /** Throws Fault conflict for a source that becomes one of a forge while bots emit into it. One that is one already can be changed: those bots are refused anyway. */
@@ -50,5 +62,9 @@ export function assertNoEmitters(source: Target, present: Target | null, bots: B
 export function emitTargetWarnings({ bots, sources }: { bots: Bots; sources: Sources }): string[] {
   return [...sources.values()]
     .filter(isForgeSource)
-    .flatMap(({ id }) => emittersInto(id, bots).map(bot => `bot ${bot}: its runs fail, because ${id} is a webhook source of a forge: ${why}`))
+    .flatMap(({ id }) =>
+      emittersInto(id, bots).map(
+        bot => `bot ${bot}: its runs fail, because ${id} is a webhook source of a forge: ${why}`,
+      ),
+    )
 }

@@ -25,16 +25,27 @@ export function assertNotifyEndpoint(endpoint: NotifyEndpoint, at: string): void
   const { preset } = endpoint
   const { required, optional } = fields[preset]
   const taken = new Set<string>(['kind', 'preset', ...required, ...optional, ...common])
-  for (const field of required) if (endpoint[field] === undefined) refuse(`${at}.${field}`, `is required for the preset ${preset}; found nothing`)
+  for (const field of required)
+    if (endpoint[field] === undefined)
+      refuse(`${at}.${field}`, `is required for the preset ${preset}; found nothing`)
   const foreign = Object.keys(endpoint).find(field => !taken.has(field))
   if (foreign !== undefined) {
     const expected = [...required, ...optional, ...common].join(', ')
-    refuse(`${at}.${foreign}`, `does not belong to the preset ${preset}; expected ${expected}; found ${foreign}`)
+    refuse(
+      `${at}.${foreign}`,
+      `does not belong to the preset ${preset}; expected ${expected}; found ${foreign}`,
+    )
   }
   if (endpoint.password !== undefined && endpoint.secure === 'none')
-    refuse(`${at}.password`, 'must not be sent without encryption; expected secure: starttls or tls; found none')
+    refuse(
+      `${at}.password`,
+      'must not be sent without encryption; expected secure: starttls or tls; found none',
+    )
   if (preset === 'slack' && (endpoint.url === undefined) === (endpoint.url_secret === undefined)) {
     const found = endpoint.url === undefined ? 'neither' : 'both'
-    refuse(`${at}.url`, `or url_secret is required for the preset slack, and exactly one of them; found ${found}`)
+    refuse(
+      `${at}.url`,
+      `or url_secret is required for the preset slack, and exactly one of them; found ${found}`,
+    )
   }
 }

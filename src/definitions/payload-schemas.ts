@@ -55,7 +55,8 @@ function refusedKeyword(schema: unknown): string | undefined {
   for (const [name, value] of Object.entries(schema)) {
     if (refused.has(name) && typeof value !== 'object') return name
     if (name === 'patternProperties') return name
-    if (name === 'uniqueItems' && value === true && !isBounded(schema)) return `uniqueItems without maxItems of at most ${mostUnique}`
+    if (name === 'uniqueItems' && value === true && !isBounded(schema))
+      return `uniqueItems without maxItems of at most ${mostUnique}`
     if (name === '$ref' && (typeof value !== 'string' || !value.startsWith('#'))) return '$ref to elsewhere'
     const inner = refusedKeyword(value)
     if (inner !== undefined) return inner
@@ -71,7 +72,9 @@ export async function schemaRefusal(given: object): Promise<string | undefined> 
   if (refusal !== undefined) return refusal
   if (schemaCost(schema).weight > lightWeight) {
     const reason = await checks.compile(schema)
-    return reason === undefined ? undefined : `must be a JSON Schema that can be checked in bounded time: ${reason}`
+    return reason === undefined
+      ? undefined
+      : `must be a JSON Schema that can be checked in bounded time: ${reason}`
   }
   try {
     compiled(schema)
@@ -94,7 +97,10 @@ function writtenRefusal(schema: object): string | undefined {
 }
 
 /** The schema of a source's payloads; undefined: it takes any. */
-export function payloadSchema({ source_type, config }: Pick<Source | SourceInput, 'source_type' | 'config'>): object | undefined {
+export function payloadSchema({
+  source_type,
+  config,
+}: Pick<Source | SourceInput, 'source_type' | 'config'>): object | undefined {
   if (source_type === 'osis_change') return osisSchema(config as OsisChangeConfig)
   const schema = source_type === 'service' ? (config as ServiceConfig | undefined)?.payload_schema : undefined
   return schema === undefined ? undefined : (plainJson(schema) as object)
@@ -134,6 +140,8 @@ export function schemaWarnings(sources: Iterable<Source>): string[] {
     const refusal = refusals.get(source)
     return refusal === undefined
       ? []
-      : [`source ${source.id} has a payload_schema that would be refused now, and events whose check takes too long are refused: it ${refusal}`]
+      : [
+          `source ${source.id} has a payload_schema that would be refused now, and events whose check takes too long are refused: it ${refusal}`,
+        ]
   })
 }

@@ -20,7 +20,9 @@ function localParts(timezone: string): (at: number) => { text: string; offset: s
     timeZoneName: 'longOffset',
   })
   return at => {
-    const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, value])) as Record<Intl.DateTimeFormatPartTypes, string>
+    const part = Object.fromEntries(
+      format.formatToParts(at).map(({ type, value }) => [type, value]),
+    ) as Record<Intl.DateTimeFormatPartTypes, string>
     const offset = part.timeZoneName.slice('GMT'.length)
     return {
       text: `${part.year.padStart(4, '0')}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second}`,
@@ -31,15 +33,27 @@ function localParts(timezone: string): (at: number) => { text: string; offset: s
 
 function offsetMs(offset: string): number {
   const [hours = '0', minutes = '0', seconds = '0'] = offset.slice(1).split(':')
-  return (offset.startsWith('-') ? -1 : 1) * ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000
+  return (
+    (offset.startsWith('-') ? -1 : 1) * ((Number(hours) * 60 + Number(minutes)) * 60 + Number(seconds)) * 1000
+  )
 }
 
 /** Instants after a time, so many at the most, with what daylight saving time does to them. Expression and zone have been checked. */
-export async function previewed(expression: string, timezone: string, after: number, count: number): Promise<PreviewedTick[]> {
+export async function previewed(
+  expression: string,
+  timezone: string,
+  after: number,
+  count: number,
+): Promise<PreviewedTick[]> {
   const local = localParts(timezone)
-  const shift = (from: number, to: number): number => offsetMs(local(from).offset) - offsetMs(local(to).offset)
+  const shift = (from: number, to: number): number =>
+    offsetMs(local(from).offset) - offsetMs(local(to).offset)
   const ticks: PreviewedTick[] = []
-  for (let at = nextTick(expression, timezone, after); at !== null && ticks.length < count; at = nextTick(expression, timezone, at)) {
+  for (
+    let at = nextTick(expression, timezone, after);
+    at !== null && ticks.length < count;
+    at = nextTick(expression, timezone, at)
+  ) {
     const pause = rest()
     if (pause !== undefined) await pause
     const { text, offset } = local(at)
@@ -59,7 +73,9 @@ export async function inWords(expression: string): Promise<string | undefined> {
   const { default: cronstrue } = await import('cronstrue')
   try {
     // Either day is enough where both are restricted; "and" would say something else.
-    return cronstrue.toString(expression.trim(), { use24HourTimeFormat: true }).replace(', and on ', ', or on ')
+    return cronstrue
+      .toString(expression.trim(), { use24HourTimeFormat: true })
+      .replace(', and on ', ', or on ')
   } catch {
     // It throws text for what it does not know, such as + before the weekday.
     return undefined

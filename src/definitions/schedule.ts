@@ -19,7 +19,8 @@ const nicknames = /^@(hourly|daily|midnight|weekly|monthly|yearly|annually)$/i
 
 function cron(expression: string, timezone: string): Cron {
   const key = `${timezone} ${expression}`
-  if (last?.key !== key) last = { key, cron: new Cron(expression, { timezone, paused: true, fixedTimeRule: 'no-wildcard' }) }
+  if (last?.key !== key)
+    last = { key, cron: new Cron(expression, { timezone, paused: true, fixedTimeRule: 'no-wildcard' }) }
   return last.cron
 }
 
@@ -29,7 +30,9 @@ function assertTimezone(timezone: string): void {
     if (!/^[A-Za-z]/.test(timezone)) throw new RangeError()
     Intl.DateTimeFormat('en-US', { timeZone: timezone })
   } catch {
-    throw new ScheduleError(`timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`)
+    throw new ScheduleError(
+      `timezone must be an IANA name such as Europe/Berlin; found ${JSON.stringify(timezone)}`,
+    )
   }
 }
 
@@ -45,7 +48,9 @@ export function assertSchedule(expression: string, timezone: string): void {
   try {
     cron(text, timezone)
   } catch (error) {
-    throw new ScheduleError(`expression cannot be read: ${(error as Error).message.replace(/^CronPattern: /, '')}`)
+    throw new ScheduleError(
+      `expression cannot be read: ${(error as Error).message.replace(/^CronPattern: /, '')}`,
+    )
   }
 }
 
@@ -55,7 +60,13 @@ export function nextTick(expression: string, timezone: string, after: number): n
 }
 
 /** The last instants up to a time and after another, oldest first, so many at the most. */
-export function lastTicks(expression: string, timezone: string, until: number, after: number, most: number): number[] {
+export function lastTicks(
+  expression: string,
+  timezone: string,
+  until: number,
+  after: number,
+  most: number,
+): number[] {
   return cron(expression.trim(), timezone)
     .previousRuns(most, new Date(until + 1))
     .map(date => date.getTime())

@@ -11,7 +11,11 @@ export interface CheckOrder {
   payload?: string
 }
 
-export type CheckAnswer = { kind: 'fine' } | { kind: 'refused'; refusal: Refusal } | { kind: 'unusable'; reason: string } | { kind: 'late' }
+export type CheckAnswer =
+  | { kind: 'fine' }
+  | { kind: 'refused'; refusal: Refusal }
+  | { kind: 'unusable'; reason: string }
+  | { kind: 'late' }
 
 /** One check, compiling included. */
 const timeLimitMs = 1000
@@ -35,13 +39,17 @@ export class SchemaChecks {
   /** Why a schema cannot be compiled; undefined: it can. Throws Fault overloaded. */
   async compile(schema: object): Promise<string | undefined> {
     const answer = await this.#enqueue('', { schema: JSON.stringify(schema) })
-    if (answer.kind === 'late') return `compiling it takes longer than ${timeLimitMs} ms or more than ${heapMib} MiB; make it smaller`
+    if (answer.kind === 'late')
+      return `compiling it takes longer than ${timeLimitMs} ms or more than ${heapMib} MiB; make it smaller`
     return answer.kind === 'unusable' ? answer.reason : undefined
   }
 
   /** What is wrong with a payload; undefined: nothing is. Throws Fault overloaded. */
   async check(source_id: string, schema: object, payload: unknown): Promise<Refusal | undefined> {
-    const answer = await this.#enqueue(source_id, { schema: JSON.stringify(schema), payload: JSON.stringify(payload) })
+    const answer = await this.#enqueue(source_id, {
+      schema: JSON.stringify(schema),
+      payload: JSON.stringify(payload),
+    })
     switch (answer.kind) {
       case 'fine':
         return undefined
@@ -60,9 +68,13 @@ export class SchemaChecks {
   #enqueue(source_id: string, order: CheckOrder): Promise<CheckAnswer> {
     const queue = this.#queues.get(source_id) ?? []
     if (queue.length >= maxWaiting)
-      throw new Fault('overloaded', `${maxWaiting} payloads wait to be checked against the payload_schema of source ${source_id}; try again shortly`, {
-        retryAfterS: 5,
-      })
+      throw new Fault(
+        'overloaded',
+        `${maxWaiting} payloads wait to be checked against the payload_schema of source ${source_id}; try again shortly`,
+        {
+          retryAfterS: 5,
+        },
+      )
     const { promise, resolve } = Promise.withResolvers<CheckAnswer>()
     queue.push({ order, resolve })
     this.#queues.set(source_id, queue)
@@ -73,7 +85,11 @@ export class SchemaChecks {
   /** The first check of each source, one source after the other. */
   async #drain(): Promise<void> {
     this.#busy = true
-    for (let first = this.#queues.entries().next(); first.done !== true; first = this.#queues.entries().next()) {
+    for (
+      let first = this.#queues.entries().next();
+      first.done !== true;
+      first = this.#queues.entries().next()
+    ) {
       const [source_id, queue] = first.value
       const job = queue.shift()!
       job.resolve(await this.#run(job.order))

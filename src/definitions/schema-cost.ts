@@ -105,15 +105,24 @@ class Graph {
   #connect(schema: Json, from: Subschema): void {
     const below = (name: string): string => (from.at === '' ? name : `${from.at}.${name}`)
     const lead = (to: unknown, name: string, part?: Part): void => {
-      if (isObject(to)) from.edges.push({ to: this.#subschema(to, below(name)), at: below(name), part, apart: apart.has(name.split('.', 1)[0]!) })
+      if (isObject(to))
+        from.edges.push({
+          to: this.#subschema(to, below(name)),
+          at: below(name),
+          part,
+          apart: apart.has(name.split('.', 1)[0]!),
+        })
     }
     for (const [name, value] of Object.entries(schema)) {
       if (name === '$ref') this.#refer(value, from, below(name))
-      else if (name === '$id' && from !== this.root && typeof value === 'string') this.unknown.push(below(name))
+      else if (name === '$id' && from !== this.root && typeof value === 'string')
+        this.unknown.push(below(name))
       else if (name === 'definitions' || name === '$defs') continue
-      else if (sameLists.includes(name) && Array.isArray(value)) for (const [index, each] of value.entries()) lead(each, `${name}.${index}`)
+      else if (sameLists.includes(name) && Array.isArray(value))
+        for (const [index, each] of value.entries()) lead(each, `${name}.${index}`)
       else if (sameOnes.includes(name)) lead(value, name)
-      else if (sameMaps.includes(name) && isObject(value)) for (const [key, each] of Object.entries(value)) lead(each, `${name}.${key}`)
+      else if (sameMaps.includes(name) && isObject(value))
+        for (const [key, each] of Object.entries(value)) lead(each, `${name}.${key}`)
       else if (partMaps.includes(name) && isObject(value)) {
         for (const [key, each] of Object.entries(value)) lead(each, `${name}.${key}`, 'member')
         from.values += Object.keys(value).length
@@ -127,7 +136,13 @@ class Graph {
 
   #refer(ref: unknown, from: Subschema, at: string): void {
     const target = referred(this.#document, ref)
-    if (isObject(target)) from.edges.push({ to: this.#subschema(target, String(ref).slice(2).replaceAll('/', '.')), at, part: undefined, apart: false })
+    if (isObject(target))
+      from.edges.push({
+        to: this.#subschema(target, String(ref).slice(2).replaceAll('/', '.')),
+        at,
+        part: undefined,
+        apart: false,
+      })
     else if (typeof target !== 'boolean') this.unknown.push(at)
   }
 }
@@ -189,9 +204,13 @@ function branching(members: readonly Subschema[]): [Edge, Edge] | undefined {
     // One that keeps to itself is met by those that do not alone.
     const open = back.filter(edge => !edge.apart)
     if (back.length < 2 || open.length === 0) continue
-    const parts = new Map(back.map(edge => [edge, edge.part === undefined ? partsOf(edge.to) : new Set([edge.part])]))
+    const parts = new Map(
+      back.map(edge => [edge, edge.part === undefined ? partsOf(edge.to) : new Set([edge.part])]),
+    )
     for (const one of open) {
-      const other = back.find(edge => edge !== one && [...parts.get(edge)!].some(part => parts.get(one)!.has(part)))
+      const other = back.find(
+        edge => edge !== one && [...parts.get(edge)!].some(part => parts.get(one)!.has(part)),
+      )
       if (other !== undefined) return [one, other]
     }
   }
@@ -203,7 +222,9 @@ function endless(members: readonly Subschema[]): Edge | undefined {
   // A component holds a circle of such edges where, without what nothing leads to, something is left.
   let left = new Set(members)
   for (;;) {
-    const next = new Set([...left].filter(node => node.edges.some(({ to, part }) => part === undefined && left.has(to))))
+    const next = new Set(
+      [...left].filter(node => node.edges.some(({ to, part }) => part === undefined && left.has(to))),
+    )
     if (next.size === left.size) break
     left = next
   }
@@ -223,21 +244,33 @@ export function schemaCost(schema: object): SchemaCost {
   const graph = new Graph(schema as Json)
   const [unknown] = graph.unknown
   if (unknown !== undefined)
-    return { weight: Infinity, reason: `${unknown} cannot be followed: a $ref must be # or a path such as #/definitions/name, and $id must be at the top` }
+    return {
+      weight: Infinity,
+      reason: `${unknown} cannot be followed: a $ref must be # or a path such as #/definitions/name, and $id must be at the top`,
+    }
   const weights: number[] = []
   const recursions: boolean[] = []
   for (const members of components(graph)) {
     const recursive = isRecursive(members)
     const circle = recursive ? endless(members) : undefined
-    if (circle !== undefined) return { weight: Infinity, reason: `${circle.at} leads back to itself for the same value, so a check would never end` }
+    if (circle !== undefined)
+      return {
+        weight: Infinity,
+        reason: `${circle.at} leads back to itself for the same value, so a check would never end`,
+      }
     const twice = recursive ? branching(members) : undefined
     if (twice !== undefined) {
       const reason = `${twice[0].at} and ${twice[1].at} both lead back to where they stand, so a check takes twice as long with every level of a payload; at most one of them may`
       return { weight: Infinity, reason }
     }
-    const exits = members.flatMap(({ edges, component }) => edges.filter(({ to }) => to.component !== component))
+    const exits = members.flatMap(({ edges, component }) =>
+      edges.filter(({ to }) => to.component !== component),
+    )
     const times = (edge: Edge): number => (recursive && recursions[edge.to.component]! ? levels : 1)
-    weights.push(members.reduce((sum, { values }) => sum + values, 0) + exits.reduce((sum, edge) => sum + times(edge) * weights[edge.to.component]!, 0))
+    weights.push(
+      members.reduce((sum, { values }) => sum + values, 0) +
+        exits.reduce((sum, edge) => sum + times(edge) * weights[edge.to.component]!, 0),
+    )
     recursions.push(recursive || exits.some(({ to }) => recursions[to.component]))
   }
   return { weight: weights.at(-1)! }

@@ -20,10 +20,15 @@ function validatorOf(schema: string): ValidateFunction {
 function answer({ schema, payload }: CheckOrder): CheckAnswer {
   try {
     const validate = validatorOf(schema)
-    return payload === undefined || validate(JSON.parse(payload)) ? { kind: 'fine' } : { kind: 'refused', refusal: firstRefusal(validate) }
+    return payload === undefined || validate(JSON.parse(payload))
+      ? { kind: 'fine' }
+      : { kind: 'refused', refusal: firstRefusal(validate) }
   } catch (error) {
     // What compiles is code that nests as deep as the schema is wide.
-    const reason = error instanceof RangeError ? 'it is too wide or nests too deep' : (error as Error).message.slice(0, 500)
+    const reason =
+      error instanceof RangeError
+        ? 'it is too wide or nests too deep'
+        : (error as Error).message.slice(0, 500)
     return { kind: 'unusable', reason }
   }
 }

@@ -25,8 +25,14 @@ export interface Ranked<S> {
 type Known = Pick<Bot, 'id' | 'capabilities' | 'owner' | 'max_active'>
 
 /** Whether a bot offers what is needed, to this owner. */
-export function offers({ capabilities = [], owner }: Pick<Bot, 'capabilities' | 'owner'>, need: Need): boolean {
-  return need.capabilities.every(each => capabilities.includes(each)) && (need.owner === undefined || owner === undefined || owner === need.owner)
+export function offers(
+  { capabilities = [], owner }: Pick<Bot, 'capabilities' | 'owner'>,
+  need: Need,
+): boolean {
+  return (
+    need.capabilities.every(each => capabilities.includes(each)) &&
+    (need.owner === undefined || owner === undefined || owner === need.owner)
+  )
 }
 
 /** What is needed as a share of what the bot offers: who can little else is the better match. */
@@ -45,11 +51,24 @@ function rounded(value: number): number {
 function candidateOf<S extends Standing<Known>>(need: Need, standing: S): Ranked<S> {
   const [capability, availability] = [capabilityMatch(standing.bot, need), weights[standing.availability]]
   const { bot, active } = standing
-  return { standing, candidate: { bot_id: bot.id, score: rounded(capability * availability), capability: rounded(capability), availability, active } }
+  return {
+    standing,
+    candidate: {
+      bot_id: bot.id,
+      score: rounded(capability * availability),
+      capability: rounded(capability),
+      availability,
+      active,
+    },
+  }
 }
 
 function better<S extends Standing<Known>>(a: Ranked<S>, b: Ranked<S>): number {
-  return b.candidate.score - a.candidate.score || load(a.standing) - load(b.standing) || (a.candidate.bot_id < b.candidate.bot_id ? -1 : 1)
+  return (
+    b.candidate.score - a.candidate.score ||
+    load(a.standing) - load(b.standing) ||
+    (a.candidate.bot_id < b.candidate.bot_id ? -1 : 1)
+  )
 }
 
 /** The bots that could take a run, best first. Those without room or worth nothing are left out. */
@@ -79,6 +98,15 @@ export function afterChoice<S extends Standing<Known>>(need: Need, found: readon
 }
 
 /** What is kept of a choice. */
-export function assignmentOf(need: Need, found: readonly { candidate: Candidate }[], chosen: string): Assignment {
-  return { ...need, chosen, candidates: found.slice(0, mostKept).map(each => each.candidate), considered: found.length }
+export function assignmentOf(
+  need: Need,
+  found: readonly { candidate: Candidate }[],
+  chosen: string,
+): Assignment {
+  return {
+    ...need,
+    chosen,
+    candidates: found.slice(0, mostKept).map(each => each.candidate),
+    considered: found.length,
+  }
 }

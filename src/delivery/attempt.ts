@@ -19,7 +19,14 @@ import { composed, NotBegun, prepare, verifyBody, type Composition } from './com
 import type { Capture } from './capture.ts'
 import { leaseMs } from './lease-terms.ts'
 import { requestText } from './made-request.ts'
-import { failure, type BotKind, type Delivery, type DeliveryResult, type EventView, type Render } from './bot.ts'
+import {
+  failure,
+  type BotKind,
+  type Delivery,
+  type DeliveryResult,
+  type EventView,
+  type Render,
+} from './bot.ts'
 import { nextAttemptAt, schedule } from './retry-schedule.ts'
 import { move } from './run-state.ts'
 import type { ToolRules } from '../tools.ts'
@@ -65,7 +72,10 @@ export interface Attempted {
 }
 
 /** The trigger of a run for those who look at its policy alone; one whose version is damaged has none: people decide. */
-export async function readableTrigger({ trigger_id, trigger_version }: StoredRun, { trigger }: Pick<AttemptOptions, 'trigger'>): Promise<TriggerInput | null> {
+export async function readableTrigger(
+  { trigger_id, trigger_version }: StoredRun,
+  { trigger }: Pick<AttemptOptions, 'trigger'>,
+): Promise<TriggerInput | null> {
   try {
     return await trigger(trigger_id, trigger_version)
   } catch (error) {
@@ -75,7 +85,13 @@ export async function readableTrigger({ trigger_id, trigger_version }: StoredRun
 }
 
 /** Kinds of bots whose output is an answer as a whole. */
-const isAnswered: Record<PushedEndpoint['kind'], boolean> = { http: true, unix_rpc: true, command: false, emit: false, notify: true }
+const isAnswered: Record<PushedEndpoint['kind'], boolean> = {
+  http: true,
+  unix_rpc: true,
+  command: false,
+  emit: false,
+  notify: true,
+}
 
 /** What a bot finishes the run with later; unknown: the configuration does not say where it reaches the router. */
 function callbackOf(record: Composition, { public_url }: AttemptOptions): Delivery['callback'] | 'unknown' {
@@ -85,18 +101,27 @@ function callbackOf(record: Composition, { public_url }: AttemptOptions): Delive
   return { url: `${public_url.replace(/\/+$/, '')}/rpc`, token }
 }
 
-async function deliver(record: Composition, options: AttemptOptions, signal: AbortSignal): Promise<DeliveryResult> {
+async function deliver(
+  record: Composition,
+  options: AttemptOptions,
+  signal: AbortSignal,
+): Promise<DeliveryResult> {
   const { run, bot, trigger, context, body } = record
   const { kinds, defaults, redact } = options
   const { endpoint } = bot!
   // The bot was written again, as a pull bot, since its run was claimed.
-  if (endpoint.kind === 'pull') return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
+  if (endpoint.kind === 'pull')
+    return failure('unreachable', `bot ${run.bot_id} takes no deliveries any more, its workers ask for runs`)
   const usual = endpoint.kind === 'command' ? defaults.command_timeout_ms : defaults.delivery_timeout_ms
   const own = endpoint.kind === 'emit' ? undefined : endpoint.timeout_ms
   const depth = (run.event.causation?.depth ?? 0) + 1
   const callback = endpoint.kind === 'http' && endpoint.callback === true ? callbackOf(record, options) : null
   if (callback === 'unknown')
-    return failure('refused', `bot ${run.bot_id} has callback, and public_url is not set in the configuration`, { status: 'E_CALLBACK' })
+    return failure(
+      'refused',
+      `bot ${run.bot_id} has callback, and public_url is not set in the configuration`,
+      { status: 'E_CALLBACK' },
+    )
   const event_ids = (run.events ?? [run.event]).map(event => event.id)
   const delivery: Delivery = {
     id: run.id,
@@ -118,7 +143,8 @@ async function deliver(record: Composition, options: AttemptOptions, signal: Abo
   }
   const result = hidden(await (kinds[endpoint.kind] as BotKind).deliver(endpoint, delivery), redact)
   // The row of the attempt has shorter ones.
-  if (isAnswered[endpoint.kind] && (result.output?.length ?? 0) > maxOutputKept) await delivery.capture!.answer(result.output!)
+  if (isAnswered[endpoint.kind] && (result.output?.length ?? 0) > maxOutputKept)
+    await delivery.capture!.answer(result.output!)
   return result
 }
 
@@ -131,8 +157,10 @@ function shortError(error: string): string {
 function hidden(result: DeliveryResult, redact: AttemptOptions['redact']): DeliveryResult {
   if (result.outcome === 'handed_over') return { ...result, output: redact(result.output) }
   const said = result.result === undefined || result.result === null ? {} : { result: redact(result.result) }
-  if (result.outcome === 'aborted') return { ...result, ...said, ...(result.output === undefined ? {} : { output: redact(result.output) }) }
-  if (result.outcome === 'failure') return { ...result, ...said, error: shortError(redact(result.error)), output: redact(result.output) }
+  if (result.outcome === 'aborted')
+    return { ...result, ...said, ...(result.output === undefined ? {} : { output: redact(result.output) }) }
+  if (result.outcome === 'failure')
+    return { ...result, ...said, error: shortError(redact(result.error)), output: redact(result.output) }
   return { ...result, ...said, output: redact(result.output) }
 }
 
@@ -143,7 +171,8 @@ function attemptRow(
   made: Pick<Composition, 'started_at' | 'request'>,
 ): Omit<AttemptRow, 'number'> {
   const common = { started_at: made.started_at, ended_at, outcome, request: made.request ?? null }
-  if (result.outcome === 'aborted') return { ...common, status: null, error: null, output: result.output?.slice(-maxOutputKept) ?? null }
+  if (result.outcome === 'aborted')
+    return { ...common, status: null, error: null, output: result.output?.slice(-maxOutputKept) ?? null }
   const error = result.outcome === 'failure' ? result.error.slice(0, maxErrorKept) : null
   return { ...common, status: result.status, error, output: result.output.slice(-maxOutputKept) }
 }
@@ -165,7 +194,13 @@ export function nextTry(
   retry_after_ms?: number,
 ): number | null {
   if (!isTriedAgain(policy, what, otherwise)) return null
-  return nextAttemptAt(schedule(policy?.retry, defaults.retry_schedule_ms), run.attempt - run.attempt_base, now(), random(), retry_after_ms)
+  return nextAttemptAt(
+    schedule(policy?.retry, defaults.retry_schedule_ms),
+    run.attempt - run.attempt_base,
+    now(),
+    random(),
+    retry_after_ms,
+  )
 }
 
 /** The one place where an outcome becomes a move. */
@@ -176,34 +211,83 @@ function decide(
   options: AttemptOptions,
 ): Attempted {
   const at = options.now()
-  const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({ attempt: attemptRow(result, at, outcome, made) })
-  const said = result.outcome === 'success' ? result.result : result.outcome === 'handed_over' ? null : (result.result ?? result.output ?? null)
+  const row = (outcome: AttemptRow['outcome']): { attempt: Omit<AttemptRow, 'number'> } => ({
+    attempt: attemptRow(result, at, outcome, made),
+  })
+  const said =
+    result.outcome === 'success'
+      ? result.result
+      : result.outcome === 'handed_over'
+        ? null
+        : (result.result ?? result.output ?? null)
   const usage = usageOfResult(said)
-  const base = { run_id: run.id, lease_token: run.lease_token!, at, ...(usage === undefined ? {} : { usage }) }
+  const base = {
+    run_id: run.id,
+    lease_token: run.lease_token!,
+    at,
+    ...(usage === undefined ? {} : { usage }),
+  }
   if (result.outcome === 'success') {
-    return { result, healthy: true, run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null } }
+    return {
+      result,
+      healthy: true,
+      run_move: { ...base, ...move('complete'), ...row('success'), result: result.result, error: null },
+    }
   }
   if (result.outcome === 'handed_over') {
     const { lease_token: new_lease_token, timeout_ms } = made.handed!
     const reason = 'the bot answered 202, and finishes it later'
-    return { result, healthy: true, run_move: { ...base, ...move('hand_over'), new_lease_token, lease_until: at + timeout_ms, reason } }
+    return {
+      result,
+      healthy: true,
+      run_move: { ...base, ...move('hand_over'), new_lease_token, lease_until: at + timeout_ms, reason },
+    }
   }
   if (result.outcome === 'aborted') {
-    if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled') } }
+    if (cancelled)
+      return {
+        result,
+        healthy: null,
+        run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled') },
+      }
     const reason = 'the router stopped during this attempt'
-    return { result, healthy: null, run_move: { ...base, ...move('recover'), ...row('unknown'), not_before: at, reason } }
+    return {
+      result,
+      healthy: null,
+      run_move: { ...base, ...move('recover'), ...row('unknown'), not_before: at, reason },
+    }
   }
   const { kind, error, retry_after_ms, status } = result
   // Asked to stop, and stopped one way or the other.
-  if (cancelled) return { result, healthy: null, run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled'), reason: error } }
+  if (cancelled)
+    return {
+      result,
+      healthy: null,
+      run_move: { ...base, ...move('acknowledge_cancel'), ...row('cancelled'), reason: error },
+    }
   const policy = trigger?.policy
   // What began and failed is not begun again unless the trigger asks for it; a bot that never began is tried again.
   const began = kind === 'run' || (kind === 'timeout' && options.bot(run.bot_id)?.endpoint.kind === 'command')
   const again = kind !== 'refused' && isTriedAgain(policy, kind, !began || policy?.retry !== undefined)
-  const next = kind === 'refused' ? null : nextTry(run, policy, kind, !began || policy?.retry !== undefined, { ...options, now: () => at }, retry_after_ms)
+  const next =
+    kind === 'refused'
+      ? null
+      : nextTry(
+          run,
+          policy,
+          kind,
+          !began || policy?.retry !== undefined,
+          { ...options, now: () => at },
+          retry_after_ms,
+        )
   // Who answers is well, whatever the answer; what the router found by itself says nothing of the bot.
   const healthy = status?.startsWith('E_') === true ? null : kind === 'run' || kind === 'refused'
-  if (next !== null) return { result, healthy, run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error } }
+  if (next !== null)
+    return {
+      result,
+      healthy,
+      run_move: { ...base, ...move('retry_later'), ...row('retry'), not_before: next, error, reason: error },
+    }
   const name = kind === 'timeout' ? 'time_out' : 'fail'
   const outcome = kind === 'timeout' ? 'timeout' : again ? 'retry' : 'permanent'
   const reason = again ? `${error}; no attempt is left` : error
@@ -211,7 +295,10 @@ function decide(
 }
 
 /** A run as an approver is asked about it, whether its bot is chosen or not; or why it cannot be composed. Never throws. */
-export async function prepareQuestion(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { problem: string }> {
+export async function prepareQuestion(
+  run: ClaimedRun,
+  options: AttemptOptions,
+): Promise<{ body: string } | { problem: string }> {
   const record = { run, started_at: options.now(), bot: options.bot(run.bot_id) } as Composition
   try {
     verifyBody(record)
@@ -219,7 +306,12 @@ export async function prepareQuestion(run: ClaimedRun, options: AttemptOptions):
     return { body: record.body }
   } catch (error) {
     if (!(error instanceof NotBegun)) options.logBug(error)
-    return { problem: error instanceof NotBegun ? error.message : "the question could not be put together; the router's log says why" }
+    return {
+      problem:
+        error instanceof NotBegun
+          ? error.message
+          : "the question could not be put together; the router's log says why",
+    }
   }
 }
 
@@ -236,7 +328,10 @@ function notPrepared(error: unknown, options: AttemptOptions): DeliveryResult {
 }
 
 /** A run for a worker: its body, or the move that it makes because it has none. Never throws. */
-export async function prepareForWorker(run: ClaimedRun, options: AttemptOptions): Promise<{ body: string } | { refused: RunMove }> {
+export async function prepareForWorker(
+  run: ClaimedRun,
+  options: AttemptOptions,
+): Promise<{ body: string } | { refused: RunMove }> {
   const record = { run: { ...run, attempt: run.attempt + 1 }, started_at: options.now() } as Composition
   try {
     await prepare(record, options)
@@ -264,13 +359,34 @@ export function failedByWorker(
   const at = options.now()
   const policy = said.retryable ? { ...trigger?.policy, retry_on: undefined } : trigger?.policy
   const again = isTriedAgain(policy, 'run', said.retryable || policy?.retry !== undefined)
-  const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, { ...options, now: () => at })
+  const next = nextTry(run, policy, 'run', said.retryable || policy?.retry !== undefined, {
+    ...options,
+    now: () => at,
+  })
   const { usage } = said
-  const base = { run_id: run.id, lease_token: run.lease_token!, at, error: said.error, ...(usage === undefined ? {} : { usage }) }
-  const attempt = { started_at: 0, ended_at: at, status: null, error: said.error.slice(0, maxErrorKept), output: null }
+  const base = {
+    run_id: run.id,
+    lease_token: run.lease_token!,
+    at,
+    error: said.error,
+    ...(usage === undefined ? {} : { usage }),
+  }
+  const attempt = {
+    started_at: 0,
+    ended_at: at,
+    status: null,
+    error: said.error.slice(0, maxErrorKept),
+    output: null,
+  }
   if (next !== null) {
     const not_before = said.after_ms === undefined ? next : at + said.after_ms
-    return { ...base, ...move('retry_later'), attempt: { ...attempt, outcome: 'retry' }, not_before, reason: said.error }
+    return {
+      ...base,
+      ...move('retry_later'),
+      attempt: { ...attempt, outcome: 'retry' },
+      not_before,
+      reason: said.error,
+    }
   }
   return {
     ...base,
@@ -303,7 +419,12 @@ export function attemptedFields(
 }
 
 /** Makes one attempt. Never throws: whatever happens is an outcome. */
-export async function makeAttempt(run: ClaimedRun, signal: AbortSignal, isCancelled: () => boolean, options: AttemptOptions): Promise<Attempted> {
+export async function makeAttempt(
+  run: ClaimedRun,
+  signal: AbortSignal,
+  isCancelled: () => boolean,
+  options: AttemptOptions,
+): Promise<Attempted> {
   const record = { run, started_at: options.now() } as Composition
   try {
     await prepare(record, options)

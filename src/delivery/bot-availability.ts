@@ -101,8 +101,10 @@ export class BotAvailability {
     // At once, so that what is said at the same time is said of this.
     this.#status.set(bot_id, after)
     await store.setBotStatus(after, now())
-    if (before.drained !== after.drained) this.#emitLifecycle(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
-    if (before.availability !== after.availability) this.#emitLifecycle(`bot.${after.availability}`, bot_id, after.reason)
+    if (before.drained !== after.drained)
+      this.#emitLifecycle(after.drained ? 'bot.drained' : 'bot.undrained', bot_id, after.drained_reason)
+    if (before.availability !== after.availability)
+      this.#emitLifecycle(`bot.${after.availability}`, bot_id, after.reason)
     changed(bot_id)
   }
 
@@ -144,7 +146,8 @@ export class BotAvailability {
         log('bot.woken', { bot_id: bot.id, error: problem })
         if (problem === undefined) await this.say(bot.id, { availability: 'ready', reason: null })
         // What it said itself meanwhile counts more than a call that failed.
-        else if (this.status(bot.id) === before || this.status(bot.id).availability === before.availability) this.#couldNot(bot.id, problem, wakePauseMs)
+        else if (this.status(bot.id) === before || this.status(bot.id).availability === before.availability)
+          this.#couldNot(bot.id, problem, wakePauseMs)
       })
       .catch(logBug)
       .finally(() => {
@@ -195,7 +198,11 @@ export class BotAvailability {
   /** The choice of a worker that asks for runs of a need itself. */
   chosen(need: Need, bot: Bot, active: number): Choice {
     const standing: Standing = { bot, availability: this.availability(bot), active, room: 1 }
-    return { bot_id: bot.id, assignment: assignmentOf(need, ranked(need, [standing]), bot.id), tools: bot.tools }
+    return {
+      bot_id: bot.id,
+      assignment: assignmentOf(need, ranked(need, [standing]), bot.id),
+      tools: bot.tools,
+    }
   }
 
   #standings(need: Need, load: (bot: Bot) => Load): Standing<Bot>[] {
@@ -204,7 +211,9 @@ export class BotAvailability {
       if (!bot.enabled || !offers(bot, need) || this.status(bot.id).drained || queuePaused(bot.id)) return []
       const { active, room } = load(bot)
       const said = this.availability(bot)
-      return room <= 0 ? [] : [{ bot, availability: said === 'ready' && active > 0 ? 'busy' : said, active, room }]
+      return room <= 0
+        ? []
+        : [{ bot, availability: said === 'ready' && active > 0 ? 'busy' : said, active, room }]
     })
   }
 }

@@ -97,7 +97,13 @@ export interface BotKind<E extends Endpoint = Endpoint> {
 export function failure(
   kind: (DeliveryResult & { outcome: 'failure' })['kind'],
   error: string,
-  rest: { status?: string; output?: string; result?: string | null; retry_after_ms?: number; disable_bot?: boolean } = {},
+  rest: {
+    status?: string
+    output?: string
+    result?: string | null
+    retry_after_ms?: number
+    disable_bot?: boolean
+  } = {},
 ): DeliveryResult {
   return { outcome: 'failure', kind, error, status: null, output: '', ...rest }
 }

@@ -31,15 +31,27 @@ export function breakerState({ open_until }: Breaker, now: number): 'closed' | '
 export function recorded(breaker: Breaker, ok: boolean, now: number, firstPauseMs: number): Breaker {
   if (ok) {
     // A success while it is open comes from an attempt begun before; it closes it as well.
-    const recent = breaker.open_until === 0 ? [...breaker.recent.filter(each => each.at > now - windowMs).slice(1 - 2 * windowAttempts), { at: now, ok }] : []
+    const recent =
+      breaker.open_until === 0
+        ? [
+            ...breaker.recent.filter(each => each.at > now - windowMs).slice(1 - 2 * windowAttempts),
+            { at: now, ok },
+          ]
+        : []
     return { recent, consecutive_failures: 0, opened: 0, open_until: 0 }
   }
-  const recent = [...breaker.recent.filter(each => each.at > now - windowMs).slice(1 - 2 * windowAttempts), { at: now, ok }]
+  const recent = [
+    ...breaker.recent.filter(each => each.at > now - windowMs).slice(1 - 2 * windowAttempts),
+    { at: now, ok },
+  ]
   const consecutive_failures = breaker.consecutive_failures + 1
   const failures = recent.filter(each => !each.ok).length
-  const tooMany = consecutive_failures >= inARow || (recent.length >= windowAttempts && failures / recent.length >= windowShare)
+  const tooMany =
+    consecutive_failures >= inARow ||
+    (recent.length >= windowAttempts && failures / recent.length >= windowShare)
   const state = breakerState(breaker, now)
-  if (state === 'open' || (state === 'closed' && !tooMany)) return { ...breaker, recent, consecutive_failures }
+  if (state === 'open' || (state === 'closed' && !tooMany))
+    return { ...breaker, recent, consecutive_failures }
   const pause = Math.min(firstPauseMs * 2 ** breaker.opened, firstPauseMs * longestPauses)
   return { recent, consecutive_failures, opened: breaker.opened + 1, open_until: now + pause }
 }

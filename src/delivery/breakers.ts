@@ -37,7 +37,10 @@ export class Breakers {
   }
 
   /** Runs that a bot with so many may be given besides; until: when that changes by itself. */
-  room({ id, max_active }: Pick<Bot, 'id' | 'max_active'>, active: number): { room: number; until: number | null } {
+  room(
+    { id, max_active }: Pick<Bot, 'id' | 'max_active'>,
+    active: number,
+  ): { room: number; until: number | null } {
     const breaker = this.#of(id)
     switch (breakerState(breaker, this.#options.now())) {
       case 'closed':
@@ -64,9 +67,11 @@ export class Breakers {
     this.#breakers.set(bot_id, after)
     if (open_until > before.open_until) {
       log('bot.breaker_opened', { bot_id, consecutive_failures, open_until })
-      if (before.open_until === 0) emitLifecycle('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
+      if (before.open_until === 0)
+        emitLifecycle('bot.unhealthy', bot_id, { bot: bot_id, consecutive_failures, open_until })
     } else if (healthy && before.open_until > 0) emitLifecycle('bot.healthy', bot_id, { bot: bot_id })
-    if (consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true) this.#disable(bot_id, `${disableAfter} attempts in a row failed`)
+    if (consecutive_failures >= disableAfter && bots.get(bot_id)?.enabled === true)
+      this.#disable(bot_id, `${disableAfter} attempts in a row failed`)
   }
 
   #disable(bot_id: string, reason: string): void {

@@ -71,12 +71,24 @@ export class Capture {
     }
     stream.printed = offset + bytes.length
     // Bytes come from another process as views of a type of their own.
-    this.#add(name, at, stream.lines.push(stream.redactor.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))))
+    this.#add(
+      name,
+      at,
+      stream.lines.push(stream.redactor.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))),
+    )
   }
 
   #add(stream: OutputStream, at: number, pieces: readonly Piece[]): void {
     for (const { bytes, split } of pieces) {
-      this.#parts.push({ run_id: this.#run_id, attempt: this.#attempt, stream, at, offset: this.#offset, content: bytes, ...(split ? { split } : {}) })
+      this.#parts.push({
+        run_id: this.#run_id,
+        attempt: this.#attempt,
+        stream,
+        at,
+        offset: this.#offset,
+        content: bytes,
+        ...(split ? { split } : {}),
+      })
       this.#offset += bytes.length
     }
   }
@@ -98,7 +110,8 @@ export class Capture {
   /** The attempt is over; settles when everything is stored. Never rejects. */
   end(): Promise<void> {
     const now = this.#options.now()
-    for (const [name, { lines, redactor }] of this.#streams) this.#add(name, now, [...lines.push(redactor.end()), ...lines.end()])
+    for (const [name, { lines, redactor }] of this.#streams)
+      this.#add(name, now, [...lines.push(redactor.end()), ...lines.end()])
     return this.#write()
   }
 

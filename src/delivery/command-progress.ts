@@ -21,11 +21,20 @@ export async function noteProgress(
 ): Promise<LeaseState> {
   const at = now()
   const touch = note === undefined ? ('silent' as const) : ('noted' as const)
-  const said = { ...(note === undefined ? {} : { reason: note }), ...(progress === undefined ? {} : { progress }), ...(usage === undefined ? {} : { usage }) }
+  const said = {
+    ...(note === undefined ? {} : { reason: note }),
+    ...(progress === undefined ? {} : { progress }),
+    ...(usage === undefined ? {} : { usage }),
+  }
   const [outcome] = await store.move([{ run_id, lease_token, at, ...move('progress'), touch, ...said }])
-  if (outcome === undefined || outcome.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
+  if (outcome === undefined || outcome.kind === 'not_found')
+    throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
   if (outcome.kind === 'usage_shrank') throw usageShrank(outcome.reported)
-  if (outcome.kind === 'refused') throw new Fault('lease_lost', `run ${run_id} is ${outcome.run.state} and not with this attempt any more; nothing was noted`)
+  if (outcome.kind === 'refused')
+    throw new Fault(
+      'lease_lost',
+      `run ${run_id} is ${outcome.run.state} and not with this attempt any more; nothing was noted`,
+    )
   const { timeout_at, cancel_requested, pause_requested } = outcome.run
   return { lease_until: timeout_at ?? at + config.command_timeout_ms, cancel_requested, pause_requested }
 }

@@ -1,6 +1,13 @@
 // What a run is delivered as: body verified -> trigger and bot found -> inputs rendered -> context files read -> composed.
 import { hash } from 'node:crypto'
-import { contextFiles as filesGiven, nameRefusal, numberedNames, sentAlong, type ContextFileBytes, type ContextFileGiven } from '../context-files.ts'
+import {
+  contextFiles as filesGiven,
+  nameRefusal,
+  numberedNames,
+  sentAlong,
+  type ContextFileBytes,
+  type ContextFileGiven,
+} from '../context-files.ts'
 import { DamagedError, damagedCode } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import type { Bot, TriggerInput } from '../contract/types.ts'
@@ -45,7 +52,10 @@ export class NotBegun extends Error {
 export function verifyBody({ run }: Composition): void {
   for (const { id, body, body_sha256 } of run.events ?? [run.event])
     if (!hash('sha256', body, 'buffer').equals(body_sha256))
-      throw new NotBegun('E_BODY_HASH', `the stored body of event ${id} is damaged: it does not have the hash that it was stored with`)
+      throw new NotBegun(
+        'E_BODY_HASH',
+        `the stored body of event ${id} is damaged: it does not have the hash that it was stored with`,
+      )
 }
 
 async function findTrigger(record: Composition, { trigger }: AttemptOptions): Promise<void> {
@@ -53,7 +63,11 @@ async function findTrigger(record: Composition, { trigger }: AttemptOptions): Pr
   const found = await trigger(run.trigger_id, run.trigger_version).catch((error: unknown) => {
     throw error instanceof DamagedError ? new NotBegun(damagedCode, error.what) : error
   })
-  if (found === null) throw new NotBegun('E_TRIGGER', `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`)
+  if (found === null)
+    throw new NotBegun(
+      'E_TRIGGER',
+      `version ${run.trigger_version} of trigger ${run.trigger_id} is not stored`,
+    )
   record.trigger = found
 }
 
@@ -81,20 +95,28 @@ async function findOverride(record: Composition, { override }: AttemptOptions): 
 /** The files that run.update put in the place of those of the event. */
 function changedFiles(text: string): ContextFileBytes[] {
   const checked = filesGiven(JSON.parse(text) as ContextFileGiven[])
-  if ('refusal' in checked) throw new NotBegun(damagedCode, `the context files of the run are damaged: ${checked.refusal.reason}`)
+  if ('refusal' in checked)
+    throw new NotBegun(damagedCode, `the context files of the run are damaged: ${checked.refusal.reason}`)
   return checked.files
 }
 
 /** The files of the event; of several events each with its number in front, so that all keep their names. */
 async function findContext(record: Composition, { contextFiles }: AttemptOptions): Promise<void> {
   const { event, events } = record.run
-  if (record.override?.context_files != null) return void (record.context = changedFiles(record.override.context_files))
+  if (record.override?.context_files != null)
+    return void (record.context = changedFiles(record.override.context_files))
   record.context = []
   for (const [index, { id, context_files }] of (events ?? [event]).entries()) {
     if (context_files === 0) continue
     const files = await contextFiles(id)
-    if (files.length !== context_files || files.some(file => file.damaged !== undefined || nameRefusal(file.name) !== undefined))
-      throw new NotBegun(damagedCode, `the context files of event ${id} are damaged: a row of the table context_file is missing, or not what was written`)
+    if (
+      files.length !== context_files ||
+      files.some(file => file.damaged !== undefined || nameRefusal(file.name) !== undefined)
+    )
+      throw new NotBegun(
+        damagedCode,
+        `the context files of event ${id} are damaged: a row of the table context_file is missing, or not what was written`,
+      )
     const names =
       events === undefined
         ? undefined
@@ -104,7 +126,10 @@ async function findContext(record: Composition, { contextFiles }: AttemptOptions
           )
     for (const [position, file] of files.entries()) {
       if (!hash('sha256', file.content, 'buffer').equals(file.sha256))
-        throw new NotBegun('E_BODY_HASH', `context file ${file.name} of event ${id} is damaged: it does not have the hash that it was stored with`)
+        throw new NotBegun(
+          'E_BODY_HASH',
+          `context file ${file.name} of event ${id} is damaged: it does not have the hash that it was stored with`,
+        )
       record.context.push(names === undefined ? file : { ...file, name: names[position]! })
     }
   }
@@ -117,13 +142,19 @@ async function renderInputs(record: Composition, { render, view }: AttemptOption
       return view(each)
     } catch (error) {
       if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error
-      throw new NotBegun(damagedCode, `event.body_format of event ${each.id} is damaged: its body cannot be read as ${JSON.stringify(each.body_format)}`)
+      throw new NotBegun(
+        damagedCode,
+        `event.body_format of event ${each.id} is damaged: its body cannot be read as ${JSON.stringify(each.body_format)}`,
+      )
     }
   }
   record.view = seen(event)
   record.events = events?.map(each => ({ event: each, view: seen(each) }))
   if (record.override?.inputs != null) return void (record.inputs = exactJson(record.override.inputs))
-  const scope = record.events === undefined ? record.view : { ...record.view, events: record.events.map(each => each.view) }
+  const scope =
+    record.events === undefined
+      ? record.view
+      : { ...record.view, events: record.events.map(each => each.view) }
   const rendered = await render(record.trigger.action.inputs ?? {}, 'inputs', scope)
   if (!rendered.ok) throw new NotBegun('E_INPUTS', rendered.reason, rendered.transient)
   record.inputs = rendered.value
@@ -150,7 +181,10 @@ function eventText(event: StoredEvent, view: EventView): string {
 /** A command finds its files in a directory, everyone else in the body. */
 function contextText(context: readonly ContextFileBytes[], bot: Bot | undefined): string {
   if (context.length === 0) return ''
-  const files = bot?.endpoint.kind === 'command' ? context.map(({ name, content }) => ({ name, bytes: content.byteLength })) : context.map(sentAlong)
+  const files =
+    bot?.endpoint.kind === 'command'
+      ? context.map(({ name, content }) => ({ name, bytes: content.byteLength }))
+      : context.map(sentAlong)
   return `,"context_files":${JSON.stringify(files)}`
 }
 
@@ -158,13 +192,24 @@ function contextText(context: readonly ContextFileBytes[], bot: Bot | undefined)
 function toolsText({ run, trigger, bot }: Composition, tools: ToolRules): string {
   const { allowed = null } = tools.permit(run.allowed_tools ?? trigger.action.allowed_tools, bot)
   const allowed_denied_tools = bot === undefined ? [] : tools.exceptions(bot.id)
-  return JSON.stringify({ allowed_tools: allowed, denied_tools: tools.limits.denied_tools, allowed_denied_tools }).slice(1, -1)
+  return JSON.stringify({
+    allowed_tools: allowed,
+    denied_tools: tools.limits.denied_tools,
+    allowed_denied_tools,
+  }).slice(1, -1)
 }
 
 function compose(record: Composition, { tools }: AttemptOptions): void {
   const { run, view, events, inputs, trigger, bot, context } = record
-  const trigger_part = JSON.stringify({ id: trigger.id, version: run.trigger_version, event_source_id: trigger.event_source_id ?? null })
-  const batch = events === undefined ? '' : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
+  const trigger_part = JSON.stringify({
+    id: trigger.id,
+    version: run.trigger_version,
+    event_source_id: trigger.event_source_id ?? null,
+  })
+  const batch =
+    events === undefined
+      ? ''
+      : `,"events":[${events.map(each => eventText(each.event, each.view)).join(',')}]`
   record.body = `{"run":${JSON.stringify(runPart(run))},"event":${eventText(run.event, view)}${batch},"trigger":${trigger_part},"inputs":${JSON.stringify(inputs)},${toolsText(record, tools)}${contextText(context, bot)}}`
 }
 

@@ -25,7 +25,10 @@ import { wakeCall } from './wake.ts'
 /** How long a sleeper that could not be woken is left alone. */
 const wakePauseMs = 60_000
 
-export interface DeliveryOptions extends Pick<AttemptOptions, 'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'random' | 'logBug' | 'redact' | 'capture'> {
+export interface DeliveryOptions extends Pick<
+  AttemptOptions,
+  'kinds' | 'trigger' | 'render' | 'view' | 'now' | 'random' | 'logBug' | 'redact' | 'capture'
+> {
   config: Config
   store: Store
   tools: ToolRules
@@ -70,7 +73,17 @@ export interface BotKindsOptions {
 }
 
 /** The ways to bots of all kinds that the router delivers to. */
-export function botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now }: BotKindsOptions): AttemptOptions['kinds'] {
+export function botKinds({
+  config,
+  commands,
+  openSocket,
+  egress,
+  readSecret,
+  env,
+  render,
+  emit,
+  now,
+}: BotKindsOptions): AttemptOptions['kinds'] {
   const exchanges = new Exchanges(egress, config.max_response_bytes)
   return {
     http: httpBot({ exchanges, render, readSecret, now }),
@@ -100,7 +113,8 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     contextFiles: id => store.contextFiles(id),
     override: id => store.override(id),
   }
-  const emitLifecycle: EmitLifecycle = (type, subject, payload) => void store.emitLifecycle(type, subject, payload, now()).catch(logBug)
+  const emitLifecycle: EmitLifecycle = (type, subject, payload) =>
+    void store.emitLifecycle(type, subject, payload, now()).catch(logBug)
   const common = { store, bots, queues, config, attempt, now, emitLifecycle, log, logBug }
   const supervisor = new Supervisor({
     ...common,
@@ -133,8 +147,17 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
   })
   store.onDue = ids => dispatcher.wake(ids)
   store.onDueAt = time => dispatcher.dueAt(time)
-  const signal = (run: StoredRun, paused: boolean): boolean => kinds.command.pause!(run.id, run.attempt, paused)
-  const runs = new RunController({ ...common, pauses: options.pauses, availabilities, dispatcher, workers, supervisor, signal })
+  const signal = (run: StoredRun, paused: boolean): boolean =>
+    kinds.command.pause!(run.id, run.attempt, paused)
+  const runs = new RunController({
+    ...common,
+    pauses: options.pauses,
+    availabilities,
+    dispatcher,
+    workers,
+    supervisor,
+    signal,
+  })
   return {
     dispatcher,
     workers,
@@ -154,7 +177,9 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
       workers.stop()
       availabilities.stop()
       // Commands that are told to end have their own grace within this one.
-      await dispatcher.stop(Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2))
+      await dispatcher.stop(
+        Math.max(config.shutdown_grace_ms - config.kill_grace_ms, config.shutdown_grace_ms / 2),
+      )
       await supervisor.stop()
       await Promise.all(Object.values(kinds).map(kind => kind.stop()))
     },

@@ -5,7 +5,17 @@
 // need: what stands for the bot of runs that name capabilities.
 // States: stopped -> running -> draining (claims nothing, attempts end) -> stopped.
 import type { Bot, BotHealth } from '../contract/types.ts'
-import { isNeed, needOf, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type MoveOutcome, type Need, type RunMove, type Store } from '../store/store.ts'
+import {
+  isNeed,
+  needOf,
+  type ClaimAnswer,
+  type ClaimedRun,
+  type ClaimRequest,
+  type MoveOutcome,
+  type Need,
+  type RunMove,
+  type Store,
+} from '../store/store.ts'
 import { attemptedFields, makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
 import { Breakers, type BreakersOptions } from './breakers.ts'
 import type { BotAvailability, Load } from './bot-availability.ts'
@@ -107,7 +117,8 @@ export class Dispatcher {
   setPaused(reason: string | null): void {
     this.#paused = reason
     this.#pump()
-    for (const bot of this.#options.bots.values()) if (bot.endpoint.kind === 'pull') this.#options.wakeWorkers(bot.id)
+    for (const bot of this.#options.bots.values())
+      if (bot.endpoint.kind === 'pull') this.#options.wakeWorkers(bot.id)
   }
 
   /** The needs that runs may wait for, each with its key. */
@@ -183,7 +194,10 @@ export class Dispatcher {
 
   /** Runs that a bot which takes runs has room for, after its breaker and its limit. */
   #closedRoom(bot: Bot): number {
-    const { room, until } = this.#breakers.room(bot, this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id))
+    const { room, until } = this.#breakers.room(
+      bot,
+      this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id),
+    )
     if (until !== null) this.#wakeAt(until)
     return room
   }
@@ -209,7 +223,8 @@ export class Dispatcher {
     this.#endSpent(now())
     const limit = Math.max(0, config.max_active - this.#active.size)
     // Without a slot runs of the future fall due all the same: those of workers need none.
-    const { bots, sleepers } = this.#paused === null ? this.#candidates(limit) : { bots: [], sleepers: new Map<string, Bot>() }
+    const { bots, sleepers } =
+      this.#paused === null ? this.#candidates(limit) : { bots: [], sleepers: new Map<string, Bot>() }
     if (bots.length === 0 && !this.#due) return
     this.#due = false
     this.#claiming = this.#claim(bots, limit, sleepers)
@@ -240,16 +255,23 @@ export class Dispatcher {
     const bots: ClaimRequest['bots'] = []
     const sleepers = new Map<string, Bot>()
     const given = new Map<string, number>()
-    const give = (bot_id: string, count: number): void => void given.set(bot_id, (given.get(bot_id) ?? 0) + count)
+    const give = (bot_id: string, count: number): void =>
+      void given.set(bot_id, (given.get(bot_id) ?? 0) + count)
     let share = Math.max(1, Math.floor(config.max_active * failingShare))
     for (const [bot_id, active] of this.#activePerBot) if (this.#breakers.isFailing(bot_id)) share -= active
     for (const key of this.#waiting.keys()) {
       if (isNeed(key)) {
-        const { choices, puller, sleeper } = availabilities.choose(needOf(key), Math.max(1, limit), bot => this.#load(bot, given), this.#passed.get(key))
+        const { choices, puller, sleeper } = availabilities.choose(
+          needOf(key),
+          Math.max(1, limit),
+          bot => this.#load(bot, given),
+          this.#passed.get(key),
+        )
         if (puller !== undefined) this.#options.wakeWorkers(puller)
         if (sleeper !== undefined) sleepers.set(key, sleeper)
         if (limit > 0) for (const { bot_id } of choices) give(bot_id, 1)
-        if (sleeper !== undefined || (limit > 0 && choices.length > 0)) bots.push({ bot_id: key, room: choices.length, choices: limit > 0 ? choices : [] })
+        if (sleeper !== undefined || (limit > 0 && choices.length > 0))
+          bots.push({ bot_id: key, room: choices.length, choices: limit > 0 ? choices : [] })
         continue
       }
       const bot = known.get(key)
@@ -279,19 +301,31 @@ export class Dispatcher {
     if (this.#spent.until(bot.id) !== undefined) return { active: 0, room: 0 }
     if (bot.endpoint.kind === 'pull') {
       const load = this.#options.workerLoad(bot.id)
-      return this.#options.availabilities.isAsleep(bot) ? { ...load, room: bot.max_active - load.active } : load
+      return this.#options.availabilities.isAsleep(bot)
+        ? { ...load, room: bot.max_active - load.active }
+        : load
     }
     const taken = given.get(bot.id) ?? 0
-    return { active: this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id) + taken, room: this.#closedRoom(bot) - taken }
+    return {
+      active: this.activeOf(bot.id) + this.#options.handovers().activeOf(bot.id) + taken,
+      room: this.#closedRoom(bot) - taken,
+    }
   }
 
   async #claim(bots: ClaimRequest['bots'], limit: number, sleepers: ReadonlyMap<string, Bot>): Promise<void> {
     const { store, now, makeToken, availabilities } = this.#options
     const asked = this.wakes
     const at = now()
-    const answer = await store.claim({ bots, limit, now: at, lease_token: makeToken(), lease_until: at + this.#leaseMs() })
+    const answer = await store.claim({
+      bots,
+      limit,
+      now: at,
+      lease_token: makeToken(),
+      lease_until: at + this.#leaseMs(),
+    })
     this.note(answer, asked)
-    for (const [key, bot] of sleepers) if (this.#waiting.has(key) && !answer.drained.includes(key)) availabilities.wake(bot)
+    for (const [key, bot] of sleepers)
+      if (this.#waiting.has(key) && !answer.drained.includes(key)) availabilities.wake(bot)
     if (this.#state === 'running') for (const run of answer.runs) this.#begin(run)
     else await this.#putBack(answer.runs)
   }
@@ -300,7 +334,13 @@ export class Dispatcher {
   async #putBack(runs: ClaimedRun[]): Promise<void> {
     const at = this.#options.now()
     await this.#options.store.move(
-      runs.map(({ id, lease_token }) => ({ run_id: id, lease_token: lease_token!, at, ...move('put_back'), uncount_attempt: true })),
+      runs.map(({ id, lease_token }) => ({
+        run_id: id,
+        lease_token: lease_token!,
+        at,
+        ...move('put_back'),
+        uncount_attempt: true,
+      })),
     )
   }
 
@@ -327,8 +367,12 @@ export class Dispatcher {
   }
 
   /** What a claim told; asked: wakes by the time it was made. */
-  note({ drained, blocked, spent, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer, asked: number): void {
-    for (const bot_id of [...drained, ...blocked]) if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
+  note(
+    { drained, blocked, spent, became_due, next_due_at, asked: questions, overdue }: ClaimAnswer,
+    asked: number,
+  ): void {
+    for (const bot_id of [...drained, ...blocked])
+      if ((this.#waiting.get(bot_id) ?? 0) <= asked) this.#waiting.delete(bot_id)
     for (const bot_id of became_due) this.#waits(bot_id)
     for (const { bot_id, until } of spent) {
       this.#spent.set(bot_id, until)
@@ -352,7 +396,13 @@ export class Dispatcher {
 
   #begin(run: ClaimedRun): void {
     const abort = new AbortController()
-    const active: Active = { run, abort, cancelled: run.cancel_requested, paused: false, ended: Promise.resolve() }
+    const active: Active = {
+      run,
+      abort,
+      cancelled: run.cancel_requested,
+      paused: false,
+      ended: Promise.resolve(),
+    }
     this.#active.set(run.id, active)
     this.#activePerBot.set(run.bot_id, this.activeOf(run.bot_id) + 1)
     active.ended = this.#attempt(active).catch(this.#options.logBug)

@@ -6,8 +6,11 @@ import type { ClaimedRun, RunMove, WorkerLease } from '../store/store.ts'
 
 /** How long the lease of a run lasts that a worker holds, or a bot that calls back. */
 export function leaseMs(endpoint: Endpoint | undefined): number {
-  if (endpoint?.kind === 'http') return endpoint.callback_timeout_ms ?? defaults.HttpEndpoint.callback_timeout_ms
-  return endpoint?.kind === 'pull' ? (endpoint.lease_ms ?? defaults.PullEndpoint.lease_ms) : defaults.PullEndpoint.lease_ms
+  if (endpoint?.kind === 'http')
+    return endpoint.callback_timeout_ms ?? defaults.HttpEndpoint.callback_timeout_ms
+  return endpoint?.kind === 'pull'
+    ? (endpoint.lease_ms ?? defaults.PullEndpoint.lease_ms)
+    : defaults.PullEndpoint.lease_ms
 }
 
 /** What an attempt keeps of the token that ended it: enough to know it again. */
@@ -16,6 +19,9 @@ export function tokenMark(lease_token: string): string {
 }
 
 /** The lease under which a bot will finish a run later; undefined: the attempt is over. */
-export function handedOver({ id: run_id, bot_id }: ClaimedRun, { new_lease_token: lease_token, lease_until = 0 }: RunMove): WorkerLease | undefined {
+export function handedOver(
+  { id: run_id, bot_id }: ClaimedRun,
+  { new_lease_token: lease_token, lease_until = 0 }: RunMove,
+): WorkerLease | undefined {
   return lease_token === undefined ? undefined : { run_id, bot_id, lease_token, lease_until }
 }

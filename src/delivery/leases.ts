@@ -70,7 +70,9 @@ export class Leases {
     let next = Infinity
     try {
       const at = now()
-      const over = [...this.#leases.values()].filter(lease => lease.lease_until + graceMs <= at).slice(0, mostTakenBack)
+      const over = [...this.#leases.values()]
+        .filter(lease => lease.lease_until + graceMs <= at)
+        .slice(0, mostTakenBack)
       if (over.length > 0) await this.#takeBack(over, at)
       // A refused run is looked at a second time: a heartbeat may be on its way into the map.
       if (over.length > 0) next = now() + graceMs
@@ -79,13 +81,21 @@ export class Leases {
       next = now() + storePauseMs
     }
     this.#timerAt = Infinity
-    for (const { lease_until } of this.#leases.values()) next = Math.min(next, Math.max(lease_until + graceMs, now() + graceMs / 5))
+    for (const { lease_until } of this.#leases.values())
+      next = Math.min(next, Math.max(lease_until + graceMs, now() + graceMs / 5))
     if (next !== Infinity) this.#expireAt(next)
   }
 
   async #takeBack(over: readonly WorkerLease[], at: number): Promise<void> {
     const reason = 'its worker was not heard of for a whole lease'
-    const attempt = { started_at: 0, ended_at: at, outcome: 'unknown' as const, status: null, error: reason, output: null }
+    const attempt = {
+      started_at: 0,
+      ended_at: at,
+      outcome: 'unknown' as const,
+      status: null,
+      error: reason,
+      output: null,
+    }
     const outcomes = await this.#options.store.move(
       over.flatMap(({ run_id, lease_token }): RunMove[] => {
         const base = { run_id, lease_token, at, reason, not_before: at, expired_at: at }
@@ -102,7 +112,10 @@ export class Leases {
         this.release(run_id, lease_token)
         this.#options.onExpired(moved.run)
         this.#options.log('lease.expired', { run_id, bot_id })
-      } else if (running.kind === 'not_found' || (running.kind === 'refused' && running.run.lease_token !== lease_token)) {
+      } else if (
+        running.kind === 'not_found' ||
+        (running.kind === 'refused' && running.run.lease_token !== lease_token)
+      ) {
         this.release(run_id, lease_token)
       }
     }

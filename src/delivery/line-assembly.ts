@@ -60,7 +60,8 @@ export class LineAssembler {
       this.#isRedrawn = false
     }
     this.#rest = Buffer.from(this.#redrawn(data.subarray(end)))
-    while (this.#rest.length > this.#mostBytes) this.#handOut(characterCut(this.#rest, this.#mostBytes), pieces)
+    while (this.#rest.length > this.#mostBytes)
+      this.#handOut(characterCut(this.#rest, this.#mostBytes), pieces)
     return pieces
   }
 
@@ -97,14 +98,16 @@ export class LineAssembler {
   #folded(lines: Buffer): Buffer {
     if ((!lines.includes(carriageReturn) && !this.#isRedrawn) || !isUtf8(lines)) return lines
     const texts = lines.toString('utf8').split('\n')
-    const first = this.#isRedrawn || texts[0]!.includes('\r') ? this.#lineOf(texts[0]!) : Buffer.from(texts[0]!)
+    const first =
+      this.#isRedrawn || texts[0]!.includes('\r') ? this.#lineOf(texts[0]!) : Buffer.from(texts[0]!)
     const others = texts.slice(1).map(text => (text.includes('\r') ? lastState(text) : text))
     return Buffer.concat([first, Buffer.from(`\n${others.join('\n')}`)])
   }
 
   /** A line that is not finished, without states that were written over. */
   #redrawn(line: Buffer): Buffer {
-    if (!line.includes(carriageReturn) || !isUtf8(line.subarray(0, characterCut(line, line.length)))) return line
+    if (!line.includes(carriageReturn) || !isUtf8(line.subarray(0, characterCut(line, line.length))))
+      return line
     this.#isRedrawn = true
     const last = line.lastIndexOf(carriageReturn)
     const after = line.subarray(last + 1)
@@ -117,9 +120,11 @@ export class LineAssembler {
     let at = 0
     while (at < lines.length) {
       const left = lines.subarray(at)
-      const end = left.length <= this.#mostBytes ? left.length : left.lastIndexOf(newline, this.#mostBytes - 1) + 1
+      const end =
+        left.length <= this.#mostBytes ? left.length : left.lastIndexOf(newline, this.#mostBytes - 1) + 1
       const length = end > 0 ? end : characterCut(left, this.#mostBytes)
-      for (const bytes of byText(left.subarray(0, length))) pieces.push({ bytes, split: bytes.at(-1) !== newline })
+      for (const bytes of byText(left.subarray(0, length)))
+        pieces.push({ bytes, split: bytes.at(-1) !== newline })
       at += length
     }
   }

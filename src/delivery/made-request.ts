@@ -18,7 +18,9 @@ const mostBytes = 16_384
 const secretHeaders = new Set(['authorization', 'webhook-signature', 'x-gotify-key'])
 
 export function withoutSecrets(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, secretHeaders.has(name) ? hiddenText : value]))
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, secretHeaders.has(name) ? hiddenText : value]),
+  )
 }
 
 /** Names of parameters in the query of a URL whose values are usually secrets. */
@@ -37,9 +39,19 @@ export function urlWithoutSecrets(url: string): string {
  * A request as the attempt has it, or null where it is too long; hide: for what else may have got into it. Each text is redacted
  * before it is written as JSON: a secret with a quote or a line break looks different there, and would not be found.
  */
-export function requestText(request: MadeRequest, body: string, redact: (text: string) => string): string | null {
+export function requestText(
+  request: MadeRequest,
+  body: string,
+  redact: (text: string) => string,
+): string | null {
   const body_bytes = Buffer.byteLength(body)
-  const kept = { ...request, body_bytes, ...(body_bytes > mostBodyShown ? {} : { body_sha256: hash('sha256', body) }) }
-  const text = JSON.stringify(kept, (_key, value: unknown) => (typeof value === 'string' ? redact(value) : value))
+  const kept = {
+    ...request,
+    body_bytes,
+    ...(body_bytes > mostBodyShown ? {} : { body_sha256: hash('sha256', body) }),
+  }
+  const text = JSON.stringify(kept, (_key, value: unknown) =>
+    typeof value === 'string' ? redact(value) : value,
+  )
   return Buffer.byteLength(text) > mostBytes ? null : text
 }

@@ -37,9 +37,17 @@ export function notifyTest(
     const common = { bot_id, preset: endpoint.preset, accepted: result.outcome === 'success' }
     if (result.outcome === 'aborted') return { ...common, error: 'the router is shutting down' }
     const { status, output } = result
-    const said = { ...(status === null ? {} : { status }), ...(output === '' ? {} : { answer: cut(visible(redact(output)), mostShown) }) }
+    const said = {
+      ...(status === null ? {} : { status }),
+      ...(output === '' ? {} : { answer: cut(visible(redact(output)), mostShown) }),
+    }
     if (result.outcome !== 'failure') return { ...common, ...said }
     const { error, retry_after_ms } = result
-    return { ...common, ...said, error: redact(error), ...(retry_after_ms === undefined ? {} : { retry_after_ms }) }
+    return {
+      ...common,
+      ...said,
+      error: redact(error),
+      ...(retry_after_ms === undefined ? {} : { retry_after_ms }),
+    }
   }
 }

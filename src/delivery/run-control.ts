@@ -1,7 +1,14 @@
 // What people may do to a run, and what they can learn of one that waits.
 import type { Bot, Config, LeaseState, RunState } from '../contract/types.ts'
 import { Fault } from '../errors.ts'
-import { isWithWorker, type MoveOutcome, type RunMove, type Store, type StoredEvent, type StoredRun } from '../store/store.ts'
+import {
+  isWithWorker,
+  type MoveOutcome,
+  type RunMove,
+  type Store,
+  type StoredEvent,
+  type StoredRun,
+} from '../store/store.ts'
 import { prepareQuestion, type AttemptOptions } from './attempt.ts'
 import { noteProgress } from './command-progress.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -26,7 +33,14 @@ export interface RunControlOptions extends Omit<WaitingOptions, 'activeOf'> {
 }
 
 /** The row of history for a no, one for each state. */
-const refusals = ['refuse', 'refuse_held', 'refuse_awaiting', 'refuse_assigned', 'refuse_running', 'refuse_paused'] as const
+const refusals = [
+  'refuse',
+  'refuse_held',
+  'refuse_awaiting',
+  'refuse_assigned',
+  'refuse_running',
+  'refuse_paused',
+] as const
 /** Runs that are being moved by others meanwhile are looked at again so often. */
 const tries = 3
 
@@ -42,7 +56,11 @@ export interface Decision {
 }
 
 /** A decision in the history of the run. */
-function decisionReason(approve: boolean, reason: string | undefined, claimed_by: string | undefined): string {
+function decisionReason(
+  approve: boolean,
+  reason: string | undefined,
+  claimed_by: string | undefined,
+): string {
   const verb = approve ? 'approved' : 'denied'
   if (claimed_by === undefined) return reason ?? `${verb} by a person`
   return `${verb} by ${claimed_by} (claimed)${reason === undefined ? '' : `: ${reason}`}`
@@ -56,14 +74,22 @@ export class RunController {
   }
 
   /** Makes the first of some moves that the run's state allows. Throws Fault not_found or invalid_state. */
-  async #make(run_id: string, verb: string, names: readonly MoveName[], extra: Partial<RunMove>): Promise<StoredRun> {
+  async #make(
+    run_id: string,
+    verb: string,
+    names: readonly MoveName[],
+    extra: Partial<RunMove>,
+  ): Promise<StoredRun> {
     let last: MoveOutcome = { kind: 'not_found' }
     for (let count = 0; count < tries; count++) {
       for (const name of names) {
-        const [outcome] = await this.#options.store.move([{ run_id, at: this.#options.now(), ...move(name), ...extra }])
+        const [outcome] = await this.#options.store.move([
+          { run_id, at: this.#options.now(), ...move(name), ...extra },
+        ])
         last = outcome!
         if (last.kind === 'moved') return last.run
-        if (last.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
+        if (last.kind === 'not_found')
+          throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
       }
       const { state } = (last as { run: StoredRun }).run
       if (!names.some(name => (moves[name].from as readonly RunState[]).includes(state))) break
@@ -71,12 +97,19 @@ export class RunController {
     const { state, dead } = (last as { run: StoredRun }).run
     const possible = new Set(
       movesFrom(state).filter(
-        name => ['cancel', 'hold', 'release', 'approve', 'deny', 'pause', 'resume'].includes(name) || (dead && (name === 'retry' || name === 'discard')),
+        name =>
+          ['cancel', 'hold', 'release', 'approve', 'deny', 'pause', 'resume'].includes(name) ||
+          (dead && (name === 'retry' || name === 'discard')),
       ),
     )
     if (['assigned', 'running', 'paused'].includes(state)) possible.add('cancel')
-    const hint = possible.size > 0 ? `; possible is ${[...possible].map(name => `run.${name}`).join(', ')}` : ''
-    throw new Fault('invalid_state', `run ${run_id} is ${dead ? `dead (${state})` : state}, which does not allow to ${verb} it${hint}`, { data: { state } })
+    const hint =
+      possible.size > 0 ? `; possible is ${[...possible].map(name => `run.${name}`).join(', ')}` : ''
+    throw new Fault(
+      'invalid_state',
+      `run ${run_id} is ${dead ? `dead (${state})` : state}, which does not allow to ${verb} it${hint}`,
+      { data: { state } },
+    )
   }
 
   async cancel(run_id: string, reason: string | undefined): Promise<StoredRun> {
@@ -85,13 +118,18 @@ export class RunController {
     await this.#ask('cancel', run)
     const waits = run === null || !['assigned', 'running', 'paused'].includes(run.state)
     if (!waits) {
-      const asked = await this.#make(run_id, 'cancel', ['request_cancel_running', 'request_cancel', 'request_cancel_paused'], {
-        request_cancel: true,
-        touch: 'noted',
-        reason: said,
-        error: said,
-        by_person: true,
-      }).catch((error: unknown) => {
+      const asked = await this.#make(
+        run_id,
+        'cancel',
+        ['request_cancel_running', 'request_cancel', 'request_cancel_paused'],
+        {
+          request_cancel: true,
+          touch: 'noted',
+          reason: said,
+          error: said,
+          by_person: true,
+        },
+      ).catch((error: unknown) => {
         if (error instanceof Fault && error.fault === 'invalid_state') return undefined
         throw error
       })
@@ -111,22 +149,37 @@ export class RunController {
 
   /** Throws Fault not_found or invalid_state. */
   async release(run_id: string): Promise<StoredRun> {
-    const run = await this.#make(run_id, 'release', ['release'], { reason: 'released by a person', error: null })
+    const run = await this.#make(run_id, 'release', ['release'], {
+      reason: 'released by a person',
+      error: null,
+    })
     if (run.not_before > this.#options.now()) this.#options.dispatcher.dueAt(run.not_before)
     this.#options.dispatcher.wake([run.bot_id])
     return run
   }
 
   /** Makes one move of many dead runs; what was moved by others meanwhile is left out. */
-  async #ofDead(runs: readonly StoredRun[], name: 'retry' | 'discard', extra: Partial<RunMove>): Promise<StoredRun[]> {
+  async #ofDead(
+    runs: readonly StoredRun[],
+    name: 'retry' | 'discard',
+    extra: Partial<RunMove>,
+  ): Promise<StoredRun[]> {
     const at = this.#options.now()
-    const run_moves = runs.map(({ id, state }) => ({ run_id: id, at, ...move(state === 'timed_out' ? `${name}_timed_out` : name), ...extra }))
+    const run_moves = runs.map(({ id, state }) => ({
+      run_id: id,
+      at,
+      ...move(state === 'timed_out' ? `${name}_timed_out` : name),
+      ...extra,
+    }))
     const outcomes = await this.#options.store.move(run_moves)
     return runs.filter((_, index) => outcomes[index]!.kind === 'moved')
   }
 
   async retryDead(runs: readonly StoredRun[]): Promise<StoredRun[]> {
-    const moved = await this.#ofDead(runs, 'retry', { ...this.#afresh(), reason: 'retried by a person, with others' })
+    const moved = await this.#ofDead(runs, 'retry', {
+      ...this.#afresh(),
+      reason: 'retried by a person, with others',
+    })
     this.#options.dispatcher.wake(new Set(moved.map(run => run.bot_id)))
     return moved
   }
@@ -140,13 +193,18 @@ export class RunController {
   }
 
   async retry(run_id: string): Promise<StoredRun> {
-    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], { ...this.#afresh(), reason: 'retried by a person' })
+    const run = await this.#make(run_id, 'retry', ['retry', 'retry_timed_out'], {
+      ...this.#afresh(),
+      reason: 'retried by a person',
+    })
     this.#options.dispatcher.wake([run.bot_id])
     return run
   }
 
   discard(run_id: string, reason: string | undefined): Promise<StoredRun> {
-    return this.#make(run_id, 'discard', ['discard', 'discard_timed_out'], { reason: reason ?? 'discarded by a person' })
+    return this.#make(run_id, 'discard', ['discard', 'discard_timed_out'], {
+      reason: reason ?? 'discarded by a person',
+    })
   }
 
   /** Asks the trigger's approver, where it is to be asked this. Throws Fault conflict on a no. */
@@ -154,9 +212,18 @@ export class RunController {
     if (run === null || run.finished_at !== null) return
     const { approve, reason } = await this.#options.supervisor.ask(question, run)
     if (approve) return
-    const note = { run_id: run.id, at: this.#options.now(), touch: 'noted' as const, reason: `to ${question}: ${reason}` }
+    const note = {
+      run_id: run.id,
+      at: this.#options.now(),
+      touch: 'noted' as const,
+      reason: `to ${question}: ${reason}`,
+    }
     await this.#options.store.move(refusals.map(name => ({ ...note, ...move(name) })))
-    throw new Fault('conflict', `the approver of trigger ${run.trigger_id} said no to ${question}: ${reason}; nothing was changed`, { data: { question } })
+    throw new Fault(
+      'conflict',
+      `the approver of trigger ${run.trigger_id} said no to ${question}: ${reason}; nothing was changed`,
+      { data: { question } },
+    )
   }
 
   async #run(run_id: string): Promise<StoredRun> {
@@ -166,16 +233,23 @@ export class RunController {
   }
 
   /** What the bot of a run would be given now. Throws Fault not_found, and invalid_state for a run that has ended. */
-  async preview(run_id: string, number?: number): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
+  async preview(
+    run_id: string,
+    number?: number,
+  ): Promise<{ run: StoredRun; event: StoredEvent; prepared: Awaited<ReturnType<typeof prepareQuestion>> }> {
     const { store, attempt } = this.#options
     const run = await this.#run(run_id)
     const event = await store.event(run.event_id)
-    if (event === null) throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
+    if (event === null)
+      throw new Fault('not_found', `event ${run.event_id} of run ${run_id} is not stored any more`)
     const events = await store.runEvents(run_id)
     return {
       run,
       event,
-      prepared: await prepareQuestion({ ...run, attempt: number ?? run.attempt, event, ...(events.length === 0 ? {} : { events }) }, attempt),
+      prepared: await prepareQuestion(
+        { ...run, attempt: number ?? run.attempt, event, ...(events.length === 0 ? {} : { events }) },
+        attempt,
+      ),
     }
   }
 
@@ -187,12 +261,19 @@ export class RunController {
     return run
   }
 
-  progress(run_id: string, lease_token: string, said: Pick<Extension, 'note' | 'progress' | 'usage'>): Promise<LeaseState> {
+  progress(
+    run_id: string,
+    lease_token: string,
+    said: Pick<Extension, 'note' | 'progress' | 'usage'>,
+  ): Promise<LeaseState> {
     return noteProgress(run_id, lease_token, said, this.#options)
   }
 
   /** A person's answer. Throws Fault not_found, invalid_state, and conflict where it is for another version. */
-  async answer(run_id: string, { approve, trigger_version, version, reason, claimed_by }: Decision): Promise<StoredRun> {
+  async answer(
+    run_id: string,
+    { approve, trigger_version, version, reason, claimed_by }: Decision,
+  ): Promise<StoredRun> {
     const { supervisor } = this.#options
     const run = await this.#run(run_id)
     if (trigger_version !== undefined && trigger_version !== run.trigger_version)
@@ -224,15 +305,22 @@ export class RunController {
     const isWorkers = isWithWorker(run)
     const kind = bots.get(run.bot_id)?.endpoint.kind
     if (run.state === 'running' && !isWorkers && kind !== 'command')
-      throw new Fault('invalid_state', `bots of kind ${kind ?? 'unknown'} cannot be told to ${verb}; cancel run ${run.id} instead, or hold it while it waits`, {
-        data: { state: run.state },
-      })
+      throw new Fault(
+        'invalid_state',
+        `bots of kind ${kind ?? 'unknown'} cannot be told to ${verb}; cancel run ${run.id} instead, or hold it while it waits`,
+        {
+          data: { state: run.state },
+        },
+      )
     await this.#ask(verb, run)
     if (isWorkers) {
       // Asked of a worker that has not paused yet, it need not any more.
       const names: MoveName[] = paused
         ? ['request_pause']
-        : ['request_resume', ...(run.pause_requested && run.state === 'running' ? (['request_pause'] as const) : [])]
+        : [
+            'request_resume',
+            ...(run.pause_requested && run.state === 'running' ? (['request_pause'] as const) : []),
+          ]
       return this.#make(run.id, verb, names, { pause_requested: paused, touch: 'noted', reason })
     }
     const done = await this.#make(run.id, verb, [verb], { pause_requested: paused, reason })
@@ -241,10 +329,17 @@ export class RunController {
       return done
     }
     const back = paused ? 'resume' : 'pause'
-    await this.#make(run.id, back, [back], { pause_requested: !paused, reason: 'its process could not be reached' })
-    throw new Fault('invalid_state', `the process of run ${run.id} has not begun yet, or is over; nothing was changed, try again in a moment`, {
-      data: { state: run.state },
+    await this.#make(run.id, back, [back], {
+      pause_requested: !paused,
+      reason: 'its process could not be reached',
     })
+    throw new Fault(
+      'invalid_state',
+      `the process of run ${run.id} has not begun yet, or is over; nothing was changed, try again in a moment`,
+      {
+        data: { state: run.state },
+      },
+    )
   }
 
   /** Lets the runs behind it in its order go first. Throws Fault not_found and invalid_state. */
@@ -258,5 +353,6 @@ export class RunController {
   }
 
   botHealth = (bot_id: string): ReturnType<Dispatcher['health']> => this.#options.dispatcher.health(bot_id)
-  botActive = (bot_id: string): number => this.#options.dispatcher.activeOf(bot_id) + this.#options.workers.activeOf(bot_id)
+  botActive = (bot_id: string): number =>
+    this.#options.dispatcher.activeOf(bot_id) + this.#options.workers.activeOf(bot_id)
 }

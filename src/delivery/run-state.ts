@@ -87,14 +87,24 @@ export type MoveName = keyof typeof moves
 
 /** The moves that a state allows. */
 export function movesFrom(state: RunState): MoveName[] {
-  return (Object.keys(moves) as MoveName[]).filter(name => (moves[name].from as readonly RunState[]).includes(state))
+  return (Object.keys(moves) as MoveName[]).filter(name =>
+    (moves[name].from as readonly RunState[]).includes(state),
+  )
 }
 
 /** The parts of a store's RunMove that the table decides. */
-export function move(name: MoveName): { move: string; from: readonly RunState[]; to: RunState; archive?: boolean } {
+export function move(name: MoveName): {
+  move: string
+  from: readonly RunState[]
+  to: RunState
+  archive?: boolean
+} {
   const { from, to, archive }: Move = moves[name]
   return {
-    move: name.replace(/_(running|paused|timed_out|held|failed|awaiting|again|released|waiting|assigned)$/, ''),
+    move: name.replace(
+      /_(running|paused|timed_out|held|failed|awaiting|again|released|waiting|assigned)$/,
+      '',
+    ),
     from,
     to,
     ...(archive === undefined ? {} : { archive }),

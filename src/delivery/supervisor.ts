@@ -9,7 +9,13 @@ import { Fault } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import { answerValue } from './answer-json.ts'
-import { nextTry, prepareQuestion, readableTrigger, type AttemptOptions, type PushedEndpoint } from './attempt.ts'
+import {
+  nextTry,
+  prepareQuestion,
+  readableTrigger,
+  type AttemptOptions,
+  type PushedEndpoint,
+} from './attempt.ts'
 import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
 
@@ -42,12 +48,26 @@ export interface SupervisorOptions {
 
 /** A clear yes, or why it is a no. */
 function answered(result: DeliveryResult): Answer {
-  if (result.outcome === 'aborted') return { approve: false, reason: 'the router stopped before the approver answered' }
-  if (result.outcome === 'failure') return { approve: false, reason: `the approver could not be asked: ${result.error}` }
+  if (result.outcome === 'aborted')
+    return { approve: false, reason: 'the router stopped before the approver answered' }
+  if (result.outcome === 'failure')
+    return { approve: false, reason: `the approver could not be asked: ${result.error}` }
   const said = answerValue((result.outcome === 'success' ? result.result : null) ?? result.output)?.value
-  const { approve, reason } = (typeof said === 'object' && said !== null ? said : {}) as { approve?: unknown; reason?: unknown }
-  if (typeof approve !== 'boolean') return { approve: false, reason: 'the approver did not answer {"approve": true} or {"approve": false}' }
-  return { approve, reason: typeof reason === 'string' && reason !== '' ? reason.slice(0, 1000) : approve ? 'approved' : 'denied without a reason' }
+  const { approve, reason } = (typeof said === 'object' && said !== null ? said : {}) as {
+    approve?: unknown
+    reason?: unknown
+  }
+  if (typeof approve !== 'boolean')
+    return { approve: false, reason: 'the approver did not answer {"approve": true} or {"approve": false}' }
+  return {
+    approve,
+    reason:
+      typeof reason === 'string' && reason !== ''
+        ? reason.slice(0, 1000)
+        : approve
+          ? 'approved'
+          : 'denied without a reason',
+  }
 }
 
 export class Supervisor {
@@ -72,7 +92,9 @@ export class Supervisor {
   }
 
   #track(work: Promise<unknown>): void {
-    const tracked: Promise<void> = work.then(() => undefined, this.#options.logBug).finally(() => this.#asking.delete(tracked))
+    const tracked: Promise<void> = work
+      .then(() => undefined, this.#options.logBug)
+      .finally(() => this.#asking.delete(tracked))
     this.#asking.add(tracked)
   }
 
@@ -82,7 +104,8 @@ export class Supervisor {
 
   async #askToStart(run: ClaimedRun): Promise<void> {
     const policy = (await this.#trigger(run))?.policy?.approval
-    if (policy?.bot_id === undefined) return this.#options.log('run.awaits_approval', { run_id: run.id, trigger_id: run.trigger_id })
+    if (policy?.bot_id === undefined)
+      return this.#options.log('run.awaits_approval', { run_id: run.id, trigger_id: run.trigger_id })
     const answer = await this.#call('start', run, policy)
     if (this.#stop.signal.aborted) return undefined
     try {
@@ -98,16 +121,34 @@ export class Supervisor {
   /** Asks a trigger's approver before a run is touched; without one that is to be asked this, it is a yes. */
   async ask(question: Exclude<Question, 'start'>, run: StoredRun): Promise<Answer> {
     const policy = (await this.#trigger(run))?.policy?.approval
-    if (policy?.bot_id === undefined || policy.questions?.includes(question) !== true) return { approve: true, reason: 'no approver is configured' }
+    if (policy?.bot_id === undefined || policy.questions?.includes(question) !== true)
+      return { approve: true, reason: 'no approver is configured' }
     const event = await this.#options.store.event(run.event_id)
-    return event === null ? { approve: false, reason: 'its event is not stored any more' } : this.#call(question, { ...run, event }, policy)
+    return event === null
+      ? { approve: false, reason: 'its event is not stored any more' }
+      : this.#call(question, { ...run, event }, policy)
   }
 
-  async #call(question: Question, run: ClaimedRun, { bot_id, timeout_ms = defaultAnswerMs }: NonNullable<Policy['approval']>): Promise<Answer> {
+  async #call(
+    question: Question,
+    run: ClaimedRun,
+    { bot_id, timeout_ms = defaultAnswerMs }: NonNullable<Policy['approval']>,
+  ): Promise<Answer> {
     const { bots, attempt, log } = this.#options
     const bot = bots.get(bot_id!)
-    if (bot === undefined || !bot.enabled || bot.endpoint.kind === 'pull' || bot.endpoint.kind === 'emit' || bot.endpoint.kind === 'notify') {
-      const why = bot === undefined ? 'does not exist' : bot.enabled ? `is of kind ${bot.endpoint.kind}, which cannot be asked` : 'is disabled'
+    if (
+      bot === undefined ||
+      !bot.enabled ||
+      bot.endpoint.kind === 'pull' ||
+      bot.endpoint.kind === 'emit' ||
+      bot.endpoint.kind === 'notify'
+    ) {
+      const why =
+        bot === undefined
+          ? 'does not exist'
+          : bot.enabled
+            ? `is of kind ${bot.endpoint.kind}, which cannot be asked`
+            : 'is disabled'
       return { approve: false, reason: `the approver ${bot_id} ${why}` }
     }
     const prepared = await prepareQuestion(run, attempt)
@@ -134,13 +175,27 @@ export class Supervisor {
       signal: this.#stop.signal,
     })
     const answer = answered(result)
-    log('run.approver_answered', { run_id: run.id, bot_id, question, approve: answer.approve, reason: answer.reason })
+    log('run.approver_answered', {
+      run_id: run.id,
+      bot_id,
+      question,
+      approve: answer.approve,
+      reason: answer.reason,
+    })
     return answer
   }
 
   /** A yes to the start of a run. Throws Fault invalid_state where it does not wait for one any more. */
   approve(run: StoredRun, reason: string, guard: Guard = {}): Promise<StoredRun> {
-    return this.#made(run, { ...guard, run_id: run.id, at: this.#options.now(), ...move('approve'), approve: true, error: null, reason })
+    return this.#made(run, {
+      ...guard,
+      run_id: run.id,
+      at: this.#options.now(),
+      ...move('approve'),
+      approve: true,
+      error: null,
+      reason,
+    })
   }
 
   /** A no: asked again later, or held once it is enough. Throws Fault invalid_state where it does not wait for an answer any more. */
@@ -149,15 +204,27 @@ export class Supervisor {
     const { approval, retry_on } = (await this.#trigger(run))?.policy ?? {}
     const { cooldown_ms, max_denials, on_denied } = { ...defaults.Approval, ...approval }
     const at = now()
-    const common = { ...guard, run_id: run.id, at, deny: true, error: reason.startsWith('denied by ') ? reason : `denied: ${reason}`, reason }
+    const common = {
+      ...guard,
+      run_id: run.id,
+      at,
+      deny: true,
+      error: reason.startsWith('denied by ') ? reason : `denied: ${reason}`,
+      reason,
+    }
     const again = run.denials + 1 < max_denials && retry_on?.includes('denied') !== false
     if (again) {
-      const denied = await this.#made(run, { ...common, ...move('deny_for_now'), not_before: at + cooldown_ms })
+      const denied = await this.#made(run, {
+        ...common,
+        ...move('deny_for_now'),
+        not_before: at + cooldown_ms,
+      })
       dueAt(at + cooldown_ms)
       return denied
     }
     const held = await this.#made(run, { ...common, ...move('deny'), held_by: 'approval' })
-    if (on_denied === 'pause_queue' && run.queue !== '') await pauseQueue(run.queue, `run ${run.id} was denied: ${reason}`)
+    if (on_denied === 'pause_queue' && run.queue !== '')
+      await pauseQueue(run.queue, `run ${run.id} was denied: ${reason}`)
     return held
   }
 
@@ -165,10 +232,18 @@ export class Supervisor {
     const [outcome] = await this.#options.store.move([run_move])
     if (outcome?.kind === 'moved') return outcome.run
     const found = outcome?.kind === 'refused' ? outcome.run : undefined
-    if (found?.state === 'awaiting_approval' && run_move.steps_seen !== undefined && run_move.steps_seen !== found.steps)
-      throw new Fault('conflict', `run ${run.id} is at version ${found.steps}, the decision is for version ${run_move.steps_seen}; look at it again`, {
-        data: { found: found.steps },
-      })
+    if (
+      found?.state === 'awaiting_approval' &&
+      run_move.steps_seen !== undefined &&
+      run_move.steps_seen !== found.steps
+    )
+      throw new Fault(
+        'conflict',
+        `run ${run.id} is at version ${found.steps}, the decision is for version ${run_move.steps_seen}; look at it again`,
+        {
+          data: { found: found.steps },
+        },
+      )
     const state = found?.state ?? 'not stored'
     throw new Fault('invalid_state', `run ${run.id} is ${state} and waits for no answer`, { data: { state } })
   }
@@ -178,9 +253,11 @@ export class Supervisor {
     const { now, log, released } = this.#options
     if (run.deadline_at === null) return
     if (run.deadline_name === 'approval') {
-      await this.deny(run, 'no answer in time', { deadline_seen: run.deadline_at }).catch((error: unknown) => {
-        if (!(error instanceof Fault)) throw error
-      })
+      await this.deny(run, 'no answer in time', { deadline_seen: run.deadline_at }).catch(
+        (error: unknown) => {
+          if (!(error instanceof Fault)) throw error
+        },
+      )
       return
     }
     const at = now()
@@ -194,12 +271,21 @@ export class Supervisor {
   async #ended(run: StoredRun, at: number, reason: string): Promise<MoveOutcome | undefined> {
     const { store, attempt } = this.#options
     const base = { run_id: run.id, at, deadline_seen: run.deadline_at!, reason }
-    const one = async (run_move: RunMove): Promise<MoveOutcome | undefined> => (await store.move([run_move]))[0]
+    const one = async (run_move: RunMove): Promise<MoveOutcome | undefined> =>
+      (await store.move([run_move]))[0]
     if (run.deadline_name === 'max_age_ms') return one({ ...base, ...move('cancel'), error: reason })
-    if (run.state === 'assigned') return one({ ...base, ...move('put_back'), from: ['assigned'], not_before: at })
+    if (run.state === 'assigned')
+      return one({ ...base, ...move('put_back'), from: ['assigned'], not_before: at })
     const policy = (await this.#trigger(run))?.policy
     const next = nextTry(run, policy, 'timeout', policy?.retry !== undefined, attempt)
-    const row = { started_at: 0, ended_at: at, outcome: 'timeout' as const, status: null, error: reason, output: null }
+    const row = {
+      started_at: 0,
+      ended_at: at,
+      outcome: 'timeout' as const,
+      status: null,
+      error: reason,
+      output: null,
+    }
     const from = ['running', 'paused'] as const
     if (next === null) return one({ ...base, ...move('time_out'), from, attempt: row, error: reason })
     return one({ ...base, ...move('recover'), from, attempt: row, not_before: next, error: reason })

@@ -30,8 +30,14 @@ export function usageOfResult(text: string | null): UsageReport | undefined {
   const { usage } = (typeof result === 'object' && result !== null ? result : {}) as { usage?: unknown }
   if (typeof usage !== 'object' || usage === null) return undefined
   const { input_tokens, output_tokens, cost_usd } = usage as Record<string, unknown>
-  const tokens = (value: unknown): boolean => value === undefined || (isAmount(value, mostTokens) && Number.isInteger(value))
-  if (!tokens(input_tokens) || !tokens(output_tokens) || (cost_usd !== undefined && !isAmount(cost_usd, mostUsd))) return undefined
+  const tokens = (value: unknown): boolean =>
+    value === undefined || (isAmount(value, mostTokens) && Number.isInteger(value))
+  if (
+    !tokens(input_tokens) ||
+    !tokens(output_tokens) ||
+    (cost_usd !== undefined && !isAmount(cost_usd, mostUsd))
+  )
+    return undefined
   const report = usageReport({ input_tokens, output_tokens, cost_usd } as Usage)
   return Object.keys(report).length === 0 ? undefined : report
 }

@@ -17,7 +17,13 @@ import {
   type WorkerLease,
 } from '../store/store.ts'
 import { offers } from './assignment.ts'
-import { failedByWorker, prepareForWorker, readableTrigger, type AttemptOptions, type SaidFailure } from './attempt.ts'
+import {
+  failedByWorker,
+  prepareForWorker,
+  readableTrigger,
+  type AttemptOptions,
+  type SaidFailure,
+} from './attempt.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { BotAvailability, Load } from './bot-availability.ts'
 import { leaseMs, tokenMark } from './lease-terms.ts'
@@ -110,11 +116,20 @@ export class WorkerClaims {
   }
 
   /** Gives a worker runs, as soon as there are some, or none after the wait. Throws Fault not_found, invalid_state, disabled and shutting_down. */
-  async claim(bot_id: string, max: number, wait_ms: number, capabilities: readonly string[] | undefined, signal: AbortSignal): Promise<GivenLease[]> {
+  async claim(
+    bot_id: string,
+    max: number,
+    wait_ms: number,
+    capabilities: readonly string[] | undefined,
+    signal: AbortSignal,
+  ): Promise<GivenLease[]> {
     const until = performance.now() + wait_ms
     for (;;) {
       this.#bot(bot_id)
-      if (!this.#running) throw new Fault('shutting_down', 'the router is shutting down; ask again in a moment', { retryAfterS: 5 })
+      if (!this.#running)
+        throw new Fault('shutting_down', 'the router is shutting down; ask again in a moment', {
+          retryAfterS: 5,
+        })
       const line = this.#line(bot_id)
       const woken = line.wake.promise
       const given = await this.#turn(bot_id, line, { max, capabilities, signal })
@@ -139,24 +154,42 @@ export class WorkerClaims {
   }
 
   #line(bot_id: string): Line {
-    const line = this.#lines.get(bot_id) ?? { asking: [], busy: false, wake: Promise.withResolvers<void>(), waiting: 0 }
+    const line = this.#lines.get(bot_id) ?? {
+      asking: [],
+      busy: false,
+      wake: Promise.withResolvers<void>(),
+      waiting: 0,
+    }
     this.#lines.set(bot_id, line)
     return line
   }
 
   #bot(bot_id: string): { bot: Bot; lease_ms: number } {
     const bot = this.#options.bots.get(bot_id)
-    if (bot === undefined) throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', this.#options.bots.keys()))
-    if (bot.endpoint.kind !== 'pull') throw new Fault('invalid_state', `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`)
+    if (bot === undefined)
+      throw new Fault('not_found', noSuch('bot', bot_id, 'bot.list', this.#options.bots.keys()))
+    if (bot.endpoint.kind !== 'pull')
+      throw new Fault(
+        'invalid_state',
+        `bot ${bot_id} is of kind ${bot.endpoint.kind}: the router delivers its runs itself`,
+      )
     if (!bot.enabled) throw new Fault('disabled', `the bot ${bot_id} is disabled; enable it with bot.put`)
     return { bot, lease_ms: leaseMs(bot.endpoint) }
   }
 
   /** What a bot's workers may be given: its own runs, and those of the needs that it meets. */
   #asksFor(bot: Bot, room: number, capabilities: readonly string[] | undefined): ClaimRequest['bots'] {
-    const able = { ...bot, ...(capabilities === undefined ? {} : { capabilities: (bot.capabilities ?? []).filter(each => capabilities.includes(each)) }) }
+    const able = {
+      ...bot,
+      ...(capabilities === undefined
+        ? {}
+        : { capabilities: (bot.capabilities ?? []).filter(each => capabilities.includes(each)) }),
+    }
     const { availabilities } = this.#options
-    const met = availabilities.availability(bot) === 'degraded' ? [] : this.#options.dispatcher.needs().filter(({ need }) => offers(able, need))
+    const met =
+      availabilities.availability(bot) === 'degraded'
+        ? []
+        : this.#options.dispatcher.needs().filter(({ need }) => offers(able, need))
     const active = this.activeOf(bot.id)
     return [
       { bot_id: bot.id, room },
@@ -206,18 +239,29 @@ export class WorkerClaims {
     const lease_until = at + lease_ms
     const worker_tokens = Array.from({ length: room }, () => `${workerTokenPrefix}${makeToken()}`)
     const bots = this.#asksFor(bot, room, together[0]!.capabilities)
-    const answer = await store.claim({ bots, limit: room, now: at, lease_token: '', lease_until, worker_tokens })
+    const answer = await store.claim({
+      bots,
+      limit: room,
+      now: at,
+      lease_token: '',
+      lease_until,
+      worker_tokens,
+    })
     const needs = bots.slice(1).map(each => each.bot_id)
     dispatcher.noteOfWorker(answer, asked, bot_id, needs)
     const runs = [...answer.runs]
-    for (const run of runs) this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
-    for (const asking of together) void this.#give(asking, asking.signal.aborted ? [] : runs.splice(0, asking.max), lease_until)
+    for (const run of runs)
+      this.#leases.hold({ run_id: run.id, bot_id, lease_token: run.lease_token!, lease_until })
+    for (const asking of together)
+      void this.#give(asking, asking.signal.aborted ? [] : runs.splice(0, asking.max), lease_until)
     // Of those who went away meanwhile.
     await this.giveBack(runs)
   }
 
   async #give({ signal, resolve }: Asking, runs: readonly ClaimedRun[], lease_until: number): Promise<void> {
-    const given = (await Promise.all(runs.map(run => this.#given(run, lease_until)))).filter(each => each !== undefined)
+    const given = (await Promise.all(runs.map(run => this.#given(run, lease_until)))).filter(
+      each => each !== undefined,
+    )
     if (signal.aborted) await this.giveBack(runs).catch(this.#options.logBug)
     resolve(signal.aborted ? [] : given)
   }
@@ -244,17 +288,29 @@ export class WorkerClaims {
   async giveBack(runs: readonly Pick<ClaimedRun, 'id' | 'lease_token'>[]): Promise<void> {
     const reason = 'the worker went away before it was answered'
     for (const { id, lease_token } of runs) {
-      const back = { run_id: id, lease_token: lease_token!, at: this.#options.now(), ...move('put_back'), reason }
-      await this.#settle([back]).catch((error: unknown) => (error instanceof Fault ? undefined : Promise.reject(error)))
+      const back = {
+        run_id: id,
+        lease_token: lease_token!,
+        at: this.#options.now(),
+        ...move('put_back'),
+        reason,
+      }
+      await this.#settle([back]).catch((error: unknown) =>
+        error instanceof Fault ? undefined : Promise.reject(error),
+      )
     }
   }
 
   /** Makes moves of one run, the last of which that is made tells; the run is dropped here when no worker holds it any more. */
   async #settle(run_moves: RunMove[], enough: 'last' | 'any' = 'last'): Promise<StoredRun> {
     const outcomes = await this.#options.store.move(run_moves)
-    const last = enough === 'any' ? (outcomes.findLast(outcome => outcome.kind === 'moved') ?? outcomes.at(-1)!) : outcomes.at(-1)!
+    const last =
+      enough === 'any'
+        ? (outcomes.findLast(outcome => outcome.kind === 'moved') ?? outcomes.at(-1)!)
+        : outcomes.at(-1)!
     const { run_id, lease_token } = run_moves[0]!
-    if (last.kind === 'not_found') throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
+    if (last.kind === 'not_found')
+      throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
     if (last.kind === 'usage_shrank') throw usageShrank(last.reported)
     if (last.kind === 'refused') throw this.#lost(last.run)
     if (last.run.lease_token === null) this.#release(lease_token!, last.run)
@@ -262,9 +318,13 @@ export class WorkerClaims {
   }
 
   #lost({ id, state }: StoredRun): Fault {
-    return new Fault('lease_lost', `the lease of run ${id} is not under this token (the run is ${state}); nothing was changed: stop working on it`, {
-      data: { state },
-    })
+    return new Fault(
+      'lease_lost',
+      `the lease of run ${id} is not under this token (the run is ${state}); nothing was changed: stop working on it`,
+      {
+        data: { state },
+      },
+    )
   }
 
   /** A run is under this token no more; under another it may be. */
@@ -298,14 +358,19 @@ export class WorkerClaims {
       return await this.#settle([this.#startMove(run_id, lease_token)])
     } catch (error) {
       // Said again by who holds it and did not hear the answer.
-      const run = error instanceof Fault && error.fault === 'lease_lost' ? await this.#options.store.run(run_id) : null
+      const run =
+        error instanceof Fault && error.fault === 'lease_lost' ? await this.#options.store.run(run_id) : null
       if (run?.lease_token !== lease_token) throw error
       return run
     }
   }
 
   /** Keeps a run for another lease; note: a row of its history. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
-  async extend(run_id: string, lease_token: string, { note, progress, paused, usage }: Extension = {}): Promise<LeaseState> {
+  async extend(
+    run_id: string,
+    lease_token: string,
+    { note, progress, paused, usage }: Extension = {},
+  ): Promise<LeaseState> {
     const { store, now, bots } = this.#options
     const run = await store.run(run_id)
     if (run === null) throw new Fault('not_found', `there is no run ${run_id}; run.list shows what there is`)
@@ -313,7 +378,8 @@ export class WorkerClaims {
     const lease_until = at + leaseMs(bots.get(run.bot_id)?.endpoint)
     this.#options.availabilities.heard(run.bot_id)
     if (paused !== undefined) await this.#acknowledge(run, lease_token, paused)
-    const names: MoveName[] = note === undefined ? ['extend_running', 'extend', 'extend_paused'] : ['progress']
+    const names: MoveName[] =
+      note === undefined ? ['extend_running', 'extend', 'extend_paused'] : ['progress']
     for (const name of names) {
       const [outcome] = await store.move([
         {
@@ -330,28 +396,52 @@ export class WorkerClaims {
       if (outcome?.kind === 'usage_shrank') throw usageShrank(outcome.reported)
       if (outcome?.kind !== 'moved') continue
       this.#leases.hold({ run_id, bot_id: run.bot_id, lease_token, lease_until })
-      return { lease_until, cancel_requested: outcome.run.cancel_requested, pause_requested: outcome.run.pause_requested }
+      return {
+        lease_until,
+        cancel_requested: outcome.run.cancel_requested,
+        pause_requested: outcome.run.pause_requested,
+      }
     }
     if (note !== undefined && run.state === 'assigned' && run.lease_token === lease_token)
-      throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, { data: { state: run.state } })
+      throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, {
+        data: { state: run.state },
+      })
     throw this.#lost(run)
   }
 
   /** A worker says that it has paused, or goes on. Saying again what is so changes nothing. */
   async #acknowledge({ id, state }: StoredRun, lease_token: string, paused: boolean): Promise<void> {
-    const name = paused && state === 'running' ? 'pause' : !paused && state === 'paused' ? 'resume' : undefined
+    const name =
+      paused && state === 'running' ? 'pause' : !paused && state === 'paused' ? 'resume' : undefined
     if (name === undefined) return
-    await this.#options.store.move([{ run_id: id, lease_token, at: this.#options.now(), ...move(name), pause_requested: paused }])
+    await this.#options.store.move([
+      { run_id: id, lease_token, at: this.#options.now(), ...move(name), pause_requested: paused },
+    ])
   }
 
   /** Throws Fault not_found, lease_lost and too_large. The same completion again answers the same. */
-  async complete(run_id: string, lease_token: string, result: unknown, usage?: UsageReport): Promise<StoredRun> {
+  async complete(
+    run_id: string,
+    lease_token: string,
+    result: unknown,
+    usage?: UsageReport,
+  ): Promise<StoredRun> {
     const { now } = this.#options
     const text = result === undefined ? null : JSON.stringify(result)
     if (text !== null && Buffer.byteLength(text) > maxResultBytes)
-      throw new Fault('too_large', `a result has at most ${maxResultBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
+      throw new Fault(
+        'too_large',
+        `a result has at most ${maxResultBytes} bytes as JSON; found ${Buffer.byteLength(text)}`,
+      )
     const at = now()
-    const attempt = { started_at: 0, ended_at: at, outcome: 'success' as const, status: tokenMark(lease_token), error: null, output: null }
+    const attempt = {
+      started_at: 0,
+      ended_at: at,
+      outcome: 'success' as const,
+      status: tokenMark(lease_token),
+      error: null,
+      output: null,
+    }
     const used = usage === undefined ? {} : { usage }
     try {
       return await this.#settle([
@@ -359,7 +449,10 @@ export class WorkerClaims {
         { run_id, lease_token, at, ...move('complete'), attempt, result: text, error: null, ...used },
       ])
     } catch (error) {
-      const done = error instanceof Fault && error.fault === 'lease_lost' ? await this.#completedBefore(run_id, lease_token) : undefined
+      const done =
+        error instanceof Fault && error.fault === 'lease_lost'
+          ? await this.#completedBefore(run_id, lease_token)
+          : undefined
       if (done === undefined) throw error
       return done
     }
@@ -385,9 +478,21 @@ export class WorkerClaims {
   }
 
   /** Throws Fault not_found and lease_lost. */
-  yield(run_id: string, lease_token: string, after_ms: number, reason: string | undefined): Promise<StoredRun> {
+  yield(
+    run_id: string,
+    lease_token: string,
+    after_ms: number,
+    reason: string | undefined,
+  ): Promise<StoredRun> {
     const at = this.#options.now()
-    const base = { run_id, lease_token, at, ...move('put_back'), not_before: at + after_ms, reason: reason ?? 'given back by its worker' }
+    const base = {
+      run_id,
+      lease_token,
+      at,
+      ...move('put_back'),
+      not_before: at + after_ms,
+      reason: reason ?? 'given back by its worker',
+    }
     return this.#settle(
       [
         { ...base, from: ['assigned'] },

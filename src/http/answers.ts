@@ -14,11 +14,22 @@ export function problem(fault: Fault): Record<string, unknown> {
   }
 }
 
-export function sendJson(response: ServerResponse, status: number, value: unknown, headers: Record<string, string> = {}, type = 'application/json'): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+  type = 'application/json',
+): void {
   if (response.headersSent || response.destroyed) return
   // A string leaves together with its head in one write; a Buffer would take a second.
   const body = JSON.stringify(value)
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'x-content-type-options': 'nosniff', ...headers })
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  })
   response.end(body)
 }
 
@@ -28,12 +39,20 @@ export const metricsType = 'text/plain; version=0.0.4; charset=utf-8'
 /** A text of a type that is not JSON. */
 export function sendText(response: ServerResponse, text: string, type: string): void {
   if (response.headersSent || response.destroyed) return
-  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(text), 'x-content-type-options': 'nosniff' })
+  response.writeHead(200, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(text),
+    'x-content-type-options': 'nosniff',
+  })
   response.end(text)
 }
 
 /** Anything thrown: a Fault as it says; all else is a bug, answered without a word of it. */
-export function sendFault(response: ServerResponse, error: unknown, headers: Record<string, string> = {}): void {
+export function sendFault(
+  response: ServerResponse,
+  error: unknown,
+  headers: Record<string, string> = {},
+): void {
   const fault = asFault(error)
   const own = {
     ...(fault.retryAfterS === undefined ? {} : { 'retry-after': String(fault.retryAfterS) }),

@@ -9,7 +9,11 @@ const firstDescriptor = 3
  * The descriptor of the socket of a name; one that has no name will do where it is the only one. Undefined where nothing was
  * handed to this process.
  */
-export function handedSocket(env: Record<string, string | undefined>, pid: number, name: string): number | undefined {
+export function handedSocket(
+  env: Record<string, string | undefined>,
+  pid: number,
+  name: string,
+): number | undefined {
   if (env.LISTEN_PID !== String(pid)) return undefined
   const count = Number(env.LISTEN_FDS)
   const names = (env.LISTEN_FDNAMES ?? '').split(':').slice(0, count)
@@ -19,7 +23,9 @@ export function handedSocket(env: Record<string, string | undefined>, pid: numbe
 }
 
 function shown(bound: AddressInfo | string): string {
-  return typeof bound === 'string' ? bound : `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+  return typeof bound === 'string'
+    ? bound
+    : `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 
 /** Resolves once a server listens; rejects with the error of the system. */
@@ -34,12 +40,19 @@ function listening(server: Server, listen: (done: () => void) => void): Promise<
  * Listens on host:port. Returns the URL. named: the listener, its setting and its variable, for messages.
  * Throws ExitError 78 for an invalid address, and 73 if it cannot be bound.
  */
-export async function listenTcp(server: Server, address: string, named: { name: string; setting: string; variable: string }): Promise<string> {
+export async function listenTcp(
+  server: Server,
+  address: string,
+  named: { name: string; setting: string; variable: string },
+): Promise<string> {
   const at = address.lastIndexOf(':')
   const host = address.slice(0, at).replace(/^\[|\]$/g, '')
   const port = Number(address.slice(at + 1))
   if (at < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new ExitError(exitCodes.configuration, `${named.setting} must be host:port or a socket path; got ${JSON.stringify(address)}`)
+    throw new ExitError(
+      exitCodes.configuration,
+      `${named.setting} must be host:port or a socket path; got ${JSON.stringify(address)}`,
+    )
   }
   try {
     await listening(server, done => server.listen(port, host, done))

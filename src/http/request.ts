@@ -22,13 +22,16 @@ export function limitServer(server: Server, connections: number): void {
 export function headersOnce(request: IncomingMessage, once: ReadonlySet<string>): Map<string, string> {
   const raw = request.rawHeaders
   if (raw.length / 2 > maxHeaders)
-    throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, { reason: 'E_HEADERS' })
+    throw new Fault('headers_too_large', `at most ${maxHeaders} headers are taken; found ${raw.length / 2}`, {
+      reason: 'E_HEADERS',
+    })
   const headers = new Map<string, string>()
   for (let index = 0; index < raw.length; index += 2) {
     const name = raw[index]!.toLowerCase()
     const present = headers.get(name)
     if (present === undefined) headers.set(name, raw[index + 1]!)
-    else if (once.has(name)) throw new Fault('bad_request', `the header ${name} came twice`, { reason: 'E_HEADER_DUPLICATE' })
+    else if (once.has(name))
+      throw new Fault('bad_request', `the header ${name} came twice`, { reason: 'E_HEADER_DUPLICATE' })
     else headers.set(name, `${present}, ${raw[index + 1]!}`)
   }
   return headers
@@ -37,7 +40,8 @@ export function headersOnce(request: IncomingMessage, once: ReadonlySet<string>)
 /** The path and the query of a request; targets for proxies (http://...) are refused. */
 export function targetOf(request: IncomingMessage): [path: string, query: string | undefined] {
   const target = request.url ?? ''
-  if (!target.startsWith('/')) throw new Fault('bad_request', 'the request target must begin with /', { reason: 'E_HTTP' })
+  if (!target.startsWith('/'))
+    throw new Fault('bad_request', 'the request target must begin with /', { reason: 'E_HTTP' })
   const at = target.indexOf('?')
   return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)]
 }
@@ -61,7 +65,10 @@ export function declaredLength(headers: ReadonlyMap<string, string>): number {
 }
 
 function tooLarge(limit: number): Fault {
-  return new Fault('too_large', `a body of at most ${limit} bytes is taken; raise max_body_bytes if this is meant to come`)
+  return new Fault(
+    'too_large',
+    `a body of at most ${limit} bytes is taken; raise max_body_bytes if this is meant to come`,
+  )
 }
 
 /** All bodies that are being received, together. */
@@ -76,7 +83,10 @@ export class BodyBudget {
   add(bytes: number): void {
     this.#bytes += bytes
     if (this.#bytes > this.#limit)
-      throw new Fault('overloaded', 'too many large bodies are coming in at once; try again shortly', { reason: 'E_BODIES', retryAfterS: 5 })
+      throw new Fault('overloaded', 'too many large bodies are coming in at once; try again shortly', {
+        reason: 'E_BODIES',
+        retryAfterS: 5,
+      })
   }
 
   release(bytes: number): void {
@@ -85,7 +95,12 @@ export class BodyBudget {
 }
 
 /** The whole body. Throws Fault too_large, overloaded, or bad_request when the sender goes away. */
-export async function readBody(request: IncomingMessage, headers: ReadonlyMap<string, string>, limit: number, budget: BodyBudget): Promise<Buffer> {
+export async function readBody(
+  request: IncomingMessage,
+  headers: ReadonlyMap<string, string>,
+  limit: number,
+  budget: BodyBudget,
+): Promise<Buffer> {
   if (declaredLength(headers) > limit) throw tooLarge(limit)
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
   const chunks: Buffer[] = []
@@ -102,7 +117,12 @@ export async function readBody(request: IncomingMessage, headers: ReadonlyMap<st
     }
   })
   request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-  const gone = (): void => reject(new Fault('bad_request', 'the sender closed the connection before the body was complete', { reason: 'E_ABORTED' }))
+  const gone = (): void =>
+    reject(
+      new Fault('bad_request', 'the sender closed the connection before the body was complete', {
+        reason: 'E_ABORTED',
+      }),
+    )
   request.on('aborted', gone)
   request.on('error', gone)
   try {

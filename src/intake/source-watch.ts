@@ -73,7 +73,13 @@ export class SourceWatch {
 
   /** A delivery was refused. What the router could not do, and what was sent to a source that is off or unknown, is no fault of a sender. */
   refused({ source_id, status, reason }: Refusal): void {
-    if (source_id === null || status === null || status >= 500 || this.#options.sources.get(source_id)?.enabled !== true) return
+    if (
+      source_id === null ||
+      status === null ||
+      status >= 500 ||
+      this.#options.sources.get(source_id)?.enabled !== true
+    )
+      return
     const row = this.#refused.get(source_id) ?? { count: 0, events: unknownYet, lastAt: 0 }
     row.count++
     row.lastAt = this.#options.elapsed()
@@ -97,14 +103,20 @@ export class SourceWatch {
     const isWatched = ({ id, source_type, silent_after_ms }: Source): boolean =>
       silent_after_ms !== undefined || this.#refused.has(id) || (isFirst && source_type === 'webhook')
     const watched = [...sources.values()].filter(source => source.enabled && isWatched(source))
-    for (const id of this.#standings.keys()) if (!watched.some(each => each.id === id)) this.#standings.delete(id)
+    for (const id of this.#standings.keys())
+      if (!watched.some(each => each.id === id)) this.#standings.delete(id)
     for (const id of this.#refused.keys()) if (sources.get(id)?.enabled !== true) this.#refused.delete(id)
     if (watched.length === 0) return
     const stats = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
-    for (const source of watched) await this.#look(source, stats.get(source.id), just?.source_id === source.id ? just : undefined)
+    for (const source of watched)
+      await this.#look(source, stats.get(source.id), just?.source_id === source.id ? just : undefined)
   }
 
-  async #look(source: Source, stats: { events: number; last_event_at: number } | undefined, just?: Pick<Refusal, 'reason' | 'status'>): Promise<void> {
+  async #look(
+    source: Source,
+    stats: { events: number; last_event_at: number } | undefined,
+    just?: Pick<Refusal, 'reason' | 'status'>,
+  ): Promise<void> {
     const { id, silent_after_ms } = source
     const at = this.#options.elapsed()
     const standing = this.#standings.get(id) ?? (await this.#begun(id, stats))
@@ -116,13 +128,29 @@ export class SourceWatch {
     }
     const row = this.#rowOf(id, events)
     if (row !== undefined && row.count >= mostInARow && standing.trouble !== 'refusing') {
-      await this.#emitLifecycle(id, standing, 'refusing', { refused: row.count, ...(just === undefined ? {} : { reason: `${just.reason} (${just.status})` }) })
-    } else if (standing.trouble === 'refusing' && row !== undefined && row.count === 0 && at - row.lastAt >= calmMs) {
+      await this.#emitLifecycle(id, standing, 'refusing', {
+        refused: row.count,
+        ...(just === undefined ? {} : { reason: `${just.reason} (${just.status})` }),
+      })
+    } else if (
+      standing.trouble === 'refusing' &&
+      row !== undefined &&
+      row.count === 0 &&
+      at - row.lastAt >= calmMs
+    ) {
       this.#refused.delete(id)
       await this.#well(id, standing)
-    } else if (standing.trouble !== 'refusing' && row !== undefined && at - row.lastAt >= calmMs) this.#refused.delete(id)
-    if (standing.trouble === undefined && silent_after_ms !== undefined && at - standing.quietFrom >= silent_after_ms)
-      await this.#emitLifecycle(id, standing, 'silent', { silent_after_ms, ...(stats === undefined ? {} : { last_event_at: stats.last_event_at }) })
+    } else if (standing.trouble !== 'refusing' && row !== undefined && at - row.lastAt >= calmMs)
+      this.#refused.delete(id)
+    if (
+      standing.trouble === undefined &&
+      silent_after_ms !== undefined &&
+      at - standing.quietFrom >= silent_after_ms
+    )
+      await this.#emitLifecycle(id, standing, 'silent', {
+        silent_after_ms,
+        ...(stats === undefined ? {} : { last_event_at: stats.last_event_at }),
+      })
   }
 
   /** What was refused since the last event. */
@@ -144,19 +172,43 @@ export class SourceWatch {
       after: null,
       whole: false,
     })) as EventLine[]
-    const last = told.find(({ type }) => type === 'source.silent' || type === 'source.refusing' || type === 'source.resumed')
-    const trouble = last === undefined || last.type === 'source.resumed' ? undefined : last.type === 'source.silent' ? 'silent' : 'refusing'
-    if (trouble === 'refusing' && !this.#refused.has(id)) this.#refused.set(id, { count: 0, events: stats?.events ?? 0, lastAt: elapsed() })
+    const last = told.find(
+      ({ type }) => type === 'source.silent' || type === 'source.refusing' || type === 'source.resumed',
+    )
+    const trouble =
+      last === undefined || last.type === 'source.resumed'
+        ? undefined
+        : last.type === 'source.silent'
+          ? 'silent'
+          : 'refusing'
+    if (trouble === 'refusing' && !this.#refused.has(id))
+      this.#refused.set(id, { count: 0, events: stats?.events ?? 0, lastAt: elapsed() })
     const before = stats === undefined ? 0 : Math.max(0, this.#ranUntil! - stats.last_event_at)
-    return { events: stats?.events ?? 0, quietFrom: elapsed() - before, trouble, toldAt: last?.received_at ?? 0 }
+    return {
+      events: stats?.events ?? 0,
+      quietFrom: elapsed() - before,
+      trouble,
+      toldAt: last?.received_at ?? 0,
+    }
   }
 
   async #lastLogged(): Promise<number> {
-    const [last] = (await this.#options.store.events({ selection: {}, order: 'desc', limit: 1, after: null, whole: false })) as EventLine[]
+    const [last] = (await this.#options.store.events({
+      selection: {},
+      order: 'desc',
+      limit: 1,
+      after: null,
+      whole: false,
+    })) as EventLine[]
     return last?.received_at ?? 0
   }
 
-  async #emitLifecycle(id: string, standing: Standing, trouble: Trouble, what: Record<string, unknown>): Promise<void> {
+  async #emitLifecycle(
+    id: string,
+    standing: Standing,
+    trouble: Trouble,
+    what: Record<string, unknown>,
+  ): Promise<void> {
     const { store, now } = this.#options
     Object.assign(standing, { trouble, toldAt: now() })
     await store.emitLifecycle(`source.${trouble}`, id, { source_id: id, ...what }, standing.toldAt)
@@ -166,6 +218,11 @@ export class SourceWatch {
     const { store, now } = this.#options
     const { trouble, toldAt } = standing
     standing.trouble = undefined
-    await store.emitLifecycle('source.resumed', id, { source_id: id, after: trouble, ms: Math.max(0, now() - toldAt) }, now())
+    await store.emitLifecycle(
+      'source.resumed',
+      id,
+      { source_id: id, after: trouble, ms: Math.max(0, now() - toldAt) },
+      now(),
+    )
   }
 }

@@ -62,7 +62,10 @@ export class Timetable {
     const first = this.#first()
     this.#timerAt = first?.at ?? Infinity
     const { now, later } = this.#options
-    this.#cancel = first === undefined ? undefined : later(Math.min(lookEveryMs, Math.max(0, first.at - now())), () => this.#look())
+    this.#cancel =
+      first === undefined
+        ? undefined
+        : later(Math.min(lookEveryMs, Math.max(0, first.at - now())), () => this.#look())
   }
 
   #look(): void {

@@ -7,9 +7,16 @@ import { emitEvent } from '../intake/emitting.ts'
 import { Acceptor } from '../routing/accept.ts'
 import type { Parts } from './parts.ts'
 
-export function accepting({ store, registry, config, now, disk, log }: Parts, { dispatcher, tools }: DeliveryParts, isClosing: () => boolean): Acceptor {
+export function accepting(
+  { store, registry, config, now, disk, log }: Parts,
+  { dispatcher, tools }: DeliveryParts,
+  isClosing: () => boolean,
+): Acceptor {
   const assertOpen = (): void => {
-    if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
+    if (isClosing())
+      throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', {
+        retryAfterS: 5,
+      })
     const { full, room_bytes, reserve_bytes, resume_bytes } = disk.state
     if (full)
       throw new Fault(

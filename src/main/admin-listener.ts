@@ -33,7 +33,11 @@ function localUrl(address: string | undefined): string | undefined {
  * Links with which a browser logs in; undefined: there is no URL. The code is in the fragment: browsers do not send it, so no log has it.
  * @param address of the listener
  */
-export function loginLinks(code: string, address: string | undefined, public_url: string | undefined): { url: string; public_url?: string } | undefined {
+export function loginLinks(
+  code: string,
+  address: string | undefined,
+  public_url: string | undefined,
+): { url: string; public_url?: string } | undefined {
   const known = public_url?.replace(/\/+$/, '')
   const url = localUrl(address) ?? known
   if (url === undefined) return undefined
@@ -85,7 +89,11 @@ export class AdminListener {
     const { admin_address: address } = config
     const bound = address.includes('/')
       ? await listenUnix(admin.server, address)
-      : await listenTcp(admin.server, address, { name: 'admin listener', setting: 'admin_address', variable: 'SIGNALBOX_ADMIN_ADDRESS' })
+      : await listenTcp(admin.server, address, {
+          name: 'admin listener',
+          setting: 'admin_address',
+          variable: 'SIGNALBOX_ADMIN_ADDRESS',
+        })
     this.address = config.tls === undefined ? bound : bound.replace(/^http:/, 'https:')
     return admin
   }

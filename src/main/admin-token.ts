@@ -33,7 +33,11 @@ function wrong(answer: SecretAnswer): string | undefined {
  * A reader of the admin token; undefined if none is configured. The reader reads the file again, so that a new token works without a
  * restart; it answers undefined while the token cannot be read. Throws ExitError 78 for an invalid token at the start.
  */
-export function adminToken({ env, readSecret, log }: Pick<Parts, 'env' | 'readSecret' | 'log'>): (() => Buffer | undefined) | undefined {
+export function adminToken({
+  env,
+  readSecret,
+  log,
+}: Pick<Parts, 'env' | 'readSecret' | 'log'>): (() => Buffer | undefined) | undefined {
   const ref = given(env)
   if (ref === undefined) return undefined
   const name = ref.file === undefined ? inEnvironment : inFile

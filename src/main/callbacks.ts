@@ -11,7 +11,10 @@ import type { Store } from '../store/store.ts'
 const patienceMs = 20_000
 
 /** A reader of tokens: the run that a bot has taken and will finish with the token; undefined: there is none. */
-export function callbackRuns(store: Pick<Store, 'run'>, dispatcher: Pick<DeliveryParts['dispatcher'], 'settled'>) {
+export function callbackRuns(
+  store: Pick<Store, 'run'>,
+  dispatcher: Pick<DeliveryParts['dispatcher'], 'settled'>,
+) {
   return async (token: string): Promise<CallbackRun | undefined> => {
     const run_id = runOfCallback(token)
     if (run_id === undefined) return undefined
@@ -29,7 +32,11 @@ export function callsBack({ endpoint }: Pick<Bot, 'endpoint'>): boolean {
 }
 
 /** Starts the admin listener for a bot that needs it. */
-export function listenFor(bot: Bot, start: () => Promise<string | undefined>, { warn }: Pick<Log, 'warn'>): void {
+export function listenFor(
+  bot: Bot,
+  start: () => Promise<string | undefined>,
+  { warn }: Pick<Log, 'warn'>,
+): void {
   if (!callsBack(bot)) return
   void start().then(problem => {
     if (problem !== undefined) warn('admin.off', { detail: problem })

@@ -29,7 +29,10 @@ export function refusalOf(contract: Contract): Refusal {
 }
 
 /** The reason not to start, where a definition cannot be used; it names the row. */
-export function unusableDefinition({ sources, triggers, bots, queues }: Definitions, contract: Contract): ExitError | undefined {
+export function unusableDefinition(
+  { sources, triggers, bots, queues }: Definitions,
+  contract: Contract,
+): ExitError | undefined {
   const all = { source: sources, trigger: triggers, bot: bots, queue: queues } as const
   for (const noun of ['source', 'trigger', 'bot', 'queue'] as const) {
     for (const definition of all[noun] as (Stamp & { id: string })[]) {

@@ -31,7 +31,22 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
 
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
 export function delivery(
-  { config, log, now, wall, store, registry, expressions, env, readSecret, redactSecrets, hiddenSecrets, commands, egress, tools }: Parts,
+  {
+    config,
+    log,
+    now,
+    wall,
+    store,
+    registry,
+    expressions,
+    env,
+    readSecret,
+    redactSecrets,
+    hiddenSecrets,
+    commands,
+    egress,
+    tools,
+  }: Parts,
   emit: Emit,
   openSocket: OpenSocket,
 ): DeliveryParts {
@@ -39,12 +54,17 @@ export function delivery(
     try {
       return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
     } catch (error) {
-      if (error instanceof InputsError) return { ok: false, reason: error.message, transient: error.transient }
+      if (error instanceof InputsError)
+        return { ok: false, reason: error.message, transient: error.transient }
       throw error
     }
   }
   /** Writes a definition as change makes it of what is there; undefined: there is nothing to change. */
-  const rewrite = async (noun: 'bot' | 'queue', id: string, change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined): Promise<void> => {
+  const rewrite = async (
+    noun: 'bot' | 'queue',
+    id: string,
+    change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined,
+  ): Promise<void> => {
     for (let tries = 0; tries < mostRewrites; tries++) {
       const changed = change()
       if (changed === undefined) return
@@ -63,7 +83,8 @@ export function delivery(
     queues: registry.queues,
     pauses: registry.pauses,
     redact: redactSecrets,
-    capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
+    capture: (run_id, attempt) =>
+      new Capture(run_id, attempt, { store, limits: config, secrets: hiddenSecrets, now, logBug: log.bug }),
     // The receiver compares the time of a signature with its own clock.
     kinds: botKinds({ config, commands, openSocket, egress, readSecret, env, render, emit, now: wall }),
     trigger: triggerVersions(store),

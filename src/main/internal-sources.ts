@@ -28,18 +28,47 @@ export interface Clockwork {
 }
 
 export function clockwork(parts: Parts, acceptor: Acceptor): Clockwork {
-  const { registry, store, config, now, wall, log, egress, commands, readSecret, env, expressions, refused, measures } = parts
+  const {
+    registry,
+    store,
+    config,
+    now,
+    wall,
+    log,
+    egress,
+    commands,
+    readSecret,
+    env,
+    expressions,
+    refused,
+    measures,
+  } = parts
   const { sources } = registry
   const common = { sources, now, later, log: log.event, logBug: log.bug }
   const exchanges = new Exchanges(egress, config.poll_max_bytes + 1)
-  const reading = { exchanges, commands, readSecret, env, maxBytes: config.poll_max_bytes, killGraceMs: config.kill_grace_ms, now: wall }
+  const reading = {
+    exchanges,
+    commands,
+    readSecret,
+    env,
+    maxBytes: config.poll_max_bytes,
+    killGraceMs: config.kill_grace_ms,
+    now: wall,
+  }
   const clock = new Clock({
     ...common,
     accept: events => measures.timed('clock', () => acceptor.accept(events)),
     now: wall,
     skipTicks: skipped => store.skipTicks(skipped),
   })
-  const poller = new Poller({ ...common, accept: events => measures.timed(wayOf(events), () => acceptor.accept(events)), store, expressions, reading, config })
+  const poller = new Poller({
+    ...common,
+    accept: events => measures.timed(wayOf(events), () => acceptor.accept(events)),
+    store,
+    expressions,
+    reading,
+    config,
+  })
   const watch = new SourceWatch({ sources, store, now, elapsed: () => performance.now(), logBug: log.bug })
   refused.onRefused = refusal => watch.refused(refusal)
   return {

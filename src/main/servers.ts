@@ -43,7 +43,11 @@ const lastAnswersMs = 1000
 function urlCheck(egress: Egress): Context['assertUrl'] {
   return (url, at) => {
     const refusal = urlRefusal(url, egress)
-    if (refusal !== undefined) throw new Fault('egress_blocked', `${at} ${refusal}`, { reason: 'E_EGRESS_BLOCKED', data: { path: at } })
+    if (refusal !== undefined)
+      throw new Fault('egress_blocked', `${at} ${refusal}`, {
+        reason: 'E_EGRESS_BLOCKED',
+        data: { path: at },
+      })
   }
 }
 
@@ -54,24 +58,40 @@ function hostCheck(egress: Egress): Context['assertUrl'] {
 
 function endpointCheck(egress: Egress, { public_url }: Config): Context['assertEndpoint'] {
   return (endpoint, at) => {
-    if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined) urlCheck(egress)(endpoint.url, `${at}.url`)
-    if (endpoint.kind === 'notify' && endpoint.host !== undefined) hostCheck(egress)(endpoint.host, `${at}.host`)
+    if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined)
+      urlCheck(egress)(endpoint.url, `${at}.url`)
+    if (endpoint.kind === 'notify' && endpoint.host !== undefined)
+      hostCheck(egress)(endpoint.host, `${at}.host`)
     if (endpoint.kind === 'http' && endpoint.callback === true && public_url === undefined)
-      throw new Fault('invalid_params', `${at}.callback needs public_url in the configuration: the URL under which the bot reaches the admin listener`, {
-        data: { path: `${at}.callback` },
-      })
+      throw new Fault(
+        'invalid_params',
+        `${at}.callback needs public_url in the configuration: the URL under which the bot reaches the admin listener`,
+        {
+          data: { path: `${at}.callback` },
+        },
+      )
     if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
-      throw new Fault('invalid_params', `${at}.method is required where there is no preset`, { data: { path: `${at}.method` } })
+      throw new Fault('invalid_params', `${at}.method is required where there is no preset`, {
+        data: { path: `${at}.method` },
+      })
     }
     if (endpoint.kind === 'command') assertConstant(endpoint.argv, `${at}.argv`)
   }
 }
 
 /** Listens on the configured address, or on a socket that was passed in. Returns the bound address. */
-function listenIntake({ server }: WebhookServer, address: string, handed: number | undefined): Promise<string> {
+function listenIntake(
+  { server }: WebhookServer,
+  address: string,
+  handed: number | undefined,
+): Promise<string> {
   if (handed !== undefined) return listenHanded(server, handed)
   if (address.includes('/')) return listenUnix(server, address)
-  return listenTcp(server, address, { name: 'intake', setting: 'intake_address', variable: 'SIGNALBOX_INTAKE_ADDRESS' })
+  return listenTcp(server, address, {
+    name: 'intake',
+    setting: 'intake_address',
+    variable: 'SIGNALBOX_INTAKE_ADDRESS',
+  })
 }
 
 /** What every listener of the contract answers with. */
@@ -92,8 +112,15 @@ export interface Faces {
 }
 
 /** The calls that wait for the log to grow, and for runs to change. */
-function waits(store: Parts['store'], log: Parts['log'], wakes: Wakes): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
-  const [subscriptions, runSubscriptions] = [new Subscriptions('subscription', log.bug), new Subscriptions('run-subscription', log.bug)]
+function waits(
+  store: Parts['store'],
+  log: Parts['log'],
+  wakes: Wakes,
+): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
+  const [subscriptions, runSubscriptions] = [
+    new Subscriptions('subscription', log.bug),
+    new Subscriptions('run-subscription', log.bug),
+  ]
   store.onLogged = () => {
     subscriptions.wake()
     wakes.wake()
@@ -109,9 +136,15 @@ function waits(store: Parts['store'], log: Parts['log'], wakes: Wakes): Pick<Con
 }
 
 /** What methods ask of the ways in, which they do not import. */
-function waysIn({ config, store, registry, now, measures }: Parts, acceptor: Acceptor): Pick<Context, 'emit' | 'fire' | 'needsSecret'> {
+function waysIn(
+  { config, store, registry, now, measures }: Parts,
+  acceptor: Acceptor,
+): Pick<Context, 'emit' | 'fire' | 'needsSecret'> {
   return {
-    emit: event => measures.timed('rpc', () => emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now })),
+    emit: event =>
+      measures.timed('rpc', () =>
+        emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }),
+      ),
     fire: event => measures.timed('rpc', () => acceptor.acceptOne(event)),
     needsSecret: provider => providers[provider].needs_secret,
   }
@@ -122,7 +155,11 @@ function reportOptions(
   { config, now, store, disk, registry, readSecret, damage }: Parts,
   dispatcher: DeliveryParts['dispatcher'],
   context: Context,
-  { started_at, addresses, poller }: { started_at: number; addresses: Faces['addresses']; poller: Clockwork['poller'] },
+  {
+    started_at,
+    addresses,
+    poller,
+  }: { started_at: number; addresses: Faces['addresses']; poller: Clockwork['poller'] },
 ): ReportOptions {
   return {
     config,
@@ -185,7 +222,12 @@ async function backedUp<T>({ measures, now }: Parts, backup: Promise<T>): Promis
   return made
 }
 
-async function pausing(store: Parts['store'], dispatcher: DeliveryParts['dispatcher'], reason: string | null, at: number): Promise<void> {
+async function pausing(
+  store: Parts['store'],
+  dispatcher: DeliveryParts['dispatcher'],
+  reason: string | null,
+  at: number,
+): Promise<void> {
   await store.setPaused(reason, at)
   dispatcher.setPaused(reason)
 }
@@ -197,12 +239,28 @@ function holders({
   now,
   log,
   measures,
-}: Parts): Pick<StreamOptions, 'isValid'> & { tokens: Tokens; logins: Logins; audit: Audit; tokenWatch: TokenWatch } {
+}: Parts): Pick<StreamOptions, 'isValid'> & {
+  tokens: Tokens
+  logins: Logins
+  audit: Audit
+  tokenWatch: TokenWatch
+} {
   const tokens = new Tokens(stored, { store, now, logBug: log.bug })
   const logins = new Logins(stored, { store, tokens, now, elapsed: () => performance.now(), logBug: log.bug })
-  const audit = new Audit({ store, now, onForbidden: caller => measures.callRefused(caller.interface), logBug: log.bug })
+  const audit = new Audit({
+    store,
+    now,
+    onForbidden: caller => measures.callRefused(caller.interface),
+    logBug: log.bug,
+  })
   const tokenWatch = new TokenWatch({ tokens, store, now, logBug: log.bug })
-  return { tokens, logins, audit, tokenWatch, isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)) }
+  return {
+    tokens,
+    logins,
+    audit,
+    tokenWatch,
+    isValid: ({ id, login }) => (login === undefined ? tokens.isValid(id) : logins.isValid(login)),
+  }
 }
 
 /** Throws ExitError. */
@@ -212,7 +270,10 @@ async function startAdmin(admin: AdminListener, addresses: Faces['addresses']): 
 }
 
 /** Why the admin listener cannot be started for a new token; undefined: it listens. */
-async function adminProblem(admin: AdminListener, addresses: Faces['addresses']): Promise<string | undefined> {
+async function adminProblem(
+  admin: AdminListener,
+  addresses: Faces['addresses'],
+): Promise<string | undefined> {
   try {
     await startAdmin(admin, addresses)
     return undefined
@@ -247,7 +308,17 @@ function webhookServer(parts: Parts, acceptor: Acceptor, isClosing: () => boolea
   const { config, registry, readSecret, refused, wall: now, log, measures } = parts
   const accepted = (seconds: number): void => measures.intake.observe(seconds, ['webhook'])
   const reports = { log: log.event, warn: log.warn, logBug: log.bug }
-  return new WebhookServer({ config, registry, acceptor, readSecret, refused, now, accepted, ...reports, isClosing })
+  return new WebhookServer({
+    config,
+    registry,
+    acceptor,
+    readSecret,
+    refused,
+    now,
+    accepted,
+    ...reports,
+    isClosing,
+  })
 }
 
 /** Everything that answers: the methods, the control socket, the intake. */
@@ -259,9 +330,22 @@ export function faces(
   started_at: number,
   isClosing: () => boolean,
 ): Faces {
-  const { config, log, now, store, registry, expressions, redactSecrets, backtests, backups, tools, refused } = parts
+  const {
+    config,
+    log,
+    now,
+    store,
+    registry,
+    expressions,
+    redactSecrets,
+    backtests,
+    backups,
+    tools,
+    refused,
+  } = parts
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
-  const report = (context: Context): ReportOptions => reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
+  const report = (context: Context): ReportOptions =>
+    reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
   const { tokens, logins, audit, tokenWatch, isValid } = holders(parts)
   const environment: Faces['environment'] = {}
   const wakes = new Wakes()
@@ -297,13 +381,23 @@ export function faces(
     status: () => routerStatus(report(context)),
     health: () => routerHealth(report(context)),
   }
-  const jsonrpc = new Jsonrpc({ contract: parts.contract, handlers: allMethods(context), limits: config, audit, logBug: log.bug })
+  const jsonrpc = new Jsonrpc({
+    contract: parts.contract,
+    handlers: allMethods(context),
+    limits: config,
+    audit,
+    logBug: log.bug,
+  })
   const answering: Answering = { config, jsonrpc, health: context.health, logBug: log.bug }
   const streams = new Streams({ context, contract: parts.contract, wakes, isValid, logBug: log.bug })
   const scrape = scrapeOf(parts, context, streams, { paused: () => dispatcher.paused, isClosing })
   const metrics = (): Promise<string> => scrape.text()
   const rpc = new RpcServer({ ...answering, metrics, socket: config.socket, limits: controlLimits(config) })
-  const commandSockets = new CommandSockets({ ...answering, root: commandSocketRoot(config.state_dir), store })
+  const commandSockets = new CommandSockets({
+    ...answering,
+    root: commandSocketRoot(config.state_dir),
+    store,
+  })
   const webhooks = webhookServer(parts, acceptor, isClosing)
   const admin = new AdminListener({
     ...answering,
@@ -319,7 +413,17 @@ export function faces(
     callback: callbackRuns(store, dispatcher),
     environmentToken: () => environment.token?.(),
   })
-  return { rpc, commandSockets, webhooks, admin, scrape, tokenWatch, environment, hasTokens: () => tokens.any || logins.any, addresses }
+  return {
+    rpc,
+    commandSockets,
+    webhooks,
+    admin,
+    scrape,
+    tokenWatch,
+    environment,
+    hasTokens: () => tokens.any || logins.any,
+    addresses,
+  }
 }
 
 export async function listen(served: Faces, parts: Parts): Promise<void> {
@@ -330,8 +434,13 @@ export async function listen(served: Faces, parts: Parts): Promise<void> {
     environment.token = adminToken(parts)
     commandSockets.start()
     addresses.socket = await rpc.start()
-    addresses.intake = await listenIntake(webhooks, config.intake_address, handedSocket(env, process.pid, 'intake'))
-    if (environment.token !== undefined || hasTokens() || [...registry.bots.values()].some(callsBack)) await startAdmin(admin, addresses)
+    addresses.intake = await listenIntake(
+      webhooks,
+      config.intake_address,
+      handedSocket(env, process.pid, 'intake'),
+    )
+    if (environment.token !== undefined || hasTokens() || [...registry.bots.values()].some(callsBack))
+      await startAdmin(admin, addresses)
     tokenWatch.start()
   } catch (error) {
     await unlisten(served)
@@ -355,6 +464,10 @@ async function closeListener({ server }: Pick<WebhookServer, 'server'>): Promise
 export async function unlisten({ rpc, webhooks, admin, scrape, tokenWatch }: Faces): Promise<void> {
   await tokenWatch.stop()
   const listening = await admin.started()
-  await Promise.all([closeListener(webhooks), listening === undefined ? undefined : closeListener(listening), rpc.stop()])
+  await Promise.all([
+    closeListener(webhooks),
+    listening === undefined ? undefined : closeListener(listening),
+    rpc.stop(),
+  ])
   scrape.stop()
 }

@@ -17,7 +17,8 @@ export type TlsAnswer = { ok: true; cert: Buffer; key: Buffer } | { ok: false; r
 export function readTls({ cert, key }: TlsFiles): TlsAnswer {
   try {
     const [chain, secret] = [cert, key].map(path => readPlainFile(path, { most_bytes: mostBytes }))
-    if (isExposed(secret!.stats, process.getuid!())) return { ok: false, reason: `${key} can be read by others; chmod 600 it` }
+    if (isExposed(secret!.stats, process.getuid!()))
+      return { ok: false, reason: `${key} can be read by others; chmod 600 it` }
     const pair = { cert: chain!.bytes, key: secret!.bytes }
     createSecureContext(pair)
     return { ok: true, ...pair }

@@ -13,19 +13,29 @@ import { shown, validationError } from '../validation-error.ts'
 export function openTrial(now: () => number): Trial {
   const contract = compileContract()
   const expressions = new ExpressionProcess()
-  const triggers = new Map<string, { trigger: NonNullable<RouterApplyParams['triggers']>[number]; pattern: CompiledPattern }>()
+  const triggers = new Map<
+    string,
+    { trigger: NonNullable<RouterApplyParams['triggers']>[number]; pattern: CompiledPattern }
+  >()
   return {
     load(definitions) {
       const checked = contract.get('router.apply')!.validateParams(plainJson(definitions), definitions)
       if (!checked.ok) return checked
       for (const [index, trigger] of ((checked.value as RouterApplyParams).triggers ?? []).entries()) {
         if (triggers.has(trigger.id))
-          return validationError({ path: `triggers.${index}.id`, expected: 'must be unique', found: `${shown(trigger.id)} in another trigger too` })
+          return validationError({
+            path: `triggers.${index}.id`,
+            expected: 'must be unique',
+            found: `${shown(trigger.id)} in another trigger too`,
+          })
         try {
           triggers.set(trigger.id, { trigger, pattern: compilePattern(trigger.filter) })
         } catch (error) {
           if (!(error instanceof PatternError)) throw error
-          return { path: `triggers.${index}.filter${error.path === '' ? '' : `.${error.path}`}`, message: `is refused: ${error.message}` }
+          return {
+            path: `triggers.${index}.filter${error.path === '' ? '' : `.${error.path}`}`,
+            message: `is refused: ${error.message}`,
+          }
         }
       }
       return undefined

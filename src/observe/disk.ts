@@ -25,13 +25,21 @@ export interface DiskState {
 const noSpace: Space = { database_bytes: 0, wal_bytes: 0, reusable_bytes: 0, gives_back: true }
 
 /** Whether intake is open, from what the disk has free, the reserve that is kept, and what the database takes up. */
-export function diskState(free_bytes: number, reserve_bytes: number, space: Space, wasFull: boolean): DiskState {
+export function diskState(
+  free_bytes: number,
+  reserve_bytes: number,
+  space: Space,
+  wasFull: boolean,
+): DiskState {
   const room_bytes = free_bytes + space.reusable_bytes
   // All that can become free without touching what others keep on the disk; more than half way there is not waited for.
   const reachable = free_bytes + space.database_bytes + space.wal_bytes
-  const resume_bytes = reserve_bytes + Math.min(reserve_bytes, Math.max(0, Math.floor((reachable - reserve_bytes) / 2)))
+  const resume_bytes =
+    reserve_bytes + Math.min(reserve_bytes, Math.max(0, Math.floor((reachable - reserve_bytes) / 2)))
   const floor = Math.min(reserve_bytes / 2, logBytes)
-  const full = wasFull ? room_bytes < resume_bytes || free_bytes < (space.gives_back ? 2 * floor : floor) : room_bytes < reserve_bytes || free_bytes < floor
+  const full = wasFull
+    ? room_bytes < resume_bytes || free_bytes < (space.gives_back ? 2 * floor : floor)
+    : room_bytes < reserve_bytes || free_bytes < floor
   return { free_bytes, reserve_bytes, room_bytes, resume_bytes, low: free_bytes < 2 * reserve_bytes, full }
 }
 

@@ -23,15 +23,27 @@ export function openLog(level: string): Log {
   const out = destination({ fd: 2, sync: false, minLength: bufferBytes })
   // Standard error may be a terminal, and a record has texts of senders.
   const lines = { write: (line: string) => out.write(plainJson(line)) }
-  const logger: Logger = pino({ level, base: null, timestamp: () => `,"time":${Date.now()}`, formatters: { level: label => ({ level: label }) } }, lines)
+  const logger: Logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: () => `,"time":${Date.now()}`,
+      formatters: { level: label => ({ level: label }) },
+    },
+    lines,
+  )
   const timer = setInterval(() => out.flush(), flushMs)
   timer.unref()
   return {
     event: (event, fields) => logger.info(fields, event),
     warn: (event, fields) => logger.warn(fields, event),
     bug: error => {
-      if (error instanceof Fault && notNow.has(error.fault)) return logger.warn({ error: error.message }, 'storage.refused')
-      logger.error({ err: error instanceof Error ? { message: error.message, stack: error.stack } : String(error) }, 'bug')
+      if (error instanceof Fault && notNow.has(error.fault))
+        return logger.warn({ error: error.message }, 'storage.refused')
+      logger.error(
+        { err: error instanceof Error ? { message: error.message, stack: error.stack } : String(error) },
+        'bug',
+      )
       out.flush()
     },
     flush: () => {

@@ -57,7 +57,9 @@ type Interface = 'rpc' | 'sse' | 'http' | 'command' | 'socket'
 /** token: there is no valid token; rate: too many of those from one address; scope: the caller may not do this. */
 type AuthFailure = 'token' | 'rate' | 'scope'
 const authFailures: readonly (readonly [Interface, AuthFailure])[] = [
-  ...(['rpc', 'sse', 'http'] as const).flatMap(each => (['token', 'rate', 'scope'] as const).map(reason => [each, reason] as const)),
+  ...(['rpc', 'sse', 'http'] as const).flatMap(each =>
+    (['token', 'rate', 'scope'] as const).map(reason => [each, reason] as const),
+  ),
   ['command', 'scope'],
   ['socket', 'scope'],
 ]
@@ -74,8 +76,16 @@ function botLabel(bot_id: string): string {
 
 export class Measures {
   readonly events = new Counter('signalbox_events_total', 'Events that were logged.', ['source'])
-  readonly eventBytes = new Counter('signalbox_event_bytes_total', 'Bytes of the bodies of events that were logged.', ['source'])
-  readonly duplicates = new Counter('signalbox_intake_duplicates_total', 'Deliveries that came again and were not logged again.', ['source'])
+  readonly eventBytes = new Counter(
+    'signalbox_event_bytes_total',
+    'Bytes of the bodies of events that were logged.',
+    ['source'],
+  )
+  readonly duplicates = new Counter(
+    'signalbox_intake_duplicates_total',
+    'Deliveries that came again and were not logged again.',
+    ['source'],
+  )
   readonly refused = new Counter(
     'signalbox_intake_refused_total',
     'Deliveries that were refused, by the code of the answer. source is empty if the path names no source.',
@@ -87,26 +97,66 @@ export class Measures {
     commitBounds,
     ['way'],
   )
-  readonly sourceFailures = new Counter('signalbox_source_failures_total', 'Readings of a polled source that failed.', ['source'])
-  readonly lateness = new Histogram('signalbox_schedule_lateness_seconds', 'How late ticks of schedules were logged.', latenessBounds)
-  readonly commit = new Histogram('signalbox_store_commit_seconds', 'From handing events to the store to their commit, with the wait for it.', commitBounds)
-  readonly matches = new Counter('signalbox_matches_total', 'Pairs of an event and a trigger that it matches.')
-  readonly gateActions = new Counter('signalbox_gate_actions_total', 'How often a gate kept a match from making a run of its own, or a run from starting.', [
-    'gate',
-  ])
-  readonly runsCreated = new Counter('signalbox_runs_created_total', 'Runs that were created, replays included. bot is empty if none is chosen yet.', ['bot'])
+  readonly sourceFailures = new Counter(
+    'signalbox_source_failures_total',
+    'Readings of a polled source that failed.',
+    ['source'],
+  )
+  readonly lateness = new Histogram(
+    'signalbox_schedule_lateness_seconds',
+    'How late ticks of schedules were logged.',
+    latenessBounds,
+  )
+  readonly commit = new Histogram(
+    'signalbox_store_commit_seconds',
+    'From handing events to the store to their commit, with the wait for it.',
+    commitBounds,
+  )
+  readonly matches = new Counter(
+    'signalbox_matches_total',
+    'Pairs of an event and a trigger that it matches.',
+  )
+  readonly gateActions = new Counter(
+    'signalbox_gate_actions_total',
+    'How often a gate kept a match from making a run of its own, or a run from starting.',
+    ['gate'],
+  )
+  readonly runsCreated = new Counter(
+    'signalbox_runs_created_total',
+    'Runs that were created, replays included. bot is empty if none is chosen yet.',
+    ['bot'],
+  )
   readonly runsEnded = new Counter(
     'signalbox_runs_ended_total',
     'Runs that ended. What failed or timed out is a dead letter until it is retried or discarded.',
     ['bot', 'state'],
   )
-  readonly attempts = new Counter('signalbox_run_attempts_total', 'Attempts that ended, by outcome.', ['bot', 'outcome'])
-  readonly startLatency = new Histogram('signalbox_run_start_latency_seconds', 'From the time at which a run may begin to its first attempt.', startBounds, [
+  readonly attempts = new Counter('signalbox_run_attempts_total', 'Attempts that ended, by outcome.', [
     'bot',
+    'outcome',
   ])
-  readonly duration = new Histogram('signalbox_run_duration_seconds', 'How long attempts took.', durationBounds, ['bot'])
-  readonly leasesLost = new Counter('signalbox_leases_lost_total', 'Runs that workers lost because they sent no heartbeat.', ['bot'])
-  readonly requests = new Counter('signalbox_http_requests_total', 'Requests to the admin listener.', ['interface', 'route', 'code'])
+  readonly startLatency = new Histogram(
+    'signalbox_run_start_latency_seconds',
+    'From the time at which a run may begin to its first attempt.',
+    startBounds,
+    ['bot'],
+  )
+  readonly duration = new Histogram(
+    'signalbox_run_duration_seconds',
+    'How long attempts took.',
+    durationBounds,
+    ['bot'],
+  )
+  readonly leasesLost = new Counter(
+    'signalbox_leases_lost_total',
+    'Runs that workers lost because they sent no heartbeat.',
+    ['bot'],
+  )
+  readonly requests = new Counter('signalbox_http_requests_total', 'Requests to the admin listener.', [
+    'interface',
+    'route',
+    'code',
+  ])
   readonly requestDuration = new Histogram(
     'signalbox_http_request_duration_seconds',
     'How long requests to the admin listener took, streams excluded.',
@@ -125,14 +175,17 @@ export class Measures {
   lastBackup: number | undefined
 
   families(): Family[] {
-    return Object.values(this).filter((value): value is Counter | Histogram => value instanceof Counter || value instanceof Histogram)
+    return Object.values(this).filter(
+      (value): value is Counter | Histogram => value instanceof Counter || value instanceof Histogram,
+    )
   }
 
   /** Waits until events are accepted, and observes how long that took. A refusal is quick: it would hide that accepting is slow. */
   async timed<T>(way: Way, accept: () => Promise<T>): Promise<T> {
     const begun = performance.now()
     const answer = await accept()
-    if (!Array.isArray(answer) || answer.some(each => !(each instanceof Fault))) this.intake.observe((performance.now() - begun) / 1000, [way])
+    if (!Array.isArray(answer) || answer.some(each => !(each instanceof Fault)))
+      this.intake.observe((performance.now() - begun) / 1000, [way])
     return answer
   }
 
@@ -144,7 +197,8 @@ export class Measures {
       if (outcome.kind !== 'accepted') continue
       this.events.add([source_id])
       this.eventBytes.add([source_id], body.byteLength)
-      if (once?.kind === 'tick' && !once.caught_up) this.lateness.observe(Math.max(0, received_at - once.scheduled_at) / 1000)
+      if (once?.kind === 'tick' && !once.caught_up)
+        this.lateness.observe(Math.max(0, received_at - once.scheduled_at) / 1000)
     }
   }
 
@@ -154,7 +208,8 @@ export class Measures {
       if (outcome.kind !== 'moved' || attempt === undefined) continue
       const bot = botLabel(outcome.run.bot_id)
       this.attempts.add([bot, attempt.outcome])
-      if (attempt.started_at > 0) this.duration.observe(Math.max(0, attempt.ended_at - attempt.started_at) / 1000, [bot])
+      if (attempt.started_at > 0)
+        this.duration.observe(Math.max(0, attempt.ended_at - attempt.started_at) / 1000, [bot])
     }
   }
 
@@ -197,11 +252,13 @@ export class Measures {
     for (const each of authFailures) this.authFailures.add(each, 0)
     for (const gate of actingGates) this.gateActions.add([gate], 0)
     this.ignoredHeaders.add([], 0)
-    for (const source of sources) for (const counter of [this.events, this.eventBytes, this.duplicates]) counter.add([source], 0)
+    for (const source of sources)
+      for (const counter of [this.events, this.eventBytes, this.duplicates]) counter.add([source], 0)
     for (const bot of bots) {
       this.runsCreated.add([bot], 0)
       this.leasesLost.add([bot], 0)
-      for (const state of ['completed', 'failed', 'timed_out', 'cancelled']) this.runsEnded.add([bot, state], 0)
+      for (const state of ['completed', 'failed', 'timed_out', 'cancelled'])
+        this.runsEnded.add([bot, state], 0)
       for (const outcome of ['success', 'permanent']) this.attempts.add([bot, outcome], 0)
     }
   }
@@ -226,7 +283,8 @@ export function measureStore(store: Store, measures: Measures, now: () => number
     const at = now()
     for (const { attempt, bot_id, state, not_before, created_at } of answer.runs)
       // To a worker a run is only assigned: its attempt is counted when it begins.
-      if (attempt === (state === 'assigned' ? 0 : 1)) measures.startLatency.observe(Math.max(0, at - Math.max(not_before, created_at)) / 1000, [bot_id])
+      if (attempt === (state === 'assigned' ? 0 : 1))
+        measures.startLatency.observe(Math.max(0, at - Math.max(not_before, created_at)) / 1000, [bot_id])
     return answer
   }
   store.onRunsCounted = counted => measures.counted(counted)
@@ -249,7 +307,8 @@ export function measuredLog(log: Log, measures: Measures): Log {
     event: (event, fields) => {
       if (event === 'lease.expired') measures.leasesLost.add([String(fields.bot_id)])
       // A reading of which a part could be used has an error, but no failures.
-      if (event === 'source.read' && Number(fields.failures) > 0) measures.sourceFailures.add([String(fields.source_id)])
+      if (event === 'source.read' && Number(fields.failures) > 0)
+        measures.sourceFailures.add([String(fields.source_id)])
       log.event(event, fields)
     },
   }

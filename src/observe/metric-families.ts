@@ -64,7 +64,8 @@ class Series<T> {
     const key = values.join('\0')
     const known = this.#values.get(key)
     if (known !== undefined) return known
-    if (this.#values.size >= mostSeries && values.some(value => value !== other)) return this.of(this.#names.map(() => other))
+    if (this.#values.size >= mostSeries && values.some(value => value !== other))
+      return this.of(this.#names.map(() => other))
     const value = this.#make(Object.fromEntries(this.#names.map((name, index) => [name, values[index]!])))
     this.#values.set(key, value)
     return value
@@ -118,7 +119,11 @@ export class Histogram implements Family {
     this.#bounds = bounds
     const upper = [...bounds.map(valueText), '+Inf']
     this.#series = new Series(labels, each => ({
-      labels: [...upper.map(le => `_bucket${labelText({ ...each, le })}`), `_sum${labelText(each)}`, `_count${labelText(each)}`],
+      labels: [
+        ...upper.map(le => `_bucket${labelText({ ...each, le })}`),
+        `_sum${labelText(each)}`,
+        `_count${labelText(each)}`,
+      ],
       counts: upper.map(() => 0),
       sum: 0,
     }))
@@ -170,7 +175,8 @@ export class Reading implements Family {
     const value = this.#read()
     if (typeof value === 'number') return void (yield { label: '', value })
     let count = 0
-    for (const [labels, each] of value ?? []) if (count++ < mostSeries) yield { label: labelText(labels), value: each }
+    for (const [labels, each] of value ?? [])
+      if (count++ < mostSeries) yield { label: labelText(labels), value: each }
     return undefined
   }
 }

@@ -39,11 +39,16 @@ function mostFiles(): number | undefined {
 type Collection = PerformanceEntry & { detail: { kind: number } }
 
 export class ProcessMetrics {
-  readonly #gc = new Histogram('nodejs_gc_duration_seconds', 'Duration of garbage collections of the main thread, from the first scrape on.', gcBounds, [
-    'kind',
-  ])
+  readonly #gc = new Histogram(
+    'nodejs_gc_duration_seconds',
+    'Duration of garbage collections of the main thread, from the first scrape on.',
+    gcBounds,
+    ['kind'],
+  )
   readonly #lag = monitorEventLoopDelay({ resolution: resolutionMs })
-  readonly #collections = new PerformanceObserver(list => list.getEntries().forEach(each => this.#collected(each as Collection)))
+  readonly #collections = new PerformanceObserver(list =>
+    list.getEntries().forEach(each => this.#collected(each as Collection)),
+  )
   readonly families: readonly Family[]
   #measuring = false
 
@@ -52,12 +57,22 @@ export class ProcessMetrics {
     this.families = [
       new Reading('process_cpu_seconds_total', 'Processor time of all threads.', processorSeconds, 'counter'),
       new Reading('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss()),
-      new Reading('process_start_time_seconds', 'When the process started, in seconds since 1970.', () => started),
+      new Reading(
+        'process_start_time_seconds',
+        'When the process started, in seconds since 1970.',
+        () => started,
+      ),
       new Reading('process_open_fds', 'Open file descriptors.', openFiles),
       new Reading('process_max_fds', 'Most file descriptors that the process may open.', mostFiles),
-      new Reading('nodejs_heap_size_used_bytes', 'Used heap of the main thread.', () => process.memoryUsage().heapUsed),
-      new Reading('nodejs_eventloop_lag_p99_seconds', 'Delay of the event loop that 99 % of its turns stayed below, since the last scrape.', () =>
-        this.#longestLag(),
+      new Reading(
+        'nodejs_heap_size_used_bytes',
+        'Used heap of the main thread.',
+        () => process.memoryUsage().heapUsed,
+      ),
+      new Reading(
+        'nodejs_eventloop_lag_p99_seconds',
+        'Delay of the event loop that 99 % of its turns stayed below, since the last scrape.',
+        () => this.#longestLag(),
       ),
       this.#gc,
     ]

@@ -86,7 +86,14 @@ function damageDetail(found: readonly string[]): string {
 }
 
 /** Asks the parts that matter for a real answer each. */
-export async function routerHealth({ now, started_at, store, disk, active, damage }: ReportOptions): Promise<RpcHealthResult> {
+export async function routerHealth({
+  now,
+  started_at,
+  store,
+  disk,
+  active,
+  damage,
+}: ReportOptions): Promise<RpcHealthResult> {
   const begun = performance.now()
   const facts = await store.facts().catch(() => undefined)
   const tookMs = (performance.now() - begun).toFixed(1)
@@ -94,11 +101,25 @@ export async function routerHealth({ now, started_at, store, disk, active, damag
   const { free_bytes, reserve_bytes, resume_bytes, full } = disk()
   const space = `${free_bytes} bytes free on the disk, ${facts?.reusable_bytes ?? 0} free in the database, ${reserve_bytes} kept in reserve`
   const checks = [
-    { name: 'store', ok: facts !== undefined, detail: facts === undefined ? 'the store does not answer' : `writer and reader answered in ${tookMs} ms` },
-    { name: 'disk', ok: !full, detail: full ? `${space}; intake answers 507 until ${resume_bytes} bytes are free` : space },
+    {
+      name: 'store',
+      ok: facts !== undefined,
+      detail:
+        facts === undefined ? 'the store does not answer' : `writer and reader answered in ${tookMs} ms`,
+    },
+    {
+      name: 'disk',
+      ok: !full,
+      detail: full ? `${space}; intake answers 507 until ${resume_bytes} bytes are free` : space,
+    },
     { name: 'wal', ok: wal_bytes < longestWalBytes, detail: `${wal_bytes} bytes wait to be checkpointed` },
     { name: 'damage', ok: damage().length === 0, detail: damageDetail(damage()) },
     { name: 'dispatcher', ok: true, detail: `${active()} runs are with bots` },
   ]
-  return { status: checks.every(check => check.ok) ? 'ok' : 'degraded', version: programVersion(), uptime_ms: now() - started_at, checks }
+  return {
+    status: checks.every(check => check.ok) ? 'ok' : 'degraded',
+    version: programVersion(),
+    uptime_ms: now() - started_at,
+    checks,
+  }
 }

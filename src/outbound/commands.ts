@@ -8,7 +8,10 @@ const fixedPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const inherited = ['HOME', 'LANG', 'TZ', 'USER', 'LOGNAME']
 
 /** The environment of a child: a fixed path, what every child inherits, and what it is named to see. */
-export function childEnvironment(env: Record<string, string | undefined>, names: readonly string[]): Record<string, string> {
+export function childEnvironment(
+  env: Record<string, string | undefined>,
+  names: readonly string[],
+): Record<string, string> {
   const result: Record<string, string> = { PATH: fixedPath }
   for (const name of [...inherited, ...names]) {
     const value = env[name]
@@ -19,7 +22,10 @@ export function childEnvironment(env: Record<string, string | undefined>, names:
 
 function lost(id: string, began: boolean): SpawnerReport {
   const error = began
-    ? { code: 'E_LOST', message: 'the helper process ended while the command ran; what became of it is not known' }
+    ? {
+        code: 'E_LOST',
+        message: 'the helper process ended while the command ran; what became of it is not known',
+      }
     : { code: 'E_SPAWNER', message: 'the helper process that starts commands is not there' }
   return { kind: 'report', id, exit: null, error, stdout: '', truncated: false, stderr: '', tail: '' }
 }
@@ -56,7 +62,10 @@ export class Commands {
     child.on('message', (message: SpawnerReport | SpawnerOutput) => {
       const own = this.#waiting.get(message.id)
       if (own === undefined) return
-      if (message.kind === 'output') void own.take?.(message.chunks, message.more).then(() => this.#send(child, { kind: 'stored', id: message.id }))
+      if (message.kind === 'output')
+        void own
+          .take?.(message.chunks, message.more)
+          .then(() => this.#send(child, { kind: 'stored', id: message.id }))
       else if (message.began === true) own.began = true
       else own.resolve(message)
     })
@@ -75,7 +84,12 @@ export class Commands {
   }
 
   /** Runs a command; the report tells how it ended. end is given a function that ends it early; take what it prints, before the report. */
-  async run(order: SpawnOrder, killGraceMs: number, end: (ending: () => void) => void, take?: TakeOutput): Promise<SpawnerReport> {
+  async run(
+    order: SpawnOrder,
+    killGraceMs: number,
+    end: (ending: () => void) => void,
+    take?: TakeOutput,
+  ): Promise<SpawnerReport> {
     const child = this.#ready()
     if (child === undefined) return lost(order.id, false)
     const { promise, resolve } = Promise.withResolvers<SpawnerReport>()

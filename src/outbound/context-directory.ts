@@ -12,7 +12,10 @@ export interface ContextDirectory {
 }
 
 /** Writes files below a root, which is made where it is not there. Throws what the file system throws, and for a name that is no plain one. */
-export async function contextDirectory(root: string, files: readonly ContextFileBytes[]): Promise<ContextDirectory> {
+export async function contextDirectory(
+  root: string,
+  files: readonly ContextFileBytes[],
+): Promise<ContextDirectory> {
   await mkdir(root, { recursive: true, mode: 0o700 })
   const own = await mkdtemp(join(root, 'run-'))
   const remove = (): Promise<void> => rm(own, { recursive: true, force: true })

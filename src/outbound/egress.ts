@@ -28,7 +28,13 @@ const never = list(
   'fd00:a9fe:a9fe::/64',
 )
 /** The same as numbers: an IPv6 address that a translator (NAT64, ISATAP) turns into one of them is as good as it. */
-const metadata = new Set(['169.254.169.254', '169.254.170.2', '169.254.170.23', '168.63.129.16', '100.100.100.200'])
+const metadata = new Set([
+  '169.254.169.254',
+  '169.254.170.2',
+  '169.254.170.23',
+  '168.63.129.16',
+  '100.100.100.200',
+])
 // Unspecified, multicast, reserved, documentation, and IPv6 forms that carry an IPv4 address of their own.
 const special = list(
   '0.0.0.0/8',
@@ -50,13 +56,24 @@ const special = list(
 )
 const compatible = list('::/96')
 const loopback = list('127.0.0.0/8', '::1/128')
-const privateRanges = list('10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '198.18.0.0/15', 'fc00::/7')
+const privateRanges = list(
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '198.18.0.0/15',
+  'fc00::/7',
+)
 
 /** The 16 bytes of an IPv6 address. A zone (%eth0) says which interface, not which address. */
 function bytesOf(address: string): Buffer {
   const [text = ''] = address.split('%', 1)
   const [head = [], tail] = text.split('::', 2).map(groupsOf)
-  const groups = [...head, ...Array.from({ length: 8 - head.length - (tail?.length ?? 0) }, () => 0), ...(tail ?? [])]
+  const groups = [
+    ...head,
+    ...Array.from({ length: 8 - head.length - (tail?.length ?? 0) }, () => 0),
+    ...(tail ?? []),
+  ]
   const bytes = Buffer.alloc(16)
   for (const [index, group] of groups.entries()) bytes.writeUInt16BE(group, 2 * index)
   return bytes
@@ -90,7 +107,10 @@ function plain(address: string): string {
 function embedded(address: string): string[] {
   const bytes = bytesOf(address)
   const around = Buffer.concat([bytes.subarray(0, 8), bytes.subarray(9)])
-  return [bytes.subarray(12).join('.'), ...[4, 5, 6, 7, 8].map(from => around.subarray(from, from + 4).join('.'))]
+  return [
+    bytes.subarray(12).join('.'),
+    ...[4, 5, 6, 7, 8].map(from => around.subarray(from, from + 4).join('.')),
+  ]
 }
 
 /** Blocks of the configuration, such as 10.0.0.0/8 or a single address. Throws RangeError for anything else. */
@@ -102,7 +122,9 @@ function allowed(entries: readonly string[]): BlockList {
     const width = version === 6 ? 128 : 32
     const prefix = bits === undefined ? width : Number(bits)
     if (version === 0 || rest.length > 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > width) {
-      throw new RangeError(`egress_allow must list addresses and blocks such as 10.0.0.0/8; found ${JSON.stringify(entry)}`)
+      throw new RangeError(
+        `egress_allow must list addresses and blocks such as 10.0.0.0/8; found ${JSON.stringify(entry)}`,
+      )
     }
     result.addSubnet(address, prefix, version === 6 ? 'ipv6' : 'ipv4')
   }
@@ -134,11 +156,15 @@ const refusedNames = /^(metadata\.google\.internal|metadata|instance-data)\.?$/i
 export function urlRefusal(text: string, egress: Egress): string | undefined {
   if (!URL.canParse(text)) return 'is no URL'
   const url = new URL(text)
-  if (url.protocol !== 'http:' && url.protocol !== 'https:') return `must be http or https; found ${url.protocol}`
-  if (url.username !== '' || url.password !== '') return 'must not hold a user name or password; use bearer or secret'
+  if (url.protocol !== 'http:' && url.protocol !== 'https:')
+    return `must be http or https; found ${url.protocol}`
+  if (url.username !== '' || url.password !== '')
+    return 'must not hold a user name or password; use bearer or secret'
   if (url.port === '0') return 'must not name port 0'
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname
-  if (host === '' || refusedNames.test(host)) return `must not be a host name that never belongs to a bot; found ${host}`
-  if (isIP(host) !== 0 && !egress(host)) return `must be a public address; found ${host}; egress_allow in the configuration opens private ranges`
+  if (host === '' || refusedNames.test(host))
+    return `must not be a host name that never belongs to a bot; found ${host}`
+  if (isIP(host) !== 0 && !egress(host))
+    return `must be a public address; found ${host}; egress_allow in the configuration opens private ranges`
   return undefined
 }

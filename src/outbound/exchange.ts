@@ -18,8 +18,18 @@ export interface Exchange {
 }
 
 export type ExchangeAnswer =
-  | { kind: 'answered'; status: number; headers: Record<string, string | string[] | undefined>; body: string; truncated: boolean }
-  | { kind: 'failed'; reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'bad_request'; error: string }
+  | {
+      kind: 'answered'
+      status: number
+      headers: Record<string, string | string[] | undefined>
+      body: string
+      truncated: boolean
+    }
+  | {
+      kind: 'failed'
+      reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'bad_request'
+      error: string
+    }
 
 type Undici = typeof import('undici')
 let undici: Promise<Undici> | undefined
@@ -43,7 +53,12 @@ export function checkedLookup(egress: Egress): LookupFunction {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return callback(error, '', 0)
       const blocked = addresses.find(({ address }) => !egress(address))
-      if (blocked !== undefined) return callback(new EgressBlocked(`${hostname} is at ${blocked.address}, which is not open to bots`), '', 0)
+      if (blocked !== undefined)
+        return callback(
+          new EgressBlocked(`${hostname} is at ${blocked.address}, which is not open to bots`),
+          '',
+          0,
+        )
       if (options.all === true) return callback(null, addresses)
       return callback(null, addresses[0]!.address, addresses[0]!.family)
     })
@@ -52,15 +67,24 @@ export function checkedLookup(egress: Egress): LookupFunction {
 
 /** Connects only where the rule allows: literal addresses before, names when looked up, and what was reached at last. */
 function checkedConnector({ buildConnector }: Undici, egress: Egress): buildConnector.connector {
-  const connect = buildConnector({ timeout: connectTimeoutMs, lookup: checkedLookup(egress), minVersion: 'TLSv1.2', allowH2: false })
+  const connect = buildConnector({
+    timeout: connectTimeoutMs,
+    lookup: checkedLookup(egress),
+    minVersion: 'TLSv1.2',
+    allowH2: false,
+  })
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, '')
-    if (isIP(host) !== 0 && !egress(host)) return callback(new EgressBlocked(`${host} is not open to bots`), null)
+    if (isIP(host) !== 0 && !egress(host))
+      return callback(new EgressBlocked(`${host} is not open to bots`), null)
     return connect(options, (error, socket) => {
       if (error !== null) return callback(error, null)
       if (!egress(socket.remoteAddress ?? '')) {
         socket.destroy()
-        return callback(new EgressBlocked(`${host} was reached at ${socket.remoteAddress}, which is not open to bots`), null)
+        return callback(
+          new EgressBlocked(`${host} was reached at ${socket.remoteAddress}, which is not open to bots`),
+          null,
+        )
       }
       return callback(null, socket)
     })
@@ -82,7 +106,11 @@ const unreachableCodes = new Set([
 function failed(error: unknown): ExchangeAnswer {
   const { code, message } = error as { code?: string; message: string }
   if (error instanceof EgressBlocked) return { kind: 'failed', reason: 'blocked', error: message }
-  if (unreachableCodes.has(code ?? '') || code?.startsWith('ERR_TLS') === true || code?.includes('CERT') === true) {
+  if (
+    unreachableCodes.has(code ?? '') ||
+    code?.startsWith('ERR_TLS') === true ||
+    code?.includes('CERT') === true
+  ) {
     return { kind: 'failed', reason: 'unreachable', error: `${code}: ${message}` }
   }
   if (code === 'UND_ERR_INVALID_ARG') return { kind: 'failed', reason: 'bad_request', error: message }
@@ -108,7 +136,10 @@ export class Exchanges {
       this.#pools.delete(oldest)
       void pool.close()
     }
-    const connect = socket_path === undefined ? checkedConnector(undici, this.#egress) : { socketPath: socket_path, timeout: connectTimeoutMs }
+    const connect =
+      socket_path === undefined
+        ? checkedConnector(undici, this.#egress)
+        : { socketPath: socket_path, timeout: connectTimeoutMs }
     const pool = new undici.Pool(origin, {
       connect,
       connections: connectionsPerPool,
@@ -134,10 +165,26 @@ export class Exchanges {
     if (exchange.signal.aborted) cancel()
     try {
       const { method = 'POST', path, headers, body = null } = exchange
-      const answer = await this.#pool(await loaded(), exchange).request({ method, path, headers, body, signal: abort.signal })
-      return { kind: 'answered', status: answer.statusCode, headers: answer.headers, ...(await this.#read(answer.body)) }
+      const answer = await this.#pool(await loaded(), exchange).request({
+        method,
+        path,
+        headers,
+        body,
+        signal: abort.signal,
+      })
+      return {
+        kind: 'answered',
+        status: answer.statusCode,
+        headers: answer.headers,
+        ...(await this.#read(answer.body)),
+      }
     } catch (error) {
-      if (timedOut) return { kind: 'failed', reason: 'timeout', error: `no complete answer within ${exchange.timeout_ms} ms` }
+      if (timedOut)
+        return {
+          kind: 'failed',
+          reason: 'timeout',
+          error: `no complete answer within ${exchange.timeout_ms} ms`,
+        }
       if (exchange.signal.aborted) return { kind: 'failed', reason: 'aborted', error: 'aborted' }
       return failed(error)
     } finally {
@@ -146,7 +193,9 @@ export class Exchanges {
     }
   }
 
-  async #read(body: AsyncIterable<Buffer> & { destroy(): unknown }): Promise<{ body: string; truncated: boolean }> {
+  async #read(
+    body: AsyncIterable<Buffer> & { destroy(): unknown },
+  ): Promise<{ body: string; truncated: boolean }> {
     const chunks: Buffer[] = []
     let bytes = 0
     for await (const chunk of body) {
@@ -154,7 +203,10 @@ export class Exchanges {
       bytes += chunk.length
       if (bytes >= this.#maxBytes) break
     }
-    return { body: Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, this.#maxBytes)), truncated: bytes >= this.#maxBytes }
+    return {
+      body: Buffer.concat(chunks).toString('utf8', 0, Math.min(bytes, this.#maxBytes)),
+      truncated: bytes >= this.#maxBytes,
+    }
   }
 
   async stop(): Promise<void> {

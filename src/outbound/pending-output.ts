@@ -88,7 +88,14 @@ export class PendingOutput {
       last.length += chunk.length
       this.#cost += chunk.length
     } else {
-      const held: Held = { stream, offset: this.#offsets[stream], from: this.#total, at, pieces: [chunk], length: chunk.length }
+      const held: Held = {
+        stream,
+        offset: this.#offsets[stream],
+        from: this.#total,
+        at,
+        pieces: [chunk],
+        length: chunk.length,
+      }
       this.#held.push(held)
       this.#cost += costOf(held)
     }
@@ -111,7 +118,8 @@ export class PendingOutput {
   take(mostBytes: number): OutputChunk[] {
     const now = this.#now()
     let [count, bytes] = [0, 0]
-    while (count < this.#held.length && (count === 0 || bytes + this.#held[count]!.length <= mostBytes)) bytes += this.#held[count++]!.length
+    while (count < this.#held.length && (count === 0 || bytes + this.#held[count]!.length <= mostBytes))
+      bytes += this.#held[count++]!.length
     const taken = this.#held.splice(0, count)
     for (const held of taken) this.#cost -= costOf(held)
     return taken.map(({ stream, offset, at, pieces }) => ({

@@ -22,7 +22,11 @@ export type MailAnswer =
   | { kind: 'accepted'; response: string; rejected: string[] }
   /** code: that of the server, such as 550 */
   | { kind: 'answered'; code: number; error: string }
-  | { kind: 'failed'; reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'insecure'; error: string }
+  | {
+      kind: 'failed'
+      reason: 'unreachable' | 'broken' | 'timeout' | 'aborted' | 'blocked' | 'insecure'
+      error: string
+    }
 
 type Nodemailer = typeof import('nodemailer')
 let nodemailer: Promise<Nodemailer> | undefined
@@ -35,18 +39,26 @@ function loaded(): Promise<Nodemailer> {
 class Unreachable extends Error {}
 
 /** A connection to a server that the rule allows: a literal address before, names when looked up, and what was reached at last. */
-function connected({ host, port }: Pick<Mail, 'host' | 'port'>, egress: Egress, opened: (socket: Socket) => void): Promise<Socket> {
+function connected(
+  { host, port }: Pick<Mail, 'host' | 'port'>,
+  egress: Egress,
+  opened: (socket: Socket) => void,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     if (isIP(host) !== 0 && !egress(host)) return reject(new EgressBlocked(`${host} is not open to bots`))
     const socket = connect({ host, port, lookup: checkedLookup(egress) })
     opened(socket)
     // Stays, so that a late error of the connection is never without a listener.
-    socket.on('error', error => reject(error instanceof EgressBlocked ? error : new Unreachable(error.message)))
+    socket.on('error', error =>
+      reject(error instanceof EgressBlocked ? error : new Unreachable(error.message)),
+    )
     socket.once('close', () => reject(new Unreachable('the connection was closed')))
     socket.once('connect', () => {
       if (egress(socket.remoteAddress ?? '')) return resolve(socket)
       socket.destroy()
-      return reject(new EgressBlocked(`${host} was reached at ${socket.remoteAddress}, which is not open to bots`))
+      return reject(
+        new EgressBlocked(`${host} was reached at ${socket.remoteAddress}, which is not open to bots`),
+      )
     })
   })
 }
@@ -88,7 +100,8 @@ function failed(error: unknown): MailAnswer {
   if (error instanceof Unreachable) return { kind: 'failed', reason: 'unreachable', error: message }
   const isTransient = responseCode !== undefined && responseCode >= 400 && responseCode < 500
   if (code === 'ETLS' && !isTransient) return { kind: 'failed', reason: 'insecure', error: message }
-  if (responseCode !== undefined && responseCode >= 400) return { kind: 'answered', code: responseCode, error: message }
+  if (responseCode !== undefined && responseCode >= 400)
+    return { kind: 'answered', code: responseCode, error: message }
   return { kind: 'failed', reason: 'broken', error: `${code ?? 'error'}: ${message}` }
 }
 
@@ -98,7 +111,10 @@ export async function sendMail(mail: Mail, egress: Egress): Promise<MailAnswer> 
   let socket: Socket | undefined
   let end: ((answer: MailAnswer) => void) | undefined
   const ended = new Promise<MailAnswer>(resolve => (end = resolve))
-  const timer = setTimeout(() => end!({ kind: 'failed', reason: 'timeout', error: `no complete answer within ${timeout_ms} ms` }), timeout_ms)
+  const timer = setTimeout(
+    () => end!({ kind: 'failed', reason: 'timeout', error: `no complete answer within ${timeout_ms} ms` }),
+    timeout_ms,
+  )
   const abort = (): void => end!({ kind: 'failed', reason: 'aborted', error: 'aborted' })
   signal.addEventListener('abort', abort, { once: true })
   if (signal.aborted) abort()

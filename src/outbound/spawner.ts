@@ -54,7 +54,17 @@ export interface SpawnerReport {
 
 /** A report of a command that printed nothing. */
 function reportOf(id: string, said: Partial<SpawnerReport>): SpawnerReport {
-  return { kind: 'report', id, exit: null, error: null, stdout: '', truncated: false, stderr: '', tail: '', ...said }
+  return {
+    kind: 'report',
+    id,
+    exit: null,
+    error: null,
+    stdout: '',
+    truncated: false,
+    stderr: '',
+    tail: '',
+    ...said,
+  }
 }
 
 /** Children of the child may hold its pipes open; its output is waited for no longer than this after its end. */
@@ -145,14 +155,20 @@ function reading(
   return () => {
     handover?.end()
     handovers.delete(id)
-    const [stdout, stderr, end] = [ends.stdout, ends.stderr, tail].map(of => of.bytes().toString('utf8')) as [string, string, string]
+    const [stdout, stderr, end] = [ends.stdout, ends.stderr, tail].map(of => of.bytes().toString('utf8')) as [
+      string,
+      string,
+      string,
+    ]
     return { stdout, truncated: ends.stdout.total > max_stdout_bytes, stderr, tail: end }
   }
 }
 
 /** The wrapper would hide that a program is not there. */
 function assertExecutable(program: string, env: Record<string, string>): void {
-  const places = program.includes('/') ? [program] : (env.PATH ?? '').split(':').map(directory => `${directory}/${program}`)
+  const places = program.includes('/')
+    ? [program]
+    : (env.PATH ?? '').split(':').map(directory => `${directory}/${program}`)
   for (const place of places) {
     const found = statSync(place, { throwIfNoEntry: false })
     if (found?.isFile() === true && (found.mode & 0o111) !== 0) return
@@ -169,7 +185,13 @@ function start(order: SpawnOrder): void {
   try {
     assertExecutable(order.argv[0]!, order.env)
     const [program = '', ...args] = [...wrapper, ...order.argv]
-    child = spawn(program, args, { cwd: order.cwd ?? undefined, env: order.env, detached: true, stdio: ['pipe', 'pipe', 'pipe'], shell: false })
+    child = spawn(program, args, {
+      cwd: order.cwd ?? undefined,
+      env: order.env,
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      shell: false,
+    })
   } catch (error) {
     // Arguments that are too long or hold a NUL throw at once.
     return failed(error)

@@ -6,7 +6,18 @@ import type { ContextFileBytes } from '../context-files.ts'
 import { Fault } from '../errors.ts'
 import { isForgeSource, type Forge } from '../forge.ts'
 import type { MakeId } from '../ids.ts'
-import type { AcceptLimits, AcceptOutcome, BodyFormat, NewEvent, NewRun, Once, ReplayRequest, RouteRequest, Store, StoredEvent } from '../store/store.ts'
+import type {
+  AcceptLimits,
+  AcceptOutcome,
+  BodyFormat,
+  NewEvent,
+  NewRun,
+  Once,
+  ReplayRequest,
+  RouteRequest,
+  Store,
+  StoredEvent,
+} from '../store/store.ts'
 import { attributesOf, eventView, listensTo, type LogFilter } from './log-filter.ts'
 import { storedPayload, type Payload } from './payload.ts'
 import type { MatchEvent } from './matcher.ts'
@@ -86,7 +97,10 @@ interface When {
 type Caused = Pick<Incoming, 'source_id' | 'actor' | 'thread' | 'causation' | 'by_run' | 'requested_by'>
 
 /** A replay is asked for by hand: how often there were runs about its thread does not matter. */
-function replayed(event: StoredEvent, requested_by: string | undefined): Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'> {
+function replayed(
+  event: StoredEvent,
+  requested_by: string | undefined,
+): Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'> {
   return { replay: true, requested_by, scope: () => eventView(event), conversation: undefined }
 }
 
@@ -128,7 +142,8 @@ const maxTypeLength = 128
 const maxSubjectLength = 1024
 
 function assertLength(reason: string, what: string, text: string | null, most: number): void {
-  if ((text?.length ?? 0) > most) throw new Fault('bad_request', `${what} have at most ${most} characters`, { reason })
+  if ((text?.length ?? 0) > most)
+    throw new Fault('bad_request', `${what} have at most ${most} characters`, { reason })
 }
 
 /** Headers as they are kept: lower-case, and nothing that may be a secret. */
@@ -144,7 +159,9 @@ function withoutSecrets(headers: Record<string, string>): Record<string, string>
 /** Decisions with the runs that they made, in the same order. */
 function withRuns(decisions: Decision[], run_ids: readonly string[]): Decision[] {
   let next = 0
-  return decisions.map(decision => (decision.outcome === 'routed' ? { ...decision, run_id: run_ids[next++]! } : decision))
+  return decisions.map(decision =>
+    decision.outcome === 'routed' ? { ...decision, run_id: run_ids[next++]! } : decision,
+  )
 }
 
 /** Events in order, in parts that start few runs each. */
@@ -211,7 +228,9 @@ export class Acceptor {
     const bots = new Set(events.flatMap(event => event.runs.map(run => run.bot_id)))
     if (bots.size > 0) onRuns([...bots])
     const outcomes = await accepting
-    return outcomes.length === 1 ? [this.#answer(outcomes[0]!, events[0]!)] : mapInTurns(outcomes, (outcome, index) => this.#answer(outcome, events[index]!))
+    return outcomes.length === 1
+      ? [this.#answer(outcomes[0]!, events[0]!)]
+      : mapInTurns(outcomes, (outcome, index) => this.#answer(outcome, events[index]!))
   }
 
   /** One event; throws every Fault. */
@@ -225,7 +244,16 @@ export class Acceptor {
     const { registry, now, makeId } = this.#options
     const received_at = now()
     const id = makeId(received_at)
-    const { payload, headers: given, subject_paths, forge, deliver_at = 0, signed, by_run: _, ...rest } = incoming
+    const {
+      payload,
+      headers: given,
+      subject_paths,
+      forge,
+      deliver_at = 0,
+      signed,
+      by_run: _,
+      ...rest
+    } = incoming
     const wait_ms = Math.max(0, deliver_at - received_at)
     const headers = withoutSecrets(given)
     const timestamp = incoming.timestamp ?? received_at
@@ -245,7 +273,10 @@ export class Acceptor {
       headers: Object.keys(headers).length === 0 ? null : headers,
       body_sha256,
       // Most senders sign the body itself, whose hash is known.
-      signed_sha256: signed === null || signed === incoming.body ? signed && body_sha256 : hash('sha256', signed, 'buffer'),
+      signed_sha256:
+        signed === null || signed === incoming.body
+          ? signed && body_sha256
+          : hash('sha256', signed, 'buffer'),
       ...this.#owed(matched, { ...incoming, actor, thread }, { at: received_at, wait_ms }, () => ({
         ...attributes,
         subject,
@@ -257,14 +288,29 @@ export class Acceptor {
   }
 
   /** What an event starts: a run for each trigger that it matches, or none where it closes a loop. */
-  #owed(matched: Trigger[], event: Caused, when: When, scope: () => MatchEvent): { decisions: Decision[]; runs: NewRun[] } {
+  #owed(
+    matched: Trigger[],
+    event: Caused,
+    when: When,
+    scope: () => MatchEvent,
+  ): { decisions: Decision[]; runs: NewRun[] } {
     const isLooping = (event.causation?.depth ?? 0) > this.#options.limits.loop_depth
     const isOwn = matched.length > 0 && this.#isOwn(event, scope)
-    const outcomeFor = ({ policy }: Trigger): Decision['outcome'] => (isLooping ? 'loop_held' : isOwn && policy.own_events !== true ? 'own_event' : 'routed')
-    const decisions = matched.map((trigger): Decision => ({ trigger_id: trigger.id, trigger_version: trigger.version, outcome: outcomeFor(trigger) }))
+    const outcomeFor = ({ policy }: Trigger): Decision['outcome'] =>
+      isLooping ? 'loop_held' : isOwn && policy.own_events !== true ? 'own_event' : 'routed'
+    const decisions = matched.map((trigger): Decision => ({
+      trigger_id: trigger.id,
+      trigger_version: trigger.version,
+      outcome: outcomeFor(trigger),
+    }))
     const conversation = this.#conversation(event)
     const started = matched.filter((_, index) => decisions[index]!.outcome === 'routed')
-    return { decisions, runs: started.map(each => this.#run(each, when, { replay: false, scope, conversation, requested_by: event.requested_by })) }
+    return {
+      decisions,
+      runs: started.map(each =>
+        this.#run(each, when, { replay: false, scope, conversation, requested_by: event.requested_by }),
+      ),
+    }
   }
 
   #isForge(source_id: string): boolean {
@@ -274,7 +320,11 @@ export class Acceptor {
 
   /** Whether an account of this router's own bots caused an event of a forge. What a run is known to have caused is the loop guard's. */
   #isOwn({ source_id, actor, by_run = false }: Caused, scope: () => MatchEvent): boolean {
-    return !by_run && this.#isForge(source_id) && this.#options.registry.ownAccounts.has(actor, () => scope().payload)
+    return (
+      !by_run &&
+      this.#isForge(source_id) &&
+      this.#options.registry.ownAccounts.has(actor, () => scope().payload)
+    )
   }
 
   #conversation({ source_id, thread, by_run = false }: Caused): Conversation | undefined {
@@ -290,7 +340,12 @@ export class Acceptor {
       return {
         event_id: event.id,
         at,
-        ...this.#owed(matched, { ...event, requested_by: undefined, by_run: event.causation !== null }, { at, wait_ms: 0 }, () => eventView(event)),
+        ...this.#owed(
+          matched,
+          { ...event, requested_by: undefined, by_run: event.causation !== null },
+          { at, wait_ms: 0 },
+          () => eventView(event),
+        ),
       }
     })
     const { routed, cancel } = await store.route(requests, limits)
@@ -299,7 +354,11 @@ export class Acceptor {
     return routed
   }
 
-  #run(trigger: Trigger, when: When, how: Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'>): NewRun {
+  #run(
+    trigger: Trigger,
+    when: When,
+    how: Pick<RunMaking, 'replay' | 'scope' | 'conversation' | 'requested_by'>,
+  ): NewRun {
     return newRun(trigger, { id: this.#options.makeId(when.at), ...when, ...how }, this.#options.tools)
   }
 
@@ -310,13 +369,31 @@ export class Acceptor {
       case 'accepted': {
         const matched_triggers = outcome.decisions.map(decision => decision.trigger_id)
         if (outcome.cancel.length > 0) this.#options.onCancel(outcome.cancel)
-        log('event.accepted', { event_id: event.id, ...common, matched_triggers, redelivery_of: outcome.redelivery_of ?? undefined })
+        log('event.accepted', {
+          event_id: event.id,
+          ...common,
+          matched_triggers,
+          redelivery_of: outcome.redelivery_of ?? undefined,
+        })
         const decisions = withRuns(outcome.decisions, outcome.run_ids)
-        return { event_id: event.id, duplicate: false, matched_triggers, runs: outcome.run_ids, redelivery_of: outcome.redelivery_of, decisions }
+        return {
+          event_id: event.id,
+          duplicate: false,
+          matched_triggers,
+          runs: outcome.run_ids,
+          redelivery_of: outcome.redelivery_of,
+          decisions,
+        }
       }
       case 'duplicate':
         log('event.duplicate', { event_id: outcome.event_id, ...common })
-        return { event_id: outcome.event_id, duplicate: true, matched_triggers: outcome.matched_triggers, runs: outcome.run_ids, redelivery_of: null }
+        return {
+          event_id: outcome.event_id,
+          duplicate: true,
+          matched_triggers: outcome.matched_triggers,
+          runs: outcome.run_ids,
+          redelivery_of: null,
+        }
       case 'key_reused':
         return new Fault(
           'key_reused',
@@ -329,30 +406,47 @@ export class Acceptor {
         return this.#backlog('nothing was stored')
       case 'source_off':
         return outcome.exists
-          ? new Fault('disabled', `the source ${event.source_id} was disabled meanwhile; nothing was stored. Enable it with source.enable`)
+          ? new Fault(
+              'disabled',
+              `the source ${event.source_id} was disabled meanwhile; nothing was stored. Enable it with source.enable`,
+            )
           : new Fault('not_found', `the source ${event.source_id} was deleted meanwhile; nothing was stored`)
     }
   }
 
   #backlog(what: string): Fault {
-    return new Fault('overloaded', `${this.#options.limits.max_open_runs} runs may wait or run at once, and they do; ${what}, try again later`, {
-      reason: 'E_BACKLOG',
-      retryAfterS: 30,
-    })
+    return new Fault(
+      'overloaded',
+      `${this.#options.limits.max_open_runs} runs may wait or run at once, and they do; ${what}, try again later`,
+      {
+        reason: 'E_BACKLOG',
+        retryAfterS: 30,
+      },
+    )
   }
 
   /**
    * What a stored event would start now: the triggers it matches, as runs marked as replays.
    * only narrows it to one trigger, which need not be enabled.
    */
-  plan(event: StoredEvent, only: LogFilter<Trigger> | undefined, only_missing: boolean, requested_by?: string): ReplayRequest {
+  plan(
+    event: StoredEvent,
+    only: LogFilter<Trigger> | undefined,
+    only_missing: boolean,
+    requested_by?: string,
+  ): ReplayRequest {
     const { registry, now } = this.#options
     const at = now()
     const matched =
       only === undefined
         ? registry.match(attributesOf(event), storedPayload(event)).matched
         : only.match(event).filter(each => listensTo(each.event_source_id, event.source_id))
-    return { event_id: event.id, at, only_missing, runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event, requested_by))) }
+    return {
+      event_id: event.id,
+      at,
+      only_missing,
+      runs: matched.map(each => this.#run(each, { at, wait_ms: 0 }, replayed(event, requested_by))),
+    }
   }
 
   /** Writes planned replays; answers the ids of the runs that were made. */

@@ -21,7 +21,9 @@ function sampleOf({ id, type, subject, received_at }: LoggedLine): BacktestSampl
 }
 
 /** What a filter is held against, without its body. */
-export type LoggedLine = Pick<Logged, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp'> & { received_at: number }
+export type LoggedLine = Pick<Logged, 'id' | 'source_id' | 'type' | 'subject' | 'timestamp'> & {
+  received_at: number
+}
 
 export interface BacktestSide {
   source_id: string | null
@@ -50,12 +52,19 @@ export interface BacktestCounts {
 const lineFields = new Set(['id', 'source_id', 'type', 'subject', 'timestamp'])
 
 /** The part of a pattern that a line of the log can refute without its body; undefined where it can refute nothing. */
-function lineFilter(sides: readonly { source_id: string | null; pattern: CompiledPattern }[]): Matcher<true> | undefined {
+function lineFilter(
+  sides: readonly { source_id: string | null; pattern: CompiledPattern }[],
+): Matcher<true> | undefined {
   const entries = sides.map(({ source_id, pattern }, index) => {
-    const branches = pattern.branches.map(({ fields }) => ({ fields: fields.filter(field => lineFields.has(field.path)) }))
+    const branches = pattern.branches.map(({ fields }) => ({
+      fields: fields.filter(field => lineFields.has(field.path)),
+    }))
     return [String(index), { source_id, pattern: { branches }, target: true as const }] as const
   })
-  const refutes = entries.every(([, { source_id, pattern }]) => source_id !== null || pattern.branches.every(({ fields }) => fields.length > 0))
+  const refutes = entries.every(
+    ([, { source_id, pattern }]) =>
+      source_id !== null || pattern.branches.every(({ fields }) => fields.length > 0),
+  )
   return refutes ? new Matcher(entries) : undefined
 }
 
@@ -69,7 +78,11 @@ export class Backtest {
   readonly #lines: Matcher<true> | undefined
   readonly #types = new Map<string, BacktestTypeCount>()
   readonly #days = new Map<number, BacktestDayCount>()
-  readonly #samples: Record<'matched' | 'added' | 'removed', BacktestSample[]> = { matched: [], added: [], removed: [] }
+  readonly #samples: Record<'matched' | 'added' | 'removed', BacktestSample[]> = {
+    matched: [],
+    added: [],
+    removed: [],
+  }
   readonly #misses: Miss[] = []
   #missesSeen = 0
   readonly #missesWanted: number
@@ -85,8 +98,12 @@ export class Backtest {
     this.#draft = compilePattern(job.draft.filter)
     const { draft, live } = job
     const sides = [
-      ...(draft.enabled ? [{ source_id: draft.source_id, pattern: this.#draft, target: 'draft' as Side }] : []),
-      ...(live?.enabled === true ? [{ source_id: live.source_id, pattern: compilePattern(live.filter), target: 'live' as Side }] : []),
+      ...(draft.enabled
+        ? [{ source_id: draft.source_id, pattern: this.#draft, target: 'draft' as Side }]
+        : []),
+      ...(live?.enabled === true
+        ? [{ source_id: live.source_id, pattern: compilePattern(live.filter), target: 'live' as Side }]
+        : []),
     ]
     this.#filter = new LogFilter(sides)
     this.#lines = lineFilter(sides)
@@ -95,7 +112,9 @@ export class Backtest {
 
   /** Whether any filter asks for what old events have in their bodies only. */
   get asksForOrigin(): boolean {
-    return this.#patterns.some(({ branches }) => branches.some(({ fields }) => fields.some(({ path }) => path === 'actor' || path === 'thread')))
+    return this.#patterns.some(({ branches }) =>
+      branches.some(({ fields }) => fields.some(({ path }) => path === 'actor' || path === 'thread')),
+    )
   }
 
   get scanned(): number {
@@ -139,7 +158,11 @@ export class Backtest {
     const ofType = this.#types.get(key) ?? { type: key, scanned: 0, matched: 0 }
     this.#types.set(key, ofType)
     const day = Math.floor(received_at / dayMs)
-    const ofDay = this.#days.get(day) ?? { day: new Date(day * dayMs).toISOString().slice(0, 10), scanned: 0, matched: 0 }
+    const ofDay = this.#days.get(day) ?? {
+      day: new Date(day * dayMs).toISOString().slice(0, 10),
+      scanned: 0,
+      matched: 0,
+    }
     this.#days.set(day, ofDay)
     for (const count of [ofType, ofDay]) {
       count.scanned++
@@ -167,7 +190,10 @@ export class Backtest {
     const { failing, distance } = verdictOn(this.#draft, sheet)
     const hint = sheet.firstHint(failing)
     const all = [...this.#otherSource(event), ...failing]
-    return { sample: { ...sampleOf(line), failing: all, ...(hint === undefined ? {} : { hint }) }, distance: distance + all.length - failing.length }
+    return {
+      sample: { ...sampleOf(line), failing: all, ...(hint === undefined ? {} : { hint }) },
+      distance: distance + all.length - failing.length,
+    }
   }
 
   /** The path of the source, where the draft listens to another. */

@@ -46,7 +46,9 @@ export type Block = { version: 4; low: number; high: number } | { version: 6; lo
 export type Members = Record<string, unknown>
 
 export function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && rawNumber(value) === undefined
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && rawNumber(value) === undefined
+  )
 }
 
 /** Longer lists of values are sets: a set takes more room, a list more time. */
@@ -98,7 +100,8 @@ export function wildcardHolds(pieces: readonly string[], text: string): boolean 
   const first = pieces[0]!
   const last = pieces.at(-1)!
   if (pieces.length === 1) return text === first
-  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
+    return false
   const end = text.length - last.length
   let at = first.length
   for (let index = 1; index < pieces.length - 1; index++) {
@@ -134,7 +137,10 @@ function v4Number(text: string): number {
 function v6Value(text: string): bigint {
   const quad = /\d+\.\d+\.\d+\.\d+$/.exec(text)?.[0] ?? ''
   const v4 = BigInt(quad === '' ? 0 : v4Number(quad))
-  const plain = quad === '' ? text : `${text.slice(0, -quad.length)}${(v4 >> 16n).toString(16)}:${(v4 & 0xffffn).toString(16)}`
+  const plain =
+    quad === ''
+      ? text
+      : `${text.slice(0, -quad.length)}${(v4 >> 16n).toString(16)}:${(v4 & 0xffffn).toString(16)}`
   const [front = '', back = ''] = plain.split('::')
   const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
   const [left, right] = [groups(front), groups(back)]
@@ -149,14 +155,17 @@ const mappedPrefix = 0xffffn
  */
 export function addressOf(text: string): { v4: number; v6: bigint | undefined } {
   const v4 = v4Number(text)
-  if (v4 >= 0 || !text.includes(':') || text.length > 45 || text.includes('%') || !isIPv6(text)) return { v4, v6: undefined }
+  if (v4 >= 0 || !text.includes(':') || text.length > 45 || text.includes('%') || !isIPv6(text))
+    return { v4, v6: undefined }
   const v6 = v6Value(text)
   return { v4: v6 >> 32n === mappedPrefix ? Number(v6 & 0xffff_ffffn) : -1, v6 }
 }
 
 function inBlock(block: Block, text: string): boolean {
   const { v4, v6 } = addressOf(text)
-  return block.version === 4 ? v4 >= block.low && v4 <= block.high : v6 !== undefined && v6 >= block.low && v6 <= block.high
+  return block.version === 4
+    ? v4 >= block.low && v4 <= block.high
+    : v6 !== undefined && v6 >= block.low && v6 <= block.high
 }
 
 export type WildcardTest = Extract<TextTest, { kind: 'wildcard' }>
@@ -187,7 +196,9 @@ export function holds(test: Test, value: Scalar, fits: Fits = fitsAlone): boolea
     case 'exists':
       return true
     case 'anything_but':
-      return !(test.excluded instanceof Set ? test.excluded.has(value) : (test.excluded as readonly Scalar[]).includes(value))
+      return !(test.excluded instanceof Set
+        ? test.excluded.has(value)
+        : (test.excluded as readonly Scalar[]).includes(value))
     case 'anything_but_texts':
       return typeof value !== 'string' || !test.tests.some(each => textHolds(each, value, fits))
     case 'range':
@@ -205,7 +216,11 @@ export function holds(test: Test, value: Scalar, fits: Fits = fitsAlone): boolea
 
 function onlyMember(value: Members, path: string): { key: string; value: unknown } {
   const keys = Object.keys(value)
-  if (keys.length !== 1) throw new PatternError(path, `one operator was expected here; found ${keys.length === 0 ? 'none' : keys.map(shown).join(', ')}`)
+  if (keys.length !== 1)
+    throw new PatternError(
+      path,
+      `one operator was expected here; found ${keys.length === 0 ? 'none' : keys.map(shown).join(', ')}`,
+    )
   return { key: keys[0]!, value: value[keys[0]!] }
 }
 
@@ -215,9 +230,15 @@ function requiredText(value: unknown, operator: string, path: string): string {
       path,
       `"${operator}" takes one string; write an alternative for each: [{"${operator}": "a"}, {"${operator}": "b"}]; found ${shown(value)}`,
     )
-  if (typeof value !== 'string') throw new PatternError(path, `"${operator}" takes a string; found ${shown(value)}`)
-  if (!value.isWellFormed()) throw new PatternError(path, `"${operator}" takes whole characters; found half of a surrogate pair in ${shown(value)}`)
-  if (value.length > patternLimits.textLength) throw new PatternError(path, `"${operator}" takes at most ${patternLimits.textLength} characters`)
+  if (typeof value !== 'string')
+    throw new PatternError(path, `"${operator}" takes a string; found ${shown(value)}`)
+  if (!value.isWellFormed())
+    throw new PatternError(
+      path,
+      `"${operator}" takes whole characters; found half of a surrogate pair in ${shown(value)}`,
+    )
+  if (value.length > patternLimits.textLength)
+    throw new PatternError(path, `"${operator}" takes at most ${patternLimits.textLength} characters`)
   return value
 }
 
@@ -229,17 +250,27 @@ function wildcardPieces(text: string, path: string): string[] {
     if (character === '\\') {
       const next = text[++index]
       if (next !== '*' && next !== '\\') {
-        throw new PatternError(path, `in a wildcard a backslash stands only before * or \\; found ${shown(text)}`)
+        throw new PatternError(
+          path,
+          `in a wildcard a backslash stands only before * or \\; found ${shown(text)}`,
+        )
       }
       pieces[pieces.length - 1] += next
     } else if (character !== '*') pieces[pieces.length - 1] += character
-    else if (text[index + 1] === '*') throw new PatternError(path, `two stars in a row mean no more than one; found ${shown(text)}`)
+    else if (text[index + 1] === '*')
+      throw new PatternError(path, `two stars in a row mean no more than one; found ${shown(text)}`)
     else pieces.push('')
   }
   if (text.length > patternLimits.wildcardLength)
-    throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`)
+    throw new PatternError(
+      path,
+      `a wildcard has at most ${patternLimits.wildcardLength} characters; found ${text.length}`,
+    )
   if (pieces.length - 1 > patternLimits.wildcardStars) {
-    throw new PatternError(path, `a wildcard has at most ${patternLimits.wildcardStars} stars; found ${pieces.length - 1}`)
+    throw new PatternError(
+      path,
+      `a wildcard has at most ${patternLimits.wildcardStars} stars; found ${pieces.length - 1}`,
+    )
   }
   return pieces
 }
@@ -248,7 +279,11 @@ function wildcardPieces(text: string, path: string): string[] {
 function affix(kind: 'prefix' | 'suffix', value: unknown, path: string): TextTest {
   if (!isObject(value)) return { kind, text: requiredText(value, kind, path), ignore_case: false }
   const inner = onlyMember(value, path)
-  if (inner.key !== 'equals-ignore-case') throw new PatternError(path, `inside "${kind}" only "equals-ignore-case" is known; found ${shown(inner.key)}`)
+  if (inner.key !== 'equals-ignore-case')
+    throw new PatternError(
+      path,
+      `inside "${kind}" only "equals-ignore-case" is known; found ${shown(inner.key)}`,
+    )
   return { kind, text: folded(requiredText(inner.value, inner.key, path)), ignore_case: true }
 }
 
@@ -270,12 +305,23 @@ function anythingBut(value: unknown, path: string): Test {
   if (isObject(value)) {
     const inner = onlyMember(value, path)
     const list = Array.isArray(inner.value) ? inner.value : [inner.value]
-    if (list.length === 0) throw new PatternError(path, `"anything-but" with "${inner.key}" takes a text or a list of texts; found an empty list`)
+    if (list.length === 0)
+      throw new PatternError(
+        path,
+        `"anything-but" with "${inner.key}" takes a text or a list of texts; found an empty list`,
+      )
     if (list.length > patternLimits.operators)
-      throw new PatternError(path, `"anything-but" with "${inner.key}" takes at most ${patternLimits.operators} texts; found ${list.length}`)
+      throw new PatternError(
+        path,
+        `"anything-but" with "${inner.key}" takes at most ${patternLimits.operators} texts; found ${list.length}`,
+      )
     const tests = list.map(item => {
       const test = textTest(inner.key, item, path)
-      if (test === undefined) throw new PatternError(path, `"anything-but" takes prefix, suffix, equals-ignore-case or wildcard; found ${shown(inner.key)}`)
+      if (test === undefined)
+        throw new PatternError(
+          path,
+          `"anything-but" takes prefix, suffix, equals-ignore-case or wildcard; found ${shown(inner.key)}`,
+        )
       if ((test.kind === 'prefix' || test.kind === 'suffix') && test.text === '')
         throw new PatternError(path, `"anything-but" with an empty ${inner.key} would exclude every string`)
       return test
@@ -285,11 +331,20 @@ function anythingBut(value: unknown, path: string): Test {
   const list = (Array.isArray(value) ? value : [value]).map(item => numberIn(item, path) ?? (item as unknown))
   const kinds = new Set(list.map(item => (item instanceof ExactNumber ? 'number' : typeof item)))
   if (list.length === 0 || kinds.size > 1 || !(kinds.has('string') || kinds.has('number'))) {
-    throw new PatternError(path, `"anything-but" takes strings or numbers, not both and not none; found ${shown(value)}`)
+    throw new PatternError(
+      path,
+      `"anything-but" takes strings or numbers, not both and not none; found ${shown(value)}`,
+    )
   }
   if (list.length > patternLimits.alternatives)
-    throw new PatternError(path, `"anything-but" takes at most ${patternLimits.alternatives} values; found ${list.length}`)
-  return { kind: 'anything_but', excluded: list.length > fewValues ? new Set(list as Scalar[]) : (list as Scalar[]) }
+    throw new PatternError(
+      path,
+      `"anything-but" takes at most ${patternLimits.alternatives} values; found ${list.length}`,
+    )
+  return {
+    kind: 'anything_but',
+    excluded: list.length > fewValues ? new Set(list as Scalar[]) : (list as Scalar[]),
+  }
 }
 
 function cidr(value: unknown, path: string): Test {
@@ -297,7 +352,13 @@ function cidr(value: unknown, path: string): Test {
   const [address = '', bits = '', ...rest] = text.split('/')
   const v4 = v4Number(address)
   const most = v4 >= 0 ? 32 : 128
-  if ((v4 < 0 && !isIPv6(address)) || address.includes('%') || rest.length > 0 || !/^(0|[1-9]\d{0,2})$/.test(bits) || Number(bits) > most) {
+  if (
+    (v4 < 0 && !isIPv6(address)) ||
+    address.includes('%') ||
+    rest.length > 0 ||
+    !/^(0|[1-9]\d{0,2})$/.test(bits) ||
+    Number(bits) > most
+  ) {
     throw new PatternError(path, `"cidr" takes a block such as 10.0.0.0/8 or fd00::/8; found ${shown(value)}`)
   }
   if (v4 >= 0) {
@@ -310,22 +371,35 @@ function cidr(value: unknown, path: string): Test {
   return { kind: 'cidr', block: { version: 6, low, high: low + (1n << host) - 1n } }
 }
 
-export const operators = ['prefix', 'suffix', 'equals-ignore-case', 'wildcard', 'anything-but', 'numeric', 'exists', 'cidr'] as const
+export const operators = [
+  'prefix',
+  'suffix',
+  'equals-ignore-case',
+  'wildcard',
+  'anything-but',
+  'numeric',
+  'exists',
+  'cidr',
+] as const
 
 /** The operator that a word may have meant, in words. */
 function meant(word: string): string {
   const bare = (text: string): string => text.toLowerCase().replaceAll(/[^a-z]/g, '')
-  const close = (operator: string): boolean => operator.startsWith(word.toLowerCase()) || edits(bare(operator), bare(word)) <= 2
+  const close = (operator: string): boolean =>
+    operator.startsWith(word.toLowerCase()) || edits(bare(operator), bare(word)) <= 2
   const found = word.length > 2 && word.length < 32 ? operators.find(close) : undefined
   return found === undefined ? '' : `; did you mean ${found}?`
 }
 
 /** One alternative of a field; exists:false is not an alternative, but a property of the field. Throws PatternError. */
 export function condition(value: unknown, path: string): Condition | 'absent' {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
+  if (value === null || typeof value === 'string' || typeof value === 'boolean')
+    return { operator: 'equals', expected: value, test: { kind: 'equals', value } }
   const number = numberIn(value, path)
-  if (number !== undefined) return { operator: 'equals', expected: value, test: { kind: 'equals', value: number } }
-  if (!isObject(value)) throw new PatternError(path, `a value or an operator was expected in the list; found ${shown(value)}`)
+  if (number !== undefined)
+    return { operator: 'equals', expected: value, test: { kind: 'equals', value: number } }
+  if (!isObject(value))
+    throw new PatternError(path, `a value or an operator was expected in the list; found ${shown(value)}`)
   const { key: operator, value: expected } = onlyMember(value, path)
   const text = textTest(operator, expected, path)
   if (text !== undefined) return { operator, expected, test: text }
@@ -337,7 +411,8 @@ export function condition(value: unknown, path: string): Condition | 'absent' {
     case 'cidr':
       return { operator, expected, test: cidr(expected, path) }
     case 'exists':
-      if (typeof expected !== 'boolean') throw new PatternError(path, `"exists" takes true or false; found ${shown(expected)}`)
+      if (typeof expected !== 'boolean')
+        throw new PatternError(path, `"exists" takes true or false; found ${shown(expected)}`)
       return expected ? { operator, expected, test: { kind: 'exists' } } : 'absent'
     default:
       throw new PatternError(

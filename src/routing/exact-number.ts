@@ -29,7 +29,9 @@ const comparedDigits = 1024
 /** The same order against every number of a filter, whatever the length: what follows is not zero, and that is enough. */
 function shortened(text: string): string {
   const [mantissa = '', exponent] = text.split('e')
-  return mantissa.length <= comparedDigits ? text : `${mantissa.slice(0, comparedDigits)}1${exponent === undefined ? '' : `e${exponent}`}`
+  return mantissa.length <= comparedDigits
+    ? text
+    : `${mantissa.slice(0, comparedDigits)}1${exponent === undefined ? '' : `e${exponent}`}`
 }
 
 export class ExactNumber {

@@ -34,9 +34,12 @@ export class Sheet {
   constructor(event: MatchEvent, patterns: Iterable<CompiledPattern>) {
     this.#event = event
     const top = new PathNode<PathSlot>('')
-    for (const { branches } of patterns) for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
+    for (const { branches } of patterns)
+      for (const { fields } of branches) for (const { path } of fields) this.#mention(path, top)
     this.#gathering.begin()
-    walk(withFoldedActor(event), top, this.#gathering, { written: (leaf, value) => this.#written.set(leaf, value) })
+    walk(withFoldedActor(event), top, this.#gathering, {
+      written: (leaf, value) => this.#written.set(leaf, value),
+    })
   }
 
   #mention(path: string, top: PathNode<PathSlot>): void {
@@ -68,7 +71,8 @@ export class Sheet {
   /** The first of them, in the order of the event. */
   shown(path: string, most: number): unknown[] {
     const shown: unknown[] = []
-    for (let leaf = this.first(path); leaf !== null && shown.length < most; leaf = leaf.next) shown.push(this.#written.get(leaf) ?? leaf.value)
+    for (let leaf = this.first(path); leaf !== null && shown.length < most; leaf = leaf.next)
+      shown.push(this.#written.get(leaf) ?? leaf.value)
     return shown
   }
 
@@ -93,20 +97,31 @@ export class Sheet {
   #met(field: Field): Met {
     const slot = this.#slots.get(field.path)!
     let held: ElementSet | undefined
-    const holding = (): ElementSet => (held ??= elementsThatHold(slot, field, value => leafHolds(field, value)))
-    return { field, slot, holding, holdsIn: id => holding().has(id), most: () => holding().few?.length ?? Infinity }
+    const holding = (): ElementSet =>
+      (held ??= elementsThatHold(slot, field, value => leafHolds(field, value)))
+    return {
+      field,
+      slot,
+      holding,
+      holdsIn: id => holding().has(id),
+      most: () => holding().few?.length ?? Infinity,
+    }
   }
 
   branchMatches({ fields }: Branch): boolean {
     const met = fields.map(field => this.#met(field))
-    return met.every(each => (each.field.absent && this.mayBeAbsent(each.field.path)) || !each.holding().empty) && consistent(met, this.#gathering)
+    return (
+      met.every(each => (each.field.absent && this.mayBeAbsent(each.field.path)) || !each.holding().empty) &&
+      consistent(met, this.#gathering)
+    )
   }
 }
 
 function holdsAlone(field: Field, sheet: Sheet): boolean {
   // Below arrays there may be an element without it; what stands outside of arrays is absent in none.
   if (field.absent && sheet.mayBeAbsent(field.path)) return true
-  for (let leaf = sheet.first(field.path); leaf !== null; leaf = leaf.next) if (leafHolds(field, leaf.value)) return true
+  for (let leaf = sheet.first(field.path); leaf !== null; leaf = leaf.next)
+    if (leafHolds(field, leaf.value)) return true
   return false
 }
 
@@ -121,7 +136,9 @@ interface Way {
 function wayOn(branch: Branch, sheet: Sheet): Way {
   const matched = sheet.branchMatches(branch)
   // Below arrays an absence is one in the elements that other fields have fixed; where the way matches it is one.
-  const failing = matched ? [] : branch.fields.filter(field => !holdsAlone(field, sheet)).map(field => field.path)
+  const failing = matched
+    ? []
+    : branch.fields.filter(field => !holdsAlone(field, sheet)).map(field => field.path)
   return { branch, matched, failing }
 }
 
@@ -138,8 +155,15 @@ export interface Verdict {
 
 function verdictOf(ways: readonly Way[]): Verdict & { nearest: Way } {
   const matched = ways.some(way => way.matched)
-  const nearest = ways.find(way => way.matched) ?? ways.reduce((best, way) => (way.failing.length < best.failing.length ? way : best))
-  return { matched, failing: nearest.failing, distance: matched ? 0 : Math.max(nearest.failing.length, 0.5), nearest }
+  const nearest =
+    ways.find(way => way.matched) ??
+    ways.reduce((best, way) => (way.failing.length < best.failing.length ? way : best))
+  return {
+    matched,
+    failing: nearest.failing,
+    distance: matched ? 0 : Math.max(nearest.failing.length, 0.5),
+    nearest,
+  }
 }
 
 /** Whether a filter matches an event and, if not, how far it is from it. */
@@ -160,7 +184,13 @@ function conditions(field: Field, sheet: Sheet, way: Way, branch: number): Expla
     holds: found.some(value => holds(test, value)),
     ...(hint === undefined ? {} : { hint }),
   }))
-  if (field.absent) result.push({ ...common, operator: 'exists', expected: false, holds: field_holds && !result.some(each => each.holds) })
+  if (field.absent)
+    result.push({
+      ...common,
+      operator: 'exists',
+      expected: false,
+      holds: field_holds && !result.some(each => each.holds),
+    })
   return result
 }
 

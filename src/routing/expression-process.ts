@@ -13,7 +13,8 @@ const compiled = new Map<string, jsonata.Expression>()
 function forbidden(node: unknown): string | undefined {
   if (typeof node !== 'object' || node === null) return undefined
   const { type, value } = node as { type?: unknown; value?: unknown }
-  if (type === 'regex') return 'regular expressions are not allowed; use $contains, $substringBefore and $substringAfter with texts'
+  if (type === 'regex')
+    return 'regular expressions are not allowed; use $contains, $substringBefore and $substringAfter with texts'
   if (type === 'variable' && value === 'eval') return '$eval is not allowed: it would run text from the event'
   for (const child of Object.values(node)) {
     const reason = forbidden(child)
@@ -46,7 +47,8 @@ async function evaluated(source: string, scope: unknown): Promise<ExpressionAnsw
     const value: unknown = await compile(source).evaluate(scope)
     if (typeof value === 'function') return { ok: false, reason: 'it gives a function, not a value' }
     const text = JSON.stringify(value)
-    if (text !== undefined && text.length > maxResultBytes) return { ok: false, reason: `it gives more than ${maxResultBytes} bytes` }
+    if (text !== undefined && text.length > maxResultBytes)
+      return { ok: false, reason: `it gives more than ${maxResultBytes} bytes` }
     return { ok: true, value: text === undefined ? undefined : JSON.parse(text) }
   } catch (error) {
     compiled.delete(source)

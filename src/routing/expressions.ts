@@ -9,7 +9,9 @@
 // both times nothing else was evaluated it is the expression that takes so long, not the machine: that is permanent.
 import { fork, type ChildProcess } from 'node:child_process'
 
-export type ExpressionAnswer = { ok: true; value?: unknown } | { ok: false; reason: string; transient?: boolean }
+export type ExpressionAnswer =
+  | { ok: true; value?: unknown }
+  | { ok: false; reason: string; transient?: boolean }
 
 /** One expression to check, or several to evaluate over one scope (as JSON). */
 export interface ExpressionOrder {
@@ -67,7 +69,11 @@ function next(child: ChildProcess, limitMs: number): Promise<Outcome> {
   })
 }
 
-type Evaluated = { kind: 'answers'; answers: ExpressionAnswer[] } | { kind: 'late' } | { kind: 'memory' } | { kind: 'not_started' }
+type Evaluated =
+  | { kind: 'answers'; answers: ExpressionAnswer[] }
+  | { kind: 'late' }
+  | { kind: 'memory' }
+  | { kind: 'not_started' }
 
 /** What all lanes evaluate. */
 interface Activity {
@@ -225,7 +231,11 @@ export class ExpressionProcess implements Expressions {
     if (alone) job.late_alone++
     if (job.tries === tries) {
       const permanent = job.late_alone === tries
-      return fail(job, `it took longer than ${timeLimitMs} ms${permanent ? `, ${tries} times, with nothing else to evaluate` : ''}`, !permanent)
+      return fail(
+        job,
+        `it took longer than ${timeLimitMs} ms${permanent ? `, ${tries} times, with nothing else to evaluate` : ''}`,
+        !permanent,
+      )
     }
     if (this.#slowOwners.size >= mostSlow) this.#slowOwners.clear()
     this.#slowOwners.add(job.owner)

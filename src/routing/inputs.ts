@@ -35,7 +35,8 @@ function parts(text: string, path: string): Part[] {
     if (end < 0) throw new InputsError(path, `"{{" without "}}" in ${JSON.stringify(text)}`)
     if (start > from) result.push({ kind: 'text', text: text.slice(from, start) })
     const source = text.slice(start + 2, end).trim()
-    if (source === '') throw new InputsError(path, 'an expression was expected between {{ and }}; found nothing')
+    if (source === '')
+      throw new InputsError(path, 'an expression was expected between {{ and }}; found nothing')
     result.push({ kind: 'expression', source })
     from = end + 2
   }
@@ -49,7 +50,9 @@ const words = new Set(['true', 'false', 'null', 'and', 'or', 'in', 'function'])
 
 function isPlain(source: string): boolean {
   // A header's name may hold hyphens; to JSONata they would be minus signs.
-  return headerPath.test(source) || (plainPath.test(source) && !source.split('.').some(step => words.has(step)))
+  return (
+    headerPath.test(source) || (plainPath.test(source) && !source.split('.').some(step => words.has(step)))
+  )
 }
 
 /** The value at a plain path; ok: false where the path meets a list, which JSONata maps over. */
@@ -57,7 +60,10 @@ function lookUp(source: string, scope: unknown): { ok: boolean; value: unknown }
   let value = scope
   for (const step of source.split('.')) {
     if (Array.isArray(value)) return { ok: false, value: undefined }
-    value = typeof value === 'object' && value !== null && !isRaw(value) && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+    value =
+      typeof value === 'object' && value !== null && !isRaw(value) && Object.hasOwn(value, step)
+        ? (value as Record<string, unknown>)[step]
+        : undefined
   }
   return { ok: true, value }
 }
@@ -71,15 +77,22 @@ interface Found {
 function expressionsOf(template: unknown, path: string): Found[] {
   if (typeof template === 'string') {
     if (!template.match(opening)) return []
-    return parts(template, path).flatMap(part => (part.kind === 'expression' ? [{ path, source: part.source }] : []))
+    return parts(template, path).flatMap(part =>
+      part.kind === 'expression' ? [{ path, source: part.source }] : [],
+    )
   }
-  if (Array.isArray(template)) return template.flatMap((item, index) => expressionsOf(item, `${path}[${index}]`))
+  if (Array.isArray(template))
+    return template.flatMap((item, index) => expressionsOf(item, `${path}[${index}]`))
   if (typeof template !== 'object' || template === null || isRaw(template)) return []
   return Object.entries(template).flatMap(([key, value]) => expressionsOf(value, `${path}.${key}`))
 }
 
 /** Checks a template when it is written. Throws InputsError with the path of what is wrong. */
-export async function checkTemplate(template: unknown, name: string, expressions: Expressions): Promise<void> {
+export async function checkTemplate(
+  template: unknown,
+  name: string,
+  expressions: Expressions,
+): Promise<void> {
   for (const { path, source } of expressionsOf(template, name)) {
     if (isPlain(source)) continue
     const reason = await expressions.check(source)
@@ -91,7 +104,9 @@ export async function checkTemplate(template: unknown, name: string, expressions
 export function keyRefusal(template: string): string | undefined {
   try {
     const hard = expressionsOf(template, 'key').find(({ source }) => !isPlain(source))
-    return hard === undefined ? undefined : `{{ ${hard.source} }} is more than a path; keys have plain paths only, such as {{ payload.repository.full_name }}`
+    return hard === undefined
+      ? undefined
+      : `{{ ${hard.source} }} is more than a path; keys have plain paths only, such as {{ payload.repository.full_name }}`
   } catch (error) {
     if (error instanceof InputsError) return error.message
     throw error
@@ -131,7 +146,9 @@ function filled(template: unknown, path: string, next: () => unknown): unknown {
   }
   if (Array.isArray(template)) return template.map((item, index) => filled(item, `${path}[${index}]`, next))
   if (typeof template !== 'object' || template === null || isRaw(template)) return template
-  const entries = Object.entries(template).map(([key, value]) => [key, filled(value, `${path}.${key}`, next)] as const)
+  const entries = Object.entries(template).map(
+    ([key, value]) => [key, filled(value, `${path}.${key}`, next)] as const,
+  )
   return Object.fromEntries(entries)
 }
 
@@ -139,12 +156,19 @@ function filled(template: unknown, path: string, next: () => unknown): unknown {
  * Renders a template over a scope. What is missing in the scope becomes null, inside text nothing.
  * Throws InputsError with the path of the input that failed and the reason.
  */
-export async function renderTemplate(template: unknown, name: string, scope: unknown, expressions: Pick<Expressions, 'evaluate'>): Promise<unknown> {
+export async function renderTemplate(
+  template: unknown,
+  name: string,
+  scope: unknown,
+  expressions: Pick<Expressions, 'evaluate'>,
+): Promise<unknown> {
   const found = expressionsOf(template, name)
   const values: unknown[] = []
   const hard: { index: number; found: Found }[] = []
   for (const [index, expression] of found.entries()) {
-    const { ok, value } = isPlain(expression.source) ? lookUp(expression.source, scope) : { ok: false, value: undefined }
+    const { ok, value } = isPlain(expression.source)
+      ? lookUp(expression.source, scope)
+      : { ok: false, value: undefined }
     values.push(value)
     if (!ok) hard.push({ index, found: expression })
   }
@@ -155,7 +179,12 @@ export async function renderTemplate(template: unknown, name: string, scope: unk
     )
     for (const [place, answer] of answers.entries()) {
       const { index, found: expression } = hard[place]!
-      if (!answer.ok) throw new InputsError(expression.path, `in {{ ${expression.source} }}: ${answer.reason}`, answer.transient)
+      if (!answer.ok)
+        throw new InputsError(
+          expression.path,
+          `in {{ ${expression.source} }}: ${answer.reason}`,
+          answer.transient,
+        )
       values[index] = answer.value
     }
   }

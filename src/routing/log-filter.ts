@@ -3,9 +3,30 @@ import { routerSource, type StoredEvent } from '../store/store.ts'
 import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
 import { payloadOf } from './payload.ts'
 
-export type Logged = Pick<StoredEvent, 'id' | 'source_id' | 'type' | 'subject' | 'actor' | 'thread' | 'timestamp' | 'headers' | 'body_format' | 'body'>
+export type Logged = Pick<
+  StoredEvent,
+  | 'id'
+  | 'source_id'
+  | 'type'
+  | 'subject'
+  | 'actor'
+  | 'thread'
+  | 'timestamp'
+  | 'headers'
+  | 'body_format'
+  | 'body'
+>
 
-export function attributesOf({ id, source_id, type, subject, actor, thread, timestamp, headers }: Omit<Logged, 'body' | 'body_format'>): Attributes {
+export function attributesOf({
+  id,
+  source_id,
+  type,
+  subject,
+  actor,
+  thread,
+  timestamp,
+  headers,
+}: Omit<Logged, 'body' | 'body_format'>): Attributes {
   return { id, source_id, type, subject, actor, thread, timestamp, headers }
 }
 
@@ -19,7 +40,8 @@ export function readableView(stored: Logged): MatchEvent {
   try {
     return eventView(stored)
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return { ...attributesOf(stored), payload: null }
+    if (error instanceof SyntaxError || error instanceof TypeError)
+      return { ...attributesOf(stored), payload: null }
     throw error
   }
 }
@@ -38,7 +60,8 @@ export class LogFilter<T> {
 
   /** The targets of the triggers that match a stored event, in no order. */
   match(stored: Logged): T[] {
-    const read = stored.body_format === 'json' ? this.#matcher.matchJson(attributesOf(stored), stored.body) : undefined
+    const read =
+      stored.body_format === 'json' ? this.#matcher.matchJson(attributesOf(stored), stored.body) : undefined
     return read ?? this.#matcher.match(readableView(stored))
   }
 }

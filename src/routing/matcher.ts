@@ -23,7 +23,16 @@
 // put and delete change the index in place, between two events; nothing is rebuilt but the short lists of ranges.ts and
 // wildcards.ts. Everything that an event leaves behind is marked with its number and so forgotten by the next.
 import { consistent } from './index/array-consistency.ts'
-import { branchWeight, fieldsOf, indexLimits, isOpenTest, searchedOf, Tally, tooManyLengths, weightOf } from './index/cost-limits.ts'
+import {
+  branchWeight,
+  fieldsOf,
+  indexLimits,
+  isOpenTest,
+  searchedOf,
+  Tally,
+  tooManyLengths,
+  weightOf,
+} from './index/cost-limits.ts'
 import type { Scalar } from './conditions.ts'
 import { withFoldedActor } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
@@ -104,7 +113,11 @@ export class Matcher<T> {
   readonly #openFields = new Tally<Known<T>>(shared => weightOf(shared.field))
 
   /** also: paths whose values valueAt answers, whether a trigger mentions them or not. */
-  constructor(triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [], limits: JsonLimits = unlimited, also: readonly string[] = []) {
+  constructor(
+    triggers: Iterable<readonly [id: string, MatchTrigger<T>]> = [],
+    limits: JsonLimits = unlimited,
+    also: readonly string[] = [],
+  ) {
     this.#scanner = new Scanner(limits)
     for (const path of also) this.#slot(path).keep()
     const entries: Entry<T>[] = []
@@ -116,7 +129,9 @@ export class Matcher<T> {
   /** What a trigger would exceed together with all that are there, in words, or undefined. */
   exceeded({ pattern, source_id }: Pick<MatchTrigger<T>, 'pattern' | 'source_id'>): string | undefined {
     const over = (limit: number, count: number, what: string): string | undefined =>
-      count > limit ? `all triggers together may have at most ${limit} ${what}; this would make them ${Math.ceil(count)}` : undefined
+      count > limit
+        ? `all triggers together may have at most ${limit} ${what}; this would make them ${Math.ceil(count)}`
+        : undefined
     const ways = pattern.branches.map(({ fields }) => {
       const branch = { fields: withSource({ fields }, source_id) }
       return { branch, access: this.#accessOf(branch) }
@@ -127,10 +142,26 @@ export class Matcher<T> {
     const conditions = this.#openFields.weight + [...fresh].reduce((sum, field) => sum + weightOf(field), 0)
     return (
       over(indexLimits.fields, this.#fields + fieldsOf(pattern), 'fields, every way through $or counted') ??
-      over(indexLimits.searched, this.#searched + searchedOf(pattern), 'texts between the stars of wildcards') ??
-      over(indexLimits.open, this.#open + open.length, 'ways to match that no exact value, no longer beginning or ending narrows down') ??
-      over(indexLimits.open_conditions, conditions, 'different conditions in filters that no exact value, no longer beginning or ending narrows down') ??
-      over(indexLimits.reach, this.#reachWith(narrow), 'conditions behind single values, the most for each path added up') ??
+      over(
+        indexLimits.searched,
+        this.#searched + searchedOf(pattern),
+        'texts between the stars of wildcards',
+      ) ??
+      over(
+        indexLimits.open,
+        this.#open + open.length,
+        'ways to match that no exact value, no longer beginning or ending narrows down',
+      ) ??
+      over(
+        indexLimits.open_conditions,
+        conditions,
+        'different conditions in filters that no exact value, no longer beginning or ending narrows down',
+      ) ??
+      over(
+        indexLimits.reach,
+        this.#reachWith(narrow),
+        'conditions behind single values, the most for each path added up',
+      ) ??
       tooManyLengths(pattern, (path, texts) => this.#slots.get(path)?.lengthsWith(texts))
     )
   }
@@ -139,7 +170,10 @@ export class Matcher<T> {
   #isOpen(access: Field): boolean {
     const shared = this.#shared(access)
     if (shared !== undefined && shared.attached.length > 0) return shared.open
-    return this.#slots.get(access.path)?.isOpen(access) ?? (access.absent || access.conditions.some(({ test }) => isOpenTest(test)))
+    return (
+      this.#slots.get(access.path)?.isOpen(access) ??
+      (access.absent || access.conditions.some(({ test }) => isOpenTest(test)))
+    )
   }
 
   #shared(field: Field): Known<T> | undefined {
@@ -155,7 +189,14 @@ export class Matcher<T> {
   #reachWith(ways: readonly { branch: Branch; access: Field }[]): number {
     const more = (): number =>
       ways.reduce(
-        (sum, { branch, access }) => sum + Math.max(0, (this.#shared(access)?.weight ?? 0) + branchWeight(branch) - (this.#slots.get(access.path)?.reach ?? 0)),
+        (sum, { branch, access }) =>
+          sum +
+          Math.max(
+            0,
+            (this.#shared(access)?.weight ?? 0) +
+              branchWeight(branch) -
+              (this.#slots.get(access.path)?.reach ?? 0),
+          ),
         0,
       )
     if (this.#reach + more() <= indexLimits.reach) return this.#reach + more()
@@ -185,7 +226,12 @@ export class Matcher<T> {
   }
 
   #enter(id: string, { target, source_id, pattern }: MatchTrigger<T>): Entry<T> {
-    const entry: Entry<T> = { branches: [], fields: fieldsOf(pattern), searched: searchedOf(pattern), matched: 0 }
+    const entry: Entry<T> = {
+      branches: [],
+      fields: fieldsOf(pattern),
+      searched: searchedOf(pattern),
+      matched: 0,
+    }
     entry.branches = pattern.branches.map(branch => {
       const fields = withSource(branch, source_id).map(field => this.#slot(field.path).share(field))
       return {
@@ -233,7 +279,10 @@ export class Matcher<T> {
       const slot = this.#slots.get(field.path)
       const uses = slot?.shared(field)?.uses ?? 0
       const attachedAt = (value: Scalar): number => slot?.attachedAt(value) ?? 0
-      const cost = field.conditions.reduce((sum, condition) => sum + likelihood(condition, uses, slot?.uses ?? 0, attachedAt), field.absent ? 2 : 0)
+      const cost = field.conditions.reduce(
+        (sum, condition) => sum + likelihood(condition, uses, slot?.uses ?? 0, attachedAt),
+        field.absent ? 2 : 0,
+      )
       if (cost < least) [access, least] = [field, cost]
     }
     return access!
@@ -310,7 +359,9 @@ export class Matcher<T> {
   valueAt(path: string): string | number | null {
     const leaf = this.#gathering.first(this.#slots.get(path)!)
     if (leaf === null || leaf.next !== null || leaf.element !== root) return null
-    return typeof leaf.value === 'number' || (typeof leaf.value === 'string' && leaf.value !== '') ? leaf.value : null
+    return typeof leaf.value === 'number' || (typeof leaf.value === 'string' && leaf.value !== '')
+      ? leaf.value
+      : null
   }
 
   /** The targets of all triggers that match an event whose payload was read last. */
@@ -330,7 +381,9 @@ export class Matcher<T> {
       if (slot.any !== undefined) for (const shared of slot.any) this.#visitor.maybe(shared)
       slot.visitAll(this.#visitor)
     }
-    for (const slot of this.#absent) if (slot.event !== event || slot.in_arrays) for (const shared of slot.absent!) this.#visitor.maybe(shared)
+    for (const slot of this.#absent)
+      if (slot.event !== event || slot.in_arrays)
+        for (const shared of slot.absent!) this.#visitor.maybe(shared)
     const found: T[] = []
     for (const access of this.#candidates) {
       if (!this.#holds(access, event)) continue
@@ -385,7 +438,16 @@ export class Matcher<T> {
   }
 }
 
-const attributeNames = ['id', 'source_id', 'type', 'subject', 'actor', 'thread', 'timestamp', 'headers'] as const
+const attributeNames = [
+  'id',
+  'source_id',
+  'type',
+  'subject',
+  'actor',
+  'thread',
+  'timestamp',
+  'headers',
+] as const
 
 const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
 const nowhere = new PathNode<never>('payload')

@@ -32,7 +32,8 @@ export function pathsOf(event: unknown): EventPath[] {
     if (found.size >= maxPaths || steps.length > maxSteps) return
     if (Array.isArray(value)) for (const item of (value as unknown[]).slice(0, maxPaths)) visit(item, steps)
     else if (typeof value === 'object' && value !== null && rawNumber(value) === undefined)
-      for (const key of Object.keys(value).slice(0, maxPaths)) visit((value as Record<string, unknown>)[key], [...steps, ...key.split('.').map(stepOf)])
+      for (const key of Object.keys(value).slice(0, maxPaths))
+        visit((value as Record<string, unknown>)[key], [...steps, ...key.split('.').map(stepOf)])
     else {
       const path = steps.map(step => step.text).join('.')
       found.set(path, { path, steps })

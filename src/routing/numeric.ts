@@ -1,5 +1,12 @@
 // The numbers of a filter, and the operator numeric. Pure.
-import { compareNumbers, innermostDouble, mentionedNumber, rawNumber, type Bound, type FilterNumber } from './exact-number.ts'
+import {
+  compareNumbers,
+  innermostDouble,
+  mentionedNumber,
+  rawNumber,
+  type Bound,
+  type FilterNumber,
+} from './exact-number.ts'
 import { PatternError, patternLimits, shown } from './pattern-limits.ts'
 
 export interface RangeTest {
@@ -17,7 +24,10 @@ export function numberIn(value: unknown, path: string): FilterNumber | undefined
   if (typeof value === 'number') return Number.isFinite(value) ? value : undefined
   const source = rawNumber(value)
   if (source !== undefined && source.length > patternLimits.numberLength)
-    throw new PatternError(path, `a number has at most ${patternLimits.numberLength} characters; found ${source.length}`)
+    throw new PatternError(
+      path,
+      `a number has at most ${patternLimits.numberLength} characters; found ${source.length}`,
+    )
   return source === undefined ? undefined : mentionedNumber(source)
 }
 
@@ -29,7 +39,10 @@ function isSign(value: unknown): value is Sign {
 
 export function numeric(value: unknown, path: string): RangeTest {
   const wrong = (): PatternError =>
-    new PatternError(path, `"numeric" takes one comparison such as [">", 5] or a range such as [">=", 0, "<", 10]; found ${shown(value)}`)
+    new PatternError(
+      path,
+      `"numeric" takes one comparison such as [">", 5] or a range such as [">=", 0, "<", 10]; found ${shown(value)}`,
+    )
   if (!Array.isArray(value) || (value.length !== 2 && value.length !== 4)) throw wrong()
   let from: Bound | undefined
   let to: Bound | undefined
@@ -44,7 +57,8 @@ export function numeric(value: unknown, path: string): RangeTest {
   }
   if (sides.size * 2 !== value.length) throw wrong()
   const order = from === undefined || to === undefined ? -1 : compareNumbers(from.value, to.value)
-  if (order > 0 || (order === 0 && (from!.open || to!.open))) throw new PatternError(path, `no number lies in the range ${shown(value)}`)
+  if (order > 0 || (order === 0 && (from!.open || to!.open)))
+    throw new PatternError(path, `no number lies in the range ${shown(value)}`)
   return {
     kind: 'range',
     low: from === undefined ? -Infinity : innermostDouble(from, true),

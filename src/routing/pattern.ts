@@ -1,5 +1,15 @@
 // Filters compiled: the event pattern language of PATTERNS.md, read once when a trigger is written. Pure.
-import { condition, fewValues, holds, isObject, operators, type Condition, type Fits, type Members, type Scalar } from './conditions.ts'
+import {
+  condition,
+  fewValues,
+  holds,
+  isObject,
+  operators,
+  type Condition,
+  type Fits,
+  type Members,
+  type Scalar,
+} from './conditions.ts'
 import { foldedActor } from '../forge.ts'
 import { PatternError, patternLimits, shown } from './pattern-limits.ts'
 
@@ -28,7 +38,8 @@ export interface CompiledPattern {
 export function fieldHolds(field: Field, value: Scalar, fits?: Fits): boolean {
   if (field.exact?.has(value) === true) return true
   for (const { test } of field.conditions) {
-    if (test.kind === 'equals' ? field.exact === undefined && test.value === value : holds(test, value, fits)) return true
+    if (test.kind === 'equals' ? field.exact === undefined && test.value === value : holds(test, value, fits))
+      return true
   }
   return false
 }
@@ -37,32 +48,48 @@ export function fieldHolds(field: Field, value: Scalar, fits?: Fits): boolean {
 function testText(test: Condition['test']): string {
   return JSON.stringify(test, (_key, value: unknown) => {
     if (value instanceof Set) return [...value]
-    return typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? String(value) : value
+    return typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))
+      ? String(value)
+      : value
   })
 }
 
 /** What is said twice counts once: indexes would put it in twice, and take it out twice. */
 function withoutDoubles(conditions: readonly Condition[]): readonly Condition[] {
-  return conditions.length < 2 ? conditions : [...new Map(conditions.map(each => [testText(each.test), each])).values()]
+  return conditions.length < 2
+    ? conditions
+    : [...new Map(conditions.map(each => [testText(each.test), each])).values()]
 }
 
 /** An alternative for actors, which are compared without regard to case: its texts folded, its operators as they are. */
 function folded(item: unknown): unknown {
   if (typeof item === 'string') return foldedActor(item)
   if (Array.isArray(item)) return item.map(folded)
-  return isObject(item) ? Object.fromEntries(Object.entries(item).map(([name, value]) => [name, folded(value)])) : item
+  return isObject(item)
+    ? Object.fromEntries(Object.entries(item).map(([name, value]) => [name, folded(value)]))
+    : item
 }
 
 function field(path: string, list: unknown[]): Field {
-  if (list.length === 0) throw new PatternError(path, 'must have at least one alternative; found an empty list')
-  if (list.length > patternLimits.alternatives) throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
+  if (list.length === 0)
+    throw new PatternError(path, 'must have at least one alternative; found an empty list')
+  if (list.length > patternLimits.alternatives)
+    throw new PatternError(path, `at most ${patternLimits.alternatives} alternatives; found ${list.length}`)
   const alternatives = list.map(item => condition(path === 'actor' ? folded(item) : item, path))
   const conditions = withoutDoubles(alternatives.filter(each => each !== 'absent'))
   const values = conditions.flatMap(({ test }) => (test.kind === 'equals' ? [test.value] : []))
   const operators = conditions.length - values.length
   if (operators > patternLimits.operators)
-    throw new PatternError(path, `at most ${patternLimits.operators} alternatives that are not plain values; found ${operators}`)
-  return { path, conditions, absent: alternatives.includes('absent'), exact: values.length > fewValues ? new Set(values) : undefined }
+    throw new PatternError(
+      path,
+      `at most ${patternLimits.operators} alternatives that are not plain values; found ${operators}`,
+    )
+  return {
+    path,
+    conditions,
+    absent: alternatives.includes('absent'),
+    exact: values.length > fewValues ? new Set(values) : undefined,
+  }
 }
 
 type Conjunction = Map<string, Field>
@@ -71,7 +98,10 @@ type Conjunction = Map<string, Field>
 function joined(left: Conjunction, right: Conjunction): Conjunction {
   const both = new Map(left)
   if (left.size + right.size > patternLimits.fields)
-    throw new PatternError('', `a filter must have at most ${patternLimits.fields} fields; found ${left.size + right.size} on one way through it`)
+    throw new PatternError(
+      '',
+      `a filter must have at most ${patternLimits.fields} fields; found ${left.size + right.size} on one way through it`,
+    )
   for (const [path, own] of right) {
     if (both.has(path))
       throw new PatternError(
@@ -102,15 +132,23 @@ function disjunction(value: unknown, path: string, depth: number): Conjunction[]
 }
 
 function tooManyWays(at: string): PatternError {
-  return new PatternError(at, `$or multiplies out to more than ${patternLimits.branches} ways; split the trigger`)
+  return new PatternError(
+    at,
+    `$or multiplies out to more than ${patternLimits.branches} ways; split the trigger`,
+  )
 }
 
 /** A pattern as the list of conjunctions of which any may hold. */
 function conjunctions(pattern: Members, path: string, depth: number): Conjunction[] {
   const keys = Object.keys(pattern)
   if (keys.length === 0) throw new PatternError(path, 'must have at least one field; found an empty pattern')
-  if (keys.length > patternLimits.fields) throw new PatternError(path, `a filter must have at most ${patternLimits.fields} fields; found ${keys.length}`)
-  if (depth > patternLimits.depth) throw new PatternError(path, `patterns nest at most ${patternLimits.depth} deep`)
+  if (keys.length > patternLimits.fields)
+    throw new PatternError(
+      path,
+      `a filter must have at most ${patternLimits.fields} fields; found ${keys.length}`,
+    )
+  if (depth > patternLimits.depth)
+    throw new PatternError(path, `patterns nest at most ${patternLimits.depth} deep`)
   let result: Conjunction[] = [new Map()]
   for (const key of keys) {
     const value = pattern[key]
@@ -120,8 +158,15 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
     else if (Array.isArray(value)) parts = [new Map([[at, field(at, value)]])]
     else if (isObject(value)) parts = conjunctions(value, at, depth + 1)
     else if ((operators as readonly string[]).includes(key))
-      throw new PatternError(path, `an operator must be in a list of alternatives; write [{"${key}": ${shown(value)}}]`)
-    else throw new PatternError(at, `must be a list of alternatives; found ${shown(value)} (write [${shown(value)}])`)
+      throw new PatternError(
+        path,
+        `an operator must be in a list of alternatives; write [{"${key}": ${shown(value)}}]`,
+      )
+    else
+      throw new PatternError(
+        at,
+        `must be a list of alternatives; found ${shown(value)} (write [${shown(value)}])`,
+      )
     if (result.length * parts.length > patternLimits.branches) throw tooManyWays(at)
     result = result.flatMap(left => parts.map(right => joined(left, right)))
   }
@@ -133,8 +178,13 @@ function conjunctions(pattern: Members, path: string, depth: number): Conjunctio
  * Semantics: AWS Event Ruler's; PATTERNS.md is the normative text.
  */
 export function compilePattern(filter: unknown): CompiledPattern {
-  if (!isObject(filter)) throw new PatternError('', `a filter must be an object in the shape of the event; found ${shown(filter)}`)
-  return { branches: conjunctions(filter, '', 0).map(conjunction => ({ fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)) })) }
+  if (!isObject(filter))
+    throw new PatternError('', `a filter must be an object in the shape of the event; found ${shown(filter)}`)
+  return {
+    branches: conjunctions(filter, '', 0).map(conjunction => ({
+      fields: [...conjunction.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1)),
+    })),
+  }
 }
 
 /** The fields of a branch, and the source that its trigger listens to as one of them. */

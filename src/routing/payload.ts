@@ -54,7 +54,9 @@ function parsed(json: Uint8Array): unknown {
 
 /** For a body that cannot be read as what it says it is. */
 export function invalidJson(): Fault {
-  return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', { reason: 'E_JSON' })
+  return new Fault('bad_request', 'the body is not valid JSON in UTF-8 without a byte order mark', {
+    reason: 'E_JSON',
+  })
 }
 
 /** The payload of a stored event, whose limits were held when it came. */
@@ -66,7 +68,10 @@ export function storedPayload({ body_format, body }: { body_format: BodyFormat; 
 export function textAt(payload: unknown, path: string): string | null {
   let value = payload
   for (const step of path.split('.'))
-    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+    value =
+      typeof value === 'object' && value !== null && Object.hasOwn(value, step)
+        ? (value as Record<string, unknown>)[step]
+        : undefined
   return typeof value === 'string' && value !== '' ? value : null
 }
 

@@ -1,7 +1,23 @@
 // What is configured, in memory: sources, triggers with their compiled filters, bots, and the matcher over all enabled
 // triggers. The store is the truth; this follows each write after its commit, before the writer is answered.
-import type { Bot, BotInput, ForgeAccount, QueueInput, Source, SourceInput, Trigger, TriggerInput } from '../contract/types.ts'
-import { routerSource, type DefinitionChange, type Definitions, type Noun, type Stamp, type TriggerPause } from '../store/store.ts'
+import type {
+  Bot,
+  BotInput,
+  ForgeAccount,
+  QueueInput,
+  Source,
+  SourceInput,
+  Trigger,
+  TriggerInput,
+} from '../contract/types.ts'
+import {
+  routerSource,
+  type DefinitionChange,
+  type Definitions,
+  type Noun,
+  type Stamp,
+  type TriggerPause,
+} from '../store/store.ts'
 import { originOf, originPaths, type Forge, type Origin, type ValueAt } from '../forge.ts'
 import type { JsonLimits } from '../json-text.ts'
 import { rest } from '../turns.ts'
@@ -15,7 +31,10 @@ import type { Payload } from './payload.ts'
 export function completeSource(input: SourceInput, stamp: Stamp): Source {
   const { id, source_type, description, enabled = true, config = {} } = input
   const silent_after_ms = 'silent_after_ms' in input ? input.silent_after_ms : undefined
-  const optional = { ...(description === undefined ? {} : { description }), ...(silent_after_ms === undefined ? {} : { silent_after_ms }) }
+  const optional = {
+    ...(description === undefined ? {} : { description }),
+    ...(silent_after_ms === undefined ? {} : { silent_after_ms }),
+  }
   return { id, source_type, ...optional, enabled, config: { ...config }, ...stamp }
 }
 
@@ -112,7 +131,8 @@ export class Registry {
   load({ sources, triggers, bots, queues }: Definitions, pauses: readonly TriggerPause[] = []): void {
     for (const pause of pauses) this.pauses.set(pause.trigger_id, pause)
     for (const source of sources) this.sources.set(source.id, completeSource(source, stampOf(source)))
-    for (const bot of bots) this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#options.bot_max_active))
+    for (const bot of bots)
+      this.bots.set(bot.id, completeBot(withoutStamp(bot), stampOf(bot), this.#options.bot_max_active))
     for (const queue of queues) this.queues.set(queue.id, queue)
     for (const trigger of triggers) {
       this.triggers.set(trigger.id, completeTrigger(withoutStamp(trigger), stampOf(trigger)))
@@ -152,7 +172,8 @@ export class Registry {
       }
       if (definition === null || stamp == null) this.#delete(noun, id)
       else if (noun === 'source') this.sources.set(id, completeSource(definition as SourceInput, stamp))
-      else if (noun === 'bot') this.bots.set(id, completeBot(definition as BotInput, stamp, this.#options.bot_max_active))
+      else if (noun === 'bot')
+        this.bots.set(id, completeBot(definition as BotInput, stamp, this.#options.bot_max_active))
       else if (noun === 'queue') this.queues.set(id, { ...(definition as QueueInput), ...stamp })
       else this.#setTrigger(definition as TriggerInput, stamp)
     }
@@ -166,9 +187,14 @@ export class Registry {
    * slices in a second matcher, with all triggers that stay: events are meanwhile matched as before, by the first.
    */
   async prepare(changes: readonly DefinitionChange[]): Promise<Prepared | Exceeded> {
-    const given = new Map(changes.flatMap(({ noun, id, definition }) => (noun === 'trigger' ? [[id, definition as TriggerInput | null]] : [])))
+    const given = new Map(
+      changes.flatMap(({ noun, id, definition }) =>
+        noun === 'trigger' ? [[id, definition as TriggerInput | null]] : [],
+      ),
+    )
     const revision = this.#revision
-    if (triggersIn(changes) <= fewTriggers) return this.exceeded(changes) ?? { matcher: undefined, triggers: new Map(), revision }
+    if (triggersIn(changes) <= fewTriggers)
+      return this.exceeded(changes) ?? { matcher: undefined, triggers: new Map(), revision }
     const matcher = this.#newMatcher([])
     // The map may change between two slices: then the revision has, too, and what is prepared here is not used.
     for (const [id, trigger] of this.triggers) {
@@ -220,7 +246,11 @@ export class Registry {
         done.push(id)
         this.#matcher.delete(id)
         if (definition === null || (definition as TriggerInput).enabled === false) continue
-        const trigger = completeTrigger(definition as TriggerInput, { version: 0, created_at: 0, updated_at: 0 })
+        const trigger = completeTrigger(definition as TriggerInput, {
+          version: 0,
+          created_at: 0,
+          updated_at: 0,
+        })
         const added = matchable(trigger)
         const reason = this.#matcher.exceeded(added)
         if (reason !== undefined) return { id, reason }
@@ -250,7 +280,10 @@ is at one of them; with a forge, actor and thread are what its payload says, unl
     const thread = event.thread ?? origin?.thread ?? null
     const matched = this.#matcher.matchRead({ ...event, subject, actor, thread })
     // A trigger without a source must not match lifecycle events: its own runs would trigger it again.
-    const heard = event.source_id === routerSource ? matched.filter(trigger => listensTo(trigger.event_source_id, event.source_id)) : matched
+    const heard =
+      event.source_id === routerSource
+        ? matched.filter(trigger => listensTo(trigger.event_source_id, event.source_id))
+        : matched
     return { matched: byId(heard), subject, actor, thread }
   }
 }

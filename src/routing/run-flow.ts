@@ -23,11 +23,16 @@ function keyText(template: string | undefined, scope: Scope): string {
 }
 
 function shortened(text: string): string {
-  return text.length <= longestKey ? text : `${text.slice(0, longestKey - 33)}~${hash('sha256', text).slice(0, 32)}`
+  return text.length <= longestKey
+    ? text
+    : `${text.slice(0, longestKey - 33)}~${hash('sha256', text).slice(0, 32)}`
 }
 
 /** A throttle as limits over time: its burst is the same rate, looked at over less of it. */
-function throttleRates(key: string, { limit, period_ms, burst }: NonNullable<Policy['throttle']>): RateGate[] {
+function throttleRates(
+  key: string,
+  { limit, period_ms, burst }: NonNullable<Policy['throttle']>,
+): RateGate[] {
   const whole = { key, limit, period_ms }
   if (burst === undefined || burst >= limit) return [whole]
   return [whole, { key, limit: burst, period_ms: Math.ceil((period_ms * burst) / limit) }]
@@ -40,13 +45,37 @@ function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNull
 }
 
 /** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
-function flowOf({ id, policy }: Trigger, queue: string, scope: Scope, repeat_limit: RateGate | undefined): RunFlow | undefined {
+function flowOf(
+  { id, policy }: Trigger,
+  queue: string,
+  scope: Scope,
+  repeat_limit: RateGate | undefined,
+): RunFlow | undefined {
   const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
-  const { rate_limit, debounce, batch, singleton, concurrency, throttle, order_key, budget, approval, depends_on } = policy
+  const {
+    rate_limit,
+    debounce,
+    batch,
+    singleton,
+    concurrency,
+    throttle,
+    order_key,
+    budget,
+    approval,
+    depends_on,
+  } = policy
   const throttleLane = throttle === undefined ? '' : lane('throttle', throttle.key)
   const flow: RunFlow = {
     ...(repeat_limit === undefined ? {} : { repeat_limit }),
-    ...(rate_limit === undefined ? {} : { rate_limit: { key: lane('rate', rate_limit.key), limit: rate_limit.limit, period_ms: rate_limit.period_ms } }),
+    ...(rate_limit === undefined
+      ? {}
+      : {
+          rate_limit: {
+            key: lane('rate', rate_limit.key),
+            limit: rate_limit.limit,
+            period_ms: rate_limit.period_ms,
+          },
+        }),
     ...(debounce === undefined
       ? {}
       : {
@@ -57,18 +86,43 @@ function flowOf({ id, policy }: Trigger, queue: string, scope: Scope, repeat_lim
             delay_ms: leastWait(policy),
           },
         }),
-    ...(batch === undefined ? {} : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
-    ...(singleton === undefined ? {} : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
-    ...(concurrency === undefined ? {} : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
-    ...(throttle === undefined ? {} : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
-    ...(order_key === undefined ? {} : { order: { lane: `order:${queue}:${keyText(order_key, scope)}`, on_dead: policy.on_dead ?? defaults.Policy.on_dead } }),
-    ...(budget === undefined ? {} : { budgets: completeBudgets(budget, 'trigger').map(each => budgetGate(`trigger:${id}`, each)) }),
+    ...(batch === undefined
+      ? {}
+      : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
+    ...(singleton === undefined
+      ? {}
+      : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
+    ...(throttle === undefined
+      ? {}
+      : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
+    ...(order_key === undefined
+      ? {}
+      : {
+          order: {
+            lane: `order:${queue}:${keyText(order_key, scope)}`,
+            on_dead: policy.on_dead ?? defaults.Policy.on_dead,
+          },
+        }),
+    ...(budget === undefined
+      ? {}
+      : { budgets: completeBudgets(budget, 'trigger').map(each => budgetGate(`trigger:${id}`, each)) }),
     ...(depends_on === undefined
       ? {}
-      : { depends_on: { triggers: depends_on, on_failed: policy.on_failed_dependency ?? defaults.Policy.on_failed_dependency } }),
-    ...(approval === undefined || approval.questions?.includes('start') === false ? {} : { approval: asked(approval) }),
+      : {
+          depends_on: {
+            triggers: depends_on,
+            on_failed: policy.on_failed_dependency ?? defaults.Policy.on_failed_dependency,
+          },
+        }),
+    ...(approval === undefined || approval.questions?.includes('start') === false
+      ? {}
+      : { approval: asked(approval) }),
   }
-  for (const name of ['max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms'] as const) if (policy[name] !== undefined) flow[name] = policy[name]
+  for (const name of ['max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms'] as const)
+    if (policy[name] !== undefined) flow[name] = policy[name]
   return Object.keys(flow).length === 0 ? undefined : flow
 }
 
@@ -103,9 +157,18 @@ export interface Conversation {
 }
 
 /** How often a trigger may make runs about one conversation. The thread is hashed where it is long, as keys are. */
-function repeatLimit({ id, policy }: Trigger, { source_id, thread, isForge }: Conversation): RateGate | undefined {
+function repeatLimit(
+  { id, policy }: Trigger,
+  { source_id, thread, isForge }: Conversation,
+): RateGate | undefined {
   const limit = policy.repeat_limit === undefined && isForge ? defaults.RepeatLimit : policy.repeat_limit
-  return limit == null ? undefined : { key: `repeat:${id}:${source_id}:${shortened(thread)}`, limit: limit.limit, period_ms: limit.period_ms }
+  return limit == null
+    ? undefined
+    : {
+        key: `repeat:${id}:${source_id}:${shortened(thread)}`,
+        limit: limit.limit,
+        period_ms: limit.period_ms,
+      }
 }
 
 export interface RunMaking {

@@ -193,7 +193,17 @@ export interface StoredEvent {
   damaged?: string[]
 }
 
-export type EventLine = Omit<StoredEvent, 'headers' | 'causation' | 'context_files' | 'body' | 'body_sha256' | 'body_format' | 'delivery_key' | 'decisions'> & {
+export type EventLine = Omit<
+  StoredEvent,
+  | 'headers'
+  | 'causation'
+  | 'context_files'
+  | 'body'
+  | 'body_sha256'
+  | 'body_format'
+  | 'delivery_key'
+  | 'decisions'
+> & {
   matched_triggers: string[]
 }
 

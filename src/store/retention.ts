@@ -45,7 +45,8 @@ export class Retention {
 
   /** The disk is nearly full: does at once what would be done within a minute. */
   hurry(): void {
-    if (this.#timer !== undefined && Math.abs(this.#options.now() - this.#sweptAt) >= hurriedEveryMs) this.#begin()
+    if (this.#timer !== undefined && Math.abs(this.#options.now() - this.#sweptAt) >= hurriedEveryMs)
+      this.#begin()
   }
 
   #begin(): void {
@@ -66,7 +67,11 @@ export class Retention {
       })
       await this.#slices(isLow() ? hurriedPages : pages, async slice => {
         const low = isLow()
-        const { pages: gone, more } = await store.giveBack({ pages: slice, keep_share: low ? 0 : keptShare, checkpoint: low })
+        const { pages: gone, more } = await store.giveBack({
+          pages: slice,
+          keep_share: low ? 0 : keptShare,
+          checkpoint: low,
+        })
         given += gone
         return more
       })

@@ -1,7 +1,14 @@
 // The store: the one narrow interface to what is remembered. Calls are batches; each call is atomic, and is
 // answered only after it is committed and fsynced. Implementations may commit several waiting calls together.
 // Every implementation passes test/conformance/store.ts.
-import type { AuditEntry, BotInput, Decision, QueueInput, SourceInput, TriggerInput } from '../contract/types.ts'
+import type {
+  AuditEntry,
+  BotInput,
+  Decision,
+  QueueInput,
+  SourceInput,
+  TriggerInput,
+} from '../contract/types.ts'
 import type { ContextFileBytes } from '../context-files.ts'
 import type { ClaimAnswer, ClaimRequest, MoveOutcome, RunMove } from './claims.ts'
 import type { BudgetGate, BudgetUse, GateCounts } from './flow.ts'
@@ -87,7 +94,15 @@ export interface AcceptLimits {
 
 export type AcceptOutcome =
   /** decisions and runs as the gates left them; cancel: runs that are with bots and were asked to stop */
-  | { kind: 'accepted'; event_id: string; redelivery_of: string | null; routed: boolean; decisions: Decision[]; run_ids: string[]; cancel: string[] }
+  | {
+      kind: 'accepted'
+      event_id: string
+      redelivery_of: string | null
+      routed: boolean
+      decisions: Decision[]
+      run_ids: string[]
+      cancel: string[]
+    }
   | { kind: 'duplicate'; event_id: string; matched_triggers: string[]; run_ids: string[] }
   | { kind: 'key_reused'; event_id: string }
   | { kind: 'backlog' }
@@ -278,7 +293,12 @@ export interface Store {
   /** Answers whether the trigger was paused. */
   resumeTrigger(trigger_id: string, reason: string | null, at: number): Promise<boolean>
   /** Logs a lifecycle event. */
-  emitLifecycle(type: string, subject: string | null, payload: Record<string, unknown>, at: number): Promise<void>
+  emitLifecycle(
+    type: string,
+    subject: string | null,
+    payload: Record<string, unknown>,
+    at: number,
+  ): Promise<void>
   /** The oldest lifecycle events that wait to be routed. */
   unrouted(limit: number): Promise<StoredEvent[]>
   route(requests: RouteRequest[], limits: AcceptLimits): Promise<RouteOutcome>

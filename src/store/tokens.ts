@@ -2,7 +2,10 @@
 import type { AuditEntry, Token } from '../contract/types.ts'
 
 /** A token, or the login of a browser: of its secret there is only a hash. */
-export interface TokenRow extends Pick<Token, 'id' | 'name' | 'scopes' | 'agent' | 'created_by' | 'created_at'> {
+export interface TokenRow extends Pick<
+  Token,
+  'id' | 'name' | 'scopes' | 'agent' | 'created_by' | 'created_at'
+> {
   /** ses: a login */
   kind: Token['kind'] | 'ses'
   /** SHA-256 of the whole token */
@@ -24,7 +27,10 @@ export interface TokenUse {
 }
 
 /** A call that changed something or was refused. */
-export interface AuditRow extends Pick<AuditEntry, 'at' | 'principal' | 'interface' | 'ids' | 'outcome' | 'count'> {
+export interface AuditRow extends Pick<
+  AuditEntry,
+  'at' | 'principal' | 'interface' | 'ids' | 'outcome' | 'count'
+> {
   name: string | null
   address: string | null
   method: string | null

@@ -9,9 +9,20 @@ async function deploys(router: TestRouter, more: object = {}): Promise<void> {
   const { call } = router
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  await call('bot.put', { bot: { id: 'passes-on', endpoint: { kind: 'emit', source_id: 's', type: 'deploy' } } })
-  await call('trigger.put', { trigger: { id: 'deploy', filter: { type: ['deploy'] }, action: { bot_id: 'deployer' }, policy: { approval: {}, ...more } } })
-  await call('trigger.put', { trigger: { id: 'pass-on', filter: { type: ['ask'] }, action: { bot_id: 'passes-on' } } })
+  await call('bot.put', {
+    bot: { id: 'passes-on', endpoint: { kind: 'emit', source_id: 's', type: 'deploy' } },
+  })
+  await call('trigger.put', {
+    trigger: {
+      id: 'deploy',
+      filter: { type: ['deploy'] },
+      action: { bot_id: 'deployer' },
+      policy: { approval: {}, ...more },
+    },
+  })
+  await call('trigger.put', {
+    trigger: { id: 'pass-on', filter: { type: ['ask'] }, action: { bot_id: 'passes-on' } },
+  })
 }
 
 /** The newest run that awaits approval. */
@@ -30,7 +41,9 @@ interface Cast extends TestRouter {
 async function cast(more: object = {}): Promise<Cast> {
   const router = await listening()
   await deploys(router, more)
-  const [own, other] = await Promise.all(['own', 'other'].map(name => router.call('token.create', { name, role: 'operator' })))
+  const [own, other] = await Promise.all(
+    ['own', 'other'].map(name => router.call('token.create', { name, role: 'operator' })),
+  )
   return {
     ...router,
     own: (method, params) => callWith(router.admin, own!.token, method, params),
@@ -44,7 +57,10 @@ const emitted = (type: string): object => ({ source_id: 's', type, payload: {} }
 describe('over HTTP', () => {
   test.each([
     ['its event', async ({ own }: Cast): Promise<unknown> => own('event.emit', emitted('deploy'))],
-    ['an event whose run emitted its event', async ({ own }: Cast): Promise<unknown> => own('event.emit', emitted('ask'))],
+    [
+      'an event whose run emitted its event',
+      async ({ own }: Cast): Promise<unknown> => own('event.emit', emitted('ask')),
+    ],
     [
       'its replay',
       async ({ call, own }: Cast): Promise<unknown> => {
@@ -60,7 +76,9 @@ describe('over HTTP', () => {
     const run_id = await awaiting(all)
     const refused = await all.own('run.approve', { run_id })
     expect([refused.status, refused.error?.data.code]).toEqual([403, 'E_OWN_RUN'])
-    expect(refused.error?.message).toBe(`run ${run_id} must be approved by another person: ${all.own_id} caused it`)
+    expect(refused.error?.message).toBe(
+      `run ${run_id} must be approved by another person: ${all.own_id} caused it`,
+    )
     expect((await all.call('run.get', { run_id })).run.state).toBe('awaiting_approval')
     expect((await all.other('run.approve', { run_id })).status).toBe(200)
   })
@@ -88,11 +106,21 @@ describe('over HTTP', () => {
 
   test('a token for the bot of the run does not approve it', async () => {
     const all = await cast()
-    const { token } = await all.call('token.create', { name: 'w', scopes: ['work', 'approve'], bot_id: 'deployer' })
+    const { token } = await all.call('token.create', {
+      name: 'w',
+      scopes: ['work', 'approve'],
+      bot_id: 'deployer',
+    })
     await all.call('event.emit', { source_id: 's', type: 'deploy', payload: {} })
     const run_id = await awaiting(all)
-    expect((await callWith(all.admin, token, 'run.approve', { run_id })).error?.message).toMatch(/works for bot deployer, which runs it or caused it/)
-    const { token: free } = await all.call('token.create', { name: 'w', scopes: ['work', 'approve'], bot_id: 'passes-on' })
+    expect((await callWith(all.admin, token, 'run.approve', { run_id })).error?.message).toMatch(
+      /works for bot deployer, which runs it or caused it/,
+    )
+    const { token: free } = await all.call('token.create', {
+      name: 'w',
+      scopes: ['work', 'approve'],
+      bot_id: 'passes-on',
+    })
     expect((await callWith(all.admin, free, 'run.approve', { run_id })).status).toBe(200)
   })
 
@@ -100,7 +128,9 @@ describe('over HTTP', () => {
     const all = await cast()
     await all.call('event.emit', { source_id: 's', type: 'deploy', payload: {}, actor: 'Ada' })
     const run_id = await awaiting(all)
-    expect((await all.other('run.approve', { run_id, claimed_by: 'ada' })).error?.message).toMatch(/ada caused it/)
+    expect((await all.other('run.approve', { run_id, claimed_by: 'ada' })).error?.message).toMatch(
+      /ada caused it/,
+    )
     expect((await all.other('run.approve', { run_id, claimed_by: 'grace' })).status).toBe(200)
   })
 
@@ -126,7 +156,8 @@ describe('on the control socket', () => {
       await router.call('event.emit', { source_id: 's', type: 'deploy', payload: {} })
       const run_id = await awaiting(router)
       const approving = router.call('run.approve', { run_id })
-      if (other_person) await expect(approving).rejects.toMatchObject({ code: -32015, data: { code: 'E_OWN_RUN' } })
+      if (other_person)
+        await expect(approving).rejects.toMatchObject({ code: -32015, data: { code: 'E_OWN_RUN' } })
       else expect((await approving).run.state).not.toBe('awaiting_approval')
     }
   })
@@ -134,9 +165,17 @@ describe('on the control socket', () => {
   test('what was delivered is nobody’s: it approves that', async () => {
     const router = await freshRouter({ approval: { other_person: true } })
     await deploys(router)
-    await router.call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
+    await router.call('source.put', {
+      source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } },
+    })
     await router.call('trigger.put', {
-      trigger: { id: 'hooked', event_source_id: 'hook', filter: { type: ['webhook'] }, action: { bot_id: 'deployer' }, policy: { approval: {} } },
+      trigger: {
+        id: 'hooked',
+        event_source_id: 'hook',
+        filter: { type: ['webhook'] },
+        action: { bot_id: 'deployer' },
+        policy: { approval: {} },
+      },
     })
     await router.post('hook', '{}')
     const run_id = await awaiting(router)
@@ -154,7 +193,10 @@ describe('requested_by', () => {
     for (const requested_by of [all.own_id, 'local']) {
       const { events } = await all.call('event.query', { requested_by })
       const { runs } = await all.call('run.list', { requested_by })
-      expect([events.map(each => each.requested_by), runs.map(each => each.requested_by)]).toEqual([[requested_by], [requested_by]])
+      expect([events.map(each => each.requested_by), runs.map(each => each.requested_by)]).toEqual([
+        [requested_by],
+        [requested_by],
+      ])
       expect((await all.call('event.get', { event_id: events[0]!.id })).requested_by).toBe(requested_by)
     }
     expect((await all.call('run.list', { requested_by: 'token:nothing0' })).runs).toEqual([])
@@ -163,8 +205,8 @@ describe('requested_by', () => {
   test('cannot be said by the caller', async () => {
     const { call } = await freshRouter()
     await call('source.put', { source: { id: 's', source_type: 'service' } })
-    await expect(call('event.emit', { source_id: 's', type: 'x', payload: {}, requested_by: 'token:x' } as never)).rejects.toThrow(
-      'requested_by must be a known key',
-    )
+    await expect(
+      call('event.emit', { source_id: 's', type: 'x', payload: {}, requested_by: 'token:x' } as never),
+    ).rejects.toThrow('requested_by must be a known key')
   })
 })

@@ -12,7 +12,9 @@ test('every method that changes something is recorded, except those with records
   const recorded = [...compileContract().values()].filter(isRecorded).map(({ name }) => name)
   const changes =
     /\.(put|delete|enable|disable|register|apply|fire|forget|replay|pause|resume|drain|undrain|skip|update|cancel|retry|discard|retry_dead|discard_dead|hold|release|approve|deny|create|revoke|backup|notify_test)$/
-  expect(recorded.toSorted()).toEqual([...compileContract().keys()].filter(name => changes.test(name) && name !== 'rpc.cancel').toSorted())
+  expect(recorded.toSorted()).toEqual(
+    [...compileContract().keys()].filter(name => changes.test(name) && name !== 'rpc.cancel').toSorted(),
+  )
 })
 
 describe('an entry', () => {
@@ -20,9 +22,15 @@ describe('an entry', () => {
     const { call, admin } = await listening()
     const { token, created } = await call('token.create', { name: 'ops', role: 'developer' })
     await callWith(admin, token, 'bot.put', {
-      bot: { id: 'b', endpoint: { kind: 'http', url: 'http://127.0.0.1:9/secret-path', bearer: { env: 'SECRET_NAME' } } },
+      bot: {
+        id: 'b',
+        endpoint: { kind: 'http', url: 'http://127.0.0.1:9/secret-path', bearer: { env: 'SECRET_NAME' } },
+      },
     })
-    await callWith(admin, token, 'bot.put', { bot: { id: 'b', endpoint: { kind: 'http', url: 'http://127.0.0.1:9' } }, version: 7 })
+    await callWith(admin, token, 'bot.put', {
+      bot: { id: 'b', endpoint: { kind: 'http', url: 'http://127.0.0.1:9' } },
+      version: 7,
+    })
     await callWith(admin, token, 'router.backup', { path: '/nonexistent/b.db' })
     const { entries } = await call('audit.list', {})
     expect(entries.map(({ at: _at, seq: _seq, ...entry }) => entry)).toEqual([
@@ -48,8 +56,24 @@ describe('an entry', () => {
         code: 'E_CONFLICT',
         count: 1,
       },
-      { principal: `token:${created.id}`, name: 'ops', interface: 'http', address: '127.0.0.1', method: 'bot.put', ids: ['b'], outcome: 'done', count: 1 },
-      { principal: 'local', interface: 'socket', method: 'token.create', ids: [created.id], outcome: 'done', count: 1 },
+      {
+        principal: `token:${created.id}`,
+        name: 'ops',
+        interface: 'http',
+        address: '127.0.0.1',
+        method: 'bot.put',
+        ids: ['b'],
+        outcome: 'done',
+        count: 1,
+      },
+      {
+        principal: 'local',
+        interface: 'socket',
+        method: 'token.create',
+        ids: [created.id],
+        outcome: 'done',
+        count: 1,
+      },
     ])
     expect(JSON.stringify(entries)).not.toMatch(/secret-path|SECRET_NAME|nonexistent|sbx_/)
   })
@@ -61,20 +85,27 @@ describe('an entry', () => {
     await call('event.emit', { source_id: 's', type: 'x', payload: {} })
     await call('bot.list', {})
     const { entries } = await call('audit.list', {})
-    expect(entries.map(({ principal, method, outcome, code }) => [principal, method, outcome, code])).toEqual([
-      ['local', 'source.put', 'done', undefined],
-      ['unknown', undefined, 'refused', 'E_TOKEN'],
-    ])
+    expect(entries.map(({ principal, method, outcome, code }) => [principal, method, outcome, code])).toEqual(
+      [
+        ['local', 'source.put', 'done', undefined],
+        ['unknown', undefined, 'refused', 'E_TOKEN'],
+      ],
+    )
   })
 
   test('is found by principal, method, outcome and time, page after page', async () => {
     const { call } = await freshRouter()
     for (let n = 0; n < 7; n++) await call('source.put', { source: { id: `s${n}`, source_type: 'service' } })
-    await expect(call('source.delete', { source_id: 'nothing' })).rejects.toThrow('there is no source nothing')
+    await expect(call('source.delete', { source_id: 'nothing' })).rejects.toThrow(
+      'there is no source nothing',
+    )
     await call('source.delete', { source_id: 's0' })
-    const about = async (params: object): Promise<string[]> => (await call('audit.list', params)).entries.map(({ method, ids }) => `${method} ${ids.join()}`)
+    const about = async (params: object): Promise<string[]> =>
+      (await call('audit.list', params)).entries.map(({ method, ids }) => `${method} ${ids.join()}`)
     expect(await about({ method: 'source.delete' })).toEqual(['source.delete s0', 'source.delete nothing'])
-    expect(await about({ method: 'source.delete', outcome: 'done', principal: 'local' })).toEqual(['source.delete s0'])
+    expect(await about({ method: 'source.delete', outcome: 'done', principal: 'local' })).toEqual([
+      'source.delete s0',
+    ])
     expect(await about({ principal: 'token:x' })).toEqual([])
     expect(await about({ until: 1 })).toEqual([])
     const pages: string[][] = []
@@ -93,8 +124,16 @@ describe('refusals', () => {
     const rows: AuditRow[] = []
     const clock = { now: 3_600_000 * 1000 }
     const bugs: unknown[] = []
-    const store = { audit: async (given: AuditRow[]) => void rows.push(...given), auditEntries: async () => [] }
-    return { audit: new Audit({ store, now: () => clock.now, logBug: bug => bugs.push(bug) }), rows, clock, bugs }
+    const store = {
+      audit: async (given: AuditRow[]) => void rows.push(...given),
+      auditEntries: async () => [],
+    }
+    return {
+      audit: new Audit({ store, now: () => clock.now, logBug: bug => bugs.push(bug) }),
+      rows,
+      clock,
+      bugs,
+    }
   }
   const fault = new Fault('forbidden', 'no')
 
@@ -126,13 +165,16 @@ describe('refusals', () => {
 })
 
 test('ids are those of params, of objects in them and of lists; at most 20, at most 100 characters', () => {
-  expect(idsOf({ run_id: 'r', queue: 'q', text_id: 7, name: 'n', bot: { id: 'b', secret: 's' }, sources: [{ id: 's1' }, { id: 's2' }, null, 'x'] })).toEqual([
-    'r',
-    'q',
-    'b',
-    's1',
-    's2',
-  ])
+  expect(
+    idsOf({
+      run_id: 'r',
+      queue: 'q',
+      text_id: 7,
+      name: 'n',
+      bot: { id: 'b', secret: 's' },
+      sources: [{ id: 's1' }, { id: 's2' }, null, 'x'],
+    }),
+  ).toEqual(['r', 'q', 'b', 's1', 's2'])
   expect(idsOf({ list: Array.from({ length: 50 }, (_, n) => ({ id: `i${n}` })) }).length).toBe(20)
   expect(idsOf({ run_id: 'x'.repeat(500) })[0]!.length).toBe(100)
   expect(idsOf(null, 7, 'text', undefined)).toEqual([])

@@ -53,9 +53,17 @@ describe('a request with a cookie', () => {
     ['nothing at all', {}, false],
     ['our header alone: only a page of ours can send it', { 'x-signalbox': '1' }, true],
     ['our Origin alone', { origin: own }, true],
-    ['another Origin, and what would do otherwise', { origin: 'http://evil.example', 'sec-fetch-site': 'same-origin', 'x-signalbox': '1' }, false],
+    [
+      'another Origin, and what would do otherwise',
+      { origin: 'http://evil.example', 'sec-fetch-site': 'same-origin', 'x-signalbox': '1' },
+      false,
+    ],
     ['our Referer, where the browser sends nothing else', { referer: `${own}/events` }, true],
-    ['our Referer, where the browser says same-site', { referer: `${own}/events`, 'sec-fetch-site': 'same-site' }, false],
+    [
+      'our Referer, where the browser says same-site',
+      { referer: `${own}/events`, 'sec-fetch-site': 'same-site' },
+      false,
+    ],
     ['another Referer', { referer: 'http://evil.example/' }, false],
     ['a Referer that only begins like ours', { referer: `${own}@evil.example/` }, false],
     ['a Referer that is no URL', { referer: 'events' }, false],
@@ -73,8 +81,19 @@ describe('over HTTP', () => {
     expect(Object.keys(answer.headers).filter(name => name.startsWith('access-control'))).toEqual([])
     const page = { origin: router.admin, 'x-signalbox': '1' }
     const cookie = cookieOf(await logIn(router.admin, (await router.call('login.create', {})).url))
-    const statusWith = async (headers: Record<string, string>, method = 'POST', path = '/rpc'): Promise<number> =>
-      (await ask(router.admin, { method, path, headers: { cookie, ...headers }, ...(method === 'POST' ? { body: callOf('bot.list') } : {}) })).status
+    const statusWith = async (
+      headers: Record<string, string>,
+      method = 'POST',
+      path = '/rpc',
+    ): Promise<number> =>
+      (
+        await ask(router.admin, {
+          method,
+          path,
+          headers: { cookie, ...headers },
+          ...(method === 'POST' ? { body: callOf('bot.list') } : {}),
+        })
+      ).status
     expect(await statusWith({ ...page, 'content-type': 'application/json' })).toBe(200)
     expect(await statusWith({ ...foreign, 'x-signalbox': '1' })).toBe(403)
     expect(await statusWith({ origin: router.admin })).toBe(403)
@@ -89,7 +108,9 @@ describe('over HTTP', () => {
     const { url } = await router.call('login.create', {})
     const body = JSON.stringify({ code: url.split('#login=')[1] })
     expect((await logIn(router.admin, url, { origin: 'http://127.0.0.1:1' })).status).toBe(403)
-    expect((await ask(router.admin, { path: '/session', body, headers: { origin: router.admin } })).status).toBe(403)
+    expect(
+      (await ask(router.admin, { path: '/session', body, headers: { origin: router.admin } })).status,
+    ).toBe(403)
     expect((await router.call('login.list', {})).logins).toEqual([])
     // Control: the code is still good.
     expect((await logIn(router.admin, url)).status).toBe(204)
@@ -113,10 +134,34 @@ describe('the sender of a request', () => {
   test.each([
     ['is the peer where it is not trusted', '192.0.2.1', '198.51.100.7', [], '192.0.2.1'],
     ['is what a trusted proxy says', '10.0.0.2', '198.51.100.7', ['10.0.0.2'], '198.51.100.7'],
-    ['is the last that no trusted proxy is: the rest is invented', '10.0.0.2', '203.0.113.9, 198.51.100.7, 10.1.1.1', ['10.0.0.0/8'], '198.51.100.7'],
-    ['is the peer of a proxy that says nothing of meaning', '10.0.0.2', 'unknown', ['10.0.0.0/8'], '10.0.0.2'],
-    ['is the last one that is an address', '10.0.0.2', '198.51.100.7, x, 10.3.3.3', ['10.0.0.0/8'], '10.3.3.3'],
-    ['may come over IPv6 that carries IPv4', '::ffff:10.0.0.2', '198.51.100.7', ['10.0.0.0/8'], '198.51.100.7'],
+    [
+      'is the last that no trusted proxy is: the rest is invented',
+      '10.0.0.2',
+      '203.0.113.9, 198.51.100.7, 10.1.1.1',
+      ['10.0.0.0/8'],
+      '198.51.100.7',
+    ],
+    [
+      'is the peer of a proxy that says nothing of meaning',
+      '10.0.0.2',
+      'unknown',
+      ['10.0.0.0/8'],
+      '10.0.0.2',
+    ],
+    [
+      'is the last one that is an address',
+      '10.0.0.2',
+      '198.51.100.7, x, 10.3.3.3',
+      ['10.0.0.0/8'],
+      '10.3.3.3',
+    ],
+    [
+      'may come over IPv6 that carries IPv4',
+      '::ffff:10.0.0.2',
+      '198.51.100.7',
+      ['10.0.0.0/8'],
+      '198.51.100.7',
+    ],
     ['may be an IPv6 address', 'fd00::2', '2001:db8::7', ['fd00::/8'], '2001:db8::7'],
     ['in brackets, too', 'fd00::2', '[2001:db8::7]:4711', ['fd00::/8'], '2001:db8::7'],
     ['is what a proxy on a Unix socket says', undefined, '198.51.100.7', ['unix'], '198.51.100.7'],
@@ -132,22 +177,39 @@ describe('the sender of a request', () => {
     [[], {}, /forward_auth needs trusted_proxies/],
   ])('%j %j is refused at the start', async (trusted_proxies, forward_auth, message) => {
     const config = { trusted_proxies, ...(forward_auth === undefined ? {} : { forward_auth }) }
-    await expect(freshRouter(config)).rejects.toMatchObject({ exitCode: 78, message: expect.stringMatching(message) as string })
+    await expect(freshRouter(config)).rejects.toMatchObject({
+      exitCode: 78,
+      message: expect.stringMatching(message) as string,
+    })
   })
 })
 
 describe('a user whom a proxy has authenticated', () => {
-  const auth = { trusted_proxies: ['127.0.0.1'], forward_auth: { roles: { ops: 'operator', dev: 'developer' } } } as const
-  const page = (admin: string): Record<string, string> => ({ origin: admin, 'x-signalbox': '1', 'content-type': 'application/json' })
+  const auth = {
+    trusted_proxies: ['127.0.0.1'],
+    forward_auth: { roles: { ops: 'operator', dev: 'developer' } },
+  } as const
+  const page = (admin: string): Record<string, string> => ({
+    origin: admin,
+    'x-signalbox': '1',
+    'content-type': 'application/json',
+  })
 
   async function asked(given: Record<string, unknown>, headers: Record<string, string>, method = 'bot.list') {
     const router = await listening(given)
-    const answer = await ask(router.admin, { body: callOf(method), headers: { ...page(router.admin), ...headers } })
+    const answer = await ask(router.admin, {
+      body: callOf(method),
+      headers: { ...page(router.admin), ...headers },
+    })
     return { ...router, ...answer }
   }
 
   test('has the roles of the groups, and its writes are recorded with its name and its address', async () => {
-    const { call, status } = await asked(auth, { 'remote-user': 'ada', 'remote-groups': 'x, ops', 'x-forwarded-for': '198.51.100.7' }, 'router.pause')
+    const { call, status } = await asked(
+      auth,
+      { 'remote-user': 'ada', 'remote-groups': 'x, ops', 'x-forwarded-for': '198.51.100.7' },
+      'router.pause',
+    )
     expect(status).toBe(200)
     expect((await call('audit.list', {})).entries).toMatchObject([
       { principal: 'user:ada', interface: 'page', address: '198.51.100.7', method: 'router.pause' },
@@ -156,16 +218,27 @@ describe('a user whom a proxy has authenticated', () => {
 
   test.each([
     ['in no group with a role', { 'remote-user': 'eve', 'remote-groups': 'x' }, 403],
-    ['with a group that is a property of every object', { 'remote-user': 'eve', 'remote-groups': 'constructor,__proto__' }, 403],
+    [
+      'with a group that is a property of every object',
+      { 'remote-user': 'eve', 'remote-groups': 'constructor,__proto__' },
+      403,
+    ],
     ['with a name that is no word', { 'remote-user': 'a b', 'remote-groups': 'ops' }, 400],
     ['without a name', { 'remote-groups': 'ops' }, 401],
-    ['whose page is another one', { 'remote-user': 'ada', 'remote-groups': 'ops', origin: 'http://evil.example' }, 403],
+    [
+      'whose page is another one',
+      { 'remote-user': 'ada', 'remote-groups': 'ops', origin: 'http://evil.example' },
+      403,
+    ],
   ])('%s: %s', async (_name, headers, expected) => {
     expect((await asked(auth, headers)).status).toBe(expected)
   })
 
   test('of another peer is ignored, and counted', async () => {
-    const { admin, status } = await asked({ ...auth, trusted_proxies: ['192.0.2.1'] }, { 'remote-user': 'ada', 'remote-groups': 'ops' })
+    const { admin, status } = await asked(
+      { ...auth, trusted_proxies: ['192.0.2.1'] },
+      { 'remote-user': 'ada', 'remote-groups': 'ops' },
+    )
     expect(status).toBe(401)
     const { body } = await ask(admin, { method: 'GET', path: '/metrics', headers: bearer })
     expect(body).toMatch(/^signalbox_forwarded_headers_ignored_total 2$/m)
@@ -183,14 +256,26 @@ describe('a user whom a proxy has authenticated', () => {
     const given = { ...auth, forward_auth: names }
     expect((await asked(given, headers)).status).toBe(200)
     expect((await asked(given, headers, 'router.pause')).status).toBe(403)
-    expect((await asked(given, { ...headers, 'x-authentik-groups': 'a|dev' }, 'router.pause')).status).toBe(200)
+    expect((await asked(given, { ...headers, 'x-authentik-groups': 'a|dev' }, 'router.pause')).status).toBe(
+      200,
+    )
   })
 
   test('comes over the scheme and the host that the proxy names', async () => {
     const router = await listening({ ...auth, admin_hosts: ['box.example.org'] })
-    const forwarded = { 'remote-user': 'ada', 'remote-groups': 'ops', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'box.example.org' }
+    const forwarded = {
+      'remote-user': 'ada',
+      'remote-groups': 'ops',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': 'box.example.org',
+    }
     const statusAt = async (origin: string, given = {}): Promise<number> =>
-      (await ask(router.admin, { body: callOf('bot.list'), headers: { ...page(router.admin), ...forwarded, origin, ...given } })).status
+      (
+        await ask(router.admin, {
+          body: callOf('bot.list'),
+          headers: { ...page(router.admin), ...forwarded, origin, ...given },
+        })
+      ).status
     expect(await statusAt('https://box.example.org')).toBe(200)
     expect(await statusAt('http://box.example.org')).toBe(403)
     expect(await statusAt('https://other.example.org', { 'x-forwarded-host': 'other.example.org' })).toBe(403)

@@ -16,22 +16,42 @@ interface InMemory {
 
 function inMemory(): InMemory {
   const clock = { now: 1_790_000_000_000, elapsed: 0, token: true }
-  const store = { putToken: async () => undefined, revokeToken: async () => undefined, noteTokenUses: async () => undefined }
+  const store = {
+    putToken: async () => undefined,
+    revokeToken: async () => undefined,
+    noteTokenUses: async () => undefined,
+  }
   const tokens = { isValid: (id: string) => id === 'local' || clock.token }
-  const options = { store, tokens, now: () => clock.now, elapsed: () => clock.elapsed, logBug: () => undefined }
+  const options = {
+    store,
+    tokens,
+    now: () => clock.now,
+    elapsed: () => clock.elapsed,
+    logBug: () => undefined,
+  }
   return { logins: new Logins([], options), clock }
 }
 
-const tokenOf = (role: Role): Principal => ({ ...userPrincipal('', undefined, [role]), id: 'token:aaaaaaaa', interface: 'http' })
+const tokenOf = (role: Role): Principal => ({
+  ...userPrincipal('', undefined, [role]),
+  id: 'token:aaaaaaaa',
+  interface: 'http',
+})
 
 describe('a link', () => {
   test('works once', async () => {
     const { logins } = inMemory()
     const { code } = logins.createCode(localPrincipal)
     const made = await logins.redeem(code, '127.0.0.1', 'Firefox')
-    expect(logins.principalOf(made!.secret, '127.0.0.1')).toMatchObject({ id: 'local', interface: 'page', agent: false })
+    expect(logins.principalOf(made!.secret, '127.0.0.1')).toMatchObject({
+      id: 'local',
+      interface: 'page',
+      agent: false,
+    })
     expect(await logins.redeem(code, '127.0.0.1', 'Firefox')).toBeUndefined()
-    expect(logins.list()).toMatchObject([{ browser: 'Firefox', address: '127.0.0.1', role: 'developer', created_by: 'local', state: 'valid' }])
+    expect(logins.list()).toMatchObject([
+      { browser: 'Firefox', address: '127.0.0.1', role: 'developer', created_by: 'local', state: 'valid' },
+    ])
   })
 
   test.each([
@@ -63,15 +83,21 @@ describe('a link', () => {
     expect(logins.createCode(localPrincipal, 'admin').scopes).toEqual(roleScopes.admin)
     expect(logins.createCode(tokenOf('operator')).scopes).toEqual(roleScopes.operator)
     expect(logins.createCode(tokenOf('operator'), 'viewer').scopes).toEqual(roleScopes.viewer)
-    expect(() => logins.createCode(tokenOf('operator'), 'developer')).toThrow(/may do more than token:aaaaaaaa, which has not write/)
+    expect(() => logins.createCode(tokenOf('operator'), 'developer')).toThrow(
+      /may do more than token:aaaaaaaa, which has not write/,
+    )
     expect(() => logins.createCode({ ...tokenOf('agent'), agent: true })).toThrow(/is an agent/)
     expect(() => logins.createCode({ ...tokenOf('worker'), bot_id: 'w' })).toThrow(/is a worker/)
-    expect(() => logins.createCode(userPrincipal('ada', undefined, ['admin']))).toThrow(/in a browser already/)
+    expect(() => logins.createCode(userPrincipal('ada', undefined, ['admin']))).toThrow(
+      /in a browser already/,
+    )
   })
 })
 
 describe('a login ends', () => {
-  async function loggedIn(principal: Principal = localPrincipal): Promise<InMemory & { secret: string; isAccepted: () => boolean }> {
+  async function loggedIn(
+    principal: Principal = localPrincipal,
+  ): Promise<InMemory & { secret: string; isAccepted: () => boolean }> {
     const { logins, clock } = inMemory()
     const { secret } = (await logins.redeem(logins.createCode(principal).code, undefined, undefined))!
     return { logins, clock, secret, isAccepted: () => logins.principalOf(secret, undefined) !== undefined }
@@ -131,15 +157,25 @@ interface Browser {
 /** Sends requests as the page in a browser does. */
 function browser(admin: string, cookie = ''): Browser {
   const origin = new URL(admin).origin
-  const own = { origin, 'x-signalbox': '1', 'content-type': 'application/json', ...(cookie === '' ? {} : { cookie }) }
-  const post: Browser['post'] = (path, body, given = {}) => ask(admin, { path, body, headers: { ...own, ...given } })
+  const own = {
+    origin,
+    'x-signalbox': '1',
+    'content-type': 'application/json',
+    ...(cookie === '' ? {} : { cookie }),
+  }
+  const post: Browser['post'] = (path, body, given = {}) =>
+    ask(admin, { path, body, headers: { ...own, ...given } })
   return {
     admin,
     origin,
     cookie,
     post,
     get: (path, given = {}) =>
-      ask(admin, { method: 'GET', path, headers: { 'sec-fetch-site': 'same-origin', ...(cookie === '' ? {} : { cookie }), ...given } }),
+      ask(admin, {
+        method: 'GET',
+        path,
+        headers: { 'sec-fetch-site': 'same-origin', ...(cookie === '' ? {} : { cookie }), ...given },
+      }),
     async call(method, params = {}) {
       const { status, body } = await post('/rpc', callOf(method, params))
       return { status, ...(body as object) }
@@ -147,7 +183,10 @@ function browser(admin: string, cookie = ''): Browser {
   }
 }
 
-async function loginAt({ call }: Pick<TestRouter, 'call'>, role?: Methods['login.create']['params']['role']): Promise<Browser> {
+async function loginAt(
+  { call }: Pick<TestRouter, 'call'>,
+  role?: Methods['login.create']['params']['role'],
+): Promise<Browser> {
   const { url } = await call('login.create', { role })
   const { admin_address } = await call('router.status', {})
   const answer = await logIn(admin_address!, url)
@@ -163,7 +202,11 @@ describe('over HTTP', () => {
     expect(page.cookie).toMatch(/^signalbox-\d+=sbx_ses_[0-9A-Za-z]{46}$/)
     expect((await page.call('event.query')).result).toEqual({ events: [] })
     const { body } = await page.get('/session')
-    expect(body).toMatchObject({ principal: 'local', login_id: page.cookie.slice(-46, -38), scopes: roleScopes.developer })
+    expect(body).toMatchObject({
+      principal: 'local',
+      login_id: page.cookie.slice(-46, -38),
+      scopes: roleScopes.developer,
+    })
     router.client.close()
     await router.router.stop()
     const again = await routerIn(router.directory)
@@ -173,17 +216,21 @@ describe('over HTTP', () => {
 
   test('where there is no URL, or nothing listens, there is no link', async () => {
     const router = await freshRouter()
-    await expect((await freshRouter({ admin_address: `${router.directory}/admin.sock` })).call('login.create', {})).rejects.toThrow(
-      /has no URL .* set public_url/,
-    )
-    await expect((await freshRouter({ admin_address: '0.0.0.0:0' })).call('login.create', {})).rejects.toThrow(/reachable from other machines/)
+    await expect(
+      (await freshRouter({ admin_address: `${router.directory}/admin.sock` })).call('login.create', {}),
+    ).rejects.toThrow(/has no URL .* set public_url/)
+    await expect(
+      (await freshRouter({ admin_address: '0.0.0.0:0' })).call('login.create', {}),
+    ).rejects.toThrow(/reachable from other machines/)
   })
 
   test('the link names a host that shares its cookie with nobody; with public_url there are two', async () => {
     const router = await freshRouter({ public_url: 'https://signalbox.example.org/box/' })
     const { url, public_url } = await router.call('login.create', {})
     const [local, code] = url.split('#login=')
-    expect(local).toBe(`http://signalbox.localhost:${new URL((await router.call('router.status', {})).admin_address!).port}/`)
+    expect(local).toBe(
+      `http://signalbox.localhost:${new URL((await router.call('router.status', {})).admin_address!).port}/`,
+    )
     expect(public_url).toBe(`https://signalbox.example.org/box/#login=${code}`)
   })
 
@@ -196,20 +243,34 @@ describe('over HTTP', () => {
     const port = new URL(router.admin).port
     expect(await cookieAt({})).toBe(`signalbox-${port}=…; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800`)
     const secure = `__Host-signalbox-${port}=…; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800; Secure`
-    expect(await cookieAt({ host: 'signalbox.example.org', origin: 'https://signalbox.example.org' })).toBe(secure)
+    expect(await cookieAt({ host: 'signalbox.example.org', origin: 'https://signalbox.example.org' })).toBe(
+      secure,
+    )
   })
 
   test('a login that logs out, and one that logs in again, ends', async () => {
     const router = await freshRouter()
     const first = await loginAt(router)
-    const answer = await logIn(first.admin, (await router.call('login.create', {})).url, { cookie: first.cookie })
+    const answer = await logIn(first.admin, (await router.call('login.create', {})).url, {
+      cookie: first.cookie,
+    })
     expect((await first.call('bot.list')).status).toBe(401)
     const second = browser(first.admin, cookieOf(answer))
-    const ended = await ask(first.admin, { method: 'DELETE', path: '/session', headers: { cookie: second.cookie, origin: second.origin, 'x-signalbox': '1' } })
-    expect([ended.status, ended.headers['set-cookie']![0]]).toEqual([204, expect.stringContaining('Max-Age=0') as string])
+    const ended = await ask(first.admin, {
+      method: 'DELETE',
+      path: '/session',
+      headers: { cookie: second.cookie, origin: second.origin, 'x-signalbox': '1' },
+    })
+    expect([ended.status, ended.headers['set-cookie']![0]]).toEqual([
+      204,
+      expect.stringContaining('Max-Age=0') as string,
+    ])
     expect((await second.call('bot.list')).status).toBe(401)
     expect((await second.get('/session')).status).toBe(401)
-    expect((await router.call('login.list', {})).logins.map(({ state }) => state)).toEqual(['revoked', 'revoked'])
+    expect((await router.call('login.list', {})).logins.map(({ state }) => state)).toEqual([
+      'revoked',
+      'revoked',
+    ])
   })
 
   test('a login is no token, and a token no login', async () => {
@@ -227,7 +288,13 @@ describe('over HTTP', () => {
     const { url } = await router.call('login.create', {})
     const page = browser((await router.call('router.status', {})).admin_address!)
     const statuses: number[] = []
-    for (const body of ['{"code":"AAAAAAAAAAAAAAAAAAAAAA"}', '{"code":1}', 'not JSON', '{}', 'x'.repeat(2000)])
+    for (const body of [
+      '{"code":"AAAAAAAAAAAAAAAAAAAAAA"}',
+      '{"code":1}',
+      'not JSON',
+      '{}',
+      'x'.repeat(2000),
+    ])
       statuses.push((await page.post('/session', body)).status)
     expect(statuses).toEqual([401, 401, 401, 429, 413])
     expect((await logIn(page.admin, url)).status).toBe(204)
@@ -243,15 +310,25 @@ describe('over HTTP', () => {
 
 describe('a login that is revoked', () => {
   test.each([
-    ['itself', async ({ call }: TestRouter) => call('login.revoke', { login_id: (await call('login.list', {})).logins[0]!.id })],
-    ['through the token of its creator', async ({ call }: TestRouter) => call('token.revoke', { token_id: (await call('token.list', {})).tokens[0]!.id })],
+    [
+      'itself',
+      async ({ call }: TestRouter) =>
+        call('login.revoke', { login_id: (await call('login.list', {})).logins[0]!.id }),
+    ],
+    [
+      'through the token of its creator',
+      async ({ call }: TestRouter) =>
+        call('token.revoke', { token_id: (await call('token.list', {})).tokens[0]!.id }),
+    ],
   ])('%s: its stream and its call that waits end', async (_name, revoke) => {
     const router = await listening()
     const { token } = await router.call('token.create', { name: 'x', role: 'admin' })
     const { url } = (await callWith(router.admin, token, 'login.create')).result!
     const page = browser(router.admin, cookieOf(await logIn(router.admin, url)))
     await router.call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-    const stream = await fetch(`${router.admin}/stream`, { headers: { cookie: page.cookie, 'sec-fetch-site': 'same-origin', 'x-signalbox': '1' } })
+    const stream = await fetch(`${router.admin}/stream`, {
+      headers: { cookie: page.cookie, 'sec-fetch-site': 'same-origin', 'x-signalbox': '1' },
+    })
     const reader = stream.body!.getReader()
     onTestFinished(() => reader.cancel().catch(() => undefined))
     await reader.read()
@@ -266,7 +343,15 @@ describe('a login that is revoked', () => {
 })
 
 const people = ['viewer', 'operator', 'developer', 'admin'] as const
-const passing = new Set(['run.release', 'run.retry', 'run.retry_dead', 'event.replay', 'queue.skip', 'router.resume', 'trigger.resume'])
+const passing = new Set([
+  'run.release',
+  'run.retry',
+  'run.retry_dead',
+  'event.replay',
+  'queue.skip',
+  'router.resume',
+  'trigger.resume',
+])
 
 test.each(people)('%s: every method with a login is allowed or forbidden by its scope', async role => {
   const router = await freshRouter()
@@ -275,7 +360,11 @@ test.each(people)('%s: every method with a login is allowed or forbidden by its 
   for (const { name: found_name, 'x-scope': scope } of contractDocument().methods) {
     const name = found_name as keyof Methods
     const { error } = await page.call(name, { nothing: 1 })
-    const allowed = scope === 'any' || [scope, ...(passing.has(name) ? ['operate'] : [])].some(each => roleScopes[role].includes(each as Scope))
+    const allowed =
+      scope === 'any' ||
+      [scope, ...(passing.has(name) ? ['operate'] : [])].some(each =>
+        roleScopes[role].includes(each as Scope),
+      )
     const expected = allowed ? -32602 : -32015
     if (error?.code !== expected) found.push(`${name}: ${error?.code}`)
   }
@@ -288,11 +377,14 @@ describe('who approves', () => {
     const { call } = router
     await call('source.put', { source: { id: 's', source_type: 'service' } })
     await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-    await call('trigger.put', { trigger: { id: 't', filter: { type: ['job'] }, action: { bot_id: 'w' }, policy: { approval: {} } } })
+    await call('trigger.put', {
+      trigger: { id: 't', filter: { type: ['job'] }, action: { bot_id: 'w' }, policy: { approval: {} } },
+    })
     return router
   }
 
-  const awaiting = ({ call }: TestRouter): Promise<string> => until(async () => (await call('run.list', { state: 'awaiting_approval', limit: 1 })).runs[0]?.id)
+  const awaiting = ({ call }: TestRouter): Promise<string> =>
+    until(async () => (await call('run.list', { state: 'awaiting_approval', limit: 1 })).runs[0]?.id)
 
   test.each([
     ['in the usual configuration', {}, true],
@@ -302,7 +394,9 @@ describe('who approves', () => {
     const page = await loginAt(router)
     await router.call('event.emit', { source_id: 's', type: 'job', payload: {} })
     const { error } = await page.call('run.approve', { run_id: await awaiting(router) })
-    expect(error?.message).toEqual(allowed ? undefined : expect.stringMatching(/must be approved by another person: local caused it/))
+    expect(error?.message).toEqual(
+      allowed ? undefined : expect.stringMatching(/must be approved by another person: local caused it/),
+    )
   })
 
   test('a login of a token does not approve what the token caused, nor what another login of it caused', async () => {
@@ -316,7 +410,8 @@ describe('who approves', () => {
     const [first, second] = [await enter(), await enter()]
     await first.call('event.emit', { source_id: 's', type: 'job', payload: {} })
     const run_id = await awaiting(router)
-    for (const page of [first, second]) expect((await page.call('run.approve', { run_id })).error?.message).toMatch(/token:\w{8} caused it/)
+    for (const page of [first, second])
+      expect((await page.call('run.approve', { run_id })).error?.message).toMatch(/token:\w{8} caused it/)
     const { body } = await ask(admin!, { body: callOf('run.approve', { run_id }), headers: bearerOf(token) })
     expect(body).toHaveProperty('error')
     expect((await router.call('run.approve', { run_id })).run.state).toBe('pending')

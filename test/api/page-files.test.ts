@@ -15,10 +15,16 @@ const script = 'console.log(1)\n'
 /** A small built page behind a server of its own. */
 async function served(
   ancestors: string[] = [],
-): Promise<{ get: (path: string, headers?: Record<string, string>, method?: string) => Promise<Answer>; directory: string }> {
+): Promise<{
+  get: (path: string, headers?: Record<string, string>, method?: string) => Promise<Answer>
+  directory: string
+}> {
   const directory = `${mkdtempSync(join(tmpdir(), 'sb-'))}/`
   mkdirSync(`${directory}assets`)
-  writeFileSync(`${directory}index.html`, '<!doctype html><base href="./" /><script src="./assets/a.js"></script>')
+  writeFileSync(
+    `${directory}index.html`,
+    '<!doctype html><base href="./" /><script src="./assets/a.js"></script>',
+  )
   writeFileSync(`${directory}favicon.svg`, '<svg xmlns="http://www.w3.org/2000/svg"/>')
   writeFileSync(`${directory}assets/a.js`, script)
   writeFileSync(`${directory}assets/a.js.br`, brotliCompressSync(script))
@@ -27,7 +33,9 @@ async function served(
   const page = new PageFiles(ancestors, directory)
   const server = createServer((request, response) => {
     const headers = new Map(Object.entries(request.headers as Record<string, string>))
-    page.answer({ method: request.method!, path: request.url!, headers }, response).catch((error: unknown) => sendFault(response, error))
+    page
+      .answer({ method: request.method!, path: request.url!, headers }, response)
+      .catch((error: unknown) => sendFault(response, error))
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
@@ -35,7 +43,10 @@ async function served(
     rmSync(directory, { recursive: true })
   })
   const { port } = server.address() as { port: number }
-  return { directory, get: (path, headers = {}, method = 'GET') => ask(`http://127.0.0.1:${port}`, { method, path, headers }) }
+  return {
+    directory,
+    get: (path, headers = {}, method = 'GET') => ask(`http://127.0.0.1:${port}`, { method, path, headers }),
+  }
 }
 
 describe('the index', () => {
@@ -56,13 +67,17 @@ describe('the index', () => {
     expect((await get('/', { 'if-none-match': headers.etag! })).status).toBe(304)
     writeFileSync(`${directory}index.html`, '<!doctype html><base href="./" />new')
     utimesSync(`${directory}index.html`, 1, 1)
-    expect(await get('/', { 'if-none-match': headers.etag! })).toMatchObject({ status: 200, body: expect.stringContaining('new') })
+    expect(await get('/', { 'if-none-match': headers.etag! })).toMatchObject({
+      status: 200,
+      body: expect.stringContaining('new'),
+    })
   })
 
   test('matches If-None-Match as a list, weakly, and as *', async () => {
     const { get } = await served()
     const { etag } = (await get('/')).headers
-    const status = async (path: string, tags: string): Promise<number> => (await get(path, { 'if-none-match': tags })).status
+    const status = async (path: string, tags: string): Promise<number> =>
+      (await get(path, { 'if-none-match': tags })).status
     expect(await status('/', `"other", W/${etag}`)).toBe(304)
     expect(await status('/', '*')).toBe(304)
     expect(await status('/', '"other"')).toBe(200)
@@ -75,7 +90,10 @@ describe('the index', () => {
     const { body, headers } = await get('/events/1')
     const head = await get('/events/1', {}, 'HEAD')
     expect(head).toMatchObject({ status: 200, body: undefined })
-    expect(head.headers).toMatchObject({ etag: headers.etag, 'content-length': String((body as string).length) })
+    expect(head.headers).toMatchObject({
+      etag: headers.etag,
+      'content-length': String((body as string).length),
+    })
   })
 
   test('allows scripts and styles of its own alone, and no frames', async () => {
@@ -98,9 +116,16 @@ describe('a file', () => {
     const { get } = await served()
     const plain = await get('/assets/a.js')
     expect(plain).toMatchObject({ status: 200, body: script })
-    expect(plain.headers).toMatchObject({ 'content-type': 'text/javascript; charset=utf-8', 'cache-control': 'public, max-age=31536000, immutable' })
+    expect(plain.headers).toMatchObject({
+      'content-type': 'text/javascript; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+    })
     const { headers } = await get('/assets/a.js', { 'accept-encoding': 'gzip, br' }, 'HEAD')
-    expect(headers).toMatchObject({ 'content-encoding': 'br', vary: 'accept-encoding', 'content-length': String(brotliCompressSync(script).length) })
+    expect(headers).toMatchObject({
+      'content-encoding': 'br',
+      vary: 'accept-encoding',
+      'content-length': String(brotliCompressSync(script).length),
+    })
   })
 
   test.each([
@@ -126,9 +151,13 @@ describe('a file', () => {
 
   test('has its own type; both icons are one', async () => {
     const { get } = await served()
-    const type = async (path: string): Promise<string | undefined> => (await get(path)).headers['content-type']
+    const type = async (path: string): Promise<string | undefined> =>
+      (await get(path)).headers['content-type']
     expect(await type('/assets/a.woff2')).toBe('font/woff2')
-    expect(await Promise.all(['/favicon.ico', '/favicon.svg'].map(type))).toEqual(['image/svg+xml', 'image/svg+xml'])
+    expect(await Promise.all(['/favicon.ico', '/favicon.svg'].map(type))).toEqual([
+      'image/svg+xml',
+      'image/svg+xml',
+    ])
   })
 
   test.each([
@@ -150,7 +179,10 @@ describe('a file', () => {
     rmSync(`${directory}index.html`)
     const answer = await get('/')
     expect(answer.headers['content-security-policy']).toBeUndefined()
-    expect(answer).toMatchObject({ status: 404, body: { detail: expect.stringContaining('scripts/start builds it') } })
+    expect(answer).toMatchObject({
+      status: 404,
+      body: { detail: expect.stringContaining('scripts/start builds it') },
+    })
   })
 
   test('is read alone', async () => {
@@ -160,8 +192,14 @@ describe('a file', () => {
 })
 
 test('only screens, assets and icons are the page', () => {
-  expect(['/', '/runs', '/runs/1', '/queues', '/storage', '/assets/x', '/favicon.ico'].filter(isPagePath)).toHaveLength(7)
-  expect(['/rpc', '/stream', '/metrics', '/session', '/constructor', '/index.html', '/runsx', ''].filter(isPagePath)).toEqual([])
+  expect(
+    ['/', '/runs', '/runs/1', '/queues', '/storage', '/assets/x', '/favicon.ico'].filter(isPagePath),
+  ).toHaveLength(7)
+  expect(
+    ['/rpc', '/stream', '/metrics', '/session', '/constructor', '/index.html', '/runsx', ''].filter(
+      isPagePath,
+    ),
+  ).toEqual([])
 })
 
 describe('the listener', () => {
@@ -171,14 +209,20 @@ describe('the listener', () => {
     const { status, headers } = await ask(admin, { method: 'GET', path: '/events' })
     expect([200, 404]).toContain(status)
     expect(headers['content-security-policy']).toContain("frame-ancestors 'none'")
-    expect(headers).toMatchObject({ 'referrer-policy': 'no-referrer', 'x-content-type-options': 'nosniff', 'cross-origin-resource-policy': 'same-origin' })
+    expect(headers).toMatchObject({
+      'referrer-policy': 'no-referrer',
+      'x-content-type-options': 'nosniff',
+      'cross-origin-resource-policy': 'same-origin',
+    })
     const missing = await ask(admin, { method: 'GET', path: '/assets/none.js' })
     expect(missing).toMatchObject({ status: 404, headers: { 'cache-control': 'no-store' } })
     expect(missing.headers['content-security-policy']).toBe("default-src 'none'; frame-ancestors 'none'")
     expect((await ask(admin, { method: 'POST', path: '/events' })).status).toBe(401)
     expect((await ask(admin, { method: 'POST', path: '/events', headers: bearer })).status).toBe(405)
     expect((await ask(admin, { method: 'GET', path: '/unknown' })).status).toBe(401)
-    expect((await ask(admin, { method: 'GET', path: '/events', headers: { host: 'evil.example:80' } })).status).toBe(403)
+    expect(
+      (await ask(admin, { method: 'GET', path: '/events', headers: { host: 'evil.example:80' } })).status,
+    ).toBe(403)
     const metrics = await ask(admin, { method: 'GET', path: '/metrics', headers: bearer })
     expect(metrics.body).toMatch(/\{[^}]*route="page"[^}]*\}/)
     expect(metrics.body).not.toContain('route="/events"')
@@ -186,7 +230,9 @@ describe('the listener', () => {
 
   test('takes the path of public_url off, wherever it is asked', async () => {
     const { admin } = await listening({ public_url: 'https://example.org/signalbox/' })
-    expect((await ask(admin, { path: '/signalbox/rpc', body: callOf('rpc.health'), headers: bearer })).status).toBe(200)
+    expect(
+      (await ask(admin, { path: '/signalbox/rpc', body: callOf('rpc.health'), headers: bearer })).status,
+    ).toBe(200)
     const page = await ask(admin, { method: 'GET', path: '/signalbox/events/1' })
     expect(page).toEqual({
       ...(await ask(admin, { method: 'GET', path: '/events/1' })),
@@ -209,13 +255,20 @@ test.each([
   'ftp://a.example',
   '',
 ])('frame_ancestors "%s" is refused', origin => {
-  const refusal = { exitCode: 78, message: expect.stringMatching(/frame_ancestors\.1 must be 'self' or an http or https origin.*; found /) }
-  expect(() => readConfig({}, { frame_ancestors: ["'self'", origin] })).toThrow(expect.objectContaining(refusal))
+  const refusal = {
+    exitCode: 78,
+    message: expect.stringMatching(/frame_ancestors\.1 must be 'self' or an http or https origin.*; found /),
+  }
+  expect(() => readConfig({}, { frame_ancestors: ["'self'", origin] })).toThrow(
+    expect.objectContaining(refusal),
+  )
 })
 
 test('at most 16 frame_ancestors are accepted', () => {
   const origins = Array.from({ length: 17 }, (_, index) => `https://a${index}.example`)
-  expect(() => readConfig({}, { frame_ancestors: origins })).toThrow(/frame_ancestors must have at most 16 items/)
+  expect(() => readConfig({}, { frame_ancestors: origins })).toThrow(
+    /frame_ancestors must have at most 16 items/,
+  )
 })
 
 test('frame_ancestors are origins', () => {

@@ -19,7 +19,11 @@ async function router(flags: Record<string, unknown> = {}): Promise<Admin> {
   return made
 }
 
-async function stream({ admin }: Pick<Admin, 'admin'>, query = '', headers: Record<string, string> = {}): Promise<SseReader> {
+async function stream(
+  { admin }: Pick<Admin, 'admin'>,
+  query = '',
+  headers: Record<string, string> = {},
+): Promise<SseReader> {
   const reader = new SseReader(admin, query, { ...bearer, ...headers })
   const { status, body } = await reader.open()
   expect([status, body]).toEqual([200, undefined])
@@ -44,13 +48,17 @@ interface Page {
 describe('a reader', () => {
   test('is told of events and runs as they come, without what they carry', async () => {
     const all = await router()
-    await all.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'echo \'{"said": "CANARY"}\''] } } })
+    await all.call('bot.put', {
+      bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'echo \'{"said": "CANARY"}\''] } },
+    })
     await all.call('trigger.put', { trigger: { id: 't', filter: { type: ['go'] }, action: { bot_id: 'b' } } })
     const { token } = await all.call('token.create', { name: 'viewer', role: 'viewer' })
     const [whole, viewer] = [await stream(all), await stream(all, '', bearerOf(token))]
     const event_id = await emit(all, 1, 'go')
     for (const reader of [whole, viewer]) {
-      await reader.until(() => reader.of<{ run: ShownRun }>('run').some(({ run }) => run.state === 'completed'))
+      await reader.until(() =>
+        reader.of<{ run: ShownRun }>('run').some(({ run }) => run.state === 'completed'),
+      )
       expect(reader.of('event')).toMatchObject([{ id: event_id, type: 'go', matched_triggers: ['t'] }])
       expect(JSON.stringify(reader.of('event'))).not.toContain('CANARY')
     }
@@ -88,7 +96,9 @@ describe('a reader', () => {
     const resumed = await stream(later, '', { 'last-event-id': reader.last })
     await resumed.until(() => resumed.of('gap').length > 0)
     expect(resumed.of('gap')).toEqual([{ topic: 'runs' }])
-    const ahead = await stream(later, '?topics=events', { 'last-event-id': cursorText({ events: 1_000_000 }) })
+    const ahead = await stream(later, '?topics=events', {
+      'last-event-id': cursorText({ events: 1_000_000 }),
+    })
     await ahead.until(() => ahead.of('gap').length > 0)
     const id = await emit(again, 7)
     await ahead.until(() => ahead.of('event').length > 0)
@@ -98,7 +108,9 @@ describe('a reader', () => {
   test('gets the output of a run, through its attempts', async () => {
     const all = await router({ retry_schedule_ms: [0, 0] })
     const script = 'echo "attempt $SIGNALBOX_ATTEMPT"; [ "$SIGNALBOX_ATTEMPT" = 2 ] || exit 75'
-    await all.call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] } } })
+    await all.call('bot.put', {
+      bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] } },
+    })
     await all.call('trigger.put', {
       trigger: { id: 't', filter: { type: ['go'] }, action: { bot_id: 'b' } },
     })
@@ -110,7 +122,9 @@ describe('a reader', () => {
       [1, 'attempt 1\n'],
       [2, 'attempt 2\n'],
     ])
-    const behind = await stream(all, `?topics=output&run_id=${runs[0]}`, { 'last-event-id': reader.sent.find(each => each.event === 'output')!.id! })
+    const behind = await stream(all, `?topics=output&run_id=${runs[0]}`, {
+      'last-event-id': reader.sent.find(each => each.event === 'output')!.id!,
+    })
     await behind.until(() => behind.of('output').length === 1)
     expect(behind.of<Page>('output')[0]!.attempt).toBe(2)
   })
@@ -125,19 +139,24 @@ describe('a reader', () => {
 })
 
 describe('bounds', () => {
-  test('a reader that does not read is sent a sample, and how much it missed', { timeout: 60_000 }, async () => {
-    const all = await router()
-    const reader = await stream(all, '?topics=events')
-    reader.pause()
-    const count = 6000
-    for (let n = 0; n < count; n += 50) await Promise.all(Array.from({ length: 50 }, (_, index) => emit(all, n + index)))
-    reader.resume()
-    const last = await emit(all, count)
-    await reader.until(() => reader.of<{ id: string }>('event').at(-1)?.id === last)
-    const skipped = reader.of<{ skipped: number }>('sampled').reduce((sum, each) => sum + each.skipped, 0)
-    expect(skipped).toBeGreaterThan(0)
-    expect(reader.of('event').length + skipped).toBe(count + 1)
-  })
+  test(
+    'a reader that does not read is sent a sample, and how much it missed',
+    { timeout: 60_000 },
+    async () => {
+      const all = await router()
+      const reader = await stream(all, '?topics=events')
+      reader.pause()
+      const count = 6000
+      for (let n = 0; n < count; n += 50)
+        await Promise.all(Array.from({ length: 50 }, (_, index) => emit(all, n + index)))
+      reader.resume()
+      const last = await emit(all, count)
+      await reader.until(() => reader.of<{ id: string }>('event').at(-1)?.id === last)
+      const skipped = reader.of<{ skipped: number }>('sampled').reduce((sum, each) => sum + each.skipped, 0)
+      expect(skipped).toBeGreaterThan(0)
+      expect(reader.of('event').length + skipped).toBe(count + 1)
+    },
+  )
 
   test('a principal has 16 streams', async () => {
     const all = await router()
@@ -168,11 +187,14 @@ describe('bounds', () => {
     ['?topics=output&run_id=01997f3e-5b00-7000-8000-0000000000ff', {}, 404, /there is no run/],
     ['?after=nonsense', {}, 422, /after is not a cursor of a stream/],
     ['', { 'last-event-id': 'WzEsMl0' }, 422, /Last-Event-ID is not a cursor/],
-  ])('%s is refused before anything is sent', async (query, headers: Record<string, string>, status, message) => {
-    const all = await router()
-    const answer = await new SseReader(all.admin, query, { ...bearer, ...headers }).open()
-    expect([answer.status, answer.body?.detail]).toEqual([status, expect.stringMatching(message)])
-  })
+  ])(
+    '%s is refused before anything is sent',
+    async (query, headers: Record<string, string>, status, message) => {
+      const all = await router()
+      const answer = await new SseReader(all.admin, query, { ...bearer, ...headers }).open()
+      expect([answer.status, answer.body?.detail]).toEqual([status, expect.stringMatching(message)])
+    },
+  )
 
   test('its scopes are read, and payload for output', async () => {
     const all = await router()
@@ -182,9 +204,15 @@ describe('bounds', () => {
         .map(scope => all.call('token.create', { name: scope, scopes: [scope as 'read'] })),
     )
     const [emits, reads] = tokens.map(({ token }) => token)
-    expect(await new SseReader(all.admin, '', bearerOf(emits!)).open()).toMatchObject({ status: 403, body: { scope: 'read' } })
+    expect(await new SseReader(all.admin, '', bearerOf(emits!)).open()).toMatchObject({
+      status: 403,
+      body: { scope: 'read' },
+    })
     const output = '?topics=output&run_id=01997f3e-5b00-7000-8000-0000000000ff'
-    expect(await new SseReader(all.admin, output, bearerOf(reads!)).open()).toMatchObject({ status: 403, body: { scope: 'payload' } })
+    expect(await new SseReader(all.admin, output, bearerOf(reads!)).open()).toMatchObject({
+      status: 403,
+      body: { scope: 'payload' },
+    })
     expect((await all.call('audit.list', { outcome: 'refused' })).entries.length).toBe(2)
   })
 })
@@ -192,20 +220,38 @@ describe('bounds', () => {
 test('a cursor holds a place of each topic, and comes back as it was', () => {
   for (const cursor of [{}, { events: 7 }, { runs: '0123456789ab.12', output: { attempt: 2, offset: 9 } }])
     expect(cursorOf(cursorText(cursor), 'after')).toEqual(cursor)
-  for (const text of ['', 'e30', cursorText({ events: -1 }), cursorText({ runs: 'x' }), cursorText({ output: { attempt: 1.5, offset: 0 } })])
+  for (const text of [
+    '',
+    'e30',
+    cursorText({ events: -1 }),
+    cursorText({ runs: 'x' }),
+    cursorText({ output: { attempt: 1.5, offset: 0 } }),
+  ])
     expect(() => cursorOf(text, 'after')).toThrow('after is not a cursor')
 })
 
 /** A stream over a store that has nothing but these events. */
-async function over(events: number[], { isValid = () => true, query = '' }: { isValid?: () => boolean; query?: string } = {}): Promise<SseReader> {
+async function over(
+  events: number[],
+  { isValid = () => true, query = '' }: { isValid?: () => boolean; query?: string } = {},
+): Promise<SseReader> {
   const store = {
     lastSeq: async () => events.at(-1) ?? 0,
     nextSeq: async (after: number) => events.find(seq => seq > after) ?? null,
     events: async () => [],
   }
   const context = { store, changes: new RunChanges(), runs: {} } as unknown as StreamOptions['context']
-  const streams = new Streams({ context, contract: compileContract(), wakes: new Wakes(), isValid, heartbeat_ms: 10, logBug: () => undefined })
-  const server = createServer((_request, response) => void streams.serve(response, localPrincipal, streamRequest(query, undefined)))
+  const streams = new Streams({
+    context,
+    contract: compileContract(),
+    wakes: new Wakes(),
+    isValid,
+    heartbeat_ms: 10,
+    logBug: () => undefined,
+  })
+  const server = createServer(
+    (_request, response) => void streams.serve(response, localPrincipal, streamRequest(query, undefined)),
+  )
   const address = await listenTcp(server, '127.0.0.1:0', { name: 'x', setting: 'x', variable: 'X' })
   onTestFinished(() => void server.close())
   const reader = new SseReader(address, '', {})

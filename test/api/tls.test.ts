@@ -17,7 +17,15 @@ function asked(admin: string, ca: string): Promise<{ status: number; name: strin
   return new Promise((resolve, reject) => {
     const headers = { ...bearer, connection: 'close' }
     const asking = request(
-      { host: '127.0.0.1', port: new URL(admin).port, method: 'POST', path: '/rpc', ca: readFileSync(ca), headers, agent: false },
+      {
+        host: '127.0.0.1',
+        port: new URL(admin).port,
+        method: 'POST',
+        path: '/rpc',
+        ca: readFileSync(ca),
+        headers,
+        agent: false,
+      },
       response => {
         const { subject }: PeerCertificate = (response.socket as TLSSocket).getPeerCertificate()
         response.resume()
@@ -61,7 +69,11 @@ describe.skipIf(!hasOpenssl)('with a certificate', () => {
       (files: Certificate, other: Certificate) => ({ ...files, key: other.key }),
       /are no certificate in PEM with the key that belongs to it/,
     ],
-    ['a file that is not there', (files: Certificate) => ({ ...files, cert: '/nonexistent/cert' }), /\/nonexistent\/cert cannot be read/],
+    [
+      'a file that is not there',
+      (files: Certificate) => ({ ...files, cert: '/nonexistent/cert' }),
+      /\/nonexistent\/cert cannot be read/,
+    ],
     [
       'a key that others can read',
       (files: Certificate) => {
@@ -83,12 +95,29 @@ describe.skipIf(!hasOpenssl)('with a certificate', () => {
     const directory = freshDirectory()
     const [tls, next] = [certificate(directory, 'first'), certificate(directory, 'second')]
     const config = join(directory, 'config.json')
-    writeFileSync(config, JSON.stringify({ tls, intake_address: '127.0.0.1:0', admin_address: '127.0.0.1:0', state_dir: join(directory, 'state') }))
-    const env = { PATH: process.env.PATH, HOME: directory, SIGNALBOX_SOCKET: join(directory, 's'), SIGNALBOX_ADMIN_TOKEN: environmentToken }
-    const router = spawn(process.execPath, ['src/signalbox.ts', 'serve', '--config', config, '--log-level', 'silent'], {
-      env,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
+    writeFileSync(
+      config,
+      JSON.stringify({
+        tls,
+        intake_address: '127.0.0.1:0',
+        admin_address: '127.0.0.1:0',
+        state_dir: join(directory, 'state'),
+      }),
+    )
+    const env = {
+      PATH: process.env.PATH,
+      HOME: directory,
+      SIGNALBOX_SOCKET: join(directory, 's'),
+      SIGNALBOX_ADMIN_TOKEN: environmentToken,
+    }
+    const router = spawn(
+      process.execPath,
+      ['src/signalbox.ts', 'serve', '--config', config, '--log-level', 'silent'],
+      {
+        env,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
     onTestFinished(() => void router.kill('SIGKILL'))
     let admin: string | undefined
     for await (const line of createInterface(router.stdout)) {

@@ -12,7 +12,10 @@ interface Told {
   payload: Record<string, unknown>
 }
 
-function watch(given: Partial<Token>, told: Told[] = []): { told: Told[]; clock: { now: number }; check: () => Promise<void> } {
+function watch(
+  given: Partial<Token>,
+  told: Told[] = [],
+): { told: Told[]; clock: { now: number }; check: () => Promise<void> } {
   const clock = { now: start }
   const token: Token = {
     id: 'aaaaaaaa',
@@ -27,7 +30,8 @@ function watch(given: Partial<Token>, told: Told[] = []): { told: Told[]; clock:
   }
   const store = {
     events: async () => told.map(() => ({})) as never,
-    emitLifecycle: async (type: string, subject: string | null, payload: Record<string, unknown>) => void told.push({ type, subject, payload }),
+    emitLifecycle: async (type: string, subject: string | null, payload: Record<string, unknown>) =>
+      void told.push({ type, subject, payload }),
   }
   const watching = new TokenWatch({
     tokens: { list: () => [token] },
@@ -49,7 +53,13 @@ test('7 days before its end, once, also over a restart', async () => {
   clock.now += 1
   await check()
   await check()
-  const expected = [{ type: 'token.expiring', subject: 'aaaaaaaa', payload: { token_id: 'aaaaaaaa', name: 'build host', expires_at: start + 90 * dayMs } }]
+  const expected = [
+    {
+      type: 'token.expiring',
+      subject: 'aaaaaaaa',
+      payload: { token_id: 'aaaaaaaa', name: 'build host', expires_at: start + 90 * dayMs },
+    },
+  ]
   expect(told).toEqual(expected)
   const again = watch({ expires_at: start + 90 * dayMs }, told)
   again.clock.now = clock.now + dayMs

@@ -33,7 +33,11 @@ describe('a token', () => {
     expect(token).toMatch(/^sbx_api_[0-9A-Za-z]{46}$/)
     expect(token.slice(8, 16)).toBe(created.id)
     expect(JSON.stringify(tokens.list())).not.toMatch(/hash|sbx_/)
-    expect(tokens.principalOf(token, undefined)).toMatchObject({ id: `token:${created.id}`, name: 'x', agent: false })
+    expect(tokens.principalOf(token, undefined)).toMatchObject({
+      id: `token:${created.id}`,
+      name: 'x',
+      agent: false,
+    })
   })
 
   test('is not accepted with any character changed, left out or added', async () => {
@@ -46,7 +50,10 @@ describe('a token', () => {
     )
     fc.assert(
       fc.property(changed, ([at, character, how]) => {
-        const other = token.slice(0, at) + (how === 'remove' ? '' : character) + token.slice(how === 'insert' ? at : at + 1)
+        const other =
+          token.slice(0, at) +
+          (how === 'remove' ? '' : character) +
+          token.slice(how === 'insert' ? at : at + 1)
         return other === token || tokens.principalOf(other, undefined) === undefined
       }),
       { numRuns: 2000 },
@@ -85,7 +92,9 @@ describe('a token', () => {
       clock.now = created.created_at + after
       tokens.principalOf(token, '192.0.2.1')
     }
-    expect(uses).toEqual([0, 60_000].map(after => ({ token_id: created.id, at: created.created_at + after, from: '192.0.2.1' })))
+    expect(uses).toEqual(
+      [0, 60_000].map(after => ({ token_id: created.id, at: created.created_at + after, from: '192.0.2.1' })),
+    )
   })
 
   test.each([
@@ -98,12 +107,18 @@ describe('a token', () => {
     ['an admin for tools', { role: 'admin', mcp: true }, /must not hold the scope admin/],
     ['tools of a worker', { role: 'worker', bot_id: 'w', mcp: true }, /^mcp must be false/],
     ['a bot that does not exist', { role: 'worker', bot_id: 'nothing' }, /there is no bot nothing/],
-    ['a length of life twice', { role: 'viewer', expires_in_ms: 60_000, never_expires: true }, /exclude each other/],
+    [
+      'a length of life twice',
+      { role: 'viewer', expires_in_ms: 60_000, never_expires: true },
+      /exclude each other/,
+    ],
     ['a name with a line end', { role: 'viewer', name: 'a\nb' }, /^name must match pattern/],
   ])('%s is refused', async (_name, given, message) => {
     const { call } = await freshRouter()
     await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-    await expect(call('token.create', { name: 'x', ...given } as Methods['token.create']['params'])).rejects.toThrow(message)
+    await expect(
+      call('token.create', { name: 'x', ...given } as Methods['token.create']['params']),
+    ).rejects.toThrow(message)
     expect((await call('token.list', {})).tokens).toEqual([])
   })
 
@@ -135,11 +150,21 @@ describe('the listener', () => {
     const revoked = await call('token.create', { name: 'second', role: 'viewer' })
     await call('token.revoke', { token_id: revoked.created.id })
     expect((await callWith(admin!, revoked.token, 'router.status')).status).toBe(401)
-    await until(async () => (await call('token.list', {})).tokens.find(each => each.id === created.id)?.last_used_at !== undefined)
+    await until(
+      async () =>
+        (await call('token.list', {})).tokens.find(each => each.id === created.id)?.last_used_at !==
+        undefined,
+    )
     router.client.close()
     await router.router.stop()
     const again = await routerIn(router.directory)
-    expect((await again.call('token.list', {})).tokens.map(({ name, state, last_used_from }) => [name, state, last_used_from])).toEqual([
+    expect(
+      (await again.call('token.list', {})).tokens.map(({ name, state, last_used_from }) => [
+        name,
+        state,
+        last_used_from,
+      ]),
+    ).toEqual([
       ['second', 'revoked', undefined],
       ['first', 'valid', '127.0.0.1'],
     ])
@@ -156,7 +181,9 @@ describe('the listener', () => {
     const { warnings } = await call('token.create', { name: 'x', role: 'viewer' })
     expect(warnings).toEqual([expect.stringContaining('the admin listener does not start')])
     const far = await freshRouter({ admin_address: '0.0.0.0:0' })
-    expect((await far.call('token.create', { name: 'x', role: 'viewer' })).warnings![0]).toMatch(/is reachable from other machines/)
+    expect((await far.call('token.create', { name: 'x', role: 'viewer' })).warnings![0]).toMatch(
+      /is reachable from other machines/,
+    )
     expect(await far.call('router.status', {})).not.toHaveProperty('admin_address')
   })
 })
@@ -173,7 +200,10 @@ describe('a token that is revoked', () => {
     const { call, admin, token, token_id } = await worker()
     await call('source.put', { source: { id: 's', source_type: 'service' } })
     await call('trigger.put', { trigger: { id: 't', filter: { type: ['job'] }, action: { bot_id: 'w' } } })
-    const waiting = ask(admin, { body: callOf('run.claim', { bot_id: 'w', wait_ms: 20_000 }), headers: bearerOf(token) })
+    const waiting = ask(admin, {
+      body: callOf('run.claim', { bot_id: 'w', wait_ms: 20_000 }),
+      headers: bearerOf(token),
+    })
     waiting.catch(() => undefined)
     await until(async () => (await call('bot.get', { bot_id: 'w' })).bot.last_heard_at !== undefined)
     await call('token.revoke', { token_id })
@@ -185,7 +215,13 @@ describe('a token that is revoked', () => {
   test('ends a request whose body is on its way, and what follows on its connection', async () => {
     const { call, admin, token, token_id } = await worker()
     const { port } = new URL(admin)
-    const asking = request({ host: '127.0.0.1', port, method: 'POST', path: '/rpc', headers: { ...bearerOf(token), 'content-length': 1000 } })
+    const asking = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/rpc',
+      headers: { ...bearerOf(token), 'content-length': 1000 },
+    })
     const failed = new Promise<Error>(resolve => asking.once('error', resolve))
     onTestFinished(() => void asking.destroy())
     const sent = new Promise(resolve => asking.once('socket', resolve))
@@ -214,23 +250,41 @@ describe('roles', () => {
   test('allow what is documented', () => {
     expect(roleScopes).toEqual(expected)
     const table = readFileSync('docs/admin.md', 'utf8')
-    for (const role of roles) expect(table).toContain(`| \`${role}\` | ${roleScopes[role].length === 10 ? 'all' : roleScopes[role].join(', ')} |`)
+    for (const role of roles)
+      expect(table).toContain(
+        `| \`${role}\` | ${roleScopes[role].length === 10 ? 'all' : roleScopes[role].join(', ')} |`,
+      )
   })
 
-  const passing = new Set(['run.release', 'run.retry', 'run.retry_dead', 'event.replay', 'queue.skip', 'router.resume', 'trigger.resume'])
+  const passing = new Set([
+    'run.release',
+    'run.retry',
+    'run.retry_dead',
+    'event.replay',
+    'queue.skip',
+    'router.resume',
+    'trigger.resume',
+  ])
 
   test('every method has a scope, and those that pass a gate are for people', () => {
     const scopes = new Set<string>([...expected.admin, 'any'])
     for (const method of contractDocument().methods) {
       expect(scopes.has(method['x-scope']), method.name).toBe(true)
-      expect([method.name, method['x-person-scope']]).toEqual([method.name, passing.has(method.name) ? 'operate' : undefined])
+      expect([method.name, method['x-person-scope']]).toEqual([
+        method.name,
+        passing.has(method.name) ? 'operate' : undefined,
+      ])
     }
   })
 
   test.each(roles)('%s: every method over HTTP is allowed or forbidden by its scope', async role => {
     const { call, admin } = await listening()
     await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-    const { token } = await call('token.create', { name: role, role, ...(role === 'worker' ? { bot_id: 'w' } : {}) })
+    const { token } = await call('token.create', {
+      name: role,
+      role,
+      ...(role === 'worker' ? { bot_id: 'w' } : {}),
+    })
     const found: string[] = []
     for (const { name: found_name, 'x-scope': scope } of contractDocument().methods) {
       const name = found_name as keyof Methods
@@ -239,7 +293,8 @@ describe('roles', () => {
       const needed = passing.has(name) && role !== 'agent' ? ['approve', 'operate'] : [scope]
       const allowed = scope === 'any' || needed.some(each => expected[role].includes(each as Scope))
       const answer = error?.code
-      if (answer !== (allowed ? -32602 : -32015) && name !== 'rpc.discover' && name !== 'rpc.health') found.push(`${name}: ${answer}`)
+      if (answer !== (allowed ? -32602 : -32015) && name !== 'rpc.discover' && name !== 'rpc.health')
+        found.push(`${name}: ${answer}`)
       if (!allowed) expect([name, error!.data.scope, status]).toEqual([name, scope, 403])
     }
     expect(found).toEqual([])
@@ -249,7 +304,10 @@ describe('roles', () => {
   test('in a batch each call has its own answer', async () => {
     const { call, admin } = await listening()
     const { token } = await call('token.create', { name: 'x', role: 'viewer' })
-    const { status, body } = await ask(admin, { body: `[${callOf('router.pause')},${callOf('bot.list')}]`, headers: bearerOf(token) })
+    const { status, body } = await ask(admin, {
+      body: `[${callOf('router.pause')},${callOf('bot.list')}]`,
+      headers: bearerOf(token),
+    })
     expect(status).toBe(200)
     expect(body).toMatchObject([{ error: { code: -32015 } }, { result: { bots: [] } }])
     expect((await call('router.status', {})).paused).toBeUndefined()
@@ -258,9 +316,14 @@ describe('roles', () => {
   test('an agent passes no gate with operate; a person does', async () => {
     const { call, admin } = await listening()
     const scopes: Scope[] = ['read', 'operate']
-    const [person, agent] = await Promise.all([call('token.create', { name: 'person', scopes }), call('token.create', { name: 'agent', scopes, mcp: true })])
+    const [person, agent] = await Promise.all([
+      call('token.create', { name: 'person', scopes }),
+      call('token.create', { name: 'agent', scopes, mcp: true }),
+    ])
     await call('router.pause', {})
-    expect((await callWith(admin, agent.token, 'router.resume')).error?.message).toMatch(/needs the scope approve, because it passes a gate/)
+    expect((await callWith(admin, agent.token, 'router.resume')).error?.message).toMatch(
+      /needs the scope approve, because it passes a gate/,
+    )
     expect((await call('router.status', {})).paused).toBeDefined()
     expect((await callWith(admin, person.token, 'router.resume')).result).toEqual({ paused: false })
   })
@@ -276,7 +339,8 @@ describe('a worker', () => {
       await call('event.emit', { source_id: 's', type: id, payload: { secret: 'of the event' } })
     }
     const { token } = await call('token.create', { name: 'w', role: 'worker', bot_id: 'one' })
-    const work = <M extends keyof Methods>(method: M, params: object): Promise<Called<M>> => callWith(admin, token, method, params)
+    const work = <M extends keyof Methods>(method: M, params: object): Promise<Called<M>> =>
+      callWith(admin, token, method, params)
     expect((await work('run.claim', { bot_id: 'two' })).error?.code).toBe(-32015)
     expect((await work('bot.heartbeat', { bot_id: 'two', availability: 'ready' })).error?.code).toBe(-32015)
     const [lease] = (await work('run.claim', { bot_id: 'one' })).result!.leases
@@ -294,10 +358,19 @@ describe('a worker', () => {
       ['run.yield', {}],
     ] as const)
       expect([method, (await work(method, { ...stolen, ...more })).error?.code]).toEqual([method, -32015])
-    expect((await work('run.complete', { run_id: '01997f3e-5b00-7000-8000-0000000000ff', lease_token: lease!.lease_token })).error?.code).toBe(-32015)
+    expect(
+      (
+        await work('run.complete', {
+          run_id: '01997f3e-5b00-7000-8000-0000000000ff',
+          lease_token: lease!.lease_token,
+        })
+      ).error?.code,
+    ).toBe(-32015)
     expect((await call('run.get', { run_id: stolen.run_id })).run.state).toBe('assigned')
     const own = { run_id: lease!.run_id, lease_token: lease!.lease_token }
-    expect((await work('run.complete', { ...own, result: { done: true } })).result!.run.state).toBe('completed')
+    expect((await work('run.complete', { ...own, result: { done: true } })).result!.run.state).toBe(
+      'completed',
+    )
   })
 })
 

@@ -29,7 +29,11 @@ function isAlone(server: Server): Promise<boolean> {
 
 /** A server whose call hands something out, in an answer of so many bytes. */
 async function served(bytes: number): Promise<Served> {
-  const [asked, answered, undone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const [asked, answered, undone] = [
+    Promise.withResolvers<void>(),
+    Promise.withResolvers<void>(),
+    Promise.withResolvers<void>(),
+  ]
   let isUndone = false
   const handler = async (_params: unknown, call: Call): Promise<unknown> => {
     call.handsOut(async () => {
@@ -41,9 +45,25 @@ async function served(bytes: number): Promise<Served> {
     return { leases: 'x'.repeat(bytes) }
   }
   const handlers = new Proxy({}, { get: () => handler }) as Handlers
-  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, audit: noAudit, logBug: () => undefined })
-  const options = { jsonrpc, access: undefined, in_flight: 4, longest: 100_000, budget: new BodyBudget(1_000_000), logBug: () => undefined }
-  const server = createServer((asking, response) => void answerRpc(asking, response, headersOnce(asking, new Set()), options).catch(() => undefined))
+  const jsonrpc = new Jsonrpc({
+    contract: compileContract(),
+    handlers,
+    limits: { json_depth: 64, json_tokens: 1000 },
+    audit: noAudit,
+    logBug: () => undefined,
+  })
+  const options = {
+    jsonrpc,
+    access: undefined,
+    in_flight: 4,
+    longest: 100_000,
+    budget: new BodyBudget(1_000_000),
+    logBug: () => undefined,
+  }
+  const server = createServer(
+    (asking, response) =>
+      void answerRpc(asking, response, headersOnce(asking, new Set()), options).catch(() => undefined),
+  )
   const address = await listenTcp(server, '127.0.0.1:0', { name: 'x', setting: 'x', variable: 'X' })
   onTestFinished(() => void server.close())
   return {
@@ -60,7 +80,12 @@ const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'run.claim', params
 
 test('closed while the answer is made: it is taken back', async () => {
   const { port, asked, answer, alone, undone } = await served(10)
-  const asking = request({ host: '127.0.0.1', port, method: 'POST', headers: { 'content-type': 'application/json' } })
+  const asking = request({
+    host: '127.0.0.1',
+    port,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  })
   asking.on('error', () => undefined)
   asking.end(body)
   await asked
@@ -72,7 +97,12 @@ test('closed while the answer is made: it is taken back', async () => {
 
 test('closed while the answer is sent: it is taken back', async () => {
   const { port, asked, answer, undone } = await served(50_000_000)
-  const asking = request({ host: '127.0.0.1', port, method: 'POST', headers: { 'content-type': 'application/json' } })
+  const asking = request({
+    host: '127.0.0.1',
+    port,
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  })
   asking.on('error', () => undefined)
   asking.on('response', () => asking.destroy())
   asking.end(body)
@@ -84,7 +114,11 @@ test('closed while the answer is sent: it is taken back', async () => {
 test('control: what was answered stays handed out', async () => {
   const { port, answer, isUndone } = await served(10)
   answer()
-  const response = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
+  const response = await fetch(`http://127.0.0.1:${port}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'application/json' },
+  })
   expect(((await response.json()) as { result: unknown }).result).toBeDefined()
   // The connection is closed by now, or kept: neither takes it back.
   expect(isUndone()).toBe(false)

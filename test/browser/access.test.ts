@@ -7,7 +7,9 @@ import { until } from '../support/router.ts'
 
 /** A page of somebody else, at a port of its own. */
 async function otherPage(html: () => string): Promise<string> {
-  const server = createServer((_request, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(html()))
+  const server = createServer((_request, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end(html()),
+  )
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -49,8 +51,14 @@ describe.runIf(hasBrowser)('a login', () => {
 
   test('with the role viewer sees, and may change nothing', async () => {
     const router = await pageRouter()
-    await router.call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
-    await router.call('event.emit', { source_id: 'hook', type: 'push', payload: { secret: 'hidden-from-viewers' } })
+    await router.call('source.put', {
+      source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } },
+    })
+    await router.call('event.emit', {
+      source_id: 'hook',
+      type: 'push',
+      payload: { secret: 'hidden-from-viewers' },
+    })
     const { page, problems } = await open(router, 'sources', { role: 'viewer' })
     const disable = page.getByRole('button', { name: 'Disable hook' })
     expect(await disable.isDisabled()).toBe(true)

@@ -21,8 +21,12 @@ async function forge(): Promise<PageRouter> {
   return router
 }
 
-const emit = (router: PageRouter, payload: object, type = 'issues', more: { thread?: string; actor?: string } = {}) =>
-  router.call('event.emit', { source_id: 'forge', type, payload, ...more })
+const emit = (
+  router: PageRouter,
+  payload: object,
+  type = 'issues',
+  more: { thread?: string; actor?: string } = {},
+) => router.call('event.emit', { source_id: 'forge', type, payload, ...more })
 
 describe.runIf(hasBrowser)('events', () => {
   const open = useBrowser()
@@ -31,7 +35,8 @@ describe.runIf(hasBrowser)('events', () => {
     const router = await forge()
     const { page, problems } = await open(router, 'events')
     expect(await page.textContent('.empty-title')).toBe('No event yet')
-    for (let number = 0; number < 20; number++) await emit(router, { number }, 'issues', { thread: `acme/site#${number + 1}` })
+    for (let number = 0; number < 20; number++)
+      await emit(router, { number }, 'issues', { thread: `acme/site#${number + 1}` })
     await page.getByText('acme/site#20').waitFor()
     const rows = await page.locator('.row').allTextContents()
     expect(rows).toHaveLength(20)
@@ -81,13 +86,19 @@ describe.runIf(hasBrowser)('events', () => {
     const { SignalboxClient } = await import('../../src/client/client.ts')
     const again = await startRouter(
       { ...config, admin_address: new URL(router.admin).host },
-      { env: { HOME: router.directory, SIGNALBOX_ADMIN_TOKEN: 'an-admin-token-of-forty-characters-00001' }, onFatal: () => undefined },
+      {
+        env: { HOME: router.directory, SIGNALBOX_ADMIN_TOKEN: 'an-admin-token-of-forty-characters-00001' },
+        onFatal: () => undefined,
+      },
     )
     const client = await SignalboxClient.connect(again.socket)
     try {
-      for (const type of ['after-1', 'after-2']) await client.call('event.emit', { source_id: 'forge', type, payload: {} })
+      for (const type of ['after-1', 'after-2'])
+        await client.call('event.emit', { source_id: 'forge', type, payload: {} })
       await page.getByText('after-2').waitFor()
-      expect((await page.locator('.row').allTextContents()).map(row => /(before|after-\d)/.exec(row)![1])).toEqual(['after-2', 'after-1', 'before'])
+      expect(
+        (await page.locator('.row').allTextContents()).map(row => /(before|after-\d)/.exec(row)![1]),
+      ).toEqual(['after-2', 'after-1', 'before'])
       expect(await page.title()).toBe('not loaded again')
     } finally {
       client.close()
@@ -117,7 +128,9 @@ describe.runIf(hasBrowser)('one event', () => {
       source_id: 'forge',
       type: 'issues',
       payload: JSON.parse(`{"id": 0, "title": ${JSON.stringify(evil)}}`, (key, value: unknown) =>
-        key === 'id' ? (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON('813683310949021977') : value,
+        key === 'id'
+          ? (JSON as unknown as { rawJSON: (text: string) => unknown }).rawJSON('813683310949021977')
+          : value,
       ),
       thread: evil.slice(0, 20),
     })

@@ -75,8 +75,15 @@ describe.runIf(hasBrowser)('by keyboard', () => {
   test('from an event to the output of its run', async () => {
     const router = await pageRouter()
     const { call } = router
-    await call('bot.put', { bot: { id: 'echo', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'cat > /dev/null; echo it ran'] } } })
-    await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
+    await call('bot.put', {
+      bot: {
+        id: 'echo',
+        endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'cat > /dev/null; echo it ran'] },
+      },
+    })
+    await call('source.put', {
+      source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } },
+    })
     await call('trigger.put', {
       trigger: {
         id: 'labelled',
@@ -111,6 +118,9 @@ describe.runIf(hasBrowser)('by keyboard', () => {
     await page.getByText('it ran').waitFor()
     expect(problems).toEqual([])
     const [run] = (await call('run.list', {})).runs
-    expect((await call('run.history', { run_id: run!.id })).history.find(({ move }) => move.includes('approve'))?.reason).toContain('looks right')
+    expect(
+      (await call('run.history', { run_id: run!.id })).history.find(({ move }) => move.includes('approve'))
+        ?.reason,
+    ).toContain('looks right')
   })
 })

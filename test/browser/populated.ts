@@ -25,7 +25,9 @@ export async function populated(): Promise<Populated> {
   const router = await pageRouter({ rate_limit: 1_000_000 })
   const { call } = router
   const command = (id: string, script: string): Promise<unknown> =>
-    call('bot.put', { bot: { id, description: corpus[0]!, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] } } })
+    call('bot.put', {
+      bot: { id, description: corpus[0]!, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] } },
+    })
   await command(
     'printer',
     `cat > /dev/null; printf '%s\\n' '${corpus.slice(0, 5).join(' ').replaceAll("'", '')}'; printf '\\033[31mred\\033[0m\\n'; echo warning >&2; echo '{"big": 813683310949021977}'`,
@@ -33,21 +35,46 @@ export async function populated(): Promise<Populated> {
   await command('failer', 'echo "<b>no</b> model key" >&2; exit 3')
   await call('bot.put', { bot: { id: 'worker', endpoint: { kind: 'pull' }, capabilities: ['review'] } })
   await call('queue.put', { queue: { id: 'deploys', max_active: 1, description: corpus[1]! } })
-  await call('source.put', { source: { id: 'forge', source_type: 'webhook', description: corpus[2]!, config: { provider: 'none' } } })
-  await call('source.put', { source: { id: 'signed', source_type: 'webhook', config: { provider: 'bearer', secrets: [{ env: 'HOME' }] } } })
-  await call('source.put', { source: { id: 'nightly', source_type: 'cron', config: { expression: '0 3 * * *', timezone: 'Europe/Berlin' } } })
+  await call('source.put', {
+    source: { id: 'forge', source_type: 'webhook', description: corpus[2]!, config: { provider: 'none' } },
+  })
+  await call('source.put', {
+    source: {
+      id: 'signed',
+      source_type: 'webhook',
+      config: { provider: 'bearer', secrets: [{ env: 'HOME' }] },
+    },
+  })
+  await call('source.put', {
+    source: {
+      id: 'nightly',
+      source_type: 'cron',
+      config: { expression: '0 3 * * *', timezone: 'Europe/Berlin' },
+    },
+  })
   await call('source.put', { source: { id: 'button', source_type: 'manual' } })
   const on = (id: string, type: string, bot_id: string, policy: object = {}): Promise<unknown> =>
     call('trigger.put', {
-      trigger: { id, description: corpus[3]!, event_source_id: 'forge', filter: { type: [type] }, action: { bot_id, workflow_id: 'work' }, policy },
+      trigger: {
+        id,
+        description: corpus[3]!,
+        event_source_id: 'forge',
+        filter: { type: [type] },
+        action: { bot_id, workflow_id: 'work' },
+        policy,
+      },
     })
   await on('print', 'push', 'printer')
   await on('fail', 'issues', 'failer', { retry: 'none' })
   await on('deploy', 'release', 'printer', { approval: {}, queue: 'deploys' })
   await on('wait', 'wait', 'worker')
-  await call('router.apply', { file_set: 'files', triggers: [{ id: 'managed', filter: { type: ['never'] }, action: { bot_id: 'printer' } }] })
+  await call('router.apply', {
+    file_set: 'files',
+    triggers: [{ id: 'managed', filter: { type: ['never'] }, action: { bot_id: 'printer' } }],
+  })
   // Threads and accounts must have no control characters: those are refused.
-  const named = (text: string): { thread?: string; actor?: string } => (/^[ -~]+$/.test(text) ? { thread: text.slice(0, 100), actor: text.slice(0, 100) } : {})
+  const named = (text: string): { thread?: string; actor?: string } =>
+    /^[ -~]+$/.test(text) ? { thread: text.slice(0, 100), actor: text.slice(0, 100) } : {}
   const emit = async (type: string, text: string): Promise<{ event_id: string; runs: string[] }> =>
     call('event.emit', {
       source_id: 'forge',

@@ -5,15 +5,30 @@ import { describe, expect, test } from 'vitest'
 import { hasBrowser, pageRouter, useBrowser, type PageRouter } from '../support/page.ts'
 import { until } from '../support/router.ts'
 
-async function withBot(script: string, policy: object = {}): Promise<{ router: PageRouter; start: (payload?: object) => Promise<string> }> {
+async function withBot(
+  script: string,
+  policy: object = {},
+): Promise<{ router: PageRouter; start: (payload?: object) => Promise<string> }> {
   const router = await pageRouter()
   const { call } = router
-  await call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] }, max_active: 20 } })
+  await call('bot.put', {
+    bot: { id: 'bot', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script] }, max_active: 20 },
+  })
   await call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
   await call('trigger.put', {
-    trigger: { id: 'work', event_source_id: 'hook', filter: { type: ['go'] }, action: { bot_id: 'bot', inputs: { n: '{{ payload.n }}' } }, policy },
+    trigger: {
+      id: 'work',
+      event_source_id: 'hook',
+      filter: { type: ['go'] },
+      action: { bot_id: 'bot', inputs: { n: '{{ payload.n }}' } },
+      policy,
+    },
   })
-  return { router, start: async (payload = {}) => (await call('event.emit', { source_id: 'hook', type: 'go', payload })).runs[0]! }
+  return {
+    router,
+    start: async (payload = {}) =>
+      (await call('event.emit', { source_id: 'hook', type: 'go', payload })).runs[0]!,
+  }
 }
 
 describe.runIf(hasBrowser)('output', () => {
@@ -21,7 +36,9 @@ describe.runIf(hasBrowser)('output', () => {
 
   test('is shown as it is printed, each line once, and followed', async () => {
     const fifo = mkfifoSync()
-    const { router, start } = await withBot(`cat > /dev/null; while read line; do echo "$line"; done < ${fifo}`)
+    const { router, start } = await withBot(
+      `cat > /dev/null; while read line; do echo "$line"; done < ${fifo}`,
+    )
     const run_id = await start()
     const { page, problems } = await open(router, `runs/${run_id}`)
     const lines = Array.from({ length: 300 }, (_, index) => `line ${index} of many`)
@@ -33,14 +50,19 @@ describe.runIf(hasBrowser)('output', () => {
     for (const line of lines.slice(0, 150)) expect(text.split(line)).toHaveLength(2)
     const { top, end } = await page
       .locator('.term')
-      .evaluate(({ scrollTop, scrollHeight, clientHeight }) => ({ top: scrollTop + clientHeight, end: scrollHeight }))
+      .evaluate(({ scrollTop, scrollHeight, clientHeight }) => ({
+        top: scrollTop + clientHeight,
+        end: scrollHeight,
+      }))
     expect(end - top).toBeLessThan(10)
     await page.getByText('finished').waitFor()
     expect(problems).toEqual([])
   })
 
   test('tells stderr by a word, and has no escape sequences', async () => {
-    const { router, start } = await withBot(`cat > /dev/null; printf '\\033[31mred\\033[0m <b>bold</b>\\n'; echo wrong >&2`)
+    const { router, start } = await withBot(
+      `cat > /dev/null; printf '\\033[31mred\\033[0m <b>bold</b>\\n'; echo wrong >&2`,
+    )
     const run_id = await start()
     await until(async () => (await router.call('run.get', { run_id })).run.state === 'completed')
     const { page } = await open(router, `runs/${run_id}`)
@@ -63,7 +85,11 @@ describe.runIf(hasBrowser)('a run', () => {
     await page.getByLabel('Reason (optional)').fill('not needed')
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel', exact: true }).last().click()
     await page.locator('h1', { hasText: 'cancelled' }).waitFor()
-    expect((await router.call('run.history', { run_id })).history.some(({ reason }) => reason?.includes('not needed'))).toBe(true)
+    expect(
+      (await router.call('run.history', { run_id })).history.some(({ reason }) =>
+        reason?.includes('not needed'),
+      ),
+    ).toBe(true)
   })
 
   test('is approved on a phone, bound to what was shown', async () => {

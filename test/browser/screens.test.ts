@@ -12,7 +12,9 @@ const foreign = 'main img, main iframe, main script, main svg[onload], main b:no
 
 /** Opens a screen as a link does, and waits until everything is read. */
 async function show(page: Page, path: string): Promise<void> {
-  await page.evaluate(`history.pushState(null, '', new URL(${JSON.stringify(path)}, document.baseURI)); dispatchEvent(new PopStateEvent('popstate'))`)
+  await page.evaluate(
+    `history.pushState(null, '', new URL(${JSON.stringify(path)}, document.baseURI)); dispatchEvent(new PopStateEvent('popstate'))`,
+  )
   const isRead = `document.querySelector('main h1') !== null && !document.querySelector('main').textContent.includes('reading …')`
   await until(() => page.evaluate<boolean>(isRead))
 }
@@ -52,7 +54,18 @@ describe.runIf(hasBrowser)('screens', () => {
   test('teach while there is nothing', async () => {
     const router = await pageRouter()
     const { page, problems } = await open(router, '', { scheme: 'dark' })
-    for (const path of ['overview', 'events', 'refused', 'runs', 'approvals', 'dead-letters', 'triggers', 'sources', 'schedules', 'bots']) {
+    for (const path of [
+      'overview',
+      'events',
+      'refused',
+      'runs',
+      'approvals',
+      'dead-letters',
+      'triggers',
+      'sources',
+      'schedules',
+      'bots',
+    ]) {
       await show(page, path)
       await page.locator('.empty-title').waitFor()
       if (isFull || path === 'overview' || path === 'triggers') await expectAccessible(page, `empty ${path}`)
@@ -75,7 +88,11 @@ describe.runIf(hasBrowser)('screens', () => {
     const router = await populated()
     const batch = Array.from({ length: 50 }, (_, index) => index)
     for (let done = 0; done < 100_000; done += batch.length)
-      await Promise.all(batch.map(index => router.call('event.emit', { source_id: 'forge', type: 'many', payload: { index: done + index } })))
+      await Promise.all(
+        batch.map(index =>
+          router.call('event.emit', { source_id: 'forge', type: 'many', payload: { index: done + index } }),
+        ),
+      )
     for (const scheme of ['light', 'dark'] as const) {
       const { page, problems } = await open(router, 'events', { scheme })
       await page.locator('.row').first().waitFor()

@@ -6,13 +6,18 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { hasBrowser, pageRouter, useBrowser, type PageRouter } from '../support/page.ts'
 import { until } from '../support/router.ts'
 
-async function withSource(flags: Record<string, unknown> = {}): Promise<PageRouter & { emit: (type: string) => Promise<unknown> }> {
+async function withSource(
+  flags: Record<string, unknown> = {},
+): Promise<PageRouter & { emit: (type: string) => Promise<unknown> }> {
   const router = await pageRouter(flags)
-  await router.call('source.put', { source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } } })
+  await router.call('source.put', {
+    source: { id: 'hook', source_type: 'webhook', config: { provider: 'none' } },
+  })
   return { ...router, emit: type => router.call('event.emit', { source_id: 'hook', type, payload: {} }) }
 }
 
-const types = async (page: Page): Promise<string[]> => (await page.locator('.row').allTextContents()).map(text => /(type-\d+)/.exec(text)![1]!)
+const types = async (page: Page): Promise<string[]> =>
+  (await page.locator('.row').allTextContents()).map(text => /(type-\d+)/.exec(text)![1]!)
 
 describe.runIf(hasBrowser)('seven tabs', () => {
   const open = useBrowser()
@@ -49,10 +54,19 @@ async function prefixProxy(admin: () => string, prefix: string): Promise<string>
   const server = createServer((request, response) => {
     if (!request.url!.startsWith(`${prefix}/`)) return void response.writeHead(404).end()
     const { hostname, port } = new URL(admin())
-    const asked = ask({ hostname, port, method: request.method, path: request.url!.slice(prefix.length), headers: request.headers }, answer => {
-      response.writeHead(answer.statusCode!, answer.headers)
-      answer.pipe(response)
-    })
+    const asked = ask(
+      {
+        hostname,
+        port,
+        method: request.method,
+        path: request.url!.slice(prefix.length),
+        headers: request.headers,
+      },
+      answer => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      },
+    )
     asked.on('error', () => response.destroy())
     response.on('close', () => asked.destroy())
     request.pipe(asked)

@@ -12,7 +12,13 @@ const unwanted = (problems: readonly string[]): string[] => problems.filter(prob
 async function withTrigger(): Promise<PageRouter & { event_id: string }> {
   const router = await pageRouter()
   const { call } = router
-  await call('bot.put', { bot: { id: 'echo', tools: ['Read'], endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'cat > /dev/null; echo it ran'] } } })
+  await call('bot.put', {
+    bot: {
+      id: 'echo',
+      tools: ['Read'],
+      endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'cat > /dev/null; echo it ran'] },
+    },
+  })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
   const trigger: TriggerInput = {
     id: 't',
@@ -22,7 +28,11 @@ async function withTrigger(): Promise<PageRouter & { event_id: string }> {
     policy: { approval: {}, queue: 'echo' },
   }
   await call('trigger.put', { trigger })
-  const { event_id } = await call('event.emit', { source_id: 'forge', type: 'push', payload: { n: 2, a: 1, big: 0 } })
+  const { event_id } = await call('event.emit', {
+    source_id: 'forge',
+    type: 'push',
+    payload: { n: 2, a: 1, big: 0 },
+  })
   return { ...router, event_id }
 }
 
@@ -40,7 +50,9 @@ describe.runIf(hasBrowser)('the editor', () => {
     await page.getByText('saved as version 2').waitFor()
     await page.getByText('trigger, version 2').waitFor()
     const stored = (await router.call('trigger.get', { trigger_id: 't' })).trigger
-    expect(JSON.stringify(stored.filter)).toBe('{"type":["push"],"payload":{"n":[2],"$or":[{"a":[1]},{"b":[2]}]}}')
+    expect(JSON.stringify(stored.filter)).toBe(
+      '{"type":["push"],"payload":{"n":[2],"$or":[{"a":[1]},{"b":[2]}]}}',
+    )
     expect(stored.policy).toEqual({ approval: {}, queue: 'echo' })
     // second save through the key
     await page.getByLabel('Description').fill('mine')
@@ -55,7 +67,9 @@ describe.runIf(hasBrowser)('the editor', () => {
     await page.getByText('version 4 is newer').waitFor()
     await page.getByText('by local').first().waitFor()
     await page.getByRole('button', { name: 'Compare' }).click()
-    expect(await page.getByRole('region', { name: /From version 4/ }).textContent()).toContain('+     "workflow_id": "w"')
+    expect(await page.getByRole('region', { name: /From version 4/ }).textContent()).toContain(
+      '+     "workflow_id": "w"',
+    )
     await expectAccessible(page, 'newer')
     await page.getByRole('button', { name: 'Put my changes on top' }).click()
     await page.getByRole('button', { name: 'Save' }).click()
@@ -110,7 +124,11 @@ describe.runIf(hasBrowser)('the editor', () => {
     await page.getByText('saved as version 3').waitFor()
     const { trigger } = await router.call('trigger.get', { trigger_id: 't' })
     expect(trigger.enabled).toBe(false)
-    expect(trigger.policy).toEqual({ approval: {}, queue: 'echo', rate_limit: { limit: 3, period_ms: 3_600_000 } })
+    expect(trigger.policy).toEqual({
+      approval: {},
+      queue: 'echo',
+      rate_limit: { limit: 3, period_ms: 3_600_000 },
+    })
     // reload keeps the draft
     await page.getByLabel('Description').fill('draft')
     await page.keyboard.press('Tab')
@@ -190,7 +208,10 @@ describe.runIf(hasBrowser)('the editor', () => {
     await page.keyboard.press('Tab')
     await page.getByRole('button', { name: 'Create' }).click()
     await page.getByText('trigger, version 1').waitFor()
-    expect((await router.call('trigger.get', { trigger_id: 'u' })).trigger.filter).toEqual({ type: ['push'], payload: { n: [2] } })
+    expect((await router.call('trigger.get', { trigger_id: 'u' })).trigger.filter).toEqual({
+      type: ['push'],
+      payload: { n: [2] },
+    })
     await page.goto(`${router.admin}/triggers?text=nothing`)
     await page.getByText('No trigger is like that').waitFor()
     await page.goto(`${router.admin}/triggers/new?event=${router.event_id}&path=oops&value=`)

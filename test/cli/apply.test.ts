@@ -66,7 +66,12 @@ describe('apply', () => {
     expect((await run('apply', '-f', directory)).out).toBe('0 created, 0 changed, 0 deleted, 4 unchanged\n')
     for (const ref of ['main', 'main', 'next', 'next', 'next'])
       await router.post('forge', JSON.stringify({ ref: `refs/heads/${ref}` }), { 'x-event-type': 'push' })
-    write('routes.yml', routes.replace('refs/heads/main', 'refs/heads/next').replace('provider: none', 'provider: none\n      max_body_bytes: 2000'))
+    write(
+      'routes.yml',
+      routes
+        .replace('refs/heads/main', 'refs/heads/next')
+        .replace('provider: none', 'provider: none\n      max_body_bytes: 2000'),
+    )
     const changed = await run('apply', '-f', directory)
     expect(changed.out).toBe(
       [
@@ -91,19 +96,28 @@ describe('apply', () => {
     await router.call('bot.put', { bot: { id: 'by-hand', endpoint: { kind: 'pull' } } })
     await router.call('trigger.disable', { trigger_id: 'deploy-site' })
     await router.call('queue.pause', { queue_id: 'staging', reason: 'a move' })
-    expect((await run('apply', '-f', directory, '--prune')).out).toBe('0 created, 0 changed, 0 deleted, 4 unchanged\n')
+    expect((await run('apply', '-f', directory, '--prune')).out).toBe(
+      '0 created, 0 changed, 0 deleted, 4 unchanged\n',
+    )
     expect((await router.call('trigger.get', { trigger_id: 'deploy-site' })).trigger.enabled).toBe(false)
     write('routes.yml', routes.slice(0, routes.indexOf('triggers:')))
     const asked = await run('apply', '-f', directory, '--prune')
     expect(asked).toMatchObject({ code: 1, err: expect.stringContaining('--yes') as string })
     expect(asked.out).toContain('- trigger deploy-site')
     expect((await router.call('trigger.list', {})).triggers).toHaveLength(1)
-    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toContain('0 created, 0 changed, 1 deleted, 3 unchanged\ndone')
+    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toContain(
+      '0 created, 0 changed, 1 deleted, 3 unchanged\ndone',
+    )
     expect((await router.call('trigger.list', {})).triggers).toEqual([])
     expect((await router.call('bot.list', {})).bots.map(bot => bot.id)).toEqual(['by-hand', 'deployer'])
     // Another set of files takes over what it names, and its prune does not touch the first set's.
     const other = join(router.directory, 'other.json')
-    writeFileSync(other, JSON.stringify({ bots: [{ id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 5 }] }))
+    writeFileSync(
+      other,
+      JSON.stringify({
+        bots: [{ id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 5 }],
+      }),
+    )
     expect((await run('apply', '-f', other, '--prune')).out).toMatch(
       /^~ bot deployer\n {4}taken over from .*conf\n {4}max_active: 4 → 5\n0 created, 1 changed, 0 deleted, 0 unchanged\ndone\n$/,
     )
@@ -112,7 +126,9 @@ describe('apply', () => {
     writeFileSync(join(router.directory, 'all.yaml'), all.out)
     expect((await run('apply', '-f', join(router.directory, 'all.yaml'))).out).not.toContain('taken over')
     write('bots.yaml', 'queues: [{id: staging, max_active: 1}]\n')
-    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toBe('0 created, 0 changed, 0 deleted, 2 unchanged\n')
+    expect((await run('apply', '-f', directory, '--prune', '--yes')).out).toBe(
+      '0 created, 0 changed, 0 deleted, 2 unchanged\n',
+    )
     expect((await router.call('queue.get', { queue_id: 'staging' })).queue.paused).toBe(true)
   })
 
@@ -128,35 +144,67 @@ describe('apply', () => {
     expect(await wrong(routes.replace('bot_id: deployer', 'bot_id: nobody'))).toMatch(
       /^12:22 triggers\.0\.action\.bot_id must be the id of a stored bot; found "nobody"/,
     )
-    expect(await wrong(routes.replace('[push]', '[{prefx: pu}]'))).toMatch(/^10:13 triggers\.0\.filter\.type is refused/)
-    expect(await wrong(routes.replace('provider: none', 'provider: forgjo'))).toMatch(/^5:17 sources\.0\.config\.provider must be one of/)
-    expect(await wrong(routes.replace('source_type: webhook', 'source_type: webhok'))).toMatch(/^3:18 sources\.0\.source_type must be one of webhook, cron/)
-    expect(await wrong(routes.replace('id: deploy-site', 'id: deploy-site\n    id: twice'))).toMatch(/^8:5 is no YAML: Map keys must be unique/)
-    expect(await wrong(`${routes}  - nonsense\n`)).toMatch(/^14:5 each of triggers must be an object; found "nonsense"/)
-    expect(await wrong(`${routes}bot: []\n`)).toMatch(/^14:1 bot must be a known key \(bots, queues, sources, triggers\); found "bot"/)
+    expect(await wrong(routes.replace('[push]', '[{prefx: pu}]'))).toMatch(
+      /^10:13 triggers\.0\.filter\.type is refused/,
+    )
+    expect(await wrong(routes.replace('provider: none', 'provider: forgjo'))).toMatch(
+      /^5:17 sources\.0\.config\.provider must be one of/,
+    )
+    expect(await wrong(routes.replace('source_type: webhook', 'source_type: webhok'))).toMatch(
+      /^3:18 sources\.0\.source_type must be one of webhook, cron/,
+    )
+    expect(await wrong(routes.replace('id: deploy-site', 'id: deploy-site\n    id: twice'))).toMatch(
+      /^8:5 is no YAML: Map keys must be unique/,
+    )
+    expect(await wrong(`${routes}  - nonsense\n`)).toMatch(
+      /^14:5 each of triggers must be an object; found "nonsense"/,
+    )
+    expect(await wrong(`${routes}bot: []\n`)).toMatch(
+      /^14:1 bot must be a known key \(bots, queues, sources, triggers\); found "bot"/,
+    )
     expect(await wrong(`${routes}---\nsources:\n  - {id: forge, source_type: manual}\n`)).toMatch(
       /^16:10 sources\.1\.id must be unique; found "forge" in sources\.0 too/,
     )
-    expect(await wrong(routes.replace('"{{ payload.ref }}"', '"{{ payload.ref"'))).toMatch(/^12:46 triggers\.0\.action\.inputs\.ref: "\{\{" without/)
+    expect(await wrong(routes.replace('"{{ payload.ref }}"', '"{{ payload.ref"'))).toMatch(
+      /^12:46 triggers\.0\.action\.inputs\.ref: "\{\{" without/,
+    )
     expect(await wrong('{')).toMatch(/^\d+:\d+ is no YAML/)
-    expect(await run('apply', '-f', '/no/where')).toMatchObject({ code: 64, err: expect.stringContaining('ENOENT') as string })
-    for (const list of [await router.call('bot.list', {}), await router.call('source.list', {})]) expect(Object.values(list)[0]).toEqual([])
+    expect(await run('apply', '-f', '/no/where')).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('ENOENT') as string,
+    })
+    for (const list of [await router.call('bot.list', {}), await router.call('source.list', {})])
+      expect(Object.values(list)[0]).toEqual([])
   })
 
   test('a change of what was planned is a conflict; what others hang on is not pruned', async () => {
     const { router, directory, write, run } = await files()
     await run('apply', '-f', directory)
-    const plan = await router.call('router.apply', { queues: [{ id: 'staging', max_active: 2 }], dry_run: true })
+    const plan = await router.call('router.apply', {
+      queues: [{ id: 'staging', max_active: 2 }],
+      dry_run: true,
+    })
     const expected = plan.changes.map(({ noun, id, version }) => ({ noun, id, version }))
     await router.call('queue.put', { queue: { id: 'staging', max_active: 3 } })
-    await expect(router.call('router.apply', { queues: [{ id: 'staging', max_active: 2 }], expected })).rejects.toMatchObject({ code: -32009 })
+    await expect(
+      router.call('router.apply', { queues: [{ id: 'staging', max_active: 2 }], expected }),
+    ).rejects.toMatchObject({ code: -32009 })
     expect((await router.call('queue.get', { queue_id: 'staging' })).queue.max_active).toBe(3)
-    await router.call('trigger.put', { trigger: { id: 'by-hand', event_source_id: 'forge', filter: { type: ['x'] }, action: { bot_id: 'deployer' } } })
+    await router.call('trigger.put', {
+      trigger: {
+        id: 'by-hand',
+        event_source_id: 'forge',
+        filter: { type: ['x'] },
+        action: { bot_id: 'deployer' },
+      },
+    })
     write('bots.yaml', 'queues: []\n')
     write('routes.yml', 'sources: []\n')
     expect(await run('apply', '-f', directory, '--prune', '--yes')).toMatchObject({
       code: 1,
-      err: expect.stringContaining('source forge cannot be pruned: trigger by-hand, which is not of this file set, names it') as string,
+      err: expect.stringContaining(
+        'source forge cannot be pruned: trigger by-hand, which is not of this file set, names it',
+      ) as string,
     })
     expect((await router.call('trigger.list', {})).triggers).toHaveLength(2)
   })
@@ -165,14 +213,20 @@ describe('apply', () => {
     const { router, directory, write, run } = await files()
     await run('apply', '-f', directory)
     for (let n = 0; n < 20; n++) await router.post('forge', JSON.stringify({ n: n % 4 }))
-    const triggers = Array.from({ length: 60 }, (_, index) => ({ id: `t${index}`, filter: { payload: { n: [index] } }, action: { bot_id: 'deployer' } }))
+    const triggers = Array.from({ length: 60 }, (_, index) => ({
+      id: `t${index}`,
+      filter: { payload: { n: [index] } },
+      action: { bot_id: 'deployer' },
+    }))
     const path = write('many.yaml', stringify({ triggers }))
     const { out } = await run('--json', 'apply', '-f', path)
     const changes = out
       .trim()
       .split('\n')
       .map(line => JSON.parse(line) as { tried?: object })
-    expect(changes.map(change => change.tried)).toEqual(triggers.map((_, index) => ({ scanned: 20, added: index < 4 ? 5 : 0, removed: 0, more: false })))
+    expect(changes.map(change => change.tried)).toEqual(
+      triggers.map((_, index) => ({ scanned: 20, added: index < 4 ? 5 : 0, removed: 0, more: false })),
+    )
     expect((await router.call('trigger.list', { limit: 500 })).triggers).toHaveLength(61)
   })
 })
@@ -195,18 +249,38 @@ test('apply after export changes nothing, here and on another router', async () 
 test('standard input may come slowly, several files are one set, and an empty directory can be pruned', async () => {
   const { router, directory, write, run } = await files()
   // A pipe that does not block, from who takes his time.
-  const slow = ['/bin/sh', '-c', '(sleep 0.7; cat "$0") | "$1" src/signalbox.ts apply -f - --dry-run', join(directory, 'bots.yaml'), process.execPath]
+  const slow = [
+    '/bin/sh',
+    '-c',
+    '(sleep 0.7; cat "$0") | "$1" src/signalbox.ts apply -f - --dry-run',
+    join(directory, 'bots.yaml'),
+    process.execPath,
+  ]
   const { promise, resolve } = Promise.withResolvers<string>()
-  const env = { ...ownEnvironment, HOME: router.directory, SIGNALBOX_STATE_DIR: router.directory, SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock') }
+  const env = {
+    ...ownEnvironment,
+    HOME: router.directory,
+    SIGNALBOX_STATE_DIR: router.directory,
+    SIGNALBOX_SOCKET: join(router.directory, 'rpc.sock'),
+  }
   execFile(slow[0]!, slow.slice(1), { env }, (_error, out, err) => resolve(out + err))
   expect(await promise).toContain('2 created')
   const both = ['-f', join(directory, 'bots.yaml'), '-f', join(directory, 'routes.yml')]
   expect((await run('apply', ...both)).out).toContain('4 created')
-  expect(await run('apply', '-f', '-', '--prune')).toMatchObject({ code: 64, err: expect.stringContaining('say --set') as string })
+  expect(await run('apply', '-f', '-', '--prune')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('say --set') as string,
+  })
   write('routes.yml', '')
   expect((await run('apply', ...both, '--prune', '--yes')).out).toContain('2 deleted')
   const empty = join(router.directory, 'empty')
   mkdirSync(empty)
-  expect(await run('apply', '-f', empty)).toMatchObject({ code: 64, err: expect.stringContaining('there is no .yaml') as string })
-  expect(await run('apply', '-f', empty, '--prune')).toMatchObject({ code: 0, out: '0 created, 0 changed, 0 deleted, 0 unchanged\n' })
+  expect(await run('apply', '-f', empty)).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('there is no .yaml') as string,
+  })
+  expect(await run('apply', '-f', empty, '--prune')).toMatchObject({
+    code: 0,
+    out: '0 created, 0 changed, 0 deleted, 0 unchanged\n',
+  })
 })

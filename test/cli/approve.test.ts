@@ -4,7 +4,12 @@ import { describe, expect, test } from 'vitest'
 import { hasTerminal, onTerminal, signalbox, type Ran } from '../support/command-line.ts'
 import { ended, freshRouter, until, type TestRouter } from '../support/router.ts'
 
-const action = { bot_id: 'bot', workflow_id: 'deploy', inputs: { repo: '{{ payload.repo }}', note: 'for {{ actor }}' }, allowed_tools: ['git', 'Bash'] }
+const action = {
+  bot_id: 'bot',
+  workflow_id: 'deploy',
+  inputs: { repo: '{{ payload.repo }}', note: 'for {{ actor }}' },
+  allowed_tools: ['git', 'Bash'],
+}
 
 interface Waiting {
   router: TestRouter
@@ -17,8 +22,23 @@ async function waiting(approval: object = {}): Promise<Waiting> {
   const { call } = router
   await call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
-  await call('trigger.put', { trigger: { id: 'deploys', event_source_id: 's', filter: { type: ['push'] }, action, policy: { approval } } })
-  const event = { source_id: 's', type: 'push', subject: 'acme/site', actor: 'ada', thread: 'acme/site#12', payload: { repo: 'acme/site\u001b[2J' } }
+  await call('trigger.put', {
+    trigger: {
+      id: 'deploys',
+      event_source_id: 's',
+      filter: { type: ['push'] },
+      action,
+      policy: { approval },
+    },
+  })
+  const event = {
+    source_id: 's',
+    type: 'push',
+    subject: 'acme/site',
+    actor: 'ada',
+    thread: 'acme/site#12',
+    payload: { repo: 'acme/site\u001b[2J' },
+  }
   const run_id = (await call('event.emit', event)).runs[0]!
   await until(async () => (await call('run.get', { run_id })).run.state === 'awaiting_approval')
   return { router, run_id, run: (...args) => signalbox(router, args) }
@@ -55,29 +75,58 @@ describe('without a terminal', () => {
 
   test('--yes approves, as the login name unless another is given', async () => {
     const at = await waiting()
-    expect(await at.run('runs', 'approve', at.run_id, '--yes')).toMatchObject({ code: 0, out: expect.stringContaining(`approved: run ${at.run_id}`) as string })
+    expect(await at.run('runs', 'approve', at.run_id, '--yes')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(`approved: run ${at.run_id}`) as string,
+    })
     expect(await ended(at.router, at.run_id)).toMatchObject({ state: 'completed' })
     expect(await reasons(at)).toContain(`approved by ${userInfo().username} (claimed)`)
   })
 
   test('--as and --reason are in the history as claimed', async () => {
     const at = await waiting()
-    const denied = await at.run('runs', 'deny', at.run_id, '--yes', '--as', 'grace', '--reason', 'not on a Friday')
+    const denied = await at.run(
+      'runs',
+      'deny',
+      at.run_id,
+      '--yes',
+      '--as',
+      'grace',
+      '--reason',
+      'not on a Friday',
+    )
     expect(denied).toMatchObject({ code: 0, out: expect.stringContaining('is held now') as string })
     expect(await reasons(at)).toContain('denied by grace (claimed): not on a Friday')
-    expect((await at.router.call('run.get', { run_id: at.run_id })).run.error).toBe('denied by grace (claimed): not on a Friday')
-    expect(await at.run('runs', 'approve', at.run_id, '--yes')).toMatchObject({ code: 1, err: expect.stringContaining('signalbox runs release') as string })
+    expect((await at.router.call('run.get', { run_id: at.run_id })).run.error).toBe(
+      'denied by grace (claimed): not on a Friday',
+    )
+    expect(await at.run('runs', 'approve', at.run_id, '--yes')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('signalbox runs release') as string,
+    })
   })
 
   test('"last", a name that is too long and another version are refused', async () => {
     const at = await waiting()
     for (const verb of ['approve', 'deny'])
-      expect(await at.run('runs', verb, 'last', '--yes')).toMatchObject({ code: 64, err: expect.stringContaining('not "last"') as string })
-    expect(await at.run('runs', 'approve', at.run_id, '--yes', '--as', 'x'.repeat(129))).toMatchObject({ code: 64 })
+      expect(await at.run('runs', verb, 'last', '--yes')).toMatchObject({
+        code: 64,
+        err: expect.stringContaining('not "last"') as string,
+      })
+    expect(await at.run('runs', 'approve', at.run_id, '--yes', '--as', 'x'.repeat(129))).toMatchObject({
+      code: 64,
+    })
     const decision = { run_id: at.run_id, claimed_by: 'ada' }
-    await expect(at.router.call('run.approve', { ...decision, trigger_version: 2 })).rejects.toMatchObject({ code: -32009 })
-    await expect(at.router.call('run.approve', { ...decision, version: 1 })).rejects.toMatchObject({ code: -32009, data: { found: 2 } })
-    await expect(at.router.call('run.approve', { ...decision, claimed_by: 'a\nb' })).rejects.toMatchObject({ code: -32602 })
+    await expect(at.router.call('run.approve', { ...decision, trigger_version: 2 })).rejects.toMatchObject({
+      code: -32009,
+    })
+    await expect(at.router.call('run.approve', { ...decision, version: 1 })).rejects.toMatchObject({
+      code: -32009,
+      data: { found: 2 },
+    })
+    await expect(at.router.call('run.approve', { ...decision, claimed_by: 'a\nb' })).rejects.toMatchObject({
+      code: -32602,
+    })
     expect((await at.router.call('run.get', { run_id: at.run_id })).run.state).toBe('awaiting_approval')
   })
 
@@ -111,13 +160,28 @@ test('a batch is shown with all of its events', async () => {
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   const inputs = { all: '{{ events.payload.n }}' }
   const policy = { batch: { max: 3, timeout_ms: 60_000 }, approval: {} }
-  await call('trigger.put', { trigger: { id: 't', event_source_id: 's', filter: { type: ['x'] }, action: { bot_id: 'bot', inputs }, policy } })
-  const emit = async (n: number): Promise<string> => (await call('event.emit', { source_id: 's', type: 'x', payload: { n } })).runs[0]!
+  await call('trigger.put', {
+    trigger: {
+      id: 't',
+      event_source_id: 's',
+      filter: { type: ['x'] },
+      action: { bot_id: 'bot', inputs },
+      policy,
+    },
+  })
+  const emit = async (n: number): Promise<string> =>
+    (await call('event.emit', { source_id: 's', type: 'x', payload: { n } })).runs[0]!
   const run_id = await emit(1)
   await emit(2)
   await emit(3)
   await until(async () => (await call('run.get', { run_id })).run.state === 'awaiting_approval')
-  expect(await call('run.preview', { run_id })).toMatchObject({ run: { events: 3 }, inputs: { all: [1, 2, 3] } })
+  expect(await call('run.preview', { run_id })).toMatchObject({
+    run: { events: 3 },
+    inputs: { all: [1, 2, 3] },
+  })
   await call('run.cancel', { run_id })
-  expect(await call('run.preview', { run_id })).toMatchObject({ run: { state: 'cancelled' }, inputs: { all: [1, 2, 3] } })
+  expect(await call('run.preview', { run_id })).toMatchObject({
+    run: { state: 'cancelled' },
+    inputs: { all: [1, 2, 3] },
+  })
 })

@@ -6,11 +6,17 @@ import { signalbox, type Ran } from '../support/command-line.ts'
 import { forgejoServer, type ForgejoServer } from '../support/forgejo-server.ts'
 import { freshRouter, type TestRouter } from '../support/router.ts'
 
-async function both(): Promise<{ router: TestRouter; forge: ForgejoServer; run: (action: string, ...args: string[]) => Promise<Ran> }> {
+async function both(): Promise<{
+  router: TestRouter
+  forge: ForgejoServer
+  run: (action: string, ...args: string[]) => Promise<Ran>
+}> {
   const router = await freshRouter()
   const forge = await forgejoServer()
   const run = (action: string, ...args: string[]): Promise<Ran> =>
-    signalbox(router, ['forgejo', action, forge.url, 'acme/site', '--source', 'forge', ...args], { FORGEJO_TOKEN: forge.token })
+    signalbox(router, ['forgejo', action, forge.url, 'acme/site', '--source', 'forge', ...args], {
+      FORGEJO_TOKEN: forge.token,
+    })
   return { router, forge, run }
 }
 
@@ -36,7 +42,12 @@ test('connect makes the source, its secret and an active hook, and the test deli
   )
   expect(statSync(file).mode & 0o777).toBe(0o600)
   const secret = readFileSync(file, 'utf8').trim()
-  expect(forge.hooks.get(61)).toMatchObject({ type: 'forgejo', active: true, secret, config: { content_type: 'json' } })
+  expect(forge.hooks.get(61)).toMatchObject({
+    type: 'forgejo',
+    active: true,
+    secret,
+    config: { content_type: 'json' },
+  })
   expect(secret).toMatch(/^[0-9a-f]{64}$/)
   expect(`${first.out}${first.err}`).not.toContain(secret)
   const [event] = (await router.call('event.query', { source_id: 'forge' })).events
@@ -44,18 +55,31 @@ test('connect makes the source, its secret and an active hook, and the test deli
   const looked = await run('check')
   expect(looked).toMatchObject({
     code: 0,
-    out: expect.stringMatching(/^hook 61 of acme\/site is active and delivers push, .*\n✓ the test delivery came/) as string,
+    out: expect.stringMatching(
+      /^hook 61 of acme\/site is active and delivers push, .*\n✓ the test delivery came/,
+    ) as string,
   })
-  expect((await run('connect', '--events', 'push, release', '--branch-filter', 'main')).out).toContain('hook 62 of acme/site delivers push, release to')
+  expect((await run('connect', '--events', 'push, release', '--branch-filter', 'main')).out).toContain(
+    'hook 62 of acme/site delivers push, release to',
+  )
   const again = await run('connect')
   expect(again.out).toMatch(/hook 63 of acme\/site delivers push, release to .*, in place of 62\n/)
   expect(forge.hooks.get(63)).toMatchObject({ events: ['push', 'release'], branch_filter: 'main', secret })
   expect(forge.hooks.size).toBe(61)
   expect(forge.requests.filter(request => request.startsWith('PATCH'))).toEqual([])
-  expect(await run('disconnect')).toMatchObject({ code: 0, out: 'hook 63 of acme/site is gone; source forge stays\n' })
+  expect(await run('disconnect')).toMatchObject({
+    code: 0,
+    out: 'hook 63 of acme/site is gone; source forge stays\n',
+  })
   expect(forge.hooks.size).toBe(60)
-  expect(await run('disconnect')).toMatchObject({ code: 1, err: expect.stringContaining('no hook of acme/site delivers to') as string })
-  expect(await run('check')).toMatchObject({ code: 1, err: expect.stringContaining('signalbox forgejo connect makes one') as string })
+  expect(await run('disconnect')).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('no hook of acme/site delivers to') as string,
+  })
+  expect(await run('check')).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('signalbox forgejo connect makes one') as string,
+  })
 })
 
 test('another hook of the same source by another way is named, and makes no second source before it may be made', async () => {
@@ -64,9 +88,14 @@ test('another hook of the same source by another way is named, and makes no seco
   const other = new URL(router.router.intake)
   other.hostname = 'localhost'
   const again = await run('connect', '--webhook-url', `${other.origin}/webhook/forge`)
-  expect(again.out).toContain(`hook 1 delivers to ${router.router.intake}/webhook/forge: if that is this router too, each event comes twice`)
+  expect(again.out).toContain(
+    `hook 1 delivers to ${router.router.intake}/webhook/forge: if that is this router too, each event comes twice`,
+  )
   expect(forge.hooks.size).toBe(2)
-  expect(await run('connect', '--events', '')).toMatchObject({ code: 64, err: expect.stringContaining('--events must be a list') as string })
+  expect(await run('connect', '--events', '')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('--events must be a list') as string,
+  })
   const tokenless = await signalbox(router, ['forgejo', 'connect', forge.url, 'acme/site', '--source', 'new'])
   expect(tokenless).toMatchObject({ code: 1, out: '' })
   await expect(router.call('source.get', { source_id: 'new' })).rejects.toMatchObject({ code: -32002 })
@@ -76,7 +105,10 @@ test('when no delivery comes it is said what to look at', async () => {
   const { forge, run } = await both()
   forge.allowsLoopback = false
   const refused = await run('connect', '--wait', '1')
-  expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('no test delivery came within 1 s') as string })
+  expect(refused).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('no test delivery came within 1 s') as string,
+  })
   expect(refused.err).toContain('ALLOWED_HOST_LIST = external, loopback')
   expect(refused.err).toContain(`${forge.url}/acme/site/settings/hooks/1 shows what was sent`)
   expect(refused.err).not.toContain('is empty')
@@ -99,13 +131,17 @@ test('when no delivery comes it is said what to look at', async () => {
 
 test('what the forge and the router refuse is told with what to do, and the token is not', async () => {
   const { router, forge, run } = await both()
-  const other = (env: Record<string, string>, ...args: string[]): Promise<Ran> => signalbox(router, ['forgejo', 'connect', ...args], env)
+  const other = (env: Record<string, string>, ...args: string[]): Promise<Ran> =>
+    signalbox(router, ['forgejo', 'connect', ...args], env)
   expect(await other({}, forge.url, 'acme/site', '--source', 'forge')).toMatchObject({
     code: 1,
     err: expect.stringContaining('answered 401: a token is needed: set FORGEJO_TOKEN') as string,
   })
   const wrong = await other({ FORGEJO_TOKEN: 'canary-token' }, forge.url, 'acme/site', '--source', 'forge')
-  expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('the token is not valid (it says: token is required)') as string })
+  expect(wrong).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('the token is not valid (it says: token is required)') as string,
+  })
   expect(JSON.stringify(wrong)).not.toContain('canary-token')
   const token = join(router.directory, 'token')
   writeFileSync(token, `${forge.token}\n`, { mode: 0o600 })
@@ -113,7 +149,9 @@ test('what the forge and the router refuse is told with what to do, and the toke
     code: 1,
     err: expect.stringContaining('there is no such repository') as string,
   })
-  expect(await other({}, forge.url, 'acme/site', '--source', 'forge', '--token-file', `${token}-none`)).toMatchObject({
+  expect(
+    await other({}, forge.url, 'acme/site', '--source', 'forge', '--token-file', `${token}-none`),
+  ).toMatchObject({
     code: 64,
     err: expect.stringContaining('ENOENT') as string,
   })
@@ -122,54 +160,82 @@ test('what the forge and the router refuse is told with what to do, and the toke
     err: expect.stringContaining('does not answer (ECONNREFUSED)') as string,
   })
   expect(await other({}, 'forge', 'acme/site', '--source', 'forge')).toMatchObject({ code: 64 })
-  expect(await other({}, forge.url, 'site', '--source', 'forge')).toMatchObject({ code: 64, err: expect.stringContaining('owner/name') as string })
+  expect(await other({}, forge.url, 'site', '--source', 'forge')).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('owner/name') as string,
+  })
   await router.call('source.put', { source: { id: 'hand', source_type: 'manual' } })
-  expect(await other({ FORGEJO_TOKEN: forge.token }, forge.url, 'acme/site', '--source', 'hand')).toMatchObject({
+  expect(
+    await other({ FORGEJO_TOKEN: forge.token }, forge.url, 'acme/site', '--source', 'hand'),
+  ).toMatchObject({
     code: 64,
     err: expect.stringContaining('source hand is manual') as string,
   })
   const elsewhere = await run('connect', '--webhook-url', 'http://127.0.0.1:1/webhook/forge', '--wait', '1')
-  expect(elsewhere).toMatchObject({ code: 1, err: expect.stringContaining('--webhook-url names another way here') as string })
+  expect(elsewhere).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('--webhook-url names another way here') as string,
+  })
 })
 
 test.each([
   ['an organisation', ['--org', 'acme'], 'acme', 'organisationHooks', 'write:organization'],
   ['the whole forge', ['--system'], 'the whole forge', 'systemHooks', 'write:admin'],
-] as const)('the hook of %s is made, looked at and taken away; its test is the next event', async (_name, owner, named, hooks, scope) => {
-  const router = await freshRouter()
-  const forge = await forgejoServer()
-  const run = (action: string, ...args: string[]): Promise<Ran> =>
-    signalbox(router, ['forgejo', action, forge.url, ...owner, '--source', 'forge', ...args], { FORGEJO_TOKEN: forge.token })
-  const made = await run('connect')
-  expect(made).toMatchObject({ code: 0, err: '' })
-  expect(made.out).toMatch(
-    new RegExp(
-      `^source forge is made; .*\nhook 1 of ${named} delivers push, .* to .*/webhook/forge\nno event has come yet\\. The forge makes no test delivery`,
-    ),
-  )
-  expect(made.out).toContain(hooks === 'systemHooks' ? `${forge.url}/admin/hooks/1` : `${forge.url}/org/acme/settings/hooks/1`)
-  expect(forge[hooks].get(1)).toMatchObject({ type: 'forgejo', active: true })
-  expect(forge.hooks.size).toBe(0)
-  expect((await run('connect')).out).toContain(`hook 2 of ${named} delivers`)
-  expect([...forge[hooks].keys()]).toEqual([2])
-  expect((await run('check')).out).toContain(`hook 2 of ${named} is active and delivers push`)
-  forge.scopes.delete(scope)
-  expect(await run('check')).toMatchObject({ code: 1, err: expect.stringContaining(`it needs the scope ${scope}`) as string })
-  forge.scopes.add(scope)
-  expect(await run('disconnect')).toMatchObject({ code: 0, out: `hook 2 of ${named} is gone; source forge stays\n` })
-  expect(forge[hooks].size).toBe(0)
-})
+] as const)(
+  'the hook of %s is made, looked at and taken away; its test is the next event',
+  async (_name, owner, named, hooks, scope) => {
+    const router = await freshRouter()
+    const forge = await forgejoServer()
+    const run = (action: string, ...args: string[]): Promise<Ran> =>
+      signalbox(router, ['forgejo', action, forge.url, ...owner, '--source', 'forge', ...args], {
+        FORGEJO_TOKEN: forge.token,
+      })
+    const made = await run('connect')
+    expect(made).toMatchObject({ code: 0, err: '' })
+    expect(made.out).toMatch(
+      new RegExp(
+        `^source forge is made; .*\nhook 1 of ${named} delivers push, .* to .*/webhook/forge\nno event has come yet\\. The forge makes no test delivery`,
+      ),
+    )
+    expect(made.out).toContain(
+      hooks === 'systemHooks' ? `${forge.url}/admin/hooks/1` : `${forge.url}/org/acme/settings/hooks/1`,
+    )
+    expect(forge[hooks].get(1)).toMatchObject({ type: 'forgejo', active: true })
+    expect(forge.hooks.size).toBe(0)
+    expect((await run('connect')).out).toContain(`hook 2 of ${named} delivers`)
+    expect([...forge[hooks].keys()]).toEqual([2])
+    expect((await run('check')).out).toContain(`hook 2 of ${named} is active and delivers push`)
+    forge.scopes.delete(scope)
+    expect(await run('check')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`it needs the scope ${scope}`) as string,
+    })
+    forge.scopes.add(scope)
+    expect(await run('disconnect')).toMatchObject({
+      code: 0,
+      out: `hook 2 of ${named} is gone; source forge stays\n`,
+    })
+    expect(forge[hooks].size).toBe(0)
+  },
+)
 
 test('one owner is named: a repository, an organisation that there is, or the whole forge', async () => {
   const router = await freshRouter()
   const forge = await forgejoServer()
   const run = (...args: string[]): Promise<Ran> =>
-    signalbox(router, ['forgejo', 'connect', forge.url, ...args, '--source', 'forge'], { FORGEJO_TOKEN: forge.token })
+    signalbox(router, ['forgejo', 'connect', forge.url, ...args, '--source', 'forge'], {
+      FORGEJO_TOKEN: forge.token,
+    })
   for (const owners of [[], ['acme/site', '--org', 'acme'], ['--org', 'acme', '--system']])
     expect(await run(...owners)).toMatchObject({
       code: 64,
-      err: expect.stringContaining('name one of: a repository as owner/repo, --org OWNER, or --system') as string,
+      err: expect.stringContaining(
+        'name one of: a repository as owner/repo, --org OWNER, or --system',
+      ) as string,
     })
-  expect(await run('--org', 'nobody')).toMatchObject({ code: 1, err: expect.stringContaining('the organisation does not exist') as string })
+  expect(await run('--org', 'nobody')).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('the organisation does not exist') as string,
+  })
   expect(await run('--org', 'a/b')).toMatchObject({ code: 64 })
 })

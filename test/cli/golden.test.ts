@@ -16,7 +16,13 @@ const triggers = `triggers:
     filter: {type: [tick]}
     action: {bot_id: deployer}
 `
-const sample = { source_id: 'forge', type: 'push', subject: 'acme/site', headers: {}, payload: { ref: 'refs/heads/main', commits: [1, 2] } }
+const sample = {
+  source_id: 'forge',
+  type: 'push',
+  subject: 'acme/site',
+  headers: {},
+  payload: { ref: 'refs/heads/main', commits: [1, 2] },
+}
 
 interface Files {
   directory: string
@@ -58,7 +64,11 @@ describe('cases', () => {
     )
     write('samples/payload.json', sample.payload)
     write('more.test.json', { cases: [{ event: { type: 'tick' }, expect: { nightly: true } }] })
-    expect(await run()).toEqual({ code: 0, err: '', out: '✓ a push to main\n✓ a push elsewhere\n✓ of another source\n✓ case 1\n4 passed, 0 failed\n' })
+    expect(await run()).toEqual({
+      code: 0,
+      err: '',
+      out: '✓ a push to main\n✓ a push elsewhere\n✓ of another source\n✓ case 1\n4 passed, 0 failed\n',
+    })
   })
 
   test('fail leaf by leaf, with their place, exit code 1 and JUnit', async () => {
@@ -108,12 +118,20 @@ describe('cases', () => {
     expect(xml.match(/<failure message="deploy-site /g)).toHaveLength(3)
     expect(xml.match(/<testcase name="right"[^>]*\/>/g)).toHaveLength(1)
     const lines = (await run('--json')).out.trim().split('\n')
-    expect(lines.map(line => (JSON.parse(line) as { passed: boolean }).passed)).toEqual([false, false, false, true])
+    expect(lines.map(line => (JSON.parse(line) as { passed: boolean }).passed)).toEqual([
+      false,
+      false,
+      false,
+      true,
+    ])
   })
 
   test('that cannot be read are refused with their place', async () => {
     const { write, run, directory } = files()
-    expect(await run()).toMatchObject({ code: 64, err: expect.stringContaining('has no test cases') as string })
+    expect(await run()).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('has no test cases') as string,
+    })
     const refused = async (text: string): Promise<string> => {
       const path = write('a.test.yaml', text)
       const { code, err } = await run()
@@ -130,26 +148,41 @@ describe('cases', () => {
     expect(await refused(one('event: {typ: push}, expect: {nightly: true}'))).toBe(
       ':2:22 event.typ must be a known key (id, source_id, type, subject, actor, thread, timestamp, headers, payload); found "typ"; did you mean "type"?\n',
     )
-    expect(await refused(one('expect: {nightly: true}'))).toBe(':2:5 event is required: a file, or the event itself\n')
+    expect(await refused(one('expect: {nightly: true}'))).toBe(
+      ':2:5 event is required: a file, or the event itself\n',
+    )
     expect(await refused(one('event: {type: x}'))).toContain(':2:5 expect is required')
-    expect(await refused(one('event: {type: x}, expect: {nightly: {matched: 1}}'))).toContain('matched is true or false')
+    expect(await refused(one('event: {type: x}, expect: {nightly: {matched: 1}}'))).toContain(
+      'matched is true or false',
+    )
     expect(await refused(one('event: {type: x}, expect: {nightly: {match: true}}'))).toContain(
       'what is expected of nightly: match must be a known key (matched, inputs); found "match"; did you mean "matched"?',
     )
-    expect(await refused(one('event: {type: x}, expect: {nightly: {matched: false, inputs: {}}}'))).toContain('a trigger that does not match has no inputs')
-    expect(await refused('case: []\n')).toBe(':1:1 a file of cases: case must be a known key (cases); found "case"; did you mean "cases"?\n')
+    expect(await refused(one('event: {type: x}, expect: {nightly: {matched: false, inputs: {}}}'))).toContain(
+      'a trigger that does not match has no inputs',
+    )
+    expect(await refused('case: []\n')).toBe(
+      ':1:1 a file of cases: case must be a known key (cases); found "case"; did you mean "cases"?\n',
+    )
     expect(await refused('cases: {}\n')).toBe(':1:8 cases is a list\n')
     write('a.test.yaml', one('event: {type: x}, expect: {nightly: true}'))
     write('triggers.yaml', triggers.replace('type: [tick]', 'type: [{prefx: t}]'))
-    expect((await run()).err).toMatch(/triggers\.yaml:7:\d+ triggers\.1\.filter\.type is refused: "prefx" is no operator/)
-    expect(await run('--event', 'last')).toMatchObject({ code: 64, err: expect.stringContaining('--file and --junit are for cases') as string })
+    expect((await run()).err).toMatch(
+      /triggers\.yaml:7:\d+ triggers\.1\.filter\.type is refused: "prefx" is no operator/,
+    )
+    expect(await run('--event', 'last')).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('--file and --junit are for cases') as string,
+    })
   })
 })
 
 test('an event that is saved is a sample, without its secrets', async () => {
   const router = await freshRouter()
   const { directory } = router
-  await router.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
+  await router.call('source.put', {
+    source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } },
+  })
   const payload = {
     ref: 'refs/heads/main',
     secret: 'canary-1',
@@ -157,24 +190,45 @@ test('an event that is saved is a sample, without its secrets', async () => {
     note: 'see ?access_token=canary-3&x=1',
     commits: [{ token: 'canary-4' }],
   }
-  await router.post('forge', JSON.stringify(payload), { 'x-event-type': 'push', authorization: 'Bearer canary-5' })
+  await router.post('forge', JSON.stringify(payload), {
+    'x-event-type': 'push',
+    authorization: 'Bearer canary-5',
+  })
   mkdirSync(join(directory, 'samples'))
   const file = join(directory, 'samples', 'push.json')
   const saved = await signalbox(router, ['events', 'save', 'last', file])
-  expect(saved).toMatchObject({ code: 0, out: `${file}, without payload.secret, payload.clone_url, payload.note, payload.commits.token\n` })
+  expect(saved).toMatchObject({
+    code: 0,
+    out: `${file}, without payload.secret, payload.clone_url, payload.note, payload.commits.token\n`,
+  })
   const text = readFileSync(file, 'utf8')
   expect(text).not.toContain('canary')
   expect(JSON.parse(text)).toMatchObject({
     source_id: 'forge',
     type: 'push',
-    payload: { ref: 'refs/heads/main', clone_url: 'https://***@forge/x.git', note: 'see ?access_token=***&x=1' },
+    payload: {
+      ref: 'refs/heads/main',
+      clone_url: 'https://***@forge/x.git',
+      note: 'see ?access_token=***&x=1',
+    },
   })
-  expect(await signalbox(router, ['events', 'save', 'last', file])).toMatchObject({ code: 64, err: expect.stringContaining('--force') as string })
+  expect(await signalbox(router, ['events', 'save', 'last', file])).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('--force') as string,
+  })
   expect((await signalbox(router, ['events', 'save', 'last', file, '--force'])).code).toBe(0)
-  expect(JSON.parse((await signalbox(router, ['events', 'save', 'last', '-'])).out)).toMatchObject({ type: 'push' })
+  expect(JSON.parse((await signalbox(router, ['events', 'save', 'last', '-'])).out)).toMatchObject({
+    type: 'push',
+  })
   writeFileSync(join(directory, 't.yaml'), triggers)
-  writeFileSync(join(directory, 't.test.yaml'), 'cases: [{event: samples/push.json, expect: {deploy-site: {inputs: {ref: refs/heads/main, count: 1}}}}]\n')
-  expect(await signalbox(router, ['test', '-f', directory])).toMatchObject({ code: 0, out: '✓ case 1\n1 passed, 0 failed\n' })
+  writeFileSync(
+    join(directory, 't.test.yaml'),
+    'cases: [{event: samples/push.json, expect: {deploy-site: {inputs: {ref: refs/heads/main, count: 1}}}}]\n',
+  )
+  expect(await signalbox(router, ['test', '-f', directory])).toMatchObject({
+    code: 0,
+    out: '✓ case 1\n1 passed, 0 failed\n',
+  })
   expect(existsSync(join(directory, 'samples'))).toBe(true)
   expect(statSync(file).size).toBeGreaterThan(100)
 })
@@ -192,7 +246,9 @@ test('what is left out of samples: secrets by their names and their looks, and n
   expect(of('https://forge.example/acme/site?x=1')).toBe('https://forge.example/acme/site?x=1')
   const plainJson = fc
     .jsonValue({ maxDepth: 4 })
-    .filter(value => !/secret|pass|token|auth|cookie|cred|key|sign|bearer|basic|:\/\//i.test(JSON.stringify(value)))
+    .filter(
+      value => !/secret|pass|token|auth|cookie|cred|key|sign|bearer|basic|:\/\//i.test(JSON.stringify(value)),
+    )
   const unchanged = fc.property(plainJson, value => {
     expect(redactedSample(value)).toEqual({ value, paths: [] })
   })

@@ -13,7 +13,10 @@ function pagesOf(ids: string[]): { recent: RecentIds; asked: () => number } {
     recent: async cursor => {
       asked++
       const from = Number(cursor ?? 0)
-      return { ids: ids.slice(from, from + 500), next_cursor: from + 500 < ids.length ? String(from + 500) : undefined }
+      return {
+        ids: ids.slice(from, from + 500),
+        next_cursor: from + 500 < ids.length ? String(from + 500) : undefined,
+      }
     },
   }
 }
@@ -30,7 +33,9 @@ describe('an id that is given', () => {
     const { recent, asked } = pagesOf(ids)
     expect(await givenId('00000007', 'run', recent)).toBe(ids[7])
     expect(await givenId('000000000007', 'run', recent)).toBe(ids[7])
-    await expect(givenId('00000578', 'run', recent)).rejects.toThrow('none of the newest 1,000 runs ends with 00000578; signalbox runs lists them')
+    await expect(givenId('00000578', 'run', recent)).rejects.toThrow(
+      'none of the newest 1,000 runs ends with 00000578; signalbox runs lists them',
+    )
     expect(asked()).toBe(6)
   })
 
@@ -43,7 +48,9 @@ describe('an id that is given', () => {
   })
 
   test.each(['', 'a', '0000007', 'LAST', 'zzzzzzzz', `${idOf('1')}0`])('%j is none', async given => {
-    await expect(givenId(given, 'run', pagesOf([]).recent)).rejects.toThrow('the id of a run was expected, its last 8 or more characters, or last; found')
+    await expect(givenId(given, 'run', pagesOf([]).recent)).rejects.toThrow(
+      'the id of a run was expected, its last 8 or more characters, or last; found',
+    )
   })
 })
 

@@ -11,10 +11,22 @@ import { ended, freshRouter } from '../support/router.ts'
 
 const env = { EVENT_DISPATCHER_TOKEN: 'let-me-in', DISPATCH_WORKER_TOKEN: 'to-the-worker' }
 const tools = new ToolRules({ denied_tools: defaultDeniedTools(), allowed_denied_tools: [] })
-const options = { tools, bot_id: 'worker', timezone: 'Europe/Berlin', intake_token: { env: 'A' }, worker_token: { env: 'B' } }
+const options = {
+  tools,
+  bot_id: 'worker',
+  timezone: 'Europe/Berlin',
+  intake_token: { env: 'A' },
+  worker_token: { env: 'B' },
+}
 const dispatcher = { dispatch_target: 'http://127.0.0.1:9190' }
 const converted = (trigger: object, more: object = {}): Converted =>
-  fromOsprey({ dispatcher: { ...dispatcher, ...more }, triggers: [{ name: 't', source: 'webhook', action: { prompt: 'go' }, ...trigger }] }, options)
+  fromOsprey(
+    {
+      dispatcher: { ...dispatcher, ...more },
+      triggers: [{ name: 't', source: 'webhook', action: { prompt: 'go' }, ...trigger }],
+    },
+    options,
+  )
 
 test('its webhooks keep working: name, token, prompt with the payload, tools, worker and retries', async () => {
   const worker = await botServer((_request, response, count) => {
@@ -40,11 +52,16 @@ triggers:
 `,
   )
   const shown = await signalbox(router, ['import', 'osprey', file])
-  expect(shown).toMatchObject({ code: 0, out: expect.stringMatching(/^# the tools that Osprey denies .* are denied here too/) as string })
+  expect(shown).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^# the tools that Osprey denies .* are denied here too/) as string,
+  })
   expect(shown.err).toBe(
     `${file}:11:31 triggers.0.action.allowed_tools.1 "bash" is denied by default: it matches "bash" of the denied tools; only the configuration's allowed_denied_tools allows it\n`,
   )
-  expect((await signalbox(router, ['apply', '-f', '-', '--set', 'x', '--dry-run'], {}, shown.out)).out).toContain('4 created')
+  expect(
+    (await signalbox(router, ['apply', '-f', '-', '--set', 'x', '--dry-run'], {}, shown.out)).out,
+  ).toContain('4 created')
   expect((await signalbox(router, ['import', 'osprey', file, '--apply'])).out).toMatch(
     /\+ bot osprey-worker\n\+ queue osprey-worker\n\+ source triage\n\+ trigger triage .*\n4 created, .*\ndone\n$/,
   )
@@ -54,9 +71,13 @@ triggers:
   expect(taken).toMatchObject({ status: 202, body: { matched_triggers: ['triage'] } })
   const run = await ended(router, (taken.body.runs as string[])[0]!)
   expect(run).toMatchObject({ state: 'completed', attempt: 2, result: { run_id: 'r1', status: 'accepted' } })
-  expect(worker.received.map(request => request.headers.authorization)).toEqual(['Bearer to-the-worker', 'Bearer to-the-worker'])
+  expect(worker.received.map(request => request.headers.authorization)).toEqual([
+    'Bearer to-the-worker',
+    'Bearer to-the-worker',
+  ])
   expect(JSON.parse(worker.received[1]!.body)).toEqual({
-    prompt: 'Look at {{this}}.\n\nThe payload of the event, as JSON:\n{\n  "signal": "demo:vacuum",\n  "value": 4.2\n}',
+    prompt:
+      'Look at {{this}}.\n\nThe payload of the event, as JSON:\n{\n  "signal": "demo:vacuum",\n  "value": 4.2\n}',
     allowed_tools: ['get_pv'],
     surface_prompt: 'be brief',
   })
@@ -72,7 +93,10 @@ test('without its token it fails closed, and what is wrong in a file is told wit
   const router = await freshRouter()
   const file = join(router.directory, 'triggers.yml')
   const written = (text: string): void =>
-    writeFileSync(file, `dispatcher: {dispatch_target: "http://127.0.0.1:9"}\ntriggers:\n  - name: t\n    source: webhook\n${text}`)
+    writeFileSync(
+      file,
+      `dispatcher: {dispatch_target: "http://127.0.0.1:9"}\ntriggers:\n  - name: t\n    source: webhook\n${text}`,
+    )
   written('    action: {prompt: x, skill: y}\n  - {name: pv, source: epics_ca, action: {prompt: x}}\n')
   const done = await signalbox(router, ['import', 'osprey', file, '--apply'])
   expect(done).toMatchObject({ code: 0, out: expect.stringContaining('+ source t\n+ trigger t') as string })
@@ -86,7 +110,10 @@ test('without its token it fails closed, and what is wrong in a file is told wit
     err: `signalbox: ${file}:5:13 triggers.0.action.prompt must be a text; found nothing\n`,
   })
   writeFileSync(file, 'a: [')
-  expect(await signalbox(router, ['import', 'osprey', file])).toMatchObject({ code: 64, err: expect.stringContaining('is no YAML') as string })
+  expect(await signalbox(router, ['import', 'osprey', file])).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('is no YAML') as string,
+  })
   expect(await signalbox(router, ['import', 'osprey', file, '--token', 'plain'])).toMatchObject({
     code: 64,
     err: expect.stringContaining('env:NAME') as string,
@@ -94,19 +121,36 @@ test('without its token it fails closed, and what is wrong in a file is told wit
 })
 
 test('denied tools are named, those sent as an input left out', () => {
-  const action = { prompt: 'go', allowed_tools: ['get_pv', 'WebFetch'], surface_tools: ['Bash(git:*)', 'show_{{x}}'] }
+  const action = {
+    prompt: 'go',
+    allowed_tools: ['get_pv', 'WebFetch'],
+    surface_tools: ['Bash(git:*)', 'show_{{x}}'],
+  }
   const { definitions, notes } = converted({ action })
-  expect(definitions.triggers[0]!.action).toMatchObject({ allowed_tools: ['get_pv', 'WebFetch'], inputs: { surface_tools: [] } })
+  expect(definitions.triggers[0]!.action).toMatchObject({
+    allowed_tools: ['get_pv', 'WebFetch'],
+    inputs: { surface_tools: [] },
+  })
   expect(notes).toEqual([
-    { path: 'triggers.0.action.allowed_tools.1', text: expect.stringMatching(/^"WebFetch" is denied by default: it matches "web"/) as string },
-    { path: 'triggers.0.action.surface_tools.0', text: expect.stringMatching(/^"Bash\(git:\*\)" is denied by default: .*; it is left out$/) as string },
+    {
+      path: 'triggers.0.action.allowed_tools.1',
+      text: expect.stringMatching(/^"WebFetch" is denied by default: it matches "web"/) as string,
+    },
+    {
+      path: 'triggers.0.action.surface_tools.0',
+      text: expect.stringMatching(/^"Bash\(git:\*\)" is denied by default: .*; it is left out$/) as string,
+    },
     { path: 'triggers.0.action.surface_tools.1', text: expect.stringContaining('it is left out') as string },
   ])
 })
 
 test('what Osprey denies is said to be denied too, or not', () => {
-  expect(deniedToo({ tools })).toMatch(/^the tools that Osprey denies .* are denied here too, by the default of denied_tools$/)
-  expect(deniedToo({ tools: new ToolRules(noToolLimits) })).toMatch(/this router does not by default: WebFetch, .*, KillShell$/)
+  expect(deniedToo({ tools })).toMatch(
+    /^the tools that Osprey denies .* are denied here too, by the default of denied_tools$/,
+  )
+  expect(deniedToo({ tools: new ToolRules(noToolLimits) })).toMatch(
+    /this router does not by default: WebFetch, .*, KillShell$/,
+  )
 })
 
 test.each([
@@ -120,8 +164,12 @@ test.each([
   [{ at: ['08:15'], days: ['mon', 'fri'] }, ['15 8 * * mon,fri']],
 ])('the schedule %j is %j', (source_config, expressions) => {
   const { definitions, notes } = converted({ source: 'cron', source_config })
-  expect(definitions.sources.map(source => (source.config as { expression: string }).expression)).toEqual(expressions)
-  expect(definitions.sources.every(source => (source.config as { timezone: string }).timezone === 'Europe/Berlin')).toBe(true)
+  expect(definitions.sources.map(source => (source.config as { expression: string }).expression)).toEqual(
+    expressions,
+  )
+  expect(
+    definitions.sources.every(source => (source.config as { timezone: string }).timezone === 'Europe/Berlin'),
+  ).toBe(true)
   expect(definitions.triggers.map(trigger => trigger.filter)).toEqual(
     expressions.length === 0 ? [] : [{ source_id: ['t', 't-2'].slice(0, expressions.length) }],
   )
@@ -133,7 +181,11 @@ test.each([
   [{ on_error: { action: 'drop', max_retries: 2 } }, 'none', []],
   [{}, 'none', []],
   [{ on_error: { action: 'alert' } }, 'none', ['triggers.0.on_error.action']],
-  [{ on_error: { action: 'retry', max_retries: 90 } }, Array.from({ length: 25 }, () => 0), ['triggers.0.on_error.max_retries']],
+  [
+    { on_error: { action: 'retry', max_retries: 90 } },
+    Array.from({ length: 25 }, () => 0),
+    ['triggers.0.on_error.max_retries'],
+  ],
   [{ name: 'My Hook!' }, 'none', ['triggers.0.name']],
   [{ enabled: false }, 'none', ['triggers.0.enabled']],
 ])('%j', (trigger, retry, noted) => {
@@ -150,7 +202,12 @@ test.each([
   ['a name of nothing', {}, { name: '!!' }, 'triggers.0.name'],
   ['no schedule', {}, { source: 'cron' }, 'triggers.0.source_config.interval_sec'],
   ['no time', {}, { source: 'cron', source_config: { at: ['7:00'] } }, 'triggers.0.source_config.at.0'],
-  ['no day', {}, { source: 'cron', source_config: { at: ['07:00'], days: ['monday'] } }, 'triggers.0.source_config.days'],
+  [
+    'no day',
+    {},
+    { source: 'cron', source_config: { at: ['07:00'], days: ['monday'] } },
+    'triggers.0.source_config.days',
+  ],
   ['no policy', {}, { on_error: { action: 'panic' } }, 'triggers.0.on_error.action'],
   ['no list', {}, { action: { prompt: 'x', allowed_tools: [1] } }, 'triggers.0.action.allowed_tools'],
 ])('%s is refused, with its path', (_name, more, trigger, path) => {

@@ -1,5 +1,16 @@
 // signalbox restore: a backup in the place of the database of a stopped router, killed at any point or not; and serve --paused.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
@@ -27,7 +38,11 @@ let image: Image
 const here: { directory?: string } = {}
 
 async function imageOf(directory: string): Promise<Image> {
-  const [live, state, backup] = [join(directory, 'live'), join(directory, 'state'), join(directory, 'backup.db')]
+  const [live, state, backup] = [
+    join(directory, 'live'),
+    join(directory, 'state'),
+    join(directory, 'backup.db'),
+  ]
   mkdirSync(live, { mode: 0o700 })
   const { store: running } = await store(live)
   const accept = async (count: number): Promise<void> => {
@@ -78,17 +93,31 @@ describe('restore', () => {
     const done = await restore(state, image.backup)
     expect(done).toMatchObject({ code: 0, err: '' })
     const [aside] = asideOf(state)
-    expect(done.out).toMatch(/signalbox\.db: restored from .*backup\.db, verified: [\d,]+ bytes, 3 events, 0 runs\n/)
-    expect(done.out).toContain(`the database before it was moved to ${join(state, aside!)}; nothing was deleted\n`)
-    expect(readdirSync(join(state, aside!)).toSorted()).toEqual(['signalbox.db', 'signalbox.db-shm', 'signalbox.db-wal', 'signalbox.high'])
+    expect(done.out).toMatch(
+      /signalbox\.db: restored from .*backup\.db, verified: [\d,]+ bytes, 3 events, 0 runs\n/,
+    )
+    expect(done.out).toContain(
+      `the database before it was moved to ${join(state, aside!)}; nothing was deleted\n`,
+    )
+    expect(readdirSync(join(state, aside!)).toSorted()).toEqual([
+      'signalbox.db',
+      'signalbox.db-shm',
+      'signalbox.db-wal',
+      'signalbox.high',
+    ])
     for (const end of ['', '-wal']) {
       const name = `signalbox.db${end}`
-      expect(readFileSync(join(state, aside!, name)).equals(readFileSync(join(image.state, name))), name).toBe(true)
+      expect(
+        readFileSync(join(state, aside!, name)).equals(readFileSync(join(image.state, name))),
+        name,
+      ).toBe(true)
     }
     expect(statSync(databasePath(state)).mode & 0o777).toBe(0o600)
     expect(await found(state)).toEqual({
       events: 3,
-      paused: expect.stringMatching(/^restored from .*backup\.db at 20.*Z; signalbox resume starts dispatching$/) as string,
+      paused: expect.stringMatching(
+        /^restored from .*backup\.db at 20.*Z; signalbox resume starts dispatching$/,
+      ) as string,
       loss: undefined,
     })
     // And back again, with what was in its write-ahead log.
@@ -121,9 +150,18 @@ describe('restore', () => {
     const bytes = readFileSync(image.backup)
     writeFileSync(damaged, bytes.fill(0, 8192, 12_288))
     const text = (part: string): unknown => expect.stringContaining(part)
-    expect(await restore(state, damaged)).toMatchObject({ code: 65, err: text('damaged.db is damaged; nothing was changed') })
-    expect(await restore(state, databasePath(state))).toMatchObject({ code: 64, err: text('is the database of this state directory') })
-    expect(await restore(state, join(state, 'nothing'))).toMatchObject({ code: 74, err: text('it does not exist') })
+    expect(await restore(state, damaged)).toMatchObject({
+      code: 65,
+      err: text('damaged.db is damaged; nothing was changed'),
+    })
+    expect(await restore(state, databasePath(state))).toMatchObject({
+      code: 64,
+      err: text('is the database of this state directory'),
+    })
+    expect(await restore(state, join(state, 'nothing'))).toMatchObject({
+      code: 74,
+      err: text('it does not exist'),
+    })
     expect(await restore(state, state)).toMatchObject({ code: 74, err: text('a directory') })
     const { store: running } = await store(state)
     expect(await restore(state, image.backup)).toMatchObject({ code: 75, err: text('another router holds') })
@@ -146,7 +184,9 @@ describe('restore', () => {
       return (error as ExitError).message
     })
     if (typeof after === 'string')
-      expect(after).toMatch(/a signalbox restore was interrupted: the database is in .*before-restore-.* Run signalbox restore FILE again/)
+      expect(after).toMatch(
+        /a signalbox restore was interrupted: the database is in .*before-restore-.* Run signalbox restore FILE again/,
+      )
     else expect(after.loss).toBeUndefined()
     const again = await restore(state, image.backup)
     expect(again).toMatchObject({ code: 0 })
@@ -154,27 +194,44 @@ describe('restore', () => {
     expect(readdirSync(state).filter(name => name.includes('restoring'))).toEqual([])
     // Whatever was moved when: the old database is somewhere, with its write-ahead log.
     const whole = asideOf(state).filter(name => existsSync(join(state, name, 'signalbox.db')))
-    const old = await Promise.all(whole.map(name => signalbox({ directory: state }, ['verify', join(state, name, 'signalbox.db')])))
+    const old = await Promise.all(
+      whole.map(name => signalbox({ directory: state }, ['verify', join(state, name, 'signalbox.db')])),
+    )
     expect(old.map(({ code: each }) => each).filter(each => each !== 0)).toEqual([])
     const events = old.map(({ out }) => Number(/(\d+) events/.exec(out)?.[1]))
     if (typeof after === 'string' || after.events === 5) expect(events).toContain(5)
     return typeof after === 'string' ? 'interrupted' : after.events === 5 ? 'old' : 'new'
   }
 
-  test.skipIf(shim() === undefined)('killed at the end of it: old, new, or a clear text', { timeout: 120_000 }, async () => {
-    const counts = join(freshDirectory(), 'operations')
-    expect(await killed({ FAULT_COUNT: counts })).toBe('ended')
-    const operations = Number(readFileSync(counts, 'utf8'))
-    const results: string[] = []
-    for (let at = operations; at > 0 && !results.includes('old'); at--) results.push(await killed({ FAULT_KILL_AT: String(at) }))
-    expect(results.length).toBeLessThan(25)
-    expect(new Set(results)).toEqual(new Set(['new', 'interrupted', 'old']))
-  })
+  test.skipIf(shim() === undefined)(
+    'killed at the end of it: old, new, or a clear text',
+    { timeout: 120_000 },
+    async () => {
+      const counts = join(freshDirectory(), 'operations')
+      expect(await killed({ FAULT_COUNT: counts })).toBe('ended')
+      const operations = Number(readFileSync(counts, 'utf8'))
+      const results: string[] = []
+      for (let at = operations; at > 0 && !results.includes('old'); at--)
+        results.push(await killed({ FAULT_KILL_AT: String(at) }))
+      expect(results.length).toBeLessThan(25)
+      expect(new Set(results)).toEqual(new Set(['new', 'interrupted', 'old']))
+    },
+  )
 
   test.skipIf(shim() === undefined)('a full disk changes nothing', async () => {
     const state = copied()
-    const full = { LD_PRELOAD: shim()!, FAULT_PREFIX: join(state, 'signalbox'), FAULT_FAIL_AT: '1', FAULT_ERRNO: '28', FAULT_PERSIST: '1', FAULT_OPS: 'W' }
-    expect(await restore(state, image.backup, full)).toMatchObject({ code: 74, err: expect.stringContaining('nothing was changed') as string })
+    const full = {
+      LD_PRELOAD: shim()!,
+      FAULT_PREFIX: join(state, 'signalbox'),
+      FAULT_FAIL_AT: '1',
+      FAULT_ERRNO: '28',
+      FAULT_PERSIST: '1',
+      FAULT_OPS: 'W',
+    }
+    expect(await restore(state, image.backup, full)).toMatchObject({
+      code: 74,
+      err: expect.stringContaining('nothing was changed') as string,
+    })
     expect(readdirSync(state).filter(name => name.includes('restor'))).toEqual([])
     expect(await found(state)).toMatchObject({ events: 5, paused: null, loss: undefined })
   })
@@ -183,7 +240,11 @@ describe('restore', () => {
     const state = copied()
     rmSync(join(state, 'signalbox.high'))
     mkdirSync(join(state, 'before-restore-20260101T000000Z'))
-    for (const end of ['', '-wal', '-shm']) renameSync(`${databasePath(state)}${end}`, join(state, 'before-restore-20260101T000000Z', `signalbox.db${end}`))
+    for (const end of ['', '-wal', '-shm'])
+      renameSync(
+        `${databasePath(state)}${end}`,
+        join(state, 'before-restore-20260101T000000Z', `signalbox.db${end}`),
+      )
     mkdirSync(join(state, 'signalbox.restoring-20260101T000000Z'))
     await expect(found(state)).rejects.toThrow('was interrupted')
     expect(existsSync(databasePath(state))).toBe(false)
@@ -200,7 +261,9 @@ test('serve --paused takes events and starts nothing until resume', async () => 
   expect((await call('router.status', {})).paused).toBe('started with --paused')
   await call('source.put', { source: { id: 'local', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  await call('trigger.put', { trigger: { id: 't', filter: { source_id: ['local'] }, action: { bot_id: 'b' } } })
+  await call('trigger.put', {
+    trigger: { id: 't', filter: { source_id: ['local'] }, action: { bot_id: 'b' } },
+  })
   const { runs } = await call('event.emit', { source_id: 'local', type: 'x', payload: 1 })
   const waiting = await until(async () => (await call('run.get', { run_id: runs[0]! })).run.waiting_for)
   expect(waiting).toContain('started with --paused')

@@ -6,21 +6,39 @@ import { ended, freshRouter, until, type TestRouter } from '../support/router.ts
 async function withTrigger(script: string, policy: object = {}): Promise<TestRouter> {
   const router = await freshRouter()
   const { call, directory } = router
-  await call('bot.put', { bot: { id: 'agent', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory } } })
+  await call('bot.put', {
+    bot: { id: 'agent', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory } },
+  })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
-  const action = { bot_id: 'agent', workflow_id: 'fix', inputs: { issue: '{{ payload.n }}' }, allowed_tools: ['git', 'Bash'] }
-  await call('trigger.put', { trigger: { id: 'fixes', event_source_id: 's', filter: { type: ['issue'] }, action, policy } })
+  const action = {
+    bot_id: 'agent',
+    workflow_id: 'fix',
+    inputs: { issue: '{{ payload.n }}' },
+    allowed_tools: ['git', 'Bash'],
+  }
+  await call('trigger.put', {
+    trigger: { id: 'fixes', event_source_id: 's', filter: { type: ['issue'] }, action, policy },
+  })
   return router
 }
 
 async function emitted({ call }: TestRouter): Promise<{ run_id: string; event_id: string }> {
-  const event = { source_id: 's', type: 'issue', subject: 'a crash', actor: 'ada', thread: 'acme/site#12', payload: { n: 12 } }
+  const event = {
+    source_id: 's',
+    type: 'issue',
+    subject: 'a crash',
+    actor: 'ada',
+    thread: 'acme/site#12',
+    payload: { n: 12 },
+  }
   const { event_id, runs } = await call('event.emit', event)
   return { event_id, run_id: runs[0]! }
 }
 
 test('a failed run: its event, what it was given, its attempts, its last output, and its retry', async () => {
-  const router = await withTrigger('echo \'{"usage": {"input_tokens": 1200, "cost_usd": 0.5}}\'; printf "one\\033[2J\\n"; echo "no model" >&2; exit 3')
+  const router = await withTrigger(
+    'echo \'{"usage": {"input_tokens": 1200, "cost_usd": 0.5}}\'; printf "one\\033[2J\\n"; echo "no model" >&2; exit 3',
+  )
   const { run_id, event_id } = await emitted(router)
   await ended(router, run_id)
   const { code, out } = await signalbox(router, ['runs', 'show', 'last'])
@@ -47,8 +65,17 @@ test('a failed run: its event, what it was given, its attempts, its last output,
   ])
     expect(out).toMatch(line)
   expect(out).not.toContain('\u001b')
-  const one = JSON.parse((await signalbox(router, ['--json', 'runs', 'show', run_id])).out) as Record<string, unknown>
-  expect(one).toMatchObject({ id: run_id, event: { id: event_id }, inputs: { issue: 12 }, attempts: [{ number: 1 }], usage: { input_tokens: 1200 } })
+  const one = JSON.parse((await signalbox(router, ['--json', 'runs', 'show', run_id])).out) as Record<
+    string,
+    unknown
+  >
+  expect(one).toMatchObject({
+    id: run_id,
+    event: { id: event_id },
+    inputs: { issue: 12 },
+    attempts: [{ number: 1 }],
+    usage: { input_tokens: 1200 },
+  })
   const { body } = one.last_request as { body: string }
   expect(JSON.parse(body)).toMatchObject({ run: { id: run_id }, inputs: { issue: 12 } })
 })
@@ -67,5 +94,8 @@ test.each([
     .trim()
     .split('\n')
     .map(line => line.trim().replace(/^next +/, ''))
-  expect(next).toEqual([...verbs.map(verb => `signalbox runs ${verb} ${run_id}`), `signalbox explain ${event_id} fixes`])
+  expect(next).toEqual([
+    ...verbs.map(verb => `signalbox runs ${verb} ${run_id}`),
+    `signalbox explain ${event_id} fixes`,
+  ])
 })

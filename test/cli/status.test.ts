@@ -19,33 +19,49 @@ interface Night {
 async function night(): Promise<Night> {
   const router = await freshRouter()
   const { call, directory } = router
-  const sh = (script: string): object => ({ kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory })
+  const sh = (script: string): object => ({
+    kind: 'command',
+    argv: ['/bin/sh', '-c', script],
+    cwd: directory,
+  })
   await call('bot.put', {
-    bot: { id: 'agent', endpoint: sh(`echo working; printf 'cannot reach the model ${hostile.replaceAll("'", '')}\\n' >&2; [ -e mended ]`) } as never,
+    bot: {
+      id: 'agent',
+      endpoint: sh(
+        `echo working; printf 'cannot reach the model ${hostile.replaceAll("'", '')}\\n' >&2; [ -e mended ]`,
+      ),
+    } as never,
   })
   await call('bot.put', {
     bot: {
       id: 'slow',
-      endpoint: sh(`echo '{"SIGNALBOX_SOCKET": "'$SIGNALBOX_SOCKET'"}' > env; echo step 3 of 10; while [ ! -e go ]; do sleep 0.02; done`),
+      endpoint: sh(
+        `echo '{"SIGNALBOX_SOCKET": "'$SIGNALBOX_SOCKET'"}' > env; echo step 3 of 10; while [ ! -e go ]; do sleep 0.02; done`,
+      ),
     } as never,
   })
   await call('bot.put', { bot: { id: 'worker', endpoint: { kind: 'pull' } } })
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
-  await call('source.put', { source: { id: 'daily', source_type: 'cron', config: { expression: '0 0 9 * * *' } } })
+  await call('source.put', {
+    source: { id: 'daily', source_type: 'cron', config: { expression: '0 0 9 * * *' } },
+  })
   const trigger = (id: string, bot_id: string, policy: object = {}): object => ({
     trigger: { id, event_source_id: 'jobs', filter: { type: [id] }, action: { bot_id }, policy },
   })
   await call('trigger.put', trigger('fixes', 'agent') as never)
   await call('trigger.put', trigger('builds', 'slow') as never)
   await call('trigger.put', trigger('deploys', 'agent', { approval: {} }) as never)
-  const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 'jobs', type, payload: {} })).runs[0]!
+  const emit = async (type: string): Promise<string> =>
+    (await call('event.emit', { source_id: 'jobs', type, payload: {} })).runs[0]!
   const failed = await emit('fixes')
   await ended(router, failed)
   const asking = await emit('deploys')
   await until(async () => (await call('run.get', { run_id: asking })).run.state === 'awaiting_approval')
   const building = await emit('builds')
   await call('run.output', { run_id: building, wait_ms: 10_000 })
-  const { SIGNALBOX_SOCKET } = JSON.parse(readFileSync(join(directory, 'env'), 'utf8')) as { SIGNALBOX_SOCKET: string }
+  const { SIGNALBOX_SOCKET } = JSON.parse(readFileSync(join(directory, 'env'), 'utf8')) as {
+    SIGNALBOX_SOCKET: string
+  }
   const own = await SignalboxClient.connect(SIGNALBOX_SOCKET)
   onTestFinished(() => own.close())
   await own.call('run.progress', { percent: 30, message: 'compiling' })
@@ -69,7 +85,9 @@ test('an agent failed: what it said, why, and its retry, in three commands that 
   ])
     expect(status.out).toMatch(line)
   expect(status.out).not.toContain('\u001b')
-  const [logs, retry] = new RegExp(`signalbox (runs logs ${failed}) {3}then signalbox (runs retry ${failed})`).exec(status.out)!.slice(1)
+  const [logs, retry] = new RegExp(`signalbox (runs logs ${failed}) {3}then signalbox (runs retry ${failed})`)
+    .exec(status.out)!
+    .slice(1)
   expect((await signalbox(router, logs!.split(' '))).out).toContain('cannot reach the model')
   await signalbox(router, ['rpc', 'rpc.health'])
   expect(await signalbox(router, retry!.split(' '))).toMatchObject({ code: 0 })
@@ -87,7 +105,10 @@ describe('status', () => {
       next: [{ source_id: 'daily' }],
       runs: { failed: [{ id: failed }], running: [{ trigger_id: 'builds' }] },
     })
-    expect(await signalbox(router, ['status', '--watch'])).toMatchObject({ code: 64, err: expect.stringContaining('draws on a terminal') as string })
+    expect(await signalbox(router, ['status', '--watch'])).toMatchObject({
+      code: 64,
+      err: expect.stringContaining('draws on a terminal') as string,
+    })
     await router.call('router.pause', { reason: 'moving' })
     await router.call('trigger.pause', { trigger_id: 'fixes', reason: 'the host is down' })
     const text = (await signalbox(router, ['status'])).out
@@ -109,13 +130,21 @@ describe('status', () => {
   })
 })
 
-test('a run that is removed between the list and the look is shown as it was listed', { timeout: 60_000 }, async () => {
-  const { router, failed } = await night()
-  const gone = '01890000-0000-7000-8000-000000000000'
-  const way = await lineProxy(router.router.socket, {
-    asked: message => (message.method === 'run.get' || message.method === 'run.output' ? { ...message, params: { ...message.params, run_id: gone } } : message),
-  })
-  const { code, out, err } = await signalbox(way, ['status'])
-  expect([code, err]).toEqual([0, ''])
-  for (const line of [/ {2}builds → slow, attempt 1, for /, new RegExp(`signalbox runs logs ${failed}`)]) expect(out).toMatch(line)
-})
+test(
+  'a run that is removed between the list and the look is shown as it was listed',
+  { timeout: 60_000 },
+  async () => {
+    const { router, failed } = await night()
+    const gone = '01890000-0000-7000-8000-000000000000'
+    const way = await lineProxy(router.router.socket, {
+      asked: message =>
+        message.method === 'run.get' || message.method === 'run.output'
+          ? { ...message, params: { ...message.params, run_id: gone } }
+          : message,
+    })
+    const { code, out, err } = await signalbox(way, ['status'])
+    expect([code, err]).toEqual([0, ''])
+    for (const line of [/ {2}builds → slow, attempt 1, for /, new RegExp(`signalbox runs logs ${failed}`)])
+      expect(out).toMatch(line)
+  },
+)

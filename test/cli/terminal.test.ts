@@ -11,9 +11,29 @@ import { signalbox } from '../support/command-line.ts'
 import { freshRouter, until, type TestRouter } from '../support/router.ts'
 
 const hostile = '\u001b]0;owned\u0007\u001b[2J\u009b31m\u202egnirts\u2066\u061c\u200b\u2028\u007f\u{e0041}\r'
-const character = fc.constantFrom(...Array.from(hostile), '\n', '\t', '"', "'", '\\', '#', ':', ' ', 'a', 'é', '\u{1f600}', '\ud800', '- ', '|', '&')
+const character = fc.constantFrom(
+  ...Array.from(hostile),
+  '\n',
+  '\t',
+  '"',
+  "'",
+  '\\',
+  '#',
+  ':',
+  ' ',
+  'a',
+  'é',
+  '\u{1f600}',
+  '\ud800',
+  '- ',
+  '|',
+  '&',
+)
 const texts = fc.array(character, { maxLength: 12 }).map(parts => parts.join(''))
-const values = fc.dictionary(texts, fc.oneof(texts, fc.array(texts, { maxLength: 3 })), { maxKeys: 4, noNullPrototype: true })
+const values = fc.dictionary(texts, fc.oneof(texts, fc.array(texts, { maxLength: 3 })), {
+  maxKeys: 4,
+  noNullPrototype: true,
+})
 
 describe('texts with escapes', () => {
   test('as JSON say the same and are safe', () => {
@@ -37,7 +57,9 @@ describe('texts with escapes', () => {
   })
 
   test('as JUnit XML are safe', () => {
-    fc.assert(fc.property(texts, texts, (name, failure) => !isRisky(junit([{ name, file: name, failure, ms: 1 }]))))
+    fc.assert(
+      fc.property(texts, texts, (name, failure) => !isRisky(junit([{ name, file: name, failure, ms: 1 }]))),
+    )
   })
 
   test('as lines keep their colours and nothing else', () => {
@@ -56,9 +78,12 @@ describe('texts with escapes', () => {
     expect(isRisky(stringify(value))).toBe(true)
   })
 
-  test.each(['\u200d', '\u200c', '\ufe0f', 'é', 'ß', '日本', '\u{1f468}\u200d\u{1f469}', '\u00a0'])('%j is shown unchanged', text => {
-    expect(plain(text)).toBe(text)
-  })
+  test.each(['\u200d', '\u200c', '\ufe0f', 'é', 'ß', '日本', '\u{1f468}\u200d\u{1f469}', '\u00a0'])(
+    '%j is shown unchanged',
+    text => {
+      expect(plain(text)).toBe(text)
+    },
+  )
 })
 
 /** A command that says something hostile on standard error, and fails. An argument of a process has no NUL and no lone surrogate. */
@@ -71,9 +96,18 @@ async function hostileRouter(): Promise<TestRouter> {
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv } } })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   const filter = { payload: { text: [hostile] } }
-  await call('trigger.put', { trigger: { id: 't', filter, action: { bot_id: 'b', inputs: { text: hostile } } } })
-  await call('event.emit', { source_id: 's', type: `type${hostile}`, subject: `subject${hostile}`, payload: { text: hostile, other: 1 } })
-  await call('source.put', { source: { id: 'poll', source_type: 'poll', config: { command: { argv }, interval_ms: 60_000 } } })
+  await call('trigger.put', {
+    trigger: { id: 't', filter, action: { bot_id: 'b', inputs: { text: hostile } } },
+  })
+  await call('event.emit', {
+    source_id: 's',
+    type: `type${hostile}`,
+    subject: `subject${hostile}`,
+    payload: { text: hostile, other: 1 },
+  })
+  await call('source.put', {
+    source: { id: 'poll', source_type: 'poll', config: { command: { argv }, interval_ms: 60_000 } },
+  })
   await until(async () => (await call('router.status', {})).warnings.length > 0)
   await until(async () => (await call('run.list', { dead: true })).runs.length > 0)
   return router
@@ -108,7 +142,8 @@ describe('a command line', () => {
         expect(isRisky(`${out}${err}`), JSON.stringify(args)).toBe(false)
         hostiles += `${out}${err}`.includes('\\u009b') ? 1 : 0
         if (args[0] === '--json' && command[0] !== 'rpc' && command.length < 4)
-          for (const line of out.trim().split('\n')) expect(() => line === '' || JSON.parse(line), line).not.toThrow()
+          for (const line of out.trim().split('\n'))
+            expect(() => line === '' || JSON.parse(line), line).not.toThrow()
       }
     }
     // Most of them show what is hostile: as an escape.
@@ -119,13 +154,18 @@ describe('a command line', () => {
     const router = await hostileRouter()
     const { out } = await signalbox(router, ['export'])
     const again = await signalbox(router, ['apply', '--dry-run', '-f', '-'], {}, out)
-    expect(again).toMatchObject({ code: 0, out: expect.stringContaining('0 created, 0 changed, 0 deleted') as string })
+    expect(again).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('0 created, 0 changed, 0 deleted') as string,
+    })
   })
 })
 
 test('log lines are JSON of the same meaning and safe', async () => {
   const script = `import('./src/observe/log.ts').then(({ openLog }) => { const log = openLog('info'); log.event('event.accepted', { type: ${JSON.stringify(hostile)} }); log.bug(new Error(${JSON.stringify(hostile)})); log.flush() })`
-  const err = await new Promise<string>(resolve => execFile(process.execPath, ['-e', script], (_error, _out, text) => resolve(text)))
+  const err = await new Promise<string>(resolve =>
+    execFile(process.execPath, ['-e', script], (_error, _out, text) => resolve(text)),
+  )
   expect(isRisky(err)).toBe(false)
   const records = err
     .trim()

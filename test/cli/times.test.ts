@@ -20,7 +20,9 @@ describe('as they are written', () => {
   })
 
   test.each(['', 'm', '15 m', '-5m', '1.5h', '2h30', '5w', '9'.repeat(12)])('%j is no length', text => {
-    expect(() => lengthArgument(text)).toThrow(/^a length of time such as 45s, 15m, 2h30m or 7d was expected; found /)
+    expect(() => lengthArgument(text)).toThrow(
+      /^a length of time such as 45s, 15m, 2h30m or 7d was expected; found /,
+    )
   })
 
   test('a time is a date, milliseconds, or a length before or after now', () => {
@@ -30,25 +32,30 @@ describe('as they are written', () => {
     for (const read of [timeArgument, comingTime]) {
       expect(read('2026-01-31T12:00Z')).toBe(Date.UTC(2026, 0, 31, 12))
       expect(read('1769860800000')).toBe(1_769_860_800_000)
-      for (const wrong of ['yesterday', '12:00', '2026', '-2h']) expect(() => read(wrong)).toThrow('was expected; found')
+      for (const wrong of ['yesterday', '12:00', '2026', '-2h'])
+        expect(() => read(wrong)).toThrow('was expected; found')
     }
   })
 })
 
-test.skipIf(!hasTerminal)('as they are shown: local on a terminal unless --utc is given, UTC in a pipe', async () => {
-  const router = await freshRouter()
-  await router.call('source.put', { source: { id: 's', source_type: 'service' } })
-  const tokyo = { TZ: 'Asia/Tokyo' }
-  const local = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+09:00/
-  const utc = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/
-  const shown = await onTerminal(router, ['sources', 'show', 's'], { env: tokyo })
-  expect(shown.out).toMatch(local)
-  expect(shown.out).not.toMatch(utc)
-  const at = async (text: string): Promise<number> => Date.parse(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:Z|\+09:00)/.exec(text)![0].replace(' ', 'T'))
-  const inUtc = await onTerminal(router, ['--utc', 'sources', 'show', 's'], { env: tokyo })
-  const piped = await signalbox(router, ['sources', 'show', 's'], tokyo)
-  for (const { out } of [inUtc, piped]) {
-    expect(out).toMatch(utc)
-    expect(await at(out)).toBe(await at(shown.out))
-  }
-})
+test.skipIf(!hasTerminal)(
+  'as they are shown: local on a terminal unless --utc is given, UTC in a pipe',
+  async () => {
+    const router = await freshRouter()
+    await router.call('source.put', { source: { id: 's', source_type: 'service' } })
+    const tokyo = { TZ: 'Asia/Tokyo' }
+    const local = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+09:00/
+    const utc = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/
+    const shown = await onTerminal(router, ['sources', 'show', 's'], { env: tokyo })
+    expect(shown.out).toMatch(local)
+    expect(shown.out).not.toMatch(utc)
+    const at = async (text: string): Promise<number> =>
+      Date.parse(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:Z|\+09:00)/.exec(text)![0].replace(' ', 'T'))
+    const inUtc = await onTerminal(router, ['--utc', 'sources', 'show', 's'], { env: tokyo })
+    const piped = await signalbox(router, ['sources', 'show', 's'], tokyo)
+    for (const { out } of [inUtc, piped]) {
+      expect(out).toMatch(utc)
+      expect(await at(out)).toBe(await at(shown.out))
+    }
+  },
+)

@@ -8,7 +8,9 @@ import { freshDirectory } from '../support/router.ts'
 test('a client closes although its router never reads', async () => {
   const path = join(freshDirectory(), 's')
   const sockets: Socket[] = []
-  const server = createServer({ pauseOnConnect: true }, socket => sockets.push(socket.on('error', () => undefined)))
+  const server = createServer({ pauseOnConnect: true }, socket =>
+    sockets.push(socket.on('error', () => undefined)),
+  )
   await new Promise<void>(resolve => server.listen(path, resolve))
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy()
@@ -16,7 +18,11 @@ test('a client closes although its router never reads', async () => {
   })
   const client = await SignalboxClient.connect(path)
   // More than the system takes for a peer that does not read.
-  const call = client.call('event.emit', { source_id: 's', type: 't', payload: { text: 'x'.repeat(8_000_000) } })
+  const call = client.call('event.emit', {
+    source_id: 's',
+    type: 't',
+    payload: { text: 'x'.repeat(8_000_000) },
+  })
   client.close()
   await client.closed
   await expect(call).rejects.toMatchObject({ name: 'ConnectionError' })

@@ -2,7 +2,13 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { CompleteBudget } from '../../src/contract/budgets.ts'
 import type { BudgetGate, RunFlow } from '../../src/store/flow.ts'
-import { needKey, type Choice, type ClaimAnswer, type MoveOutcome, type UsageReport } from '../../src/store/store.ts'
+import {
+  needKey,
+  type Choice,
+  type ClaimAnswer,
+  type MoveOutcome,
+  type UsageReport,
+} from '../../src/store/store.ts'
 import { Driver } from './gates.ts'
 import type { StoreUnderTest } from './store.ts'
 
@@ -18,68 +24,172 @@ export interface BudgetStoreUnderTest {
 }
 
 class Spender extends Driver {
-  async begun(at: number, change: { flow?: RunFlow; trigger_id?: string; bot_id?: string } = {}): Promise<string> {
+  async begun(
+    at: number,
+    change: { flow?: RunFlow; trigger_id?: string; bot_id?: string } = {},
+  ): Promise<string> {
     const run_id = (await this.emit(at, [change])).run_ids[0]!
     expect(await this.claimed(at, [change.bot_id ?? 'deployer'])).toEqual([run_id])
     return run_id
   }
 
   report(run_id: string, at: number, usage: UsageReport): Promise<MoveOutcome> {
-    return this.move(run_id, { move: 'extend_running', from: ['running'], to: 'running', at, touch: 'silent', usage })
+    return this.move(run_id, {
+      move: 'extend_running',
+      from: ['running'],
+      to: 'running',
+      at,
+      touch: 'silent',
+      usage,
+    })
   }
 
   finish(run_id: string, at: number, usage?: UsageReport): Promise<MoveOutcome> {
-    const attempt = { started_at: at, ended_at: at, outcome: 'success' as const, status: null, error: null, output: null }
-    return this.move(run_id, { move: 'complete', from: ['running'], to: 'completed', archive: true, at, attempt, ...(usage === undefined ? {} : { usage }) })
+    const attempt = {
+      started_at: at,
+      ended_at: at,
+      outcome: 'success' as const,
+      status: null,
+      error: null,
+      output: null,
+    }
+    return this.move(run_id, {
+      move: 'complete',
+      from: ['running'],
+      to: 'completed',
+      archive: true,
+      at,
+      attempt,
+      ...(usage === undefined ? {} : { usage }),
+    })
   }
 
   retryLater(run_id: string, at: number): Promise<MoveOutcome> {
-    const attempt = { started_at: at, ended_at: at, outcome: 'retry' as const, status: null, error: null, output: null }
-    return this.move(run_id, { move: 'retry_later', from: ['running'], to: 'pending', at, attempt, not_before: at })
+    const attempt = {
+      started_at: at,
+      ended_at: at,
+      outcome: 'retry' as const,
+      status: null,
+      error: null,
+      output: null,
+    }
+    return this.move(run_id, {
+      move: 'retry_later',
+      from: ['running'],
+      to: 'pending',
+      at,
+      attempt,
+      not_before: at,
+    })
   }
 }
 
-const tokens = (limit: number, period_ms = hour, scope = 'trigger:deploy'): BudgetGate => ({ scope, figure: 'tokens', limit, period_ms })
+const tokens = (limit: number, period_ms = hour, scope = 'trigger:deploy'): BudgetGate => ({
+  scope,
+  figure: 'tokens',
+  limit,
+  period_ms,
+})
 
 function usageTests(driver: Spender): void {
   test('the last report of an attempt counts, and attempts add up', async () => {
     const run = await driver.begun(t0)
     await driver.report(run, t0 + 1, { input_tokens: 10, output_tokens: 1, cost_micro_usd: 500 })
     await driver.report(run, t0 + 2, { input_tokens: 30, output_tokens: 1 })
-    expect((await driver.store.run(run))!.usage).toEqual({ input_tokens: 30, output_tokens: 1, cost_micro_usd: 500, unreported: 0 })
+    expect((await driver.store.run(run))!.usage).toEqual({
+      input_tokens: 30,
+      output_tokens: 1,
+      cost_micro_usd: 500,
+      unreported: 0,
+    })
     await driver.retryLater(run, t0 + 3)
     expect(await driver.claimed(t0 + 4)).toEqual([run])
     await driver.retryLater(run, t0 + 5)
     expect(await driver.claimed(t0 + 6)).toEqual([run])
     await driver.finish(run, t0 + 7, { input_tokens: 5, output_tokens: 2 })
-    expect((await driver.store.run(run))!.usage).toEqual({ input_tokens: 35, output_tokens: 3, cost_micro_usd: 500, unreported: 1 })
+    expect((await driver.store.run(run))!.usage).toEqual({
+      input_tokens: 35,
+      output_tokens: 3,
+      cost_micro_usd: 500,
+      unreported: 1,
+    })
   })
 
   test('a smaller report is refused, and nothing is changed', async () => {
     const run = await driver.begun(t0)
     await driver.report(run, t0 + 1, { input_tokens: 10, output_tokens: 10 })
     const reported = { input_tokens: 10, output_tokens: 10, cost_micro_usd: 0 }
-    expect(await driver.report(run, t0 + 2, { input_tokens: 20, output_tokens: 9 })).toEqual({ kind: 'usage_shrank', reported })
+    expect(await driver.report(run, t0 + 2, { input_tokens: 20, output_tokens: 9 })).toEqual({
+      kind: 'usage_shrank',
+      reported,
+    })
     expect(await driver.finish(run, t0 + 3, { input_tokens: 9 })).toEqual({ kind: 'usage_shrank', reported })
-    expect(await driver.store.run(run)).toMatchObject({ state: 'running', usage: { ...reported, unreported: 0 } })
+    expect(await driver.store.run(run)).toMatchObject({
+      state: 'running',
+      usage: { ...reported, unreported: 0 },
+    })
   })
 
   test('what a worker reports after it lost its lease is spent', async () => {
     const { run_ids } = await driver.emit(t0, [{}])
     const lease_token = 'w:1'
     const bots = [{ bot_id: 'deployer', room: 1 }]
-    await driver.store.claim({ bots, limit: 1, now: t0, lease_token: '', lease_until: t0 + second, worker_tokens: [lease_token] })
+    await driver.store.claim({
+      bots,
+      limit: 1,
+      now: t0,
+      lease_token: '',
+      lease_until: t0 + second,
+      worker_tokens: [lease_token],
+    })
     const [id] = run_ids as [string]
-    await driver.move(id, { move: 'start', from: ['assigned'], to: 'running', count_attempt: true, at: t0, lease_token })
+    await driver.move(id, {
+      move: 'start',
+      from: ['assigned'],
+      to: 'running',
+      count_attempt: true,
+      at: t0,
+      lease_token,
+    })
     const report = (at: number, usage: UsageReport, token = lease_token): Promise<MoveOutcome> =>
-      driver.move(id, { move: 'extend', from: ['running'], to: 'running', touch: 'silent', at, lease_token: token, usage })
+      driver.move(id, {
+        move: 'extend',
+        from: ['running'],
+        to: 'running',
+        touch: 'silent',
+        at,
+        lease_token: token,
+        usage,
+      })
     await report(t0, { input_tokens: 5 })
     const at = t0 + 2 * second
-    const attempt = { started_at: 0, ended_at: at, outcome: 'unknown' as const, status: null, error: null, output: null }
-    await driver.move(id, { move: 'recover', from: ['running'], to: 'pending', at, expired_at: at, lease_token, attempt, not_before: at })
-    for (const input_tokens of [9, 9, 7]) expect(await report(at, { input_tokens })).toMatchObject({ kind: 'refused' })
+    const attempt = {
+      started_at: 0,
+      ended_at: at,
+      outcome: 'unknown' as const,
+      status: null,
+      error: null,
+      output: null,
+    }
+    await driver.move(id, {
+      move: 'recover',
+      from: ['running'],
+      to: 'pending',
+      at,
+      expired_at: at,
+      lease_token,
+      attempt,
+      not_before: at,
+    })
+    for (const input_tokens of [9, 9, 7])
+      expect(await report(at, { input_tokens })).toMatchObject({ kind: 'refused' })
     await report(at, { input_tokens: 1000 }, 'w:unknown')
-    expect((await driver.store.run(id))!.usage).toEqual({ input_tokens: 9, output_tokens: 0, cost_micro_usd: 0, unreported: 0 })
+    expect((await driver.store.run(id))!.usage).toEqual({
+      input_tokens: 9,
+      output_tokens: 0,
+      cost_micro_usd: 0,
+      unreported: 0,
+    })
     expect((await driver.store.usage(t0)).map(each => [each.scope, each.input_tokens])).toEqual([
       ['bot:deployer', 9],
       ['router', 9],
@@ -96,7 +206,11 @@ function usageTests(driver: Spender): void {
     await driver.finish(run, t0 + 1)
     expect((await driver.store.run(run))!.usage).toBeUndefined()
     expect(await driver.store.usage(t0)).toEqual([])
-    expect(await driver.store.stats(t0)).toMatchObject({ runs: 1, unreported: 1, triggers: [{ id: 'deploy', unreported: 1 }] })
+    expect(await driver.store.stats(t0)).toMatchObject({
+      runs: 1,
+      unreported: 1,
+      triggers: [{ id: 'deploy', unreported: 1 }],
+    })
   })
 
   test('dead runs count as unreported, runs that never began do not', async () => {
@@ -106,9 +220,19 @@ function usageTests(driver: Spender): void {
     await driver.report(reported, t0 + 2, { input_tokens: 0 })
     await driver.fail(reported, t0 + 2)
     const never = (await driver.emit(t0 + 2, [{}])).run_ids[0]!
-    await driver.move(never, { move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 + 3 })
+    await driver.move(never, {
+      move: 'cancel',
+      from: ['pending'],
+      to: 'cancelled',
+      archive: true,
+      at: t0 + 3,
+    })
     const running = await driver.begun(t0 + 4)
-    expect(await driver.store.stats(t0)).toMatchObject({ runs: 1, unreported: 1, bots: [{ id: 'deployer', dead: 2, active: 1, unreported: 1 }] })
+    expect(await driver.store.stats(t0)).toMatchObject({
+      runs: 1,
+      unreported: 1,
+      bots: [{ id: 'deployer', dead: 2, active: 1, unreported: 1 }],
+    })
     expect(await driver.store.stats(t0 + 2)).toMatchObject({ unreported: 0 })
     await driver.finish(running, t0 + 5)
     expect(await driver.store.stats(t0)).toMatchObject({ unreported: 2 })
@@ -130,7 +254,10 @@ function usageTests(driver: Spender): void {
   })
 }
 
-function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>): void {
+function budgetTests(
+  driver: Spender,
+  reopen: (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>,
+): void {
   const flow: RunFlow = { budgets: [tokens(100)] }
   const spent = async (at: number, amount = 100): Promise<void> => {
     const run = await driver.begun(at, { flow })
@@ -164,7 +291,10 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
 
   test('a manual release passes the budget', async () => {
     await spent(t0)
-    const [first, other] = [(await driver.emit(t0 + 1, [{ flow }])).run_ids[0]!, (await driver.emit(t0 + 1, [{ flow }])).run_ids[0]!]
+    const [first, other] = [
+      (await driver.emit(t0 + 1, [{ flow }])).run_ids[0]!,
+      (await driver.emit(t0 + 1, [{ flow }])).run_ids[0]!,
+    ]
     expect(await driver.claimed(t0 + 1)).toEqual([])
     await driver.move(other, { move: 'release', from: ['held'], to: 'pending', at: t0 + 2, error: null })
     expect(await driver.claimed(t0 + 2)).toEqual([other])
@@ -172,7 +302,9 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
   })
 
   test('a manual release is for one attempt, and counts', async () => {
-    const once: RunFlow = { budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 1, period_ms: hour }] }
+    const once: RunFlow = {
+      budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 1, period_ms: hour }],
+    }
     await driver.begun(t0, { flow: once })
     const run = (await driver.emit(t0 + 1, [{ flow: once }])).run_ids[0]!
     await driver.claimed(t0 + 1)
@@ -199,15 +331,24 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
     await spent(t0 + 5 * day)
     const late = (await driver.emit(t0, [{ flow }])).run_ids[0]!
     expect(await driver.claimed(t0)).toEqual([])
-    expect((await driver.store.run(late))!.error).toContain(`there is room at ${new Date(t0 + hour).toISOString()}`)
-    await driver.store.retain({ event_ms: 90 * day, dead_ms: 90 * day, dedupe_ms: 90 * day, slice: 100, now: t0 })
+    expect((await driver.store.run(late))!.error).toContain(
+      `there is room at ${new Date(t0 + hour).toISOString()}`,
+    )
+    await driver.store.retain({
+      event_ms: 90 * day,
+      dead_ms: 90 * day,
+      dedupe_ms: 90 * day,
+      slice: 100,
+      now: t0,
+    })
     expect(await driver.claimed(t0 + hour)).toEqual([])
     expect(await driver.claimed(t0 + hour + second)).toEqual([late])
   })
 
   test('eighty percent are warned of once', async () => {
     const run = await driver.begun(t0, { flow })
-    for (const [index, amount] of [79, 80, 90, 120].entries()) await driver.report(run, t0 + index, { input_tokens: amount })
+    for (const [index, amount] of [79, 80, 90, 120].entries())
+      await driver.report(run, t0 + index, { input_tokens: amount })
     const told = (await driver.store.events({
       selection: { source_id: 'router', type: 'trigger.budget_warning' },
       order: 'asc',
@@ -222,16 +363,23 @@ function budgetTests(driver: Spender, reopen: (now: number, budgets?: readonly C
   })
 
   test('runs from before there were several budgets count', async () => {
-    const before: RunFlow = { budget: { trigger_id: 'deploy', rate: { key: 'budget:deploy', limit: 1, period_ms: hour } } }
+    const before: RunFlow = {
+      budget: { trigger_id: 'deploy', rate: { key: 'budget:deploy', limit: 1, period_ms: hour } },
+    }
     await driver.begun(t0, { flow: before })
-    const after: RunFlow = { budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 1, period_ms: hour }] }
+    const after: RunFlow = {
+      budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit: 1, period_ms: hour }],
+    }
     const { run_ids } = await driver.emit(t0 + 1, [{ flow: after }])
     expect(await driver.claimed(t0 + 1)).toEqual([])
     expect(await driver.claimed(t0 + hour)).toEqual(run_ids)
   })
 }
 
-function definedBudgetTests(driver: Spender, reopen: (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>): void {
+function definedBudgetTests(
+  driver: Spender,
+  reopen: (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>,
+): void {
   const every: CompleteBudget = { per: 'bot', figure: 'runs', limit: 2, period_ms: hour }
   const all: CompleteBudget = { per: 'router', figure: 'cost_usd', limit: 1_000_000, period_ms: day }
 
@@ -256,7 +404,9 @@ function definedBudgetTests(driver: Spender, reopen: (now: number, budgets?: rea
     const { run_ids } = await driver.emit(t0 + 1, [{ bot_id: 'other' }])
     expect(await driver.claimed(t0 + 1, ['other'])).toEqual([])
     expect(await driver.store.run(run_ids[0]!)).toMatchObject({
-      error: expect.stringContaining('of all runs is spent: 1 USD were used within 24 hours, the limit is 1 USD'),
+      error: expect.stringContaining(
+        'of all runs is spent: 1 USD were used within 24 hours, the limit is 1 USD',
+      ),
     })
     await reopen(t0 + 2, [{ ...all, limit: 2_000_000 }])
     expect(await driver.claimed(t0 + 2, ['other'])).toEqual(run_ids)
@@ -275,15 +425,33 @@ function definedBudgetTests(driver: Spender, reopen: (now: number, budgets?: rea
     const { run_ids } = await driver.emit(t0, [{ trigger_id: 'a' }, { trigger_id: 'b' }, { trigger_id: 'c' }])
     await driver.claimed(t0)
     await driver.claim(t0 + hour, ['deployer'], 0)
-    await driver.move(run_ids[1]!, { move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true, at: t0 + hour })
+    await driver.move(run_ids[1]!, {
+      move: 'cancel',
+      from: ['pending', 'held'],
+      to: 'cancelled',
+      archive: true,
+      at: t0 + hour,
+    })
     expect(await driver.claimed(t0 + hour + minute)).toEqual([run_ids[2]])
   })
 }
 
 type Reopen = (now: number, budgets?: readonly CompleteBudget[]) => Promise<void>
 
-function writeBot(driver: Spender, budget: object | undefined, at: number, id = 'deployer'): Promise<unknown> {
-  return driver.store.write([{ noun: 'bot', id, definition: { id, endpoint: { kind: 'pull' }, ...(budget === undefined ? {} : { budget }) } as never, at }])
+function writeBot(
+  driver: Spender,
+  budget: object | undefined,
+  at: number,
+  id = 'deployer',
+): Promise<unknown> {
+  return driver.store.write([
+    {
+      noun: 'bot',
+      id,
+      definition: { id, endpoint: { kind: 'pull' }, ...(budget === undefined ? {} : { budget }) } as never,
+      at,
+    },
+  ])
 }
 
 function changedBudgetTests(driver: Spender, reopen: Reopen): void {
@@ -346,7 +514,9 @@ function changedBudgetTests(driver: Spender, reopen: Reopen): void {
   })
 
   test('the budget of an old version keeps no run of a new one', async () => {
-    const runs = (limit: number, period_ms: number): RunFlow => ({ budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit, period_ms }] })
+    const runs = (limit: number, period_ms: number): RunFlow => ({
+      budgets: [{ scope: 'trigger:deploy', figure: 'runs', limit, period_ms }],
+    })
     await driver.begun(t0, { flow: runs(1, 30 * day) })
     const old = (await driver.emit(t0 + 1, [{ flow: runs(1, 30 * day) }])).run_ids
     expect(await driver.claimed(t0 + 1)).toEqual([])
@@ -361,7 +531,8 @@ function changedBudgetTests(driver: Spender, reopen: Reopen): void {
 function capabilityBudgetTests(driver: Spender): void {
   const need = { capabilities: ['build'] }
   const key = needKey(need)
-  const choices = (...bots: string[]): Choice[] => bots.map(bot_id => ({ bot_id, assignment: { ...need, chosen: bot_id, candidates: [], considered: 1 } }))
+  const choices = (...bots: string[]): Choice[] =>
+    bots.map(bot_id => ({ bot_id, assignment: { ...need, chosen: bot_id, candidates: [], considered: 1 } }))
   const claim = (now: number, ...bots: string[]): Promise<ClaimAnswer> =>
     driver.store.claim({
       bots: [{ bot_id: key, room: bots.length, choices: choices(...bots) }],
@@ -384,7 +555,13 @@ function capabilityBudgetTests(driver: Spender): void {
     const run_ids = await emitted(queue)
     expect((await claim(t0, 'wa', 'wa')).runs).toMatchObject([{ id: run_ids[0], bot_id: 'wa' }])
     const spent = await claim(t0 + 1, 'wa', 'wa')
-    expect(spent).toMatchObject({ runs: [], drained: [], blocked: [], spent: [{ bot_id: 'wa', until: t0 + hour }], next_due_at: t0 + hour })
+    expect(spent).toMatchObject({
+      runs: [],
+      drained: [],
+      blocked: [],
+      spent: [{ bot_id: 'wa', until: t0 + hour }],
+      next_due_at: t0 + hour,
+    })
     expect(await driver.store.run(run_ids[1]!)).toMatchObject({ state: 'pending', bot_id: key })
     expect((await claim(t0 + 2, 'wa', 'wb')).runs).toMatchObject([{ id: run_ids[1], bot_id: 'wb' }])
     const opened = await claim(t0 + hour, 'wa')

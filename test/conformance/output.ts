@@ -27,7 +27,15 @@ class Printer {
 
   async end(run_id: string): Promise<void> {
     const [outcome] = await this.store.move([
-      { run_id, move: 'complete', from: ['running'], to: 'completed', archive: true, at: t0 + 5, lease_token: 'token-1' },
+      {
+        run_id,
+        move: 'complete',
+        from: ['running'],
+        to: 'completed',
+        archive: true,
+        at: t0 + 5,
+        lease_token: 'token-1',
+      },
     ])
     expect(outcome!.kind).toBe('moved')
   }
@@ -43,7 +51,9 @@ class Printer {
   }
 
   async text(run_id: string): Promise<string> {
-    return (await this.page(run_id)).parts.map(({ content }) => Buffer.from(content).toString('latin1')).join('')
+    return (await this.page(run_id)).parts
+      .map(({ content }) => Buffer.from(content).toString('latin1'))
+      .join('')
   }
 }
 
@@ -65,7 +75,10 @@ function partTests(printer: Printer, reopen: () => Promise<void>): void {
     printer.store.onRunChange = ids => told.push(...ids)
     const bytes = Buffer.from([0, 255, 10])
     await printer.store.appendOutput(
-      [printer.part(run_id!, 'one\n', { offset: 0 }), printer.part(run_id!, bytes, { offset: 4, stream: 'stderr', at: t0 + 1 })],
+      [
+        printer.part(run_id!, 'one\n', { offset: 0 }),
+        printer.part(run_id!, bytes, { offset: 4, stream: 'stderr', at: t0 + 1 }),
+      ],
       large,
     )
     expect(told).toEqual([run_id])
@@ -88,7 +101,10 @@ function partTests(printer: Printer, reopen: () => Promise<void>): void {
 
   test('without an offset go behind what there is', async () => {
     const [run_id] = await printer.running()
-    await printer.store.appendOutput([printer.part(run_id!, 'a\n', { offset: 0 }), printer.part(run_id!, 'log\n', { stream: 'log' })], large)
+    await printer.store.appendOutput(
+      [printer.part(run_id!, 'a\n', { offset: 0 }), printer.part(run_id!, 'log\n', { stream: 'log' })],
+      large,
+    )
     await printer.store.appendOutput([printer.part(run_id!, 'b\n', { offset: 2 })], large)
     expect((await printer.page(run_id!)).parts.map(each => each.offset)).toEqual([0, 2, 6])
   })
@@ -102,21 +118,35 @@ function partTests(printer: Printer, reopen: () => Promise<void>): void {
 
   test('of another attempt are apart', async () => {
     const [run_id] = await printer.running()
-    await printer.store.appendOutput([printer.part(run_id!, 'one\n', { offset: 0 }), printer.part(run_id!, 'two\n', { attempt: 2, offset: 0 })], large)
+    await printer.store.appendOutput(
+      [
+        printer.part(run_id!, 'one\n', { offset: 0 }),
+        printer.part(run_id!, 'two\n', { attempt: 2, offset: 0 }),
+      ],
+      large,
+    )
     expect((await printer.page(run_id!)).parts[0]!.content).toEqual(new Uint8Array(Buffer.from('two\n')))
-    expect((await printer.page(run_id!, { attempt: 1 })).parts[0]!.content).toEqual(new Uint8Array(Buffer.from('one\n')))
+    expect((await printer.page(run_id!, { attempt: 1 })).parts[0]!.content).toEqual(
+      new Uint8Array(Buffer.from('one\n')),
+    )
     expect(await printer.store.output({ run_id: run_id!, attempt: 3, max_bytes: all })).toBeNull()
   })
 
   test('are answered in pages', async () => {
     const [run_id] = await printer.running()
     await printer.store.appendOutput(
-      Array.from({ length: 5 }, (_, index) => printer.part(run_id!, `${index}${'x'.repeat(98)}\n`, { offset: 100 * index })),
+      Array.from({ length: 5 }, (_, index) =>
+        printer.part(run_id!, `${index}${'x'.repeat(98)}\n`, { offset: 100 * index }),
+      ),
       large,
     )
     const seen: number[] = []
     let after = 0
-    for (let page = await printer.page(run_id!, { max_bytes: 250 }); ; page = await printer.page(run_id!, { max_bytes: 250, after })) {
+    for (
+      let page = await printer.page(run_id!, { max_bytes: 250 });
+      ;
+      page = await printer.page(run_id!, { max_bytes: 250, after })
+    ) {
       seen.push(page.parts.length)
       after = page.next
       if (!page.more) break
@@ -136,15 +166,25 @@ function limitTests(printer: Printer, reopen: () => Promise<void>): void {
     const [run_id] = await printer.running()
     const line = (index: number): string => `${String(index).padStart(9, '0')}\n`.repeat(100)
     for (let from = 0; from < 400; from += 100) {
-      const parts = Array.from({ length: 100 }, (_, index) => printer.part(run_id!, line(from + index), { offset: 1000 * (from + index) }))
+      const parts = Array.from({ length: 100 }, (_, index) =>
+        printer.part(run_id!, line(from + index), { offset: 1000 * (from + index) }),
+      )
       await printer.store.appendOutput(parts, { ...large, output_bytes: 131_072 })
     }
     const page = await printer.page(run_id!)
     const kept = page.parts.reduce((sum, { content }) => sum + content.length, 0)
     expect(kept).toBeLessThanOrEqual(131_072)
     expect(kept).toBeGreaterThan(130_000)
-    expect(page).toMatchObject({ total_bytes: 400_000, skipped_bytes: 400_000 - kept, next: 400_000, removed: false })
-    const gap = page.parts.findIndex((part, index) => index > 0 && part.offset > page.parts[index - 1]!.offset + page.parts[index - 1]!.content.length)
+    expect(page).toMatchObject({
+      total_bytes: 400_000,
+      skipped_bytes: 400_000 - kept,
+      next: 400_000,
+      removed: false,
+    })
+    const gap = page.parts.findIndex(
+      (part, index) =>
+        index > 0 && part.offset > page.parts[index - 1]!.offset + page.parts[index - 1]!.content.length,
+    )
     const head = page.parts.slice(0, gap).reduce((sum, { content }) => sum + content.length, 0)
     // The head ends with a line.
     expect(head).toBe(65_530)
@@ -152,7 +192,10 @@ function limitTests(printer: Printer, reopen: () => Promise<void>): void {
 
   test('count what the producer dropped already', async () => {
     const [run_id] = await printer.running()
-    await printer.store.appendOutput([printer.part(run_id!, 'a\n', { offset: 0 }), printer.part(run_id!, 'z\n', { offset: 1_000_000 })], large)
+    await printer.store.appendOutput(
+      [printer.part(run_id!, 'a\n', { offset: 0 }), printer.part(run_id!, 'z\n', { offset: 1_000_000 })],
+      large,
+    )
     expect(await printer.page(run_id!)).toMatchObject({ total_bytes: 1_000_002, skipped_bytes: 999_998 })
   })
 
@@ -161,27 +204,38 @@ function limitTests(printer: Printer, reopen: () => Promise<void>): void {
     const parts = Array.from({ length: 3000 }, (_, index) => printer.part(run_id!, '\n', { offset: index }))
     await printer.store.appendOutput(parts, { ...large, output_bytes: 65_536 })
     const { parts: kept, skipped_bytes } = await printer.page(run_id!)
-    expect([kept.length, kept[511]!.offset, kept[512]!.offset, skipped_bytes]).toEqual([1024, 511, 2488, 1976])
+    expect([kept.length, kept[511]!.offset, kept[512]!.offset, skipped_bytes]).toEqual([
+      1024, 511, 2488, 1976,
+    ])
   })
 
   test('of all remove the output of the oldest ended runs', async () => {
     const ids = await printer.running(4)
     const [open, old, young, last] = ids as [string, string, string, string]
     const most = { output_bytes: 65_536, output_total_bytes: 105_000 }
-    const print = (run_id: string): Promise<void> => printer.store.appendOutput([printer.part(run_id, 'x'.repeat(30_000), { offset: 0 })], most)
+    const print = (run_id: string): Promise<void> =>
+      printer.store.appendOutput([printer.part(run_id, 'x'.repeat(30_000), { offset: 0 })], most)
     for (const id of [open, old, young]) await print(id)
     await printer.end(young)
     await printer.end(old)
     await reopen()
     await print(last)
-    expect(await printer.page(old)).toMatchObject({ parts: [], total_bytes: 30_000, skipped_bytes: 0, removed: true, finished: true })
-    for (const id of [open, young, last]) expect(await printer.page(id)).toMatchObject({ removed: false, parts: [{ offset: 0 }] })
+    expect(await printer.page(old)).toMatchObject({
+      parts: [],
+      total_bytes: 30_000,
+      skipped_bytes: 0,
+      removed: true,
+      finished: true,
+    })
+    for (const id of [open, young, last])
+      expect(await printer.page(id)).toMatchObject({ removed: false, parts: [{ offset: 0 }] })
   })
 
   test('of all leave attempts that run alone', async () => {
     const ids = await printer.running(3)
     const most = { output_bytes: 65_536, output_total_bytes: 40_000 }
-    for (const id of ids) await printer.store.appendOutput([printer.part(id, 'x'.repeat(30_000), { offset: 0 })], most)
+    for (const id of ids)
+      await printer.store.appendOutput([printer.part(id, 'x'.repeat(30_000), { offset: 0 })], most)
     for (const id of ids) expect(await printer.page(id)).toMatchObject({ removed: false })
   })
 }
@@ -198,7 +252,9 @@ function removalTests(printer: Printer): void {
 
   test('a large call does not keep events waiting', async () => {
     const [run_id] = await printer.running()
-    const parts = Array.from({ length: 160 }, (_, index) => printer.part(run_id!, Buffer.alloc(65_536, 'x'), { offset: 65_536 * index }))
+    const parts = Array.from({ length: 160 }, (_, index) =>
+      printer.part(run_id!, Buffer.alloc(65_536, 'x'), { offset: 65_536 * index }),
+    )
     let isPrinted = false
     const printed = printer.store.appendOutput(parts, large).then(() => (isPrinted = true))
     await printer.store.accept([newEvent()], limits)

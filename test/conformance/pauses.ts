@@ -11,7 +11,14 @@ const limits = { ...few, max_open_runs: 10_000 }
 
 class Pauser extends Driver {
   async define(at = t0, filter: object = { type: ['push'] }): Promise<void> {
-    await this.store.write([{ noun: 'trigger', id: 'deploy', definition: { id: 'deploy', filter: filter as never, action: { bot_id: 'deployer' } }, at }])
+    await this.store.write([
+      {
+        noun: 'trigger',
+        id: 'deploy',
+        definition: { id: 'deploy', filter: filter as never, action: { bot_id: 'deployer' } },
+        at,
+      },
+    ])
   }
 
   pause(at: number): Promise<unknown> {
@@ -35,7 +42,10 @@ class Pauser extends Driver {
     return (await this.flooded(at, count)).map(({ decisions }) => decisions[0]!.outcome)
   }
 
-  async flooded(at: number, count: number): Promise<{ event_id: string; decisions: { outcome: string }[]; run_ids: string[] }[]> {
+  async flooded(
+    at: number,
+    count: number,
+  ): Promise<{ event_id: string; decisions: { outcome: string }[]; run_ids: string[] }[]> {
     const outcomes = await this.store.accept(
       Array.from({ length: count }, () => {
         const decisions = [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'routed' as const }]
@@ -53,7 +63,10 @@ function waitingTests(driver: Pauser, reopen: Reopen): void {
   test('runs of a paused trigger wait, those of others do not', async () => {
     const before = await driver.one(t0)
     await driver.pause(t0)
-    const [during, other] = [await driver.one(t0 + 1), await driver.one(t0 + 2, undefined, { trigger_id: 'other' })]
+    const [during, other] = [
+      await driver.one(t0 + 1),
+      await driver.one(t0 + 2, undefined, { trigger_id: 'other' }),
+    ]
     expect(await driver.claimed(t0 + second)).toEqual([other])
     expect(await driver.run(before)).toMatchObject({ state: 'pending', parked_on: 'trigger:deploy' })
     await reopen(t0 + 2 * second)
@@ -95,7 +108,9 @@ function waitingTests(driver: Pauser, reopen: Reopen): void {
     const waits = await driver.one(t0, order)
     const behind = await driver.one(t0, order, { trigger_id: 'other' })
     expect(await driver.claimed(t0)).toEqual([])
-    expect(await driver.store.stuck('deployer', 10)).toMatchObject([{ order_key: 'a', run_id: waits, state: 'pending', waiting: 1 }])
+    expect(await driver.store.stuck('deployer', 10)).toMatchObject([
+      { order_key: 'a', run_id: waits, state: 'pending', waiting: 1 },
+    ])
     await driver.move(waits, { move: 'skip', from: ['pending'], to: 'pending', at: t0, skip_order: true })
     expect(await driver.claimed(t0)).toEqual([behind])
   })
@@ -121,10 +136,15 @@ function limitTests(driver: Pauser, reopen: Reopen): void {
     const full = (await driver.flooded(t0, 1))[0]!
     expect(full.decisions).toMatchObject([{ outcome: 'trigger_paused' }])
     expect(full.run_ids).toEqual([])
-    expect((await driver.store.event(full.event_id))!.decisions).toMatchObject([{ outcome: 'trigger_paused' }])
+    expect((await driver.store.event(full.event_id))!.decisions).toMatchObject([
+      { outcome: 'trigger_paused' },
+    ])
     await reopen(t0)
     expect(await driver.flood(t0, 1)).toEqual(['trigger_paused'])
-    const replayed = await driver.store.replay([{ event_id: full.event_id, at: t0, runs: [newRun({ replay: true })], only_missing: true }], 10_000)
+    const replayed = await driver.store.replay(
+      [{ event_id: full.event_id, at: t0, runs: [newRun({ replay: true })], only_missing: true }],
+      10_000,
+    )
     expect(replayed).toHaveLength(1)
     expect(await driver.claimed(t0)).toEqual([])
     await driver.resume(t0)
@@ -133,13 +153,18 @@ function limitTests(driver: Pauser, reopen: Reopen): void {
 
   test('gates before the outbox decide as always', async () => {
     await driver.pause(t0)
-    const debounce: RunFlow = { debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 60 * second, delay_ms: 0 }, max_age_ms: 20 * second }
+    const debounce: RunFlow = {
+      debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 60 * second, delay_ms: 0 },
+      max_age_ms: 20 * second,
+    }
     const quiet = await driver.emit(t0, [{ flow: debounce, not_before: t0 + 10 * second }])
     const more = await driver.emit(t0 + 5 * second, [{ flow: debounce, not_before: t0 + 15 * second }])
     expect(more.decisions).toMatchObject([{ outcome: 'debounced', run_id: quiet.run_ids[0] }])
     const single: RunFlow = { singleton: { lane: 's', on_conflict: 'skip' } }
     await driver.emit(t0, [{ flow: single }])
-    expect((await driver.emit(t0, [{ flow: single }])).decisions).toMatchObject([{ outcome: 'singleton_skipped' }])
+    expect((await driver.emit(t0, [{ flow: single }])).decisions).toMatchObject([
+      { outcome: 'singleton_skipped' },
+    ])
     expect((await driver.claim(t0 + 30 * second)).overdue).toEqual([])
     expect((await driver.claim(t0 + 30 * second)).runs).toEqual([])
     await driver.resume(t0 + 40 * second)
@@ -160,7 +185,10 @@ function timeTests(driver: Pauser, reopen: Reopen): void {
     expect(await driver.claim(t0 + 60 * second)).toMatchObject({ overdue: [], runs: [] })
     await reopen(t0 + 61 * second)
     await driver.resume(t0 + 104 * second)
-    expect(await driver.run(before)).toMatchObject({ deadline_at: t0 + 110 * second, deadline_name: 'max_age_ms' })
+    expect(await driver.run(before)).toMatchObject({
+      deadline_at: t0 + 110 * second,
+      deadline_name: 'max_age_ms',
+    })
     expect(await driver.run(during)).toMatchObject({ deadline_at: t0 + 114 * second })
     // A second pause adds to the first.
     await driver.pause(t0 + 105 * second)
@@ -171,7 +199,9 @@ function timeTests(driver: Pauser, reopen: Reopen): void {
 
   test('without a pause the same run is overdue', async () => {
     const run = await driver.one(t0, aged, { not_before: t0 + 50 * second })
-    expect((await driver.claim(t0 + 60 * second)).overdue).toMatchObject([{ id: run, deadline_name: 'max_age_ms' }])
+    expect((await driver.claim(t0 + 60 * second)).overdue).toMatchObject([
+      { id: run, deadline_name: 'max_age_ms' },
+    ])
   })
 
   test('the time to approve stands still', async () => {
@@ -180,14 +210,31 @@ function timeTests(driver: Pauser, reopen: Reopen): void {
     await driver.pause(t0 + 2 * second)
     expect((await driver.claim(t0 + 60 * second)).overdue).toEqual([])
     await driver.resume(t0 + 100 * second)
-    expect(await driver.run(run)).toMatchObject({ state: 'awaiting_approval', deadline_at: t0 + 103 * second, deadline_name: 'approval' })
-    await driver.move(run, { move: 'approve', from: ['awaiting_approval'], to: 'pending', at: t0 + 101 * second, approve: true })
+    expect(await driver.run(run)).toMatchObject({
+      state: 'awaiting_approval',
+      deadline_at: t0 + 103 * second,
+      deadline_name: 'approval',
+    })
+    await driver.move(run, {
+      move: 'approve',
+      from: ['awaiting_approval'],
+      to: 'pending',
+      at: t0 + 101 * second,
+      approve: true,
+    })
     expect(await driver.claimed(t0 + 101 * second)).toEqual([run])
   })
 
   test('a run that a worker gives back does not age during the pause', async () => {
     const run = await driver.one(t0, aged)
-    const claim = { bots: [{ bot_id: 'deployer', room: 1 }], limit: 1, now: t0, lease_token: 'x', lease_until: t0 + 99 * second, worker_tokens: ['w:1'] }
+    const claim = {
+      bots: [{ bot_id: 'deployer', room: 1 }],
+      limit: 1,
+      now: t0,
+      lease_token: 'x',
+      lease_until: t0 + 99 * second,
+      worker_tokens: ['w:1'],
+    }
     await driver.store.claim(claim)
     await driver.pause(t0 + second)
     await driver.move(run, { move: 'put_back', from: ['assigned'], to: 'pending', at: t0 + 30 * second })
@@ -204,7 +251,9 @@ function definitionTests(driver: Pauser, reopen: (now: number) => Promise<StartA
     await driver.one(t0 + second)
     expect(await driver.claimed(t0 + second)).toEqual([])
     const opened = await reopen(t0 + 2 * second)
-    expect(opened.trigger_pauses).toEqual([{ trigger_id: 'deploy', reason: 'the server is being moved', paused_at: t0 }])
+    expect(opened.trigger_pauses).toEqual([
+      { trigger_id: 'deploy', reason: 'the server is being moved', paused_at: t0 },
+    ])
   })
 
   test('a deleted trigger is paused no more', async () => {
@@ -220,8 +269,16 @@ function definitionTests(driver: Pauser, reopen: (now: number) => Promise<StartA
     await driver.pause(t0)
     await driver.store.pauseTrigger('deploy', 'another reason', t0 + 1)
     await driver.store.resumeTrigger('deploy', 'it is moved', t0 + 2)
-    const told = (await driver.store.events({ selection: { source_id: 'router' }, order: 'asc', limit: 10, after: null, whole: true })) as StoredEvent[]
-    expect(told.map(({ type, body }) => ({ type, ...(JSON.parse(Buffer.from(body).toString()) as object) }))).toEqual([
+    const told = (await driver.store.events({
+      selection: { source_id: 'router' },
+      order: 'asc',
+      limit: 10,
+      after: null,
+      whole: true,
+    })) as StoredEvent[]
+    expect(
+      told.map(({ type, body }) => ({ type, ...(JSON.parse(Buffer.from(body).toString()) as object) })),
+    ).toEqual([
       { type: 'trigger.paused', trigger: 'deploy', reason: 'the server is being moved' },
       { type: 'trigger.resumed', trigger: 'deploy', reason: 'it is moved' },
     ])

@@ -17,10 +17,23 @@ class Updater extends Driver {
     return (await this.store.run(run_id))!
   }
 
-  async update(run_id: string, update: RunChange, steps_seen?: number, change: Partial<RunMove> = {}): Promise<MoveOutcome> {
+  async update(
+    run_id: string,
+    update: RunChange,
+    steps_seen?: number,
+    change: Partial<RunMove> = {},
+  ): Promise<MoveOutcome> {
     const { state, steps } = await this.run(run_id)
     const to = state === 'awaiting_approval' ? 'pending' : state
-    return this.move(run_id, { move: 'update', from: [state], to, at: t0 + second, steps_seen: steps_seen ?? steps, update, ...change })
+    return this.move(run_id, {
+      move: 'update',
+      from: [state],
+      to,
+      at: t0 + second,
+      steps_seen: steps_seen ?? steps,
+      update,
+      ...change,
+    })
   }
 }
 
@@ -52,7 +65,9 @@ function changeTests(driver: Updater, reopen: () => Promise<void>): void {
   })
 
   test('a debounced run that becomes another event’s loses the changes', async () => {
-    const flow: RunFlow = { debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 60 * second, delay_ms: 0 } }
+    const flow: RunFlow = {
+      debounce: { lane: 'd', period_ms: 10 * second, max_wait_ms: 60 * second, delay_ms: 0 },
+    }
     const run = await driver.one(flow, { not_before: t0 + 10 * second })
     await driver.update(run, { inputs: '{}' })
     await driver.emit(t0 + second, [{ flow, not_before: t0 + 11 * second }])
@@ -66,7 +81,10 @@ function guardTests(driver: Updater): void {
     const run = await driver.one()
     const { steps } = await driver.run(run)
     expect((await driver.update(run, { priority: 1 }, steps)).kind).toBe('moved')
-    expect(await driver.update(run, { priority: 2, inputs: '{}' }, steps)).toMatchObject({ kind: 'refused', run: { steps: steps + 1, priority: 1 } })
+    expect(await driver.update(run, { priority: 2, inputs: '{}' }, steps)).toMatchObject({
+      kind: 'refused',
+      run: { steps: steps + 1, priority: 1 },
+    })
     expect(await driver.store.override(run)).toBeNull()
   })
 
@@ -83,14 +101,23 @@ function guardTests(driver: Updater): void {
     const run = await driver.one()
     await driver.claimed(t0)
     expect((await driver.update(run, { priority: 1 })).kind).toBe('refused')
-    await driver.move(run, { move: 'retry_later', from: ['running'], to: 'pending', at: t0, not_before: t0 + second })
+    await driver.move(run, {
+      move: 'retry_later',
+      from: ['running'],
+      to: 'pending',
+      at: t0,
+      not_before: t0 + second,
+    })
     expect((await driver.update(run, { priority: 1 })).kind).toBe('refused')
     expect(await driver.run(run)).toMatchObject({ priority: 0 })
   })
 }
 
 function approvalTests(driver: Updater): void {
-  const flow: RunFlow = { approval: { lane: 'approver:guard', timeout_ms: 5 * second }, max_age_ms: 60 * second }
+  const flow: RunFlow = {
+    approval: { lane: 'approver:guard', timeout_ms: 5 * second },
+    max_age_ms: 60 * second,
+  }
   const approve = (run: string): Promise<MoveOutcome> =>
     driver.move(run, { move: 'approve', from: ['awaiting_approval'], to: 'pending', at: t0, approve: true })
 
@@ -98,7 +125,11 @@ function approvalTests(driver: Updater): void {
     const run = await driver.one(flow)
     expect((await driver.claim(t0)).asked).toHaveLength(1)
     await driver.update(run, { inputs: '{}' })
-    expect(await driver.run(run)).toMatchObject({ state: 'pending', deadline_at: t0 + 60 * second, deadline_name: 'max_age_ms' })
+    expect(await driver.run(run)).toMatchObject({
+      state: 'pending',
+      deadline_at: t0 + 60 * second,
+      deadline_name: 'max_age_ms',
+    })
     expect((await driver.claim(t0 + 2 * second)).asked.map(each => each.id)).toEqual([run])
     expect(await driver.run(run)).toMatchObject({ deadline_at: t0 + 7 * second, deadline_name: 'approval' })
   })
@@ -118,7 +149,12 @@ function approvalTests(driver: Updater): void {
     const run = await driver.one()
     await driver.move(run, { move: 'hold', from: ['pending'], to: 'held', at: t0, error: 'wait' })
     await driver.update(run, { priority: 7 })
-    expect(await driver.run(run)).toMatchObject({ state: 'held', held_by: 'person', error: 'wait', priority: 7 })
+    expect(await driver.run(run)).toMatchObject({
+      state: 'held',
+      held_by: 'person',
+      error: 'wait',
+      priority: 7,
+    })
     expect(await driver.claimed(t0 + second)).toEqual([])
   })
 }

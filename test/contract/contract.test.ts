@@ -2,7 +2,12 @@
 import { validateOpenRPCDocument } from '@open-rpc/schema-utils-js'
 import { Ajv } from 'ajv'
 import { describe, expect, test } from 'vitest'
-import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from '../../src/contract/document.ts'
+import {
+  configSchema,
+  contractDocument,
+  paramsSchema,
+  type MethodDescriptor,
+} from '../../src/contract/document.ts'
 import { compileContract } from '../../src/contract/validators.ts'
 import { methodNames } from '../../src/contract/types.ts'
 import { errorTable } from '../../src/errors.ts'
@@ -27,14 +32,19 @@ test('names are unique, and every method has a summary, errors that exist and an
   for (const method of methods) {
     expect(method.summary.length, method.name).toBeGreaterThan(7)
     expect(method.examples.length, method.name).toBeGreaterThan(0)
-    for (const { $ref } of method.errors) expect(components.errors[$ref.split('/').pop()!], $ref).toBeDefined()
+    for (const { $ref } of method.errors)
+      expect(components.errors[$ref.split('/').pop()!], $ref).toBeDefined()
     const firstOptional = method.params.findIndex(param => !param.required)
-    expect(firstOptional < 0 || method.params.slice(firstOptional).every(param => !param.required), `${method.name}: required params come first`).toBe(true)
+    expect(
+      firstOptional < 0 || method.params.slice(firstOptional).every(param => !param.required),
+      `${method.name}: required params come first`,
+    ).toBe(true)
   }
 })
 
 test('the document and the error table name the same codes', () => {
-  for (const [name, { code }] of Object.entries(components.errors)) expect(errorTable[name as keyof typeof errorTable].code, name).toBe(code)
+  for (const [name, { code }] of Object.entries(components.errors))
+    expect(errorTable[name as keyof typeof errorTable].code, name).toBe(code)
 })
 
 /** What is wrong with schemas as schemas of JSON Schema, by their names. */
@@ -49,7 +59,9 @@ test('every schema is one, and every validator can be compiled: a router compile
     [`${method.name} params`, paramsSchema(method)] as const,
     [`${method.name} result`, method.result.schema] as const,
   ])
-  expect(invalid([...Object.entries(components.schemas), ...ofMethods, ['configuration', config]])).toEqual([])
+  expect(invalid([...Object.entries(components.schemas), ...ofMethods, ['configuration', config]])).toEqual(
+    [],
+  )
   expect(invalid([['control', { type: 'strnig' }]])).toEqual(['control'])
   for (const { validateParams, validateResult } of contract.values()) {
     validateParams({})
@@ -66,7 +78,11 @@ test('it keeps to what client generators can digest', () => {
 })
 
 const examples = methods.flatMap(method =>
-  method.examples.map((example, index): [string, MethodDescriptor, number] => [`${method.name}: ${example.name}`, method, index]),
+  method.examples.map((example, index): [string, MethodDescriptor, number] => [
+    `${method.name}: ${example.name}`,
+    method,
+    index,
+  ]),
 )
 
 /** Where the examples keep files is a directory of the test. */
@@ -75,7 +91,8 @@ function located<T>(value: T, directory: string): T {
 }
 
 /** These change nothing, so one router will do for all of their examples. */
-const readOnly = /\.(get|list|query|status|stats|health|discover|refused|explain|preview|ticks|versions|history|test|export)$/
+const readOnly =
+  /\.(get|list|query|status|stats|health|discover|refused|explain|preview|ticks|versions|history|test|export)$/
 
 const limit = { timeout: 60_000 }
 const changing = examples.filter(([, { name }]) => !readOnly.test(name))
@@ -118,9 +135,16 @@ test('every example that has a router of its own is one', () => {
 })
 
 describe('every example is true', () => {
-  async function holds({ router, ids }: Awaited<ReturnType<typeof exampleRouter>>, title: string, method: MethodDescriptor, index: number): Promise<void> {
+  async function holds(
+    { router, ids }: Awaited<ReturnType<typeof exampleRouter>>,
+    title: string,
+    method: MethodDescriptor,
+    index: number,
+  ): Promise<void> {
     const example = method.examples[index]!
-    const params = Object.fromEntries(example.params.map(({ name, value }) => [name, located(value, router.directory)]))
+    const params = Object.fromEntries(
+      example.params.map(({ name, value }) => [name, located(value, router.directory)]),
+    )
     const answer = await router.call(method.name as 'rpc.health', ids.filled(params) as never)
     expect(ids.differences(located(example.result.value, router.directory), answer), title).toEqual([])
     expect(contract.get(method.name)!.validateResult(answer), title).toMatchObject({ ok: true })
@@ -136,5 +160,7 @@ describe('every example is true', () => {
     const shared = await exampleRouter()
     for (const example of changing.filter(([title]) => !alone.has(title))) await holds(shared, ...example)
   })
-  test.each(changing.filter(([title]) => alone.has(title)))('%s', async (...example) => holds(await exampleRouter(), ...example))
+  test.each(changing.filter(([title]) => alone.has(title)))('%s', async (...example) =>
+    holds(await exampleRouter(), ...example),
+  )
 })

@@ -8,13 +8,17 @@ const dependent =
 
 /** Every description that gives a constant as its default. */
 function proseDefaults(text: string): string[] {
-  return [...text.matchAll(/[Dd]efault(?:: | is | of )[^."]*/g)].map(match => match[0]).filter(found => found.startsWith('Default: ') && !dependent.test(found))
+  return [...text.matchAll(/[Dd]efault(?:: | is | of )[^."]*/g)]
+    .map(match => match[0])
+    .filter(found => found.startsWith('Default: ') && !dependent.test(found))
 }
 
 test('no description gives a constant as a default', () => {
   const files = globSync('schemas/**/*.json')
   expect(files.length).toBeGreaterThan(20)
-  expect(files.flatMap(file => proseDefaults(readFileSync(file, 'utf8')).map(found => `${file}: ${found}`))).toEqual([])
+  expect(
+    files.flatMap(file => proseDefaults(readFileSync(file, 'utf8')).map(found => `${file}: ${found}`)),
+  ).toEqual([])
 })
 
 test('control: such a description is found', () => {

@@ -10,11 +10,16 @@ test('over HTTP', async () => {
   const { router } = await freshRouter()
   const dispatcher = new Agent({ connect: { socketPath: router.socket } })
   onTestFinished(() => dispatcher.close())
-  const fetcher = ((url: string, options: object) => socketFetch(url, { ...options, dispatcher })) as unknown as typeof fetch
+  const fetcher = ((url: string, options: object) =>
+    socketFetch(url, { ...options, dispatcher })) as unknown as typeof fetch
   const client = new Client(new RequestManager([new HTTPTransport('http://localhost/rpc', { fetcher })]))
   expect(await client.request({ method: 'rpc.health', params: {} })).toMatchObject({ status: 'ok' })
-  expect(await client.request({ method: 'source.put', params: [{ id: 'a', source_type: 'service' }, 0] })).toMatchObject({ source: { id: 'a' } })
-  await expect(client.request({ method: 'source.get', params: { source_id: 'b' } })).rejects.toMatchObject({ code: -32002 })
+  expect(
+    await client.request({ method: 'source.put', params: [{ id: 'a', source_type: 'service' }, 0] }),
+  ).toMatchObject({ source: { id: 'a' } })
+  await expect(client.request({ method: 'source.get', params: { source_id: 'b' } })).rejects.toMatchObject({
+    code: -32002,
+  })
 })
 
 test('over lines', async () => {

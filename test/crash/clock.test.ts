@@ -49,7 +49,8 @@ test(`${kills} kills around ticks`, async () => {
   }
   const first = await start()
   const config = { expression: '* * * * * *', catch_up: 'all' as const }
-  for (const id of ['one', 'two', 'three']) await first.call('source.put', { source: { id, source_type: 'cron', config } })
+  for (const id of ['one', 'two', 'three'])
+    await first.call('source.put', { source: { id, source_type: 'cron', config } })
   const poll = { url: feed.url, key: '{{ item.id }}', interval_ms: 10 }
   await first.call('source.put', { source: { id: 'feed', source_type: 'poll', config: poll } })
   first.close()
@@ -64,17 +65,28 @@ test(`${kills} kills around ticks`, async () => {
   const client = await start()
   const now = Date.now()
   for (const source_id of ['one', 'two', 'three']) {
-    await until(async () => ((await client.call('source.ticks', { source_id, limit: 1 })).ticks[0]?.scheduled_at ?? 0) > now)
-    const found = (await payloads(client, source_id)).map(payload => (payload as { scheduled_at: number }).scheduled_at)
+    await until(
+      async () =>
+        ((await client.call('source.ticks', { source_id, limit: 1 })).ticks[0]?.scheduled_at ?? 0) > now,
+    )
+    const found = (await payloads(client, source_id)).map(
+      payload => (payload as { scheduled_at: number }).scheduled_at,
+    )
     const [last, begin] = [Math.max(...found), Math.min(...found)]
-    const every = Array.from({ length: (last - begin) / secondMs + 1 }, (_, index) => begin + index * secondMs)
+    const every = Array.from(
+      { length: (last - begin) / secondMs + 1 },
+      (_, index) => begin + index * secondMs,
+    )
     expect(found.toSorted((a, b) => a - b)).toEqual(every)
     expect(every.length).toBeGreaterThan(kills)
     const { ticks } = await client.call('source.ticks', { source_id, outcome: 'skipped' })
     expect(ticks).toEqual([])
   }
   feed.answer = (_path, headers, response) => sendFeed(items, headers, response)
-  await until(async () => (await client.call('source.get', { source_id: 'feed' })).source.health!.items === items.length)
+  await until(
+    async () =>
+      (await client.call('source.get', { source_id: 'feed' })).source.health!.items === items.length,
+  )
   const ids = (await payloads(client, 'feed')).map(payload => (payload as { id: number }).id)
   expect(ids.toSorted((a, b) => a - b)).toEqual(items.map(item => item.id).toReversed())
   expect(items.length).toBeGreaterThan(kills)

@@ -4,7 +4,17 @@ import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
-import { bookLines, judged, quiet, told, type Books, type Delivered, type FaultNote, type Sent, type Told } from '../faults/checker.ts'
+import {
+  bookLines,
+  judged,
+  quiet,
+  told,
+  type Books,
+  type Delivered,
+  type FaultNote,
+  type Sent,
+  type Told,
+} from '../faults/checker.ts'
 import { report } from '../faults/report.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { freshDirectory, until } from '../support/router.ts'
@@ -67,22 +77,47 @@ async function storm(senders: number): Promise<Storm> {
   const bot = child(['test/crash/ledger-bot.mjs', paths.bot])
   const url = `http://127.0.0.1:${await firstLine(bot)}/`
   const client = await SignalboxClient.connect(socket)
-  await client.call('bot.put', { bot: { id: 'bot', max_active: mostActive, endpoint: { kind: 'http', url } } })
-  const config = { provider: 'forgejo' as const, secrets: [{ env: 'STORM_SECRET' }], rate_limit: { limit: 1_000_000, period_ms: 1000 } }
+  await client.call('bot.put', {
+    bot: { id: 'bot', max_active: mostActive, endpoint: { kind: 'http', url } },
+  })
+  const config = {
+    provider: 'forgejo' as const,
+    secrets: [{ env: 'STORM_SECRET' }],
+    rate_limit: { limit: 1_000_000, period_ms: 1000 },
+  }
   const action = { bot_id: 'bot' }
   await client.call('event.register', {
     source: { id: 'forge', source_type: 'webhook', config },
-    triggers: [{ id: triggers.h, filter: { type: ['push'] }, action, policy: { retry, timeout_ms: 1000, repeat_limit: null } }],
+    triggers: [
+      {
+        id: triggers.h,
+        filter: { type: ['push'] },
+        action,
+        policy: { retry, timeout_ms: 1000, repeat_limit: null },
+      },
+    ],
   })
   await client.call('event.register', {
     source: { id: 'local', source_type: 'service' },
     triggers: [
-      { id: triggers.l, filter: { type: ['push'] }, action, policy: { retry, timeout_ms: 1000, order_key: '{{ payload.key }}', on_dead: 'continue' } },
+      {
+        id: triggers.l,
+        filter: { type: ['push'] },
+        action,
+        policy: { retry, timeout_ms: 1000, order_key: '{{ payload.key }}', on_dead: 'continue' },
+      },
     ],
   })
   client.close()
   const processes = [
-    child(['test/crash/ledger-client.mjs', paths.http, `http://127.0.0.1:${port}/webhook/forge`, 'h', String(senders), secret]),
+    child([
+      'test/crash/ledger-client.mjs',
+      paths.http,
+      `http://127.0.0.1:${port}/webhook/forge`,
+      'h',
+      String(senders),
+      secret,
+    ]),
     child(['test/crash/ledger-client.mjs', paths.line, socket, 'l', String(senders), secret]),
   ]
   const delivered = (): Entry[] => bookLines(paths.bot)
@@ -96,7 +131,14 @@ async function storm(senders: number): Promise<Storm> {
       const code = await gone
       // Who is asked to stop lets attempts end: that is no reason for a second one.
       const in_flight = signal === 'SIGTERM' ? 0 : mostActive
-      faults.push({ what: signal, at, until: Date.now(), code, expected: signal === 'SIGTERM' ? 0 : null, in_flight })
+      faults.push({
+        what: signal,
+        at,
+        until: Date.now(),
+        code,
+        expected: signal === 'SIGTERM' ? 0 : null,
+        in_flight,
+      })
       return code
     },
     came: () => delivered().length,
@@ -122,28 +164,39 @@ function wrongs(books: StormBooks, all: Told): string[] {
     if (refused !== undefined) wrong.push(`${delivery_id} was answered ${refused}`)
   }
   const refusing = new Set(books.delivered.filter(entry => entry.mood === 'refuses').map(entry => entry.run))
-  for (const { id, state } of all.runs) if (state !== (refusing.has(id) ? 'failed' : 'completed')) wrong.push(`run ${id} ended ${state}`)
+  for (const { id, state } of all.runs)
+    if (state !== (refusing.has(id) ? 'failed' : 'completed')) wrong.push(`run ${id} ended ${state}`)
   return wrong
 }
 
-test(`${kills} kills at random moments of a storm on both intakes`, { timeout: 180_000 + kills * 4000 }, async () => {
-  const begun = performance.now()
-  const world = await storm(4)
-  for (let count = 0; count < kills; count++) {
-    // A random moment: after so many more deliveries, and a little more.
-    const enough = world.came() + Math.floor(Math.random() * 60)
-    await until(() => Promise.resolve(world.came() >= enough))
-    await new Promise(resolve => setTimeout(resolve, Math.random() * 15))
-    await world.end('SIGKILL')
-    await world.restart()
-  }
-  const { books, all } = await world.settled()
-  const wrong = wrongs(books, all)
-  const more = books.delivered.length - all.runs.length
-  report('C1-C9', `${kills} kills, ${all.events.length} events, ${more} attempts more than runs`, all.runs.length, wrong.length, begun)
-  expect(wrong).toEqual([])
-  expect(all.events.length).toBeGreaterThan(kills)
-})
+test(
+  `${kills} kills at random moments of a storm on both intakes`,
+  { timeout: 180_000 + kills * 4000 },
+  async () => {
+    const begun = performance.now()
+    const world = await storm(4)
+    for (let count = 0; count < kills; count++) {
+      // A random moment: after so many more deliveries, and a little more.
+      const enough = world.came() + Math.floor(Math.random() * 60)
+      await until(() => Promise.resolve(world.came() >= enough))
+      await new Promise(resolve => setTimeout(resolve, Math.random() * 15))
+      await world.end('SIGKILL')
+      await world.restart()
+    }
+    const { books, all } = await world.settled()
+    const wrong = wrongs(books, all)
+    const more = books.delivered.length - all.runs.length
+    report(
+      'C1-C9',
+      `${kills} kills, ${all.events.length} events, ${more} attempts more than runs`,
+      all.runs.length,
+      wrong.length,
+      begun,
+    )
+    expect(wrong).toEqual([])
+    expect(all.events.length).toBeGreaterThan(kills)
+  },
+)
 
 test('without kills no event is delivered twice, and each rule finds what it is there for', async () => {
   const world = await storm(8)
@@ -167,11 +220,17 @@ test('without kills no event is delivered twice, and each rule finds what it is 
 /** Books, or what the router says, with one thing in them that is not so; each by the rule that must find it. */
 function controls(books: Books, all: Told): [rule: string, { books?: Books; all?: Told }][] {
   const { delivered, sent } = books
-  const changed = <T>(items: readonly T[], index: number, change: Partial<T>): T[] => items.map((item, at) => (at === index ? { ...item, ...change } : item))
+  const changed = <T>(items: readonly T[], index: number, change: Partial<T>): T[] =>
+    items.map((item, at) => (at === index ? { ...item, ...change } : item))
   const again = all.runs.findIndex(run => run.attempts.length > 1)
   const [one, two] = all.runs[again]!.attempts
-  const ordered = delivered.filter(entry => all.runs.find(run => run.id === entry.run)?.trigger_id === triggers.l)
-  const [first, next] = [ordered[0]!, ordered.find(entry => entry.key === ordered[0]!.key && entry.event !== ordered[0]!.event)!]
+  const ordered = delivered.filter(
+    entry => all.runs.find(run => run.id === entry.run)?.trigger_id === triggers.l,
+  )
+  const [first, next] = [
+    ordered[0]!,
+    ordered.find(entry => entry.key === ordered[0]!.key && entry.event !== ordered[0]!.event)!,
+  ]
   const swapped = delivered.map(entry => (entry === first ? next : entry === next ? first : entry))
   const history = all.runs[0]!.history
   const ordinary = delivered.find(entry => entry.done)!
@@ -184,7 +243,15 @@ function controls(books: Books, all: Told): [rule: string, { books?: Books; all?
     ['C5', { books: { ...books, delivered: changed(delivered, 0, { id: 'another' }) } }],
     ['C5', { books: { ...books, delivered: changed(delivered, 0, { sha256: 'another' }) } }],
     ['C6', { books: { ...books, delivered: swapped } }],
-    ['C7', { all: { ...all, runs: changed(all.runs, again, { attempts: [one!, { ...two!, started_at: one!.ended_at + 100 }] }) } }],
+    [
+      'C7',
+      {
+        all: {
+          ...all,
+          runs: changed(all.runs, again, { attempts: [one!, { ...two!, started_at: one!.ended_at + 100 }] }),
+        },
+      },
+    ],
     ['C8', { all: { ...all, runs: changed(all.runs, 0, { history: history.slice(1) }) } }],
     ['C9', { books: { ...books, sent: changed(sent, 0, { refused: 500 }) } }],
   ]

@@ -21,7 +21,8 @@ createServer((request, response) => {
     const { run, event } = JSON.parse(Buffer.concat(chunks).toString('utf8'))
     const { key, mood } = event.payload
     const sha256 = createHash('sha256').update(JSON.stringify(event.payload)).digest('hex')
-    const answer = mood === 'refuses' ? () => response.writeHead(400).end() : met.has(run.id) ? undefined : moods[mood]
+    const answer =
+      mood === 'refuses' ? () => response.writeHead(400).end() : met.has(run.id) ? undefined : moods[mood]
     met.add(run.id)
     const retry_after_ms = answer === moods.later ? retryAfterMs : undefined
     writeSync(

@@ -21,7 +21,12 @@ const agent = new Agent({ keepAlive: true })
 function sendHttp(id, body) {
   return new Promise(resolve => {
     const signature = createHmac('sha256', secret).update(body).digest('hex')
-    const headers = { 'content-type': 'application/json', 'x-forgejo-event-type': 'push', 'x-forgejo-delivery': id, 'x-forgejo-signature': signature }
+    const headers = {
+      'content-type': 'application/json',
+      'x-forgejo-event-type': 'push',
+      'x-forgejo-delivery': id,
+      'x-forgejo-signature': signature,
+    }
     const sent = request(target, { method: 'POST', agent, headers, timeout: 5000 }, answer => {
       let text = ''
       answer.on('data', chunk => (text += chunk))
@@ -50,7 +55,10 @@ function sendLine(id, body) {
       text += chunk
       if (!text.endsWith('\n')) return
       const answer = JSON.parse(text)
-      resolve({ status: answer.error === undefined ? 202 : answer.error.code, text: JSON.stringify(answer.result ?? answer.error) })
+      resolve({
+        status: answer.error === undefined ? 202 : answer.error.code,
+        text: JSON.stringify(answer.result ?? answer.error),
+      })
       socket.destroy()
     })
   })
@@ -67,7 +75,12 @@ async function sender(lane) {
   while (!stopping.signal.aborted) {
     const n = next++
     const delivery_id = `${prefix}-${lane}-${n}`
-    const body = JSON.stringify({ id: delivery_id, key: n % 8, mood: moods[n % each], text: 'x'.repeat(200 + ((n * 37) % 3000)) })
+    const body = JSON.stringify({
+      id: delivery_id,
+      key: n % 8,
+      mood: moods[n % each],
+      text: 'x'.repeat(200 + ((n * 37) % 3000)),
+    })
     note({ delivery_id, sha256: createHash('sha256').update(body).digest('hex') })
     for (;;) {
       const { status, text } = await send(delivery_id, body)

@@ -5,7 +5,15 @@ import { ownRunText, recordText } from '../../src/dashboard/approvals/rule.ts'
 import { readJson } from '../../src/dashboard/json.ts'
 import { run } from './samples.ts'
 
-const event: RunPreview['event'] = { id: 'e1', source_id: 'forge', type: 'push', subject: null, actor: 'ada', thread: null, received_at: 1000 }
+const event: RunPreview['event'] = {
+  id: 'e1',
+  source_id: 'forge',
+  type: 'push',
+  subject: null,
+  actor: 'ada',
+  thread: null,
+  received_at: 1000,
+}
 
 const preview = (more: Partial<RunPreview> = {}): RunPreview => ({
   run: run({ state: 'awaiting_approval' }),
@@ -34,11 +42,15 @@ describe('what changed since a run was looked at', () => {
 
   test('is seen in the last digit of a large number', () => {
     const given = (text: string): RunPreview => preview({ inputs: readJson(text) })
-    expect(changesText(given('{"id": 813683310949021977}'), given('{"id": 813683310949021978}'))).toBe('inputs (id)')
+    expect(changesText(given('{"id": 813683310949021977}'), given('{"id": 813683310949021978}'))).toBe(
+      'inputs (id)',
+    )
   })
 
   test('shows nothing hidden of the names', () => {
-    expect(changesText(preview(), preview({ inputs: { repo: 'acme/site', commit: 'b1946ac9', 'a\u202Eb': 1 } }))).toBe('inputs (a⟨U+202E⟩b)')
+    expect(
+      changesText(preview(), preview({ inputs: { repo: 'acme/site', commit: 'b1946ac9', 'a\u202Eb': 1 } })),
+    ).toBe('inputs (a⟨U+202E⟩b)')
   })
 })
 
@@ -50,11 +62,15 @@ describe('who may approve', () => {
     ['local', 'local', false],
     ['token:a', undefined, false],
   ])('caused by %s, decided by %s', (requested_by, principal, isOwn) => {
-    expect(ownRunText(requested_by === undefined ? {} : { requested_by }, principal) !== undefined).toBe(isOwn)
+    expect(ownRunText(requested_by === undefined ? {} : { requested_by }, principal) !== undefined).toBe(
+      isOwn,
+    )
   })
 
   test('is said with the rule that holds for them', () => {
-    expect(recordText({}, 'token:a')).toBe('Recorded as token:a; caused by a delivery. You may not approve what you caused.')
+    expect(recordText({}, 'token:a')).toBe(
+      'Recorded as token:a; caused by a delivery. You may not approve what you caused.',
+    )
     expect(recordText({ requested_by: 'local' }, 'local')).toContain('unless approval.other_person is set')
   })
 })

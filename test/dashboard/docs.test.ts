@@ -3,9 +3,11 @@ import { expect, test } from 'vitest'
 import { isPagePath } from '../../src/api/page-files.ts'
 
 const text = readFileSync('docs/page.md', 'utf8')
-const screens = [...readFileSync('src/dashboard/screens.ts', 'utf8').matchAll(/path: '([^']+)',\s+title: '([^']+)',\s+key: '(.)'/g)].map(
-  ([, path, title, key]) => ({ path: path!, title: title!, key: key! }),
-)
+const screens = [
+  ...readFileSync('src/dashboard/screens.ts', 'utf8').matchAll(
+    /path: '([^']+)',\s+title: '([^']+)',\s+key: '(.)'/g,
+  ),
+].map(([, path, title, key]) => ({ path: path!, title: title!, key: key! }))
 
 test('every screen is documented, with its key, and served', () => {
   expect(screens).toHaveLength(11)

@@ -7,7 +7,16 @@ import { overlaps } from '../../src/dashboard/schedules/strip.ts'
 import { addressOf, curlFor } from '../../src/dashboard/sources/address.ts'
 import { event, run } from './samples.ts'
 
-const quiet: Standing = { paused: undefined, isFull: false, running: 0, approvals: 0, dead: [], broken: [], refused: 0, events: 5 }
+const quiet: Standing = {
+  paused: undefined,
+  isFull: false,
+  running: 0,
+  approvals: 0,
+  dead: [],
+  broken: [],
+  refused: 0,
+  events: 5,
+}
 const text = (more: Partial<Standing>): string =>
   sentenceOf({ ...quiet, ...more })
     .map(part => part.text)
@@ -33,7 +42,10 @@ describe('the sentence', () => {
   })
 
   test('leads to where more is said', () => {
-    expect(sentenceOf({ ...quiet, broken: ['coder'] }).find(({ to }) => to !== undefined)).toMatchObject({ to: ['bots', 'coder'], kind: 'stop' })
+    expect(sentenceOf({ ...quiet, broken: ['coder'] }).find(({ to }) => to !== undefined)).toMatchObject({
+      to: ['bots', 'coder'],
+      kind: 'stop',
+    })
   })
 })
 
@@ -42,8 +54,15 @@ test('what needs a person is listed, most urgent first', () => {
     warnings: ['tools were removed'],
     bots: [{ id: 'coder', health: { state: 'open', consecutive_failures: 5 } }],
   } as unknown as RouterStatusResult
-  const runs = [run({ id: 'w', state: 'awaiting_approval', trigger_id: 'deploy' }), run({ id: 'd', dead: true, state: 'failed', error: 'exit code 3' })]
-  const found = concernsOf({ ...quiet, approvals: 3, dead: [{ trigger_id: 'review', count: 4 }], broken: ['coder'], refused: 2 }, router, runs)
+  const runs = [
+    run({ id: 'w', state: 'awaiting_approval', trigger_id: 'deploy' }),
+    run({ id: 'd', dead: true, state: 'failed', error: 'exit code 3' }),
+  ]
+  const found = concernsOf(
+    { ...quiet, approvals: 3, dead: [{ trigger_id: 'review', count: 4 }], broken: ['coder'], refused: 2 },
+    router,
+    runs,
+  )
   expect(found.map(({ word, text: words }) => [word, words])).toEqual([
     ['breaker', 'bot coder, 5 failures in a row'],
     ['failing', 'review, 4×: exit code 3'],
@@ -57,7 +76,11 @@ test('what needs a person is listed, most urgent first', () => {
 describe('figures over time', () => {
   test('are counted by bucket', () => {
     const made = series(
-      [event({ received_at: 60_000 }), event({ received_at: 61_000, matched_triggers: [] }), event({ received_at: 500_000 })],
+      [
+        event({ received_at: 60_000 }),
+        event({ received_at: 61_000, matched_triggers: [] }),
+        event({ received_at: 500_000 }),
+      ],
       [run({ state: 'failed', updated_at: 130_000 })],
       60_000,
       180_000,
@@ -70,8 +93,14 @@ describe('figures over time', () => {
   })
 
   test('percentiles are values that occurred', () => {
-    expect([percentile([5, 1, 3], 0.5), percentile([1], 0.99), percentile([], 0.5)]).toEqual([3, 1, undefined])
-    expect(latencies([run({ created_at: 1, finished_at: 5 }), run({ state: 'failed', finished_at: 9 })])).toEqual([4])
+    expect([percentile([5, 1, 3], 0.5), percentile([1], 0.99), percentile([], 0.5)]).toEqual([
+      3,
+      1,
+      undefined,
+    ])
+    expect(
+      latencies([run({ created_at: 1, finished_at: 5 }), run({ state: 'failed', finished_at: 9 })]),
+    ).toEqual([4])
   })
 })
 
@@ -88,7 +117,10 @@ test('schedules that are due at the same time are found', () => {
 })
 
 describe('the address of a source', () => {
-  const source = { webhook_path: '/webhook/forge', config: { provider: 'forgejo', secrets: [{ file: '/run/forge secret' }] } }
+  const source = {
+    webhook_path: '/webhook/forge',
+    config: { provider: 'forgejo', secrets: [{ file: '/run/forge secret' }] },
+  }
 
   test.each([
     ['http://127.0.0.1:8020', 'http://127.0.0.1:8020/webhook/forge'],
@@ -100,7 +132,9 @@ describe('the address of a source', () => {
   })
 
   test('is in a command that signs', () => {
-    expect(curlFor(source, '127.0.0.1:8020')).toContain(`openssl dgst -sha256 -hmac "$(cat '/run/forge secret')"`)
+    expect(curlFor(source, '127.0.0.1:8020')).toContain(
+      `openssl dgst -sha256 -hmac "$(cat '/run/forge secret')"`,
+    )
     expect(curlFor({ ...source, config: { provider: 'none' } }, '127.0.0.1:8020')).toBe(
       `curl -sS -H 'content-type: application/json' -d '{"hello":"world"}' http://127.0.0.1:8020/webhook/forge`,
     )

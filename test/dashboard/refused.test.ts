@@ -20,7 +20,11 @@ const unknown = (more: Partial<RefusedDelivery>): RefusedDelivery => {
 
 describe('refused deliveries by source', () => {
   test('are counted, the newest source first', () => {
-    const groups = groupsOf([refusal({ count: 3 }), refusal({ address: '10.0.0.1', first_at: 500 }), unknown({ path: '/webhook/x', last_at: 9000 })])
+    const groups = groupsOf([
+      refusal({ count: 3 }),
+      refusal({ address: '10.0.0.1', first_at: 500 }),
+      unknown({ path: '/webhook/x', last_at: 9000 }),
+    ])
     expect(groups.map(({ id, count, first_at, last_at }) => [id, count, first_at, last_at])).toEqual([
       [null, 1, 1000, 9000],
       ['forge', 4, 500, 2000],
@@ -28,7 +32,11 @@ describe('refused deliveries by source', () => {
   })
 
   test('have each reason once, the most frequent first', () => {
-    const [group] = groupsOf([refusal(), refusal({ reason: 'E_JSON', title: 'not JSON', count: 5 }), refusal({ address: '10.0.0.1' })])
+    const [group] = groupsOf([
+      refusal(),
+      refusal({ reason: 'E_JSON', title: 'not JSON', count: 5 }),
+      refusal({ address: '10.0.0.1' }),
+    ])
     expect(group!.reasons.map(({ reason, count }) => [reason, count])).toEqual([
       ['E_JSON', 5],
       ['E_SIGNATURE', 2],
@@ -36,11 +44,21 @@ describe('refused deliveries by source', () => {
   })
 
   test('keep the texts of one reason apart', () => {
-    expect(groupsOf([unknown({ reason: 'E_HTTP', title: 'too late' }), unknown({ reason: 'E_HTTP', title: 'too large' })])[0]!.reasons).toHaveLength(2)
+    expect(
+      groupsOf([
+        unknown({ reason: 'E_HTTP', title: 'too late' }),
+        unknown({ reason: 'E_HTTP', title: 'too large' }),
+      ])[0]!.reasons,
+    ).toHaveLength(2)
   })
 
   test('are rows of their own', () => {
-    const rows = rowsOf([refusal(), refusal({ address: '10.0.0.1' }), refusal({ status: 401 }), unknown({ path: 'forge' })])
+    const rows = rowsOf([
+      refusal(),
+      refusal({ address: '10.0.0.1' }),
+      refusal({ status: 401 }),
+      unknown({ path: 'forge' }),
+    ])
     expect(new Set(rows.map(({ id }) => id)).size).toBe(4)
   })
 })

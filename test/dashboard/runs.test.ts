@@ -7,7 +7,12 @@ import { plainOutput } from '../../src/dashboard/run/plain-output.ts'
 import { timeline } from '../../src/dashboard/run/timeline.ts'
 import { run } from './samples.ts'
 
-const attempt = (number: number, started_at: number, ended_at: number, outcome: Attempt['outcome'] = 'success'): Attempt => ({
+const attempt = (
+  number: number,
+  started_at: number,
+  ended_at: number,
+  outcome: Attempt['outcome'] = 'success',
+): Attempt => ({
   number,
   started_at,
   ended_at,
@@ -16,7 +21,12 @@ const attempt = (number: number, started_at: number, ended_at: number, outcome: 
 
 describe('the timeline of a run', () => {
   test('has its waiting, attempts and backoff in order', () => {
-    const segments = timeline(run({ created_at: 0, finished_at: 1000, attempt: 2 }), [], [attempt(1, 100, 500, 'timeout'), attempt(2, 600, 1000)], 1000)
+    const segments = timeline(
+      run({ created_at: 0, finished_at: 1000, attempt: 2 }),
+      [],
+      [attempt(1, 100, 500, 'timeout'), attempt(2, 600, 1000)],
+      1000,
+    )
     expect(segments.map(({ name, kind, text }) => [name, kind, text])).toEqual([
       ['waited', 'miss', '100 ms'],
       ['attempt 1', 'stop', '400 ms · timed out'],
@@ -28,13 +38,20 @@ describe('the timeline of a run', () => {
   })
 
   test('draws a long wait shorter, and says so', () => {
-    const [waited, worked] = timeline(run({ created_at: 0, finished_at: 3_601_000 }), [], [attempt(1, 3_600_000, 3_601_000)], 3_601_000)
+    const [waited, worked] = timeline(
+      run({ created_at: 0, finished_at: 3_601_000 }),
+      [],
+      [attempt(1, 3_600_000, 3_601_000)],
+      3_601_000,
+    )
     expect(waited).toMatchObject({ isCompressed: true, text: '1 h' })
     expect(worked!.until - worked!.from).toBeGreaterThan(0.7)
   })
 
   test('has the attempt that runs, up to now', () => {
-    const history = [{ at: 200, move: 'dispatch', from: 'pending', to: 'running', attempt: 1 }] as RunHistoryEntry[]
+    const history = [
+      { at: 200, move: 'dispatch', from: 'pending', to: 'running', attempt: 1 },
+    ] as RunHistoryEntry[]
     const segments = timeline(run({ state: 'running', created_at: 100 }), history, [], 1200)
     expect(segments.map(({ name, kind, text }) => [name, kind, text])).toEqual([
       ['waited', 'miss', '100 ms'],
@@ -43,7 +60,9 @@ describe('the timeline of a run', () => {
   })
 
   test('of a run that waits is its waiting', () => {
-    expect(timeline(run({ state: 'pending', attempt: 0, created_at: 0 }), [], [], 5000)).toMatchObject([{ name: 'waited', from: 0, until: 1, text: '5.0 s' }])
+    expect(timeline(run({ state: 'pending', attempt: 0, created_at: 0 }), [], [], 5000)).toMatchObject([
+      { name: 'waited', from: 0, until: 1, text: '5.0 s' },
+    ])
   })
 })
 
@@ -79,7 +98,10 @@ describe('earlier runs in a sentence', () => {
     [[], 'No run of this trigger has ended before.'],
     [['completed'], '1 run before: it completed.'],
     [['completed', 'completed', 'running'], '2 runs before: all completed.'],
-    [['completed', 'failed', 'cancelled', 'timed_out'], '4 runs before: 1 completed, 2 failed, 1 cancelled or denied.'],
+    [
+      ['completed', 'failed', 'cancelled', 'timed_out'],
+      '4 runs before: 1 completed, 2 failed, 1 cancelled or denied.',
+    ],
   ] as const)('%j', (states, text) => {
     expect(
       beforeText(
@@ -90,7 +112,9 @@ describe('earlier runs in a sentence', () => {
   })
 
   test('says where there are more', () => {
-    expect(beforeText([{ state: 'completed' }, { state: 'failed' }], false)).toBe('Of the last 2 runs: 1 completed, 1 failed.')
+    expect(beforeText([{ state: 'completed' }, { state: 'failed' }], false)).toBe(
+      'Of the last 2 runs: 1 completed, 1 failed.',
+    )
   })
 })
 

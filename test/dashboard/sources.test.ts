@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { signatureText } from '../../src/dashboard/sources/address.ts'
-import { connectCommand, connectionProblems, type Connection } from '../../src/dashboard/sources/connect-command.ts'
+import {
+  connectCommand,
+  connectionProblems,
+  type Connection,
+} from '../../src/dashboard/sources/connect-command.ts'
 import { lampOfSource, silentFor } from '../../src/dashboard/sources/health.ts'
 import { messageFor, problemOf } from '../../src/dashboard/sources/problem.ts'
 
@@ -26,7 +30,11 @@ describe('the lamp of a source', () => {
 })
 
 describe('a refused source', () => {
-  const refusal = (code: number, data: Record<string, unknown>): Parameters<typeof problemOf>[0] => ({ message: 'it is wrong', code, data })
+  const refusal = (code: number, data: Record<string, unknown>): Parameters<typeof problemOf>[0] => ({
+    message: 'it is wrong',
+    code,
+    data,
+  })
 
   test('is wrong at a field', () => {
     const problem = problemOf(refusal(-32602, { path: 'source.config.secrets.0' }), 'forge')
@@ -37,7 +45,9 @@ describe('a refused source', () => {
   })
 
   test('that exists already is wrong at its id', () => {
-    expect(messageFor(problemOf(refusal(-32009, { found: 2 }), 'forge'), 'id')).toContain('a source forge exists already')
+    expect(messageFor(problemOf(refusal(-32009, { found: 2 }), 'forge'), 'id')).toContain(
+      'a source forge exists already',
+    )
   })
 
   test('can be wrong as a whole', () => {
@@ -46,11 +56,22 @@ describe('a refused source', () => {
 })
 
 describe('the command that connects a Forgejo', () => {
-  const form: Connection = { forge: 'https://forge.example.org', target: 'acme/site', source_id: 'forge', webhook_url: '' }
+  const form: Connection = {
+    forge: 'https://forge.example.org',
+    target: 'acme/site',
+    source_id: 'forge',
+    webhook_url: '',
+  }
 
   test.each<[Partial<Connection>, string]>([
-    [{}, 'signalbox forgejo connect https://forge.example.org acme/site --source forge --token-file forgejo.token'],
-    [{ target: 'acme' }, 'signalbox forgejo connect https://forge.example.org --org acme --source forge --token-file forgejo.token'],
+    [
+      {},
+      'signalbox forgejo connect https://forge.example.org acme/site --source forge --token-file forgejo.token',
+    ],
+    [
+      { target: 'acme' },
+      'signalbox forgejo connect https://forge.example.org --org acme --source forge --token-file forgejo.token',
+    ],
     [
       { webhook_url: 'https://me/webhook/forge?a=1' },
       `signalbox forgejo connect https://forge.example.org acme/site --source forge --token-file forgejo.token --webhook-url 'https://me/webhook/forge?a=1'`,
@@ -73,10 +94,15 @@ describe('the command that connects a Forgejo', () => {
   })
 
   test('is not changed by what a field holds', () => {
-    expect(connectCommand({ ...form, target: '$(reboot)/x', source_id: 'a b' })).toContain(`'$(reboot)/x' --source 'a b'`)
+    expect(connectCommand({ ...form, target: '$(reboot)/x', source_id: 'a b' })).toContain(
+      `'$(reboot)/x' --source 'a b'`,
+    )
   })
 })
 
-test.each(['forgejo', 'gitea', 'github', 'gitlab', 'standard', 'cloudevents', 'bearer', 'none'])('the signature of %s is described', provider => {
-  expect(signatureText(provider)).toBeDefined()
-})
+test.each(['forgejo', 'gitea', 'github', 'gitlab', 'standard', 'cloudevents', 'bearer', 'none'])(
+  'the signature of %s is described',
+  provider => {
+    expect(signatureText(provider)).toBeDefined()
+  },
+)

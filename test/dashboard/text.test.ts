@@ -1,12 +1,26 @@
 import { describe, expect, test } from 'vitest'
 import { isRaw, kindOf, pathText, readJson, writeJson } from '../../src/dashboard/json.ts'
-import { bytes, clock, duration, fullTime, oneLine, plural, shellQuote, shortId, timeIn, visible } from '../../src/dashboard/text.ts'
+import {
+  bytes,
+  clock,
+  duration,
+  fullTime,
+  oneLine,
+  plural,
+  shellQuote,
+  shortId,
+  timeIn,
+  visible,
+} from '../../src/dashboard/text.ts'
 
 describe('JSON', () => {
-  test.each(['813683310949021977', '10.00', '1e400', '-0', '0.1', '12345678901234567890.5', '1.50e2'])('keeps the digits of %s', text => {
-    expect(writeJson(readJson(`{"a":[${text}]}`)).replaceAll(/\s/g, '')).toBe(`{"a":[${text}]}`)
-    expect(writeJson(readJson(text))).toBe(text)
-  })
+  test.each(['813683310949021977', '10.00', '1e400', '-0', '0.1', '12345678901234567890.5', '1.50e2'])(
+    'keeps the digits of %s',
+    text => {
+      expect(writeJson(readJson(`{"a":[${text}]}`)).replaceAll(/\s/g, '')).toBe(`{"a":[${text}]}`)
+      expect(writeJson(readJson(text))).toBe(text)
+    },
+  )
 
   test('reads ordinary numbers as numbers', () => {
     expect(readJson('{"a": 1, "b": 2.5}')).toEqual({ a: 1, b: 2.5 })
@@ -66,7 +80,11 @@ describe('figures', () => {
   })
 
   test('plurals', () => {
-    expect([plural(1, 'run'), plural(2000, 'run'), plural(0, 'match', 'matches')]).toEqual(['1 run', '2,000 runs', '0 matches'])
+    expect([plural(1, 'run'), plural(2000, 'run'), plural(0, 'match', 'matches')]).toEqual([
+      '1 run',
+      '2,000 runs',
+      '0 matches',
+    ])
   })
 
   test('times have the date where it is another day', () => {
@@ -81,7 +99,11 @@ describe('figures', () => {
   })
 
   test('arguments are quoted for a shell', () => {
-    expect([shellQuote('acme/site#12'), shellQuote("it's"), shellQuote('forge')]).toEqual(["'acme/site#12'", String.raw`'it'\''s'`, 'forge'])
+    expect([shellQuote('acme/site#12'), shellQuote("it's"), shellQuote('forge')]).toEqual([
+      "'acme/site#12'",
+      String.raw`'it'\''s'`,
+      'forge',
+    ])
   })
 })
 
@@ -95,6 +117,8 @@ describe('a time that a person wrote', () => {
   })
 
   test.each(['yesterday', '2 weeks', '-1h'])('%s is refused with what is accepted', text => {
-    expect(() => timeIn(text, 'since', 0)).toThrow(`since must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got "${text}"`)
+    expect(() => timeIn(text, 'since', 0)).toThrow(
+      `since must be a time such as 2026-11-27T10:00, or a length such as 2h or 7d; got "${text}"`,
+    )
   })
 })

@@ -6,9 +6,24 @@ import { fieldsOf, nearestChange, verdictOf } from '../../src/dashboard/event/ne
 import { readJson, writeJson } from '../../src/dashboard/json.ts'
 import { diffLines } from '../../src/dashboard/trigger/diff.ts'
 import { authorOf } from '../../src/dashboard/trigger/authors.ts'
-import { beginningOf, inputOf, merged, newDraft, problemPath, valueAt, withValue } from '../../src/dashboard/trigger/draft.ts'
+import {
+  beginningOf,
+  inputOf,
+  merged,
+  newDraft,
+  problemPath,
+  valueAt,
+  withValue,
+} from '../../src/dashboard/trigger/draft.ts'
 import { yamlText } from '../../src/dashboard/trigger/yaml.ts'
-import { changed, conditionsOf, filterOf, filterText, valuesIn, valueText } from '../../src/dashboard/triggers/filter-words.ts'
+import {
+  changed,
+  conditionsOf,
+  filterOf,
+  filterText,
+  valuesIn,
+  valueText,
+} from '../../src/dashboard/triggers/filter-words.ts'
 import { hasText, lastRuns, outcomesOf } from '../../src/dashboard/triggers/words.ts'
 
 const filter = readJson(
@@ -52,7 +67,9 @@ describe('a filter', () => {
   test('has texts where the operator takes only texts', () => {
     const condition = { path: ['a'], operator: 'is' as const, values: [5, 'x'] }
     expect(changed(condition, { operator: 'begins with' }).values).toEqual(['5', 'x'])
-    expect(changed({ ...condition, operator: 'exists', values: [] }, { operator: 'is not' }).values).toEqual([''])
+    expect(changed({ ...condition, operator: 'exists', values: [] }, { operator: 'is not' }).values).toEqual([
+      '',
+    ])
     expect(changed(condition, { operator: 'exists' }).values).toEqual([])
   })
 
@@ -74,9 +91,15 @@ describe('a filter', () => {
 
   test('values survive their text', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.boolean(), fc.integer(), fc.constant(null)), { minLength: 1 }), values => {
-        expect(valuesIn(values.map(valueText).join(', '), readJson)).toEqual(values)
-      }),
+      fc.property(
+        fc.array(
+          fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.boolean(), fc.integer(), fc.constant(null)),
+          { minLength: 1 },
+        ),
+        values => {
+          expect(valuesIn(values.map(valueText).join(', '), readJson)).toEqual(values)
+        },
+      ),
       { numRuns: 300 },
     )
   })
@@ -106,7 +129,9 @@ describe('a draft', () => {
   })
 
   test('begins with a value of an event', () => {
-    expect(newDraft({ source_id: 'forge', type: 'issues', path: ['payload', 'issue', 'number'], value: 12 })).toEqual({
+    expect(
+      newDraft({ source_id: 'forge', type: 'issues', path: ['payload', 'issue', 'number'], value: 12 }),
+    ).toEqual({
       id: 'new-trigger',
       event_source_id: 'forge',
       filter: { type: ['issues'], payload: { issue: { number: [12] } } },
@@ -115,7 +140,10 @@ describe('a draft', () => {
   })
 
   test.each([
-    ['event=1&path=["payload","a.b"]&value=12.50', { event_id: '1', path: ['payload', 'a.b'], value: readJson('12.50') }],
+    [
+      'event=1&path=["payload","a.b"]&value=12.50',
+      { event_id: '1', path: ['payload', 'a.b'], value: readJson('12.50') },
+    ],
     ['source=forge', { source_id: 'forge' }],
     ['event=1&path=nonsense&value="x"', { event_id: '1' }],
     ['event=1&path=[1]&value="x"', { event_id: '1' }],
@@ -126,20 +154,42 @@ describe('a draft', () => {
 
   test('is put on top of a newer version', () => {
     const base = { id: 't', filter: { a: [1] }, action: { bot_id: 'x' }, policy: { priority: 1 } }
-    const mine = { id: 't', filter: { a: [1] }, action: { bot_id: 'x', workflow_id: 'w' }, policy: { priority: 2 } }
-    const theirs = { id: 't', enabled: false, filter: { a: [2] }, action: { bot_id: 'y' }, policy: { priority: 3 } }
+    const mine = {
+      id: 't',
+      filter: { a: [1] },
+      action: { bot_id: 'x', workflow_id: 'w' },
+      policy: { priority: 2 },
+    }
+    const theirs = {
+      id: 't',
+      enabled: false,
+      filter: { a: [2] },
+      action: { bot_id: 'y' },
+      policy: { priority: 3 },
+    }
     expect(merged(base, mine, theirs)).toEqual({
-      document: { id: 't', enabled: false, filter: { a: [2] }, action: { bot_id: 'y', workflow_id: 'w' }, policy: { priority: 2 } },
+      document: {
+        id: 't',
+        enabled: false,
+        filter: { a: [2] },
+        action: { bot_id: 'y', workflow_id: 'w' },
+        policy: { priority: 2 },
+      },
       both: ['policy.priority'],
     })
   })
 
   test('put on top keeps what either took out', () => {
-    expect(merged({ a: 1, b: 2, c: 3 }, { b: 2, c: 3 }, { a: 1, c: 3 })).toEqual({ document: { c: 3 }, both: [] })
+    expect(merged({ a: 1, b: 2, c: 3 }, { b: 2, c: 3 }, { a: 1, c: 3 })).toEqual({
+      document: { c: 3 },
+      both: [],
+    })
   })
 
   test('keeps its filter where both changed it', () => {
-    expect(merged({ filter: { a: [1], b: [1] } }, { filter: { a: [2], b: [1] } }, { filter: { a: [1], b: [2] } })).toEqual({
+    expect(
+      merged({ filter: { a: [1], b: [1] } }, { filter: { a: [2], b: [1] } }, { filter: { a: [1], b: [2] } }),
+    ).toEqual({
       document: { filter: { a: [2], b: [1] } },
       both: ['filter'],
     })
@@ -211,12 +261,20 @@ describe('the author of a version', () => {
   })
 
   test('is the caller whose call ended soonest after it', () => {
-    expect(authorOf('t', 1000, [entry({ at: 1009, principal: 'later' }), entry({ name: 'ada' }), entry({ at: 999, principal: 'before' })])).toBe('ada')
+    expect(
+      authorOf('t', 1000, [
+        entry({ at: 1009, principal: 'later' }),
+        entry({ name: 'ada' }),
+        entry({ at: 999, principal: 'before' }),
+      ]),
+    ).toBe('ada')
     expect(authorOf('t', 1000, [entry({})])).toBe('token:1')
   })
 
   test('is unknown where the log has no call', () => {
-    expect(authorOf('t', 1000, [entry({ ids: ['u'] }), entry({ outcome: 'failed' }), entry({ at: 99_000 })])).toBeUndefined()
+    expect(
+      authorOf('t', 1000, [entry({ ids: ['u'] }), entry({ outcome: 'failed' }), entry({ at: 99_000 })]),
+    ).toBeUndefined()
   })
 
   test('is the caller of an apply of many', () => {
@@ -263,7 +321,9 @@ describe('a difference', () => {
   })
 
   test('gives both texts back', () => {
-    const lines = fc.array(fc.constantFrom('a', 'b', 'c', '{', '}'), { maxLength: 12 }).map(each => each.join('\n'))
+    const lines = fc
+      .array(fc.constantFrom('a', 'b', 'c', '{', '}'), { maxLength: 12 })
+      .map(each => each.join('\n'))
     fc.assert(
       fc.property(lines, lines, (before, after) => {
         const diff = diffLines(before, after)
@@ -293,13 +353,25 @@ describe('why an event did not match', () => {
 
   test('each field has what it asks for and what was found', () => {
     expect(fieldsOf([condition({}), condition({ expected: 'bot', operator: 'prefix' })])).toEqual([
-      { path: 'payload.label', branch: 0, holds: false, asks: 'is "agent" or begins with "bot"', found: '"bug", "ci"', hint: undefined },
+      {
+        path: 'payload.label',
+        branch: 0,
+        holds: false,
+        asks: 'is "agent" or begins with "bot"',
+        found: '"bug", "ci"',
+        hint: undefined,
+      },
     ])
     expect(fieldsOf([condition({ found: [] })])[0]!.found).toBe('nothing')
   })
 
   test('of an alternative that holds the others are left out', () => {
-    expect(fieldsOf([condition({ field_holds: true }), condition({ expected: 'ci', holds: true, field_holds: true })])[0]).toMatchObject({
+    expect(
+      fieldsOf([
+        condition({ field_holds: true }),
+        condition({ expected: 'ci', holds: true, field_holds: true }),
+      ])[0],
+    ).toMatchObject({
       holds: true,
       asks: 'is "ci"',
     })
@@ -311,7 +383,9 @@ describe('why an event did not match', () => {
       condition({ branch: 0, path: 'type' }),
       condition({ branch: 1, path: 'payload.ref', operator: 'prefix', expected: 'refs/' }),
     ]
-    expect(nearestChange({ matched: false, conditions })).toBe('would match if payload.ref began with "refs/"')
+    expect(nearestChange({ matched: false, conditions })).toBe(
+      'would match if payload.ref began with "refs/"',
+    )
     expect(nearestChange({ matched: true, conditions })).toBeUndefined()
   })
 

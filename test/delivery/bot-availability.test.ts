@@ -22,7 +22,13 @@ async function availabilities(policy: Policy = {}): Promise<BotAvailability> {
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   for (const id of ['x', 'y'])
     await call('trigger.put', {
-      trigger: { id, event_source_id: 'jobs', filter: { type: [id] }, action: { capabilities: [id], allowed_tools: ['git', 'make', 'bash'] }, policy },
+      trigger: {
+        id,
+        event_source_id: 'jobs',
+        filter: { type: [id] },
+        action: { capabilities: [id], allowed_tools: ['git', 'make', 'bash'] },
+        policy,
+      },
     })
   return {
     ...router,
@@ -33,15 +39,32 @@ async function availabilities(policy: Policy = {}): Promise<BotAvailability> {
 }
 
 describe('the score', () => {
-  const standing = (id: string, more: Partial<Standing> & { capabilities?: string[]; owner?: string } = {}): Standing => {
+  const standing = (
+    id: string,
+    more: Partial<Standing> & { capabilities?: string[]; owner?: string } = {},
+  ): Standing => {
     const { capabilities = ['x'], owner, ...rest } = more
-    return { bot: { id, capabilities, max_active: 4, ...(owner === undefined ? {} : { owner }) }, availability: 'ready', active: 0, room: 4, ...rest }
+    return {
+      bot: { id, capabilities, max_active: 4, ...(owner === undefined ? {} : { owner }) },
+      availability: 'ready',
+      active: 0,
+      room: 4,
+      ...rest,
+    }
   }
-  const order = (bots: Standing[], need: { capabilities: string[]; owner?: string } = { capabilities: ['x'] }): string[] =>
-    ranked(need, bots).map(each => each.candidate.bot_id)
+  const order = (
+    bots: Standing[],
+    need: { capabilities: string[]; owner?: string } = { capabilities: ['x'] },
+  ): string[] => ranked(need, bots).map(each => each.candidate.bot_id)
 
   test('is capability match x availability, ties to the least loaded, and an owner filter', () => {
-    expect(order([standing('many', { capabilities: ['x', 'y', 'z'] }), standing('one'), standing('none', { capabilities: ['y'] })])).toEqual(['one', 'many'])
+    expect(
+      order([
+        standing('many', { capabilities: ['x', 'y', 'z'] }),
+        standing('one'),
+        standing('none', { capabilities: ['y'] }),
+      ]),
+    ).toEqual(['one', 'many'])
     expect(
       order([
         standing('asleep', { availability: 'sleeping' }),
@@ -50,15 +73,22 @@ describe('the score', () => {
         standing('ill', { availability: 'degraded' }),
       ]),
     ).toEqual(['ready', 'asleep', 'busy'])
-    expect(order([standing('b', { active: 2 }), standing('c', { active: 1 }), standing('a', { active: 2 }), standing('full', { room: 0 })])).toEqual([
-      'c',
-      'a',
-      'b',
-    ])
+    expect(
+      order([
+        standing('b', { active: 2 }),
+        standing('c', { active: 1 }),
+        standing('a', { active: 2 }),
+        standing('full', { room: 0 }),
+      ]),
+    ).toEqual(['c', 'a', 'b'])
     const owned = [standing('mine', { owner: 'me' }), standing('yours', { owner: 'you' }), standing('ours')]
     expect(order(owned, { capabilities: ['x'], owner: 'me' })).toEqual(['mine', 'ours'])
     expect(order(owned)).toEqual(['mine', 'ours', 'yours'])
-    expect(ranked({ capabilities: ['x'] }, [standing('many', { capabilities: ['x', 'y'], availability: 'sleeping' })])[0]!.candidate).toEqual({
+    expect(
+      ranked({ capabilities: ['x'] }, [
+        standing('many', { capabilities: ['x', 'y'], availability: 'sleeping' }),
+      ])[0]!.candidate,
+    ).toEqual({
       bot_id: 'many',
       score: 0.4,
       capability: 0.5,
@@ -70,7 +100,9 @@ describe('the score', () => {
   test('after each choice the order is what sorting anew would give', () => {
     let found = ranked(
       { capabilities: ['x'] },
-      ['a', 'b', 'c', 'd'].map((id, index) => standing(id, { active: index % 2, room: 4 - index, capabilities: index === 3 ? ['x', 'y'] : ['x'] })),
+      ['a', 'b', 'c', 'd'].map((id, index) =>
+        standing(id, { active: index % 2, room: 4 - index, capabilities: index === 3 ? ['x', 'y'] : ['x'] }),
+      ),
     )
     while (found.length > 0) {
       found = afterChoice({ capabilities: ['x'] }, found)
@@ -87,14 +119,32 @@ describe('a run that names capabilities', () => {
   test('waits visibly, goes as soon as a bot offers them, and keeps candidates, scores and the choice', async () => {
     const { emit, run, bot, call, ...router } = await availabilities()
     const id = await emit('x')
-    expect(await run(id)).toMatchObject({ bot_id: null, queue: null, state: 'pending', waiting_for: 'held: no bot offers [x]' })
+    expect(await run(id)).toMatchObject({
+      bot_id: null,
+      queue: null,
+      state: 'pending',
+      waiting_for: 'held: no bot offers [x]',
+    })
     await bot('other', { capabilities: ['y'] })
     await bot('many', { capabilities: ['x', 'y'], enabled: false })
-    await until(async () => (await run(id)).waiting_for === 'no bot that offers [x] takes it now: many is disabled')
+    await until(
+      async () => (await run(id)).waiting_for === 'no bot that offers [x] takes it now: many is disabled',
+    )
     await bot('one', { capabilities: ['x'] })
     const done = await ended({ ...router, call }, id)
-    expect(done).toMatchObject({ state: 'completed', bot_id: 'one', queue: 'one', allowed_tools: ['git', 'make'] })
-    expect(done.assignment).toMatchObject({ capabilities: ['x'], chosen: 'one', considered: 1, priority: 0.5, candidates: [{ bot_id: 'one', score: 0.5 }] })
+    expect(done).toMatchObject({
+      state: 'completed',
+      bot_id: 'one',
+      queue: 'one',
+      allowed_tools: ['git', 'make'],
+    })
+    expect(done.assignment).toMatchObject({
+      capabilities: ['x'],
+      chosen: 'one',
+      considered: 1,
+      priority: 0.5,
+      candidates: [{ bot_id: 'one', score: 0.5 }],
+    })
   })
 
   test('a bot has no more than it may, however many needs it meets; an open queue and a resumed one are seen', async () => {
@@ -107,7 +157,9 @@ describe('a run that names capabilities', () => {
     expect((await Promise.all(runs.map(run))).filter(each => each.state === 'running')).toHaveLength(1)
     await call('bot.drain', { bot_id: 'a' })
     await bot('b', { capabilities: ['x', 'y'] })
-    await until(async () => (await Promise.all(runs.map(run))).filter(each => each.state === 'completed').length === 2)
+    await until(
+      async () => (await Promise.all(runs.map(run))).filter(each => each.state === 'completed').length === 2,
+    )
     await call('queue.pause', { queue_id: 'b' })
     const last = await emit('x')
     expect((await run(last)).waiting_for).toMatch(/a is drained, b is one whose queue is paused/)
@@ -122,7 +174,11 @@ describe('a run that names capabilities', () => {
     const id = await emit('x')
     const [lease] = (await waiting).leases
     expect(lease).toMatchObject({ run_id: id, delivery: { allowed_tools: ['git', 'make'] } })
-    expect(await run(id)).toMatchObject({ bot_id: 'worker', queue: 'worker', assignment: { chosen: 'worker' } })
+    expect(await run(id)).toMatchObject({
+      bot_id: 'worker',
+      queue: 'worker',
+      assignment: { chosen: 'worker' },
+    })
     await call('run.yield', { run_id: id, lease_token: lease!.lease_token })
     expect(await run(id)).toMatchObject({ bot_id: null, queue: null })
     await call('bot.heartbeat', { bot_id: 'worker', availability: 'degraded', reason: 'hot' })
@@ -141,9 +197,14 @@ describe('a run that names capabilities', () => {
     const router = await freshRouter({ breaker_open_ms: 300, retry_schedule_ms: [0] })
     const { call } = router
     await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
-    await call('bot.put', { bot: { id: 'a', endpoint: { kind: 'http', url: server.url }, capabilities: ['x'], max_active: 5 } })
-    await call('trigger.put', { trigger: { id: 'x', event_source_id: 'jobs', filter: { type: ['x'] }, action: { capabilities: ['x'] } } })
-    for (let count = 0; count < 16; count++) await call('event.emit', { source_id: 'jobs', type: 'x', payload: {} })
+    await call('bot.put', {
+      bot: { id: 'a', endpoint: { kind: 'http', url: server.url }, capabilities: ['x'], max_active: 5 },
+    })
+    await call('trigger.put', {
+      trigger: { id: 'x', event_source_id: 'jobs', filter: { type: ['x'] }, action: { capabilities: ['x'] } },
+    })
+    for (let count = 0; count < 16; count++)
+      await call('event.emit', { source_id: 'jobs', type: 'x', payload: {} })
     await server.nth(11)
     await call('router.status', {})
     expect(answers).toHaveLength(1)
@@ -177,7 +238,9 @@ describe('a sleeper', () => {
     await bot('a', { capabilities: ['x'], availability: 'sleeping', wake: { kind: 'http', url: wake.url } })
     const id = await emit('x')
     await until(async () => (await call('bot.get', { bot_id: 'a' })).bot.availability === 'degraded')
-    expect((await call('bot.get', { bot_id: 'a' })).bot.availability_reason).toContain('it could not be woken')
+    expect((await call('bot.get', { bot_id: 'a' })).bot.availability_reason).toContain(
+      'it could not be woken',
+    )
     expect(await run(id)).toMatchObject({ state: 'pending', bot_id: null })
     await call('bot.heartbeat', { bot_id: 'a', availability: 'ready' })
     await until(async () => (await run(id)).state === 'completed')
@@ -187,7 +250,12 @@ describe('a sleeper', () => {
   test('of kind pull is called too', async () => {
     const wake = await botServer()
     const { bot, call, emit } = await availabilities()
-    await bot('a', { endpoint: { kind: 'pull' }, capabilities: ['x'], availability: 'sleeping', wake: { kind: 'http', url: wake.url } })
+    await bot('a', {
+      endpoint: { kind: 'pull' },
+      capabilities: ['x'],
+      availability: 'sleeping',
+      wake: { kind: 'http', url: wake.url },
+    })
     const id = await emit('x')
     await wake.nth(1)
     expect((await call('run.claim', { bot_id: 'a', wait_ms: 5000 })).leases).toMatchObject([{ run_id: id }])
@@ -198,8 +266,15 @@ describe('drained', () => {
   test('a bot gets nothing new, ends what it has, and stays so over a heartbeat at the same time and until it is another', async () => {
     const { bot, call, emit, run } = await availabilities()
     await bot('a', { capabilities: ['x'] })
-    await Promise.all([call('bot.drain', { bot_id: 'a', reason: 'an update' }), call('bot.heartbeat', { bot_id: 'a', availability: 'busy' })])
-    expect((await call('bot.get', { bot_id: 'a' })).bot).toMatchObject({ drained: true, drained_reason: 'an update', availability: 'busy' })
+    await Promise.all([
+      call('bot.drain', { bot_id: 'a', reason: 'an update' }),
+      call('bot.heartbeat', { bot_id: 'a', availability: 'busy' }),
+    ])
+    expect((await call('bot.get', { bot_id: 'a' })).bot).toMatchObject({
+      drained: true,
+      drained_reason: 'an update',
+      availability: 'busy',
+    })
     const id = await emit('x')
     expect((await run(id)).waiting_for).toContain('a is drained')
     await call('bot.undrain', { bot_id: 'a' })

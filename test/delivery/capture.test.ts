@@ -11,14 +11,23 @@ import { botServer } from '../support/bot-server.ts'
 import { child, firstLine } from '../support/processes.ts'
 import { ended, freshDirectory, freshRouter, routerIn, type TestRouter } from '../support/router.ts'
 
-async function routerWith(script: string, options: { policy?: object; flags?: Record<string, unknown>; bot?: object } = {}): Promise<TestRouter> {
+async function routerWith(
+  script: string,
+  options: { policy?: object; flags?: Record<string, unknown>; bot?: object } = {},
+): Promise<TestRouter> {
   const router = await freshRouter(options.flags)
   const { call, directory } = router
   const endpoint = { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory }
   await call('bot.put', { bot: { id: 'bot', endpoint, ...options.bot } as never })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('trigger.put', {
-    trigger: { id: 't', event_source_id: 's', filter: { type: ['x'] }, action: { bot_id: 'bot' }, policy: options.policy ?? {} },
+    trigger: {
+      id: 't',
+      event_source_id: 's',
+      filter: { type: ['x'] },
+      action: { bot_id: 'bot' },
+      policy: options.policy ?? {},
+    },
   })
   return router
 }
@@ -51,11 +60,16 @@ const hold = 'while [ ! -e go ]; do sleep 0.02; done'
 
 describe('a command', () => {
   test('has both streams kept, and its last line that is a JSON object as its result', async () => {
-    const router = await routerWith('echo one; echo \'{"n": 1}\'; echo \'{"n": 2}\'; echo bye; echo careful >&2')
+    const router = await routerWith(
+      'echo one; echo \'{"n": 1}\'; echo \'{"n": 2}\'; echo bye; echo careful >&2',
+    )
     const run_id = await emitted(router)
     const run = await ended(router, run_id)
     const output = await printed(router, run_id)
-    expect(Object.fromEntries(texts(output))).toEqual({ stdout: 'one\n{"n": 1}\n{"n": 2}\nbye\n', stderr: 'careful\n' })
+    expect(Object.fromEntries(texts(output))).toEqual({
+      stdout: 'one\n{"n": 1}\n{"n": 2}\nbye\n',
+      stderr: 'careful\n',
+    })
     expect(output).toMatchObject({ attempt: 1, finished: true, more: false, total_bytes: 34 })
     expect(output.skipped_bytes).toBeUndefined()
     expect(run.result).toEqual({ n: 2 })
@@ -82,8 +96,12 @@ describe('a command', () => {
     expect(kept.length).toBeGreaterThan(131_072)
     expect(kept.subarray(0, 8).toString()).toBe('1\n2\n3\n4\n')
     expect(kept.subarray(-7).toString()).toBe('200000\n')
-    const head = output.parts.findIndex(({ offset, text }, index) => output.parts[index + 1]?.offset !== offset + Buffer.byteLength(text!))
-    expect(output.parts[head]!.offset + Buffer.byteLength(output.parts[head]!.text!)).toBeGreaterThan(headBytes - 10)
+    const head = output.parts.findIndex(
+      ({ offset, text }, index) => output.parts[index + 1]?.offset !== offset + Buffer.byteLength(text!),
+    )
+    expect(output.parts[head]!.offset + Buffer.byteLength(output.parts[head]!.text!)).toBeGreaterThan(
+      headBytes - 10,
+    )
   })
 
   test('that prints bytes has them as base64', async () => {
@@ -105,21 +123,39 @@ describe('a command', () => {
   test('that takes too long keeps what it printed', async () => {
     const router = await routerWith(`echo begun; ${hold}`, { policy: { timeout_ms: 300 } })
     const run_id = await emitted(router)
-    expect(await ended(router, run_id)).toMatchObject({ state: 'timed_out', error: 'the command was ended after 300 ms: begun' })
+    expect(await ended(router, run_id)).toMatchObject({
+      state: 'timed_out',
+      error: 'the command was ended after 300 ms: begun',
+    })
     expect(texts(await printed(router, run_id))).toEqual([['stdout', 'begun\n']])
   })
 
   test('reports usage also where it fails', async () => {
     const router = await routerWith('echo \'{"usage": {"input_tokens": 7}}\'; echo sorry; exit 3')
     const run_id = await emitted(router)
-    expect(await ended(router, run_id)).toMatchObject({ state: 'failed', error: 'exit code 3: sorry', usage: { input_tokens: 7 } })
+    expect(await ended(router, run_id)).toMatchObject({
+      state: 'failed',
+      error: 'exit code 3: sorry',
+      usage: { input_tokens: 7 },
+    })
   })
 
   test('that is asked about a start leaves no output with the run', async () => {
     const router = await routerWith('echo own')
-    await router.call('bot.put', { bot: { id: 'asked', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'echo asked; echo \'{"approve": true}\''] } } })
+    await router.call('bot.put', {
+      bot: {
+        id: 'asked',
+        endpoint: { kind: 'command', argv: ['/bin/sh', '-c', 'echo asked; echo \'{"approve": true}\''] },
+      },
+    })
     await router.call('trigger.put', {
-      trigger: { id: 't', event_source_id: 's', filter: { type: ['x'] }, action: { bot_id: 'bot' }, policy: { approval: { bot_id: 'asked' } } },
+      trigger: {
+        id: 't',
+        event_source_id: 's',
+        filter: { type: ['x'] },
+        action: { bot_id: 'bot' },
+        policy: { approval: { bot_id: 'asked' } },
+      },
     })
     const run_id = await emitted(router)
     expect(await ended(router, run_id)).toMatchObject({ state: 'completed' })
@@ -150,23 +186,37 @@ test('an attempt that a crash of the router interrupts keeps what it printed', a
   const first = child(['src/signalbox.ts', 'serve', ...flags], { HOME: directory })
   await firstLine(first)
   const client = await SignalboxClient.connect(socket)
-  const endpoint = { kind: 'command', argv: ['/bin/sh', '-c', `echo "attempt $SIGNALBOX_ATTEMPT"; ${hold}`], cwd: directory }
+  const endpoint = {
+    kind: 'command',
+    argv: ['/bin/sh', '-c', `echo "attempt $SIGNALBOX_ATTEMPT"; ${hold}`],
+    cwd: directory,
+  }
   await client.call('bot.put', { bot: { id: 'bot', endpoint } as never })
   await client.call('source.put', { source: { id: 's', source_type: 'service' } })
-  await client.call('trigger.put', { trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'bot' } } })
-  const [run_id] = (await client.call('event.emit', { source_id: 's', type: 'x', payload: {} })).runs as [string]
+  await client.call('trigger.put', {
+    trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'bot' } },
+  })
+  const [run_id] = (await client.call('event.emit', { source_id: 's', type: 'x', payload: {} })).runs as [
+    string,
+  ]
   await client.call('run.output', { run_id, wait_ms: 10_000 })
   first.kill('SIGKILL')
   await client.closed
   const router = await routerIn(directory)
   writeFileSync(join(directory, 'go'), '')
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed', attempt: 2 })
-  expect(await router.call('run.output', { run_id, attempt: 1 })).toMatchObject({ finished: true, parts: [{ text: 'attempt 1\n' }] })
+  expect(await router.call('run.output', { run_id, attempt: 1 })).toMatchObject({
+    finished: true,
+    parts: [{ text: 'attempt 1\n' }],
+  })
   expect(texts(await printed(router, run_id))).toEqual([['stdout', 'attempt 2\n']])
 })
 
 /** A capture whose parts are here; writes fail where it is told to. */
-function captured(secrets: string[], failing = false): { capture: Capture; parts: OutputPart[]; bugs: unknown[] } {
+function captured(
+  secrets: string[],
+  failing = false,
+): { capture: Capture; parts: OutputPart[]; bugs: unknown[] } {
   const [parts, bugs]: [OutputPart[], unknown[]] = [[], []]
   const capture = new Capture('run', 1, {
     store: {
@@ -193,7 +243,8 @@ describe('a capture', () => {
     await capture.take([chunk('stdout', 0, 'a canary-01', 30), chunk('stderr', 0, 'b canary-0123')], false)
     await capture.take([chunk('stderr', 13, '456789\n'), chunk('stdout', 11, '23456789 c\n')], false)
     await capture.end()
-    const of = (stream: string): string => Buffer.concat(parts.filter(part => part.stream === stream).map(part => part.content)).toString()
+    const of = (stream: string): string =>
+      Buffer.concat(parts.filter(part => part.stream === stream).map(part => part.content)).toString()
     expect([of('stdout'), of('stderr')]).toEqual(['a *** c\n', 'b ***\n'])
     expect(parts[0]).toMatchObject({ run_id: 'run', attempt: 1, offset: 0 })
   })
@@ -202,7 +253,9 @@ describe('a capture', () => {
     const { capture, parts } = captured([])
     await capture.take([chunk('stdout', 0, 'one\ntw')], true)
     await capture.take([chunk('stdout', 106, 'last\n')], false)
-    expect(parts.map(({ offset, content, split }) => [offset, Buffer.from(content).toString(), split])).toEqual([
+    expect(
+      parts.map(({ offset, content, split }) => [offset, Buffer.from(content).toString(), split]),
+    ).toEqual([
       [0, 'one\n', undefined],
       [4, 'tw', true],
       [106, 'last\n', undefined],

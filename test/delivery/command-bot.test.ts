@@ -7,19 +7,35 @@ import { ended, freshRouter, until, type TestRouter } from '../support/router.ts
 
 async function withCommand(
   argv: string[],
-  options: { policy?: Record<string, unknown>; bot?: Record<string, unknown>; env?: Record<string, string> } = {},
+  options: {
+    policy?: Record<string, unknown>
+    bot?: Record<string, unknown>
+    env?: Record<string, string>
+  } = {},
 ): Promise<{ router: TestRouter; emit: (payload?: unknown) => Promise<string> }> {
   const router = await freshRouter({}, options.env ?? {})
-  await router.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'command', argv, cwd: router.directory, ...options.bot } } })
+  await router.call('bot.put', {
+    bot: { id: 'bot', endpoint: { kind: 'command', argv, cwd: router.directory, ...options.bot } },
+  })
   await router.call('source.put', { source: { id: 's', source_type: 'service' } })
   await router.call('trigger.put', {
-    trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', workflow_id: 'w' }, policy: options.policy ?? {} },
+    trigger: {
+      id: 't',
+      filter: { source_id: ['s'] },
+      action: { bot_id: 'bot', workflow_id: 'w' },
+      policy: options.policy ?? {},
+    },
   })
-  return { router, emit: async (payload = {}) => (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
+  return {
+    router,
+    emit: async (payload = {}) =>
+      (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]!,
+  }
 }
 
 const sh = (script: string): string[] => ['/bin/sh', '-c', script]
-const output = async (router: TestRouter, run_id: string): Promise<string> => (await router.call('run.history', { run_id })).attempts.at(-1)!.output!
+const output = async (router: TestRouter, run_id: string): Promise<string> =>
+  (await router.call('run.history', { run_id })).attempts.at(-1)!.output!
 
 /** Whether a process is alive (a zombie is not). */
 function alive(pid: number): boolean {
@@ -35,7 +51,11 @@ test('the body comes on standard input, and the environment is made from nothing
     bot: { env: ['WANTED', 'NOT_SET'] },
     env: { WANTED: 'yes', SECRET: 'no', LD_PRELOAD: '', NODE_OPTIONS: '', LANG: 'C.UTF-8' },
   })
-  const run_id = await emit({ evil: '$(touch pwned) `touch pwned` ; touch pwned', LD_PRELOAD: '/tmp/x.so', text: 'ä\u0000\n' })
+  const run_id = await emit({
+    evil: '$(touch pwned) `touch pwned` ; touch pwned',
+    LD_PRELOAD: '/tmp/x.so',
+    text: 'ä\u0000\n',
+  })
   expect(await ended(router, run_id)).toMatchObject({ state: 'completed' })
   const body = JSON.parse(readFileSync(join(router.directory, 'got.json'), 'utf8')) as Record<string, unknown>
   expect(body).toMatchObject({
@@ -74,9 +94,21 @@ describe('how it ends', () => {
     ['no such program', ['/no/such/program'], 'failed', 'retry', 'ENOENT'],
     ['a name that is nowhere', ['no-such-program-anywhere'], 'failed', 'retry', 'ENOENT'],
     ['not executable', [`${process.cwd()}/package.json`], 'failed', 'retry', 'ENOENT'],
-    ['too long for the system', ['/bin/echo', ...Array.from({ length: 60 }, () => 'x'.repeat(4096))], 'completed', 'success', 'exit 0'],
+    [
+      'too long for the system',
+      ['/bin/echo', ...Array.from({ length: 60 }, () => 'x'.repeat(4096))],
+      'completed',
+      'success',
+      'exit 0',
+    ],
     ['input that nobody reads', ['/bin/true'], 'completed', 'success', 'exit 0'],
-    ['100 MB of output', sh('head -c 100000000 /dev/zero | tr "\\0" x; echo end'), 'completed', 'success', 'exit 0'],
+    [
+      '100 MB of output',
+      sh('head -c 100000000 /dev/zero | tr "\\0" x; echo end'),
+      'completed',
+      'success',
+      'exit 0',
+    ],
   ])('%s', async (_name, argv, state, outcome, status) => {
     const { router, emit } = await withCommand(argv, { policy: outcome === 'retry' ? { retry: 'none' } : {} })
     const run_id = await emit({ large: 'x'.repeat(500_000) })
@@ -87,13 +119,28 @@ describe('how it ends', () => {
   })
 
   test.each([
-    ['the last line', 'echo one; echo "cannot reach the host" >&2; echo; exit 3', 'exit code 3: cannot reach the host'],
-    ['as a terminal shows it', 'printf "10 %%\\r20 %%\\rstopped at 20 %%\\r\\n"; exit 4', 'exit code 4: stopped at 20 %'],
+    [
+      'the last line',
+      'echo one; echo "cannot reach the host" >&2; echo; exit 3',
+      'exit code 3: cannot reach the host',
+    ],
+    [
+      'as a terminal shows it',
+      'printf "10 %%\\r20 %%\\rstopped at 20 %%\\r\\n"; exit 4',
+      'exit code 4: stopped at 20 %',
+    ],
     ['without a secret', 'echo "wrong token $TOKEN"; kill -KILL $$', 'ended by SIGKILL: wrong token ***'],
     ['nothing that was not printed', 'exit 5', 'exit code 5'],
-    ['at most 1,000 characters of it', 'head -c 3000 /dev/zero | tr "\\0" x; exit 6', `exit code 6: ${'x'.repeat(984)}...`],
+    [
+      'at most 1,000 characters of it',
+      'head -c 3000 /dev/zero | tr "\\0" x; exit 6',
+      `exit code 6: ${'x'.repeat(984)}...`,
+    ],
   ])('a failed run shows %s', async (_name, script, error) => {
-    const { router, emit } = await withCommand(sh(script), { bot: { env: ['TOKEN'] }, env: { TOKEN: 'a-long-secret-value' } })
+    const { router, emit } = await withCommand(sh(script), {
+      bot: { env: ['TOKEN'] },
+      env: { TOKEN: 'a-long-secret-value' },
+    })
     expect((await ended(router, await emit())).error).toBe(error)
   })
 
@@ -104,7 +151,11 @@ describe('how it ends', () => {
     const told = await withCommand(sh(`${count} exit 1`), { policy: { retry: [0, 0, 0, 0] } })
     expect(await ended(told.router, await told.emit())).toMatchObject({ state: 'completed', attempt: 3 })
     const neither = await withCommand(sh(`${count} exit 1`))
-    expect(await ended(neither.router, await neither.emit())).toMatchObject({ state: 'failed', attempt: 1, dead: true })
+    expect(await ended(neither.router, await neither.emit())).toMatchObject({
+      state: 'failed',
+      attempt: 1,
+      dead: true,
+    })
   })
 
   test('a child of the child that holds the pipes does not hold the run', async () => {
@@ -118,7 +169,8 @@ describe('how it ends', () => {
 })
 
 describe('nothing of it stays', () => {
-  const stubborn = 'trap "" TERM; sh -c "trap \\"\\" TERM; echo \\$\\$ >> pids; while :; do sleep 0.05; done" & echo $$ >> pids; while :; do sleep 0.05; done'
+  const stubborn =
+    'trap "" TERM; sh -c "trap \\"\\" TERM; echo \\$\\$ >> pids; while :; do sleep 0.05; done" & echo $$ >> pids; while :; do sleep 0.05; done'
   const pids = async (router: TestRouter, count: number): Promise<number[]> =>
     until(async () => {
       const file = join(router.directory, 'pids')
@@ -158,7 +210,11 @@ describe('nothing of it stays', () => {
   })
 
   test('twenty children of one command', async () => {
-    const { router, emit } = await withCommand(sh('for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & echo $! >> pids; done; wait'))
+    const { router, emit } = await withCommand(
+      sh(
+        'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & echo $! >> pids; done; wait',
+      ),
+    )
     const run_id = await emit()
     const group = await pids(router, 20)
     await router.call('run.cancel', { run_id })
@@ -170,7 +226,10 @@ describe('nothing of it stays', () => {
 test('two at a time, unless said otherwise', async () => {
   const { router, emit } = await withCommand(sh('echo x >> started; while [ ! -e go ]; do sleep 0.02; done'))
   const runs = await Promise.all(Array.from({ length: 4 }, () => emit()))
-  const started = (): number => (existsSync(join(router.directory, 'started')) ? readFileSync(join(router.directory, 'started'), 'utf8').length / 2 : 0)
+  const started = (): number =>
+    existsSync(join(router.directory, 'started'))
+      ? readFileSync(join(router.directory, 'started'), 'utf8').length / 2
+      : 0
   await until(async () => started() === 2)
   expect((await router.call('bot.get', { bot_id: 'bot' })).bot.active).toBe(2)
   expect(started()).toBe(2)

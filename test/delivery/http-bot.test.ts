@@ -34,7 +34,11 @@ async function withBot(
       policy,
     },
   })
-  return { router, emit: async (payload = { n: 1 }) => (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
+  return {
+    router,
+    emit: async (payload = { n: 1 }) =>
+      (await router.call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]!,
+  }
 }
 
 test('one body, one id on every attempt, a signature that verifies', async () => {
@@ -58,10 +62,22 @@ test('one body, one id on every attempt, a signature that verifies', async () =>
       .update(`${run_id}.${headers['webhook-timestamp'] as string}.${body}`)
       .digest('base64')
     expect(headers['webhook-signature']).toBe(`v1,${expected}`)
-    expect(headers).toMatchObject({ authorization: 'Bearer tok', 'content-type': 'application/json', 'accept-encoding': 'identity' })
+    expect(headers).toMatchObject({
+      authorization: 'Bearer tok',
+      'content-type': 'application/json',
+      'accept-encoding': 'identity',
+    })
     expect(headers.traceparent).toBe(`00-${run_id.replaceAll('-', '')}-000000000000000${index + 1}-01`)
     expect(JSON.parse(body)).toEqual({
-      run: { id: run_id, attempt: index + 1, trigger_id: 't', trigger_version: 1, bot_id: 'bot', workflow_id: 'w', replay: false },
+      run: {
+        id: run_id,
+        attempt: index + 1,
+        trigger_id: 't',
+        trigger_version: 1,
+        bot_id: 'bot',
+        workflow_id: 'w',
+        replay: false,
+      },
       event: {
         id: expect.any(String) as string,
         source_id: 's',
@@ -86,16 +102,30 @@ test('one body, one id on every attempt, a signature that verifies', async () =>
     [2, 'retry', 'HTTP 503'],
     [3, 'success', 'HTTP 200'],
   ])
-  expect(history.map(move => move.move)).toEqual(['create', 'dispatch', 'retry_later', 'dispatch', 'retry_later', 'dispatch', 'complete'])
+  expect(history.map(move => move.move)).toEqual([
+    'create',
+    'dispatch',
+    'retry_later',
+    'dispatch',
+    'retry_later',
+    'dispatch',
+    'complete',
+  ])
 })
 
 test('numbers and doubled keys reach the bot as they were received', async () => {
   const bot = await botServer()
   const { router } = await withBot(bot.url)
-  await router.call('source.put', { source: { id: 'open', source_type: 'webhook', config: { provider: 'none' } } })
-  await router.call('trigger.put', { trigger: { id: 'raw', filter: { source_id: ['open'] }, action: { bot_id: 'bot' } } })
+  await router.call('source.put', {
+    source: { id: 'open', source_type: 'webhook', config: { provider: 'none' } },
+  })
+  await router.call('trigger.put', {
+    trigger: { id: 'raw', filter: { source_id: ['open'] }, action: { bot_id: 'bot' } },
+  })
   await router.post('open', '{"big": 12345678901234567890,\r\n "a": 1, "a": 2, "e": 1.0e2}')
-  expect((await bot.nth(1)).body).toContain('"payload":{"big": 12345678901234567890,  "a": 1, "a": 2, "e": 1.0e2}}')
+  expect((await bot.nth(1)).body).toContain(
+    '"payload":{"big": 12345678901234567890,  "a": 1, "a": 2, "e": 1.0e2}}',
+  )
 })
 
 describe('what an answer does', () => {
@@ -144,7 +174,9 @@ describe('what an answer does', () => {
   })
 
   test('Retry-After is waited for', async () => {
-    const bot = await botServer((_request, response) => void response.writeHead(503, { 'retry-after': '3600' }).end())
+    const bot = await botServer(
+      (_request, response) => void response.writeHead(503, { 'retry-after': '3600' }).end(),
+    )
     const { router, emit } = await withBot(bot.url, { retry: [0, 0, 0] })
     const run_id = await emit()
     const run = await until(async () => {
@@ -158,7 +190,9 @@ describe('what an answer does', () => {
 
 describe('bots that misbehave', () => {
   /** A bot that does as it likes with the bytes. */
-  async function rawBot(onConnect: (write: (text: string) => void, end: () => void) => void): Promise<string> {
+  async function rawBot(
+    onConnect: (write: (text: string) => void, end: () => void) => void,
+  ): Promise<string> {
     const server = createServer(socket => {
       socket.on('error', () => undefined)
       socket.once('data', () =>
@@ -178,17 +212,30 @@ describe('bots that misbehave', () => {
   }
   test.each([
     ['never answers', (): void => undefined, 'timed_out', 'timeout'],
-    ['drips', (write: (text: string) => void): void => write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx'), 'timed_out', 'timeout'],
+    [
+      'drips',
+      (write: (text: string) => void): void => write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx'),
+      'timed_out',
+      'timeout',
+    ],
     ['resets', (_write: unknown, end: () => void): void => end(), 'failed', 'retry'],
     ['talks nonsense', (write: (text: string) => void): void => write('what?\r\n\r\n'), 'failed', 'retry'],
     ['answers without end', endless, 'completed', 'success'],
-    ['sends headers without end', (write: (text: string) => void): void => write(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(200_000)}`), 'failed', 'retry'],
-  ] as [string, Parameters<typeof rawBot>[0], string, string][])('one that %s', async (_name, behaviour, state, outcome) => {
-    const { router, emit } = await withBot(await rawBot(behaviour), { retry: 'none', timeout_ms: 300 })
-    const run_id = await emit()
-    expect(await ended(router, run_id)).toMatchObject({ state })
-    expect((await router.call('run.history', { run_id })).attempts).toMatchObject([{ outcome }])
-  })
+    [
+      'sends headers without end',
+      (write: (text: string) => void): void => write(`HTTP/1.1 200 OK\r\nx: ${'x'.repeat(200_000)}`),
+      'failed',
+      'retry',
+    ],
+  ] as [string, Parameters<typeof rawBot>[0], string, string][])(
+    'one that %s',
+    async (_name, behaviour, state, outcome) => {
+      const { router, emit } = await withBot(await rawBot(behaviour), { retry: 'none', timeout_ms: 300 })
+      const run_id = await emit()
+      expect(await ended(router, run_id)).toMatchObject({ state })
+      expect((await router.call('run.history', { run_id })).attempts).toMatchObject([{ outcome }])
+    },
+  )
 
   test('nobody is there: unreachable, and the breaker holds the rest without spending attempts', async () => {
     const { router, emit } = await withBot('http://127.0.0.1:1/', { retry: 'none' }, { max_active: 1 })
@@ -200,12 +247,16 @@ describe('bots that misbehave', () => {
     expect(run.waiting_for).toContain('breaker')
     // After its pause it lets one through at a time.
     await ended(router, runs[10]!)
-    expect((await router.call('bot.get', { bot_id: 'bot' })).bot.health!.consecutive_failures).toBeGreaterThan(10)
+    expect(
+      (await router.call('bot.get', { bot_id: 'bot' })).bot.health!.consecutive_failures,
+    ).toBeGreaterThan(10)
   })
 
   test('a name that leads to a forbidden address gets no byte', async () => {
     const { router, emit } = await withBot('http://127.0.0.1:1/')
-    await router.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'http', url: 'http://localhost:1/' } } })
+    await router.call('bot.put', {
+      bot: { id: 'bot', endpoint: { kind: 'http', url: 'http://localhost:1/' } },
+    })
     const run_id = await emit()
     expect((await ended(router, run_id)).error).toContain('ECONNREFUSED')
   })
@@ -221,9 +272,16 @@ test('a bot has no more runs than it may, priorities go first, and another bot d
   const quick = await botServer()
   const { router, emit } = await withBot(slow.url, {}, { max_active: 2 })
   await router.call('bot.put', { bot: { id: 'quick', endpoint: { kind: 'http', url: quick.url } } })
-  await router.call('trigger.put', { trigger: { id: 'q', filter: { type: ['quick'] }, action: { bot_id: 'quick' } } })
   await router.call('trigger.put', {
-    trigger: { id: 'urgent', filter: { type: ['urgent'] }, action: { bot_id: 'bot', inputs: { n: 99 } }, policy: { priority: 10 } },
+    trigger: { id: 'q', filter: { type: ['quick'] }, action: { bot_id: 'quick' } },
+  })
+  await router.call('trigger.put', {
+    trigger: {
+      id: 'urgent',
+      filter: { type: ['urgent'] },
+      action: { bot_id: 'bot', inputs: { n: 99 } },
+      policy: { priority: 10 },
+    },
   })
   const runs = [await emit({ n: 1 }), await emit({ n: 2 })]
   await slow.nth(2)
@@ -250,8 +308,14 @@ describe('cancel, retry, discard', () => {
     const { router, emit } = await withBot(bot.url, { timeout_ms: 60_000 }, { max_active: 1 })
     const [running, waiting] = [await emit(), await emit()]
     await bot.nth(1)
-    expect((await router.call('run.cancel', { run_id: waiting, reason: 'no' })).run).toMatchObject({ state: 'cancelled', error: 'no' })
-    expect((await router.call('run.cancel', { run_id: running })).run).toMatchObject({ state: 'running', cancel_requested: true })
+    expect((await router.call('run.cancel', { run_id: waiting, reason: 'no' })).run).toMatchObject({
+      state: 'cancelled',
+      error: 'no',
+    })
+    expect((await router.call('run.cancel', { run_id: running })).run).toMatchObject({
+      state: 'running',
+      cancel_requested: true,
+    })
     expect(await ended(router, running)).toMatchObject({ state: 'cancelled' })
     await until(async () => aborted)
     expect((await router.call('run.history', { run_id: running })).history.map(move => move.move)).toEqual([
@@ -264,7 +328,9 @@ describe('cancel, retry, discard', () => {
   })
 
   test('a dead run is tried again under its own id', async () => {
-    const bot = await botServer((_request, response, count) => void response.writeHead(count === 1 ? 400 : 200).end())
+    const bot = await botServer(
+      (_request, response, count) => void response.writeHead(count === 1 ? 400 : 200).end(),
+    )
     const { router, emit } = await withBot(bot.url)
     const run_id = await emit()
     await ended(router, run_id)
@@ -283,9 +349,17 @@ test('inputs that cannot be made end the run, with the path and the reason', asy
   const bot = await botServer()
   const { router } = await withBot(bot.url)
   await router.call('trigger.put', {
-    trigger: { id: 't', filter: { source_id: ['s'] }, action: { bot_id: 'bot', inputs: { deep: { n: '{{ $number(payload.text) }}' } } } },
+    trigger: {
+      id: 't',
+      filter: { source_id: ['s'] },
+      action: { bot_id: 'bot', inputs: { deep: { n: '{{ $number(payload.text) }}' } } },
+    },
   })
-  const { runs } = await router.call('event.emit', { source_id: 's', type: 'x', payload: { text: 'no number' } })
+  const { runs } = await router.call('event.emit', {
+    source_id: 's',
+    type: 'x',
+    payload: { text: 'no number' },
+  })
   const run = await ended(router, runs[0]!)
   expect(run).toMatchObject({ state: 'failed', dead: true })
   expect(run.error).toContain('inputs.deep.n: in {{ $number(payload.text) }}')
@@ -293,30 +367,45 @@ test('inputs that cannot be made end the run, with the path and the reason', asy
 })
 
 test('a run keeps the trigger version that made it', async () => {
-  const bot = await botServer((_request, response, count) => void response.writeHead(count === 1 ? 503 : 200).end())
+  const bot = await botServer(
+    (_request, response, count) => void response.writeHead(count === 1 ? 503 : 200).end(),
+  )
   const { router, emit } = await withBot(bot.url, { retry: [0, 300] })
   const run_id = await emit({ n: 7 })
   await bot.nth(1)
-  await router.call('trigger.put', { trigger: { id: 't', filter: { type: ['other'] }, action: { bot_id: 'bot', inputs: { changed: true } } } })
+  await router.call('trigger.put', {
+    trigger: { id: 't', filter: { type: ['other'] }, action: { bot_id: 'bot', inputs: { changed: true } } },
+  })
   await ended(router, run_id)
   expect(JSON.parse(bot.received[1]!.body)).toMatchObject({ inputs: { n: 7 }, trigger: { version: 1 } })
-  const { decisions } = await router.call('event.explain', { event_id: (await router.call('run.get', { run_id })).run.event_id, trigger_id: 't' })
+  const { decisions } = await router.call('event.explain', {
+    event_id: (await router.call('run.get', { run_id })).run.event_id,
+    trigger_id: 't',
+  })
   expect(decisions).toMatchObject([{ trigger_version: 1, matched: true }])
 })
 
 test('a stored body that is damaged is not delivered; other events are', async () => {
   const bot = await botServer()
   const { router, emit } = await withBot(bot.url)
-  await router.call('bot.put', { bot: { id: 'bot', enabled: false, endpoint: { kind: 'http', url: bot.url } } })
+  await router.call('bot.put', {
+    bot: { id: 'bot', enabled: false, endpoint: { kind: 'http', url: bot.url } },
+  })
   const [damaged, whole] = [await emit({ n: 1 }), await emit({ n: 2 })]
   await router.router.stop()
   const db = new Database(join(router.directory, 'signalbox.db'))
-  db.prepare("UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '1', '3') AS BLOB) WHERE CAST(body AS TEXT) LIKE '%1%'").run()
+  db.prepare(
+    "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '1', '3') AS BLOB) WHERE CAST(body AS TEXT) LIKE '%1%'",
+  ).run()
   db.close()
   const again = await freshRouter({ state_dir: router.directory })
   await again.call('bot.put', { bot: { id: 'bot', endpoint: { kind: 'http', url: bot.url } } })
   expect(await ended(again, whole)).toMatchObject({ state: 'completed' })
-  expect(await ended(again, damaged)).toMatchObject({ state: 'failed', dead: true, error: expect.stringContaining('is damaged') as string })
+  expect(await ended(again, damaged)).toMatchObject({
+    state: 'failed',
+    dead: true,
+    error: expect.stringContaining('is damaged') as string,
+  })
   expect(bot.received).toHaveLength(1)
 })
 
@@ -331,8 +420,13 @@ test('a body of its own is a template, checked when it is written, and what is s
   await ended(router, await emit({ n: 7 }))
   const [{ body, headers }] = bot.received as [(typeof bot.received)[0]]
   expect(JSON.parse(body)).toEqual({ text: 'n is 7', all: { n: 7 } })
-  const signed = createHmac('sha256', 'k').update(`${headers['webhook-id'] as string}.${headers['webhook-timestamp'] as string}.${body}`)
+  const signed = createHmac('sha256', 'k').update(
+    `${headers['webhook-id'] as string}.${headers['webhook-timestamp'] as string}.${body}`,
+  )
   expect(headers['webhook-signature']).toBe(`v1,${signed.digest('base64')}`)
   const bad = { id: 'bad', endpoint: { kind: 'http' as const, url: bot.url, body: { text: '{{ inputs.(' } } }
-  await expect(router.call('bot.put', { bot: bad })).rejects.toMatchObject({ code: -32602, data: { path: 'bot.endpoint.body.text' } })
+  await expect(router.call('bot.put', { bot: bad })).rejects.toMatchObject({
+    code: -32602,
+    data: { path: 'bot.endpoint.body.text' },
+  })
 })

@@ -10,7 +10,9 @@ import { ended, freshDirectory, freshRouter, quiet, until, type TestRouter } fro
 const yes = { kind: 'command' as const, argv: ['/bin/sh', '-c', 'echo \'{"built": 7}\''] }
 const no = { kind: 'command' as const, argv: ['/bin/false'] }
 
-async function working(flags: Record<string, unknown> = {}): Promise<TestRouter & { emit: (type: string) => Promise<{ event_id: string; runs: string[] }> }> {
+async function working(
+  flags: Record<string, unknown> = {},
+): Promise<TestRouter & { emit: (type: string) => Promise<{ event_id: string; runs: string[] }> }> {
   const router = await freshRouter(flags)
   const { call } = router
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
@@ -18,7 +20,13 @@ async function working(flags: Record<string, unknown> = {}): Promise<TestRouter 
   await call('bot.put', { bot: { id: 'no', endpoint: no } })
   for (const id of ['yes', 'no'])
     await call('trigger.put', {
-      trigger: { id: `to-${id}`, event_source_id: 'jobs', filter: { type: [id] }, action: { bot_id: id }, policy: { retry: 'none' } },
+      trigger: {
+        id: `to-${id}`,
+        event_source_id: 'jobs',
+        filter: { type: [id] },
+        action: { bot_id: id },
+        policy: { retry: 'none' },
+      },
     })
   return { ...router, emit: type => call('event.emit', { source_id: 'jobs', type, payload: {} }) }
 }
@@ -32,27 +40,46 @@ describe('lifecycle events', () => {
     const [good, bad] = [await router.emit('yes'), await router.emit('no')]
     await Promise.all([ended(router, good.runs[0]!), ended(router, bad.runs[0]!)])
     const all = await told(router)
-    expect(all.map(event => `${event.type} ${event.subject}`).toSorted()).toEqual(['run.completed to-yes', 'run.failed to-no'])
-    const completed = await router.call('event.get', { event_id: all.find(event => event.type === 'run.completed')!.id })
+    expect(all.map(event => `${event.type} ${event.subject}`).toSorted()).toEqual([
+      'run.completed to-yes',
+      'run.failed to-no',
+    ])
+    const completed = await router.call('event.get', {
+      event_id: all.find(event => event.type === 'run.completed')!.id,
+    })
     expect(completed).toMatchObject({
       source_id: 'router',
       causation: { event_id: good.event_id, run_id: good.runs[0], depth: 1 },
       payload: {
-        run: { id: good.runs[0], trigger_id: 'to-yes', bot_id: 'yes', queue: 'yes', state: 'completed', attempt: 1 },
+        run: {
+          id: good.runs[0],
+          trigger_id: 'to-yes',
+          bot_id: 'yes',
+          queue: 'yes',
+          state: 'completed',
+          attempt: 1,
+        },
         move: 'complete',
         from: 'running',
         event: { id: good.event_id, source_id: 'jobs', type: 'yes' },
         result: { built: 7 },
       },
     })
-    expect((await router.call('event.query', {})).events.map(event => event.source_id)).toEqual(['jobs', 'jobs'])
+    expect((await router.call('event.query', {})).events.map(event => event.source_id)).toEqual([
+      'jobs',
+      'jobs',
+    ])
     expect((await router.call('router.status', {})).events.logged).toBe(2)
   })
 
   test('of every move where the configuration says so, of none where it says so', async () => {
     const every = await working({ lifecycle_events: 'all' })
     await ended(every, (await every.emit('yes')).runs[0]!)
-    expect((await told(every)).map(event => event.type)).toEqual(['run.created', 'run.started', 'run.completed'])
+    expect((await told(every)).map(event => event.type)).toEqual([
+      'run.created',
+      'run.started',
+      'run.completed',
+    ])
     const none = await working({ lifecycle_events: 'none' })
     await ended(none, (await none.emit('yes')).runs[0]!)
     await none.call('router.pause', {})
@@ -78,13 +105,19 @@ describe('lifecycle events', () => {
       ['router.paused', null],
       ['router.resumed', null],
     ])
-    await expect(router.call('source.put', { source: { id: 'router', source_type: 'service' } })).rejects.toMatchObject({ code: -32602 })
-    await expect(router.call('event.emit', { source_id: 'router', type: 'run.completed', payload: {} })).rejects.toMatchObject({ code: -32602 })
+    await expect(
+      router.call('source.put', { source: { id: 'router', source_type: 'service' } }),
+    ).rejects.toMatchObject({ code: -32602 })
+    await expect(
+      router.call('event.emit', { source_id: 'router', type: 'run.completed', payload: {} }),
+    ).rejects.toMatchObject({ code: -32602 })
   })
 
   test('start triggers that name their source, and no others; a circle is held by the loop guard', async () => {
     const router = await working()
-    await router.call('trigger.put', { trigger: { id: 'everything', filter: { type: [{ prefix: 'run.' }] }, action: { bot_id: 'yes' } } })
+    await router.call('trigger.put', {
+      trigger: { id: 'everything', filter: { type: [{ prefix: 'run.' }] }, action: { bot_id: 'yes' } },
+    })
     await router.call('trigger.put', {
       trigger: {
         id: 'when-failed',
@@ -94,20 +127,45 @@ describe('lifecycle events', () => {
       },
     })
     const bad = await router.emit('no')
-    const run = await until(async () => (await router.call('run.list', { trigger_id: 'when-failed' })).runs[0])
+    const run = await until(
+      async () => (await router.call('run.list', { trigger_id: 'when-failed' })).runs[0],
+    )
     expect(await ended(router, run.id)).toMatchObject({ state: 'completed' })
-    expect((await router.call('event.get', { event_id: run.event_id })).causation).toMatchObject({ event_id: bad.event_id, depth: 1 })
+    expect((await router.call('event.get', { event_id: run.event_id })).causation).toMatchObject({
+      event_id: bad.event_id,
+      depth: 1,
+    })
     expect((await router.call('run.list', { trigger_id: 'everything' })).runs).toEqual([])
-    const explained = await router.call('event.explain', { event_id: run.event_id, trigger_id: 'when-failed' })
+    const explained = await router.call('event.explain', {
+      event_id: run.event_id,
+      trigger_id: 'when-failed',
+    })
     expect(explained.decisions[0]).toMatchObject({ matched: true, run_ids: [run.id] })
     const other = await router.call('event.explain', { event_id: run.event_id, trigger_id: 'everything' })
-    expect(other.decisions[0]!.gates[0]).toMatchObject({ gate: 'source', verdict: 'stop', detail: expect.stringContaining('name its source') })
-    expect((await router.call('event.replay', { event_id: run.event_id, trigger_id: 'everything' })).runs).toEqual([])
+    expect(other.decisions[0]!.gates[0]).toMatchObject({
+      gate: 'source',
+      verdict: 'stop',
+      detail: expect.stringContaining('name its source'),
+    })
+    expect(
+      (await router.call('event.replay', { event_id: run.event_id, trigger_id: 'everything' })).runs,
+    ).toEqual([])
 
-    await router.call('trigger.put', { trigger: { id: 'echo', event_source_id: 'router', filter: { type: ['run.completed'] }, action: { bot_id: 'yes' } } })
+    await router.call('trigger.put', {
+      trigger: {
+        id: 'echo',
+        event_source_id: 'router',
+        filter: { type: ['run.completed'] },
+        action: { bot_id: 'yes' },
+      },
+    })
     await router.emit('yes')
     const held = await until(async () => {
-      const { events } = await router.call('event.query', { source_id: 'router', limit: 500, trigger_id: 'echo' })
+      const { events } = await router.call('event.query', {
+        source_id: 'router',
+        limit: 500,
+        trigger_id: 'echo',
+      })
       const whole = await Promise.all(events.map(event => router.call('event.get', { event_id: event.id })))
       return whole.find(event => event.decisions!.some(decision => decision.outcome === 'loop_held'))
     })
@@ -118,14 +176,26 @@ describe('lifecycle events', () => {
 
   test('that a process did not come to route are routed by the next', async () => {
     const directory = freshDirectory()
-    const config = readConfig({ HOME: directory }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet })
+    const config = readConfig(
+      { HOME: directory },
+      { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet },
+    )
     const options = { env: { HOME: directory }, onFatal: (message: string) => expect.fail(message) }
     let router = await startRouter(config, options)
     const client = await SignalboxClient.connect(router.socket)
     await client.call('source.put', { source: { id: 'jobs', source_type: 'service' } })
     await client.call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' } } })
-    await client.call('trigger.put', { trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['x'] }, action: { bot_id: 'puller' } } })
-    await client.call('trigger.put', { trigger: { id: 'after', event_source_id: 'router', filter: { type: ['run.cancelled'] }, action: { bot_id: 'puller' } } })
+    await client.call('trigger.put', {
+      trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['x'] }, action: { bot_id: 'puller' } },
+    })
+    await client.call('trigger.put', {
+      trigger: {
+        id: 'after',
+        event_source_id: 'router',
+        filter: { type: ['run.cancelled'] },
+        action: { bot_id: 'puller' },
+      },
+    })
     client.close()
     await router.stop()
     // Written by the store alone, as by a process that was killed right after its commit.
@@ -134,13 +204,24 @@ describe('lifecycle events', () => {
     await store.start(Date.now())
     const { newEvent, newRun } = await import('../conformance/store.ts')
     const run = newRun({ bot_id: 'puller', trigger_id: 't' })
-    await store.accept([newEvent({ source_id: 'jobs', runs: [run], decisions: [{ trigger_id: 't', trigger_version: 1, outcome: 'routed' }] })], {
-      dedupe_ms: 1,
-      signed_body_ms: 1,
-      max_open_runs: 10,
-      loop_repeats: 3,
-    })
-    await store.move([{ run_id: run.id, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: Date.now() }])
+    await store.accept(
+      [
+        newEvent({
+          source_id: 'jobs',
+          runs: [run],
+          decisions: [{ trigger_id: 't', trigger_version: 1, outcome: 'routed' }],
+        }),
+      ],
+      {
+        dedupe_ms: 1,
+        signed_body_ms: 1,
+        max_open_runs: 10,
+        loop_repeats: 3,
+      },
+    )
+    await store.move([
+      { run_id: run.id, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: Date.now() },
+    ])
     await store.stop()
     router = await startRouter(config, options)
     onTestFinished(() => router.stop())
@@ -159,9 +240,13 @@ describe('a subscription', () => {
     const lines: LoggedEvent[] = []
     const runs: LoggedEvent[] = []
     await router.client.subscribe({}, event => void lines.push(event))
-    await other.subscribe({ source_id: 'router', whole: true, filter: { type: ['run.completed'] } }, event => void runs.push(event))
+    await other.subscribe(
+      { source_id: 'router', whole: true, filter: { type: ['run.completed'] } },
+      event => void runs.push(event),
+    )
     const emitted: string[] = []
-    for (let count = 0; count < 5; count++) emitted.push((await router.emit(count % 2 === 0 ? 'yes' : 'other')).event_id)
+    for (let count = 0; count < 5; count++)
+      emitted.push((await router.emit(count % 2 === 0 ? 'yes' : 'other')).event_id)
     await until(async () => lines.length === 5 && runs.length === 3)
     expect(lines.map(each => each.event.id)).toEqual(emitted)
     expect(runs.map(each => (each.event as Event).payload)).toMatchObject([{ result: { built: 7 } }, {}, {}])
@@ -183,7 +268,9 @@ describe('a subscription', () => {
     await until(async () => seen.length === 1)
     const stranger = await SignalboxClient.connect(router.router.socket)
     onTestFinished(() => stranger.close())
-    expect(await stranger.call('event.unsubscribe', { subscription: 'subscription-1' })).toEqual({ ended: false })
+    expect(await stranger.call('event.unsubscribe', { subscription: 'subscription-1' })).toEqual({
+      ended: false,
+    })
     await subscription.end()
     await router.emit('other')
     const watch: LoggedEvent[] = []
@@ -202,20 +289,26 @@ describe('a subscription', () => {
     slow.write('{"jsonrpc":"2.0","id":1,"method":"event.subscribe","params":{"whole":true}}\n')
     await until(async () => slow.bytesWritten > 0)
     const big = 'x'.repeat(100_000)
-    for (let count = 0; count < 60; count++) await router.call('event.emit', { source_id: 'jobs', type: 'big', payload: { big, count } })
+    for (let count = 0; count < 60; count++)
+      await router.call('event.emit', { source_id: 'jobs', type: 'big', payload: { big, count } })
     const counts: number[] = []
     let rest = ''
     slow.on('data', chunk => {
       const parts = (rest + chunk.toString()).split('\n')
       rest = parts.pop()!
       for (const text of parts) {
-        const message = JSON.parse(text) as { method?: string; params?: { event: { payload: { count: number } } } }
+        const message = JSON.parse(text) as {
+          method?: string
+          params?: { event: { payload: { count: number } } }
+        }
         if (message.method === 'event.logged') counts.push(message.params!.event.payload.count)
       }
     })
     slow.resume()
     await until(async () => counts.at(-1) === 59)
     expect(counts).toEqual(counts.toSorted((a, b) => a - b))
-    await expect(router.call('event.subscribe', { filter: { type: 'x' } })).rejects.toMatchObject({ code: -32602 })
+    await expect(router.call('event.subscribe', { filter: { type: 'x' } })).rejects.toMatchObject({
+      code: -32602,
+    })
   })
 })

@@ -26,9 +26,15 @@ const lengths = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLe
 
 describe('output as lines', () => {
   test('loses nothing where no line is written over, and cuts no character and no short line', () => {
-    const texts = fc.array(fc.oneof(fc.string({ unit: fc.constantFrom('a', 'é', '日', '\u{1f600}', ' '), maxLength: 90 }), fc.constant('\n')), {
-      maxLength: 12,
-    })
+    const texts = fc.array(
+      fc.oneof(
+        fc.string({ unit: fc.constantFrom('a', 'é', '日', '\u{1f600}', ' '), maxLength: 90 }),
+        fc.constant('\n'),
+      ),
+      {
+        maxLength: 12,
+      },
+    )
     fc.assert(
       fc.property(texts, lengths, fc.boolean(), (parts, chunks, flushes) => {
         const text = parts.join('')
@@ -41,7 +47,12 @@ describe('output as lines', () => {
           expect(bytes.toString('utf8')).not.toContain('\ufffd')
         }
         const cut = found.filter(piece => piece.split)
-        if (!flushes && text.endsWith('\n') && !text.split('\n').some(line => Buffer.byteLength(line) >= most)) expect(cut).toEqual([])
+        if (
+          !flushes &&
+          text.endsWith('\n') &&
+          !text.split('\n').some(line => Buffer.byteLength(line) >= most)
+        )
+          expect(cut).toEqual([])
       }),
     )
   })
@@ -49,7 +60,9 @@ describe('output as lines', () => {
   test('of a line that is written over the last state is left, whatever the chunks', () => {
     fc.assert(
       fc.property(lengths, chunks => {
-        expect(textOf(pieces('start\n10 %\r50 %\r\r100 %\r\nwindows\r\nend\n', chunks))).toBe('start\n100 %\nwindows\nend\n')
+        expect(textOf(pieces('start\n10 %\r50 %\r\r100 %\r\nwindows\r\nend\n', chunks))).toBe(
+          'start\n100 %\nwindows\nend\n',
+        )
       }),
     )
   })
@@ -58,18 +71,29 @@ describe('output as lines', () => {
     const lines = new LineAssembler(most)
     const push = (text: string): string => textOf(lines.push(Buffer.from(text)))
     const flush = (): string => textOf(lines.flush())
-    expect([push('10 %'), flush(), push('\r50 %'), flush(), push('\r100 %\n'), textOf(lines.end())]).toEqual(['', '10 %', '', '', '\r100 %\n', ''])
+    expect([push('10 %'), flush(), push('\r50 %'), flush(), push('\r100 %\n'), textOf(lines.end())]).toEqual([
+      '',
+      '10 %',
+      '',
+      '',
+      '\r100 %\n',
+      '',
+    ])
     expect([push('next\n')]).toEqual(['next\n'])
     expect([push('1 %'), flush(), push('\r2 %'), textOf(lines.end())]).toEqual(['', '1 %', '', '\r2 %'])
   })
 
   test('bytes that are no text stay as they are', () => {
     const bytes = Buffer.from([0xff, 0x0d, 0xfe, 0x0a, 0xff, 0x0d, 0xff])
-    for (const chunks of [[7], [4, 3], [2, 5]]) expect(Buffer.concat(pieces(bytes, chunks).map(piece => piece.bytes)).equals(bytes)).toBe(true)
+    for (const chunks of [[7], [4, 3], [2, 5]])
+      expect(Buffer.concat(pieces(bytes, chunks).map(piece => piece.bytes)).equals(bytes)).toBe(true)
   })
 
   test('lines that are text are apart from those that are not', () => {
-    const found = pieces(Buffer.concat([Buffer.from('a\nb\n'), Buffer.from([0xff, 0x0a, 0xfe, 0x0a]), Buffer.from('c\nd\n')]), [100])
+    const found = pieces(
+      Buffer.concat([Buffer.from('a\nb\n'), Buffer.from([0xff, 0x0a, 0xfe, 0x0a]), Buffer.from('c\nd\n')]),
+      [100],
+    )
     expect(found.map(({ bytes, split }) => [bytes.toString('latin1'), split])).toEqual([
       ['a\nb\n', false],
       ['\u00ff\n\u00fe\n', false],

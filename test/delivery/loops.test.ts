@@ -26,13 +26,22 @@ interface Stage {
 }
 
 /** A router with a forge, whose bot comments on whatever starts it. */
-async function stage({ policy = {}, flags = {}, forge_account, echoes = 0, login = 'review-bot' }: Stage = {}): Promise<Forge> {
+async function stage({
+  policy = {},
+  flags = {},
+  forge_account,
+  echoes = 0,
+  login = 'review-bot',
+}: Stage = {}): Promise<Forge> {
   const router = await freshRouter({ max_active: 64, ...flags }, { SECRET: secret })
   const { call, post } = router
   const deliver = async (type: string, payload: object): Promise<Event> => {
     const body = JSON.stringify(payload)
     const signature = createHmac('sha256', secret).update(body).digest('hex')
-    const answer = await post('forge', body, { 'x-forgejo-event-type': type, 'x-forgejo-signature': signature })
+    const answer = await post('forge', body, {
+      'x-forgejo-event-type': type,
+      'x-forgejo-signature': signature,
+    })
     expect(answer.status).toBe(202)
     return call('event.get', { event_id: answer.body.event_id as string })
   }
@@ -46,28 +55,55 @@ async function stage({ policy = {}, flags = {}, forge_account, echoes = 0, login
       repository: repository(on),
       sender: { login: by },
     })
-  const push: Forge['push'] = branch => deliver('push', { ref: `refs/heads/${branch}`, after: branch, repository: repository(host), sender: { login: 'ada' } })
+  const push: Forge['push'] = branch =>
+    deliver('push', {
+      ref: `refs/heads/${branch}`,
+      after: branch,
+      repository: repository(host),
+      sender: { login: 'ada' },
+    })
   const bot = await botServer((_request, response, calls) => {
     // The forge tells of the comment before it answers the call that made it.
     const echo = calls <= echoes ? comment(login) : Promise.resolve()
     void echo.then(() => response.end('{}'))
   })
-  await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }] } } })
+  await call('source.put', {
+    source: {
+      id: 'forge',
+      source_type: 'webhook',
+      config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }] },
+    },
+  })
   await call('bot.put', {
-    bot: { id: 'reviewer', max_active: 64, endpoint: { kind: 'http', url: bot.url }, ...(forge_account === undefined ? {} : { forge_account }) } as never,
+    bot: {
+      id: 'reviewer',
+      max_active: 64,
+      endpoint: { kind: 'http', url: bot.url },
+      ...(forge_account === undefined ? {} : { forge_account }),
+    } as never,
   })
   await call('trigger.put', {
-    trigger: { id: 'review', event_source_id: 'forge', filter: { type: ['issue_comment', 'push'] }, action: { bot_id: 'reviewer' }, policy },
+    trigger: {
+      id: 'review',
+      event_source_id: 'forge',
+      filter: { type: ['issue_comment', 'push'] },
+      action: { bot_id: 'reviewer' },
+      policy,
+    },
   })
   return { ...router, bot, comment, push }
 }
 
-const outcomesOf = (events: readonly Event[]): string[] => events.flatMap(event => (event.decisions ?? []).map(each => each.outcome))
+const outcomesOf = (events: readonly Event[]): string[] =>
+  events.flatMap(event => (event.decisions ?? []).map(each => each.outcome))
 
 /** Decisions about all comments, oldest first, once nothing is under way. */
 async function settled({ call }: Forge, events: number): Promise<Event[]> {
   await until(async () => {
-    const [{ runs }, log] = [await call('run.list', { limit: 200 }), await call('event.query', { source_id: 'forge', limit: 200 })]
+    const [{ runs }, log] = [
+      await call('run.list', { limit: 200 }),
+      await call('event.query', { source_id: 'forge', limit: 200 }),
+    ]
     return log.events.length >= events && runs.every(run => ['completed', 'held'].includes(run.state))
   })
   const { events: lines } = await call('event.query', { source_id: 'forge', limit: 200 })
@@ -83,13 +119,22 @@ describe('an account that the router does not know', () => {
     expect(outcomesOf(events)).toEqual(Array.from({ length: 11 }, () => 'routed'))
     const { runs } = await forge.call('run.list', { state: 'held' })
     expect(runs).toMatchObject([
-      { held_by: 'repeat_limit', waiting_for: expect.stringContaining('there were 10 runs of trigger review about acme/site#12 of source forge within 600 s') },
+      {
+        held_by: 'repeat_limit',
+        waiting_for: expect.stringContaining(
+          'there were 10 runs of trigger review about acme/site#12 of source forge within 600 s',
+        ),
+      },
     ])
     // Whatever else comes of the thread within the period makes no run, and another thread is another matter.
     const [same, other] = [await forge.comment('ada'), await forge.comment('ada', { issue: 13 })]
     expect(outcomesOf([same, other])).toEqual(['repeat_limit', 'routed'])
     const { decisions } = await forge.call('event.explain', { event_id: same.id, trigger_id: 'review' })
-    expect(decisions[0]!.gates).toContainEqual({ gate: 'repeat_limit', verdict: 'stop', detail: expect.stringContaining('as many runs about this thread') })
+    expect(decisions[0]!.gates).toContainEqual({
+      gate: 'repeat_limit',
+      verdict: 'stop',
+      detail: expect.stringContaining('as many runs about this thread'),
+    })
     // The run of the other thread comments, too.
     expect(outcomesOf(await settled(forge, 14)).slice(11)).toEqual(['repeat_limit', 'routed', 'repeat_limit'])
   })
@@ -100,7 +145,13 @@ describe('an account that the router does not know', () => {
     const { events } = await forge.call('event.query', { source_id: 'router', type: 'trigger.repeating' })
     expect(events).toHaveLength(1)
     const event = await forge.call('event.get', { event_id: events[0]!.id })
-    expect(event.payload).toMatchObject({ trigger: 'review', source_id: 'forge', thread: 'acme/site#12', limit: 1, period_ms: 600_000 })
+    expect(event.payload).toMatchObject({
+      trigger: 'review',
+      source_id: 'forge',
+      thread: 'acme/site#12',
+      limit: 1,
+      period_ms: 600_000,
+    })
   })
 
   test('goes on when the held run is released', async () => {
@@ -131,7 +182,11 @@ describe('an account that the router does not know', () => {
 
   test('replay is exempt from the limit', async () => {
     const forge = await stage({ policy: { repeat_limit: { limit: 1, period_ms: 600_000 } } })
-    const ids = [(await forge.comment('ada')).id, (await forge.comment('ada')).id, (await forge.comment('ada')).id]
+    const ids = [
+      (await forge.comment('ada')).id,
+      (await forge.comment('ada')).id,
+      (await forge.comment('ada')).id,
+    ]
     const { runs } = await forge.call('event.replay', { event_id: ids[2]! })
     await until(async () => (await forge.call('run.get', { run_id: runs[0]! })).run.state === 'completed')
   })
@@ -172,10 +227,23 @@ describe('an account that the router knows', () => {
 })
 
 describe('an event with a cause that the router does not know', () => {
-  const unknown = { event_id: '01997f3e-5b00-7000-8000-0000000000e1', run_id: '01997f3e-5b00-7000-8000-0000000000a1', depth: 1 }
+  const unknown = {
+    event_id: '01997f3e-5b00-7000-8000-0000000000e1',
+    run_id: '01997f3e-5b00-7000-8000-0000000000a1',
+    depth: 1,
+  }
   const emit = async ({ call }: Forge, actor: string): Promise<string> => {
-    const payload = { issue: { number: 12 }, repository: { full_name: 'acme/site' }, sender: { login: actor } }
-    const { decisions } = await call('event.emit', { source_id: 'forge', type: 'issue_comment', payload, causation: unknown })
+    const payload = {
+      issue: { number: 12 },
+      repository: { full_name: 'acme/site' },
+      sender: { login: actor },
+    }
+    const { decisions } = await call('event.emit', {
+      source_id: 'forge',
+      type: 'issue_comment',
+      payload,
+      causation: unknown,
+    })
     return decisions![0]!.outcome
   }
 
@@ -184,7 +252,9 @@ describe('an event with a cause that the router does not know', () => {
     const outcomes: string[] = []
     for (let count = 0; count < 5; count++) outcomes.push(await emit(forge, 'ada'))
     expect(outcomes).toEqual(['routed', 'routed', 'routed', 'repeat_limit', 'repeat_limit'])
-    expect((await forge.call('run.list', { state: 'held' })).runs).toMatchObject([{ held_by: 'repeat_limit' }])
+    expect((await forge.call('run.list', { state: 'held' })).runs).toMatchObject([
+      { held_by: 'repeat_limit' },
+    ])
   })
 
   test('starts nothing where an own account caused it', async () => {

@@ -8,21 +8,37 @@ const secret = 'a-secret-of-the-bot-0123456789'
 /** Within JSON its quote, backslash and line break are escaped. */
 const escaped = 'a "key" of\n two\\lines 0123456789'
 
-async function withBot(endpoint: object): Promise<TestRouter & { emit: (payload?: unknown) => Promise<string> }> {
-  const router = await freshRouter({}, { BOT_SECRET: secret, BOT_TOKEN: secret, KEY_SECRET: escaped, SEEN: 'value-of-seen' })
+async function withBot(
+  endpoint: object,
+): Promise<TestRouter & { emit: (payload?: unknown) => Promise<string> }> {
+  const router = await freshRouter(
+    {},
+    { BOT_SECRET: secret, BOT_TOKEN: secret, KEY_SECRET: escaped, SEEN: 'value-of-seen' },
+  )
   const { call } = router
   await call('bot.put', { bot: { id: 'b', endpoint: endpoint as never } })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('trigger.put', {
-    trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { n: '{{ payload.n }}' } }, policy: { retry: [0, 0] } },
+    trigger: {
+      id: 't',
+      filter: { type: ['x'] },
+      action: { bot_id: 'b', inputs: { n: '{{ payload.n }}' } },
+      policy: { retry: [0, 0] },
+    },
   })
-  return { ...router, emit: async (payload = { n: 1 }) => (await call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]! }
+  return {
+    ...router,
+    emit: async (payload = { n: 1 }) =>
+      (await call('event.emit', { source_id: 's', type: 'x', payload })).runs[0]!,
+  }
 }
 
 describe('the request of an attempt', () => {
   test('of an http bot has URL and headers without secrets, and each body as it was sent', async () => {
     const statuses = [500, 200]
-    const server = await botServer((_request, response) => void response.writeHead(statuses.shift()!).end('{}'))
+    const server = await botServer(
+      (_request, response) => void response.writeHead(statuses.shift()!).end('{}'),
+    )
     const router = await withBot({
       kind: 'http',
       url: `${server.url}?api_key=of-the-query&page=2`,
@@ -69,10 +85,14 @@ describe('the request of an attempt', () => {
     const router = await withBot({ kind: 'http', url: server.url, body: { only: '{{ inputs.n }}' } })
     const run_id = await router.emit()
     await ended(router, run_id)
-    expect((await router.call('run.request', { run_id })).body_missing).toContain('a body or params of its own')
+    expect((await router.call('run.request', { run_id })).body_missing).toContain(
+      'a body or params of its own',
+    )
     const large = await router.emit({ n: 'x'.repeat(300_000) })
     await ended(router, large)
-    expect((await router.call('run.request', { run_id: large })).body_missing).toBe('it has more than 256 KiB')
+    expect((await router.call('run.request', { run_id: large })).body_missing).toBe(
+      'it has more than 256 KiB',
+    )
   })
 
   test('of a run that began nothing is not there', async () => {
@@ -85,7 +105,9 @@ describe('the request of an attempt', () => {
   })
 
   test('is redacted before it is written as JSON', () => {
-    const text = requestText({ kind: 'command', argv: [escaped], cwd: null, env: [] }, '', each => each.replaceAll(escaped, '***'))
+    const text = requestText({ kind: 'command', argv: [escaped], cwd: null, env: [] }, '', each =>
+      each.replaceAll(escaped, '***'),
+    )
     expect(JSON.parse(text!)).toMatchObject({ argv: ['***'] })
   })
 
@@ -106,7 +128,10 @@ describe('the request of an attempt', () => {
 
   test.each([
     ['https://a.test/hook?token=abc', 'https://a.test/hook?token=***'],
-    ['https://a.test/hook?page=2&Access%54oken=abc%26d&b=1#x', 'https://a.test/hook?page=2&Access%54oken=***&b=1#x'],
+    [
+      'https://a.test/hook?page=2&Access%54oken=abc%26d&b=1#x',
+      'https://a.test/hook?page=2&Access%54oken=***&b=1#x',
+    ],
     ['https://a.test/token=1?page=2&%zz=1', 'https://a.test/token=1?page=2&%zz=1'],
   ])('shows the URL %s as %s', (url, shown) => expect(urlWithoutSecrets(url)).toBe(shown))
 })

@@ -2,7 +2,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { services } from '../../src/delivery/bots/notify-presets.ts'
-import { batchMessage, chatText, cut, cutMark, oneLine, safeLink, usualMessage, visible } from '../../src/delivery/bots/notify-text.ts'
+import {
+  batchMessage,
+  chatText,
+  cut,
+  cutMark,
+  oneLine,
+  safeLink,
+  usualMessage,
+  visible,
+} from '../../src/delivery/bots/notify-text.ts'
 
 const hostile = fc.string({
   unit: fc.oneof(
@@ -90,11 +99,18 @@ test('every service gets bounded texts, and a body of JSON', () => {
     fc.property(hostile, fc.nat(60), (text, times) => {
       const message = { title: text, text: text.repeat(times), priority: 3, link: undefined }
       for (const preset of ['ntfy', 'gotify', 'matrix', 'slack'] as const) {
-        const { body, headers } = services[preset].request({ ...base, preset }, 'https://example.org', 'token', message, 'id')
+        const { body, headers } = services[preset].request(
+          { ...base, preset },
+          'https://example.org',
+          'token',
+          message,
+          'id',
+        )
         expect(Object.values(headers).join('')).toMatch(/^(Bearer )?(token)?$/)
         expect(JSON.stringify(body).length).toBeLessThan(40_000)
         if (preset === 'slack') expect((body as { text: string }).text.length).toBeLessThanOrEqual(2000)
-        if (preset === 'ntfy') expect(Buffer.byteLength((body as { message: string }).message)).toBeLessThanOrEqual(4096)
+        if (preset === 'ntfy')
+          expect(Buffer.byteLength((body as { message: string }).message)).toBeLessThanOrEqual(4096)
       }
     }),
   )
@@ -143,18 +159,35 @@ describe('usual messages', () => {
     expect(message.text).toContain('Reason: no answer')
   })
   test.each([
-    ['source.silent', { silent_after_ms: 3_600_000 }, 'Silent source: forge', 'Look: signalbox sources show forge'],
-    ['source.refusing', { refused: 20, reason: 'bad_signature' }, 'Source refuses deliveries: forge', '20 in a row were refused: bad_signature.'],
+    [
+      'source.silent',
+      { silent_after_ms: 3_600_000 },
+      'Silent source: forge',
+      'Look: signalbox sources show forge',
+    ],
+    [
+      'source.refusing',
+      { refused: 20, reason: 'bad_signature' },
+      'Source refuses deliveries: forge',
+      '20 in a row were refused: bad_signature.',
+    ],
     ['source.resumed', { after: 'silent', ms: 7_200_000 }, 'Source is back: forge', 'It was silent for 2 h'],
     ['source.failing', { error: 'no answer' }, 'Source cannot be read: forge', 'no answer'],
-    ['token.expiring', { name: 'ci', expires_at: 1_800_000_000_000 }, 'Token ends soon: ci', 'Token forge ends at 2027-01-15'],
+    [
+      'token.expiring',
+      { name: 'ci', expires_at: 1_800_000_000_000 },
+      'Token ends soon: ci',
+      'Token forge ends at 2027-01-15',
+    ],
   ])('%s', (type, payload, title, line) => {
     const message = usualMessage({ source_id: 'router', type, subject: 'forge', payload })
     expect(message.title).toBe(title)
     expect(message.text).toContain(line)
   })
   test('an event that only looks like one of the router', () => {
-    expect(usualMessage({ ...event('run.awaiting_approval'), source_id: 'web' }).title).toBe('run.awaiting_approval: deploy')
+    expect(usualMessage({ ...event('run.awaiting_approval'), source_id: 'web' }).title).toBe(
+      'run.awaiting_approval: deploy',
+    )
   })
   test('anything at all makes a message', () => {
     fc.assert(

@@ -10,7 +10,10 @@ import { readConfig } from '../../src/config.ts'
 import { startRouter } from '../../src/main.ts'
 import { ended, freshRouter, quiet, until, type TestRouter } from '../support/router.ts'
 
-async function pulling(lease_ms = 60_000, more: Record<string, unknown> = {}): Promise<TestRouter & { emit: (n?: number) => Promise<string> }> {
+async function pulling(
+  lease_ms = 60_000,
+  more: Record<string, unknown> = {},
+): Promise<TestRouter & { emit: (n?: number) => Promise<string> }> {
   const router = await freshRouter()
   const { call } = router
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
@@ -24,11 +27,15 @@ async function pulling(lease_ms = 60_000, more: Record<string, unknown> = {}): P
       ...more,
     },
   })
-  const emit = async (n = 0): Promise<string> => (await call('event.emit', { source_id: 'jobs', type: 'work', payload: { n } })).runs[0]!
+  const emit = async (n = 0): Promise<string> =>
+    (await call('event.emit', { source_id: 'jobs', type: 'work', payload: { n } })).runs[0]!
   return { ...router, emit }
 }
 
-const own = ({ run_id, lease_token }: Lease): { run_id: string; lease_token: string } => ({ run_id, lease_token })
+const own = ({ run_id, lease_token }: Lease): { run_id: string; lease_token: string } => ({
+  run_id,
+  lease_token,
+})
 const lost = { code: -32003 }
 
 async function claimed({ call }: Pick<TestRouter, 'call'>): Promise<Lease> {
@@ -42,9 +49,14 @@ describe('a lease', () => {
     const router = await pulling()
     const { call } = router
     const run_id = await router.emit(7)
-    expect((await call('run.get', { run_id })).run.waiting_for).toContain('no worker of bot puller has claimed it')
+    expect((await call('run.get', { run_id })).run.waiting_for).toContain(
+      'no worker of bot puller has claimed it',
+    )
     const lease = await claimed(router)
-    expect(lease).toMatchObject({ run_id, delivery: { run: { id: run_id, attempt: 1 }, inputs: { n: 7 }, event: { payload: { n: 7 } } } })
+    expect(lease).toMatchObject({
+      run_id,
+      delivery: { run: { id: run_id, attempt: 1 }, inputs: { n: 7 }, event: { payload: { n: 7 } } },
+    })
     expect((await call('run.get', { run_id })).run).toMatchObject({ state: 'assigned', attempt: 0 })
     expect((await call('run.start', own(lease))).run).toMatchObject({ state: 'running', attempt: 1 })
     // Said again because the answer was not heard.
@@ -76,7 +88,8 @@ describe('a lease', () => {
       call('run.fail', { ...foreign, error: 'x' }),
       call('run.yield', foreign),
     ]
-    for (const outcome of await Promise.allSettled(works)) expect(outcome).toMatchObject({ status: 'rejected', reason: lost })
+    for (const outcome of await Promise.allSettled(works))
+      expect(outcome).toMatchObject({ status: 'rejected', reason: lost })
     expect((await call('run.get', { run_id })).run.state).toBe('assigned')
     await call('run.yield', own(lease))
     await expect(call('run.complete', own(lease))).rejects.toMatchObject(lost)
@@ -86,7 +99,9 @@ describe('a lease', () => {
     await call('run.complete', own(again))
     await expect(call('run.complete', own(lease))).rejects.toMatchObject(lost)
     await expect(call('run.fail', { ...own(again), error: 'x' })).rejects.toMatchObject(lost)
-    await expect(call('run.complete', { ...foreign, run_id: '01997f3e-5b00-7000-8000-00000000ffff' })).rejects.toMatchObject({ code: -32002 })
+    await expect(
+      call('run.complete', { ...foreign, run_id: '01997f3e-5b00-7000-8000-00000000ffff' }),
+    ).rejects.toMatchObject({ code: -32002 })
     await expect(call('run.complete', { run_id, lease_token: 'x' })).rejects.toMatchObject({ code: -32602 })
   })
 
@@ -97,10 +112,15 @@ describe('a lease', () => {
     await call('run.yield', own(await claimed(router)))
     const second = await claimed(router)
     await call('run.start', own(second))
-    expect((await call('run.yield', { ...own(second), reason: 'no room' })).run).toMatchObject({ state: 'pending', attempt: 0 })
+    expect((await call('run.yield', { ...own(second), reason: 'no room' })).run).toMatchObject({
+      state: 'pending',
+      attempt: 0,
+    })
     const third = await claimed(router)
     expect(third.delivery).toMatchObject({ run: { attempt: 1 } })
-    expect((await call('run.fail', { ...own(third), error: 'away', retryable: true, after_ms: 0 })).run).toMatchObject({ state: 'pending', attempt: 1 })
+    expect(
+      (await call('run.fail', { ...own(third), error: 'away', retryable: true, after_ms: 0 })).run,
+    ).toMatchObject({ state: 'pending', attempt: 1 })
     const fourth = await claimed(router)
     await call('run.start', own(fourth))
     expect((await call('run.fail', { ...own(fourth), error: 'broken' })).run).toMatchObject({
@@ -112,9 +132,15 @@ describe('a lease', () => {
     })
     const retrying = await pulling(60_000, { policy: { retry: [0, 0] } })
     await retrying.emit()
-    expect((await retrying.call('run.fail', { ...own(await claimed(retrying)), error: 'a' })).run).toMatchObject({ state: 'pending' })
-    expect((await retrying.call('run.fail', { ...own(await claimed(retrying)), error: 'b' })).run).toMatchObject({ state: 'failed', dead: true })
-    await expect(call('run.complete', { run_id, lease_token: `w:${'0'.repeat(32)}`, result: 'x'.repeat(70_000) })).rejects.toMatchObject({ code: -32004 })
+    expect(
+      (await retrying.call('run.fail', { ...own(await claimed(retrying)), error: 'a' })).run,
+    ).toMatchObject({ state: 'pending' })
+    expect(
+      (await retrying.call('run.fail', { ...own(await claimed(retrying)), error: 'b' })).run,
+    ).toMatchObject({ state: 'failed', dead: true })
+    await expect(
+      call('run.complete', { run_id, lease_token: `w:${'0'.repeat(32)}`, result: 'x'.repeat(70_000) }),
+    ).rejects.toMatchObject({ code: -32004 })
   })
 
   test('that is not heard of is taken back, and its late result refused', async () => {
@@ -128,13 +154,34 @@ describe('a lease', () => {
     await call('run.start', own(second))
     const third = await claimed(router)
     // What it used was used, however it says so.
-    await expect(call('run.complete', { ...own(second), usage: { input_tokens: 5 } })).rejects.toMatchObject(lost)
-    await expect(call('run.fail', { ...own(second), error: 'late', usage: { input_tokens: 7 } })).rejects.toMatchObject(lost)
-    await expect(call('run.progress', { ...own(second), usage: { input_tokens: 8 } })).rejects.toMatchObject(lost)
+    await expect(call('run.complete', { ...own(second), usage: { input_tokens: 5 } })).rejects.toMatchObject(
+      lost,
+    )
+    await expect(
+      call('run.fail', { ...own(second), error: 'late', usage: { input_tokens: 7 } }),
+    ).rejects.toMatchObject(lost)
+    await expect(call('run.progress', { ...own(second), usage: { input_tokens: 8 } })).rejects.toMatchObject(
+      lost,
+    )
     await call('run.complete', own(third))
-    expect((await call('run.get', { run_id })).run.usage).toEqual({ input_tokens: 8, output_tokens: 0, cost_usd: 0, unreported: 1 })
+    expect((await call('run.get', { run_id })).run.usage).toEqual({
+      input_tokens: 8,
+      output_tokens: 0,
+      cost_usd: 0,
+      unreported: 1,
+    })
     const { history, attempts } = await call('run.history', { run_id })
-    expect(history.map(each => each.move)).toEqual(['create', 'claim', 'put_back', 'claim', 'start', 'recover', 'claim', 'start', 'complete'])
+    expect(history.map(each => each.move)).toEqual([
+      'create',
+      'claim',
+      'put_back',
+      'claim',
+      'start',
+      'recover',
+      'claim',
+      'start',
+      'complete',
+    ])
     expect(attempts.map(each => each.outcome)).toEqual(['unknown', 'success'])
   })
 
@@ -146,8 +193,14 @@ describe('a lease', () => {
     const left = await claimed(router)
     router.client.close()
     await router.router.stop()
-    const config = readConfig({ HOME: router.directory }, { state_dir: router.directory, socket: join(router.directory, 'rpc.sock'), ...quiet })
-    const second = await startRouter(config, { env: { HOME: router.directory }, onFatal: message => expect(message).toBe('') })
+    const config = readConfig(
+      { HOME: router.directory },
+      { state_dir: router.directory, socket: join(router.directory, 'rpc.sock'), ...quiet },
+    )
+    const second = await startRouter(config, {
+      env: { HOME: router.directory },
+      onFatal: message => expect(message).toBe(''),
+    })
     const client = await SignalboxClient.connect(second.socket)
     onTestFinished(async () => {
       client.close()
@@ -176,9 +229,15 @@ test('a held run is given to nobody until it is released', async () => {
   const router = await pulling()
   const { call } = router
   const run_id = await router.emit()
-  expect((await call('run.hold', { run_id, reason: 'not today' })).run).toMatchObject({ state: 'held', waiting_for: 'held: not today' })
+  expect((await call('run.hold', { run_id, reason: 'not today' })).run).toMatchObject({
+    state: 'held',
+    waiting_for: 'held: not today',
+  })
   expect(await call('run.claim', { bot_id: 'puller' })).toEqual({ leases: [] })
-  await expect(call('run.hold', { run_id })).rejects.toMatchObject({ code: -32013, message: expect.stringContaining('run.release') as string })
+  await expect(call('run.hold', { run_id })).rejects.toMatchObject({
+    code: -32013,
+    message: expect.stringContaining('run.release') as string,
+  })
   const waiting = claimed(router)
   expect((await call('run.release', { run_id })).run.state).toBe('pending')
   const lease = await waiting
@@ -188,7 +247,15 @@ test('a held run is given to nobody until it is released', async () => {
   await call('run.yield', own(lease))
   await call('run.hold', { run_id })
   expect((await call('run.cancel', { run_id })).run.state).toBe('cancelled')
-  expect((await call('run.history', { run_id })).history.map(each => each.move)).toEqual(['create', 'hold', 'release', 'claim', 'put_back', 'hold', 'cancel'])
+  expect((await call('run.history', { run_id })).history.map(each => each.move)).toEqual([
+    'create',
+    'hold',
+    'release',
+    'claim',
+    'put_back',
+    'hold',
+    'cancel',
+  ])
 })
 
 describe('a claim', () => {
@@ -244,7 +311,9 @@ test('who writes no more is given nothing, since he could say nothing of it', as
   const router = await pulling()
   const socket = connect(router.router.socket)
   const heard = new Promise<string>(resolve => socket.once('data', chunk => resolve(chunk.toString('utf8'))))
-  socket.end(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'run.claim', params: { bot_id: 'puller', wait_ms: 30_000 } })}\n`)
+  socket.end(
+    `${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'run.claim', params: { bot_id: 'puller', wait_ms: 30_000 } })}\n`,
+  )
   expect(await heard).toContain('"leases":[]')
   const run_id = await router.emit()
   expect((await claimed(router)).run_id).toBe(run_id)
@@ -266,7 +335,8 @@ test('a run of the future is given to a worker while all slots of the router are
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' } } })
   await call('bot.put', { bot: { id: 'slow', endpoint: { kind: 'command', argv: ['/bin/sleep', '30'] } } })
-  for (const bot_id of ['puller', 'slow']) await call('trigger.put', { trigger: { id: bot_id, filter: { type: [bot_id] }, action: { bot_id } } })
+  for (const bot_id of ['puller', 'slow'])
+    await call('trigger.put', { trigger: { id: bot_id, filter: { type: [bot_id] }, action: { bot_id } } })
   const [slow] = (await call('event.emit', { source_id: 'jobs', type: 'slow', payload: {} })).runs
   await until(async () => (await call('run.get', { run_id: slow! })).run.state === 'running')
   await call('event.emit', { source_id: 'jobs', type: 'puller', payload: {} })
@@ -281,7 +351,17 @@ test('whoever does what and when: one holder at a time, and history is a path of
   const step = fc.oneof(
     fc.record({ act: fc.constantFrom('emit', 'claim') }),
     fc.record({
-      act: fc.constantFrom('start', 'heartbeat', 'progress', 'complete', 'fail', 'retry_later', 'yield', 'cancel', 'dead_retry'),
+      act: fc.constantFrom(
+        'start',
+        'heartbeat',
+        'progress',
+        'complete',
+        'fail',
+        'retry_later',
+        'yield',
+        'cancel',
+        'dead_retry',
+      ),
       of: fc.nat(9),
       stale: fc.boolean(),
     }),
@@ -316,7 +396,8 @@ test('whoever does what and when: one holder at a time, and history is a path of
       }
       for (const run_id of runs) {
         const { history } = await call('run.history', { run_id })
-        for (const [index, row] of history.entries()) expect(row.from).toBe(index === 0 ? null : history[index - 1]!.to)
+        for (const [index, row] of history.entries())
+          expect(row.from).toBe(index === 0 ? null : history[index - 1]!.to)
         expect((await call('run.get', { run_id })).run.state).toBe(history.at(-1)!.to satisfies RunState)
       }
     }),
@@ -324,7 +405,12 @@ test('whoever does what and when: one holder at a time, and history is a path of
   )
 })
 
-async function acted(call: TestRouter['call'], act: string, run_id: string, lease_token: string): Promise<boolean> {
+async function acted(
+  call: TestRouter['call'],
+  act: string,
+  run_id: string,
+  lease_token: string,
+): Promise<boolean> {
   const mine = { run_id, lease_token }
   const works: Record<string, () => Promise<unknown>> = {
     start: () => call('run.start', mine),
@@ -393,10 +479,18 @@ describe('the worker of the client package', () => {
       bot_id: 'puller',
       signal: stop.signal,
       handler: async ({ delivery }) =>
-        (delivery.inputs as { n: number }).n === 1 ? 'x'.repeat(70_000) : (delivery.inputs as { n: number }).n === 2 ? 5n : 'fine',
+        (delivery.inputs as { n: number }).n === 1
+          ? 'x'.repeat(70_000)
+          : (delivery.inputs as { n: number }).n === 2
+            ? 5n
+            : 'fine',
     })
     const [large, odd] = [await router.emit(1), await router.emit(2)]
-    expect(await ended(router, large)).toMatchObject({ state: 'failed', attempt: 1, error: expect.stringContaining('its ending was refused') as string })
+    expect(await ended(router, large)).toMatchObject({
+      state: 'failed',
+      attempt: 1,
+      error: expect.stringContaining('its ending was refused') as string,
+    })
     expect(await ended(router, odd)).toMatchObject({ state: 'failed', attempt: 1 })
     const bot = { id: 'puller', endpoint: { kind: 'pull' as const, lease_ms: 1000 }, max_active: 4 }
     await call('bot.put', { bot: { ...bot, enabled: false } })
@@ -427,8 +521,14 @@ describe('the worker of the client package', () => {
     router.client.close()
     await router.router.stop()
     release!()
-    const config = readConfig({ HOME: router.directory }, { state_dir: router.directory, socket: join(router.directory, 'rpc.sock'), ...quiet })
-    const second = await startRouter(config, { env: { HOME: router.directory }, onFatal: message => expect(message).toBe('') })
+    const config = readConfig(
+      { HOME: router.directory },
+      { state_dir: router.directory, socket: join(router.directory, 'rpc.sock'), ...quiet },
+    )
+    const second = await startRouter(config, {
+      env: { HOME: router.directory },
+      onFatal: message => expect(message).toBe(''),
+    })
     const client = await SignalboxClient.connect(second.socket)
     onTestFinished(async () => {
       client.close()
@@ -472,7 +572,17 @@ describe('the worker of the client package', () => {
     await working
     expect(await state()).toBe('completed')
     const { history } = await router.call('run.history', { run_id })
-    expect(history.map(each => each.move)).toEqual(['create', 'claim', 'start', 'progress', 'request_pause', 'pause', 'request_resume', 'resume', 'complete'])
+    expect(history.map(each => each.move)).toEqual([
+      'create',
+      'claim',
+      'start',
+      'progress',
+      'request_pause',
+      'pause',
+      'request_resume',
+      'resume',
+      'complete',
+    ])
     expect(history[3]!.reason).toBe('1 %: begun: {"turns":1}')
   })
 
@@ -482,7 +592,9 @@ describe('the worker of the client package', () => {
       const { worker } = await import('${new URL('../../src/client/worker.ts', import.meta.url).href}')
       console.log('ready')
       await worker({ socket: process.argv[1], bot_id: 'puller', handler: async ({ signal }) => { console.log('begun'); await new Promise(resolve => setTimeout(resolve, 60000)); return 'late' } })`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', program, router.router.socket], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program, router.router.socket], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     onTestFinished(() => void child.kill('SIGKILL'))
     let said = ''
     child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()))

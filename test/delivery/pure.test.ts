@@ -8,7 +8,18 @@ import { nextAttemptAt, schedule } from '../../src/delivery/retry-schedule.ts'
 import { retryAfterMs } from '../../src/outbound/retry-after.ts'
 import { move, moves, movesFrom, type Move, type MoveName } from '../../src/delivery/run-state.ts'
 
-const states: RunState[] = ['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused', 'completed', 'failed', 'timed_out', 'cancelled']
+const states: RunState[] = [
+  'pending',
+  'awaiting_approval',
+  'held',
+  'assigned',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'timed_out',
+  'cancelled',
+]
 
 describe('run states', () => {
   test('every state can be reached, and every one that is not over can be left', () => {
@@ -18,7 +29,8 @@ describe('run states', () => {
       for (const state of reached) for (const name of movesFrom(state)) reached.add(moves[name].to)
     }
     expect([...reached].toSorted()).toEqual(states.toSorted())
-    for (const state of states) expect(movesFrom(state).length > 0, state).toBe(state !== 'completed' && state !== 'cancelled')
+    for (const state of states)
+      expect(movesFrom(state).length > 0, state).toBe(state !== 'completed' && state !== 'cancelled')
   })
 
   test('only a move that ends a run takes it out of the outbox, and nothing leads out of an end', () => {
@@ -66,13 +78,16 @@ describe('retry schedules', () => {
     expect(retryAfterMs('120', 0)).toBe(120_000)
     expect(retryAfterMs('Thu, 01 Jan 1970 00:01:00 GMT', 1000)).toBe(59_000)
     expect(retryAfterMs('Thu, 01 Jan 1970 00:00:00 GMT', 5000)).toBe(0)
-    for (const wrong of [undefined, '', 'soon', '-5', '1.5e99x']) expect(retryAfterMs(wrong, 0)).toBeUndefined()
+    for (const wrong of [undefined, '', 'soon', '-5', '1.5e99x'])
+      expect(retryAfterMs(wrong, 0)).toBeUndefined()
   })
 })
 
 describe('the breaker', () => {
   const after = (outcomes: string, start = closedBreaker, at = 0): typeof closedBreaker =>
-    outcomes.split('').reduce((breaker, outcome, index) => recorded(breaker, outcome === '+', at + index, 1000), start)
+    outcomes
+      .split('')
+      .reduce((breaker, outcome, index) => recorded(breaker, outcome === '+', at + index, 1000), start)
   test('opens after ten failures in a row, or 70 % of at least ten', () => {
     expect(breakerState(after('---------'), 20)).toBe('closed')
     expect(breakerState(after('----------'), 20)).toBe('open')
@@ -97,9 +112,12 @@ describe('the breaker', () => {
 
 describe('addresses', () => {
   const egress = egressRule([])
-  test.each(['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1', '93.184.216.34', '2606:2800:220:1::1'])('%s is open', address => {
-    expect(egress(address)).toBe(true)
-  })
+  test.each(['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1', '93.184.216.34', '2606:2800:220:1::1'])(
+    '%s is open',
+    address => {
+      expect(egress(address)).toBe(true)
+    },
+  )
   test.each([
     '10.0.0.1',
     '172.16.0.1',
@@ -140,9 +158,12 @@ describe('addresses', () => {
   })
   test('private ranges open as listed; metadata and link-local never', () => {
     const listed = egressRule(['10.0.0.0/8', '192.168.1.5', 'fd00::/8', '169.254.0.0/16'])
-    for (const address of ['10.1.2.3', '192.168.1.5', 'fd12::1', '::ffff:10.1.2.3']) expect(listed(address), address).toBe(true)
-    for (const address of ['192.168.1.6', '172.16.0.1', '169.254.169.254', 'fd00:ec2::254']) expect(listed(address), address).toBe(false)
-    for (const wrong of ['10.0.0.0/33', 'example.com', '10.0.0.0/8/8', '']) expect(() => egressRule([wrong]), wrong).toThrow('egress_allow')
+    for (const address of ['10.1.2.3', '192.168.1.5', 'fd12::1', '::ffff:10.1.2.3'])
+      expect(listed(address), address).toBe(true)
+    for (const address of ['192.168.1.6', '172.16.0.1', '169.254.169.254', 'fd00:ec2::254'])
+      expect(listed(address), address).toBe(false)
+    for (const wrong of ['10.0.0.0/33', 'example.com', '10.0.0.0/8/8', ''])
+      expect(() => egressRule([wrong]), wrong).toThrow('egress_allow')
   })
   test.each([
     '169.254.169.254',
@@ -176,11 +197,20 @@ describe('addresses', () => {
     'fd64:1:2:3::5efe:169.254.169.254',
     '2606:4700::6464:64c8',
   ])('%s stays closed, whatever is allowed', address => {
-    for (const allow of [['fc00::/7'], ['0.0.0.0/0', '::/0'], [address.replace(/%.*/, '')]]) expect(egressRule(allow)(address), allow.join(' ')).toBe(false)
+    for (const allow of [['fc00::/7'], ['0.0.0.0/0', '::/0'], [address.replace(/%.*/, '')]])
+      expect(egressRule(allow)(address), allow.join(' ')).toBe(false)
   })
   test('what is near one of them opens as listed', () => {
     const listed = egressRule(['fc00::/7', '100.64.0.0/10'])
-    for (const address of ['fd00:ec3::254', 'fd20:cf::254', 'fd64::a9fe:a9ff', 'fd00:42::43', '100.100.100.201', '0:0:0:0:0:ffff:100.64.0.1', 'fd12::1'])
+    for (const address of [
+      'fd00:ec3::254',
+      'fd20:cf::254',
+      'fd64::a9fe:a9ff',
+      'fd00:42::43',
+      '100.100.100.201',
+      '0:0:0:0:0:ffff:100.64.0.1',
+      'fd12::1',
+    ])
       expect(listed(address), address).toBe(true)
   })
   test.each([
@@ -209,10 +239,14 @@ describe('addresses', () => {
   ])('a bot cannot live at %s', url => {
     expect(urlRefusal(url, egress)).toBeDefined()
   })
-  test.each(['http://127.0.0.1:3000/x', 'http://127.1/', 'http://2130706433/', 'https://example.com/hook?a=b', 'http://[::1]:80/', 'http://localhost:1/'])(
-    'a bot can live at %s',
-    url => {
-      expect(urlRefusal(url, egress)).toBeUndefined()
-    },
-  )
+  test.each([
+    'http://127.0.0.1:3000/x',
+    'http://127.1/',
+    'http://2130706433/',
+    'https://example.com/hook?a=b',
+    'http://[::1]:80/',
+    'http://localhost:1/',
+  ])('a bot can live at %s', url => {
+    expect(urlRefusal(url, egress)).toBeUndefined()
+  })
 })

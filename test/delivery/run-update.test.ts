@@ -35,7 +35,8 @@ const run = async (run_id: string): Promise<Run> => (await call('run.get', { run
 const version = async (run_id: string): Promise<number> => (await call('run.preview', { run_id })).version
 
 async function emit(type: string, context_files: { name: string; content: string }[] = []): Promise<string> {
-  return (await call('event.emit', { source_id: 'jobs', type, payload: { to: 'production' }, context_files })).runs[0]!
+  return (await call('event.emit', { source_id: 'jobs', type, payload: { to: 'production' }, context_files }))
+    .runs[0]!
 }
 
 /** What the bot was given, once the run is over. */
@@ -51,12 +52,19 @@ test('the bot is given the changed inputs and files, unrendered', async () => {
   const context_files = [{ name: 'new.txt', content: 'new' }]
   const answer = await call('run.update', { run_id: changed, version: 1, inputs, context_files })
   expect(answer.version).toBe(2)
-  expect(await call('run.preview', { run_id: changed })).toMatchObject({ inputs, context_files: ['new.txt'], version: 2 })
+  expect(await call('run.preview', { run_id: changed })).toMatchObject({
+    inputs,
+    context_files: ['new.txt'],
+    version: 2,
+  })
   await call('run.update', { run_id: changed, version: 2, not_before: 1 })
   expect(await given(changed)).toMatchObject({ inputs, context_files: [{ name: 'new.txt' }] })
   // Control: a run whose due time alone is changed gets what its trigger and its event say.
   await call('run.update', { run_id: other, version: 1, not_before: 1 })
-  expect(await given(other)).toMatchObject({ inputs: { to: 'production' }, context_files: [{ name: 'old.txt' }] })
+  expect(await given(other)).toMatchObject({
+    inputs: { to: 'production' },
+    context_files: [{ name: 'old.txt' }],
+  })
 })
 
 test('numbers in inputs keep their digits', async () => {
@@ -93,7 +101,15 @@ test('an approval is void after a change', async () => {
   await call('run.approve', { run_id, version: await version(run_id) })
   expect(await given(run_id)).toMatchObject({ inputs: { to: 'staging' } })
   const { history } = await call('run.history', { run_id })
-  expect(history.map(({ move }) => move)).toEqual(['create', 'ask', 'update', 'ask', 'approve', 'dispatch', 'complete'])
+  expect(history.map(({ move }) => move)).toEqual([
+    'create',
+    'ask',
+    'update',
+    'ask',
+    'approve',
+    'dispatch',
+    'complete',
+  ])
   expect(history[2]!.reason).toBe('changed by a person: inputs; its approval is void')
 })
 
@@ -102,9 +118,14 @@ test('a run that has begun or ended cannot be changed', async () => {
   await until(async () => (await run(run_id)).state === 'awaiting_approval')
   await call('run.approve', { run_id })
   await given(run_id)
-  await expect(call('run.update', { run_id, version: 4, priority: 1 })).rejects.toMatchObject({ code: -32013, data: { state: 'completed' } })
+  await expect(call('run.update', { run_id, version: 4, priority: 1 })).rejects.toMatchObject({
+    code: -32013,
+    data: { state: 'completed' },
+  })
   const unknown = '01997f3e-5b00-7000-8000-000000000000'
-  await expect(call('run.update', { run_id: unknown, version: 1, priority: 1 })).rejects.toMatchObject({ code: -32002 })
+  await expect(call('run.update', { run_id: unknown, version: 1, priority: 1 })).rejects.toMatchObject({
+    code: -32002,
+  })
 })
 
 test.each([
@@ -114,7 +135,10 @@ test.each([
   ['a priority over 100', { priority: 101 }, '100'],
 ])('%s is refused', async (_what, change, message) => {
   const run_id = await emit('later')
-  await expect(call('run.update', { run_id, version: 1, ...change })).rejects.toMatchObject({ code: -32602, message: expect.stringContaining(message) })
+  await expect(call('run.update', { run_id, version: 1, ...change })).rejects.toMatchObject({
+    code: -32602,
+    message: expect.stringContaining(message),
+  })
   expect(await version(run_id)).toBe(1)
 })
 
@@ -130,7 +154,9 @@ test('a damaged change is not delivered, and verify finds it', async () => {
   // Control: as it was written there is nothing to find.
   expect(found()).toEqual([])
   const db = new Database(path)
-  db.prepare("UPDATE run_override SET inputs = replace(inputs, 'harmed', 'hurt') WHERE inputs LIKE '%harmed%'").run()
+  db.prepare(
+    "UPDATE run_override SET inputs = replace(inputs, 'harmed', 'hurt') WHERE inputs LIKE '%harmed%'",
+  ).run()
   db.close()
   expect(found()).toEqual([expect.stringContaining('does not have the hash')])
   const damaged = { problem: expect.stringContaining('run_override') }
@@ -142,7 +168,8 @@ test('a damaged change is not delivered, and verify finds it', async () => {
 
 test('runs update takes the current version, or the one that is given', async () => {
   const run_id = await emit('later', [{ name: 'old.txt', content: 'old' }])
-  const update = (...args: string[]): ReturnType<typeof signalbox> => signalbox({ directory }, ['runs', 'update', run_id, ...args])
+  const update = (...args: string[]): ReturnType<typeof signalbox> =>
+    signalbox({ directory }, ['runs', 'update', run_id, ...args])
   const done = await update('--priority', '-7', '--not-before', '2h', '--no-context-files')
   expect(done).toMatchObject({ code: 0, out: expect.stringContaining('at version 2, pending') })
   expect(await call('run.preview', { run_id })).toMatchObject({ run: { priority: -7 }, context_files: [] })
@@ -150,5 +177,8 @@ test('runs update takes the current version, or the one that is given', async ()
   const stale = await update('--if-version', '1', '--priority', '3')
   expect(stale.code).not.toBe(0)
   expect(stale.err).toContain('expected version 1')
-  expect(await update()).toMatchObject({ code: 64, err: expect.stringContaining('nothing to change was given') })
+  expect(await update()).toMatchObject({
+    code: 64,
+    err: expect.stringContaining('nothing to change was given'),
+  })
 })

@@ -48,15 +48,23 @@ test(`${backups} backups under load have all that was answered before`, async ()
   await load
   expect(book.filter(each => each.refused !== undefined)).toEqual([])
   await expect(client.call('router.backup', { path: 'relative' })).rejects.toMatchObject({ code: -32602 })
-  await expect(client.call('router.backup', { path: '/no/such/directory/x.db' })).rejects.toMatchObject({ code: -32602 })
-  await expect(client.call('router.backup', { path: join(directory, 'state', 'signalbox.db') })).rejects.toMatchObject({ code: -32009 })
+  await expect(client.call('router.backup', { path: '/no/such/directory/x.db' })).rejects.toMatchObject({
+    code: -32602,
+  })
+  await expect(
+    client.call('router.backup', { path: join(directory, 'state', 'signalbox.db') }),
+  ).rejects.toMatchObject({ code: -32009 })
   client.close()
   // The copy is a state directory that a router starts on.
   const restored = await faultyRouter(last)
   expect(restored.ready, restored.said()).toBe(true)
   // What was done since the backup is not there, or done once more.
   const faults = [{ what: 'a backup that is started on', at: 0, until: Date.now(), in_flight: Infinity }]
-  wrong.push(...(await checked(restored, book, { before: router.socket, faults })).filter(text => !/^C1|is not there$/.test(text)))
+  wrong.push(
+    ...(await checked(restored, book, { before: router.socket, faults })).filter(
+      text => !/^C1|is not there$/.test(text),
+    ),
+  )
   report('P39', `backups under load, of up to ${book.length} events`, backups, wrong.length, begun)
   expect(wrong).toEqual([])
   for (const each of [router, restored]) {
@@ -89,28 +97,40 @@ describe('a backup destroys nothing', () => {
       '../state/signalbox.db-journal',
     ])
       for (const directory of [state, join(into, 'link')])
-        await expect(client.call('router.backup', { path: `${directory}/${name}` }), name).rejects.toMatchObject({ code: -32602 })
+        await expect(
+          client.call('router.backup', { path: `${directory}/${name}` }),
+          name,
+        ).rejects.toMatchObject({ code: -32602 })
     // The same names elsewhere are a state directory's own.
-    await expect(client.call('router.backup', { path: join(into, 'signalbox.db') })).resolves.toMatchObject({ events: expect.any(Number) as number })
-    await expect(client.call('router.backup', { path: join(state, 'signalbox.backup.db') })).resolves.toMatchObject({ events: expect.any(Number) as number })
+    await expect(client.call('router.backup', { path: join(into, 'signalbox.db') })).resolves.toMatchObject({
+      events: expect.any(Number) as number,
+    })
+    await expect(
+      client.call('router.backup', { path: join(state, 'signalbox.backup.db') }),
+    ).resolves.toMatchObject({ events: expect.any(Number) as number })
   })
 
-  test.each(['', '.unfinished', '-wal', '-journal', '.unfinished-journal'])('what is there already stays: X%s', async end => {
-    const { client, into } = await running()
-    const path = join(into, 'x.db')
-    writeFileSync(`${path}${end}`, 'of another')
-    await expect(client.call('router.backup', { path })).rejects.toMatchObject({
-      code: -32009,
-      message: expect.stringContaining(`${path}${end} exists`) as string,
-    })
-    expect(readFileSync(`${path}${end}`, 'utf8')).toBe('of another')
-    expect(existsSync(path)).toBe(end === '')
-  })
+  test.each(['', '.unfinished', '-wal', '-journal', '.unfinished-journal'])(
+    'what is there already stays: X%s',
+    async end => {
+      const { client, into } = await running()
+      const path = join(into, 'x.db')
+      writeFileSync(`${path}${end}`, 'of another')
+      await expect(client.call('router.backup', { path })).rejects.toMatchObject({
+        code: -32009,
+        message: expect.stringContaining(`${path}${end} exists`) as string,
+      })
+      expect(readFileSync(`${path}${end}`, 'utf8')).toBe('of another')
+      expect(existsSync(path)).toBe(end === '')
+    },
+  )
 
   test('a link to nowhere stays', async () => {
     const { client, into } = await running()
     symlinkSync(join(into, 'nowhere'), join(into, 'x.db'))
-    await expect(client.call('router.backup', { path: join(into, 'x.db') })).rejects.toMatchObject({ code: -32009 })
+    await expect(client.call('router.backup', { path: join(into, 'x.db') })).rejects.toMatchObject({
+      code: -32009,
+    })
     expect(existsSync(join(into, 'nowhere'))).toBe(false)
   })
 

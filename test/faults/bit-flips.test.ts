@@ -11,7 +11,18 @@ import { ExitError } from '../../src/errors.ts'
 import { startRouter, type Router } from '../../src/main.ts'
 import { Work } from '../../src/store/sqlite/engine/operations.ts'
 import { freshDirectory, quiet } from '../support/router.ts'
-import { bots, columns, completed, emptyColumns, flip, live, owed, type Column, type Flip, type Life } from './bits.ts'
+import {
+  bots,
+  columns,
+  completed,
+  emptyColumns,
+  flip,
+  live,
+  owed,
+  type Column,
+  type Flip,
+  type Life,
+} from './bits.ts'
 import { chance } from './power-loss.ts'
 import { report, size } from './report.ts'
 import { faultyRouter } from './shim.ts'
@@ -33,7 +44,15 @@ const routerBudget = { tokens: 1_000_000, period: 'month', per: 'router' } as co
 const dayMs = 86_400_000
 const mostSlices = 200
 /** Columns of ended runs that every end of a run empties. */
-const neverFilled = ['lease_token', 'lease_until', 'parked_on', 'held_by', 'timeout_at', 'deadline_at', 'deadline_name'].map(column => `run_archive.${column}`)
+const neverFilled = [
+  'lease_token',
+  'lease_until',
+  'parked_on',
+  'held_by',
+  'timeout_at',
+  'deadline_at',
+  'deadline_name',
+].map(column => `run_archive.${column}`)
 const definitionTables = new Set(['source', 'trigger', 'bot', 'queue'])
 
 let server: Awaited<ReturnType<typeof bots>>
@@ -43,7 +62,15 @@ let life: Life
 let leased = 0
 
 async function started(directory: string): Promise<Router> {
-  const config = readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), socket: join(directory, 'rpc.sock'), budget: [routerBudget], ...quiet })
+  const config = readConfig(
+    { HOME: directory },
+    {
+      state_dir: join(directory, 'state'),
+      socket: join(directory, 'rpc.sock'),
+      budget: [routerBudget],
+      ...quiet,
+    },
+  )
   return startRouter(config, { env: { HOME: directory }, onFatal: message => fatal.push(message) })
 }
 
@@ -94,7 +121,10 @@ function copied(flips: (db: Database.Database) => Flip[]): { directory: string; 
   return { directory, flips: made }
 }
 
-type Ask = <M extends keyof Methods>(method: M, params: Methods[M]['params']) => Promise<Methods[M]['result'] | undefined>
+type Ask = <M extends keyof Methods>(
+  method: M,
+  params: Methods[M]['params'],
+) => Promise<Methods[M]['result'] | undefined>
 
 /** Calls that must not end in a bug, and not hang. */
 function asker(client: SignalboxClient, wrong: string[]): Ask {
@@ -107,7 +137,8 @@ function asker(client: SignalboxClient, wrong: string[]): Ask {
       return answer === 'late' ? undefined : answer
     } catch (error) {
       const { code, message } = error as { code?: number; message: string }
-      if (code === undefined || code === -32603) wrong.push(`${method} ${JSON.stringify(params).slice(0, 100)}: ${code} ${message}`)
+      if (code === undefined || code === -32603)
+        wrong.push(`${method} ${JSON.stringify(params).slice(0, 100)}: ${code} ${message}`)
       return undefined
     } finally {
       clearTimeout(timer)
@@ -132,9 +163,16 @@ async function looked(ask: Ask): Promise<{ marked: boolean }> {
   await ask('event.query', { filter: { payload: { key: ['k'] } }, limit: 500 })
   await ask('event.replay', { query: {}, dry_run: true })
   const runs = (await ask('run.list', { limit: 500 }))?.runs ?? []
-  for (const run of runs) if (run.damaged !== undefined || run.error?.includes('is damaged') === true) marked = true
+  for (const run of runs)
+    if (run.damaged !== undefined || run.error?.includes('is damaged') === true) marked = true
   await Promise.all(
-    runs.map(run => Promise.all([ask('run.get', { run_id: run.id }), ask('run.history', { run_id: run.id }), ask('run.output', { run_id: run.id })])),
+    runs.map(run =>
+      Promise.all([
+        ask('run.get', { run_id: run.id }),
+        ask('run.history', { run_id: run.id }),
+        ask('run.output', { run_id: run.id }),
+      ]),
+    ),
   )
   for (const { id } of events.slice(0, 3)) await ask('event.explain', { event_id: id })
   for (const trigger_id of ['plain', 'asks', 'told']) await ask('trigger.versions', { trigger_id })
@@ -169,16 +207,22 @@ function owedRuns(path: string, flips: readonly Flip[]): string[] {
   const batched = db.prepare<[number], number>('SELECT run_seq FROM run_event WHERE event_seq = ?').pluck()
   const [runs, events] = [new Set(flips.flatMap(each => each.runs)), flips.flatMap(each => each.events)]
   for (const event of events) for (const run of batched.all(event)) runs.add(run)
-  const dependent = db.prepare<[number], number>('SELECT run_seq FROM run_dependency WHERE on_seq = ?').pluck()
+  const dependent = db
+    .prepare<[number], number>('SELECT run_seq FROM run_dependency WHERE on_seq = ?')
+    .pluck()
   for (const { seq, event_seq } of ids) if (events.includes(event_seq)) runs.add(seq)
   for (const run of runs) for (const each of dependent.all(run)) runs.add(each)
   // Those behind a run that is with a worker wait for it, or until its lease ends.
-  if (runs.has(leased)) for (const { seq, trigger_id } of ids) if (trigger_id === 'one-at-a-time') runs.add(seq)
+  if (runs.has(leased))
+    for (const { seq, trigger_id } of ids) if (trigger_id === 'one-at-a-time') runs.add(seq)
   const own = flips.flatMap(({ table, triggers }) => (definitionTables.has(table) ? owed : triggers))
   const triggers = own.includes('first') ? [...own, 'second'] : own
   db.close()
   return ids
-    .filter(({ seq, event_seq, trigger_id }) => !runs.has(seq) && !events.includes(event_seq) && !triggers.includes(trigger_id))
+    .filter(
+      ({ seq, event_seq, trigger_id }) =>
+        !runs.has(seq) && !events.includes(event_seq) && !triggers.includes(trigger_id),
+    )
     .map(({ id }) => {
       const hex = id.toString('hex')
       return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
@@ -186,10 +230,26 @@ function owedRuns(path: string, flips: readonly Flip[]): string[] {
 }
 
 /** Lets everything that waited go, and what comes now. */
-async function released(ask: Ask, router: Router, flips: readonly Flip[], wrong: string[]): Promise<string[]> {
-  const hurt = new Set(flips.flatMap(({ table, row, triggers }) => (definitionTables.has(table) ? [row.id] : triggers)))
-  await ask('bot.put', { bot: { id: 'later', enabled: true, max_active: 8, endpoint: { kind: 'http', url: `${server.url}/later` } } })
-  await ask('bot.put', { bot: { id: 'rarest', capabilities: ['rare'], endpoint: { kind: 'http', url: `${server.url}/rare` } } })
+async function released(
+  ask: Ask,
+  router: Router,
+  flips: readonly Flip[],
+  wrong: string[],
+): Promise<string[]> {
+  const hurt = new Set(
+    flips.flatMap(({ table, row, triggers }) => (definitionTables.has(table) ? [row.id] : triggers)),
+  )
+  await ask('bot.put', {
+    bot: {
+      id: 'later',
+      enabled: true,
+      max_active: 8,
+      endpoint: { kind: 'http', url: `${server.url}/later` },
+    },
+  })
+  await ask('bot.put', {
+    bot: { id: 'rarest', capabilities: ['rare'], endpoint: { kind: 'http', url: `${server.url}/rare` } },
+  })
   const fresh: string[] = []
   for (const type of ['done', 'quiet', 'gathered', 'in-order', 'alone', 'plain']) {
     const answer = await ask('event.emit', { source_id: 'local', type, payload: { key: 'k' } })
@@ -227,10 +287,16 @@ function retained(path: string): string[] {
     { ...old, now, max_bytes: 1 },
     { ...old, now: now + 40 * dayMs },
   ]
-  const sweep = db.transaction((operation: { op: 'retain'; limits: (typeof limits)[number] }) => work.perform(operation, new ArrayBuffer(0)))
+  const sweep = db.transaction((operation: { op: 'retain'; limits: (typeof limits)[number] }) =>
+    work.perform(operation, new ArrayBuffer(0)),
+  )
   try {
     for (const each of limits)
-      for (let slices = 0; (sweep.immediate({ op: 'retain', limits: each }) as { more: boolean }).more; slices++)
+      for (
+        let slices = 0;
+        (sweep.immediate({ op: 'retain', limits: each }) as { more: boolean }).more;
+        slices++
+      )
         if (slices > mostSlices) return ['retention does not come to an end']
     return []
   } catch (error) {
@@ -249,9 +315,14 @@ async function judged({ directory, flips }: { directory: string; flips: Flip[] }
   try {
     router = await started(directory)
   } catch (error) {
-    const isNamed = error instanceof ExitError && error.exitCode === 65 && flips.some(({ table }) => error.message.includes(`${table}.`))
+    const isNamed =
+      error instanceof ExitError &&
+      error.exitCode === 65 &&
+      flips.some(({ table }) => error.message.includes(`${table}.`))
     const isDefinition = flips.some(({ table }) => definitionTables.has(table))
-    return isNamed && isDefinition ? [] : [`no start: ${error instanceof ExitError ? error.exitCode : ''} ${(error as Error).stack}`]
+    return isNamed && isDefinition
+      ? []
+      : [`no start: ${error instanceof ExitError ? error.exitCode : ''} ${(error as Error).stack}`]
   }
   const client = await SignalboxClient.connect(router.socket)
   const ask = asker(client, wrong)
@@ -271,7 +342,8 @@ async function judged({ directory, flips }: { directory: string; flips: Flip[] }
   }
   const { marked } = await looked(ask)
   const health = await ask('rpc.health', {})
-  if ((marked || before.marked) && health?.status !== 'degraded') wrong.push('damage was met, and health is ok')
+  if ((marked || before.marked) && health?.status !== 'degraded')
+    wrong.push('damage was met, and health is ok')
   client.close()
   await router.stop()
   wrong.push(...fatal.splice(0), ...retained(path))
@@ -282,58 +354,76 @@ async function judged({ directory, flips }: { directory: string; flips: Flip[] }
 function cases(all: readonly Column[]): { column: Column; kind: 'bit' | 'type' | 'null' }[][] {
   const wanted = all.flatMap(column => [
     ...Array.from({ length: bitsEach }, () => ({ column, kind: 'bit' as const })),
-    ...(column.type === 'BLOB' || column.type === 'ANY' || column.key > 0 ? [] : [{ column, kind: 'type' as const }]),
+    ...(column.type === 'BLOB' || column.type === 'ANY' || column.key > 0
+      ? []
+      : [{ column, kind: 'type' as const }]),
     ...(column.notNull && column.key === 0 ? [{ column, kind: 'null' as const }] : []),
   ])
   const isDefinition = ({ column }: (typeof wanted)[number]): boolean => definitionTables.has(column.table)
   const grouped = (each: typeof wanted, most: number, ofTable: number): (typeof wanted)[] => {
     const groups: (typeof wanted)[] = []
     for (const one of each) {
-      const group = groups.find(other => other.length < most && other.filter(({ column }) => column.table === one.column.table).length < ofTable)
+      const group = groups.find(
+        other =>
+          other.length < most &&
+          other.filter(({ column }) => column.table === one.column.table).length < ofTable,
+      )
       if (group === undefined) groups.push([one])
       else group.push(one)
     }
     return groups
   }
   const rest = wanted.filter(each => !isDefinition(each))
-  return [...grouped(wanted.filter(isDefinition), definitionsTogether, 1), ...grouped(rest, together, ofOneTable)]
+  return [
+    ...grouped(wanted.filter(isDefinition), definitionsTogether, 1),
+    ...grouped(rest, together, ofOneTable),
+  ]
 }
 
 describe('a flipped bit', () => {
-  test('in any column of any table costs its row only', { timeout: 1_200_000 * Math.max(1, bitsEach / 3) }, async () => {
-    await prepared()
-    const begun = performance.now()
-    const db = new Database(join(copied(() => []).directory, 'state', 'signalbox.db'))
-    const all = columns(db).filter((_, index) => (index + seed) % everyColumn === 0)
-    expect(emptyColumns(db)).toEqual(neverFilled)
-    db.close()
-    const wrong: string[] = []
-    const tried = new Set<string>()
-    let flips = 0
-    const tryGroup = async (group: ReturnType<typeof cases>[number]): Promise<void> => {
-      const copy = copied(copiedDb =>
-        group.flatMap(({ column, kind }) => {
-          const made = flip(copiedDb, column, kind, random)
-          if (made !== undefined) tried.add(`${made.table}.${made.column}`)
-          return made ?? []
-        }),
+  test(
+    'in any column of any table costs its row only',
+    { timeout: 1_200_000 * Math.max(1, bitsEach / 3) },
+    async () => {
+      await prepared()
+      const begun = performance.now()
+      const db = new Database(join(copied(() => []).directory, 'state', 'signalbox.db'))
+      const all = columns(db).filter((_, index) => (index + seed) % everyColumn === 0)
+      expect(emptyColumns(db)).toEqual(neverFilled)
+      db.close()
+      const wrong: string[] = []
+      const tried = new Set<string>()
+      let flips = 0
+      const tryGroup = async (group: ReturnType<typeof cases>[number]): Promise<void> => {
+        const copy = copied(copiedDb =>
+          group.flatMap(({ column, kind }) => {
+            const made = flip(copiedDb, column, kind, random)
+            if (made !== undefined) tried.add(`${made.table}.${made.column}`)
+            return made ?? []
+          }),
+        )
+        if (copy.flips.length === 0) return
+        flips += copy.flips.length
+        const found = await judged(copy)
+        if (found.length > 0)
+          wrong.push(
+            `${copy.flips.map(each => `${each.table}.${each.column} ${JSON.stringify(each.row)} ${each.how}`).join(' + ')}\n  ${found.join('\n  ')}`,
+          )
+      }
+      for (const group of cases(all)) await tryGroup(group)
+      // A row that was damaged before in its group takes no other change.
+      for (const column of all)
+        if (!tried.has(`${column.table}.${column.column}`)) await tryGroup([{ column, kind: 'bit' }])
+      // A bit of a key may make it one that is there already, which no table takes.
+      const never = all.flatMap(({ table, column, key }) =>
+        tried.has(`${table}.${column}`) || key > 0 ? [] : `${table}.${column}`,
       )
-      if (copy.flips.length === 0) return
-      flips += copy.flips.length
-      const found = await judged(copy)
-      if (found.length > 0)
-        wrong.push(`${copy.flips.map(each => `${each.table}.${each.column} ${JSON.stringify(each.row)} ${each.how}`).join(' + ')}\n  ${found.join('\n  ')}`)
-    }
-    for (const group of cases(all)) await tryGroup(group)
-    // A row that was damaged before in its group takes no other change.
-    for (const column of all) if (!tried.has(`${column.table}.${column.column}`)) await tryGroup([{ column, kind: 'bit' }])
-    // A bit of a key may make it one that is there already, which no table takes.
-    const never = all.flatMap(({ table, column, key }) => (tried.has(`${table}.${column}`) || key > 0 ? [] : `${table}.${column}`))
-    report('P64', `flipped values in ${tried.size} of ${all.length} columns`, flips, wrong.length, begun)
-    expect(wrong).toEqual([])
-    const names = new Set(all.map(({ table, column }) => `${table}.${column}`))
-    expect(never).toEqual(neverFilled.filter(name => names.has(name)))
-  })
+      report('P64', `flipped values in ${tried.size} of ${all.length} columns`, flips, wrong.length, begun)
+      expect(wrong).toEqual([])
+      const names = new Set(all.map(({ table, column }) => `${table}.${column}`))
+      expect(never).toEqual(neverFilled.filter(name => names.has(name)))
+    },
+  )
 
   test('control: without the checks of rows it costs the others', { timeout: 120_000 }, async () => {
     await prepared()
@@ -344,11 +434,16 @@ describe('a flipped bit', () => {
       })
       return directory
     }
-    const ofRun = await faultyRouter(changed("UPDATE outbox SET flow = substr(flow, 2) WHERE trigger_id = 'quiet'"), { control: 'trusting-reads.mjs' })
+    const ofRun = await faultyRouter(
+      changed("UPDATE outbox SET flow = substr(flow, 2) WHERE trigger_id = 'quiet'"),
+      { control: 'trusting-reads.mjs' },
+    )
     expect(ofRun.ready).toBe(false)
     expect(await ofRun.ended).not.toBe(65)
     const ofEvent = await faultyRouter(
-      changed('UPDATE event SET decisions = substr(decisions, 2) WHERE seq = (SELECT min(seq) FROM event WHERE decisions IS NOT NULL)'),
+      changed(
+        'UPDATE event SET decisions = substr(decisions, 2) WHERE seq = (SELECT min(seq) FROM event WHERE decisions IS NOT NULL)',
+      ),
       { control: 'trusting-reads.mjs' },
     )
     expect(ofEvent.ready, ofEvent.said()).toBe(true)

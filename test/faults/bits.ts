@@ -32,7 +32,19 @@ export async function bots(): Promise<{ url: string; server: Server }> {
 }
 
 /** What is to be done after the start: every undamaged run of these triggers must complete. */
-export const owed = ['plain', 'in-order', 'gathered', 'quiet', 'first', 'second', 'rare', 'files', 'told', 'alone', 'one-at-a-time']
+export const owed = [
+  'plain',
+  'in-order',
+  'gathered',
+  'quiet',
+  'first',
+  'second',
+  'rare',
+  'files',
+  'told',
+  'alone',
+  'one-at-a-time',
+]
 
 const on = (id: string, action: object, policy: object = {}, more: object = {}): object => ({
   id,
@@ -53,14 +65,23 @@ export function definitions(url: string): object {
       { id: 'now', endpoint: http('/now') },
       { id: 'resting', endpoint: http('/now') },
       { id: 'failing', endpoint: http('/fails') },
-      { id: 'worker', endpoint: { kind: 'pull' }, max_active: 8, budget: { tokens: 1_000_000, period: 'day' } },
+      {
+        id: 'worker',
+        endpoint: { kind: 'pull' },
+        max_active: 8,
+        budget: { tokens: 1_000_000, period: 'day' },
+      },
     ],
     queues: [{ id: 'slow-lane', max_active: 4, max_pending: 1000 }],
     sources: [
       { id: 'hook', source_type: 'webhook', config: { provider: 'none' } },
       { id: 'local', source_type: 'service' },
       { id: 'seconds', source_type: 'cron', config: { expression: '* * * * * *' } },
-      { id: 'feed', source_type: 'poll', config: { command: { argv: ['/bin/echo', '[{"id":1},{"id":2}]'] } } },
+      {
+        id: 'feed',
+        source_type: 'poll',
+        config: { command: { argv: ['/bin/echo', '[{"id":1},{"id":2}]'] } },
+      },
     ],
     triggers: [
       on('plain', { bot_id: 'later', workflow_id: 'flow', allowed_tools: ['read'] }, { queue: 'slow-lane' }),
@@ -73,10 +94,18 @@ export function definitions(url: string): object {
       on('rare', { capabilities: ['rare'], allowed_tools: ['read'] }),
       on('files', { bot_id: 'later' }),
       on('asks', { bot_id: 'now' }, { approval: {} }),
-      on('hourly', { bot_id: 'now' }, { throttle: { limit: 1, period_ms: 3_600_000 }, budget: { runs: 100, period: 'hour' } }),
+      on(
+        'hourly',
+        { bot_id: 'now' },
+        { throttle: { limit: 1, period_ms: 3_600_000 }, budget: { runs: 100, period: 'hour' } },
+      ),
       on('fails', { bot_id: 'failing' }, { retry: 'none' }),
       on('done', { bot_id: 'now' }, { rate_limit: { limit: 100, period_ms: 3_600_000 } }),
-      on('one-at-a-time', { bot_id: 'worker' }, { concurrency: { limit: 1 }, timeout_ms: 3_600_000, budget: { tokens: 1_000_000, period: 'hour' } }),
+      on(
+        'one-at-a-time',
+        { bot_id: 'worker' },
+        { concurrency: { limit: 1 }, timeout_ms: 3_600_000, budget: { tokens: 1_000_000, period: 'hour' } },
+      ),
       on('pausing', { bot_id: 'worker' }),
       on('told', { bot_id: 'later' }, {}, { event_source_id: 'router', filter: { type: ['run.failed'] } }),
     ],
@@ -89,7 +118,12 @@ export interface Life {
 }
 
 /** Makes a router live through everything that its tables hold. */
-export async function live(client: SignalboxClient, intake: string, url: string, read: <T>(ask: (db: Db) => T) => T): Promise<Life> {
+export async function live(
+  client: SignalboxClient,
+  intake: string,
+  url: string,
+  read: <T>(ask: (db: Db) => T) => T,
+): Promise<Life> {
   await client.call('router.apply', definitions(url))
   const emit = async (type: string, key = 'k', more: object = {}): Promise<string[]> =>
     (
@@ -104,7 +138,18 @@ export async function live(client: SignalboxClient, intake: string, url: string,
         ...more,
       })
     ).runs
-  for (const type of ['plain', 'in-order', 'gathered', 'quiet', 'alone', 'both', 'rare', 'hourly', 'one-at-a-time', 'done'])
+  for (const type of [
+    'plain',
+    'in-order',
+    'gathered',
+    'quiet',
+    'alone',
+    'both',
+    'rare',
+    'hourly',
+    'one-at-a-time',
+    'done',
+  ])
     for (let n = 0; n < 3; n++) await emit(type)
   const files = [1, 2].map(n => ({ name: `notes-${n}.txt`, content: 'text '.repeat(n) }))
   for (let n = 0; n < 2; n++) await emit('files', 'f', { context_files: files, idempotency_key: `i-${n}` })
@@ -112,23 +157,42 @@ export async function live(client: SignalboxClient, intake: string, url: string,
   const [held, cancelled] = [(await emit('plain'))[0]!, (await emit('plain'))[0]!]
   await client.call('run.hold', { run_id: held })
   const { version } = await client.call('run.preview', { run_id: held })
-  await client.call('run.update', { run_id: held, version, inputs: { n: 1 }, context_files: [{ name: 'a.txt', content: 'a text' }] })
+  await client.call('run.update', {
+    run_id: held,
+    version,
+    inputs: { n: 1 },
+    context_files: [{ name: 'a.txt', content: 'a text' }],
+  })
   await client.call('run.cancel', { run_id: cancelled })
   for (let n = 0; n < 2; n++)
-    await fetch(`${intake}/webhook/hook`, { method: 'POST', body: '{"n":1}', headers: { 'content-type': 'application/json', 'webhook-id': `h-${n}` } })
+    await fetch(`${intake}/webhook/hook`, {
+      method: 'POST',
+      body: '{"n":1}',
+      headers: { 'content-type': 'application/json', 'webhook-id': `h-${n}` },
+    })
   await client.call('bot.heartbeat', { bot_id: 'worker', availability: 'busy', reason: 'a test' })
   await client.call('bot.drain', { bot_id: 'resting', reason: 'a test' })
   const { leases } = await client.call('run.claim', { bot_id: 'worker', max: 4 })
   for (const { run_id, lease_token } of leases) {
     await client.call('run.start', { run_id, lease_token })
     await client.call('run.log', { run_id, lease_token, text: 'a line\n'.repeat(200) })
-    await client.call('run.progress', { run_id, lease_token, percent: 50, message: 'half', usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 } })
+    await client.call('run.progress', {
+      run_id,
+      lease_token,
+      percent: 50,
+      message: 'half',
+      usage: { input_tokens: 10, output_tokens: 3, cost_usd: 0.001 },
+    })
   }
   await client.call('run.claim', { bot_id: 'worker', max: 4 })
   const pausing = (await client.call('run.list', { trigger_id: 'pausing' })).runs[0]!
   const { run_id, lease_token } = leases.find(each => each.run_id !== pausing.id)!
   await client.call('run.pause', { run_id: pausing.id })
-  await client.call('run.heartbeat', { run_id: pausing.id, lease_token: leases.find(each => each.run_id === pausing.id)!.lease_token, paused: true })
+  await client.call('run.heartbeat', {
+    run_id: pausing.id,
+    lease_token: leases.find(each => each.run_id === pausing.id)!.lease_token,
+    paused: true,
+  })
   const isLived = (db: Db): boolean =>
     (db
       .prepare(
@@ -182,10 +246,17 @@ export interface Column {
 
 /** Every column of every table that a migration made. */
 export function columns(db: Db): Column[] {
-  const tables = db.prepare<[], string>("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name").pluck().all()
+  const tables = db
+    .prepare<[], string>(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+    )
+    .pluck()
+    .all()
   return tables.flatMap(table =>
     db
-      .prepare<[], { name: string; type: string; notnull: number; pk: number }>(`SELECT name, type, "notnull", pk FROM pragma_table_info('${table}')`)
+      .prepare<[], { name: string; type: string; notnull: number; pk: number }>(
+        `SELECT name, type, "notnull", pk FROM pragma_table_info('${table}')`,
+      )
       .all()
       .map(({ name, type, notnull, pk }) => ({ table, column: name, type, notNull: notnull === 1, key: pk })),
   )
@@ -193,14 +264,23 @@ export function columns(db: Db): Column[] {
 
 /** Bytes that SQLite stores an integer in. */
 function width(value: bigint): number {
-  return [1, 2, 3, 4, 6, 8].find(bytes => value >= -(1n << BigInt(bytes * 8 - 1)) && value < 1n << BigInt(bytes * 8 - 1))!
+  return [1, 2, 3, 4, 6, 8].find(
+    bytes => value >= -(1n << BigInt(bytes * 8 - 1)) && value < 1n << BigInt(bytes * 8 - 1),
+  )!
 }
 
-function flipped(value: unknown, pick: () => number): { value: Buffer | bigint | number; how: string; isText: boolean } {
+function flipped(
+  value: unknown,
+  pick: () => number,
+): { value: Buffer | bigint | number; how: string; isText: boolean } {
   if (typeof value === 'bigint') {
     const bits = width(value) * 8
     const bit = Math.floor(pick() * bits)
-    return { value: BigInt.asIntN(bits, value ^ (1n << BigInt(bit))), how: `bit ${bit} of ${value}`, isText: false }
+    return {
+      value: BigInt.asIntN(bits, value ^ (1n << BigInt(bit))),
+      how: `bit ${bit} of ${value}`,
+      isText: false,
+    }
   }
   if (typeof value === 'number') {
     const bytes = Buffer.alloc(8)
@@ -218,7 +298,10 @@ function flipped(value: unknown, pick: () => number): { value: Buffer | bigint |
 /** Takes the guards out of a schema, does something, and puts them back as they were. */
 function unguarded(db: Db, table: string, work: () => void): void {
   db.unsafeMode(true)
-  const own = db.prepare<[string], string>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?").pluck().get(table)!
+  const own = db
+    .prepare<[string], string>("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?")
+    .pluck()
+    .get(table)!
   const write = (sql: string): void => {
     db.pragma('writable_schema = ON')
     db.prepare("UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?").run(sql, table)
@@ -240,12 +323,20 @@ function unguarded(db: Db, table: string, work: () => void): void {
 /** Columns that no row has a value in. */
 export function emptyColumns(db: Db): string[] {
   return columns(db)
-    .filter(({ table, column }) => db.prepare(`SELECT 1 FROM "${table}" WHERE "${column}" IS NOT NULL LIMIT 1`).get() === undefined)
+    .filter(
+      ({ table, column }) =>
+        db.prepare(`SELECT 1 FROM "${table}" WHERE "${column}" IS NOT NULL LIMIT 1`).get() === undefined,
+    )
     .map(({ table, column }) => `${table}.${column}`)
 }
 
 /** Flips a bit of one column of a row, or (kind) gives it a value of another type or none; undefined: no row lets it. */
-export function flip(db: Db, column: Column, kind: 'bit' | 'type' | 'null', pick: () => number): Flip | undefined {
+export function flip(
+  db: Db,
+  column: Column,
+  kind: 'bit' | 'type' | 'null',
+  pick: () => number,
+): Flip | undefined {
   const { table, column: name } = column
   const keys = columns(db)
     .filter(each => each.table === table && each.key > 0)
@@ -275,14 +366,21 @@ export function flip(db: Db, column: Column, kind: 'bit' | 'type' | 'null', pick
       const done = of(made.how)
       if (typeof made.value !== 'bigint') return done
       // What it is part of now: a file of a context that names another event is that event's.
-      if (name === 'event_seq' || (table === 'event' && name === 'seq')) return { ...done, events: [...done.events, Number(made.value)] }
-      return name === 'run_seq' || name === 'seq' ? { ...done, runs: [...done.runs, Number(made.value)] } : done
+      if (name === 'event_seq' || (table === 'event' && name === 'seq'))
+        return { ...done, events: [...done.events, Number(made.value)] }
+      return name === 'run_seq' || name === 'seq'
+        ? { ...done, runs: [...done.runs, Number(made.value)] }
+        : done
     }
     if (kind === 'null') unguarded(db, table, () => set('?', null))
     else unguarded(db, table, () => set('CAST(? AS BLOB)', typeof value === 'string' ? value : 'no number'))
     return of(kind)
   } catch (error) {
-    if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') === true || (error as { code?: string }).code === 'SQLITE_MISMATCH') return undefined
+    if (
+      (error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') === true ||
+      (error as { code?: string }).code === 'SQLITE_MISMATCH'
+    )
+      return undefined
     throw error
   }
 }
@@ -290,7 +388,8 @@ export function flip(db: Db, column: Column, kind: 'bit' | 'type' | 'null', pick
 /** Runs and events that a row is part of. */
 function partsOf(table: string, row: Record<string, unknown>): Pick<Flip, 'runs' | 'events' | 'triggers'> {
   const triggers = table === 'trigger_version' ? [row.trigger_id as string] : []
-  const numbers = (...names: string[]): number[] => names.flatMap(name => (typeof row[name] === 'bigint' ? [Number(row[name])] : []))
+  const numbers = (...names: string[]): number[] =>
+    names.flatMap(name => (typeof row[name] === 'bigint' ? [Number(row[name])] : []))
   if (table === 'event') return { runs: [], events: numbers('seq'), triggers }
   if (table === 'outbox' || table === 'run_archive') return { runs: numbers('seq'), events: [], triggers }
   if (table === 'decision') return { runs: [], events: [], triggers }

@@ -3,7 +3,15 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Attempt, Methods, Run, RunHistoryEntry, RunState, SignalboxClient, Trigger } from '../../src/client/client.ts'
+import type {
+  Attempt,
+  Methods,
+  Run,
+  RunHistoryEntry,
+  RunState,
+  SignalboxClient,
+  Trigger,
+} from '../../src/client/client.ts'
 
 /** A sender's book: an event, and what became of it; neither id nor code: that is unknown. */
 export interface Sent {
@@ -101,7 +109,9 @@ export function bookLines<T>(path: string): T[] {
     .map(line => JSON.parse(line) as T)
 }
 
-async function allOf<T>(ask: (cursor: string | undefined) => Promise<{ items: readonly T[]; next_cursor?: string | undefined }>): Promise<T[]> {
+async function allOf<T>(
+  ask: (cursor: string | undefined) => Promise<{ items: readonly T[]; next_cursor?: string | undefined }>,
+): Promise<T[]> {
   const found: T[] = []
   for (let cursor: string | undefined; ;) {
     const { items, next_cursor } = await ask(cursor)
@@ -113,14 +123,18 @@ async function allOf<T>(ask: (cursor: string | undefined) => Promise<{ items: re
 
 async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
-  for (let from = 0; from < items.length; from += callsAtOnce) results.push(...(await Promise.all(items.slice(from, from + callsAtOnce).map(work))))
+  for (let from = 0; from < items.length; from += callsAtOnce)
+    results.push(...(await Promise.all(items.slice(from, from + callsAtOnce).map(work))))
   return results
 }
 
 /** Asks a router for all that the rules speak of, as far as it is of some sources. */
 export async function told(client: SignalboxClient, sources: readonly string[]): Promise<Told> {
   const lines = await allOf(async cursor => {
-    const { events, next_cursor }: Methods['event.query']['result'] = await client.call('event.query', { limit: 500, cursor })
+    const { events, next_cursor }: Methods['event.query']['result'] = await client.call('event.query', {
+      limit: 500,
+      cursor,
+    })
     return { items: events.filter(event => sources.includes(event.source_id)), next_cursor }
   })
   const events = await each(lines.toReversed(), async ({ id, matched_triggers }) => {
@@ -129,10 +143,16 @@ export async function told(client: SignalboxClient, sources: readonly string[]):
   })
   const known = new Set(events.map(event => event.id))
   const list = await allOf(async cursor => {
-    const { runs, next_cursor }: Methods['run.list']['result'] = await client.call('run.list', { limit: 500, cursor })
+    const { runs, next_cursor }: Methods['run.list']['result'] = await client.call('run.list', {
+      limit: 500,
+      cursor,
+    })
     return { items: runs.filter(run => known.has(run.event_id)), next_cursor }
   })
-  const runs = await each(list, async run => ({ ...run, ...(await client.call('run.history', { run_id: run.id })) }))
+  const runs = await each(list, async run => ({
+    ...run,
+    ...(await client.call('run.history', { run_id: run.id })),
+  }))
   const { triggers } = await client.call('trigger.list', {})
   return { at: Date.now(), events, runs, triggers: new Map(triggers.map(trigger => [trigger.id, trigger])) }
 }
@@ -166,16 +186,23 @@ function* noInvention({ sent }: Books, { events }: Told): Generator<string> {
     const { id } = same[0]!
     if (entry === undefined) yield `C2 ${id} was never sent`
     // What is refused for a while may be sent again and taken.
-    else if (entry.event_id === undefined && entry.refused !== undefined && ![503, 507].includes(entry.refused) && entry.refused > 0)
+    else if (
+      entry.event_id === undefined &&
+      entry.refused !== undefined &&
+      ![503, 507].includes(entry.refused) &&
+      entry.refused > 0
+    )
       yield `C2 ${entry.delivery_id} was refused with ${entry.refused} and is there as ${id}`
-    if (same.length > 1) yield `C2 ${entry?.delivery_id ?? body} is there ${same.length} times: ${same.map(event => event.id).join(' ')}`
+    if (same.length > 1)
+      yield `C2 ${entry?.delivery_id ?? body} is there ${same.length} times: ${same.map(event => event.id).join(' ')}`
   }
 }
 
 function isAccountedFor(run: ToldRun, at: number): boolean {
   if (['failed', 'timed_out'].includes(run.state)) return run.error !== undefined
   if (run.state === 'cancelled') return run.error !== undefined || run.history.at(-1)?.reason !== undefined
-  if (['pending', 'held', 'awaiting_approval'].includes(run.state)) return run.waiting_for !== undefined || run.not_before > at
+  if (['pending', 'held', 'awaiting_approval'].includes(run.state))
+    return run.waiting_for !== undefined || run.not_before > at
   return run.state === 'completed'
 }
 
@@ -187,12 +214,15 @@ function* completeness({ sent, delivered, bots }: Books, { at, events, runs }: T
   for (const { id, sha256: body, matched } of events) {
     const made = (byEvent.get(id) ?? []).map(run => run.trigger_id).toSorted()
     const owed = (bodies.get(body)?.owes ?? matched).toSorted()
-    if (JSON.stringify(made) !== JSON.stringify(owed)) yield `C3 ${id} matches ${owed.join(' ')} and has runs of ${made.join(' ')}`
-    if (JSON.stringify(matched.toSorted()) !== JSON.stringify(owed)) yield `C3 ${id} matches ${owed.join(' ')}, the router says ${matched.join(' ')}`
+    if (JSON.stringify(made) !== JSON.stringify(owed))
+      yield `C3 ${id} matches ${owed.join(' ')} and has runs of ${made.join(' ')}`
+    if (JSON.stringify(matched.toSorted()) !== JSON.stringify(owed))
+      yield `C3 ${id} matches ${owed.join(' ')}, the router says ${matched.join(' ')}`
   }
   for (const run of runs) {
     if (!isAccountedFor(run, at)) yield `C3 run ${run.id} is ${run.state}, and nothing says why`
-    if (run.state === 'completed' && bots.includes(run.bot_id ?? '') && !done.has(run.id)) yield `C3 run ${run.id} is completed, and no bot has done it`
+    if (run.state === 'completed' && bots.includes(run.bot_id ?? '') && !done.has(run.id))
+      yield `C3 run ${run.id} is completed, and no bot has done it`
   }
 }
 
@@ -229,12 +259,20 @@ function* identity({ delivered, faults }: Books, { events, runs }: Told): Genera
     let last = { attempt: 0, at: 0 }
     for (const entry of entries) {
       if (entry.id !== id) yield `C5 attempt ${entry.attempt} of run ${id} came under ${entry.id}`
-      if (run !== undefined && entry.event !== run.event_id) yield `C5 run ${id} of event ${run.event_id} was delivered with ${entry.event}`
-      if (entry.sha256 !== undefined && entry.sha256 !== bodies.get(entry.event)) yield `C5 run ${id} was delivered with another body`
+      if (run !== undefined && entry.event !== run.event_id)
+        yield `C5 run ${id} of event ${run.event_id} was delivered with ${entry.event}`
+      if (entry.sha256 !== undefined && entry.sha256 !== bodies.get(entry.event))
+        yield `C5 run ${id} was delivered with another body`
       // An attempt that never came as far as its bot is in the router's book alone.
-      const missing = Array.from({ length: Math.max(0, entry.attempt - last.attempt - 1) }, (_, index) => last.attempt + 1 + index)
+      const missing = Array.from(
+        { length: Math.max(0, entry.attempt - last.attempt - 1) },
+        (_, index) => last.attempt + 1 + index,
+      )
       const isInOrder =
-        entry.attempt > last.attempt && missing.every(number => run?.attempts.some(each => each.number === number && each.outcome !== 'success'))
+        entry.attempt > last.attempt &&
+        missing.every(number =>
+          run?.attempts.some(each => each.number === number && each.outcome !== 'success'),
+        )
       if (!isInOrder && !faults.some(fault => isBetween(fault, last.at, entry.at)))
         yield `C5 attempt ${entry.attempt} of run ${id} came after ${last.attempt}, without a fault between them`
       last = entry
@@ -242,7 +280,8 @@ function* identity({ delivered, faults }: Books, { events, runs }: Told): Genera
   }
   for (const { id, attempts } of runs) {
     const numbers = attempts.map(each => each.number)
-    if (numbers.some((number, index) => index > 0 && number <= numbers[index - 1]!)) yield `C5 run ${id} tells of attempts ${numbers.join(' ')}`
+    if (numbers.some((number, index) => index > 0 && number <= numbers[index - 1]!))
+      yield `C5 run ${id} tells of attempts ${numbers.join(' ')}`
   }
 }
 
@@ -250,7 +289,8 @@ function* identity({ delivered, faults }: Books, { events, runs }: Told): Genera
 function* order({ delivered }: Books, { events, runs, triggers }: Told): Generator<string> {
   const place = new Map(events.map((event, index) => [event.id, index]))
   const byId = new Map(runs.map(run => [run.id, run]))
-  const isOrdered = (run: ToldRun | undefined): boolean => run !== undefined && triggers.get(run.trigger_id)?.policy?.order_key !== undefined
+  const isOrdered = (run: ToldRun | undefined): boolean =>
+    run !== undefined && triggers.get(run.trigger_id)?.policy?.order_key !== undefined
   const ordered = delivered.filter(entry => isOrdered(byId.get(entry.run)))
   for (const [key, entries] of grouped(ordered, entry => `${byId.get(entry.run)!.trigger_id} ${entry.key}`)) {
     let furthest: Delivered | undefined
@@ -263,7 +303,10 @@ function* order({ delivered }: Books, { events, runs, triggers }: Told): Generat
 }
 
 function overlapMs({ faults }: Books, from: number, to: number): number {
-  return faults.reduce((sum, { at, until }) => sum + Math.max(0, Math.min(until + graceMs, to) - Math.max(at, from)), 0)
+  return faults.reduce(
+    (sum, { at, until }) => sum + Math.max(0, Math.min(until + graceMs, to) - Math.max(at, from)),
+    0,
+  )
 }
 
 /** C7: attempts are as far apart as the schedule says, 20 % more or less, not sooner than their bot asked, and not more of them. */
@@ -311,8 +354,10 @@ function* legalStates(_: Books, { runs }: Told): Generator<string> {
   for (const { id, state, history } of runs) {
     let last: { to: RunState | null; at: number; attempt: number } = { to: null, at: 0, attempt: 0 }
     for (const entry of history) {
-      if (entry.from !== last.to) yield `C8 run ${id} went by ${entry.move} from ${entry.from}, and was ${last.to}`
-      if (!following[entry.from ?? 'none'].includes(entry.to)) yield `C8 run ${id} went by ${entry.move} from ${entry.from} to ${entry.to}`
+      if (entry.from !== last.to)
+        yield `C8 run ${id} went by ${entry.move} from ${entry.from}, and was ${last.to}`
+      if (!following[entry.from ?? 'none'].includes(entry.to))
+        yield `C8 run ${id} went by ${entry.move} from ${entry.from} to ${entry.to}`
       // What is put back was not begun.
       if (entry.attempt < last.attempt - (entry.move === 'put_back' ? 1 : 0))
         yield `C8 run ${id} was at attempt ${last.attempt} and is at ${entry.attempt} by ${entry.move}`
@@ -324,8 +369,10 @@ function* legalStates(_: Books, { runs }: Told): Generator<string> {
 
 /** C9: no answer is 500 or -32603, no process ends but as it is expected to, and none says that it has met a bug. */
 function* noBugs({ sent, faults, said = '' }: Books): Generator<string> {
-  for (const { delivery_id, refused } of sent) if (refused === 500 || refused === -32_603) yield `C9 ${delivery_id} was answered ${refused}`
-  for (const { what, code, expected } of faults) if (code !== expected) yield `C9 after ${what} it ended with ${code}, not with ${expected}`
+  for (const { delivery_id, refused } of sent)
+    if (refused === 500 || refused === -32_603) yield `C9 ${delivery_id} was answered ${refused}`
+  for (const { what, code, expected } of faults)
+    if (code !== expected) yield `C9 after ${what} it ended with ${code}, not with ${expected}`
   const bug = said.split('\n').find(line => line.includes('"bug"'))
   if (bug !== undefined) yield `C9 it said ${bug.slice(0, 1500)}`
 }
@@ -352,7 +399,11 @@ export async function quiet(client: SignalboxClient, bots: readonly string[]): P
   // A run that is put back between the two questions is in neither answer: nothing must be open several times in a row.
   for (let rounds = 0; rounds < 3;) {
     const open = await Promise.all(
-      bots.flatMap(bot_id => (['pending', 'running'] as const).map(async state => (await client.call('run.list', { bot_id, state, limit: 1 })).runs.length)),
+      bots.flatMap(bot_id =>
+        (['pending', 'running'] as const).map(
+          async state => (await client.call('run.list', { bot_id, state, limit: 1 })).runs.length,
+        ),
+      ),
     )
     rounds = open.every(count => count === 0) ? rounds + 1 : 0
     await pause(10)

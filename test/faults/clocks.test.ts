@@ -13,7 +13,8 @@ import { faultyRouter, type FaultyRouter } from './shim.ts'
 import { checked, define, send, someEvents } from './workload.ts'
 
 const [library] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1')
-if (library === undefined) console.log('SKIPPED: libfaketime is not installed; jumps of the clock were tried in virtual time only')
+if (library === undefined)
+  console.log('SKIPPED: libfaketime is not installed; jumps of the clock were tried in virtual time only')
 
 const hourS = 3600
 const all = {
@@ -26,7 +27,9 @@ const all = {
   '+10 y': `+${87_600 * hourS}`,
   'to 1970': `-${Math.floor(Date.now() / 1000) - 100}`,
 }
-const jumps = Object.entries(all).filter(([name]) => process.env.SIGNALBOX_FULL === '1' || ['+1 h', '-1 h'].includes(name))
+const jumps = Object.entries(all).filter(
+  ([name]) => process.env.SIGNALBOX_FULL === '1' || ['+1 h', '-1 h'].includes(name),
+)
 
 type Run = Methods['run.get']['result']['run']
 
@@ -54,7 +57,11 @@ function started(directory: string): Promise<FaultyRouter> {
 /** The instants of the source second that have an event. */
 async function instants(of: SignalboxClient): Promise<number[]> {
   const { events } = await of.call('event.query', { source_id: 'second', limit: 500 })
-  const payloads = await Promise.all(events.map(async ({ id }) => (await of.call('event.get', { event_id: id })).payload as { scheduled_at: number }))
+  const payloads = await Promise.all(
+    events.map(
+      async ({ id }) => (await of.call('event.get', { event_id: id })).payload as { scheduled_at: number },
+    ),
+  )
   return payloads.map(payload => payload.scheduled_at)
 }
 
@@ -102,16 +109,27 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
         response.writeHead(++late === 1 ? 503 : 200).end('{}')
       } else response.writeHead(++retried === 1 ? 503 : 200).end('{}')
     })
-    await client.call('bot.put', { bot: { id: 'web', endpoint: { kind: 'http', url: bot.url, secret: { env: 'SIGN' } } } })
+    await client.call('bot.put', {
+      bot: { id: 'web', endpoint: { kind: 'http', url: bot.url, secret: { env: 'SIGN' } } },
+    })
     await client.call('source.put', { source: { id: 'other', source_type: 'service' } })
     await client.call('trigger.put', {
-      trigger: { id: 'web', event_source_id: 'other', filter: { type: ['slow', 'retry', 'again'] }, action: { bot_id: 'web' } },
+      trigger: {
+        id: 'web',
+        event_source_id: 'other',
+        filter: { type: ['slow', 'retry', 'again'] },
+        action: { bot_id: 'web' },
+      },
     })
-    await client.call('source.put', { source: { id: 'second', source_type: 'cron', config: { expression: '* * * * * *' } } })
+    await client.call('source.put', {
+      source: { id: 'second', source_type: 'cron', config: { expression: '* * * * * *' } },
+    })
     const book = someEvents(12, 'before')
     await send(router, book)
-    const [slowRun] = (await client.call('event.emit', { source_id: 'other', type: 'slow', payload: {} })).runs
-    const [retriedRun] = (await client.call('event.emit', { source_id: 'other', type: 'retry', payload: {} })).runs
+    const [slowRun] = (await client.call('event.emit', { source_id: 'other', type: 'slow', payload: {} }))
+      .runs
+    const [retriedRun] = (await client.call('event.emit', { source_id: 'other', type: 'retry', payload: {} }))
+      .runs
     await until(() => Promise.resolve(slow === 1 && retried === 1))
     await until(async () => (await client.call('source.ticks', { source_id: 'second' })).ticks.length > 0)
     writeFileSync(clock, `${offset}\n`)
@@ -132,7 +150,8 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
     const fired = await instants(client)
     if (new Set(fired).size !== fired.length) wrong.push('an instant has two events')
     wrong.push(...(await checked(router, book)))
-    const [lateRun] = (await client.call('event.emit', { source_id: 'other', type: 'again', payload: {} })).runs
+    const [lateRun] = (await client.call('event.emit', { source_id: 'other', type: 'again', payload: {} }))
+      .runs
     await until(() => Promise.resolve(late === 1))
     // Receivers compare the time of a signature with their own clock.
     if (Math.abs(signed_at - (Date.now() / 1000 + Number(offset))) > 60)
@@ -141,9 +160,17 @@ describe.skipIf(library === undefined)('a clock that jumps', () => {
     router.process.kill('SIGTERM')
     if ((await router.ended) !== 0) wrong.push(`it ended badly: ${router.said()}`)
     wrong.push(...(await afterARestart(directory, clock, lateRun!)))
-    const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+    const verified = await signalbox({ directory }, ['verify'], {
+      SIGNALBOX_STATE_DIR: join(directory, 'state'),
+    })
     if (verified.code !== 0) wrong.push(verified.out)
-    report('P28 P29', `a clock that jumps ${name}, back by a restart; ${fired.length} ticks`, 1, wrong.length, begun)
+    report(
+      'P28 P29',
+      `a clock that jumps ${name}, back by a restart; ${fired.length} ticks`,
+      1,
+      wrong.length,
+      begun,
+    )
     expect(wrong).toEqual([])
   })
 })

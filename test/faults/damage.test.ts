@@ -1,7 +1,16 @@
 // Promises P35 and P38: a database that is damaged, or whose WAL is missing, emptied, cut off or damaged after a kill, is not
 // started on: exit code 65, a message that says what and what to do, and nothing written. --accept-loss says what is gone.
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -54,7 +63,8 @@ function copied(state: string): { directory: string; state: string } {
   const directory = freshDirectory()
   const own = join(directory, 'state')
   mkdirSync(own, { mode: 0o700 })
-  for (const name of readdirSync(state)) if (name.startsWith('signalbox.') && !name.endsWith('-shm')) cpSync(join(state, name), join(own, name))
+  for (const name of readdirSync(state))
+    if (name.startsWith('signalbox.') && !name.endsWith('-shm')) cpSync(join(state, name), join(own, name))
   return { directory, state: own }
 }
 
@@ -64,7 +74,8 @@ function flip(path: string, at: number): void {
   writeFileSync(path, bytes)
 }
 
-const digest = (path: string): string => (existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : 'none')
+const digest = (path: string): string =>
+  existsSync(path) ? createHash('sha256').update(readFileSync(path)).digest('hex') : 'none'
 
 async function refused(directory: string, state: string): Promise<string[]> {
   const files = ['signalbox.db', 'signalbox.db-wal', 'signalbox.high'].map(name => join(state, name))
@@ -78,7 +89,8 @@ async function refused(directory: string, state: string): Promise<string[]> {
   const wrong: string[] = []
   if (code !== 65) wrong.push(`exit code ${code}: ${router.said()}`)
   if (!router.said().includes('signalbox.db')) wrong.push(`it does not name the file: ${router.said()}`)
-  for (const [index, file] of files.entries()) if (digest(file) !== before[index]) wrong.push(`${file} was written to`)
+  for (const [index, file] of files.entries())
+    if (digest(file) !== before[index]) wrong.push(`${file} was written to`)
   return wrong
 }
 
@@ -107,7 +119,11 @@ const walDamages: Record<string, (state: string) => void> = {
 
 const main = (state: string): string => join(state, 'signalbox.db')
 const mainDamages: Record<string, (state: string) => void> = {
-  'it is cut off': state => truncateSync(main(state), 4096 * (1 + Math.floor(random() * (readFileSync(main(state)).length / 4096 - 2)))),
+  'it is cut off': state =>
+    truncateSync(
+      main(state),
+      4096 * (1 + Math.floor(random() * (readFileSync(main(state)).length / 4096 - 2))),
+    ),
   'its header is garbage': state => flip(main(state), Math.floor(random() * 16)),
   'it is another file': state => writeFileSync(main(state), 'x'.repeat(20_000)),
   'it is gone': state => rmSync(main(state)),

@@ -16,13 +16,17 @@ const rounds = size('SIGNALBOX_FULL_DISKS', 1, 20)
 /** A directory on a file system of 24 MiB; undefined where none can be mounted. */
 function smallDisk(): string | undefined {
   const directory = freshDirectory()
-  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0700', 'tmpfs', directory]).status !== 0) return undefined
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0700', 'tmpfs', directory]).status !== 0)
+    return undefined
   onTestFinished(() => void spawnSync('umount', ['-l', directory]))
   return directory
 }
 
-const mayMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
-if (!mayMount) console.log('SKIPPED: no file system can be mounted; full disks were tried with injected errors only')
+const mayMount =
+  process.getuid?.() === 0 &&
+  spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+if (!mayMount)
+  console.log('SKIPPED: no file system can be mounted; full disks were tried with injected errors only')
 
 describe.skipIf(!mayMount)('a full disk', () => {
   test(`${rounds} times: 507, and back by itself; then without a reserve, to the last byte`, async () => {
@@ -58,11 +62,14 @@ describe.skipIf(!mayMount)('a full disk', () => {
       })
       const refusals = new Set(book.flatMap(sent => sent.refused ?? []))
       refused += book.filter(sent => sent.refused !== undefined).length
-      for (const code of refusals) if (![507, -32_006].includes(code)) wrong.push(`reserve ${reserve}: refused with ${code}`)
+      for (const code of refusals)
+        if (![507, -32_006].includes(code)) wrong.push(`reserve ${reserve}: refused with ${code}`)
       if (refusals.size === 0) wrong.push(`reserve ${reserve}: nothing was refused`)
       // Reading goes on.
       const client = await SignalboxClient.connect(router.socket)
-      await client.call('event.query', { limit: 1 }).catch((error: unknown) => wrong.push(`reading: ${String(error)}`))
+      await client
+        .call('event.query', { limit: 1 })
+        .catch((error: unknown) => wrong.push(`reading: ${String(error)}`))
       client.close()
       rmSync(filler)
       const freed = performance.now()
@@ -72,14 +79,26 @@ describe.skipIf(!mayMount)('a full disk', () => {
         return again.every(sent => sent.event_id !== undefined)
       })
       recovered.push(performance.now() - freed)
-      wrong.push(...(await checked(router, book, { faults: [{ what: 'a full disk', at: filled, until: Date.now() }] })))
+      wrong.push(
+        ...(await checked(router, book, {
+          faults: [{ what: 'a full disk', at: filled, until: Date.now() }],
+        })),
+      )
       router.process.kill('SIGTERM')
       if ((await router.ended) !== 0) wrong.push(`reserve ${reserve}: it ended badly: ${router.said()}`)
-      const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+      const verified = await signalbox({ directory }, ['verify'], {
+        SIGNALBOX_STATE_DIR: join(directory, 'state'),
+      })
       if (verified.code !== 0) wrong.push(`reserve ${reserve}: ${verified.out}`)
     }
     const slowest = Math.max(...recovered) / 1000
-    report('P32', `full disks, ${refused} events refused; took events in again after ${slowest.toFixed(1)} s at most`, recovered.length, wrong.length, begun)
+    report(
+      'P32',
+      `full disks, ${refused} events refused; took events in again after ${slowest.toFixed(1)} s at most`,
+      recovered.length,
+      wrong.length,
+      begun,
+    )
     expect(wrong).toEqual([])
     // The promise is 30 s; disks are looked at every second.
     expect(slowest).toBeLessThan(30)

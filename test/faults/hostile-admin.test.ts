@@ -53,7 +53,10 @@ function firstAnswer(admin: string, { method, path, headers, body }: Sent): Prom
 }
 
 /** Characters that can be sent in a line of HTTP, and some that cannot. */
-const line = fc.string({ unit: fc.constantFrom(...'az09-_.%=&?,:;"\\\t ~é\u0000{}[]'.split('')), maxLength: 40 })
+const line = fc.string({
+  unit: fc.constantFrom(...'az09-_.%=&?,:;"\\\t ~é\u0000{}[]'.split('')),
+  maxLength: 40,
+})
 const number = fc.constantFrom(0, 1, -1, 2 ** 53, 1e21, 1.5)
 const cursors = fc.oneof(
   fc.record({ events: number }, { requiredKeys: [] }).map(each => cursorText(each)),
@@ -66,7 +69,10 @@ const query = fc.oneof(
   line.map(each => `?${each.replaceAll(/[\s\u0000é]/g, '')}`),
   cursors.map(each => `?after=${encodeURIComponent(each)}`),
   fc
-    .tuple(fc.constantFrom('topics', 'type', 'run_id', 'bot_id', 'source_id', '__proto__', 'constructor'), line)
+    .tuple(
+      fc.constantFrom('topics', 'type', 'run_id', 'bot_id', 'source_id', '__proto__', 'constructor'),
+      line,
+    )
     .map(([name, value]) => `?${name}=${encodeURIComponent(value)}`),
 )
 const wellKnown = fc.constantFrom(
@@ -84,7 +90,20 @@ const wellKnown = fc.constantFrom(
   'http://x/rpc',
   '*',
 )
-const methods = fc.constantFrom('GET', 'GET', 'GET', 'POST', 'POST', 'POST', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE')
+const methods = fc.constantFrom(
+  'GET',
+  'GET',
+  'GET',
+  'POST',
+  'POST',
+  'POST',
+  'HEAD',
+  'PUT',
+  'DELETE',
+  'OPTIONS',
+  'PATCH',
+  'TRACE',
+)
 const bodies = fc.oneof(
   fc.constant(''),
   fc.constant(callOf('router.status')),
@@ -126,7 +145,17 @@ const hosts = fc.constantFrom(
   '',
   'Host: a\r\nHost: b',
 )
-const lengths = fc.constantFrom<'right' | 'none' | 'long' | 'rubbish'>('right', 'right', 'right', 'right', 'right', 'right', 'none', 'long', 'rubbish')
+const lengths = fc.constantFrom<'right' | 'none' | 'long' | 'rubbish'>(
+  'right',
+  'right',
+  'right',
+  'right',
+  'right',
+  'right',
+  'none',
+  'long',
+  'rubbish',
+)
 
 /** Its 422 is what chance finds too seldom for the control below. */
 const seldom = {
@@ -136,45 +165,75 @@ const seldom = {
   extra: [],
 }
 
-test('no request is answered with 500, and none is let in without a token', { timeout: 300_000 }, async () => {
-  const begun = performance.now()
-  const { call, admin } = await listening({
-    auth_failures_per_minute: 1_000_000,
-    admin_rate_limit: 100_000,
-    trusted_proxies: ['192.0.2.1'],
-    forward_auth: { default_role: 'admin' },
-  })
-  const { token: viewer } = await call('token.create', { name: 'viewer', role: 'viewer' })
-  const login = async (): Promise<string> => cookieOf(await logIn(admin, (await call('login.create', { role: 'admin' })).url))
-  let cookie = await login()
-  const statusOf = new Map<number | undefined, number>()
-  const sent = fc.record({ method: methods, path: wellKnown, query, body: bodies, token: tokens, extra, host: hosts, length: lengths })
-  await fc.assert(
-    fc.asyncProperty(sent, async ({ method, path, query: asked, body, token, extra: more, host, length }) => {
-      const given = token === 'right' ? environmentToken : token === 'viewer' ? viewer : token
-      const bytes = Buffer.byteLength(body)
-      const declared = { right: `Content-Length: ${bytes}`, none: '', long: `Content-Length: ${bytes + 100}`, rubbish: 'Content-Length: 1x' }[length]
-      const shown = token === 'none' ? '' : token === 'cookie' ? `Cookie: ${cookie}` : `Authorization: Bearer ${given}`
-      const headers = [host, shown, 'Content-Type: application/json', declared, ...more].filter(each => each !== '')
-      const answer = await firstAnswer(admin, { method, path: path + asked, headers, body })
-      statusOf.set(answer?.status, (statusOf.get(answer?.status) ?? 0) + 1)
-      if (answer === undefined) return
-      expect(statuses.has(answer.status), answer.text).toBe(true)
-      expect(answer.text).not.toContain('-32603')
-      const isOwn = more.some(each => each.startsWith('X-Signalbox') || each === own)
-      const isKnown = token === 'right' || token === 'viewer' || (token === 'cookie' && isOwn)
-      // A login that was ended by DELETE /session is made again.
-      if (token === 'cookie' && method === 'DELETE' && answer.status === 204) cookie = await login()
-      if (!isKnown && !publicPaths.has(path)) expect(answer.status, answer.text).toBeGreaterThanOrEqual(400)
-      if (!isKnown && path !== '/session') expect(answer.continued, 'a body was asked for').toBe(false)
-      if (token === 'viewer') expect(answer.text).not.toContain('"result":{"tokens"')
-    }),
-    { seed, numRuns: inputs, examples: [[seldom]] },
-  )
-  expect((await callWith(admin, environmentToken, 'rpc.health')).status).toBe(200)
-  expect((await call('rpc.health', {})).status).toBe('ok')
-  // Control: what is right is answered, and each kind of refusal came.
-  for (const status of [200, 400, 401, 403, 404, 405, 422])
-    expect(statusOf.get(status) ?? 0, `${status} of ${JSON.stringify([...statusOf])}`).toBeGreaterThan(0)
-  report('P75', 'requests to the admin listener', inputs, 0, begun)
-})
+test(
+  'no request is answered with 500, and none is let in without a token',
+  { timeout: 300_000 },
+  async () => {
+    const begun = performance.now()
+    const { call, admin } = await listening({
+      auth_failures_per_minute: 1_000_000,
+      admin_rate_limit: 100_000,
+      trusted_proxies: ['192.0.2.1'],
+      forward_auth: { default_role: 'admin' },
+    })
+    const { token: viewer } = await call('token.create', { name: 'viewer', role: 'viewer' })
+    const login = async (): Promise<string> =>
+      cookieOf(await logIn(admin, (await call('login.create', { role: 'admin' })).url))
+    let cookie = await login()
+    const statusOf = new Map<number | undefined, number>()
+    const sent = fc.record({
+      method: methods,
+      path: wellKnown,
+      query,
+      body: bodies,
+      token: tokens,
+      extra,
+      host: hosts,
+      length: lengths,
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        sent,
+        async ({ method, path, query: asked, body, token, extra: more, host, length }) => {
+          const given = token === 'right' ? environmentToken : token === 'viewer' ? viewer : token
+          const bytes = Buffer.byteLength(body)
+          const declared = {
+            right: `Content-Length: ${bytes}`,
+            none: '',
+            long: `Content-Length: ${bytes + 100}`,
+            rubbish: 'Content-Length: 1x',
+          }[length]
+          const shown =
+            token === 'none'
+              ? ''
+              : token === 'cookie'
+                ? `Cookie: ${cookie}`
+                : `Authorization: Bearer ${given}`
+          const headers = [host, shown, 'Content-Type: application/json', declared, ...more].filter(
+            each => each !== '',
+          )
+          const answer = await firstAnswer(admin, { method, path: path + asked, headers, body })
+          statusOf.set(answer?.status, (statusOf.get(answer?.status) ?? 0) + 1)
+          if (answer === undefined) return
+          expect(statuses.has(answer.status), answer.text).toBe(true)
+          expect(answer.text).not.toContain('-32603')
+          const isOwn = more.some(each => each.startsWith('X-Signalbox') || each === own)
+          const isKnown = token === 'right' || token === 'viewer' || (token === 'cookie' && isOwn)
+          // A login that was ended by DELETE /session is made again.
+          if (token === 'cookie' && method === 'DELETE' && answer.status === 204) cookie = await login()
+          if (!isKnown && !publicPaths.has(path))
+            expect(answer.status, answer.text).toBeGreaterThanOrEqual(400)
+          if (!isKnown && path !== '/session') expect(answer.continued, 'a body was asked for').toBe(false)
+          if (token === 'viewer') expect(answer.text).not.toContain('"result":{"tokens"')
+        },
+      ),
+      { seed, numRuns: inputs, examples: [[seldom]] },
+    )
+    expect((await callWith(admin, environmentToken, 'rpc.health')).status).toBe(200)
+    expect((await call('rpc.health', {})).status).toBe('ok')
+    // Control: what is right is answered, and each kind of refusal came.
+    for (const status of [200, 400, 401, 403, 404, 405, 422])
+      expect(statusOf.get(status) ?? 0, `${status} of ${JSON.stringify([...statusOf])}`).toBeGreaterThan(0)
+    report('P75', 'requests to the admin listener', inputs, 0, begun)
+  },
+)

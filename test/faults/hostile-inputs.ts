@@ -107,10 +107,14 @@ const stumbles: readonly Json[] = [
   { value: 'plain' },
 ]
 
-const isContainer = (value: Json): value is Json[] | { [key: string]: Json } => typeof value === 'object' && value !== null
+const isContainer = (value: Json): value is Json[] | { [key: string]: Json } =>
+  typeof value === 'object' && value !== null
 
 /** Every place of a value where something stands: its container, and the key in it. */
-function places(value: Json, found: { of: Json[] | { [key: string]: Json }; key: string }[] = []): typeof found {
+function places(
+  value: Json,
+  found: { of: Json[] | { [key: string]: Json }; key: string }[] = [],
+): typeof found {
   if (!isContainer(value)) return found
   for (const key of Object.keys(value)) {
     found.push({ of: value, key })
@@ -144,10 +148,15 @@ export function edited(value: Json, edits: readonly Edit[]): string {
         if (isContainer(own[key]!) && !Array.isArray(own[key])) own[key]['extra'] = structuredClone(stumble)
         break
       case 6:
-        own[key] = structuredClone((all[which % all.length]!.of as { [key: string]: Json })[all[which % all.length]!.key]!)
+        own[key] = structuredClone(
+          (all[which % all.length]!.of as { [key: string]: Json })[all[which % all.length]!.key]!,
+        )
         break
       default:
-        texts.push([`${JSON.stringify(key)}:`, `${which % 2 === 0 ? '"__proto__"' : JSON.stringify(key)}:1,${JSON.stringify(key)}:`])
+        texts.push([
+          `${JSON.stringify(key)}:`,
+          `${which % 2 === 0 ? '"__proto__"' : JSON.stringify(key)}:1,${JSON.stringify(key)}:`,
+        ])
     }
     // What holds itself has no text.
     if (places(root).length > 5000) break
@@ -155,7 +164,8 @@ export function edited(value: Json, edits: readonly Edit[]): string {
   return texts.reduce((text, [from, to]) => text.replace(from, () => to), JSON.stringify(root['']))
 }
 
-const edits = (least: number): fc.Arbitrary<Edit[]> => fc.array(fc.tuple(fc.nat(10_000), fc.nat(10_000), fc.nat(10_000)), { minLength: least, maxLength: 4 })
+const edits = (least: number): fc.Arbitrary<Edit[]> =>
+  fc.array(fc.tuple(fc.nat(10_000), fc.nat(10_000), fc.nat(10_000)), { minLength: least, maxLength: 4 })
 
 interface Document {
   methods: { name: string; examples: { params: { name: string; value: Json }[] }[] }[]
@@ -168,13 +178,21 @@ const left = new Set(['router.resume', 'router.backup'])
 /** Nothing leaves the machine, and nobody waits. */
 function harmless(text: string): string {
   return text
-    .replaceAll(/https?:\/\/(?!127\.0\.0\.1)[a-z0-9.-]+\.(org|com|net|example|test|dev|io)(:\d+)?/g, 'http://127.0.0.1:9')
+    .replaceAll(
+      /https?:\/\/(?!127\.0\.0\.1)[a-z0-9.-]+\.(org|com|net|example|test|dev|io)(:\d+)?/g,
+      'http://127.0.0.1:9',
+    )
     .replaceAll(/"(wait_ms|timeout_ms)":[^,}]+/g, '"$1":0')
 }
 
 const calls = methods
   .filter(({ name }) => !left.has(name))
-  .flatMap(({ name, examples }) => examples.map(({ params }): [string, Json] => [name, Object.fromEntries(params.map(each => [each.name, each.value]))]))
+  .flatMap(({ name, examples }) =>
+    examples.map(({ params }): [string, Json] => [
+      name,
+      Object.fromEntries(params.map(each => [each.name, each.value])),
+    ]),
+  )
 
 /** A call of the contract's examples, more or less. */
 export const call: fc.Arbitrary<{ method: string; params: string }> = fc
@@ -183,7 +201,12 @@ export const call: fc.Arbitrary<{ method: string; params: string }> = fc
 
 const filter: Json = {
   type: ['push', { prefix: 'a' }],
-  payload: { ref: [{ wildcard: 'refs/*/main' }], n: [{ numeric: ['>', 1, '<=', 5] }], a: { b: [{ exists: true }] }, $or: [{ c: [1] }, { d: [null] }] },
+  payload: {
+    ref: [{ wildcard: 'refs/*/main' }],
+    n: [{ numeric: ['>', 1, '<=', 5] }],
+    a: { b: [{ exists: true }] },
+    $or: [{ c: [1] }, { d: [null] }],
+  },
 }
 const inputs: Json = {
   repo: '{{ payload.repository.full_name }}',
@@ -200,10 +223,15 @@ const payload: Json = {
 }
 
 /** A pattern and a mapping, tried on an event: all three more or less right. */
-export const trial: fc.Arbitrary<{ method: string; params: string }> = fc.tuple(edits(0), edits(0), edits(0)).map(([one, two, three]) => {
-  const trigger = `{"id":"t","filter":${edited(filter, one)},"action":{"bot_id":"b","inputs":${edited(inputs, two)}}}`
-  return { method: 'trigger.test', params: `{"trigger":${trigger},"event":{"type":"push","payload":${edited(payload, three)}}}` }
-})
+export const trial: fc.Arbitrary<{ method: string; params: string }> = fc
+  .tuple(edits(0), edits(0), edits(0))
+  .map(([one, two, three]) => {
+    const trigger = `{"id":"t","filter":${edited(filter, one)},"action":{"bot_id":"b","inputs":${edited(inputs, two)}}}`
+    return {
+      method: 'trigger.test',
+      params: `{"trigger":${trigger},"event":{"type":"push","payload":${edited(payload, three)}}}`,
+    }
+  })
 
 const cronField = fc.oneof(
   fc.constantFrom(
@@ -241,24 +269,48 @@ const cronField = fc.oneof(
 export const schedule: fc.Arbitrary<{ method: string; params: string }> = fc
   .tuple(
     fc.array(cronField, { minLength: 3, maxLength: 8 }),
-    fc.constantFrom('UTC', 'Europe/Berlin', 'Antarctica/Troll', 'Mars/Phobos', '', '../UTC', '+25:00', 'GMT+99'),
+    fc.constantFrom(
+      'UTC',
+      'Europe/Berlin',
+      'Antarctica/Troll',
+      'Mars/Phobos',
+      '',
+      '../UTC',
+      '+25:00',
+      'GMT+99',
+    ),
   )
-  .map(([fields, timezone]) => ({ method: 'source.preview', params: JSON.stringify({ expression: fields.join(' '), timezone }) }))
+  .map(([fields, timezone]) => ({
+    method: 'source.preview',
+    params: JSON.stringify({ expression: fields.join(' '), timezone }),
+  }))
 
 /** Requests and lines that a good sender sent; bytes. */
 export function sessions(recorded: readonly Buffer[]): fc.Arbitrary<Buffer> {
   return fc
-    .tuple(fc.nat(10_000), fc.nat(10_000), fc.array(fc.tuple(fc.nat(1_000_000), fc.nat(5), fc.nat(1_000_000)), { minLength: 1, maxLength: 6 }))
+    .tuple(
+      fc.nat(10_000),
+      fc.nat(10_000),
+      fc.array(fc.tuple(fc.nat(1_000_000), fc.nat(5), fc.nat(1_000_000)), { minLength: 1, maxLength: 6 }),
+    )
     .map(([first, second, faults]) => {
       let bytes = Buffer.from(recorded[first % recorded.length]!)
       const other = recorded[second % recorded.length]!
       for (const [where, what, value] of faults) {
         const at = bytes.length === 0 ? 0 : where % bytes.length
         if (what === 0 && bytes.length > 0) bytes[at]! ^= 1 << (value % 8)
-        else if (what === 1) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + (value % 20))])
-        else if (what === 2) bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from([value % 256, 13, 10, value % 7]), bytes.subarray(at)])
-        else if (what === 3) bytes = Buffer.concat([bytes.subarray(0, at), other.subarray(value % other.length)])
-        else if (what === 4) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(Math.max(0, at - (value % 50)))])
+        else if (what === 1)
+          bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + (value % 20))])
+        else if (what === 2)
+          bytes = Buffer.concat([
+            bytes.subarray(0, at),
+            Buffer.from([value % 256, 13, 10, value % 7]),
+            bytes.subarray(at),
+          ])
+        else if (what === 3)
+          bytes = Buffer.concat([bytes.subarray(0, at), other.subarray(value % other.length)])
+        else if (what === 4)
+          bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(Math.max(0, at - (value % 50)))])
         else bytes = bytes.subarray(0, at)
       }
       return bytes
@@ -278,7 +330,10 @@ export function transcriptLines(): Buffer[] {
 export function deliveries(): { type: string; body: string }[] {
   return readdirSync('test/fixtures/gitea-webhooks')
     .filter(name => name.endsWith('-event.json'))
-    .map(name => ({ type: name.replace('-event.json', '').replaceAll('-', '_'), body: readFileSync(`test/fixtures/gitea-webhooks/${name}`, 'utf8') }))
+    .map(name => ({
+      type: name.replace('-event.json', '').replaceAll('-', '_'),
+      body: readFileSync(`test/fixtures/gitea-webhooks/${name}`, 'utf8'),
+    }))
 }
 
 export interface Delivery {
@@ -293,7 +348,15 @@ export function delivery(bodies: readonly string[], sign: (body: Buffer) => stri
   const path = fc.oneof(
     {
       weight: 8,
-      arbitrary: fc.constantFrom('/webhook/forge', '/webhook/open', '/webhook/hub', '/webhook/std', '/webhook/lab', '/webhook/tok', '/webhook/events'),
+      arbitrary: fc.constantFrom(
+        '/webhook/forge',
+        '/webhook/open',
+        '/webhook/hub',
+        '/webhook/std',
+        '/webhook/lab',
+        '/webhook/tok',
+        '/webhook/events',
+      ),
     },
     {
       weight: 2,
@@ -315,7 +378,12 @@ export function delivery(bodies: readonly string[], sign: (body: Buffer) => stri
   )
   const body = fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom(...bodies).map(text => Buffer.from(text)) },
-    { weight: 3, arbitrary: fc.tuple(fc.constant(payload), edits(1)).map(([value, own]) => Buffer.from(edited(value, own))) },
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(fc.constant(payload), edits(1))
+        .map(([value, own]) => Buffer.from(edited(value, own))),
+    },
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)) },
     {
       weight: 1,
@@ -388,7 +456,13 @@ export function delivery(bodies: readonly string[], sign: (body: Buffer) => stri
         padded: ` ${own} x`,
         none: '',
       }[kind as 'right']
-      const headers = kind === 'none' ? [] : [`X-Forgejo-Signature: ${value}`, ...(kind === 'twice' ? [`X-Forgejo-Signature: ${value}`] : [])]
-      return { ...rest, headers: ['X-Forgejo-Event: push', 'X-Hub-Signature-256: sha256=' + own, ...headers, ...more] }
+      const headers =
+        kind === 'none'
+          ? []
+          : [`X-Forgejo-Signature: ${value}`, ...(kind === 'twice' ? [`X-Forgejo-Signature: ${value}`] : [])]
+      return {
+        ...rest,
+        headers: ['X-Forgejo-Event: push', 'X-Hub-Signature-256: sha256=' + own, ...headers, ...more],
+      }
     })
 }

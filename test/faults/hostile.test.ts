@@ -12,7 +12,17 @@ import { SignalboxClient } from '../../src/client/client.ts'
 import { signalbox } from '../support/command-line.ts'
 import { post, raw } from '../support/raw-http.ts'
 import { freshDirectory } from '../support/router.ts'
-import { call, deliveries, delivery, edited, schedule, sessions, transcriptLines, trial, type Delivery } from './hostile-inputs.ts'
+import {
+  call,
+  deliveries,
+  delivery,
+  edited,
+  schedule,
+  sessions,
+  transcriptLines,
+  trial,
+  type Delivery,
+} from './hostile-inputs.ts'
 import { isTooDear, reference } from './costs.ts'
 import { report, size } from './report.ts'
 import { faultyRouter, type FaultyRouter } from './shim.ts'
@@ -23,15 +33,24 @@ const share = (part: number): number => Math.ceil(inputs * part)
 const secret = 'hostile'
 const sign = (body: Buffer): string => createHmac('sha256', secret).update(body).digest('hex')
 
-const { components } = JSON.parse(readFileSync('openrpc.json', 'utf8')) as { components: { errors: Record<string, { code: number }> } }
+const { components } = JSON.parse(readFileSync('openrpc.json', 'utf8')) as {
+  components: { errors: Record<string, { code: number }> }
+}
 const codes = new Set([-32700, -32600, -32601, ...Object.values(components.errors).map(({ code }) => code)])
 codes.delete(-32603)
-const statuses = new Set([200, 202, 400, 401, 404, 405, 408, 410, 413, 414, 415, 417, 421, 422, 429, 431, 503, 507])
+const statuses = new Set([
+  200, 202, 400, 401, 404, 405, 408, 410, 413, 414, 415, 417, 421, 422, 429, 431, 503, 507,
+])
 
 /** A router with a source of each kind, that dispatches nothing: what is made up here must not be run. */
 async function target(): Promise<{ router: FaultyRouter; directory: string }> {
   const directory = freshDirectory()
-  const env = { FORGE: secret, SIGNALBOX_LOG_LEVEL: 'error', SIGNALBOX_AUTH_FAILURES_PER_MINUTE: '1000000', SIGNALBOX_RATE_LIMIT: '1000000' }
+  const env = {
+    FORGE: secret,
+    SIGNALBOX_LOG_LEVEL: 'error',
+    SIGNALBOX_AUTH_FAILURES_PER_MINUTE: '1000000',
+    SIGNALBOX_RATE_LIMIT: '1000000',
+  }
   const router = await faultyRouter(directory, { meter: true }, env)
   expect(router.ready, router.said()).toBe(true)
   const client = await SignalboxClient.connect(router.socket)
@@ -54,7 +73,9 @@ async function target(): Promise<{ router: FaultyRouter; directory: string }> {
     { payload: { n: [{ numeric: ['>', 1] }] } },
     { payload: { a: { b: [{ 'anything-but': [1] }] } } },
   ].entries())
-    await client.call('trigger.put', { trigger: { id: `t${index}`, filter, action: { bot_id: 'b', inputs: { ref: '{{ payload.ref }}' } } } })
+    await client.call('trigger.put', {
+      trigger: { id: `t${index}`, filter, action: { bot_id: 'b', inputs: { ref: '{{ payload.ref }}' } } },
+    })
   client.close()
   return { router, directory }
 }
@@ -92,7 +113,9 @@ class Lines {
     const id = this.#next++
     const { promise, resolve } = Promise.withResolvers<string | undefined>()
     this.#waiting.set(id, resolve)
-    ;(this.#socket ?? this.#open()).write(`{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${params}}\n`)
+    ;(this.#socket ?? this.#open()).write(
+      `{"jsonrpc":"2.0","id":${id},"method":${JSON.stringify(method)},"params":${params}}\n`,
+    )
     const line = await promise
     this.#waiting.delete(id)
     return line
@@ -113,20 +136,31 @@ async function inTime(answer: Promise<string | undefined>): Promise<string | und
 /** What is wrong with an answer to a call; a call that is too large has its connection closed. */
 function faultOfLine(line: string | undefined): string | undefined {
   if (line === undefined) return undefined
-  const answer = JSON.parse(line) as { jsonrpc?: string; result?: unknown; error?: { code: number; message: string } }
+  const answer = JSON.parse(line) as {
+    jsonrpc?: string
+    result?: unknown
+    error?: { code: number; message: string }
+  }
   if (answer.jsonrpc !== '2.0') return `no JSON-RPC 2.0: ${line.slice(0, 200)}`
-  if (answer.error === undefined) return answer.result === undefined ? `neither result nor error: ${line.slice(0, 200)}` : undefined
+  if (answer.error === undefined)
+    return answer.result === undefined ? `neither result nor error: ${line.slice(0, 200)}` : undefined
   if (!codes.has(answer.error.code)) return `code ${answer.error.code}: ${answer.error.message}`
   return answer.error.message === '' ? 'an error without a message' : undefined
 }
 
-function faultOfHttp({ path, body, headers }: Delivery, answer: { status: number; body: string; closed: boolean }): string | undefined {
+function faultOfHttp(
+  { path, body, headers }: Delivery,
+  answer: { status: number; body: string; closed: boolean },
+): string | undefined {
   if (answer.status === 0) return answer.closed ? undefined : 'no answer'
   if (!statuses.has(answer.status)) return `HTTP ${answer.status}: ${answer.body.slice(0, 200)}`
-  if (answer.status >= 300 && answer.body !== '' && !answer.body.includes('"code":"E_')) return `HTTP ${answer.status} says ${answer.body.slice(0, 200)}`
+  if (answer.status >= 300 && answer.body !== '' && !answer.body.includes('"code":"E_'))
+    return `HTTP ${answer.status} says ${answer.body.slice(0, 200)}`
   const own = headers.filter(header => header.toLowerCase().startsWith('x-forgejo-signature:'))
   const isSigned = own.length === 1 && own[0] === `X-Forgejo-Signature: ${sign(body)}`
-  return path === '/webhook/forge' && answer.status < 300 && !isSigned ? `P59: taken without its signature (${answer.status})` : undefined
+  return path === '/webhook/forge' && answer.status < 300 && !isSigned
+    ? `P59: taken without its signature (${answer.status})`
+    : undefined
 }
 
 /**
@@ -137,7 +171,12 @@ function faultOfHttp({ path, body, headers }: Delivery, answer: { status: number
 const freeBytes = 32 * 1024 * 1024
 
 /** Runs a property over a router; each input is measured, and one that cost too much is tried again before it is believed. */
-async function hold<T>(router: FaultyRouter, arbitrary: fc.Arbitrary<T>, runs: number, send: (input: T) => Promise<string | undefined>): Promise<number> {
+async function hold<T>(
+  router: FaultyRouter,
+  arbitrary: fc.Arbitrary<T>,
+  runs: number,
+  send: (input: T) => Promise<string | undefined>,
+): Promise<number> {
   let slowest = 0
   const property = fc.asyncProperty(arbitrary, async input => {
     const fault = await inTime(send(input))
@@ -152,7 +191,8 @@ async function hold<T>(router: FaultyRouter, arbitrary: fc.Arbitrary<T>, runs: n
     }
     slowest = Math.max(slowest, cost)
     if (tooDear) throw new Error(`P63: ${cost.toFixed(0)} ms of the event loop`)
-    if (router.process.exitCode !== null) throw new Error(`the router ended with ${router.process.exitCode}: ${router.said()}`)
+    if (router.process.exitCode !== null)
+      throw new Error(`the router ended with ${router.process.exitCode}: ${router.said()}`)
   })
   await router.spent()
   await fc.assert(property, { numRuns: runs, seed, endOnFailure: false, interruptAfterTimeLimit: 3_000_000 })
@@ -166,7 +206,9 @@ async function unharmed(router: FaultyRouter, directory: string): Promise<void> 
   expect(router.said()).not.toContain('"bug"')
   router.process.kill('SIGTERM')
   expect(await router.ended, router.said()).toBe(0)
-  const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+  const verified = await signalbox({ directory }, ['verify'], {
+    SIGNALBOX_STATE_DIR: join(directory, 'state'),
+  })
   expect(verified, verified.out).toMatchObject({ code: 0 })
 }
 
@@ -177,11 +219,18 @@ describe('made-up input', () => {
     const begun = performance.now()
     const { router, directory } = await target()
     const lines = new Lines(router.socket)
-    const ask = async (input: { method: string; params: string }): Promise<string | undefined> => faultOfLine(await lines.call(input))
+    const ask = async (input: { method: string; params: string }): Promise<string | undefined> =>
+      faultOfLine(await lines.call(input))
     let slowest = await hold(router, call, share(0.35), ask)
     slowest = Math.max(slowest, await hold(router, trial, share(0.15), ask))
     slowest = Math.max(slowest, await hold(router, schedule, share(0.1), ask))
-    report('P63 T53', `calls, patterns, mappings, schedules; the dearest took ${slowest.toFixed(0)} ms`, share(0.6), 0, begun)
+    report(
+      'P63 T53',
+      `calls, patterns, mappings, schedules; the dearest took ${slowest.toFixed(0)} ms`,
+      share(0.6),
+      0,
+      begun,
+    )
     await unharmed(router, directory)
   })
 
@@ -192,9 +241,13 @@ describe('made-up input', () => {
     const send = async (input: Delivery): Promise<string | undefined> => {
       const answer = await raw(
         router.intake,
-        Buffer.from(post(input.path, input.body, input.headers).toString('latin1').replace(/^POST/, input.method), 'latin1'),
+        Buffer.from(
+          post(input.path, input.body, input.headers).toString('latin1').replace(/^POST/, input.method),
+          'latin1',
+        ),
       )
-      if (answer.status === 202 || answer.status === 200) for (const [, id] of answer.body.matchAll(/"event_id":"([^"]+)"/g)) accepted.add(id!)
+      if (answer.status === 202 || answer.status === 200)
+        for (const [, id] of answer.body.matchAll(/"event_id":"([^"]+)"/g)) accepted.add(id!)
       return faultOfHttp(input, answer)
     }
     const slowest = await hold(
@@ -210,8 +263,19 @@ describe('made-up input', () => {
     const { sources } = await client.call('source.list', {})
     client.close()
     // Nothing is stored but what was answered 2xx.
-    expect(sources.reduce((sum, source) => sum + (source.source_type === 'webhook' ? (source.event_count ?? 0) : 0), 0)).toBe(accepted.size)
-    report('P59 T1-23', `deliveries, ${accepted.size} of them taken; the dearest took ${slowest.toFixed(0)} ms`, share(0.2), 0, begun)
+    expect(
+      sources.reduce(
+        (sum, source) => sum + (source.source_type === 'webhook' ? (source.event_count ?? 0) : 0),
+        0,
+      ),
+    ).toBe(accepted.size)
+    report(
+      'P59 T1-23',
+      `deliveries, ${accepted.size} of them taken; the dearest took ${slowest.toFixed(0)} ms`,
+      share(0.2),
+      0,
+      begun,
+    )
     await unharmed(router, directory)
   })
 
@@ -219,7 +283,11 @@ describe('made-up input', () => {
     const begun = performance.now()
     const { router, directory } = await target()
     const requests = deliveries().map(({ type, body }) =>
-      post('/webhook/forge', body, [`X-Forgejo-Event: ${type}`, `X-Forgejo-Delivery: d-${type}`, `X-Forgejo-Signature: ${sign(Buffer.from(body))}`]),
+      post('/webhook/forge', body, [
+        `X-Forgejo-Event: ${type}`,
+        `X-Forgejo-Delivery: d-${type}`,
+        `X-Forgejo-Signature: ${sign(Buffer.from(body))}`,
+      ]),
     )
     const rpc = transcriptLines()
     const overHttp = rpc.map(line => post('/rpc', line))
@@ -250,15 +318,22 @@ describe('made-up input', () => {
       fc.tuple(fc.constant(control), sessions(rpc)),
       fc.tuple(fc.constant(control), sessions(overHttp)),
     )
-    const wrong = async ([where, bytes]: readonly [typeof intake | typeof control, Buffer]): Promise<string | undefined> => {
+    const wrong = async ([where, bytes]: readonly [typeof intake | typeof control, Buffer]): Promise<
+      string | undefined
+    > => {
       const answer = await to(where, bytes)
       const bad = /^HTTP\/1\.1 500|"code": ?-32603|"code":"E_INTERNAL"/m.exec(answer)
       return bad === null ? undefined : `${bad[0]}: ${answer.slice(0, 300)}`
     }
-    await hold(router, fc.array(session, { minLength: groups, maxLength: groups }), share(0.2 / groups), async group => {
-      const faults = await Promise.all(group.map(wrong))
-      return faults.find(fault => fault !== undefined)
-    })
+    await hold(
+      router,
+      fc.array(session, { minLength: groups, maxLength: groups }),
+      share(0.2 / groups),
+      async group => {
+        const faults = await Promise.all(group.map(wrong))
+        return faults.find(fault => fault !== undefined)
+      },
+    )
     report('T53', 'recorded sessions with faulty bytes', share(0.2), 0, begun)
     await unharmed(router, directory)
   })
@@ -300,7 +375,11 @@ describe('large input', () => {
     let dearest = ''
     let most = 0
     // What costs more than 50 ms here is 60,000 different keys alone: the engine reads them in 20 to 36, all in all it is up to 66.
-    const measured = async (name: string, text: string, send: () => Promise<string | undefined>): Promise<void> => {
+    const measured = async (
+      name: string,
+      text: string,
+      send: () => Promise<string | undefined>,
+    ): Promise<void> => {
       let cpu = Infinity
       let bytes = Infinity
       let tooDear = true
@@ -316,14 +395,22 @@ describe('large input', () => {
         if (turn > 0 && !tooDear && bytes <= freeBytes) break
       }
       if (tooDear) wrong.push(`${name}: ${cpu.toFixed(0)} ms of the event loop`)
-      if (bytes > Math.max(freeBytes, 32 * text.length)) wrong.push(`${name}: ${(bytes / text.length).toFixed(1)} times its size`)
+      if (bytes > Math.max(freeBytes, 32 * text.length))
+        wrong.push(`${name}: ${(bytes / text.length).toFixed(1)} times its size`)
       if (cpu > most) [most, dearest] = [cpu, name]
     }
     for (const [name, text] of Object.entries(large)) {
       const input = { path: '/webhook/open', method: 'POST', headers: [], body: Buffer.from(text) }
-      await measured(`delivered: ${name}`, text, async () => faultOfHttp(input, await raw(router.intake, post(input.path, input.body))))
+      await measured(`delivered: ${name}`, text, async () =>
+        faultOfHttp(input, await raw(router.intake, post(input.path, input.body))),
+      )
       await measured(`emitted: ${name}`, text, async () =>
-        faultOfLine(await lines.call({ method: 'event.emit', params: `{"source_id":"open","type":"x","payload":${text}}` })),
+        faultOfLine(
+          await lines.call({
+            method: 'event.emit',
+            params: `{"source_id":"open","type":"x","payload":${text}}`,
+          }),
+        ),
       )
       const trigger = JSON.stringify({
         id: 't',
@@ -331,10 +418,21 @@ describe('large input', () => {
         action: { bot_id: 'b', inputs: { all: '{{ payload }}' } },
       })
       await measured(`tried: ${name}`, text, async () =>
-        faultOfLine(await lines.call({ method: 'trigger.test', params: `{"trigger":${trigger},"event":{"type":"x","payload":${text}}}` })),
+        faultOfLine(
+          await lines.call({
+            method: 'trigger.test',
+            params: `{"trigger":${trigger},"event":{"type":"x","payload":${text}}}`,
+          }),
+        ),
       )
     }
-    report('P63', `large inputs; the dearest took ${most.toFixed(0)} ms (${dearest})`, 3 * Object.keys(large).length, wrong.length, begun)
+    report(
+      'P63',
+      `large inputs; the dearest took ${most.toFixed(0)} ms (${dearest})`,
+      3 * Object.keys(large).length,
+      wrong.length,
+      begun,
+    )
     expect(wrong).toEqual([])
     await unharmed(router, directory)
   })
@@ -344,7 +442,9 @@ describe('large input', () => {
     const router = await faultyRouter(directory, { meter: true, control: 'slow-json.mjs' })
     expect(router.ready, router.said()).toBe(true)
     const lines = new Lines(router.socket)
-    const held = hold(router, fc.constant({ method: 'rpc.health', params: '{}' }), 3, async input => faultOfLine(await lines.call(input)))
+    const held = hold(router, fc.constant({ method: 'rpc.health', params: '{}' }), 3, async input =>
+      faultOfLine(await lines.call(input)),
+    )
     await expect(held).rejects.toMatchObject({ cause: { message: expect.stringContaining('P63') as string } })
   })
 })
@@ -376,11 +476,21 @@ describe('configurations', () => {
   })
 
   test('edited at random: 78, or it starts', async () => {
-    const good = { log_level: 'error', max_active: 4, egress_allow: ['10.0.0.0/8'], retry_schedule_ms: [0, 1000], json_depth: 64, denied_tools: ['shell'] }
-    const edits = fc.sample(fc.array(fc.tuple(fc.nat(10_000), fc.nat(10_000), fc.nat(10_000)), { minLength: 1, maxLength: 3 }), {
-      numRuns: size('SIGNALBOX_CONFIGS', 4, 300),
-      seed,
-    })
+    const good = {
+      log_level: 'error',
+      max_active: 4,
+      egress_allow: ['10.0.0.0/8'],
+      retry_schedule_ms: [0, 1000],
+      json_depth: 64,
+      denied_tools: ['shell'],
+    }
+    const edits = fc.sample(
+      fc.array(fc.tuple(fc.nat(10_000), fc.nat(10_000), fc.nat(10_000)), { minLength: 1, maxLength: 3 }),
+      {
+        numRuns: size('SIGNALBOX_CONFIGS', 4, 300),
+        seed,
+      },
+    )
     for (const own of edits) {
       const directory = freshDirectory()
       const path = join(directory, 'config.json')

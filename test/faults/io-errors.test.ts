@@ -54,14 +54,24 @@ async function met(faults: Faults, directory: string = freshDirectory()): Promis
   const operations = existsSync(trace) ? readTrace(trace) : []
   const failure = operations.find(operation => operation.kind === 'failure')
   const failed = failure !== undefined
-  const next = operations.slice(failed ? operations.indexOf(failure) : 0).find(({ kind }) => kind === 'directory_sync' || kind === 'answer')
+  const next = operations
+    .slice(failed ? operations.indexOf(failure) : 0)
+    .find(({ kind }) => kind === 'directory_sync' || kind === 'answer')
   const madeGood = failure?.of === 'D' && next?.kind === 'directory_sync'
   if (!failed || madeGood || faults.errno === enospc) router.process.kill('SIGTERM')
   // Who does not end by himself is ended, which his exit code shows.
   const patience = setTimeout(() => router.process.kill('SIGKILL'), 10_000)
   const code = await router.ended
   clearTimeout(patience)
-  return { failed, code, said: router.said(), book, directory, madeGood, fault: { what: 'an operation that failed', at, until: Date.now() } }
+  return {
+    failed,
+    code,
+    said: router.said(),
+    book,
+    directory,
+    madeGood,
+    fault: { what: 'an operation that failed', at, until: Date.now() },
+  }
 }
 
 /** What is wrong after a restart without faults, with everything sent that had no answer. */
@@ -81,40 +91,52 @@ async function checkedBeforeSending(socket: string, book: readonly Sent[]): Prom
   const client = await SignalboxClient.connect(socket)
   const wrong: string[] = []
   for (const { event_id, delivery_id } of book)
-    if (event_id !== undefined) await client.call('event.get', { event_id }).catch(() => wrong.push(`C1 ${delivery_id} was accepted and is not there`))
+    if (event_id !== undefined)
+      await client
+        .call('event.get', { event_id })
+        .catch(() => wrong.push(`C1 ${delivery_id} was accepted and is not there`))
   client.close()
   return wrong
 }
 
 function spread(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => Math.ceil(1 + (lastOperation - 1) * (index / count) ** 2))
+  return Array.from({ length: count }, (_, index) =>
+    Math.ceil(1 + (lastOperation - 1) * (index / count) ** 2),
+  )
 }
 
 describe.skipIf(shim() === undefined)('an operation that fails', () => {
-  test(`with EIO, at ${errors} points, once and from then on: the process ends with 74`, { timeout: 60_000 + errors * 20_000 }, async () => {
-    const begun = performance.now()
-    const wrong: string[] = []
-    let faults = 0
-    for (const [index, fail_at] of spread(errors).entries()) {
-      const own = await met({ fail_at, errno: eio, persist: index % 2 === 1 })
-      const point = `operation ${fail_at}${index % 2 === 1 ? ' and all after it' : ''}`
-      if (own.failed) {
-        faults++
-        if (own.code !== (own.madeGood ? 0 : 74)) wrong.push(`${point}: exit code ${own.code}: ${own.said.trim().slice(-200)}`)
+  test(
+    `with EIO, at ${errors} points, once and from then on: the process ends with 74`,
+    { timeout: 60_000 + errors * 20_000 },
+    async () => {
+      const begun = performance.now()
+      const wrong: string[] = []
+      let faults = 0
+      for (const [index, fail_at] of spread(errors).entries()) {
+        const own = await met({ fail_at, errno: eio, persist: index % 2 === 1 })
+        const point = `operation ${fail_at}${index % 2 === 1 ? ' and all after it' : ''}`
+        if (own.failed) {
+          faults++
+          if (own.code !== (own.madeGood ? 0 : 74))
+            wrong.push(`${point}: exit code ${own.code}: ${own.said.trim().slice(-200)}`)
+        }
+        wrong.push(...(await after(own)).map(each => `${point}: ${each}`))
       }
-      wrong.push(...(await after(own)).map(each => `${point}: ${each}`))
-    }
-    report('P33', `EIO, met ${faults} times`, errors, wrong.length, begun)
-    expect(wrong).toEqual([])
-    expect(faults).toBeGreaterThan(errors / 2)
-  })
+      report('P33', `EIO, met ${faults} times`, errors, wrong.length, begun)
+      expect(wrong).toEqual([])
+      expect(faults).toBeGreaterThan(errors / 2)
+    },
+  )
 
   test('with EIO at the sync of the directory, of which SQLite says nothing: it does not start', async () => {
     const directory = await prepared()
     const trace = join(directory, 'trace')
     const calm = await faultyRouter(directory, { trace })
     calm.process.kill('SIGTERM')
-    const operations = readTrace(trace).filter(({ kind }) => ['write', 'sync', 'truncate', 'directory_sync'].includes(kind))
+    const operations = readTrace(trace).filter(({ kind }) =>
+      ['write', 'sync', 'truncate', 'directory_sync'].includes(kind),
+    )
     expect(await calm.ended).toBe(0)
     const fail_at = operations.findLastIndex(({ kind }) => kind === 'directory_sync') + 1
     expect(fail_at).toBeGreaterThan(0)
@@ -132,7 +154,8 @@ describe.skipIf(shim() === undefined)('an operation that fails', () => {
       const own = await met({ fail_at, errno: enospc, persist: true, ops: 'W' }, await prepared())
       expect(own.failed).toBe(true)
       const refusals = new Set(own.book.flatMap(each => each.refused ?? []))
-      for (const refused of refusals) if (![507, -32_006].includes(refused)) wrong.push(`${fail_at}: refused with ${refused}`)
+      for (const refused of refusals)
+        if (![507, -32_006].includes(refused)) wrong.push(`${fail_at}: refused with ${refused}`)
       if (refusals.size === 0) wrong.push(`${fail_at}: nothing was refused`)
       wrong.push(...(await after(own)).map(each => `${fail_at}: ${each}`))
     }

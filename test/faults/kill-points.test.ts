@@ -15,7 +15,14 @@ const points = size('SIGNALBOX_POINTS', 5, 250)
 const lastPoint = 900
 
 /** A life, to its end; answers whether that came by the shim. */
-async function life(directory: string, kill_at: number, book: Sent[], faults: FaultNote[], atOnce: number, control?: string): Promise<boolean> {
+async function life(
+  directory: string,
+  kill_at: number,
+  book: Sent[],
+  faults: FaultNote[],
+  atOnce: number,
+  control?: string,
+): Promise<boolean> {
   // The mark beside the database would have the broken router refuse to start on what it lost.
   if (control !== undefined) rmSync(join(directory, 'state', 'signalbox.high'), { force: true })
   const router = await faultyRouter(directory, { kill_at, ...(control === undefined ? {} : { control }) })
@@ -29,12 +36,22 @@ async function life(directory: string, kill_at: number, book: Sent[], faults: Fa
   const died = router.process.exitCode !== null || router.process.signalCode !== null
   if (!died) router.process.kill('SIGKILL')
   const code = await router.ended
-  faults.push({ what: `killed before operation ${kill_at}`, at: Date.now(), until: Date.now(), code, expected: null })
+  faults.push({
+    what: `killed before operation ${kill_at}`,
+    at: Date.now(),
+    until: Date.now(),
+    code,
+    expected: null,
+  })
   return died
 }
 
 /** Lives that end at some points each, one after the other on one state directory. */
-async function lives(at: readonly number[], atOnce: number, control?: string): Promise<{ wrong: string[]; accepted: number; died: number }> {
+async function lives(
+  at: readonly number[],
+  atOnce: number,
+  control?: string,
+): Promise<{ wrong: string[]; accepted: number; died: number }> {
   const directory = freshDirectory()
   const book: Sent[] = []
   const faults: FaultNote[] = []
@@ -46,7 +63,8 @@ async function lives(at: readonly number[], atOnce: number, control?: string): P
   await define(last)
   await send(last, book)
   const wrong = await checked(last, book, { faults })
-  for (const each of book) if (each.event_id === undefined) wrong.push(`${each.delivery_id} was never accepted`)
+  for (const each of book)
+    if (each.event_id === undefined) wrong.push(`${each.delivery_id} was never accepted`)
   last.process.kill('SIGTERM')
   expect(await last.ended).toBe(0)
   return { wrong, accepted: book.length, died }
@@ -56,9 +74,17 @@ describe.skipIf(shim() === undefined)('killed before a file operation', () => {
   test(`${points} lives`, { timeout: 60_000 + points * 15_000 }, async () => {
     const begun = performance.now()
     // The first operations one by one, in which a start is; then further and further apart.
-    const at = Array.from({ length: points }, (_, index) => Math.ceil(1 + (lastPoint - 1) * (index / points) ** 2))
+    const at = Array.from({ length: points }, (_, index) =>
+      Math.ceil(1 + (lastPoint - 1) * (index / points) ** 2),
+    )
     const { wrong, accepted, died } = await lives(at, 4)
-    report('P1 P4', `killed before a file operation, ${died} times, ${accepted} events`, points, wrong.length, begun)
+    report(
+      'P1 P4',
+      `killed before a file operation, ${died} times, ${accepted} events`,
+      points,
+      wrong.length,
+      begun,
+    )
     expect(wrong).toEqual([])
     expect(died).toBeGreaterThan(points / 3)
   })

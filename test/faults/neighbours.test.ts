@@ -15,7 +15,9 @@ import { checked, define, send, someEvents, type Sent } from './workload.ts'
 type Run = Methods['run.get']['result']['run']
 
 /** A server that does as it likes with each connection; answers its port. */
-async function rude(onConnect: (socket: Socket) => void): Promise<{ url: string; connections: () => number }> {
+async function rude(
+  onConnect: (socket: Socket) => void,
+): Promise<{ url: string; connections: () => number }> {
   let connections = 0
   const sockets = new Set<Socket>()
   const server = createServer(socket => {
@@ -31,7 +33,10 @@ async function rude(onConnect: (socket: Socket) => void): Promise<{ url: string;
     for (const socket of sockets) socket.destroy()
     server.close()
   })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, connections: () => connections }
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    connections: () => connections,
+  }
 }
 
 /** Writes a text again and again for as long as it is taken. */
@@ -44,10 +49,15 @@ function endlessly(socket: Socket, text: string): void {
 }
 
 const head = 'HTTP/1.1 200 OK\r\n'
-function badBots(elsewhere: string): Record<string, { does: (socket: Socket) => void; ends: readonly Run['state'][] }> {
+function badBots(
+  elsewhere: string,
+): Record<string, { does: (socket: Socket) => void; ends: readonly Run['state'][] }> {
   return {
     hangs: { does: () => undefined, ends: ['timed_out'] },
-    'hangs-in-its-body': { does: socket => socket.write(`${head}content-length: 10\r\n\r\nx`), ends: ['timed_out'] },
+    'hangs-in-its-body': {
+      does: socket => socket.write(`${head}content-length: 10\r\n\r\nx`),
+      ends: ['timed_out'],
+    },
     drips: {
       does: socket => {
         socket.write(`${head}content-length: 100000\r\n\r\n`)
@@ -57,7 +67,10 @@ function badBots(elsewhere: string): Record<string, { does: (socket: Socket) => 
       ends: ['timed_out'],
     },
     resets: { does: socket => socket.resetAndDestroy(), ends: ['failed'] },
-    'resets-in-its-head': { does: socket => socket.write('HTTP/1.1 2', () => socket.resetAndDestroy()), ends: ['failed'] },
+    'resets-in-its-head': {
+      does: socket => socket.write('HTTP/1.1 2', () => socket.resetAndDestroy()),
+      ends: ['failed'],
+    },
     'answers-without-end': {
       does: socket => {
         socket.write(`${head}transfer-encoding: chunked\r\n\r\n`)
@@ -65,9 +78,19 @@ function badBots(elsewhere: string): Record<string, { does: (socket: Socket) => 
       },
       ends: ['completed'],
     },
-    'heads-without-end': { does: socket => void socket.write(head, () => endlessly(socket, `x-${'y'.repeat(1000)}: z\r\n`)), ends: ['failed'] },
-    redirects: { does: socket => socket.end(`HTTP/1.1 307 Temporary Redirect\r\nlocation: ${elsewhere}\r\ncontent-length: 0\r\n\r\n`), ends: ['failed'] },
-    'lies-about-its-length': { does: socket => socket.end(`${head}content-length: 5\r\n\r\nmuch more than five`), ends: ['completed', 'failed'] },
+    'heads-without-end': {
+      does: socket => void socket.write(head, () => endlessly(socket, `x-${'y'.repeat(1000)}: z\r\n`)),
+      ends: ['failed'],
+    },
+    redirects: {
+      does: socket =>
+        socket.end(`HTTP/1.1 307 Temporary Redirect\r\nlocation: ${elsewhere}\r\ncontent-length: 0\r\n\r\n`),
+      ends: ['failed'],
+    },
+    'lies-about-its-length': {
+      does: socket => socket.end(`${head}content-length: 5\r\n\r\nmuch more than five`),
+      ends: ['completed', 'failed'],
+    },
     'talks-nonsense': { does: socket => socket.end('SSH-2.0-OpenSSH_9.2\r\n'), ends: ['failed'] },
   }
 }
@@ -80,7 +103,10 @@ const patienceMs = 1500
  * Bad bots and a good one under load; answers each run as it ended, by its bot. hangsForLong: those of the bot that hangs are not
  * given up, and are answered as they are once all others have ended, however long the machine takes for them.
  */
-async function beside(maxActive: number, hangsForLong: boolean): Promise<{ ended: Map<string, Run[]>; elsewhere: number; bytes: number }> {
+async function beside(
+  maxActive: number,
+  hangsForLong: boolean,
+): Promise<{ ended: Map<string, Run[]>; elsewhere: number; bytes: number }> {
   const elsewhere = await rude(socket => socket.end(`${head}content-length: 2\r\n\r\nok`))
   const bad = badBots(elsewhere.url)
   const good = await botServer()
@@ -96,12 +122,19 @@ async function beside(maxActive: number, hangsForLong: boolean): Promise<{ ended
       endpoint: { kind: 'http', url, timeout_ms: id === 'hangs' && hangsForLong ? 100_000 : patienceMs },
     })),
     sources: [{ id: 'local', source_type: 'service' }],
-    triggers: bots.map(([id]) => ({ id, event_source_id: 'local', filter: { type: [id] }, action: { bot_id: id }, policy: { retry: 'none' } })),
+    triggers: bots.map(([id]) => ({
+      id,
+      event_source_id: 'local',
+      filter: { type: [id] },
+      action: { bot_id: id },
+      policy: { retry: 'none' },
+    })),
   })
   await router.spent(true)
   const runs: string[] = []
   for (let count = 0; count < each; count++)
-    for (const [type] of bots.toReversed()) runs.push(...(await client.call('event.emit', { source_id: 'local', type, payload: { count } })).runs)
+    for (const [type] of bots.toReversed())
+      runs.push(...(await client.call('event.emit', { source_id: 'local', type, payload: { count } })).runs)
   const ended = new Map<string, Run[]>()
   for (const run_id of runs) {
     const run = await until(async () => {
@@ -125,31 +158,61 @@ describe('bots', () => {
     const { ended, elsewhere, bytes } = await beside(1, true)
     const wrong: string[] = []
     for (const [name, { ends }] of Object.entries(badBots('')))
-      for (const run of ended.get(name)!) if (name !== 'hangs' && !ends.includes(run.state)) wrong.push(`${name}: a run is ${run.state}: ${run.error}`)
-    for (const run of ended.get('good')!) if (run.state !== 'completed') wrong.push(`good: a run is ${run.state}`)
-    for (const run of ended.get('hangs')!) if (run.finished_at !== undefined) wrong.push(`hangs: a run is ${run.state}`)
+      for (const run of ended.get(name)!)
+        if (name !== 'hangs' && !ends.includes(run.state))
+          wrong.push(`${name}: a run is ${run.state}: ${run.error}`)
+    for (const run of ended.get('good')!)
+      if (run.state !== 'completed') wrong.push(`good: a run is ${run.state}`)
+    for (const run of ended.get('hangs')!)
+      if (run.finished_at !== undefined) wrong.push(`hangs: a run is ${run.state}`)
     if (elsewhere > 0) wrong.push(`a redirect was followed ${elsewhere} times`)
-    if (bytes > 96 * 1024 * 1024) wrong.push(`${(bytes / 1024 / 1024).toFixed(0)} MiB for answers without end`)
-    report('P17', `runs of ten kinds of bad bots beside a good one; ${(bytes / 1024 / 1024).toFixed(0)} MiB`, 11 * each, wrong.length, begun)
+    if (bytes > 96 * 1024 * 1024)
+      wrong.push(`${(bytes / 1024 / 1024).toFixed(0)} MiB for answers without end`)
+    report(
+      'P17',
+      `runs of ten kinds of bad bots beside a good one; ${(bytes / 1024 / 1024).toFixed(0)} MiB`,
+      11 * each,
+      wrong.length,
+      begun,
+    )
     expect(wrong).toEqual([])
   })
 
   test('control: where the bad may take every slot of the router, the good one waits until they are given up', async () => {
     const { ended } = await beside(100, false)
     expect(ended.get('hangs')!.map(run => run.state)).toEqual(Array.from({ length: each }, () => 'timed_out'))
-    expect(Math.max(...finished(ended.get('good')!))).toBeGreaterThanOrEqual(Math.min(...finished(ended.get('hangs')!)))
+    expect(Math.max(...finished(ended.get('good')!))).toBeGreaterThanOrEqual(
+      Math.min(...finished(ended.get('hangs')!)),
+    )
   })
 })
 
-async function withHook(router: FaultyRouter, ids: readonly string[], config: object = {}): Promise<SignalboxClient> {
+async function withHook(
+  router: FaultyRouter,
+  ids: readonly string[],
+  config: object = {},
+): Promise<SignalboxClient> {
   const client = await SignalboxClient.connect(router.socket)
   onTestFinished(() => client.close())
-  for (const id of ids) await client.call('source.put', { source: { id, source_type: 'webhook', config: { provider: 'none', ...config } } })
+  for (const id of ids)
+    await client.call('source.put', {
+      source: { id, source_type: 'webhook', config: { provider: 'none', ...config } },
+    })
   return client
 }
 
-function deliver({ intake }: FaultyRouter, source: string, body: string, signal = AbortSignal.timeout(10_000)): Promise<number> {
-  return fetch(`${intake}/webhook/${source}`, { method: 'POST', body, headers: { 'content-type': 'application/json' }, signal }).then(async answer => {
+function deliver(
+  { intake }: FaultyRouter,
+  source: string,
+  body: string,
+  signal = AbortSignal.timeout(10_000),
+): Promise<number> {
+  return fetch(`${intake}/webhook/${source}`, {
+    method: 'POST',
+    body,
+    headers: { 'content-type': 'application/json' },
+    signal,
+  }).then(async answer => {
     await answer.arrayBuffer()
     return answer.status
   })
@@ -161,7 +224,8 @@ describe('senders', () => {
     const router = await faultyRouter(freshDirectory())
     await withHook(router, ['hook'], { rate_limit: { limit: 1_000_000, period_ms: 1000 } })
     const { port } = new URL(router.intake)
-    const request = (length: number): string => `POST /webhook/hook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
+    const request = (length: number): string =>
+      `POST /webhook/hook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
     const kinds: ((socket: Socket) => void)[] = [
       () => undefined,
       socket => socket.write('POST /webhook/hook HT'),
@@ -201,10 +265,16 @@ describe('senders', () => {
     const router = await faultyRouter(freshDirectory())
     const whispers = Array.from({ length: 9 }, (_, n) => `quiet-${n}`)
     const client = await withHook(router, ['loud', ...whispers])
-    for (const id of ['loud-bot', 'quiet-bot']) await client.call('bot.put', { bot: { id, endpoint: { kind: 'http', url: bot.url } } })
+    for (const id of ['loud-bot', 'quiet-bot'])
+      await client.call('bot.put', { bot: { id, endpoint: { kind: 'http', url: bot.url } } })
     for (const id of ['loud', ...whispers])
       await client.call('trigger.put', {
-        trigger: { id, event_source_id: id, filter: { payload: { n: [{ exists: true }] } }, action: { bot_id: id === 'loud' ? 'loud-bot' : 'quiet-bot' } },
+        trigger: {
+          id,
+          event_source_id: id,
+          filter: { payload: { n: [{ exists: true }] } },
+          action: { bot_id: id === 'loud' ? 'loud-bot' : 'quiet-bot' },
+        },
       })
     const done = new AbortController()
     const loud = { taken: 0, refused: 0, other: new Set<number>() }
@@ -232,7 +302,8 @@ describe('senders', () => {
     expect([...quiet]).toEqual([202])
     expect([...loud.other]).toEqual([])
     expect(loud.refused).toBeGreaterThan(0)
-    const runsOf = async (bot_id: string): Promise<Run[]> => (await client.call('run.list', { bot_id, limit: 500 })).runs
+    const runsOf = async (bot_id: string): Promise<Run[]> =>
+      (await client.call('run.list', { bot_id, limit: 500 })).runs
     const ended = await until(async () => {
       const runs = await runsOf('quiet-bot')
       return runs.length === 180 && runs.every(run => run.state === 'completed') && runs
@@ -254,7 +325,11 @@ describe('senders', () => {
 })
 
 /** Sends until all of it has an answer, as good senders do, to a router that is started again where it ended. */
-async function delivered(directory: string, first: FaultyRouter, book: readonly Sent[]): Promise<FaultyRouter> {
+async function delivered(
+  directory: string,
+  first: FaultyRouter,
+  book: readonly Sent[],
+): Promise<FaultyRouter> {
   let router = first
   for (let life = 0; life < 10 && book.some(sent => sent.event_id === undefined); life++) {
     if (router.process.exitCode !== null || router.process.signalCode !== null) {
@@ -274,7 +349,9 @@ describe('what the machine runs out of', () => {
       async (router: FaultyRouter): Promise<() => void> => {
         spawnSync('prlimit', [`--nofile=64`, '--pid', String(router.process.pid)])
         const { port } = new URL(router.intake)
-        const held = Array.from({ length: 120 }, () => connect({ host: '127.0.0.1', port: Number(port) }).on('error', () => undefined))
+        const held = Array.from({ length: 120 }, () =>
+          connect({ host: '127.0.0.1', port: Number(port) }).on('error', () => undefined),
+        )
         await Promise.all(held.slice(0, 10).map(socket => once(socket, 'connect')))
         return () => {
           for (const socket of held) socket.destroy()
@@ -286,7 +363,10 @@ describe('what the machine runs out of', () => {
       { NODE_OPTIONS: '--max-old-space-size=64' },
       async (router: FaultyRouter, book: Sent[]): Promise<() => void> => {
         const rows = Array.from({ length: 30_000 }, (_, n) => ({ n }))
-        const bulk = Array.from({ length: 40 }, (_, n): Sent => ({ delivery_id: `h-bulk-${n}`, body: JSON.stringify({ n, name: 'bulk', rows }) }))
+        const bulk = Array.from({ length: 40 }, (_, n): Sent => ({
+          delivery_id: `h-bulk-${n}`,
+          body: JSON.stringify({ n, name: 'bulk', rows }),
+        }))
         book.push(...bulk)
         const sending = send(router, bulk, 40)
         return () => void sending
@@ -321,7 +401,8 @@ describe('what the machine runs out of', () => {
       book.filter(sent => sent.event_id !== undefined || sent.refused !== undefined),
       { faults: [{ what: name, at: exhausted, until: Date.now() }] },
     ).catch((error: unknown) => [String(error)])
-    for (const sent of book) if (sent.event_id === undefined) wrong.push(`${sent.delivery_id} was never accepted`)
+    for (const sent of book)
+      if (sent.event_id === undefined) wrong.push(`${sent.delivery_id} was never accepted`)
     const ended = router.process.exitCode ?? router.process.signalCode
     report(
       'P46',

@@ -34,10 +34,29 @@ interface Life {
 /** Events that nobody waits for once their runs have ended; answers their ids. */
 async function sentOld({ socket }: FaultyRouter): Promise<Set<string>> {
   const client = await SignalboxClient.connect(socket)
-  await client.call('trigger.put', { trigger: { id: 'of-old', event_source_id: 'local', filter: { type: ['old'] }, action: { bot_id: 'quick' } } })
+  await client.call('trigger.put', {
+    trigger: {
+      id: 'of-old',
+      event_source_id: 'local',
+      filter: { type: ['old'] },
+      action: { bot_id: 'quick' },
+    },
+  })
   const ids = new Set<string>()
-  for (let n = 0; n < 12; n++) ids.add((await client.call('event.emit', { source_id: 'local', type: 'old', payload: { text: 'x'.repeat(2000) } })).event_id)
-  await until(async () => (await client.call('run.list', { trigger_id: 'of-old', state: 'completed' })).runs.length === ids.size)
+  for (let n = 0; n < 12; n++)
+    ids.add(
+      (
+        await client.call('event.emit', {
+          source_id: 'local',
+          type: 'old',
+          payload: { text: 'x'.repeat(2000) },
+        })
+      ).event_id,
+    )
+  await until(
+    async () =>
+      (await client.call('run.list', { trigger_id: 'of-old', state: 'completed' })).runs.length === ids.size,
+  )
   client.close()
   return ids
 }
@@ -60,24 +79,42 @@ async function recorded(control?: string): Promise<Life> {
   const removed = control === undefined ? await sentOld(first) : new Set<string>()
   await send(first, someEvents(20, 'first'))
   // A checkpoint of its own comes once nothing was written for a second.
-  await until(async () => readTrace(trace).some(operation => operation.kind === 'sync' && operation.path.endsWith('.db')) || undefined)
+  await until(
+    async () =>
+      readTrace(trace).some(operation => operation.kind === 'sync' && operation.path.endsWith('.db')) ||
+      undefined,
+  )
   await send(first, someEvents(2000, 'second'), 4)
   expect(await first.ended).toBe(null)
   const config = join(directory, 'config.json')
   writeFileSync(config, JSON.stringify({ retention_ms: retentionMs, dedupe_ms: retentionMs }))
-  const second = await faultyRouter(directory, { control: 'hasty.mjs', ...faults }, { SIGNALBOX_CONFIG: config })
+  const second = await faultyRouter(
+    directory,
+    { control: 'hasty.mjs', ...faults },
+    { SIGNALBOX_CONFIG: config },
+  )
   await send(second, someEvents(40, 'third'), 8)
   if (control === undefined) await tidied(second, directory)
   second.process.kill('SIGTERM')
   await second.ended
   // What retention has removed is nothing that must be there.
-  const operations = readTrace(trace).map(each => (each.kind === 'answer' ? { ...each, event_ids: each.event_ids.filter(id => !removed.has(id)) } : each))
+  const operations = readTrace(trace).map(each =>
+    each.kind === 'answer' ? { ...each, event_ids: each.event_ids.filter(id => !removed.has(id)) } : each,
+  )
   // A record that lacks something would accuse the router of what it did not do.
   const whole = new Disk()
   for (const operation of operations) whole.follow(operation)
   const [database] = ['signalbox.db'].map(name => whole.afterLoss('all', chance(1)).get(name)!)
-  expect(database!.equals(readFileSync(join(directory, 'state', 'signalbox.db'))), 'the record is not what the router did').toBe(true)
-  return { operations, answered: new Set(operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids : []))).size }
+  expect(
+    database!.equals(readFileSync(join(directory, 'state', 'signalbox.db'))),
+    'the record is not what the router did',
+  ).toBe(true)
+  return {
+    operations,
+    answered: new Set(
+      operations.flatMap(operation => (operation.kind === 'answer' ? operation.event_ids : [])),
+    ).size,
+  }
 }
 
 let life: Promise<Life> | undefined
@@ -88,7 +125,10 @@ function whole(): Promise<Life> {
 }
 
 /** Starts a router on a state; answers what is wrong. */
-async function openedAgain(files: ReadonlyMap<string, Buffer | null>, answered: ReadonlySet<string>): Promise<string[]> {
+async function openedAgain(
+  files: ReadonlyMap<string, Buffer | null>,
+  answered: ReadonlySet<string>,
+): Promise<string[]> {
   const directory = freshDirectory()
   const state = join(directory, 'state')
   mkdirSync(state, { mode: 0o700 })
@@ -97,7 +137,8 @@ async function openedAgain(files: ReadonlyMap<string, Buffer | null>, answered: 
   if (!router.ready) return [`it does not start: ${router.said().trim()}`]
   const client = await SignalboxClient.connect(router.socket)
   const wrong: string[] = []
-  for (const event_id of answered) await client.call('event.get', { event_id }).catch(() => wrong.push(`lost: event ${event_id}`))
+  for (const event_id of answered)
+    await client.call('event.get', { event_id }).catch(() => wrong.push(`lost: event ${event_id}`))
   client.close()
   router.process.kill('SIGKILL')
   await router.ended
@@ -123,8 +164,13 @@ function losses({ operations }: Life, count: number, honest = true): Losses {
   const random = chance(seed)
   const answered = new Set<string>()
   const found: Losses = { states: 0, lost: 0, corrupt: 0, torn: 0, backup: 0, shown: [] }
-  const named = operations.findIndex(operation => operation.kind === 'rename' && operation.to.endsWith(backupName))
-  const done = named < 0 ? Infinity : operations.findIndex((operation, index) => index > named && operation.kind === 'directory_sync')
+  const named = operations.findIndex(
+    operation => operation.kind === 'rename' && operation.to.endsWith(backupName),
+  )
+  const done =
+    named < 0
+      ? Infinity
+      : operations.findIndex((operation, index) => index > named && operation.kind === 'directory_sync')
   // Nothing is to be lost before the first file is there.
   const each = count / operations.length
   let due = 0
@@ -136,56 +182,83 @@ function losses({ operations }: Life, count: number, honest = true): Losses {
       laid(directory, disk.afterLoss(kept, random))
       const faults = faultsOf(directory, answered)
       const backup = join(directory, backupName)
-      if (existsSync(backup) ? !isWhole(backup) : index >= done) faults.push('the backup is not there as a whole')
+      if (existsSync(backup) ? !isWhole(backup) : index >= done)
+        faults.push('the backup is not there as a whole')
       found.states++
       if (faults.some(fault => fault.startsWith('lost'))) found.lost++
       if (faults.some(fault => fault.startsWith('corrupt'))) found.corrupt++
       if (faults.some(fault => fault.includes('without'))) found.torn++
       if (faults.some(fault => fault.includes('backup'))) found.backup++
       if (faults.length > 0 && found.shown.length < 5)
-        found.shown.push(`after operation ${index} of ${operations.length}, ${kept} kept: ${faults.slice(0, 2).join('; ')}`)
+        found.shown.push(
+          `after operation ${index} of ${operations.length}, ${kept} kept: ${faults.slice(0, 2).join('; ')}`,
+        )
     }
   }
   return found
 }
 
 describe.skipIf(shim() === undefined)('after a loss of power', () => {
-  test(`nothing that was answered is lost or torn in ${states} states (seed ${seed})`, { timeout: 180_000 + states * 60 }, async () => {
-    const begun = performance.now()
-    const lived = await whole()
-    const { operations, answered } = lived
-    const found = losses(lived, states)
-    const failures = found.lost + found.corrupt + found.torn + found.backup
-    report('P2', `power loss, ${operations.length} operations, ${answered} events answered`, found.states, failures, begun)
-    expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, backup: 0, shown: [] })
-    expect(answered).toBeGreaterThanOrEqual(60)
-    expect(found.states).toBeGreaterThanOrEqual(states - 1)
-  })
+  test(
+    `nothing that was answered is lost or torn in ${states} states (seed ${seed})`,
+    { timeout: 180_000 + states * 60 },
+    async () => {
+      const begun = performance.now()
+      const lived = await whole()
+      const { operations, answered } = lived
+      const found = losses(lived, states)
+      const failures = found.lost + found.corrupt + found.torn + found.backup
+      report(
+        'P2',
+        `power loss, ${operations.length} operations, ${answered} events answered`,
+        found.states,
+        failures,
+        begun,
+      )
+      expect(found).toMatchObject({ lost: 0, corrupt: 0, torn: 0, backup: 0, shown: [] })
+      expect(answered).toBeGreaterThanOrEqual(60)
+      expect(found.states).toBeGreaterThanOrEqual(states - 1)
+    },
+  )
 
-  test(`the router itself starts on ${opened} of them, and has what was answered`, { timeout: 60_000 + opened * 20_000 }, async () => {
-    const begun = performance.now()
-    const { operations } = await whole()
-    const disk = new Disk()
-    const random = chance(seed)
-    const answered = new Set<string>()
-    const wrong: string[] = []
-    // The last one is after the clean stop.
-    const at = Array.from({ length: opened }, (_, index) => Math.floor(((operations.length - 1) * (index + 1)) / opened))
-    for (const [index, operation] of operations.entries()) {
-      disk.follow(operation)
-      if (operation.kind === 'answer') for (const id of operation.event_ids) answered.add(id)
-      const turn = at.indexOf(index)
-      if (turn < 0) continue
-      const kept = everyKept[turn % everyKept.length]!
-      wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after operation ${index}, ${kept} kept: ${text}`))
-    }
-    // What a disk keeps of a clean stop is its own affair.
-    const atTheEnd = everyKept.slice(0, 3)
-    for (const kept of atTheEnd)
-      wrong.push(...(await openedAgain(disk.afterLoss(kept, random), answered)).map(text => `after the clean stop, ${kept} kept: ${text}`))
-    report('P2', 'states that the router itself started on', opened + atTheEnd.length, wrong.length, begun)
-    expect(wrong).toEqual([])
-  })
+  test(
+    `the router itself starts on ${opened} of them, and has what was answered`,
+    { timeout: 60_000 + opened * 20_000 },
+    async () => {
+      const begun = performance.now()
+      const { operations } = await whole()
+      const disk = new Disk()
+      const random = chance(seed)
+      const answered = new Set<string>()
+      const wrong: string[] = []
+      // The last one is after the clean stop.
+      const at = Array.from({ length: opened }, (_, index) =>
+        Math.floor(((operations.length - 1) * (index + 1)) / opened),
+      )
+      for (const [index, operation] of operations.entries()) {
+        disk.follow(operation)
+        if (operation.kind === 'answer') for (const id of operation.event_ids) answered.add(id)
+        const turn = at.indexOf(index)
+        if (turn < 0) continue
+        const kept = everyKept[turn % everyKept.length]!
+        wrong.push(
+          ...(await openedAgain(disk.afterLoss(kept, random), answered)).map(
+            text => `after operation ${index}, ${kept} kept: ${text}`,
+          ),
+        )
+      }
+      // What a disk keeps of a clean stop is its own affair.
+      const atTheEnd = everyKept.slice(0, 3)
+      for (const kept of atTheEnd)
+        wrong.push(
+          ...(await openedAgain(disk.afterLoss(kept, random), answered)).map(
+            text => `after the clean stop, ${kept} kept: ${text}`,
+          ),
+        )
+      report('P2', 'states that the router itself started on', opened + atTheEnd.length, wrong.length, begun)
+      expect(wrong).toEqual([])
+    },
+  )
 
   test('control: with synchronous=NORMAL answered events are lost', async () => {
     expect(losses(await recorded('synchronous-normal.mjs'), 500).lost).toBeGreaterThan(0)

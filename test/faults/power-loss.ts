@@ -22,7 +22,10 @@ export function chance(seed: number): () => number {
 export type Kept = 'none' | 'all' | 'half' | 'most' | 'torn'
 export const everyKept: readonly Kept[] = ['none', 'all', 'half', 'most', 'torn']
 
-type Change = { kind: 'write'; at: number; bytes: Buffer } | { kind: 'truncate'; size: number } | { kind: 'unlink' }
+type Change =
+  | { kind: 'write'; at: number; bytes: Buffer }
+  | { kind: 'truncate'; size: number }
+  | { kind: 'unlink' }
 
 interface File {
   /** as it was last synced; null: it was not there */
@@ -45,7 +48,10 @@ function* sectors(at: number, bytes: Buffer): Generator<Change> {
 /** A file with changes made to it, in order; what was is not touched. */
 function applied(durable: Buffer | null, changes: readonly Change[]): Buffer | null {
   if (changes.length === 0) return durable
-  const most = changes.reduce((end, change) => Math.max(end, change.kind === 'write' ? change.at + change.bytes.length : 0), durable?.length ?? 0)
+  const most = changes.reduce(
+    (end, change) => Math.max(end, change.kind === 'write' ? change.at + change.bytes.length : 0),
+    durable?.length ?? 0,
+  )
   const content = Buffer.alloc(most)
   durable?.copy(content)
   let length = durable?.length ?? 0

@@ -3,7 +3,17 @@
 // others go. signalbox verify finds what is damaged.
 import Database from 'better-sqlite3'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { SignalboxClient } from '../../src/client/client.ts'
@@ -70,14 +80,25 @@ function rowsOfPages(): Map<number, number> {
     .all()
   db.close()
   // An overflow page holds part of one row, an inner page none.
-  return new Map(pages.map(({ pageno, pagetype, ncell }) => [pageno, pagetype === 'leaf' ? ncell : pagetype === 'internal' ? 0 : 1]))
+  return new Map(
+    pages.map(({ pageno, pagetype, ncell }) => [
+      pageno,
+      pagetype === 'leaf' ? ncell : pagetype === 'internal' ? 0 : 1,
+    ]),
+  )
 }
 
 function stored(path: string): { events: Set<string>; runs: number; orphans: number } {
   const db = new Database(path, { readonly: true })
   const ids = db.prepare<[], Buffer>("SELECT id FROM event WHERE source_id <> 'router'").pluck().all()
-  const runs = db.prepare('SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM run_archive)').pluck().get() as number
-  const orphans = db.prepare('SELECT count(*) FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)').pluck().get() as number
+  const runs = db
+    .prepare('SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM run_archive)')
+    .pluck()
+    .get() as number
+  const orphans = db
+    .prepare('SELECT count(*) FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)')
+    .pluck()
+    .get() as number
   db.close()
   return { events: new Set(ids.map(id => id.toString('hex'))), runs, orphans }
 }
@@ -85,37 +106,48 @@ function stored(path: string): { events: Set<string>; runs: number; orphans: num
 const hexOf = (sent: Sent): string => sent.event_id!.replaceAll('-', '')
 
 describe('signalbox recover', () => {
-  test(`of ${damages} zeroed pages, whichever they are: all rows on the others`, { timeout: 60_000 + damages * 6000 }, async () => {
-    const begun = performance.now()
-    const pages = origin.length / pageSize
-    const held = rowsOfPages()
-    const tree = [...held].filter(([, rows]) => rows === 0).map(([page]) => page)
-    const wrong: string[] = []
-    let runsLost = 0
-    for (let count = 0; count < damages; count++) {
-      // The first page, the map, inner pages of the tables, then any.
-      const page = [1, 2, ...tree][count] ?? 1 + Math.floor(random() * pages)
-      const { directory, path } = damaged(zeroed(page))
-      const before = digest(path)
-      const out = join(directory, 'recovered.db')
-      const { code, out: said, err } = await run(directory, 'recover', out, '--json')
-      const fail = (text: string): unknown => wrong.push(`page ${page}: ${text}`)
-      if (code !== 0) fail(`exit code ${code}: ${err}${said.slice(-300)}`)
-      else {
-        const found = stored(out)
-        const missing = book.filter(each => !found.events.has(hexOf(each)))
-        runsLost += events + 3 - found.runs
-        const loss = held.get(page) ?? 0
-        if (missing.length > loss) fail(`${missing.length} events are missing, of at most ${loss}`)
-        if (found.orphans > 0) fail(`${found.orphans} runs without their event`)
-        for (const each of missing) if (!said.includes(each.event_id!)) fail(`${each.event_id} is missing, and is not told of`)
-        if (loss > 0 && missing.length === 0 && !said.includes('"kind"')) fail('nothing was told of')
+  test(
+    `of ${damages} zeroed pages, whichever they are: all rows on the others`,
+    { timeout: 60_000 + damages * 6000 },
+    async () => {
+      const begun = performance.now()
+      const pages = origin.length / pageSize
+      const held = rowsOfPages()
+      const tree = [...held].filter(([, rows]) => rows === 0).map(([page]) => page)
+      const wrong: string[] = []
+      let runsLost = 0
+      for (let count = 0; count < damages; count++) {
+        // The first page, the map, inner pages of the tables, then any.
+        const page = [1, 2, ...tree][count] ?? 1 + Math.floor(random() * pages)
+        const { directory, path } = damaged(zeroed(page))
+        const before = digest(path)
+        const out = join(directory, 'recovered.db')
+        const { code, out: said, err } = await run(directory, 'recover', out, '--json')
+        const fail = (text: string): unknown => wrong.push(`page ${page}: ${text}`)
+        if (code !== 0) fail(`exit code ${code}: ${err}${said.slice(-300)}`)
+        else {
+          const found = stored(out)
+          const missing = book.filter(each => !found.events.has(hexOf(each)))
+          runsLost += events + 3 - found.runs
+          const loss = held.get(page) ?? 0
+          if (missing.length > loss) fail(`${missing.length} events are missing, of at most ${loss}`)
+          if (found.orphans > 0) fail(`${found.orphans} runs without their event`)
+          for (const each of missing)
+            if (!said.includes(each.event_id!)) fail(`${each.event_id} is missing, and is not told of`)
+          if (loss > 0 && missing.length === 0 && !said.includes('"kind"')) fail('nothing was told of')
+        }
+        if (digest(path) !== before || existsSync(`${path}-wal`)) fail('the original was written to')
       }
-      if (digest(path) !== before || existsSync(`${path}-wal`)) fail('the original was written to')
-    }
-    report('P37', `zeroed pages of ${pages}, ${tree.length} of them inner ones, ${runsLost} runs lost`, damages, wrong.length, begun)
-    expect(wrong).toEqual([])
-  })
+      report(
+        'P37',
+        `zeroed pages of ${pages}, ${tree.length} of them inner ones, ${runsLost} runs lost`,
+        damages,
+        wrong.length,
+        begun,
+      )
+      expect(wrong).toEqual([])
+    },
+  )
 
   test('of a file that was cut off: what is in front of the cut', async () => {
     const wrong: string[] = []
@@ -125,7 +157,8 @@ describe('signalbox recover', () => {
       const out = join(directory, 'recovered.db')
       const { code, err } = await run(directory, 'recover', out)
       if (code !== 0) wrong.push(`${share}: exit code ${code}: ${err}`)
-      else if (stored(out).events.size < events * share * 0.7 - 30) wrong.push(`${share}: only ${stored(out).events.size} events`)
+      else if (stored(out).events.size < events * share * 0.7 - 30)
+        wrong.push(`${share}: only ${stored(out).events.size} events`)
       expect(await run(directory, 'verify')).toMatchObject({ code: 65 })
     }
     const { directory, path } = damaged(bytes => bytes.subarray(0, 1500))
@@ -157,7 +190,10 @@ describe('signalbox recover', () => {
     })
     expect(readFileSync(log, 'utf8')).toBe('of another')
     rmSync(log)
-    expect(await run(directory, 'recover', into, '--from', aside)).toMatchObject({ code: 0, out: expect.stringContaining('starts on it') as string })
+    expect(await run(directory, 'recover', into, '--from', aside)).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('starts on it') as string,
+    })
     expect(readFileSync(aside).equals(before)).toBe(true)
     expect(readdirSync(dirname(path)).filter(name => name.includes('recovering'))).toEqual([])
     expect((await run(directory, 'verify')).code).toBe(0)
@@ -173,7 +209,10 @@ describe('signalbox recover', () => {
     expect(await run(directory, 'recover', out)).toMatchObject({ code: 74 })
     rmSync(path)
     cpSync(out, path)
-    expect(await run(directory, 'verify')).toMatchObject({ code: 0, out: expect.stringContaining('all whole') as string })
+    expect(await run(directory, 'verify')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('all whole') as string,
+    })
     const router = await faultyRouter(directory)
     expect(router.ready, router.said()).toBe(true)
     expect(await run(directory, 'recover', join(directory, 'second.db'))).toMatchObject({ code: 75 })
@@ -185,7 +224,8 @@ describe('signalbox recover', () => {
     await send(router, again, 16)
     const { events: newest } = await client.call('event.query', { limit: 500 })
     expect(newest.length).toBe(500)
-    for (const [index, each] of again.entries()) if (kept.has(hexOf(book[index]!))) expect(each.event_id).toBe(book[index]!.event_id)
+    for (const [index, each] of again.entries())
+      if (kept.has(hexOf(book[index]!))) expect(each.event_id).toBe(book[index]!.event_id)
     client.close()
     router.process.kill('SIGTERM')
     expect(await router.ended).toBe(0)
@@ -207,7 +247,10 @@ test('what was lost with a WAL is told by its number, and no number is given twi
   const path = join(directory, 'state', 'signalbox.db')
   rmSync(`${path}-wal`)
   const verified = await run(directory, 'verify')
-  expect(verified).toMatchObject({ code: 65, out: expect.stringMatching(/loss: \d+ transactions with \d+ events/) as string })
+  expect(verified).toMatchObject({
+    code: 65,
+    out: expect.stringMatching(/loss: \d+ transactions with \d+ events/) as string,
+  })
   const made = await run(directory, 'recover', join(directory, 'recovered.db'), '--json')
   expect(made).toMatchObject({ code: 0, out: expect.stringContaining('"kind":"loss"') as string })
   cpSync(join(directory, 'recovered.db'), path)
@@ -238,7 +281,9 @@ describe('flipped bits', () => {
     const router = await faultyRouter(directory)
     expect(router.ready, router.said()).toBe(true)
     const client = await SignalboxClient.connect(router.socket)
-    await client.call('bot.put', { bot: { id: 'off', enabled: true, endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 8 } })
+    await client.call('bot.put', {
+      bot: { id: 'off', enabled: true, endpoint: { kind: 'command', argv: ['/bin/true'] }, max_active: 8 },
+    })
     const wrong: string[] = []
     for (const each of book) {
       const state = await until(async () => {
@@ -246,7 +291,8 @@ describe('flipped bits', () => {
         return ['completed', 'failed'].includes(runs[0]!.state) && runs[0]
       })
       if ((state.state === 'failed') !== hurt.has(each)) wrong.push(`${each.event_id} is ${state.state}`)
-      if (hurt.has(each) && !(state.error ?? '').includes('does not have the hash')) wrong.push(`${each.event_id}: ${state.error}`)
+      if (hurt.has(each) && !(state.error ?? '').includes('does not have the hash'))
+        wrong.push(`${each.event_id}: ${state.error}`)
     }
     client.close()
     router.process.kill('SIGKILL')

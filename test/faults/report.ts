@@ -7,5 +7,7 @@ export function size(variable: string, quick: number, full: number): number {
 
 /** Prints what was tried for a promise: cases, failures, seconds since begun (of performance.now). */
 export function report(promise: string, what: string, cases: number, failures: number, begun: number): void {
-  console.log(`${promise.padEnd(8)} ${cases} cases, ${failures} failures, ${((performance.now() - begun) / 1000).toFixed(1)} s: ${what}`)
+  console.log(
+    `${promise.padEnd(8)} ${cases} cases, ${failures} failures, ${((performance.now() - begun) / 1000).toFixed(1)} s: ${what}`,
+  )
 }

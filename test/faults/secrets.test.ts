@@ -14,7 +14,11 @@ import { faultyRouter } from './shim.ts'
 const canary = (number: number): string => `canary${number}q${'0123456789abcdef'.repeat(2)}`
 const standardKey = Buffer.from(canary(5)).toString('base64')
 /** As they were written, and as they would stand in base64 or in an URL. */
-const spellings = (text: string): string[] => [text, Buffer.from(text).toString('base64').replace(/=+$/, '').slice(0, -2), Buffer.from(text).toString('hex')]
+const spellings = (text: string): string[] => [
+  text,
+  Buffer.from(text).toString('base64').replace(/=+$/, '').slice(0, -2),
+  Buffer.from(text).toString('hex'),
+]
 
 /** Every file below a directory, but the secrets themselves. */
 function files(directory: string): string[] {
@@ -30,7 +34,11 @@ type Deliver = (id: string, headers: Record<string, string>, query?: string, n?:
 async function deliverAll(deliver: Deliver): Promise<void> {
   const hmac = (key: string): string => createHmac('sha256', key).update('{"n":1}').digest('hex')
   await deliver('forge', { 'x-forgejo-signature': hmac(canary(1)), 'x-forgejo-event': 'push' })
-  await deliver('hub', { 'x-hub-signature-256': `sha256=${hmac(canary(2))}`, 'x-github-event': 'push', 'x-github-delivery': 'd1' })
+  await deliver('hub', {
+    'x-hub-signature-256': `sha256=${hmac(canary(2))}`,
+    'x-github-event': 'push',
+    'x-github-delivery': 'd1',
+  })
   await deliver('lab', { 'x-gitlab-token': canary(3), 'x-gitlab-event': 'Push Hook' })
   await deliver('tok', { authorization: `Bearer ${canary(4)}` })
   await deliver('tok', { authorization: `Bearer ${canary(4)}x` })
@@ -40,8 +48,22 @@ async function deliverAll(deliver: Deliver): Promise<void> {
 }
 
 /** Asks for everything that the router and its command line answer. */
-async function askAll(client: SignalboxClient, runs: readonly { id: string }[], directory: string, tell: Tell): Promise<void> {
-  for (const method of ['source.list', 'trigger.list', 'bot.list', 'queue.list', 'router.status', 'router.stats', 'rpc.discover', 'router.export'] as const)
+async function askAll(
+  client: SignalboxClient,
+  runs: readonly { id: string }[],
+  directory: string,
+  tell: Tell,
+): Promise<void> {
+  for (const method of [
+    'source.list',
+    'trigger.list',
+    'bot.list',
+    'queue.list',
+    'router.status',
+    'router.stats',
+    'rpc.discover',
+    'router.export',
+  ] as const)
     await tell(client.call(method as 'router.status', {}))
   for (const run of runs) {
     await tell(client.call('run.get', { run_id: run.id }))
@@ -51,7 +73,9 @@ async function askAll(client: SignalboxClient, runs: readonly { id: string }[], 
   for (const { id } of events) await tell(client.call('event.get', { event_id: id, raw: true }))
   await tell(client.call('router.backup', { path: join(directory, 'backup.db') }))
   for (const args of [['doctor'], ['sources'], ['bots'], ['export'], ['verify']]) {
-    const { out, err } = await signalbox({ directory }, args, { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+    const { out, err } = await signalbox({ directory }, args, {
+      SIGNALBOX_STATE_DIR: join(directory, 'state'),
+    })
     await tell(Promise.resolve([out, err]))
   }
 }
@@ -82,12 +106,18 @@ test('twelve canaries are planted, and none is found', async () => {
     AWS_SECRET_ACCESS_KEY: canary(8),
     SIGNALBOX_LOG_LEVEL: 'trace',
   }
-  const bot = await botServer((request, response) => void response.end(JSON.stringify({ echo: request.headers })))
+  const bot = await botServer(
+    (request, response) => void response.end(JSON.stringify({ echo: request.headers })),
+  )
   const router = await faultyRouter(directory, {}, env)
   const client = await SignalboxClient.connect(router.socket)
   const told: string[] = []
   const tell: Tell = async what => {
-    told.push(JSON.stringify(await what.catch((error: unknown) => ({ message: String(error), ...(error as object) }))))
+    told.push(
+      JSON.stringify(
+        await what.catch((error: unknown) => ({ message: String(error), ...(error as object) })),
+      ),
+    )
   }
   const source = (id: string, config: object): Promise<unknown> =>
     client.call('source.put', { source: { id, source_type: 'webhook', config: config as never } })
@@ -100,32 +130,73 @@ test('twelve canaries are planted, and none is found', async () => {
     const answer = await fetch(`${router.intake}/webhook/${id}${query}`, {
       method: 'POST',
       body: `{"n":${n}}`,
-      headers: { 'content-type': 'application/json', cookie: `session=${canary(10)}`, 'x-api-key': canary(11), ...headers },
+      headers: {
+        'content-type': 'application/json',
+        cookie: `session=${canary(10)}`,
+        'x-api-key': canary(11),
+        ...headers,
+      },
     })
     told.push(`${answer.status} ${await answer.text()} ${JSON.stringify([...answer.headers])}`)
   }
   // What a bot prints is kept without the secrets that the router has read: this one it reads with the first delivery.
   await deliver('tok', { authorization: `Bearer ${canary(4)}` })
   const command = (id: string, script: string, names: string[] = []): Promise<unknown> =>
-    client.call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], env: names } } })
-  await client.call('bot.put', { bot: { id: 'signed', endpoint: { kind: 'http', url: bot.url, secret: file(6), bearer: file(9) } } })
-  await command('prints', `env; cat ${join(directory, '4.secret')} ${join(directory, '6.secret')} >&2; echo; cat /proc/$PPID/cmdline; exit 1`, ['DEPLOY_TOKEN'])
+    client.call('bot.put', {
+      bot: { id, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], env: names } },
+    })
+  await client.call('bot.put', {
+    bot: { id: 'signed', endpoint: { kind: 'http', url: bot.url, secret: file(6), bearer: file(9) } },
+  })
+  await command(
+    'prints',
+    `env; cat ${join(directory, '4.secret')} ${join(directory, '6.secret')} >&2; echo; cat /proc/$PPID/cmdline; exit 1`,
+    ['DEPLOY_TOKEN'],
+  )
   await command('sees', 'env')
   for (const id of ['signed', 'prints', 'sees'])
-    await client.call('trigger.put', { trigger: { id, filter: { payload: { n: [{ exists: true }] } }, action: { bot_id: id }, policy: { retry: 'none' } } })
+    await client.call('trigger.put', {
+      trigger: {
+        id,
+        filter: { payload: { n: [{ exists: true }] } },
+        action: { bot_id: id },
+        policy: { retry: 'none' },
+      },
+    })
 
   await deliverAll(deliver)
-  await tell(client.call('event.emit', { source_id: 'forge', type: 'x', payload: { n: 2 }, headers: { authorization: `Bearer ${canary(12)}` } }))
-  await tell(client.call('bot.put', { bot: { id: 'in-url', endpoint: { kind: 'http', url: `http://me:${canary(12)}@127.0.0.1:9/` } } }))
   await tell(
-    client.call('source.put', { source: { id: 'plain', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ value: canary(12) }] } as never } }),
+    client.call('event.emit', {
+      source_id: 'forge',
+      type: 'x',
+      payload: { n: 2 },
+      headers: { authorization: `Bearer ${canary(12)}` },
+    }),
+  )
+  await tell(
+    client.call('bot.put', {
+      bot: { id: 'in-url', endpoint: { kind: 'http', url: `http://me:${canary(12)}@127.0.0.1:9/` } },
+    }),
+  )
+  await tell(
+    client.call('source.put', {
+      source: {
+        id: 'plain',
+        source_type: 'webhook',
+        config: { provider: 'forgejo', secrets: [{ value: canary(12) }] } as never,
+      },
+    }),
   )
   const runs = await until(async () => {
     const { runs: all } = await client.call('run.list', { limit: 100 })
     return all.length >= 12 && all.every(run => run.finished_at !== undefined) && all
   })
   // The child was given what it was told by name, and nothing else of the router's.
-  const printed = JSON.stringify(await Promise.all(runs.filter(run => run.bot_id === 'sees').map(run => client.call('run.history', { run_id: run.id }))))
+  const printed = JSON.stringify(
+    await Promise.all(
+      runs.filter(run => run.bot_id === 'sees').map(run => client.call('run.history', { run_id: run.id })),
+    ),
+  )
   expect(printed).toContain('SIGNALBOX_RUN_ID')
   expect(printed).not.toMatch(/FORGE|LAB=|STANDARD|DEPLOY_TOKEN|AWS_SECRET/)
   expect(bot.received[0]!.headers.authorization).toBe(`Bearer ${canary(9)}`)

@@ -16,7 +16,10 @@ let built: string | undefined | null
 export function shim(): string | undefined {
   if (built === undefined) {
     const cache = join(process.cwd(), 'node_modules', '.cache')
-    const path = join(cache, `shim-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)}.so`)
+    const path = join(
+      cache,
+      `shim-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16)}.so`,
+    )
     mkdirSync(cache, { recursive: true })
     built = existsSync(path) || compiled(path) ? path : null
   }
@@ -26,7 +29,18 @@ export function shim(): string | undefined {
 /** Compiles to a name of its own first: several test files may build it at the same time. */
 function compiled(path: string): boolean {
   const own = `${path}.${process.pid}`
-  const { status, stderr } = spawnSync('cc', ['-O2', '-Wall', '-Werror', '-shared', '-fPIC', '-o', own, source, '-ldl', '-lpthread'])
+  const { status, stderr } = spawnSync('cc', [
+    '-O2',
+    '-Wall',
+    '-Werror',
+    '-shared',
+    '-fPIC',
+    '-o',
+    own,
+    source,
+    '-ldl',
+    '-lpthread',
+  ])
   if (status === 0) renameSync(own, path)
   else
     console.log(
@@ -103,8 +117,13 @@ export async function faultyRouter(
     SIGNALBOX_LOG_LEVEL: 'warn',
     ...env,
   }
-  const variables = Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])))
-  const modules = [faults.control === undefined ? [] : [`controls/${faults.control}`], faults.meter === true ? ['meter.mjs'] : []].flat()
+  const variables = Object.fromEntries(
+    Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+  )
+  const modules = [
+    faults.control === undefined ? [] : [`controls/${faults.control}`],
+    faults.meter === true ? ['meter.mjs'] : [],
+  ].flat()
   const flags = modules.flatMap(name => ['--import', join(process.cwd(), 'test/faults', name)])
   if (faults.meter === true) flags.push('--expose-gc')
   const router = spawn(process.execPath, [...flags, 'src/signalbox.ts', 'serve', ...args], {

@@ -10,7 +10,9 @@ import { freshDirectory, until } from '../support/router.ts'
 import { report } from './report.ts'
 import { faultyRouter, type Faults, type FaultyRouter } from './shim.ts'
 
-const mayMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
+const mayMount =
+  process.getuid?.() === 0 &&
+  spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
 if (!mayMount) console.log('SKIPPED: no file system can be mounted; no disk was filled by the router itself')
 
 const mebibyte = 1_048_576
@@ -18,13 +20,19 @@ const mebibyte = 1_048_576
 /** A directory on a file system of its own. */
 function smallDisk(size: string): string {
   const directory = freshDirectory()
-  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0700`, 'tmpfs', directory]).status).toBe(0)
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0700`, 'tmpfs', directory]).status).toBe(
+    0,
+  )
   onTestFinished(() => void spawnSync('umount', ['-l', directory]))
   mkdirSync(join(directory, 'state'), { mode: 0o700 })
   return directory
 }
 
-function started(directory: string, config: Record<string, number>, faults: Faults = {}): Promise<FaultyRouter> {
+function started(
+  directory: string,
+  config: Record<string, number>,
+  faults: Faults = {},
+): Promise<FaultyRouter> {
   writeFileSync(join(directory, 'config.json'), JSON.stringify(config))
   return faultyRouter(directory, faults, { SIGNALBOX_CONFIG: join(directory, 'config.json') })
 }
@@ -70,7 +78,9 @@ async function healed(directory: string, router: FaultyRouter, client: Signalbox
   await until(async () => (await client.call('router.status', {})).store.database_bytes < mebibyte)
   expect((await client.call('router.status', {})).store.full).toBe(false)
   await ends(router, client)
-  const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })
+  const verified = await signalbox({ directory }, ['verify'], {
+    SIGNALBOX_STATE_DIR: join(directory, 'state'),
+  })
   expect(verified.code, verified.out).toBe(0)
 }
 
@@ -89,7 +99,11 @@ describe.skipIf(!mayMount)('a disk that the router filled', () => {
     const begun = performance.now()
     const directory = await filled(8 * mebibyte)
     const before = statSync(join(directory, 'state', 'signalbox.db')).size
-    const router = await started(directory, { disk_reserve_bytes: 8 * mebibyte, retention_ms: 1000, dedupe_ms: 1000 })
+    const router = await started(directory, {
+      disk_reserve_bytes: 8 * mebibyte,
+      retention_ms: 1000,
+      dedupe_ms: 1000,
+    })
     const client = await SignalboxClient.connect(router.socket)
     expect(await emitted(client, 10)).toBe(-32_006)
     await healed(directory, router, client)
@@ -98,14 +112,22 @@ describe.skipIf(!mayMount)('a disk that the router filled', () => {
 
   test('heals where less than twice the reserve can become free', async () => {
     const directory = smallDisk('40m')
-    const router = await started(directory, { disk_reserve_bytes: 24 * mebibyte, retention_ms: 6000, dedupe_ms: 6000 })
+    const router = await started(directory, {
+      disk_reserve_bytes: 24 * mebibyte,
+      retention_ms: 6000,
+      dedupe_ms: 6000,
+    })
     await healed(directory, router, await fill(router))
   })
 
   test('control: without vacuum the file stays as large as it was', async () => {
     const directory = await filled(8 * mebibyte)
     const path = join(directory, 'state', 'signalbox.db')
-    const router = await started(directory, { disk_reserve_bytes: 8 * mebibyte, retention_ms: 1000, dedupe_ms: 1000 }, { control: 'no-vacuum.mjs' })
+    const router = await started(
+      directory,
+      { disk_reserve_bytes: 8 * mebibyte, retention_ms: 1000, dedupe_ms: 1000 },
+      { control: 'no-vacuum.mjs' },
+    )
     const client = await SignalboxClient.connect(router.socket)
     await until(async () => (await client.call('event.query', {})).events.length === 0)
     const { store } = await client.call('router.status', {})

@@ -21,14 +21,22 @@ interface Target {
 
 const mostTries = 4
 const limit = { timeout: 180_000 }
-const list = <T>(length: number, make: (index: number) => T): T[] => Array.from({ length }, (_, index) => make(index))
+const list = <T>(length: number, make: (index: number) => T): T[] =>
+  Array.from({ length }, (_, index) => make(index))
 
 async function target(control?: string): Promise<Target> {
   const directory = freshDirectory()
   const config = join(directory, 'config.json')
-  writeFileSync(config, JSON.stringify({ poll_min_interval_ms: 1, rate_limit: 1_000_000, max_open_runs: 1_000_000 }))
+  writeFileSync(
+    config,
+    JSON.stringify({ poll_min_interval_ms: 1, rate_limit: 1_000_000, max_open_runs: 1_000_000 }),
+  )
   const env = { SIGNALBOX_LOG_LEVEL: 'error', SIGNALBOX_CONFIG: config }
-  const router = await faultyRouter(directory, control === undefined ? { meter: true } : { meter: true, control }, env)
+  const router = await faultyRouter(
+    directory,
+    control === undefined ? { meter: true } : { meter: true, control },
+    env,
+  )
   expect(router.ready, router.said()).toBe(true)
   const client = await SignalboxClient.connect(router.socket)
   onTestFinished(() => client.close())
@@ -36,12 +44,18 @@ async function target(control?: string): Promise<Target> {
   await call('router.pause', { reason: 'stalls' })
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
   await call('source.put', { source: { id: 'svc', source_type: 'service', config: {} } })
-  await call('source.put', { source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } } })
+  await call('source.put', {
+    source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } },
+  })
   return { router, call }
 }
 
 /** The most processor time without a turn in ms; measured again before it is believed. */
-async function longest({ router }: Target, act: () => Promise<unknown>, tries = mostTries): Promise<{ ms: number; tooDear: boolean }> {
+async function longest(
+  { router }: Target,
+  act: () => Promise<unknown>,
+  tries = mostTries,
+): Promise<{ ms: number; tooDear: boolean }> {
   let shortest = Infinity
   let tooDear = true
   for (let turn = 0; turn < tries && tooDear; turn++) {
@@ -67,11 +81,18 @@ async function expectTurns(to: Target, inputs: Record<string, () => Promise<unkn
   expect(to.router.said()).not.toContain('"bug"')
 }
 
-const triggers = (count: number, filter: (index: number) => TriggerInput['filter'], name = 't'): TriggerInput[] =>
+const triggers = (
+  count: number,
+  filter: (index: number) => TriggerInput['filter'],
+  name = 't',
+): TriggerInput[] =>
   list(count, index => ({ id: `${name}${index}`, filter: filter(index), action: { bot_id: 'b' } }))
 
 /** The answers to a batch of calls. */
-async function batch({ router }: Target, calls: readonly { method: keyof Methods; params: object }[]): Promise<unknown[]> {
+async function batch(
+  { router }: Target,
+  calls: readonly { method: keyof Methods; params: object }[],
+): Promise<unknown[]> {
   const socket = connect(router.socket)
   const chunks: Buffer[] = []
   socket.on('data', chunk => chunks.push(chunk))
@@ -80,7 +101,8 @@ async function batch({ router }: Target, calls: readonly { method: keyof Methods
   return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown[]
 }
 
-const many = (count: number, each: string, [open, close] = ['[', ']']): string => `${open}${list(count, () => each).join(',')}${close}`
+const many = (count: number, each: string, [open, close] = ['[', ']']): string =>
+  `${open}${list(count, () => each).join(',')}${close}`
 const megabytes = 1_000_000
 
 /** Answers of polled servers, of 4 MB, and how they are read. */
@@ -89,7 +111,10 @@ const polled: Record<string, [string, PollConfig?]> = {
   'brackets without end': [`${'['.repeat(2 * megabytes)}${']'.repeat(2 * megabytes)}`],
   'depth, side by side': [many(33_000, `${'['.repeat(60)}1${']'.repeat(60)}`)],
   'one item of keys': [`[{${list(200_000, n => `"k${n}":1.0`).join(',')}}]`],
-  'many items': [`[${list(40_000, n => `{"id":${n},"title":"the title of an item that has one","n":1.0}`).join(',')}]`, { key: '{{ item.id }}' }],
+  'many items': [
+    `[${list(40_000, n => `{"id":${n},"title":"the title of an item that has one","n":1.0}`).join(',')}]`,
+    { key: '{{ item.id }}' },
+  ],
   'a list in an object': [`{"list":${many(900_000, '1.0')}}`, { items: '{{ answer.list }}' }],
   'an expression': [
     `{"list":[${list(30_000, n => `{"id":${n},"x":"${'x'.repeat(90)}"}`).join(',')}]}`,
@@ -103,7 +128,13 @@ describe('what is polled', () => {
   let sources = 0
   async function polls(to: Target, url: string, config: PollConfig = {}): Promise<void> {
     const id = `poll${sources++}`
-    await to.call('source.put', { source: { id, source_type: 'poll', config: { url, interval_ms: 3_600_000, skip_first: true, ...config } } })
+    await to.call('source.put', {
+      source: {
+        id,
+        source_type: 'poll',
+        config: { url, interval_ms: 3_600_000, skip_first: true, ...config },
+      },
+    })
     await until(async () => {
       const { source } = await to.call('source.get', { source_id: id })
       return source.health?.read_at !== undefined || source.health?.error !== undefined
@@ -132,7 +163,15 @@ describe('what is polled', () => {
   })
 })
 
-const payload = { list: list(9000, id => ({ id, author: 1, state: 'open', title: `title number ${id} of the list`, tag: 'x'.repeat(20) })) }
+const payload = {
+  list: list(9000, id => ({
+    id,
+    author: 1,
+    state: 'open',
+    title: `title number ${id} of the list`,
+    tag: 'x'.repeat(20),
+  })),
+}
 const misses = (index: number): TriggerInput['filter'] => ({
   type: ['push'],
   payload: { list: { id: [{ numeric: ['>', 100_000 + index] }], state: ['closed'] }, titel: [1] },
@@ -161,26 +200,38 @@ describe('calls that take long', () => {
       '50 times event.get': fifty('event.get', { event_id }),
       '50 times router.export': fifty('router.export', {}),
       '50 times rpc.discover': fifty('rpc.discover', {}),
-      '50 previews': fifty('source.preview', { expression: '0 0 29 2 1', timezone: 'America/New_York', count: 100 }),
+      '50 previews': fifty('source.preview', {
+        expression: '0 0 29 2 1',
+        timezone: 'America/New_York',
+        count: 100,
+      }),
       '50 previews of what never comes': fifty('source.preview', { expression: '0 0 31 2 *' }),
       'trigger.test of 250 ways': () =>
         to.call('trigger.test', {
-          filter: { $or: list(250, index => ({ payload: { list: { id: [-index - 1], author: [index + 2] } } })) },
+          filter: {
+            $or: list(250, index => ({ payload: { list: { id: [-index - 1], author: [index + 2] } } })),
+          },
           event_id,
         }),
-      'event.query with a filter': () => to.call('event.query', { filter: { payload: { list: { id: [-1] } } }, limit: 500 }),
+      'event.query with a filter': () =>
+        to.call('event.query', { filter: { payload: { list: { id: [-1] } } }, limit: 500 }),
     })
   })
 
   test('control: work that does not let the loop turn is noticed', limit, async () => {
     const { event_id, ...to } = await explained('no-turns.mjs')
-    expect(await longest(to, () => to.call('event.explain', { event_id }), 3)).toMatchObject({ tooDear: true })
+    expect(await longest(to, () => to.call('event.explain', { event_id }), 3)).toMatchObject({
+      tooDear: true,
+    })
   })
 
   test('router.apply and event.register of many definitions', limit, async () => {
     const to = await target()
     let round = 0
-    const filter = (index: number): TriggerInput['filter'] => ({ type: ['push'], payload: { n: [round, index], m: [{ prefix: `x${index}` }] } })
+    const filter = (index: number): TriggerInput['filter'] => ({
+      type: ['push'],
+      payload: { n: [round, index], m: [{ prefix: `x${index}` }] },
+    })
     const apply =
       (more: Partial<Methods['router.apply']['params']> = {}) =>
       (): Promise<unknown> => {
@@ -190,8 +241,16 @@ describe('calls that take long', () => {
     const others = (): Promise<unknown> => {
       round++
       return to.call('router.apply', {
-        bots: list(1000, n => ({ id: `b${n}`, endpoint: { kind: 'pull' as const }, max_active: 1 + (round % 9) })),
-        sources: list(1000, n => ({ id: `s${n}`, source_type: 'cron' as const, config: { expression: `${round % 60} 0 29 2 *`, timezone: 'Europe/Berlin' } })),
+        bots: list(1000, n => ({
+          id: `b${n}`,
+          endpoint: { kind: 'pull' as const },
+          max_active: 1 + (round % 9),
+        })),
+        sources: list(1000, n => ({
+          id: `s${n}`,
+          source_type: 'cron' as const,
+          config: { expression: `${round % 60} 0 29 2 *`, timezone: 'Europe/Berlin' },
+        })),
       })
     }
     await expectTurns(to, {
@@ -200,7 +259,10 @@ describe('calls that take long', () => {
       '1,000 bots and 1,000 schedules': others,
       'event.register': () => {
         round++
-        return to.call('event.register', { source: { id: 'svc', source_type: 'service', config: {} }, triggers: triggers(1000, filter, 'r') })
+        return to.call('event.register', {
+          source: { id: 'svc', source_type: 'service', config: {} },
+          triggers: triggers(1000, filter, 'r'),
+        })
       },
     })
   })
@@ -212,9 +274,18 @@ describe('events that come together', () => {
     await to.call('router.apply', { triggers: triggers(10, () => ({ payload: { n: [{ exists: true }] } })) })
     let id = 0
     const deliver = async (): Promise<void> => {
-      const events = list(1000, () => ({ specversion: '1.0', id: `e${id++}`, source: 's', type: 't', data: { n: id } }))
+      const events = list(1000, () => ({
+        specversion: '1.0',
+        id: `e${id++}`,
+        source: 's',
+        type: 't',
+        data: { n: id },
+      }))
       const body = JSON.stringify(events)
-      const answer = await raw(to.router.intake, post('/webhook/ce', body, ['Content-Type: application/cloudevents-batch+json']))
+      const answer = await raw(
+        to.router.intake,
+        post('/webhook/ce', body, ['Content-Type: application/cloudevents-batch+json']),
+      )
       expect(answer.status, answer.body).toBe(202)
     }
     await expectTurns(to, { '1,000 CloudEvents': deliver })

@@ -7,7 +7,9 @@ import { join } from 'node:path'
 /** Writes the files of a state into a directory that is otherwise empty. */
 export function laid(directory: string, files: ReadonlyMap<string, Buffer | null>): void {
   for (const name of readdirSync(directory)) rmSync(join(directory, name))
-  for (const [name, content] of files) if (content !== null && !name.endsWith('-shm')) writeFileSync(join(directory, name), content, { mode: 0o600 })
+  for (const [name, content] of files)
+    if (content !== null && !name.endsWith('-shm'))
+      writeFileSync(join(directory, name), content, { mode: 0o600 })
 }
 
 /** Whether a file is a database whose pages are whole. */
@@ -35,9 +37,13 @@ export function faultsOf(directory: string, answered: Iterable<string>): string[
       return wrong
     }
     const event = db.prepare('SELECT 1 FROM event WHERE id = ?')
-    for (const id of answered) if (event.get(Buffer.from(id.replaceAll('-', ''), 'hex')) === undefined) wrong.push(`lost: event ${id}`)
+    for (const id of answered)
+      if (event.get(Buffer.from(id.replaceAll('-', ''), 'hex')) === undefined) wrong.push(`lost: event ${id}`)
     const runs = `(SELECT event_seq, trigger_id FROM outbox UNION ALL SELECT event_seq, trigger_id FROM run_archive)`
-    const orphans = db.prepare(`SELECT count(*) FROM ${runs} WHERE event_seq NOT IN (SELECT seq FROM event)`).pluck().get() as number
+    const orphans = db
+      .prepare(`SELECT count(*) FROM ${runs} WHERE event_seq NOT IN (SELECT seq FROM event)`)
+      .pluck()
+      .get() as number
     if (orphans > 0) wrong.push(`${orphans} runs without their event`)
     const bare = db
       .prepare(

@@ -32,26 +32,41 @@ function here(): string {
 describe.skipIf(!hasAnalyze)('the units', () => {
   test('are what systemd understands', () => {
     const directory = here()
-    const { status, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', join(directory, 'signalbox.service'), join(directory, 'signalbox.socket')], {
-      encoding: 'utf8',
-    })
+    const { status, stderr } = spawnSync(
+      'systemd-analyze',
+      ['verify', '--man=no', join(directory, 'signalbox.service'), join(directory, 'signalbox.socket')],
+      {
+        encoding: 'utf8',
+      },
+    )
     expect(stderr).toBe('')
     expect(status).toBe(0)
   })
 
   test('leave little open: an exposure of at most 2 of 10', () => {
     const args = ['security', '--offline=yes', '--no-pager']
-    const sound = spawnSync('systemd-analyze', [...args, '--threshold=20', join(here(), 'signalbox.service')], { encoding: 'utf8' })
+    const sound = spawnSync(
+      'systemd-analyze',
+      [...args, '--threshold=20', join(here(), 'signalbox.service')],
+      { encoding: 'utf8' },
+    )
     expect(sound.status, sound.stdout.slice(-200)).toBe(0)
     // Control: without its hardening it is far from that.
     const directory = here()
     writeFileSync(join(directory, 'signalbox.service'), service.slice(0, service.indexOf('# Hardening')))
-    expect(spawnSync('systemd-analyze', [...args, '--threshold=20', join(directory, 'signalbox.service')]).status).not.toBe(0)
+    expect(
+      spawnSync('systemd-analyze', [...args, '--threshold=20', join(directory, 'signalbox.service')]).status,
+    ).not.toBe(0)
   })
 })
 
 describe('exit codes: what a restart mends, and what a person has to look at', () => {
-  const ways: [name: string, code: number, restart: boolean, end: (directory: string) => Promise<number | null>][] = [
+  const ways: [
+    name: string,
+    code: number,
+    restart: boolean,
+    end: (directory: string) => Promise<number | null>,
+  ][] = [
     [
       'a clean stop',
       0,
@@ -62,7 +77,12 @@ describe('exit codes: what a restart mends, and what a person has to look at', (
         return router.ended
       },
     ],
-    ['wrong use', 64, false, async directory => (await faultyRouter(directory, {}, {}, ['--no-such-flag'])).ended],
+    [
+      'wrong use',
+      64,
+      false,
+      async directory => (await faultyRouter(directory, {}, {}, ['--no-such-flag'])).ended,
+    ],
     [
       'damaged data',
       65,
@@ -139,7 +159,8 @@ describe('exit codes: what a restart mends, and what a person has to look at', (
     expect(await first.ended).toBe(74)
     const second = await faultyRouter(directory)
     const client = await SignalboxClient.connect(second.socket)
-    for (const { event_id } of book) if (event_id !== undefined) expect((await client.call('event.get', { event_id })).id).toBe(event_id)
+    for (const { event_id } of book)
+      if (event_id !== undefined) expect((await client.call('event.get', { event_id })).id).toBe(event_id)
     client.close()
   })
 })
@@ -191,7 +212,12 @@ test('a socket that is handed over is listened on, and who sends while the route
   supervisor.stdin!.write('\n')
   pid = Number(await until(/^pid (\d+)$/))
   expect(await until(/intake\s+(\S+)/)).toBe(`http://127.0.0.1:${port}`)
-  await signalbox({ directory }, ['sources', 'put', '-'], {}, '{"id": "hook", "source_type": "webhook", "config": {"provider": "none"}}')
+  await signalbox(
+    { directory },
+    ['sources', 'put', '-'],
+    {},
+    '{"id": "hook", "source_type": "webhook", "config": {"provider": "none"}}',
+  )
   expect(await post(1)).toBe(202)
   process.kill(pid, 'SIGTERM')
   expect(await until(/^ended (\d+)$/)).toBe('0')
@@ -207,10 +233,18 @@ test('a socket that is handed over is listened on, and who sends while the route
 test('a descriptor that is no socket: 73, and which', async () => {
   const directory = freshDirectory()
   mkdirSync(join(directory, 'state'), { mode: 0o700 })
-  const env = { ...ownEnvironment, SIGNALBOX_STATE_DIR: join(directory, 'state'), SIGNALBOX_SOCKET: join(directory, 'rpc.sock') }
+  const env = {
+    ...ownEnvironment,
+    SIGNALBOX_STATE_DIR: join(directory, 'state'),
+    SIGNALBOX_SOCKET: join(directory, 'rpc.sock'),
+  }
   const { status, stderr } = spawnSync(
     '/bin/sh',
-    ['-c', 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=intake exec "$0" src/signalbox.ts serve 3< /dev/null', process.execPath],
+    [
+      '-c',
+      'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=intake exec "$0" src/signalbox.ts serve 3< /dev/null',
+      process.execPath,
+    ],
     { env, encoding: 'utf8' },
   )
   expect(stderr).toContain('descriptor 3')

@@ -44,7 +44,11 @@ export function readTrace(trace: string): Operation[] {
     else if (kind === 'D') operations.push({ kind: 'directory_sync' })
     else if (kind === 'E') operations.push({ kind: 'failure', of: data.toString() })
     else if (kind === 'U') operations.push({ kind: 'unlink', path })
-    else if (kind === 'A') operations.push({ kind: 'answer', event_ids: [...data.toString('latin1').matchAll(answered)].map(match => match[1]!) })
+    else if (kind === 'A')
+      operations.push({
+        kind: 'answer',
+        event_ids: [...data.toString('latin1').matchAll(answered)].map(match => match[1]!),
+      })
     else throw new Error(`a record of kind ${JSON.stringify(kind)} at ${at}`)
   }
   return operations

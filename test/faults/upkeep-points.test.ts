@@ -12,7 +12,9 @@ import { define, send, someEvents, type Sent } from './workload.ts'
 
 const points = size('SIGNALBOX_POINTS', 2, 60)
 const old = 40
-const env = (directory: string): Record<string, string> => ({ SIGNALBOX_CONFIG: join(directory, 'config.json') })
+const env = (directory: string): Record<string, string> => ({
+  SIGNALBOX_CONFIG: join(directory, 'config.json'),
+})
 
 /** A state directory with events that nobody waits for any more, and ten whose runs wait. */
 async function prepared(): Promise<{ directory: string; kept: Sent[] }> {
@@ -23,7 +25,8 @@ async function prepared(): Promise<{ directory: string; kept: Sent[] }> {
   const kept = someEvents(10, 'kept')
   await send(router, kept)
   const client = await SignalboxClient.connect(router.socket)
-  for (let n = 0; n < old; n++) await client.call('event.emit', { source_id: 'local', type: 'old', payload: { text: 'x'.repeat(2000) } })
+  for (let n = 0; n < old; n++)
+    await client.call('event.emit', { source_id: 'local', type: 'old', payload: { text: 'x'.repeat(2000) } })
   client.close()
   router.process.kill('SIGTERM')
   expect(await router.ended).toBe(0)
@@ -54,54 +57,69 @@ async function life(directory: string, faults: Faults): Promise<{ router: Faulty
 }
 
 describe.skipIf(shim() === undefined)('killed while it tidies up', () => {
-  test(`at ${points} points of retention, backup, checkpoint and clean stop`, { timeout: 120_000 + points * 10_000 }, async () => {
-    const begun = performance.now()
-    const { directory: origin, kept } = await prepared()
-    const lived = (): string => {
-      const directory = freshDirectory()
-      cpSync(join(origin, 'config.json'), join(directory, 'config.json'))
-      mkdirSync(join(directory, 'state'), { mode: 0o700 })
-      for (const name of ['signalbox.db', 'signalbox.high']) cpSync(join(origin, 'state', name), join(directory, 'state', name))
-      return directory
-    }
-    const whole = lived()
-    const counted = join(whole, 'count')
-    const calm = await life(whole, { count: counted })
-    expect(calm.swept && existsSync(join(whole, 'state', 'signalbox.backup.db'))).toBe(true)
-    const operations = Number.parseInt(readFileSync(counted, 'utf8'), 10)
-    expect(operations).toBeGreaterThan(50)
-    const wrong: string[] = []
-    let died = 0
-    for (let index = 0; index < points; index++) {
-      const kill_at = Math.ceil(1 + (operations - 2) * (index / points))
-      const directory = lived()
-      const { router } = await life(directory, { kill_at })
-      if (router.process.signalCode === 'SIGKILL') died++
-      const fail = (text: string): unknown => wrong.push(`operation ${kill_at} of ${operations}: ${text}`)
-      const backup = join(directory, 'state', 'signalbox.backup.db')
-      if (existsSync(backup)) {
-        const { code, out } = await signalbox({ directory }, ['verify', backup])
-        if (code !== 0) fail(`the backup is not whole: ${out}`)
+  test(
+    `at ${points} points of retention, backup, checkpoint and clean stop`,
+    { timeout: 120_000 + points * 10_000 },
+    async () => {
+      const begun = performance.now()
+      const { directory: origin, kept } = await prepared()
+      const lived = (): string => {
+        const directory = freshDirectory()
+        cpSync(join(origin, 'config.json'), join(directory, 'config.json'))
+        mkdirSync(join(directory, 'state'), { mode: 0o700 })
+        for (const name of ['signalbox.db', 'signalbox.high'])
+          cpSync(join(origin, 'state', name), join(directory, 'state', name))
+        return directory
       }
-      const next = await faultyRouter(directory, {}, env(directory))
-      if (!next.ready) {
-        fail(`it does not start: ${next.said()}`)
-        continue
+      const whole = lived()
+      const counted = join(whole, 'count')
+      const calm = await life(whole, { count: counted })
+      expect(calm.swept && existsSync(join(whole, 'state', 'signalbox.backup.db'))).toBe(true)
+      const operations = Number.parseInt(readFileSync(counted, 'utf8'), 10)
+      expect(operations).toBeGreaterThan(50)
+      const wrong: string[] = []
+      let died = 0
+      for (let index = 0; index < points; index++) {
+        const kill_at = Math.ceil(1 + (operations - 2) * (index / points))
+        const directory = lived()
+        const { router } = await life(directory, { kill_at })
+        if (router.process.signalCode === 'SIGKILL') died++
+        const fail = (text: string): unknown => wrong.push(`operation ${kill_at} of ${operations}: ${text}`)
+        const backup = join(directory, 'state', 'signalbox.backup.db')
+        if (existsSync(backup)) {
+          const { code, out } = await signalbox({ directory }, ['verify', backup])
+          if (code !== 0) fail(`the backup is not whole: ${out}`)
+        }
+        const next = await faultyRouter(directory, {}, env(directory))
+        if (!next.ready) {
+          fail(`it does not start: ${next.said()}`)
+          continue
+        }
+        const client = await SignalboxClient.connect(next.socket)
+        for (const { event_id, delivery_id } of kept) {
+          const { runs } = await client.call('run.list', { event_id: event_id!, trigger_id: 'to-off' })
+          if (runs[0]?.state !== 'pending') fail(`the run of ${delivery_id} is ${runs[0]?.state ?? 'gone'}`)
+          await client
+            .call('event.get', { event_id: event_id! })
+            .catch(() => fail(`the event ${delivery_id} is gone`))
+        }
+        client.close()
+        const verified = await signalbox({ directory }, ['verify'], {
+          SIGNALBOX_STATE_DIR: join(directory, 'state'),
+        })
+        if (verified.code !== 0) fail(verified.out)
+        next.process.kill('SIGKILL')
+        await next.ended
       }
-      const client = await SignalboxClient.connect(next.socket)
-      for (const { event_id, delivery_id } of kept) {
-        const { runs } = await client.call('run.list', { event_id: event_id!, trigger_id: 'to-off' })
-        if (runs[0]?.state !== 'pending') fail(`the run of ${delivery_id} is ${runs[0]?.state ?? 'gone'}`)
-        await client.call('event.get', { event_id: event_id! }).catch(() => fail(`the event ${delivery_id} is gone`))
-      }
-      client.close()
-      const verified = await signalbox({ directory }, ['verify'], { SIGNALBOX_STATE_DIR: join(directory, 'state') })
-      if (verified.code !== 0) fail(verified.out)
-      next.process.kill('SIGKILL')
-      await next.ended
-    }
-    report('P1 P41', `killed while it tidies up, ${died} times, in ${operations} operations`, points, wrong.length, begun)
-    expect(wrong).toEqual([])
-    expect(died).toBeGreaterThan(points / 2)
-  })
+      report(
+        'P1 P41',
+        `killed while it tidies up, ${died} times, in ${operations} operations`,
+        points,
+        wrong.length,
+        begun,
+      )
+      expect(wrong).toEqual([])
+      expect(died).toBeGreaterThan(points / 2)
+    },
+  )
 })

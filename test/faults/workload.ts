@@ -2,7 +2,16 @@
 // that writes. The books are the sender's own.
 import { dirname, join } from 'node:path'
 import { SignalboxClient } from '../../src/client/client.ts'
-import { bookLines, judged, quiet, sha256, told, type Books, type Delivered, type FaultNote } from './checker.ts'
+import {
+  bookLines,
+  judged,
+  quiet,
+  sha256,
+  told,
+  type Books,
+  type Delivered,
+  type FaultNote,
+} from './checker.ts'
 import type { FaultyRouter } from './shim.ts'
 
 /** What became of one event that was sent: accepted under an id, refused with a code, or unknown. */
@@ -29,16 +38,29 @@ export async function define({ socket }: FaultyRouter): Promise<void> {
   try {
     await client.call('router.apply', {
       bots: [
-        { id: 'quick', max_active: mostActive, endpoint: { kind: 'command', argv: ['/bin/sh', '-c', entry, 'quick', ledger(socket)] } },
+        {
+          id: 'quick',
+          max_active: mostActive,
+          endpoint: { kind: 'command', argv: ['/bin/sh', '-c', entry, 'quick', ledger(socket)] },
+        },
         { id: 'off', enabled: false, endpoint: { kind: 'pull' } },
       ],
       sources: [
-        { id: 'hook', source_type: 'webhook', config: { provider: 'none', rate_limit: { limit: 1_000_000, period_ms: 1000 } } },
+        {
+          id: 'hook',
+          source_type: 'webhook',
+          config: { provider: 'none', rate_limit: { limit: 1_000_000, period_ms: 1000 } },
+        },
         { id: 'local', source_type: 'service' },
       ],
       triggers: [
         { id: 'to-off', filter: { payload: { n: [{ exists: true }] } }, action: { bot_id: 'off' } },
-        { id: 'to-quick', filter: { payload: { n: [{ numeric: ['<', quickBelow] }] } }, action: { bot_id: 'quick' }, policy: { retry: 'none' } },
+        {
+          id: 'to-quick',
+          filter: { payload: { n: [{ numeric: ['<', quickBelow] }] } },
+          action: { bot_id: 'quick' },
+          policy: { retry: 'none' },
+        },
       ],
     })
   } finally {
@@ -48,9 +70,15 @@ export async function define({ socket }: FaultyRouter): Promise<void> {
 
 async function post(intake: string, sent: Sent): Promise<void> {
   const headers = { 'content-type': 'application/json', 'webhook-id': sent.delivery_id, connection: 'close' }
-  const answer = await fetch(`${intake}/webhook/hook`, { method: 'POST', body: sent.body, headers, signal: AbortSignal.timeout(10_000) })
+  const answer = await fetch(`${intake}/webhook/hook`, {
+    method: 'POST',
+    body: sent.body,
+    headers,
+    signal: AbortSignal.timeout(10_000),
+  })
   const text = await answer.text()
-  if (answer.status === 200 || answer.status === 202) sent.event_id = (JSON.parse(text) as { event_id: string }).event_id
+  if (answer.status === 200 || answer.status === 202)
+    sent.event_id = (JSON.parse(text) as { event_id: string }).event_id
   else sent.refused = answer.status
 }
 
@@ -70,7 +98,11 @@ async function emit(client: SignalboxClient, sent: Sent): Promise<void> {
 }
 
 /** Sends what has no answer yet, several at once over both intakes. Never throws: what stays unknown has neither id nor code. */
-export async function send({ socket, intake }: FaultyRouter, events: readonly Sent[], atOnce = 4): Promise<void> {
+export async function send(
+  { socket, intake }: FaultyRouter,
+  events: readonly Sent[],
+  atOnce = 4,
+): Promise<void> {
   const open = events.filter(each => each.event_id === undefined)
   for (const each of open) delete each.refused
   const client = await SignalboxClient.connect(socket).catch(() => undefined)
@@ -100,7 +132,11 @@ export interface Checked {
 }
 
 /** What is wrong by the nine rules of the checker, in words, once the router has done what it can. */
-export async function checked({ socket, said }: Pick<FaultyRouter, 'socket' | 'said'>, book: readonly Sent[], more: Checked = {}): Promise<string[]> {
+export async function checked(
+  { socket, said }: Pick<FaultyRouter, 'socket' | 'said'>,
+  book: readonly Sent[],
+  more: Checked = {},
+): Promise<string[]> {
   const client = await SignalboxClient.connect(socket)
   try {
     await quiet(client, ['quick'])
@@ -109,8 +145,19 @@ export async function checked({ socket, said }: Pick<FaultyRouter, 'socket' | 's
       const { n } = JSON.parse(body) as { n: number }
       return { ...each, sha256: sha256(body), owes: n < quickBelow ? ['to-off', 'to-quick'] : ['to-off'] }
     })
-    const delivered = bookLines<Delivered>(ledger(more.before ?? socket)).map(each => ({ ...each, id: each.run, done: true }))
-    const books: Books = { sent, delivered, faults: more.faults ?? [], said: said(), most_active: mostActive, bots: ['quick'] }
+    const delivered = bookLines<Delivered>(ledger(more.before ?? socket)).map(each => ({
+      ...each,
+      id: each.run,
+      done: true,
+    }))
+    const books: Books = {
+      sent,
+      delivered,
+      faults: more.faults ?? [],
+      said: said(),
+      most_active: mostActive,
+      bots: ['quick'],
+    }
     return judged(books, all)
   } finally {
     client.close()

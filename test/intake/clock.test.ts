@@ -31,9 +31,19 @@ class World {
 
   async router(): Promise<{ clock: Clock; put: (source: SourceInput) => Promise<void>; crash: () => void }> {
     const { time, db } = this
-    const store = new LocalStore({ db, lifecycle: 'none', guard: 'lease', later: (_way, work) => queueMicrotask(work), committed: () => undefined })
+    const store = new LocalStore({
+      db,
+      lifecycle: 'none',
+      guard: 'lease',
+      later: (_way, work) => queueMicrotask(work),
+      committed: () => undefined,
+    })
     const opened = await store.start(time.now())
-    const registry = new Registry({ bot_max_active: 2, limits: { json_depth: 64, json_tokens: 10_000 }, subject_paths: [] })
+    const registry = new Registry({
+      bot_max_active: 2,
+      limits: { json_depth: 64, json_tokens: 10_000 },
+      subject_paths: [],
+    })
     registry.load(opened.definitions)
     const acceptor = new Acceptor({
       store,
@@ -52,7 +62,8 @@ class World {
     let alive = true
     const clock = new Clock({
       sources: registry.sources,
-      accept: incoming => acceptor.accept(this.unique ? incoming : incoming.map(({ once: _, ...rest }): Incoming => rest)),
+      accept: incoming =>
+        acceptor.accept(this.unique ? incoming : incoming.map(({ once: _, ...rest }): Incoming => rest)),
       skipTicks: skipped => store.skipTicks(skipped),
       now: time.now,
       later: (ms, work) => time.later(ms, () => alive && work()),
@@ -80,7 +91,14 @@ class World {
     return rows.map(row => (JSON.parse(row.body.toString()) as { scheduled_at: number }).scheduled_at)
   }
 
-  ledger(outcome: string): { scheduled_at: number; last_scheduled_at: number | null; count: number | null; reason: string | null }[] {
+  ledger(
+    outcome: string,
+  ): {
+    scheduled_at: number
+    last_scheduled_at: number | null
+    count: number | null
+    reason: string | null
+  }[] {
     return this.db
       .prepare<[string], ReturnType<World['ledger']>[number]>(
         'SELECT scheduled_at, last_scheduled_at, count, reason FROM tick WHERE outcome = ? ORDER BY scheduled_at',
@@ -89,9 +107,16 @@ class World {
   }
 }
 
-const cron = (config: Partial<CronConfig> = {}): SourceInput => ({ id: 'tick', source_type: 'cron', config: { expression: '* * * * *', ...config } })
+const cron = (config: Partial<CronConfig> = {}): SourceInput => ({
+  id: 'tick',
+  source_type: 'cron',
+  config: { expression: '* * * * *', ...config },
+})
 const minutes = (from: number, until: number): number[] =>
-  Array.from({ length: Math.floor((until - from) / minute) }, (_, index) => (Math.floor(from / minute) + index + 1) * minute)
+  Array.from(
+    { length: Math.floor((until - from) / minute) },
+    (_, index) => (Math.floor(from / minute) + index + 1) * minute,
+  )
 
 describe('every instant once', () => {
   type Step = { kind: 'go' | 'crash' | 'jump'; ms: number }
@@ -99,7 +124,10 @@ describe('every instant once', () => {
     fc.oneof(
       fc.record({ kind: fc.constant('go' as const), ms: fc.integer({ min: 1, max: 10 * minute }) }),
       fc.record({ kind: fc.constant('crash' as const), ms: fc.integer({ min: 0, max: 40 * minute }) }),
-      fc.record({ kind: fc.constant('jump' as const), ms: fc.integer({ min: -90 * minute, max: 40 * minute }) }),
+      fc.record({
+        kind: fc.constant('jump' as const),
+        ms: fc.integer({ min: -90 * minute, max: 40 * minute }),
+      }),
     ),
     { minLength: 1, maxLength: 12 },
   )
@@ -167,13 +195,23 @@ describe('what was missed', () => {
     expect(world.fired()).toEqual([t0 + minute, since, back, back + minute])
     expect(world.ledger('caught_up').map(row => row.scheduled_at)).toEqual([])
     const skipped = world.ledger('skipped')
-    expect(skipped.map(row => row.reason)).toEqual(['missed, and older than 3600 s', 'missed, and only the latest is caught up'])
+    expect(skipped.map(row => row.reason)).toEqual([
+      'missed, and older than 3600 s',
+      'missed, and only the latest is caught up',
+    ])
     expect(skipped.reduce((sum, row) => sum + row.count!, 0)).toBe(179)
   })
   test('none: nothing, and it is told', async () => {
     const world = await after({ catch_up: 'none' }, 3 * hour + 30_000)
     expect(world.fired()).toEqual([t0 + minute, since, back + minute])
-    expect(world.ledger('skipped')).toEqual([{ scheduled_at: since + minute, last_scheduled_at: back, count: 180, reason: 'missed, and nothing is caught up' }])
+    expect(world.ledger('skipped')).toEqual([
+      {
+        scheduled_at: since + minute,
+        last_scheduled_at: back,
+        count: 180,
+        reason: 'missed, and nothing is caught up',
+      },
+    ])
   })
   test('latest after the last one is late too', async () => {
     const world = await after({}, 3 * hour + 30_000)
@@ -183,7 +221,12 @@ describe('what was missed', () => {
     const world = await after({ catch_up: 'all', catch_up_window_ms: day }, 3 * hour + 30_000)
     expect(world.fired()).toEqual([t0 + minute, since, ...minutes(back - 100 * minute, back), back + minute])
     expect(world.ledger('skipped')).toEqual([
-      { scheduled_at: since + minute, last_scheduled_at: back - 100 * minute, count: 80, reason: 'missed, and no more than 100 are caught up' },
+      {
+        scheduled_at: since + minute,
+        last_scheduled_at: back - 100 * minute,
+        count: 80,
+        reason: 'missed, and no more than 100 are caught up',
+      },
     ])
   })
   test('a year away costs one event and one look', async () => {
@@ -194,24 +237,30 @@ describe('what was missed', () => {
 })
 
 describe('a clock that is set', () => {
-  test.each([1000, hour, day, 10 * year])('forward by %i ms and back again: nothing twice, nothing lost', async ms => {
-    const world = new World()
-    const router = await world.router()
-    await router.put(cron({ catch_up: 'none' }))
-    await world.time.advance(5 * minute)
-    world.time.jump(ms)
-    await world.time.advance(2 * minute)
-    const ahead = world.fired().length
-    world.time.jump(-ms)
-    await world.time.advance(30 * minute)
-    const fired = world.fired()
-    expect(new Set(fired).size).toBe(fired.length)
-    // The two minutes in which the clock showed others are told as skipped.
-    const shown = [...minutes(t0, t0 + 5 * minute), ...minutes(t0 + (ms < minute ? 5 : 7) * minute, t0 + 37 * minute)]
-    expect(fired.filter(at => at <= t0 + 37 * minute).toSorted((a, b) => a - b)).toEqual(shown)
-    expect(ahead).toBeGreaterThanOrEqual(5)
-    router.crash()
-  })
+  test.each([1000, hour, day, 10 * year])(
+    'forward by %i ms and back again: nothing twice, nothing lost',
+    async ms => {
+      const world = new World()
+      const router = await world.router()
+      await router.put(cron({ catch_up: 'none' }))
+      await world.time.advance(5 * minute)
+      world.time.jump(ms)
+      await world.time.advance(2 * minute)
+      const ahead = world.fired().length
+      world.time.jump(-ms)
+      await world.time.advance(30 * minute)
+      const fired = world.fired()
+      expect(new Set(fired).size).toBe(fired.length)
+      // The two minutes in which the clock showed others are told as skipped.
+      const shown = [
+        ...minutes(t0, t0 + 5 * minute),
+        ...minutes(t0 + (ms < minute ? 5 : 7) * minute, t0 + 37 * minute),
+      ]
+      expect(fired.filter(at => at <= t0 + 37 * minute).toSorted((a, b) => a - b)).toEqual(shown)
+      expect(ahead).toBeGreaterThanOrEqual(5)
+      router.crash()
+    },
+  )
   test('a start with the clock far behind goes on at once, and tells', async () => {
     const world = new World()
     const first = await world.router()
@@ -266,12 +315,16 @@ describe('a schedule that is changed', () => {
   test('start and end bound it, and both jitter and payload are kept to', async () => {
     const world = new World()
     const { put } = await world.router()
-    await put(cron({ start_at: t0 + 3 * minute, end_at: t0 + 6 * minute, jitter_ms: 50_000, payload: { job: 'x' } }))
+    await put(
+      cron({ start_at: t0 + 3 * minute, end_at: t0 + 6 * minute, jitter_ms: 50_000, payload: { job: 'x' } }),
+    )
     await world.time.advance(10 * minute)
     expect(world.fired()).toEqual([3, 4, 5].map(each => t0 + each * minute))
     const late = world.db.prepare<[], number>('SELECT at - scheduled_at FROM tick').pluck().all()
     expect(late.every(ms => ms >= 0 && ms < 52_000) && late.some(ms => ms > 100)).toBe(true)
-    expect(JSON.parse(world.db.prepare<[], Buffer>('SELECT body FROM event LIMIT 1').pluck().get()!.toString())).toEqual({
+    expect(
+      JSON.parse(world.db.prepare<[], Buffer>('SELECT body FROM event LIMIT 1').pluck().get()!.toString()),
+    ).toEqual({
       job: 'x',
       scheduled_at: t0 + 3 * minute,
     })
@@ -298,21 +351,35 @@ test('what is decided is in order, no more than is due, and leaves nothing out',
     catch_up_max: fc.integer({ min: 1, max: 100 }),
     jitter_ms: fc.constantFrom(0, 0, 5000, 120_000),
   })
-  const property = fc.property(config, fc.integer({ min: 0, max: day }), fc.integer({ min: 0, max: 12 * hour }), (given, offset, passed) => {
-    const own = schedule('s', given)
-    const position = t0 + offset
-    const now = position + passed
-    const { ticks, skipped, position: decided } = decide(own, position, now)
-    const all: number[] = []
-    for (let next = following(own, position); next !== null && next.due_at <= now; next = following(own, next.scheduled_at)) all.push(next.scheduled_at)
-    expect(ticks.map(tick => tick.scheduled_at)).toEqual(ticks.map(tick => tick.scheduled_at).toSorted((a, b) => a - b))
-    expect(all).toEqual(expect.arrayContaining(ticks.map(tick => tick.scheduled_at)))
-    const told = skipped.reduce((sum, each) => sum + each.count, 0) + ticks.length
-    if (all.length <= 200) {
-      expect(told).toBe(all.length)
-      expect(decided).toBe(all.at(-1) ?? position)
-    } else expect(told).toBeLessThanOrEqual(all.length)
-    expect(ticks.filter(tick => tick.caught_up).length).toBeLessThanOrEqual({ none: 0, latest: 1, all: given.catch_up_max }[given.catch_up])
-  })
+  const property = fc.property(
+    config,
+    fc.integer({ min: 0, max: day }),
+    fc.integer({ min: 0, max: 12 * hour }),
+    (given, offset, passed) => {
+      const own = schedule('s', given)
+      const position = t0 + offset
+      const now = position + passed
+      const { ticks, skipped, position: decided } = decide(own, position, now)
+      const all: number[] = []
+      for (
+        let next = following(own, position);
+        next !== null && next.due_at <= now;
+        next = following(own, next.scheduled_at)
+      )
+        all.push(next.scheduled_at)
+      expect(ticks.map(tick => tick.scheduled_at)).toEqual(
+        ticks.map(tick => tick.scheduled_at).toSorted((a, b) => a - b),
+      )
+      expect(all).toEqual(expect.arrayContaining(ticks.map(tick => tick.scheduled_at)))
+      const told = skipped.reduce((sum, each) => sum + each.count, 0) + ticks.length
+      if (all.length <= 200) {
+        expect(told).toBe(all.length)
+        expect(decided).toBe(all.at(-1) ?? position)
+      } else expect(told).toBeLessThanOrEqual(all.length)
+      expect(ticks.filter(tick => tick.caught_up).length).toBeLessThanOrEqual(
+        { none: 0, latest: 1, all: given.catch_up_max }[given.catch_up],
+      )
+    },
+  )
   fc.assert(property, { numRuns: 200 })
 })

@@ -49,7 +49,8 @@ test('runs with large results are listed completely', async () => {
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('trigger.put', { trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b' } } })
   const runs: string[] = []
-  for (let index = 0; index < 40; index++) runs.push(...(await call('event.emit', { source_id: 's', type: 'x', payload: index })).runs)
+  for (let index = 0; index < 40; index++)
+    runs.push(...(await call('event.emit', { source_id: 's', type: 'x', payload: index })).runs)
   const result = 'r'.repeat(65_000)
   for (let done = 0; done < runs.length; done += 10) {
     for (const { run_id, lease_token } of (await call('run.claim', { bot_id: 'b', max: 10 })).leases) {
@@ -72,11 +73,19 @@ test('large definitions are listed completely', async () => {
   const { call } = router
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'pull' } } })
   const put = (id: string, index: number): Promise<unknown> =>
-    call('trigger.put', { trigger: { id, filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { text: `${index} ${'x'.repeat(150_000)}` } } } })
+    call('trigger.put', {
+      trigger: {
+        id,
+        filter: { type: ['x'] },
+        action: { bot_id: 'b', inputs: { text: `${index} ${'x'.repeat(150_000)}` } },
+      },
+    })
   for (let index = 0; index < 12; index++) await put('t', index)
   for (let index = 0; index < 12; index++) await put(`t${index}`, index)
   const versions = await pages(router, 'trigger.versions', { trigger_id: 't', limit: 500 })
-  expect(versions.results.flatMap(page => page.versions.map(each => each.version))).toEqual(Array.from({ length: 12 }, (_, index) => 12 - index))
+  expect(versions.results.flatMap(page => page.versions.map(each => each.version))).toEqual(
+    Array.from({ length: 12 }, (_, index) => 12 - index),
+  )
   const triggers = await pages(router, 'trigger.list', { limit: 500 })
   expect(triggers.results.flatMap(page => page.triggers)).toHaveLength(13)
   expect(Math.max(versions.largest, triggers.largest)).toBeLessThan(1.3 * mib)
@@ -85,13 +94,22 @@ test('large definitions are listed completely', async () => {
 test('an answer larger than the room for answers arrives', async () => {
   const router = await freshRouter(small)
   await router.call('source.put', { source: { id: 's', source_type: 'service' } })
-  const { event_id } = await router.call('event.emit', { source_id: 's', type: 'x', payload: 'x'.repeat(900_000) })
+  const { event_id } = await router.call('event.emit', {
+    source_id: 's',
+    type: 'x',
+    payload: 'x'.repeat(900_000),
+  })
   const deaf = Array.from({ length: 4 }, () => connect(router.router.socket).pause())
   onTestFinished(() => void deaf.map(socket => socket.destroy()))
-  for (const socket of deaf) socket.write(`{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"${event_id}","raw":true}}\n`)
+  for (const socket of deaf)
+    socket.write(
+      `{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"${event_id}","raw":true}}\n`,
+    )
   for (let turn = 0; turn < 3; turn++) {
     const line = await answerLine(router.router.socket, 'event.get', { event_id, raw: true })
-    expect((JSON.parse(line) as { result: { body_base64: string } }).result.body_base64.length).toBeGreaterThan(mib)
+    expect(
+      (JSON.parse(line) as { result: { body_base64: string } }).result.body_base64.length,
+    ).toBeGreaterThan(mib)
   }
 })
 
@@ -101,8 +119,11 @@ const payload = { sender: { login: 'ada' }, repository: { full_name: 'a/b' }, te
 /** A router with events of a forge as they were logged before their origin was. */
 async function withLegacy(): Promise<TestRouter> {
   const router = await freshRouter()
-  await router.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'gitea', secrets: [{ env: 'S' }] } } })
-  for (let index = 0; index < legacyEvents; index++) await router.call('event.emit', { source_id: 'forge', type: 'push', payload })
+  await router.call('source.put', {
+    source: { id: 'forge', source_type: 'webhook', config: { provider: 'gitea', secrets: [{ env: 'S' }] } },
+  })
+  for (let index = 0; index < legacyEvents; index++)
+    await router.call('event.emit', { source_id: 'forge', type: 'push', payload })
   const db = new Database(join(router.directory, 'signalbox.db'))
   db.prepare('UPDATE event SET emitted = NULL, actor = NULL, thread = NULL').run()
   db.close()
@@ -116,8 +137,14 @@ test('lines of old events are read in bounded pages', async () => {
   const lines: EventSummary[] = results.flatMap(page => page.events)
   expect(new Set(lines.map(line => line.id)).size).toBe(legacyEvents)
   expect(lines.every(line => line.actor === 'ada')).toBe(true)
-  expect(await router.call('event.replay', { query: {}, dry_run: true })).toMatchObject({ events: legacyEvents, more: false })
-  expect(await router.call('trigger.backtest', { filter: { actor: ['ada'] } })).toMatchObject({ scanned: legacyEvents, matched: legacyEvents })
+  expect(await router.call('event.replay', { query: {}, dry_run: true })).toMatchObject({
+    events: legacyEvents,
+    more: false,
+  })
+  expect(await router.call('trigger.backtest', { filter: { actor: ['ada'] } })).toMatchObject({
+    scanned: legacyEvents,
+    matched: legacyEvents,
+  })
 })
 
 test('bodies of old events are not held together', async () => {

@@ -16,18 +16,26 @@ interface Job {
 }
 
 /** A router with a run that a worker has claimed. */
-async function working(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter & { job: Job }> {
+async function working(
+  flags: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestRouter & { job: Job }> {
   const router = await freshRouter(flags, env)
   const { call } = router
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'puller', endpoint: { kind: 'pull' } } })
-  await call('trigger.put', { trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['work'] }, action: { bot_id: 'puller' } } })
+  await call('trigger.put', {
+    trigger: { id: 't', event_source_id: 'jobs', filter: { type: ['work'] }, action: { bot_id: 'puller' } },
+  })
   await call('event.emit', { source_id: 'jobs', type: 'work', payload: {} })
   const [lease] = (await call('run.claim', { bot_id: 'puller', wait_ms: 5000 })).leases
   return { ...router, job: { run_id: lease!.run_id, lease_token: lease!.lease_token } }
 }
 
-async function started(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter & { job: Job }> {
+async function started(
+  flags: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestRouter & { job: Job }> {
   const router = await working(flags, env)
   await router.call('run.start', router.job)
   return router
@@ -54,9 +62,14 @@ describe('run.log', () => {
 
   test('needs a run that has begun, and its token', async () => {
     const { call, job } = await working()
-    await expect(call('run.log', { ...job, text: 'x' })).rejects.toMatchObject({ code: -32013, message: expect.stringContaining('run.start') })
+    await expect(call('run.log', { ...job, text: 'x' })).rejects.toMatchObject({
+      code: -32013,
+      message: expect.stringContaining('run.start'),
+    })
     await call('run.start', job)
-    await expect(call('run.log', { ...job, lease_token: `w:${'0'.repeat(32)}`, text: 'x' })).rejects.toMatchObject({ code: -32003 })
+    await expect(
+      call('run.log', { ...job, lease_token: `w:${'0'.repeat(32)}`, text: 'x' }),
+    ).rejects.toMatchObject({ code: -32003 })
     await call('run.complete', job)
     await expect(call('run.log', { ...job, text: 'x' })).rejects.toMatchObject({ code: -32003 })
     expect((await call('run.output', { run_id: job.run_id })).parts).toEqual([])
@@ -66,7 +79,10 @@ describe('run.log', () => {
     const { call, job } = await started()
     await call('run.log', { ...job, text: `${'é'.repeat(32_767)}x\n` })
     await call('run.log', { ...job, text: 'x'.repeat(65_536) })
-    const error = { code: -32004, message: expect.stringContaining('at most 65536 bytes of UTF-8; got 65538') }
+    const error = {
+      code: -32004,
+      message: expect.stringContaining('at most 65536 bytes of UTF-8; got 65538'),
+    }
     await expect(call('run.log', { ...job, text: 'é'.repeat(32_769) })).rejects.toMatchObject(error)
     const { parts } = await call('run.output', { run_id: job.run_id })
     expect(parts.map(({ offset, split }) => [offset, split])).toEqual([
@@ -78,7 +94,9 @@ describe('run.log', () => {
   test('hides secrets', async () => {
     const { call, job } = await started({}, { FORGE_TOKEN: 'canary-0123456789' })
     await call('run.log', { ...job, text: 'push with canary-0123456789 done' })
-    expect((await call('run.output', { run_id: job.run_id })).parts).toMatchObject([{ text: 'push with *** done\n' }])
+    expect((await call('run.output', { run_id: job.run_id })).parts).toMatchObject([
+      { text: 'push with *** done\n' },
+    ])
   })
 })
 
@@ -88,8 +106,14 @@ describe('run.output', () => {
     for (const text of ['a', 'b', 'c']) await call('run.log', { ...job, text })
     const first = await call('run.output', { run_id: job.run_id, limit: 4 })
     expect(first).toMatchObject({ parts: [{ text: 'a\n' }, { text: 'b\n' }], next: 4, more: true })
-    expect(await call('run.output', { run_id: job.run_id, attempt: 1, after: first.next })).toMatchObject({ parts: [{ text: 'c\n' }], more: false })
-    await expect(call('run.output', { run_id: job.run_id, after: 4 })).rejects.toMatchObject({ code: -32602, message: expect.stringContaining('attempt') })
+    expect(await call('run.output', { run_id: job.run_id, attempt: 1, after: first.next })).toMatchObject({
+      parts: [{ text: 'c\n' }],
+      more: false,
+    })
+    await expect(call('run.output', { run_id: job.run_id, after: 4 })).rejects.toMatchObject({
+      code: -32602,
+      message: expect.stringContaining('attempt'),
+    })
     await expect(call('run.output', { run_id: job.run_id, attempt: 2 })).rejects.toMatchObject({
       code: -32002,
       message: expect.stringContaining('no attempt 2; its last one is 1'),
@@ -110,7 +134,9 @@ describe('run.output', () => {
   test('keeps no others from their answers while it waits', async () => {
     const { client, job } = await started()
     const cancel = new AbortController()
-    const waiting = Array.from({ length: 6 }, () => client.call('run.output', { run_id: job.run_id, wait_ms: 60_000 }, { signal: cancel.signal }))
+    const waiting = Array.from({ length: 6 }, () =>
+      client.call('run.output', { run_id: job.run_id, wait_ms: 60_000 }, { signal: cancel.signal }),
+    )
     expect((await client.call('run.list', {})).runs.map(({ id }) => id)).toEqual([job.run_id])
     cancel.abort()
     expect((await Promise.all(waiting)).every(({ parts }) => parts.length === 0)).toBe(true)
@@ -119,26 +145,43 @@ describe('run.output', () => {
   test('a wait ends when its call is cancelled', async () => {
     const { client, call, job } = await started()
     const cancel = new AbortController()
-    const waiting = client.call('run.output', { run_id: job.run_id, wait_ms: 60_000 }, { signal: cancel.signal })
+    const waiting = client.call(
+      'run.output',
+      { run_id: job.run_id, wait_ms: 60_000 },
+      { signal: cancel.signal },
+    )
     await call('rpc.health', {})
     cancel.abort()
     expect(await waiting.catch((error: Error) => error.name)).toMatchObject({ parts: [], finished: false })
   })
 
   test('bytes that are not UTF-8 are base64', async () => {
-    const parts = [{ offset: 0, stream: 'stderr' as const, at: 1, content: Buffer.from([0xff, 0x0a]), split: false }]
-    expect(await answered({ parts, next: 2, total_bytes: 2 })).toMatchObject({ parts: [{ offset: 0, stream: 'stderr', at: 1, base64: '/wo=' }] })
+    const parts = [
+      { offset: 0, stream: 'stderr' as const, at: 1, content: Buffer.from([0xff, 0x0a]), split: false },
+    ]
+    expect(await answered({ parts, next: 2, total_bytes: 2 })).toMatchObject({
+      parts: [{ offset: 0, stream: 'stderr', at: 1, base64: '/wo=' }],
+    })
   })
 
   test('cut and removed output is reported', async () => {
-    expect(await answered({ total_bytes: 9, skipped_bytes: 4, removed: true })).toMatchObject({ total_bytes: 9, skipped_bytes: 4, removed: true })
+    expect(await answered({ total_bytes: 9, skipped_bytes: 4, removed: true })).toMatchObject({
+      total_bytes: 9,
+      skipped_bytes: 4,
+      removed: true,
+    })
     expect(await answered({ total_bytes: 9 })).not.toHaveProperty('skipped_bytes')
     expect(await answered({ total_bytes: 9 })).not.toHaveProperty('removed')
   })
 
   test('an attempt from before has the end of its output', async () => {
     const parts = [{ offset: 0, stream: 'tail', at: 7, text: 'last words' }]
-    expect(await answered({ tail: 'last words', tail_at: 7 })).toMatchObject({ parts, next: 10, total_bytes: 10, finished: true })
+    expect(await answered({ tail: 'last words', tail_at: 7 })).toMatchObject({
+      parts,
+      next: 10,
+      total_bytes: 10,
+      finished: true,
+    })
     expect(await answered({ tail: 'last words', tail_at: 7 }, 10)).toMatchObject({ parts: [], next: 10 })
   })
 })
@@ -201,11 +244,17 @@ test('backups have output only where it is asked for', async () => {
   const noise = 'x'.repeat(65_000)
   for (let count = 0; count < 10; count++) await call('run.log', { ...job, text: noise })
   const [without, whole] = [join(directory, 'without.db'), join(directory, 'whole.db')]
-  const [small, large] = [await call('router.backup', { path: without }), await call('router.backup', { path: whole, with_output: true })]
+  const [small, large] = [
+    await call('router.backup', { path: without }),
+    await call('router.backup', { path: whole, with_output: true }),
+  ]
   expect(large.bytes - small.bytes).toBeGreaterThan(600_000)
   const count = (path: string): unknown => {
     const db = new Database(path, { readonly: true })
-    const found = [db.prepare('SELECT count(*) FROM output_part').pluck().get(), db.prepare('SELECT removed_bytes FROM attempt_output').pluck().get()]
+    const found = [
+      db.prepare('SELECT count(*) FROM output_part').pluck().get(),
+      db.prepare('SELECT removed_bytes FROM attempt_output').pluck().get(),
+    ]
     const free = db.pragma('freelist_count', { simple: true })
     db.close()
     return [...found, free]

@@ -23,7 +23,8 @@ async function payloads(router: TestRouter, source_id = 'feed'): Promise<unknown
   return whole.map(event => event.payload).toReversed()
 }
 
-const source = async (router: TestRouter, source_id = 'feed'): Promise<Source> => (await router.call('source.get', { source_id })).source
+const source = async (router: TestRouter, source_id = 'feed'): Promise<Source> =>
+  (await router.call('source.get', { source_id })).source
 
 /** Waits until a source was read so often more. */
 async function read(router: TestRouter, times = 2, source_id = 'feed'): Promise<Source> {
@@ -39,9 +40,17 @@ async function read(router: TestRouter, times = 2, source_id = 'feed'): Promise<
 describe('a feed over HTTP', () => {
   test('each new item is one event; what did not change is not sent again', async () => {
     let items = [{ id: 1, title: 'one' }]
-    const server = await feedServer((_path, headers, response) => sendFeed({ issues: items }, headers, response))
+    const server = await feedServer((_path, headers, response) =>
+      sendFeed({ issues: items }, headers, response),
+    )
     const router = await freshRouter(quick)
-    await put(router, { url: `${server.url}/feed`, items: '{{ answer.issues }}', key: '{{ item.id }}', subject: '{{ item.title }}', type: 'issue' })
+    await put(router, {
+      url: `${server.url}/feed`,
+      items: '{{ answer.issues }}',
+      key: '{{ item.id }}',
+      subject: '{{ item.title }}',
+      type: 'issue',
+    })
     await read(router)
     items = [
       { id: 2, title: 'two' },
@@ -58,17 +67,23 @@ describe('a feed over HTTP', () => {
   })
 
   test('a server that says unchanged is asked for all of it now and then, so that what is known of items does not grow old', async () => {
-    const server = await feedServer((_path, headers, response) => sendFeed([{ id: 1 }, { id: 2 }], headers, response))
+    const server = await feedServer((_path, headers, response) =>
+      sendFeed([{ id: 1 }, { id: 2 }], headers, response),
+    )
     const router = await freshRouter({ ...quick, retention_ms: 1500, dedupe_ms: 1500 })
     await put(router, { url: server.url, key: '{{ item.id }}' })
     // Answers with all items, a retention apart at the most.
-    await until(async () => server.requests.filter(({ headers }) => headers['if-none-match'] === undefined).length >= 6)
+    await until(
+      async () => server.requests.filter(({ headers }) => headers['if-none-match'] === undefined).length >= 6,
+    )
     expect(server.requests.some(({ headers }) => headers['if-none-match'] !== undefined)).toBe(true)
     expect((await source(router)).event_count).toBe(2)
   })
 
   test('an item that is forgotten comes again, though the server says that nothing changed', async () => {
-    const server = await feedServer((_path, headers, response) => sendFeed([{ id: 'a' }, { id: 'b' }], headers, response))
+    const server = await feedServer((_path, headers, response) =>
+      sendFeed([{ id: 'a' }, { id: 'b' }], headers, response),
+    )
     const router = await freshRouter(quick)
     await put(router, { url: server.url, key: '{{ item.id }}' })
     await read(router)
@@ -84,7 +99,8 @@ describe('a feed over HTTP', () => {
     const asked = Promise.withResolvers<ServerResponse>()
     const server = await feedServer((path, headers, response) => {
       if (path === '/2') asked.resolve(response)
-      else sendFeed(items, headers, response, items.length > 2 ? { link: `<${server.url}/2>; rel="next"` } : {})
+      else
+        sendFeed(items, headers, response, items.length > 2 ? { link: `<${server.url}/2>; rel="next"` } : {})
     })
     const router = await freshRouter(quick)
     await put(router, { url: server.url, key: '{{ item.id }}' })
@@ -93,7 +109,8 @@ describe('a feed over HTTP', () => {
     // That b is known has been found, and is not noted before the second page is there.
     const second = await asked.promise
     expect(await router.call('source.forget', { source_id: 'feed', key: 'b' })).toEqual({ forgotten: true })
-    server.answer = (path, headers, response) => (path === '/2' ? sendFeed([], headers, response) : sendFeed(items, headers, response))
+    server.answer = (path, headers, response) =>
+      path === '/2' ? sendFeed([], headers, response) : sendFeed(items, headers, response)
     sendFeed([], {}, second)
     await until(async () => (await payloads(router)).length === 4)
     await read(router)
@@ -103,7 +120,9 @@ describe('a feed over HTTP', () => {
   test('pages are followed on the same origin until one has nothing new', async () => {
     const page = (path: string): number => Number(/page=(\d+)/.exec(path)?.[1] ?? 1)
     const server = await feedServer((path, headers, response) =>
-      sendFeed([{ id: page(path) * 2 }, { id: page(path) * 2 + 1 }], headers, response, { link: `<${server.url}/?page=${page(path) + 1}>; rel="next"` }),
+      sendFeed([{ id: page(path) * 2 }, { id: page(path) * 2 + 1 }], headers, response, {
+        link: `<${server.url}/?page=${page(path) + 1}>; rel="next"`,
+      }),
     )
     const router = await freshRouter(quick)
     await put(router, { url: `${server.url}/?page=1`, key: '{{ item.id }}', max_pages: 3 })
@@ -141,10 +160,19 @@ describe('a feed over HTTP', () => {
 describe('what goes wrong is told, slows it down, and costs nothing', () => {
   test.each([
     ['500', (response: ServerResponse) => void response.writeHead(500).end(), 'the server answered 500'],
-    ['a redirect', (response: ServerResponse) => void response.writeHead(302, { location: 'http://169.254.169.254/' }).end(), 'redirects are not followed'],
+    [
+      'a redirect',
+      (response: ServerResponse) =>
+        void response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
+      'redirects are not followed',
+    ],
     ['no JSON', (response: ServerResponse) => void response.end('<html>'), 'is not JSON; it begins "<html>"'],
     ['no list', (response: ServerResponse) => void response.end('{"a":1}'), 'is no list of items but'],
-    ['too much', (response: ServerResponse) => void response.end(`["${'x'.repeat(2000)}"]`), 'larger than 1024 bytes'],
+    [
+      'too much',
+      (response: ServerResponse) => void response.end(`["${'x'.repeat(2000)}"]`),
+      'larger than 1024 bytes',
+    ],
     ['a hang-up', (response: ServerResponse) => void response.destroy(), 'UND_ERR_SOCKET'],
   ])('%s', async (_name, answer, error) => {
     const server = await feedServer((_path, _headers, response) => answer(response))
@@ -169,7 +197,9 @@ describe('what goes wrong is told, slows it down, and costs nothing', () => {
   })
 
   test('Retry-After is waited for', async () => {
-    const server = await feedServer((_path, _headers, response) => void response.writeHead(429, { 'retry-after': '3600' }).end())
+    const server = await feedServer(
+      (_path, _headers, response) => void response.writeHead(429, { 'retry-after': '3600' }).end(),
+    )
     const router = await freshRouter(quick)
     await put(router, { url: server.url })
     await until(async () => (await source(router)).health!.failures > 0)
@@ -179,23 +209,38 @@ describe('what goes wrong is told, slows it down, and costs nothing', () => {
 
   test('an item that cannot be used is named, the others come', async () => {
     const server = await feedServer((_path, headers, response) =>
-      sendFeed([{ id: 1 }, { name: 'no id' }, { id: 3, big: 'x'.repeat(3000) }, { id: 4 }], headers, response),
+      sendFeed(
+        [{ id: 1 }, { name: 'no id' }, { id: 3, big: 'x'.repeat(3000) }, { id: 4 }],
+        headers,
+        response,
+      ),
     )
     const router = await freshRouter({ ...quick, max_body_bytes: 2048 })
     await put(router, { url: server.url, key: '{{ item.id }}' })
     await read(router)
     expect(await payloads(router)).toEqual([{ id: 1 }, { id: 4 }])
-    expect((await source(router)).health).toMatchObject({ failures: 0, error: 'item 2 has nothing at its key {{ item.id }}' })
+    expect((await source(router)).health).toMatchObject({
+      failures: 0,
+      error: 'item 2 has nothing at its key {{ item.id }}',
+    })
   })
 
   test('numbers that no double holds are different keys, and stay what they are', async () => {
-    const server = await feedServer((_path, _headers, response) => void response.end('[{"id": 9007199254740993}, {"id": 9007199254740992}]'))
+    const server = await feedServer(
+      (_path, _headers, response) =>
+        void response.end('[{"id": 9007199254740993}, {"id": 9007199254740992}]'),
+    )
     const router = await freshRouter(quick)
     await put(router, { url: server.url, key: '{{ item.id }}' })
     await read(router)
     const { events } = await router.call('event.query', { source_id: 'feed' })
     const bodies = await Promise.all(
-      events.map(async ({ id }) => Buffer.from((await router.call('event.get', { event_id: id, raw: true })).body_base64!, 'base64').toString()),
+      events.map(async ({ id }) =>
+        Buffer.from(
+          (await router.call('event.get', { event_id: id, raw: true })).body_base64!,
+          'base64',
+        ).toString(),
+      ),
     )
     expect(bodies).toEqual(['{"id":9007199254740992}', '{"id":9007199254740993}'])
   })
@@ -211,7 +256,11 @@ describe('a command', () => {
     await put(router, { ...sh(`cat ${file}; env | grep -c SECRET; echo noise >&2`), format: 'lines' })
     await put(
       router,
-      { command: { argv: ['/bin/sh', '-c', 'echo "{\\"id\\": \\"$SIGNALBOX_SOURCE_ID\\"}"'] }, format: 'json_lines', key: '{{ item.id }}' },
+      {
+        command: { argv: ['/bin/sh', '-c', 'echo "{\\"id\\": \\"$SIGNALBOX_SOURCE_ID\\"}"'] },
+        format: 'json_lines',
+        key: '{{ item.id }}',
+      },
       'self',
     )
     await read(router)
@@ -241,14 +290,22 @@ describe('a command', () => {
     const router = await freshRouter(quick)
     const allowed = join(router.directory, 'allowed')
     const context = `read item; case "$item" in *two*) test -e ${allowed} || { echo not yet >&2; exit 1; };; esac; printf '[{"name": "item.json", "content": "%s"}]' "$(echo "$item" | tr -d '"')"`
-    await put(router, { ...sh('printf "one\\ntwo\\nthree\\n"'), format: 'lines', context_command: { argv: ['/bin/sh', '-c', context] } })
+    await put(router, {
+      ...sh('printf "one\\ntwo\\nthree\\n"'),
+      format: 'lines',
+      context_command: { argv: ['/bin/sh', '-c', context] },
+    })
     await until(async () => ((await source(router)).health?.failures ?? 0) > 0)
-    expect((await source(router)).health!.error).toBe('the context_command of item two: the command failed, exit code 1: not yet')
+    expect((await source(router)).health!.error).toBe(
+      'the context_command of item two: the command failed, exit code 1: not yet',
+    )
     expect(await payloads(router)).toEqual(['one', 'three'])
     writeFileSync(allowed, '')
     await until(async () => (await payloads(router)).length === 3)
     const { events } = await router.call('event.query', { source_id: 'feed', limit: 1 })
-    expect((await router.call('event.get', { event_id: events[0]!.id, raw: true })).context_files).toMatchObject([{ name: 'item.json', content: 'two' }])
+    expect(
+      (await router.call('event.get', { event_id: events[0]!.id, raw: true })).context_files,
+    ).toMatchObject([{ name: 'item.json', content: 'two' }])
   })
 
   test('a router that stops ends it', async () => {
@@ -270,7 +327,10 @@ test.each([
   [{ url: 'http://127.0.0.1/', key: '{{ $uppercase(item.id) }}' }, 'is more than a path'],
   [{ url: 'http://127.0.0.1/', items: '{{ answer.( }}' }, 'source.config.items'],
   [{ url: 'http://127.0.0.1/', interval_ms: 0 }, 'interval_ms'],
-  [{ url: 'http://127.0.0.1/', key: 'id' }, 'source.config.key says nothing of item, so all items would have the same: write {{ item.id }}'],
+  [
+    { url: 'http://127.0.0.1/', key: 'id' },
+    'source.config.key says nothing of item, so all items would have the same: write {{ item.id }}',
+  ],
   [{ url: 'http://127.0.0.1/', key: '{{ itm.id }}' }, 'source.config.key says nothing of item'],
 ])('what cannot be read is refused: %j', async (config, message) => {
   const router = await freshRouter()
@@ -280,9 +340,12 @@ test.each([
 
 test('the next page is of the same origin', () => {
   const url = new URL('https://forge.example/api?page=1')
-  expect(nextPage('<https://forge.example/api?page=2>; rel="next", <https://forge.example/api?page=9>; rel="last"', url)).toBe(
-    'https://forge.example/api?page=2',
-  )
+  expect(
+    nextPage(
+      '<https://forge.example/api?page=2>; rel="next", <https://forge.example/api?page=9>; rel="last"',
+      url,
+    ),
+  ).toBe('https://forge.example/api?page=2')
   expect(nextPage('</api?page=2>; rel=next', url)).toBe('https://forge.example/api?page=2')
   expect(nextPage('<https://evil.example/>; rel="next"', url)).toBeUndefined()
   expect(nextPage('<https://forge.example/api?page=9>; rel="last"', url)).toBeUndefined()
@@ -295,7 +358,9 @@ describe('watches', () => {
     return values.flatMap((value, index) => {
       const answer = judged(watched, value, config, index * step)
       watched = answer.watched
-      return answer.crossing === undefined ? [] : [[index, answer.crossing.type, answer.crossing.payload.previous]]
+      return answer.crossing === undefined
+        ? []
+        : [[index, answer.crossing.type, answer.crossing.payload.previous]]
     })
   }
   test('fire on the edge, never on the first reading', () => {
@@ -321,11 +386,17 @@ describe('watches', () => {
     expect(walk({ above: 90, cooldown_ms: 3000 }, [50, 91, 50, 91, 50, 50])).toEqual([[1, 'above', 50]])
   })
   test('every event is a crossing, whatever the numbers', () => {
-    const property = fc.property(fc.array(fc.integer({ min: 0, max: 20 })), fc.integer({ min: 0, max: 20 }), (values, above) => {
-      const fired = walk({ above }, values) as [number, string, number][]
-      const expected = values.flatMap((value, index) => (index > 0 && value > above && values[index - 1]! <= above ? [index] : []))
-      expect(fired.map(([index]) => index)).toEqual(expected)
-    })
+    const property = fc.property(
+      fc.array(fc.integer({ min: 0, max: 20 })),
+      fc.integer({ min: 0, max: 20 }),
+      (values, above) => {
+        const fired = walk({ above }, values) as [number, string, number][]
+        const expected = values.flatMap((value, index) =>
+          index > 0 && value > above && values[index - 1]! <= above ? [index] : [],
+        )
+        expect(fired.map(([index]) => index)).toEqual(expected)
+      },
+    )
     fc.assert(property)
   })
 
@@ -336,15 +407,23 @@ describe('watches', () => {
       writeFileSync(file, text)
       await until(async () => {
         const found = (await source(router, 'load')).health ?? {}
-        return Object.entries(health).every(([name, value]) => (found as Record<string, unknown>)[name] === value)
+        return Object.entries(health).every(
+          ([name, value]) => (found as Record<string, unknown>)[name] === value,
+        )
       })
     }
     writeFileSync(file, '95')
     const config = { ...often, command: { argv: ['/bin/cat', file] }, above: 90, value: '{{ answer.load }}' }
-    await router.call('event.register', { source: { id: 'load', source_type: 'watch', config: { ...config, value: '{{ answer }}' } } })
+    await router.call('event.register', {
+      source: { id: 'load', source_type: 'watch', config: { ...config, value: '{{ answer }}' } },
+    })
     await say('95', { value: 95 })
     await say('50', { value: 50 })
-    await say('not a number', { error: 'a number was expected; found "not a number"', failures: 0, value: 50 })
+    await say('not a number', {
+      error: 'a number was expected; found "not a number"',
+      failures: 0,
+      value: 50,
+    })
     await say('NaN', { error: 'a number was expected; found "NaN"' })
     await say('91', { value: 91 })
     await say('92.5', { value: 92.5 })

@@ -9,7 +9,11 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { SignalboxClient, type Methods } from '../../src/client/client.ts'
 import { Fault } from '../../src/errors.ts'
 import { refusalReason } from '../../src/http/refusal-reasons.ts'
-import { RefusedDeliveries, type Refusal, type RefusedOptions } from '../../src/intake/webhooks/refused-deliveries.ts'
+import {
+  RefusedDeliveries,
+  type Refusal,
+  type RefusedOptions,
+} from '../../src/intake/webhooks/refused-deliveries.ts'
 import { pathOf, safePath } from '../../src/intake/webhooks/refused-request.ts'
 import type { RefusedBatch, RefusedRow } from '../../src/store/store.ts'
 import { newestSchema } from '../../src/store/sqlite/file/open.ts'
@@ -23,7 +27,15 @@ const secondMs = 1000
 const minuteMs = 60_000
 
 function refusal(given: Partial<Refusal> = {}): Refusal {
-  return { source_id: 'forge', path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, ...given }
+  return {
+    source_id: 'forge',
+    path: null,
+    reason: 'E_SIGNATURE',
+    status: 401,
+    address: '192.0.2.1',
+    bytes: 2,
+    ...given,
+  }
 }
 
 /** Refused deliveries on a clock of the test, with the batches that they write. */
@@ -36,9 +48,17 @@ function kept(options: Partial<RefusedOptions> = {}) {
     for (const row of batch.put) table.set(row.seq, row)
   }
   const bugs: unknown[] = []
-  const given = { store: { noteRefused }, stored: [], retention_ms: 1e12, isFull: () => false, now: () => Date.now(), logBug: (bug: unknown) => bugs.push(bug) }
+  const given = {
+    store: { noteRefused },
+    stored: [],
+    retention_ms: 1e12,
+    isFull: () => false,
+    now: () => Date.now(),
+    logBug: (bug: unknown) => bugs.push(bug),
+  }
   const refused = new RefusedDeliveries({ ...given, ...options })
-  const rows = (source_id?: string): RefusedRow[] => refused.list({ source_id, limit: 5000, after: null }).page
+  const rows = (source_id?: string): RefusedRow[] =>
+    refused.list({ source_id, limit: 5000, after: null }).page
   return { refused, batches, table, rows, bugs }
 }
 
@@ -56,23 +76,42 @@ describe('what is kept', () => {
     refused.note(refusal())
     vi.advanceTimersByTime(11 * minuteMs)
     refused.note(refusal())
-    expect(rows().map(({ count, address, bytes, last_at, first_at }) => [count, address, bytes, last_at - first_at])).toEqual([
+    expect(
+      rows().map(({ count, address, bytes, last_at, first_at }) => [
+        count,
+        address,
+        bytes,
+        last_at - first_at,
+      ]),
+    ).toEqual([
       [1, '192.0.2.1', 2, 0],
       [5001, '192.0.2.1', 2, 9 * minuteMs],
       [5000, '192.0.2.2', 2, 0],
     ])
-    expect(refused.totals().get('forge')).toMatchObject({ count: 10_002, first_at: 1_790_000_000_000, last_reason: 'E_SIGNATURE' })
+    expect(refused.totals().get('forge')).toMatchObject({
+      count: 10_002,
+      first_at: 1_790_000_000_000,
+      last_reason: 'E_SIGNATURE',
+    })
   })
 
   /** What a flood from many paths and addresses leaves: rows in all, most of one source, and of a source that was there before. */
-  function flooded(sources: number, note: (refusal: Refusal) => void, rows: () => readonly Refusal[]): { all: number; most: number; quiet: number } {
+  function flooded(
+    sources: number,
+    note: (refusal: Refusal) => void,
+    rows: () => readonly Refusal[],
+  ): { all: number; most: number; quiet: number } {
     note(refusal({ source_id: 'quiet' }))
     for (let n = 0; n < 3000; n++) {
       note(refusal({ source_id: null, path: `/webhook/p${n}`, reason: 'E_NOT_FOUND' }))
       note(refusal({ source_id: `source-${n % sources}`, address: `2001:db8::${n}` }))
     }
     const of = Map.groupBy(rows(), row => row.source_id)
-    return { all: rows().length, most: Math.max(...[...of.values()].map(each => each.length)), quiet: of.get('quiet')?.length ?? 0 }
+    return {
+      all: rows().length,
+      most: Math.max(...[...of.values()].map(each => each.length)),
+      quiet: of.get('quiet')?.length ?? 0,
+    }
   }
 
   test.each([
@@ -183,7 +222,8 @@ async function refusing(flags: Record<string, unknown> = {}): Promise<TestRouter
 }
 
 async function refusedOf({ call }: TestRouter, source_id?: string): Promise<Refused> {
-  return (await call('event.refused', { limit: 500, ...(source_id === undefined ? {} : { source_id }) })).refused
+  return (await call('event.refused', { limit: 500, ...(source_id === undefined ? {} : { source_id }) }))
+    .refused
 }
 
 describe('by a router', () => {
@@ -211,23 +251,40 @@ describe('by a router', () => {
       last_reason: 'E_SIGNATURE',
     })
     expect((await router.call('source.get', { source_id: 'open' })).source.refused).toBeUndefined()
-    expect((await router.call('router.stats', {})).refused).toMatchObject({ count: 1, sources: [{ id: 'forge', count: 1 }] })
-    expect((await router.call('router.stats', { since: Date.now() + minuteMs })).refused).toEqual({ count: 0, sources: [] })
+    expect((await router.call('router.stats', {})).refused).toMatchObject({
+      count: 1,
+      sources: [{ id: 'forge', count: 1 }],
+    })
+    expect((await router.call('router.stats', { since: Date.now() + minuteMs })).refused).toEqual({
+      count: 0,
+      sources: [],
+    })
   })
 
   test('disabled, over its rate, backlog, key used twice', async () => {
     const router = await refusing({ max_open_runs: 1 })
     const { call } = router
     await call('bot.put', { bot: { id: 'b', enabled: false, endpoint: { kind: 'pull' } } })
-    await call('trigger.put', { trigger: { id: 't', filter: { source_id: ['open'] }, action: { bot_id: 'b' } } })
+    await call('trigger.put', {
+      trigger: { id: 't', filter: { source_id: ['open'] }, action: { bot_id: 'b' } },
+    })
     for (const body of ['[1]', '[2]', '[3]']) await router.post('open', body, { 'webhook-id': 'd1' })
     for (const body of ['[4]', '[5]']) await router.post('open', body)
     const rate_limit = { limit: 1, period_ms: minuteMs, burst: 1 }
-    await call('source.put', { source: { id: 'rated', source_type: 'webhook', config: { provider: 'none', rate_limit } } })
+    await call('source.put', {
+      source: { id: 'rated', source_type: 'webhook', config: { provider: 'none', rate_limit } },
+    })
     for (let n = 0; n < 3; n++) await router.post('rated', '{}')
     await call('source.disable', { source_id: 'rated' })
     await router.post('rated', '{}')
-    expect((await refusedOf(router)).map(({ source_id, reason, status, count }) => [source_id, reason, status, count])).toEqual(
+    expect(
+      (await refusedOf(router)).map(({ source_id, reason, status, count }) => [
+        source_id,
+        reason,
+        status,
+        count,
+      ]),
+    ).toEqual(
       expect.arrayContaining([
         ['open', 'E_KEY_REUSED', 422, 2],
         ['open', 'E_BACKLOG', 503, 2],
@@ -240,7 +297,13 @@ describe('by a router', () => {
   test('a full disk and a secret that cannot be read', async () => {
     const router = await refusing({ disk_reserve_bytes: Number.MAX_SAFE_INTEGER })
     await router.post('open', '{}')
-    await router.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'UNSET' }] } } })
+    await router.call('source.put', {
+      source: {
+        id: 'forge',
+        source_type: 'webhook',
+        config: { provider: 'forgejo', secrets: [{ env: 'UNSET' }] },
+      },
+    })
     await router.post('forge', '{}')
     expect((await refusedOf(router)).map(({ reason, status }) => [reason, status])).toEqual(
       expect.arrayContaining([
@@ -269,8 +332,12 @@ describe('by a router', () => {
   test('more than 256 connections', async () => {
     const router = await refusing()
     const { hostname, port } = new URL(router.router.intake)
-    const sockets = Array.from({ length: 300 }, () => connect(Number(port), hostname).on('error', () => undefined))
-    const found = await until(async () => (await refusedOf(router)).find(({ reason, count }) => reason === 'E_CONNECTIONS' && count === 44))
+    const sockets = Array.from({ length: 300 }, () =>
+      connect(Number(port), hostname).on('error', () => undefined),
+    )
+    const found = await until(async () =>
+      (await refusedOf(router)).find(({ reason, count }) => reason === 'E_CONNECTIONS' && count === 44),
+    )
     expect(found).not.toHaveProperty('status')
     expect(found).toMatchObject({ address: '127.0.0.1', title: 'too many open connections' })
     for (const socket of sockets) socket.destroy()
@@ -278,27 +345,41 @@ describe('by a router', () => {
 
   test('the events of a batch that are refused', async () => {
     const router = await refusing()
-    await router.call('source.put', { source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } } })
-    const event = (id: string, data: number): object => ({ specversion: '1.0', id, source: '/s', type: 't', data })
+    await router.call('source.put', {
+      source: { id: 'ce', source_type: 'webhook', config: { provider: 'cloudevents' } },
+    })
+    const event = (id: string, data: number): object => ({
+      specversion: '1.0',
+      id,
+      source: '/s',
+      type: 't',
+      data,
+    })
     const send = (...events: object[]): ReturnType<TestRouter['post']> =>
       router.post('ce', JSON.stringify(events), { 'content-type': 'application/cloudevents-batch+json' })
     await send(event('1', 1), event('2', 1))
     expect((await send(event('1', 2), event('2', 2), event('3', 3))).status).toBe(202)
-    expect(await refusedOf(router)).toMatchObject([{ source_id: 'ce', reason: 'E_KEY_REUSED', status: 422, count: 2 }])
+    expect(await refusedOf(router)).toMatchObject([
+      { source_id: 'ce', reason: 'E_KEY_REUSED', status: 422, count: 2 },
+    ])
   })
 
   test('every reason that the intake answers has words of its own', () => {
     const program = [
       'webhooks/server',
       'webhooks/refused-request',
-      ...['provider', 'standard', 'cloudevents', 'bearer', 'gitlab'].map(name => `webhooks/providers/${name}`),
+      ...['provider', 'standard', 'cloudevents', 'bearer', 'gitlab'].map(
+        name => `webhooks/providers/${name}`,
+      ),
       ...['http/request', 'routing/accept', 'routing/payload'].map(name => `../${name}`),
     ]
       .map(name => readFileSync(`src/intake/${name}.ts`, 'utf8'))
       .join('\n')
     const codes = new Set([...program.matchAll(/'(E_[A-Z_]+)'/g)].map(match => match[1]!))
     expect(codes.size).toBeGreaterThan(20)
-    expect([...codes].filter(code => refusalReason(code, 400).help === 'the log of the router has the details')).toEqual([])
+    expect(
+      [...codes].filter(code => refusalReason(code, 400).help === 'the log of the router has the details'),
+    ).toEqual([])
   })
 })
 
@@ -306,8 +387,12 @@ const canary = 'canary7Kq93xZr'
 
 /** Everything of a directory that holds a text. */
 function holding(directory: string, text: string): string[] {
-  const names = readdirSync(directory, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile())
-  return names.map(entry => join(entry.parentPath, entry.name)).filter(path => readFileSync(path).includes(text))
+  const names = readdirSync(directory, { recursive: true, withFileTypes: true }).filter(entry =>
+    entry.isFile(),
+  )
+  return names
+    .map(entry => join(entry.parentPath, entry.name))
+    .filter(path => readFileSync(path).includes(text))
 }
 
 test('nothing of a body or a header is kept; a clean stop writes', async () => {
@@ -321,21 +406,42 @@ test('nothing of a body or a header is kept; a clean stop writes', async () => {
     ['tok', { provider: 'bearer', secrets: [{ env: 'SECRET' }] }],
   ] as const)
     await client.call('source.put', { source: { id, source_type: 'webhook', config: config as never } })
-  const canaries = ['x-forgejo-signature', 'x-forgejo-delivery', 'webhook-id', 'authorization', 'user-agent', 'cookie', 'x-forwarded-for', 'x-gitlab-token']
+  const canaries = [
+    'x-forgejo-signature',
+    'x-forgejo-delivery',
+    'webhook-id',
+    'authorization',
+    'user-agent',
+    'cookie',
+    'x-forwarded-for',
+    'x-gitlab-token',
+  ]
   const headers = canaries.map(name => `${name}: ${canary}`)
   const body = JSON.stringify({ [canary]: canary })
   for (const id of ['forge', 'std', 'tok', 'nothing']) {
     await raw(router.intake, post(`/webhook/${id}?token=${canary}`, body, headers))
     await raw(router.intake, post(`/webhook/${id}`, body, [...headers, `Content-Type: ${canary}/${canary}`]))
-    await raw(router.intake, post(`http://${canary}:${canary}@${canary}/webhook/${id}`, body, [...headers, `Content-Encoding: ${canary}`]))
+    await raw(
+      router.intake,
+      post(`http://${canary}:${canary}@${canary}/webhook/${id}`, body, [
+        ...headers,
+        `Content-Encoding: ${canary}`,
+      ]),
+    )
     await raw(router.intake, post(`/webhook/${id}`, body, [...headers, `Content-Length: ${canary}`]))
-    await raw(router.intake, `PUT /webhook/${id} HTTP/1.1\r\nHost: ${canary}\r\nX-A: ${canary}\r\nContent-Length: 3\r\n\r\n${canary}`)
+    await raw(
+      router.intake,
+      `PUT /webhook/${id} HTTP/1.1\r\nHost: ${canary}\r\nX-A: ${canary}\r\nContent-Length: 3\r\n\r\n${canary}`,
+    )
   }
   const before = await client.call('event.refused', { limit: 500 })
   expect(before.refused.reduce((sum, { count }) => sum + count, 0)).toBe(20)
   // Control: a path is kept, so what is searched does hold what is kept.
   await raw(router.intake, post(`/webhook/kept-${canary}`, '{}'))
-  const answer = JSON.stringify(await client.call('event.refused', { limit: 500 })).replaceAll(`kept-${canary}`, '')
+  const answer = JSON.stringify(await client.call('event.refused', { limit: 500 })).replaceAll(
+    `kept-${canary}`,
+    '',
+  )
   expect(answer).not.toContain(canary)
   client.close()
   router.process.kill('SIGTERM')
@@ -361,16 +467,26 @@ test('events refused, sources and doctor say it', async () => {
   for (let n = 0; n < 3; n++) await router.post('forge', '{}', { 'x-forgejo-signature': 'x' })
   await router.post('f%C2%9B31mrge', '{}')
   const listed = await signalbox(router, ['events', 'refused', '--since', '1h'])
-  expect(listed.out).toMatch(/3 {2}.*forge .*401 .*127\.0\.0\.1 {2}signature is missing or does not match \(E_SIGNATURE\)/)
+  expect(listed.out).toMatch(
+    /3 {2}.*forge .*401 .*127\.0\.0\.1 {2}signature is missing or does not match \(E_SIGNATURE\)/,
+  )
   expect(listed.out).toContain('/webhook/f%C2%9B31mrge')
   const ofSource = await signalbox(router, ['--json', 'events', 'refused', '--source', 'forge'])
   expect(JSON.parse(ofSource.out)).toMatchObject({ source_id: 'forge', count: 3 })
-  expect((await signalbox(router, ['events', 'refused', '--source', 'open'])).out).toBe('no refused deliveries\n')
+  expect((await signalbox(router, ['events', 'refused', '--source', 'open'])).out).toBe(
+    'no refused deliveries\n',
+  )
   expect((await signalbox(router, ['sources'])).out).toMatch(/REFUSED[^]*forge .* 3 /)
   expect((await signalbox(router, ['stats'])).out).toContain('refused deliveries: 4 (forge 3, no source 1)')
   const doctor = await signalbox(router, ['doctor'])
-  expect(doctor.out).toMatch(/warn refused {2}3 deliveries to forge were refused since .*: signature is missing or does not match\n.*compare the secret/)
-  expect(doctor.out).toMatch(/1 delivery to no webhook source was refused since .* at \/webhook\/f%C2%9B31mrge: no webhook source at this path/)
+  expect(doctor.out).toMatch(
+    /warn refused {2}3 deliveries to forge were refused since .*: signature is missing or does not match\n.*compare the secret/,
+  )
+  expect(doctor.out).toMatch(
+    /1 delivery to no webhook source was refused since .* at \/webhook\/f%C2%9B31mrge: no webhook source at this path/,
+  )
   await router.post('forge', '{}', { 'x-forgejo-signature': sign('{}') })
-  expect((await signalbox(router, ['doctor'])).out).toMatch(/info refused {2}3 deliveries to forge .*since then an event was accepted/)
+  expect((await signalbox(router, ['doctor'])).out).toMatch(
+    /info refused {2}3 deliveries to forge .*since then an event was accepted/,
+  )
 })

@@ -1,6 +1,15 @@
 // The control socket as bytes: both framings, limits, and where it may be bound.
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { request } from 'node:http'
@@ -38,13 +47,22 @@ function http(
   body?: string,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; body: string; headers: Record<string, unknown> }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string; headers: Record<string, unknown> }>()
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number
+    body: string
+    headers: Record<string, unknown>
+  }>()
   const sent = request(
     {
       socketPath,
       method,
       path,
-      headers: { ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' }), ...headers },
+      headers: {
+        ...(body === undefined
+          ? {}
+          : { 'content-length': Buffer.byteLength(body), 'content-type': 'application/json' }),
+        ...headers,
+      },
     },
     answer => {
       let text = ''
@@ -57,16 +75,28 @@ function http(
   return promise
 }
 
-const ping = (id: number | string): string => `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"event.query","params":{"limit":1}}`
+const ping = (id: number | string): string =>
+  `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"method":"event.query","params":{"limit":1}}`
 
 describe('HTTP', () => {
   test('what the Hero neighbours expect', async () => {
     const { router } = await freshRouter()
     const manifest = await http(router.socket, 'GET', '/.well-known/heroservice.json')
-    expect(JSON.parse(manifest.body)).toMatchObject({ service_id: 'signalbox', protocol: 'openrpc', socket: 'rpc' })
-    expect(JSON.parse((await http(router.socket, 'GET', '/openrpc.json')).body)).toMatchObject({ openrpc: '1.3.2', info: { title: 'Signalbox' } })
+    expect(JSON.parse(manifest.body)).toMatchObject({
+      service_id: 'signalbox',
+      protocol: 'openrpc',
+      socket: 'rpc',
+    })
+    expect(JSON.parse((await http(router.socket, 'GET', '/openrpc.json')).body)).toMatchObject({
+      openrpc: '1.3.2',
+      info: { title: 'Signalbox' },
+    })
     expect(JSON.parse((await http(router.socket, 'GET', '/health')).body)).toMatchObject({ status: 'ok' })
-    expect(JSON.parse((await http(router.socket, 'POST', '/rpc', ping(1))).body)).toEqual({ jsonrpc: '2.0', id: 1, result: { events: [] } })
+    expect(JSON.parse((await http(router.socket, 'POST', '/rpc', ping(1))).body)).toEqual({
+      jsonrpc: '2.0',
+      id: 1,
+      result: { events: [] },
+    })
   })
   test.each([
     ['POST', '/rpc', '{"jsonrpc":"2.0","method":"event.query"}', {}, 204, ''],
@@ -79,13 +109,16 @@ describe('HTTP', () => {
     ['GET', '/index.html', undefined, {}, 404, 'E_NOT_FOUND'],
     ['POST', '/webhook/x', '{}', {}, 404, 'E_NOT_FOUND'],
     ['POST', '/rpc', `"${'x'.repeat(8_000_000)}"`, {}, 413, 'E_TOO_LARGE'],
-  ] as [string, string, string | undefined, Record<string, string>, number, string][])('%s %s, row %#', async (method, path, body, headers, status, part) => {
-    const { router } = await freshRouter()
-    const answer = await http(router.socket, method, path, body, headers)
-    expect(answer.status).toBe(status)
-    expect(answer.body).toContain(part)
-    expect(answer.body).not.toContain('<html')
-  })
+  ] as [string, string, string | undefined, Record<string, string>, number, string][])(
+    '%s %s, row %#',
+    async (method, path, body, headers, status, part) => {
+      const { router } = await freshRouter()
+      const answer = await http(router.socket, method, path, body, headers)
+      expect(answer.status).toBe(status)
+      expect(answer.body).toContain(part)
+      expect(answer.body).not.toContain('<html')
+    },
+  )
 })
 
 describe('lines', () => {
@@ -130,7 +163,9 @@ describe('lines', () => {
       expect(lines.find(line => line.id === null)).toMatchObject({ error: { code: -32004 } })
     }
     const payload = 'x'.repeat(100_000)
-    await expect(call('event.emit', { source_id: 's', type: 'x', payload })).rejects.toMatchObject({ code: -32004 })
+    await expect(call('event.emit', { source_id: 's', type: 'x', payload })).rejects.toMatchObject({
+      code: -32004,
+    })
     expect((await call('event.query', {})).events).toEqual([])
   })
 
@@ -140,9 +175,11 @@ describe('lines', () => {
     const socket = opened(router.socket)
     const answers = all(socket)
     socket.end(
-      Array.from({ length: 100 }, (_, id) => `{"jsonrpc":"2.0","id":${id},"method":"event.emit","params":{"source_id":"s","type":"x","payload":${id}}}\n`).join(
-        '',
-      ),
+      Array.from(
+        { length: 100 },
+        (_, id) =>
+          `{"jsonrpc":"2.0","id":${id},"method":"event.emit","params":{"source_id":"s","type":"x","payload":${id}}}\n`,
+      ).join(''),
     )
     const lines = (await answers)
       .trim()
@@ -170,12 +207,15 @@ describe('lines', () => {
     )
     expect(await all(opened(router.socket))).toBe('')
     kept[0]!.write(`${ping('kept')}\n`)
-    expect(await new Promise(resolve => kept[0]!.once('data', data => resolve(data.toString())))).toContain('kept')
+    expect(await new Promise(resolve => kept[0]!.once('data', data => resolve(data.toString())))).toContain(
+      'kept',
+    )
     kept[1]!.end()
     await new Promise(resolve => kept[1]!.once('close', resolve))
     const client = await until(() =>
       SignalboxClient.connect(router.socket).then(
-        async each => ((await each.call('event.query', {}).catch(() => undefined)) === undefined ? undefined : each),
+        async each =>
+          (await each.call('event.query', {}).catch(() => undefined)) === undefined ? undefined : each,
         () => undefined,
       ),
     )
@@ -195,7 +235,9 @@ describe('lines', () => {
     const { client } = await freshRouter()
     let deep: unknown = 1
     for (let depth = 0; depth < 70; depth++) deep = [deep]
-    await expect(client.call('event.emit', { source_id: 's', type: 'x', payload: deep })).rejects.toMatchObject({
+    await expect(
+      client.call('event.emit', { source_id: 's', type: 'x', payload: deep }),
+    ).rejects.toMatchObject({
       code: -32600,
       message: 'JSON nests deeper than 64',
     })
@@ -204,10 +246,13 @@ describe('lines', () => {
 
 describe('where it is bound', () => {
   const start = (directory: string, flags: Record<string, unknown>): ReturnType<typeof startRouter> =>
-    startRouter(readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), ...quiet, ...flags }), {
-      env: { HOME: directory },
-      onFatal: () => undefined,
-    })
+    startRouter(
+      readConfig({ HOME: directory }, { state_dir: join(directory, 'state'), ...quiet, ...flags }),
+      {
+        env: { HOME: directory },
+        onFatal: () => undefined,
+      },
+    )
 
   test('private from its first moment, whatever the umask', async () => {
     const directory = freshDirectory()
@@ -224,12 +269,17 @@ describe('where it is bound', () => {
   test('a socket that nobody answers is replaced, a living one never', async () => {
     const directory = freshDirectory()
     const socket = join(directory, 'rpc.sock')
-    const dead = spawn(process.execPath, ['-e', `require('net').createServer().listen('${socket}', () => process.kill(process.pid, 'SIGKILL'))`])
+    const dead = spawn(process.execPath, [
+      '-e',
+      `require('net').createServer().listen('${socket}', () => process.kill(process.pid, 'SIGKILL'))`,
+    ])
     await new Promise(resolve => dead.once('exit', resolve))
     expect(lstatSync(socket).isSocket()).toBe(true)
     const router = await start(directory, { socket })
     await expect(start(directory, { socket })).rejects.toMatchObject({ exitCode: 75 })
-    await expect(start(directory, { socket, state_dir: join(directory, 'other') })).rejects.toMatchObject({ exitCode: 73 })
+    await expect(start(directory, { socket, state_dir: join(directory, 'other') })).rejects.toMatchObject({
+      exitCode: 73,
+    })
     expect((await http(router.socket, 'GET', '/health')).status).toBe(200)
     await router.stop()
   })
@@ -268,9 +318,16 @@ describe('where it is bound', () => {
     await new Promise<void>(resolve => other.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void other.close())
     const { port } = other.address() as { port: number }
-    await expect(start(directory, { socket: join(directory, 's'), intake_address: `127.0.0.1:${port}` })).rejects.toMatchObject({ exitCode: 73 })
-    await expect(start(directory, { socket: join(directory, 's'), intake_address: 'nonsense' })).rejects.toMatchObject({ exitCode: 78 })
-    const router = await start(directory, { socket: join(directory, 's'), intake_address: join(directory, 'hooks') })
+    await expect(
+      start(directory, { socket: join(directory, 's'), intake_address: `127.0.0.1:${port}` }),
+    ).rejects.toMatchObject({ exitCode: 73 })
+    await expect(
+      start(directory, { socket: join(directory, 's'), intake_address: 'nonsense' }),
+    ).rejects.toMatchObject({ exitCode: 78 })
+    const router = await start(directory, {
+      socket: join(directory, 's'),
+      intake_address: join(directory, 'hooks'),
+    })
     expect((await http(router.intake, 'GET', '/health')).body).toBe('{"status":"ok"}')
     await router.stop()
   })
@@ -282,7 +339,9 @@ describe('where it is bound', () => {
     [{ nonsense: 1 }, 'nonsense must be a known key'],
   ])('a wrong configuration is refused with its key: %j', async (flags, message) => {
     const directory = freshDirectory()
-    await expect((async () => start(directory, { socket: join(directory, 's'), ...flags }))()).rejects.toMatchObject({
+    await expect(
+      (async () => start(directory, { socket: join(directory, 's'), ...flags }))(),
+    ).rejects.toMatchObject({
       exitCode: 78,
       message: expect.stringContaining(message) as string,
     })
@@ -295,7 +354,9 @@ describe('where it is bound', () => {
     writeFileSync(file, '{ not json')
     expect(() => readConfig({ SIGNALBOX_CONFIG: file }, {})).toThrow('is not valid JSON')
     writeFileSync(file, '{"max_active": 3, "state_dir": "/a"}')
-    expect(readConfig({ SIGNALBOX_CONFIG: file, SIGNALBOX_STATE_DIR: '/b' }, { log_level: 'warn' })).toMatchObject({
+    expect(
+      readConfig({ SIGNALBOX_CONFIG: file, SIGNALBOX_STATE_DIR: '/b' }, { log_level: 'warn' }),
+    ).toMatchObject({
       max_active: 3,
       state_dir: '/b',
       log_level: 'warn',
@@ -307,7 +368,10 @@ describe('where it is bound', () => {
 
 test('what a handler throws does not leave the router; its log has it', async () => {
   const bugs: unknown[] = []
-  const broken = new Proxy({}, { get: () => async () => Promise.reject(new Error('a password in a message')) }) as Handlers
+  const broken = new Proxy(
+    {},
+    { get: () => async () => Promise.reject(new Error('a password in a message')) },
+  ) as Handlers
   const jsonrpc = new Jsonrpc({
     contract: compileContract(),
     handlers: broken,
@@ -315,8 +379,15 @@ test('what a handler throws does not leave the router; its log has it', async ()
     audit: noAudit,
     logBug: error => bugs.push(error),
   })
-  const answer = await jsonrpc.answer(Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'), new Caller(1))
-  expect(JSON.parse(answer!)).toEqual({ jsonrpc: '2.0', id: 1, error: { code: -32603, message: 'this is a bug in the router; its log has the details' } })
+  const answer = await jsonrpc.answer(
+    Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.health"}'),
+    new Caller(1),
+  )
+  expect(JSON.parse(answer!)).toEqual({
+    jsonrpc: '2.0',
+    id: 1,
+    error: { code: -32603, message: 'this is a bug in the router; its log has the details' },
+  })
   expect(bugs).toMatchObject([{ message: 'a password in a message' }])
 })
 
@@ -331,9 +402,22 @@ test('few calls with large answers are worked on at once', async () => {
     return { event: {} }
   }
   const handlers = new Proxy({}, { get: () => handler }) as Handlers
-  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, audit: noAudit, logBug: () => undefined })
-  const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
-  const line = { send: () => undefined, hasRoom: () => true, fits: () => true, drained: () => Promise.resolve() }
+  const jsonrpc = new Jsonrpc({
+    contract: compileContract(),
+    handlers,
+    limits: { json_depth: 64, json_tokens: 1000 },
+    audit: noAudit,
+    logBug: () => undefined,
+  })
+  const text = Buffer.from(
+    '{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}',
+  )
+  const line = {
+    send: () => undefined,
+    hasRoom: () => true,
+    fits: () => true,
+    drained: () => Promise.resolve(),
+  }
   // A connection has one of them at a time; those of odd numbers go.
   const callers = Array.from({ length: 8 }, () => new Caller(64, line))
   const answers = Array.from({ length: 40 }, (_, index) => jsonrpc.answer(text, callers[index % 8]!))
@@ -347,8 +431,16 @@ test('few calls with large answers are worked on at once', async () => {
 
 test('a client that reads gets all large answers that it asks for together; one that does not read is refused', async () => {
   const handlers = new Proxy({}, { get: () => () => Promise.resolve({ event: {} }) }) as Handlers
-  const jsonrpc = new Jsonrpc({ contract: compileContract(), handlers, limits: { json_depth: 64, json_tokens: 1000 }, audit: noAudit, logBug: () => undefined })
-  const text = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}')
+  const jsonrpc = new Jsonrpc({
+    contract: compileContract(),
+    handlers,
+    limits: { json_depth: 64, json_tokens: 1000 },
+    audit: noAudit,
+    logBug: () => undefined,
+  })
+  const text = Buffer.from(
+    '{"jsonrpc":"2.0","id":1,"method":"event.get","params":{"event_id":"01997f3e-5b00-7000-8000-0000000000e1"}}',
+  )
   const asked = async (reads: boolean): Promise<string[]> => {
     let unread = false
     const drained = async (): Promise<void> => {
@@ -356,7 +448,12 @@ test('a client that reads gets all large answers that it asks for together; one 
       await new Promise(setImmediate)
       unread = false
     }
-    const caller = new Caller(64, { send: () => undefined, hasRoom: () => !unread, fits: () => !unread, drained })
+    const caller = new Caller(64, {
+      send: () => undefined,
+      hasRoom: () => !unread,
+      fits: () => !unread,
+      drained,
+    })
     const answered = async (): Promise<string> => {
       const answer = await jsonrpc.answer(text, caller)
       unread = true
@@ -378,7 +475,9 @@ test('of many routers that start at once on one state directory, one runs and th
     SIGNALBOX_INTAKE_ADDRESS: '127.0.0.1:0',
     SIGNALBOX_LOG_LEVEL: 'silent',
   }
-  const started = Array.from({ length: 8 }, () => spawn(process.execPath, ['src/signalbox.ts', 'serve'], { env, stdio: ['ignore', 'pipe', 'ignore'] }))
+  const started = Array.from({ length: 8 }, () =>
+    spawn(process.execPath, ['src/signalbox.ts', 'serve'], { env, stdio: ['ignore', 'pipe', 'ignore'] }),
+  )
   onTestFinished(() => started.forEach(each => each.kill('SIGKILL')))
   const outcomes = await Promise.all(
     started.map(
@@ -389,7 +488,10 @@ test('of many routers that start at once on one state directory, one runs and th
         }),
     ),
   )
-  expect(outcomes.toSorted((a, b) => (a < b ? -1 : 1))).toEqual([...Array.from({ length: 7 }, () => 'exit 75'), 'ready'])
+  expect(outcomes.toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
+    ...Array.from({ length: 7 }, () => 'exit 75'),
+    'ready',
+  ])
   expect((await http(join(directory, 's'), 'GET', '/health')).status).toBe(200)
 })
 
@@ -397,10 +499,19 @@ test('times that no calendar has are refused', async () => {
   const { call } = await freshRouter()
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   const far = 8_640_000_000_000_000
-  await expect(call('event.emit', { source_id: 's', type: 'x', payload: {}, deliver_at: far })).rejects.toMatchObject({ code: -32602 })
-  await expect(call('source.preview', { expression: '* * * * *', after: far })).rejects.toMatchObject({ code: -32602 })
+  await expect(
+    call('event.emit', { source_id: 's', type: 'x', payload: {}, deliver_at: far }),
+  ).rejects.toMatchObject({ code: -32602 })
+  await expect(call('source.preview', { expression: '* * * * *', after: far })).rejects.toMatchObject({
+    code: -32602,
+  })
   const cron = { id: 'c', source_type: 'cron' as const, config: { expression: '* * * * *', start_at: far } }
-  await expect(call('source.put', { source: cron })).rejects.toMatchObject({ code: -32602, data: { path: 'source.config.start_at' } })
+  await expect(call('source.put', { source: cron })).rejects.toMatchObject({
+    code: -32602,
+    data: { path: 'source.config.start_at' },
+  })
   const last = 253_402_300_799_999
-  await expect(call('source.preview', { expression: '* * * * *', after: last })).rejects.toMatchObject({ code: -32602 })
+  await expect(call('source.preview', { expression: '* * * * *', after: last })).rejects.toMatchObject({
+    code: -32602,
+  })
 })

@@ -15,10 +15,16 @@ import { ended, freshRouter, until, type TestRouter } from '../support/router.ts
 async function withBot(script: string): Promise<TestRouter & { emit: (type?: string) => Promise<string> }> {
   const router = await freshRouter()
   const { call, directory } = router
-  await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory } } })
+  await call('bot.put', {
+    bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/sh', '-c', script], cwd: directory } },
+  })
   await call('source.put', { source: { id: 's', source_type: 'service' } })
-  for (const id of ['one', 'two']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: 'b' } } })
-  return { ...router, emit: async (type = 'one') => (await call('event.emit', { source_id: 's', type, payload: {} })).runs[0]! }
+  for (const id of ['one', 'two'])
+    await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: 'b' } } })
+  return {
+    ...router,
+    emit: async (type = 'one') => (await call('event.emit', { source_id: 's', type, payload: {} })).runs[0]!,
+  }
 }
 
 async function connected({ router }: TestRouter): Promise<SignalboxClient> {
@@ -36,7 +42,11 @@ describe('a subscription to runs', () => {
     const { cursor, reset } = await router.client.subscribeRuns({}, news => told.push(news))
     expect(reset).toBe(false)
     const run_id = await router.emit()
-    await until(async () => told.some(({ run, output }) => run?.id === run_id && run.state === 'running' && output?.total_bytes === 6))
+    await until(async () =>
+      told.some(
+        ({ run, output }) => run?.id === run_id && run.state === 'running' && output?.total_bytes === 6,
+      ),
+    )
     writeFileSync(join(router.directory, 'go'), '')
     await until(async () => told.some(({ run }) => run?.state === 'completed'))
     const last = told.findLast(({ run }) => run?.state === 'completed')!
@@ -83,14 +93,21 @@ describe('a subscription to runs', () => {
     const { cursor } = await router.client.subscribeRuns({}, () => undefined)
     const foreign = `000000000000.${cursor.split('.')[1]}`
     expect((await router.client.subscribeRuns({ after: foreign }, () => undefined)).reset).toBe(true)
-    expect((await router.client.subscribeRuns({ after: cursor.replace(/\d+$/, '999') }, () => undefined)).reset).toBe(true)
-    await expect(router.client.subscribeRuns({ after: 'x' }, () => undefined)).rejects.toMatchObject({ code: -32602, data: { path: 'after' } })
+    expect(
+      (await router.client.subscribeRuns({ after: cursor.replace(/\d+$/, '999') }, () => undefined)).reset,
+    ).toBe(true)
+    await expect(router.client.subscribeRuns({ after: 'x' }, () => undefined)).rejects.toMatchObject({
+      code: -32602,
+      data: { path: 'after' },
+    })
   })
 
   test('a connection has 16 of them', async () => {
     const router = await withBot('true')
     for (let count = 0; count < 16; count++) await router.client.subscribeRuns({}, () => undefined)
-    await expect(router.client.subscribeRuns({}, () => undefined)).rejects.toMatchObject({ message: expect.stringContaining('run.unsubscribe') as string })
+    await expect(router.client.subscribeRuns({}, () => undefined)).rejects.toMatchObject({
+      message: expect.stringContaining('run.unsubscribe') as string,
+    })
   })
 })
 
@@ -116,18 +133,23 @@ describe('what has changed', () => {
 
   test('behind any place that is known is what a list of all changes says; the last ones of as many runs as are kept are', () => {
     const most = 5
-    const property = fc.property(fc.array(fc.integer({ min: 0, max: 12 }).map(String), { maxLength: 80 }), ids => {
-      const changes = new RunChanges(most)
-      ids.forEach(id => changes.add([id]))
-      const last = [...new Map(ids.map((run_id, index) => [run_id, index + 1]))].map(([run_id, seq]) => ({ run_id, seq })).toSorted((a, b) => a.seq - b.seq)
-      const oldest = last.at(-most - 1)?.seq ?? 0
-      for (let place = 0; place <= ids.length; place++) {
-        if (place >= oldest) expect(changes.isKnown(place)).toBe(true)
-        if (!changes.isKnown(place)) continue
-        expect(changes.after(place, 100)).toEqual(last.filter(({ seq }) => seq > place))
-        expect(changes.after(place, 2)).toEqual(last.filter(({ seq }) => seq > place).slice(0, 2))
-      }
-    })
+    const property = fc.property(
+      fc.array(fc.integer({ min: 0, max: 12 }).map(String), { maxLength: 80 }),
+      ids => {
+        const changes = new RunChanges(most)
+        ids.forEach(id => changes.add([id]))
+        const last = [...new Map(ids.map((run_id, index) => [run_id, index + 1]))]
+          .map(([run_id, seq]) => ({ run_id, seq }))
+          .toSorted((a, b) => a.seq - b.seq)
+        const oldest = last.at(-most - 1)?.seq ?? 0
+        for (let place = 0; place <= ids.length; place++) {
+          if (place >= oldest) expect(changes.isKnown(place)).toBe(true)
+          if (!changes.isKnown(place)) continue
+          expect(changes.after(place, 100)).toEqual(last.filter(({ seq }) => seq > place))
+          expect(changes.after(place, 2)).toEqual(last.filter(({ seq }) => seq > place).slice(0, 2))
+        }
+      },
+    )
     fc.assert(property)
   })
 })
@@ -140,7 +162,9 @@ describe('a subscription whose news cannot be read', () => {
     const { signal } = new AbortController()
     const notify: Stream['notify'] = (...told) => resolve(told)
     const subscriptions = new Subscriptions('subscription', bug => bugs.push(bug))
-    subscriptions.open({ notify, room: () => Promise.resolve(), hasRoom: () => true, closed: signal }, () => Promise.reject(why))
+    subscriptions.open({ notify, room: () => Promise.resolve(), hasRoom: () => true, closed: signal }, () =>
+      Promise.reject(why),
+    )
     const told = await promise
     await new Promise(setImmediate)
     return { told, bugs, open: subscriptions.countOf(signal) }
@@ -150,7 +174,14 @@ describe('a subscription whose news cannot be read', () => {
     expect(await failing(new Fault('not_ready', 'the storage failed'))).toEqual({
       told: [
         'subscription.ended',
-        { subscription: 'subscription-1', error: { code: errorTable.not_ready.code, message: 'the storage failed', data: { code: 'E_NOT_READY' } } },
+        {
+          subscription: 'subscription-1',
+          error: {
+            code: errorTable.not_ready.code,
+            message: 'the storage failed',
+            data: { code: 'E_NOT_READY' },
+          },
+        },
       ],
       bugs: [],
       open: 0,
@@ -161,18 +192,29 @@ describe('a subscription whose news cannot be read', () => {
     const bug = new Error('secret')
     const { told, bugs } = await failing(bug)
     expect(bugs).toEqual([bug])
-    expect(told).toMatchObject(['subscription.ended', { error: { code: -32603, message: 'this is a bug in the router; its log has the details' } }])
+    expect(told).toMatchObject([
+      'subscription.ended',
+      { error: { code: -32603, message: 'this is a bug in the router; its log has the details' } },
+    ])
   })
 
   test('runs follow says it', { timeout: 60_000 }, async () => {
     const router = await withBot('true')
-    const error = { code: errorTable.not_ready.code, message: 'the storage failed', data: { code: 'E_NOT_READY' } }
+    const error = {
+      code: errorTable.not_ready.code,
+      message: 'the storage failed',
+      data: { code: 'E_NOT_READY' },
+    }
     let begun = false
     const way = await lineProxy(router.router.socket, {
       told: message => {
         begun ||= message.result !== undefined && 'subscription' in message.result
         if (message.method !== 'run.changed') return message
-        return { ...message, method: 'subscription.ended', params: { subscription: message.params!.subscription, error } }
+        return {
+          ...message,
+          method: 'subscription.ended',
+          params: { subscription: message.params!.subscription, error },
+        }
       },
     })
     const following = signalbox(way, ['runs', 'follow'])
@@ -190,7 +232,9 @@ test('runs follow of one run looks again where changes may be missing', { timeou
   const way = await lineProxy(router.router.socket, {
     told: message => {
       begun ||= message.result !== undefined && 'run' in message.result
-      return message.method === 'run.changed' ? { ...message, params: { subscription: message.params!.subscription, cursor: 'x', reset: true } } : message
+      return message.method === 'run.changed'
+        ? { ...message, params: { subscription: message.params!.subscription, cursor: 'x', reset: true } }
+        : message
     },
   })
   const following = signalbox(way, ['runs', 'follow', run_id])
@@ -209,7 +253,9 @@ test('runs follow prints one run until it has ended, with its exit code', { time
   writeFileSync(join(router.directory, 'go'), '')
   const { code, out, err } = await following
   expect([code, err]).toEqual([1, `signalbox: run ${run_id} is failed; signalbox runs show ${run_id}\n`])
-  expect(out.trim().split('\n').at(-1)).toMatch(new RegExp(`Z {2}${run_id} {2}one {2}dead \\(failed\\) {2}exit code 1$`))
+  expect(out.trim().split('\n').at(-1)).toMatch(
+    new RegExp(`Z {2}${run_id} {2}one {2}dead \\(failed\\) {2}exit code 1$`),
+  )
   writeFileSync(join(router.directory, 'mended'), '')
   await router.emit()
   expect((await signalbox(router, ['runs', 'follow', 'last'])).code).toBe(0)

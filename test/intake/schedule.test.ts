@@ -76,7 +76,12 @@ function spans(zone: ZoneTable, expression: string): [number, number][] {
 
 function walked(expression: string, timezone: string, [start, end]: [number, number]): number[] {
   const found: number[] = []
-  for (let at = nextTick(expression, timezone, start - 1); at !== null && at < end; at = nextTick(expression, timezone, at)) found.push(at)
+  for (
+    let at = nextTick(expression, timezone, start - 1);
+    at !== null && at < end;
+    at = nextTick(expression, timezone, at)
+  )
+    found.push(at)
   return found
 }
 
@@ -87,7 +92,9 @@ describe.each(zones)('%s', timezone => {
     for (const [start, end] of spans(zone, expression)) {
       // The oracle begins a day early: what is left out or shown twice is seen from before it.
       const expected = enumerated(expression, zone, start - dayMs, end).filter(at => at >= start)
-      expect(walked(expression, timezone, [start, end]).map(at => new Date(at).toISOString())).toEqual(expected.map(at => new Date(at).toISOString()))
+      expect(walked(expression, timezone, [start, end]).map(at => new Date(at).toISOString())).toEqual(
+        expected.map(at => new Date(at).toISOString()),
+      )
       // Backwards too, as it is asked where many were missed.
       expect(lastTicks(expression, timezone, end - 1, start - 1, expected.length + 5)).toEqual(expected)
       known += expected.length
@@ -100,22 +107,40 @@ test('control: fixed times by real time are not what the oracle says', () => {
   const zone = new ZoneTable('Europe/Berlin', from, until)
   const [start, end] = [Date.UTC(2026, 2, 27), Date.UTC(2026, 2, 31)]
   const naive: number[] = []
-  for (let at = start; at < end; at += 60_000) if (new Date(at + zone.offset(at)).toISOString().slice(11, 16) === '02:30') naive.push(at)
+  for (let at = start; at < end; at += 60_000)
+    if (new Date(at + zone.offset(at)).toISOString().slice(11, 16) === '02:30') naive.push(at)
   expect(naive).not.toEqual(enumerated('30 2 * * *', zone, start, end))
 })
 
 test('a preview marks what the clock leaves out and what it shows twice', async () => {
-  const marks = async (expression: string, timezone: string, after: number, count: number): Promise<string[]> =>
-    (await previewed(expression, timezone, after, count)).map(tick => `${tick.local} ${tick.dst ?? ''}`.trim())
-  expect(await marks('30 2 * * *', 'Europe/Berlin', Date.UTC(2026, 2, 28), 2)).toEqual(['2026-03-28 02:30:00 +01:00', '2026-03-29 03:00:00 +02:00 after_gap'])
+  const marks = async (
+    expression: string,
+    timezone: string,
+    after: number,
+    count: number,
+  ): Promise<string[]> =>
+    (await previewed(expression, timezone, after, count)).map(tick =>
+      `${tick.local} ${tick.dst ?? ''}`.trim(),
+    )
+  expect(await marks('30 2 * * *', 'Europe/Berlin', Date.UTC(2026, 2, 28), 2)).toEqual([
+    '2026-03-28 02:30:00 +01:00',
+    '2026-03-29 03:00:00 +02:00 after_gap',
+  ])
   expect(await marks('30 * * * *', 'Europe/Berlin', Date.UTC(2026, 9, 25, 0), 3)).toEqual([
     '2026-10-25 02:30:00 +02:00 first_of_two',
     '2026-10-25 02:30:00 +01:00 second_of_two',
     '2026-10-25 03:30:00 +01:00',
   ])
-  expect((await marks('15 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe('2026-04-05 01:15:00 +11:00')
-  expect((await marks('45 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe('2026-04-05 01:45:00 +11:00 first_of_two')
-  expect(await marks('0 0 * * *', 'Africa/Cairo', Date.UTC(2026, 3, 22, 23), 2)).toEqual(['2026-04-24 01:00:00 +03:00 after_gap', '2026-04-25 00:00:00 +03:00'])
+  expect((await marks('15 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe(
+    '2026-04-05 01:15:00 +11:00',
+  )
+  expect((await marks('45 1 * * *', 'Australia/Lord_Howe', Date.UTC(2026, 3, 3), 3))[1]).toBe(
+    '2026-04-05 01:45:00 +11:00 first_of_two',
+  )
+  expect(await marks('0 0 * * *', 'Africa/Cairo', Date.UTC(2026, 3, 22, 23), 2)).toEqual([
+    '2026-04-24 01:00:00 +03:00 after_gap',
+    '2026-04-25 00:00:00 +03:00',
+  ])
 })
 
 describe('what cannot be used is refused at once', () => {
@@ -138,7 +163,9 @@ describe('what cannot be used is refused at once', () => {
     expect(() => assertSchedule(expression, 'UTC')).toThrow(ScheduleError)
   })
   test.each(['Berlin', '', '+02:00', 'Europe/Nowhere', '../UTC'])('zone %s', timezone => {
-    expect(() => assertSchedule('0 0 * * *', timezone)).toThrow(/^timezone must be an IANA name such as Europe\/Berlin; found/)
+    expect(() => assertSchedule('0 0 * * *', timezone)).toThrow(
+      /^timezone must be an IANA name such as Europe\/Berlin; found/,
+    )
   })
   test('seconds and years can be given', () => {
     expect(nextTick('15 30 12 1 1 * 2030', 'UTC', from)).toBe(Date.UTC(2030, 0, 1, 12, 30, 15))

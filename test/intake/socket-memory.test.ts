@@ -39,7 +39,8 @@ async function measured(config: Record<string, unknown> = {}, events = largeEven
   await client.call('source.put', { source: { id: 's', source_type: 'service' } })
   const { cursor } = await client.subscribe({ type: 'none' }, () => undefined)
   const text = 'x'.repeat(mib - 4096)
-  for (let index = 0; index < events; index++) await client.call('event.emit', { source_id: 's', type: 'large', payload: { index, text } })
+  for (let index = 0; index < events; index++)
+    await client.call('event.emit', { source_id: 's', type: 'large', payload: { index, text } })
   return {
     client,
     first: cursor,
@@ -62,7 +63,10 @@ async function started(command: string[]): Promise<{ pid: number; stdout: NodeJS
 }
 
 function calls(count: number, method: string, params: object): string {
-  return Array.from({ length: count }, (_, id) => `${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`).join('')
+  return Array.from(
+    { length: count },
+    (_, id) => `${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`,
+  ).join('')
 }
 
 /** Another client does what it always does. */
@@ -74,13 +78,16 @@ async function othersGoOn({ client }: Measured): Promise<void> {
   }
   // A large answer as well.
   const { events } = await client.call('event.query', { type: 'large', limit: 1 })
-  expect((await client.call('event.get', { event_id: events[0]!.id, raw: true })).body_base64!.length).toBeGreaterThan(mib)
+  expect(
+    (await client.call('event.get', { event_id: events[0]!.id, raw: true })).body_base64!.length,
+  ).toBeGreaterThan(mib)
 }
 
 describe('a router keeps within its memory', () => {
   test('with 85 subscriptions that are not read', { timeout: 180_000 }, async () => {
     const all = await measured()
-    for (let connection = 0; connection < 17; connection++) all.open(calls(5, 'event.subscribe', { whole: true, after: all.first }))
+    for (let connection = 0; connection < 17; connection++)
+      all.open(calls(5, 'event.subscribe', { whole: true, after: all.first }))
     await othersGoOn(all)
     await othersGoOn(all)
     console.log(`P43 peak ${Math.round(all.peakMib())} MiB`)
@@ -91,9 +98,17 @@ describe('a router keeps within its memory', () => {
     const all = await measured()
     const half = `{"jsonrpc":"2.0","id":1,"method":"event.emit","params":{"source_id":"s","type":"t","payload":"${'x'.repeat(6 * mib)}`
     const open = Array.from({ length: 60 }, () => all.open(half))
-    const told = Promise.race(open.map(socket => new Promise<string>(resolve => socket.once('data', (chunk: Buffer) => resolve(chunk.toString())))))
+    const told = Promise.race(
+      open.map(
+        socket =>
+          new Promise<string>(resolve => socket.once('data', (chunk: Buffer) => resolve(chunk.toString()))),
+      ),
+    )
     for (const socket of open) socket.resume()
-    expect(JSON.parse(await told)).toMatchObject({ id: null, error: { code: -32005, message: expect.stringContaining('max_inflight_body_bytes') as string } })
+    expect(JSON.parse(await told)).toMatchObject({
+      id: null,
+      error: { code: -32005, message: expect.stringContaining('max_inflight_body_bytes') as string },
+    })
     await othersGoOn(all)
     console.log(`P43 peak ${Math.round(all.peakMib())} MiB`)
     expect(all.peakMib()).toBeLessThan(mostMib)
@@ -102,7 +117,8 @@ describe('a router keeps within its memory', () => {
   test('with answers that are not read', { timeout: 180_000 }, async () => {
     const all = await measured()
     const { events } = await all.client.call('event.query', { type: 'large', limit: 1 })
-    for (let connection = 0; connection < 20; connection++) all.open(calls(32, 'event.get', { event_id: events[0]!.id, raw: true }))
+    for (let connection = 0; connection < 20; connection++)
+      all.open(calls(32, 'event.get', { event_id: events[0]!.id, raw: true }))
     await othersGoOn(all)
     await othersGoOn(all)
     console.log(`P43 peak ${Math.round(all.peakMib())} MiB`)
@@ -112,7 +128,8 @@ describe('a router keeps within its memory', () => {
   test('control: without a limit answers that are not read are kept', { timeout: 180_000 }, async () => {
     const all = await measured({ max_inflight_body_bytes: 100 * 1024 * mib })
     const { events } = await all.client.call('event.query', { type: 'large', limit: 1 })
-    for (let connection = 0; connection < 6; connection++) all.open(calls(64, 'event.get', { event_id: events[0]!.id, raw: true }))
+    for (let connection = 0; connection < 6; connection++)
+      all.open(calls(64, 'event.get', { event_id: events[0]!.id, raw: true }))
     await until(async () => all.peakMib() > mostMib)
   })
 
@@ -142,8 +159,12 @@ test('a subscriber that reads late misses nothing', { timeout: 60_000 }, async (
   const text = Buffer.concat(chunks).toString('latin1')
   const seen = new Map<string, number[]>()
   for (const line of text.trim().split('\n')) {
-    const { method, params } = JSON.parse(line) as { method?: string; params?: { subscription: string; event: { payload: { index: number } } } }
-    if (method === 'event.logged') seen.set(params!.subscription, [...(seen.get(params!.subscription) ?? []), params!.event.payload.index])
+    const { method, params } = JSON.parse(line) as {
+      method?: string
+      params?: { subscription: string; event: { payload: { index: number } } }
+    }
+    if (method === 'event.logged')
+      seen.set(params!.subscription, [...(seen.get(params!.subscription) ?? []), params!.event.payload.index])
   }
   const wanted = Array.from({ length: lateEvents }, (_, index) => index)
   expect([...seen.values()]).toEqual([wanted, wanted, wanted])
@@ -153,7 +174,8 @@ describe('the budget of messages', () => {
   test('refuses the oldest unfinished ones first, and no small ones', () => {
     const budget = new MessageBudget(100_000)
     const refused: string[] = []
-    const grow = (name: string, owner: object, bytes: number): void => budget.grow(owner, bytes, () => refused.push(name))
+    const grow = (name: string, owner: object, bytes: number): void =>
+      budget.grow(owner, bytes, () => refused.push(name))
     const [small, first, second] = [{}, {}, {}]
     grow('small', small, 1000)
     grow('first', first, 60_000)
@@ -179,11 +201,20 @@ describe('the budget of messages', () => {
 test('a client that reads is not closed in place of one that does not', () => {
   const sockets = new Set<Socket>()
   const socket = (): Socket => {
-    const made = { destroyed: false, bytesWritten: 0, writableLength: 0, destroy: () => void Object.assign(made, { destroyed: true }) }
+    const made = {
+      destroyed: false,
+      bytesWritten: 0,
+      writableLength: 0,
+      destroy: () => void Object.assign(made, { destroyed: true }),
+    }
     sockets.add(made as unknown as Socket)
     return made as unknown as Socket
   }
-  const send = (to: Socket, bytes: number): void => void Object.assign(to, { bytesWritten: to.bytesWritten + bytes, writableLength: to.writableLength + bytes })
+  const send = (to: Socket, bytes: number): void =>
+    void Object.assign(to, {
+      bytesWritten: to.bytesWritten + bytes,
+      writableLength: to.writableLength + bytes,
+    })
   const [reader, silent, other] = [socket(), socket(), socket()]
   const budget = new UnreadBudget(mib, sockets)
   for (let turn = 0; turn < 8; turn++) {

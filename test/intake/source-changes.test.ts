@@ -13,7 +13,8 @@ type Change = (router: TestRouter, source: SourceInput) => Promise<unknown>
 const changes: Record<string, Change> = {
   deleted: ({ call }, { id }) => call('source.delete', { source_id: id }),
   disabled: ({ call }, { id }) => call('source.disable', { source_id: id }),
-  'changed and disabled': ({ call }, source) => call('source.put', { source: { ...source, enabled: false, description: 'x' } }),
+  'changed and disabled': ({ call }, source) =>
+    call('source.put', { source: { ...source, enabled: false, description: 'x' } }),
   'deleted and made again, disabled': async ({ call }, source) => {
     await call('source.delete', { source_id: source.id })
     await call('source.put', { source: { ...source, enabled: false } })
@@ -27,7 +28,12 @@ describe.each(Object.keys(changes))('a source that is %s', name => {
     const server = await feedServer((path, headers, response) => {
       if (path === '/2') return second.resolve(response)
       if (path === '/other') other.resolve()
-      return sendFeed([{ id: 1 }], headers, response, path === '/1' ? { link: `<${server.url}/2>; rel="next"` } : {})
+      return sendFeed(
+        [{ id: 1 }],
+        headers,
+        response,
+        path === '/1' ? { link: `<${server.url}/2>; rel="next"` } : {},
+      )
     })
     // One reading at a time: the other source is read once the first has been used.
     const router = await freshRouter({ poll_min_interval_ms: 20, poll_max_active: 1 })
@@ -47,7 +53,11 @@ describe.each(Object.keys(changes))('a source that is %s', name => {
 
   test('takes no delivery whose body was on its way', async () => {
     const router = await freshRouter({}, { SECRET: 'old' })
-    const hook: SourceInput = { id: 'hook', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }] } }
+    const hook: SourceInput = {
+      id: 'hook',
+      source_type: 'webhook',
+      config: { provider: 'forgejo', secrets: [{ env: 'SECRET' }] },
+    }
     await router.call('source.put', { source: hook })
     const delivery = await slowDelivery(router, 'old')
     await changes[name]!(router, hook)
@@ -58,7 +68,11 @@ describe.each(Object.keys(changes))('a source that is %s', name => {
 
 test('a delivery is verified as its source is once its body is there', async () => {
   const router = await freshRouter({}, { OLD: 'old', NEW: 'new' })
-  const hook = (env: string): SourceInput => ({ id: 'hook', source_type: 'webhook', config: { provider: 'forgejo', secrets: [{ env }] } })
+  const hook = (env: string): SourceInput => ({
+    id: 'hook',
+    source_type: 'webhook',
+    config: { provider: 'forgejo', secrets: [{ env }] },
+  })
   for (const [secret, status] of [
     ['old', 401],
     ['new', 202],
@@ -74,7 +88,12 @@ test('a poll that was changed reads again, and makes one event of each item', as
   const second = Promise.withResolvers<ServerResponse>()
   const server = await feedServer((path, headers, response) => {
     if (path === '/2') return second.resolve(response)
-    return sendFeed([{ id: 1 }], headers, response, path === '/1' ? { link: `<${server.url}/2>; rel="next"` } : {})
+    return sendFeed(
+      [{ id: 1 }],
+      headers,
+      response,
+      path === '/1' ? { link: `<${server.url}/2>; rel="next"` } : {},
+    )
   })
   const router = await freshRouter({ poll_min_interval_ms: 20, poll_max_active: 1 })
   const poll = (type: string, path: string): SourceInput => ({
@@ -105,7 +124,13 @@ async function slowDelivery({ router }: TestRouter, secret: string): Promise<Slo
   let text = ''
   socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
   const signature = createHmac('sha256', secret).update(body).digest('hex')
-  const headers = ['Host: x', 'Content-Type: application/json', `X-Forgejo-Signature: ${signature}`, 'Expect: 100-continue', `Content-Length: ${body.length}`]
+  const headers = [
+    'Host: x',
+    'Content-Type: application/json',
+    `X-Forgejo-Signature: ${signature}`,
+    'Expect: 100-continue',
+    `Content-Length: ${body.length}`,
+  ]
   socket.write(`POST /webhook/hook HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`)
   await until(async () => text.includes('100 Continue'))
   return {

@@ -29,16 +29,26 @@ class Watched {
   constructor(given: Partial<Source> = {}, told: (Told & { at: number })[] = []) {
     this.told = told
     const stamps = { version: 1, created_at: start, updated_at: start }
-    this.source = { id: 'forge', source_type: 'webhook', enabled: true, silent_after_ms: 10 * minute, config: {}, ...stamps, ...given }
+    this.source = {
+      id: 'forge',
+      source_type: 'webhook',
+      enabled: true,
+      silent_after_ms: 10 * minute,
+      config: {},
+      ...stamps,
+      ...given,
+    }
     this.watch = new SourceWatch({
       sources: new Map([['forge', this.source]]),
       store: {
-        sourceStats: async () => (this.events === 0 ? [] : [{ source_id: 'forge', events: this.events, last_event_at: this.lastAt }]),
+        sourceStats: async () =>
+          this.events === 0 ? [] : [{ source_id: 'forge', events: this.events, last_event_at: this.lastAt }],
         events: async ({ selection }) =>
           (selection.source_id === undefined
             ? [{ received_at: Math.max(this.otherAt, this.events === 0 ? 0 : this.lastAt) }]
             : this.told.toReversed().map(({ type, at }) => ({ type, received_at: at }))) as EventLine[],
-        emitLifecycle: async (type, subject, payload, at) => void this.told.push({ type, subject: subject!, payload, at }),
+        emitLifecycle: async (type, subject, payload, at) =>
+          void this.told.push({ type, subject: subject!, payload, at }),
       },
       now: () => this.wall,
       elapsed: () => this.elapsed,
@@ -61,7 +71,15 @@ class Watched {
   }
 
   async refuse(count: number, status = 401): Promise<string[]> {
-    for (let n = 0; n < count; n++) this.watch.refused({ source_id: 'forge', path: null, reason: 'E_SIGNATURE', status, address: null, bytes: 2 })
+    for (let n = 0; n < count; n++)
+      this.watch.refused({
+        source_id: 'forge',
+        path: null,
+        reason: 'E_SIGNATURE',
+        status,
+        address: null,
+        bytes: 2,
+      })
     return this.after(0)
   }
 
@@ -175,7 +193,15 @@ describe('a source that refuses', () => {
     [
       'the source is unknown',
       async (watched: Watched) => {
-        for (let n = 0; n < 5; n++) watched.watch.refused({ source_id: 'other', path: null, reason: 'E_NOT_FOUND', status: 404, address: null, bytes: 0 })
+        for (let n = 0; n < 5; n++)
+          watched.watch.refused({
+            source_id: 'other',
+            path: null,
+            reason: 'E_NOT_FOUND',
+            status: 404,
+            address: null,
+            bytes: 0,
+          })
         await watched.after(0)
       },
     ],
@@ -200,10 +226,22 @@ test('with a router: a trigger hears of a source that refuses; a restart tells i
   const router = await freshRouter({}, { SECRET: 'a-secret-of-the-forge' })
   const { call } = router
   await call('source.put', {
-    source: { id: 'forge', source_type: 'webhook', silent_after_ms: minute, config: { provider: 'bearer', secrets: [{ env: 'SECRET' }] } },
+    source: {
+      id: 'forge',
+      source_type: 'webhook',
+      silent_after_ms: minute,
+      config: { provider: 'bearer', secrets: [{ env: 'SECRET' }] },
+    },
   })
   await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-  await call('trigger.put', { trigger: { id: 'hears', event_source_id: 'router', filter: { type: ['source.refusing'] }, action: { bot_id: 'w' } } })
+  await call('trigger.put', {
+    trigger: {
+      id: 'hears',
+      event_source_id: 'router',
+      filter: { type: ['source.refusing'] },
+      action: { bot_id: 'w' },
+    },
+  })
   const told = async ({ call: ask }: Pick<TestRouter, 'call'>): Promise<string[]> =>
     (await ask('event.query', { source_id: 'router', subject: 'forge' })).events.map(({ type }) => type)
   for (let n = 0; n < mostInARow; n++) expect((await router.post('forge', '{}')).status).toBe(401)

@@ -26,9 +26,16 @@ async function twice({ call }: TestRouter, event: Methods['event.emit']['params'
 
 /** Posts a comment of a login to a source of a forge. */
 async function comment({ post }: TestRouter, source: string, login: string): Promise<void> {
-  const body = JSON.stringify({ action: 'created', sender: { login }, repository: { full_name: 'acme/site' } })
+  const body = JSON.stringify({
+    action: 'created',
+    sender: { login },
+    repository: { full_name: 'acme/site' },
+  })
   const signature = createHmac('sha256', 'secret').update(body).digest('hex')
-  const { status } = await post(source, body, { 'x-forgejo-event-type': 'issue_comment', 'x-forgejo-signature': signature })
+  const { status } = await post(source, body, {
+    'x-forgejo-event-type': 'issue_comment',
+    'x-forgejo-signature': signature,
+  })
   expect(status).toBe(202)
 }
 
@@ -73,37 +80,60 @@ const gates: Record<string, Gated> = {
   own_events: {
     emit: async (router, { type }) => {
       await router.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: forge } })
-      await router.call('trigger.put', { trigger: { id: type, event_source_id: 'forge', filter: { type: ['issue_comment'] }, action: { bot_id: 'w' } } })
+      await router.call('trigger.put', {
+        trigger: {
+          id: type,
+          event_source_id: 'forge',
+          filter: { type: ['issue_comment'] },
+          action: { bot_id: 'w' },
+        },
+      })
       await comment(router, 'forge', 'review-bot')
     },
     matches: 1,
   },
   redelivery: {
     emit: async (router, { type }) => {
-      await router.call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { ...forge, on_redelivery: 'log' } } })
-      await router.call('trigger.put', { trigger: { id: type, event_source_id: 'forge', filter: { type: ['issue_comment'] }, action: { bot_id: 'w' } } })
+      await router.call('source.put', {
+        source: { id: 'forge', source_type: 'webhook', config: { ...forge, on_redelivery: 'log' } },
+      })
+      await router.call('trigger.put', {
+        trigger: {
+          id: type,
+          event_source_id: 'forge',
+          filter: { type: ['issue_comment'] },
+          action: { bot_id: 'w' },
+        },
+      })
       for (let n = 0; n < 2; n++) await comment(router, 'forge', 'ada')
     },
   },
 }
 
-test.each(Object.entries(gates))('%s: each action is counted', async (gate, { policy = {}, emit = twice, acts = 1, matches = 2 }) => {
-  const router = await freshRouter({ own_accounts: [{ login: 'review-bot' }] }, { SECRET: 'secret' })
-  const { call } = router
-  await call('source.put', { source: { id: 's', source_type: 'service' } })
-  await call('bot.put', { bot: { id: 'w', max_active: 10, endpoint: { kind: 'pull' } } })
-  await call('queue.put', { queue: { id: 'short', max_pending: 1 } })
-  await call('trigger.put', { trigger: { id: 'first', filter: { type: ['dependency'] }, action: { bot_id: 'w' } } })
-  await call('trigger.put', { trigger: { id: gate, filter: { type: [gate] }, action: { bot_id: 'w' }, policy } })
-  const before = await metricsOf(router)
-  expect(value(before, 'signalbox_gate_actions_total', { gate })).toBe(0)
-  await emit(router, { source_id: 's', type: gate, payload: {} })
-  await call('run.claim', { bot_id: 'w', max: 10 })
-  const after = await metricsOf(router)
-  const acted = after.get('signalbox_gate_actions_total')!.samples.filter(sample => sample.value > 0)
-  expect(acted.map(({ labels, value: count }) => [labels.gate, count])).toEqual([[gate, acts]])
-  expect(value(after, 'signalbox_matches_total')).toBe(matches)
-})
+test.each(Object.entries(gates))(
+  '%s: each action is counted',
+  async (gate, { policy = {}, emit = twice, acts = 1, matches = 2 }) => {
+    const router = await freshRouter({ own_accounts: [{ login: 'review-bot' }] }, { SECRET: 'secret' })
+    const { call } = router
+    await call('source.put', { source: { id: 's', source_type: 'service' } })
+    await call('bot.put', { bot: { id: 'w', max_active: 10, endpoint: { kind: 'pull' } } })
+    await call('queue.put', { queue: { id: 'short', max_pending: 1 } })
+    await call('trigger.put', {
+      trigger: { id: 'first', filter: { type: ['dependency'] }, action: { bot_id: 'w' } },
+    })
+    await call('trigger.put', {
+      trigger: { id: gate, filter: { type: [gate] }, action: { bot_id: 'w' }, policy },
+    })
+    const before = await metricsOf(router)
+    expect(value(before, 'signalbox_gate_actions_total', { gate })).toBe(0)
+    await emit(router, { source_id: 's', type: gate, payload: {} })
+    await call('run.claim', { bot_id: 'w', max: 10 })
+    const after = await metricsOf(router)
+    const acted = after.get('signalbox_gate_actions_total')!.samples.filter(sample => sample.value > 0)
+    expect(acted.map(({ labels, value: count }) => [labels.gate, count])).toEqual([[gate, acts]])
+    expect(value(after, 'signalbox_matches_total')).toBe(matches)
+  },
+)
 
 test('other ways in which a gate acts are counted as well', async () => {
   const router = await freshRouter()
@@ -117,12 +147,24 @@ test('other ways in which a gate acts are counted as well', async () => {
   await put('queued', { singleton: { on_conflict: 'queue' } })
   // A run that depends on one that was not made is ended.
   await put('needed', { rate_limit: { limit: 1, period_ms: 60_000 } })
-  await call('trigger.put', { trigger: { id: 'needs', filter: { type: ['needed'] }, action: { bot_id: 'w' }, policy: { depends_on: ['needed'] } } })
-  for (const type of ['replaced', 'queued', 'needed']) await twice(router, { source_id: 's', type, payload: {} })
+  await call('trigger.put', {
+    trigger: {
+      id: 'needs',
+      filter: { type: ['needed'] },
+      action: { bot_id: 'w' },
+      policy: { depends_on: ['needed'] },
+    },
+  })
+  for (const type of ['replaced', 'queued', 'needed'])
+    await twice(router, { source_id: 's', type, payload: {} })
   await call('run.claim', { bot_id: 'w', max: 10 })
   const after = await metricsOf(router)
   const count = (gate: string): number | undefined => value(after, 'signalbox_gate_actions_total', { gate })
-  expect({ singleton: count('singleton'), rate_limit: count('rate_limit'), dependency: count('dependency') }).toEqual({
+  expect({
+    singleton: count('singleton'),
+    rate_limit: count('rate_limit'),
+    dependency: count('dependency'),
+  }).toEqual({
     singleton: 2,
     rate_limit: 1,
     dependency: 2,
@@ -136,26 +178,48 @@ test('lifecycle events that match are counted', async () => {
   await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
   await call('trigger.put', { trigger: { id: 't', filter: { type: ['t'] }, action: { bot_id: 'w' } } })
   await call('trigger.put', {
-    trigger: { id: 'follower', event_source_id: 'router', filter: { type: ['run.cancelled'] }, action: { bot_id: 'w' }, policy: { rate_limit: minute } },
+    trigger: {
+      id: 'follower',
+      event_source_id: 'router',
+      filter: { type: ['run.cancelled'] },
+      action: { bot_id: 'w' },
+      policy: { rate_limit: minute },
+    },
   })
-  const runs = [await call('event.emit', { source_id: 's', type: 't', payload: {} }), await call('event.emit', { source_id: 's', type: 't', payload: {} })]
+  const runs = [
+    await call('event.emit', { source_id: 's', type: 't', payload: {} }),
+    await call('event.emit', { source_id: 's', type: 't', payload: {} }),
+  ]
   for (const { runs: made } of runs) await call('run.cancel', { run_id: made[0]! })
-  await until(async () => value(await metricsOf(router), 'signalbox_gate_actions_total', { gate: 'rate_limit' }) === 1)
+  await until(
+    async () => value(await metricsOf(router), 'signalbox_gate_actions_total', { gate: 'rate_limit' }) === 1,
+  )
   expect(value(await metricsOf(router), 'signalbox_matches_total')).toBe(4)
 })
 
 test('what is rolled back is not counted', () => {
   const db = freshDatabase()
   const work = new Work(db, 'none')
-  const { body, ...event } = newEvent({ decisions: [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'loop_held' }] })
+  const { body, ...event } = newEvent({
+    decisions: [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'loop_held' }],
+  })
   const accept = (): unknown =>
-    work.perform({ op: 'accept', events: [{ ...event, body_at: 0, body_length: body.byteLength }], limits }, new Uint8Array(body).buffer)
+    work.perform(
+      { op: 'accept', events: [{ ...event, body_at: 0, body_length: body.byteLength }], limits },
+      new Uint8Array(body).buffer,
+    )
   db.transaction(accept)()
   expect(work.told().gates).toEqual({ matches: 1, gates: [['loop_guard', 1]] })
   expect(work.told().gates).toBeUndefined()
   const failing = db.transaction(() => {
     work.perform(
-      { op: 'accept', events: [{ ...event, id: '01900000-0000-7000-8000-000000000001', body_at: 0, body_length: body.byteLength }], limits },
+      {
+        op: 'accept',
+        events: [
+          { ...event, id: '01900000-0000-7000-8000-000000000001', body_at: 0, body_length: body.byteLength },
+        ],
+        limits,
+      },
       new Uint8Array(body).buffer,
     )
     throw new Error('rolled back')

@@ -18,7 +18,9 @@ const hasPrometheus = has('promtool') && has('prometheus')
 describe('the text', () => {
   test('escapes, and has each series once, each family together, histograms whole', () => {
     const text = fc.string({ unit: 'binary', maxLength: 12 })
-    const observed = fc.array(fc.tuple(text, fc.double({ noNaN: true, noDefaultInfinity: true })), { maxLength: 30 })
+    const observed = fc.array(fc.tuple(text, fc.double({ noNaN: true, noDefaultInfinity: true })), {
+      maxLength: 30,
+    })
     fc.assert(
       fc.property(observed, text, (all, help) => {
         const counter = new Counter('a_total', help, ['x'])
@@ -27,11 +29,20 @@ describe('the text', () => {
           counter.add([label])
           histogram.observe(amount, [label])
         }
-        const printed = metricsText([counter, histogram, new Reading('c', help, () => [[{ x: help }, Number.NaN]])])
+        const printed = metricsText([
+          counter,
+          histogram,
+          new Reading('c', help, () => [[{ x: help }, Number.NaN]]),
+        ])
         expect(metricsFaults(printed)).toEqual([])
         const counts = parsedMetrics(printed).get('a_total')!.samples
         expect(new Map(counts.map(({ labels, value: count }) => [labels.x, count]))).toEqual(
-          new Map([...new Set(all.map(([label]) => label))].map(label => [label, all.filter(([other]) => other === label).length])),
+          new Map(
+            [...new Set(all.map(([label]) => label))].map(label => [
+              label,
+              all.filter(([other]) => other === label).length,
+            ]),
+          ),
         )
       }),
       { numRuns: 300 },
@@ -40,10 +51,19 @@ describe('the text', () => {
 
   test.each([
     ['a series twice', '# HELP a h\n# TYPE a gauge\na 1\na 2\n'],
-    ['a family torn apart', '# HELP a h\n# TYPE a gauge\na{x="1"} 1\n# HELP b h\n# TYPE b gauge\nb 1\na{x="2"} 2\n'],
+    [
+      'a family torn apart',
+      '# HELP a h\n# TYPE a gauge\na{x="1"} 1\n# HELP b h\n# TYPE b gauge\nb 1\na{x="2"} 2\n',
+    ],
     ['a histogram without +Inf', '# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 1\na_sum 1\na_count 1\n'],
-    ['buckets that fall', '# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n'],
-    ['a count that is another', '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_sum 1\na_count 2\n'],
+    [
+      'buckets that fall',
+      '# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n',
+    ],
+    [
+      'a count that is another',
+      '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_sum 1\na_count 2\n',
+    ],
     ['no newline at the end', '# HELP a h\n# TYPE a gauge\na 1'],
     ['no type', 'a 1\n'],
     ['a histogram without a sum', '# HELP a h\n# TYPE a histogram\na_bucket{le="+Inf"} 1\na_count 1\n'],
@@ -73,11 +93,18 @@ async function someHistory(router: Awaited<ReturnType<typeof freshRouter>>): Pro
   await call('bot.put', { bot: { id: 'good', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('bot.put', { bot: { id: 'bad', endpoint: { kind: 'command', argv: ['/bin/false'] } } })
   await call('bot.put', { bot: { id: 'w', endpoint: { kind: 'pull' } } })
-  for (const id of ['good', 'bad', 'w']) await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
-  const emit = async (type: string): Promise<string> => (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
-  await Promise.all([ended(router, await emit('good')), ended(router, await emit('good')), ended(router, await emit('bad'))])
+  for (const id of ['good', 'bad', 'w'])
+    await call('trigger.put', { trigger: { id, filter: { type: [id] }, action: { bot_id: id } } })
+  const emit = async (type: string): Promise<string> =>
+    (await call('event.emit', { source_id: 's', type, payload: { n: 1 } })).runs[0]!
+  await Promise.all([
+    ended(router, await emit('good')),
+    ended(router, await emit('good')),
+    ended(router, await emit('bad')),
+  ])
   // Runs that the store itself creates and ends: of a lifecycle event, and one that depends on a run that failed.
-  for (const id of ['follower', 'dependent', 'idle']) await call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
+  for (const id of ['follower', 'dependent', 'idle'])
+    await call('bot.put', { bot: { id, endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('trigger.put', {
     trigger: {
       id: 'follower',
@@ -86,7 +113,9 @@ async function someHistory(router: Awaited<ReturnType<typeof freshRouter>>): Pro
       action: { bot_id: 'follower' },
     },
   })
-  await call('trigger.put', { trigger: { id: 'chain', filter: { type: ['chain'] }, action: { bot_id: 'bad' } } })
+  await call('trigger.put', {
+    trigger: { id: 'chain', filter: { type: ['chain'] }, action: { bot_id: 'bad' } },
+  })
   await call('trigger.put', {
     trigger: {
       id: 'dependent',
@@ -115,12 +144,16 @@ describe('what is counted', () => {
     const before = await metricsOf(await freshRouter())
     expect(
       [...before.values()].flatMap(({ name, samples }) =>
-        samples.filter(({ labels, value: is }) => name.endsWith('_total') && name.startsWith('signalbox_') && is !== 0 && labels.bot !== undefined),
+        samples.filter(
+          ({ labels, value: is }) =>
+            name.endsWith('_total') && name.startsWith('signalbox_') && is !== 0 && labels.bot !== undefined,
+        ),
       ),
     ).toEqual([])
     await someHistory(router)
     const metrics = await metricsOf(router)
-    const of = (name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined => value(metrics, `signalbox_${name}`, labels, suffix)
+    const of = (name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined =>
+      value(metrics, `signalbox_${name}`, labels, suffix)
     expect({
       events: of('events_total', { source: 's' }),
       bytes: of('event_bytes_total', { source: 's' }),
@@ -173,19 +206,35 @@ describe('what is counted', () => {
 })
 
 const page = readFileSync('docs/monitoring/README.md', 'utf8')
-const dashboard = JSON.parse(readFileSync('docs/monitoring/dashboard.json', 'utf8')) as { panels: { title: string; targets?: { expr: string }[] }[] }
+const dashboard = JSON.parse(readFileSync('docs/monitoring/dashboard.json', 'utf8')) as {
+  panels: { title: string; targets?: { expr: string }[] }[]
+}
 const alerts = readFileSync('docs/monitoring/alerts.yml', 'utf8')
 
 test('the page has every metric, and rules and dashboard name no other', async () => {
   const { text } = await scraped((await freshRouter()).router.socket)
-  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, name, help, type]) => ({ name, help, type }))
+  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, name, help, type]) => ({
+    name,
+    help,
+    type,
+  }))
   for (const { name, help, type } of rows)
-    expect(page).toMatch(new RegExp(`^\\| \`${name}\` \\| ${type} \\| [a-z, ]*\\| ${help!.replaceAll(/[.*+?()[\]\\/]/g, '\\$&')} \\|$`, 'm'))
+    expect(page).toMatch(
+      new RegExp(
+        `^\\| \`${name}\` \\| ${type} \\| [a-z, ]*\\| ${help!.replaceAll(/[.*+?()[\]\\/]/g, '\\$&')} \\|$`,
+        'm',
+      ),
+    )
   expect([...page.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)).toEqual(rows.map(({ name }) => name))
-  const known = new Set(rows.flatMap(({ name, type }) => (type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!])))
-  const named = [alerts, ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))].flatMap(
-    each => each.match(/\b(signalbox|process|nodejs)_\w+/g) ?? [],
+  const known = new Set(
+    rows.flatMap(({ name, type }) =>
+      type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name!],
+    ),
   )
+  const named = [
+    alerts,
+    ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
+  ].flatMap(each => each.match(/\b(signalbox|process|nodejs)_\w+/g) ?? [])
   expect(named.length).toBeGreaterThan(40)
   expect(named.filter(name => !known.has(name))).toEqual([])
 })
@@ -198,7 +247,10 @@ test('the page and expressions name labels that metrics have', async () => {
     return found.get('signalbox_http_requests_total')!.samples.length > 0 && found
   })
   const labels = new Map(
-    [...page.matchAll(/^\| `(\w+)` \| \w+ \| ([a-z, ]*) \|/gm)].map(([, name, list]) => [name!, list!.split(', ').filter(each => each !== '')]),
+    [...page.matchAll(/^\| `(\w+)` \| \w+ \| ([a-z, ]*) \|/gm)].map(([, name, list]) => [
+      name!,
+      list!.split(', ').filter(each => each !== ''),
+    ]),
   )
   const sampled = [...metrics.values()].filter(({ samples }) => samples.length > 0)
   expect(sampled.length).toBeGreaterThan(20)
@@ -208,10 +260,17 @@ test('the page and expressions name labels that metrics have', async () => {
   }
   const exprs = [...alerts.matchAll(/^ *expr: (?:[>|]\n)?((?:.|\n {10})*)/gm)].map(([, expr]) => expr!)
   expect(exprs.length).toBeGreaterThan(15)
-  for (const expr of [...exprs, ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(each => each.expr))]) {
-    const names = expr.match(/\b(signalbox|process|nodejs|up)\w*/g)!.map(name => name.replace(/_(bucket|sum|count)$/, ''))
+  for (const expr of [
+    ...exprs,
+    ...dashboard.panels.flatMap(({ targets = [] }) => targets.map(each => each.expr)),
+  ]) {
+    const names = expr
+      .match(/\b(signalbox|process|nodejs|up)\w*/g)!
+      .map(name => name.replace(/_(bucket|sum|count)$/, ''))
     const known = new Set(['job', 'le', ...names.flatMap(name => labels.get(name) ?? [])])
-    const used = [...expr.matchAll(/\bby \(([\w, ]*)\)|(\w+)(?:=|!=|=~|!~)"/g)].flatMap(([, list, label]) => list?.split(', ') ?? [label!])
+    const used = [...expr.matchAll(/\bby \(([\w, ]*)\)|(\w+)(?:=|!=|=~|!~)"/g)].flatMap(
+      ([, list, label]) => list?.split(', ') ?? [label!],
+    )
     expect([expr, used.filter(each => !known.has(each))]).toEqual([expr, []])
   }
 })
@@ -230,29 +289,45 @@ test.skipIf(!has('curl'))('its commands work as they are written', async () => {
 describe.skipIf(!hasPrometheus)('Prometheus', () => {
   test('promtool finds nothing wrong with the metrics', async () => {
     const { text } = await scraped((await freshRouter()).router.socket)
-    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: text,
+      encoding: 'utf8',
+    })
     expect([status, stdout + stderr]).toEqual([0, ''])
     // Control.
-    expect(spawnSync('promtool', ['check', 'metrics'], { input: '# TYPE a counter\na 1\n' }).status).not.toBe(0)
+    expect(spawnSync('promtool', ['check', 'metrics'], { input: '# TYPE a counter\na 1\n' }).status).not.toBe(
+      0,
+    )
   })
 
   test('takes the rules, which do what they say, and every expression of the dashboard', () => {
     execFileSync('promtool', ['check', 'rules', 'docs/monitoring/alerts.yml'])
     execFileSync('promtool', ['test', 'rules', 'docs/monitoring/alerts.test.yml'], { stdio: 'pipe' })
     const variables = (expr: string): string => expr.replaceAll(/\$(source|bot|queue)\b/g, '.*')
-    const rules = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }, n) => ({ record: `x:y${n}`, expr: variables(expr) })))
+    const rules = dashboard.panels.flatMap(({ targets = [] }) =>
+      targets.map(({ expr }, n) => ({ record: `x:y${n}`, expr: variables(expr) })),
+    )
     const file = join(freshDirectory(), 'rules.yml')
-    writeFileSync(file, JSON.stringify({ groups: rules.map((rule, n) => ({ name: `g${n}`, rules: [rule] })) }))
+    writeFileSync(
+      file,
+      JSON.stringify({ groups: rules.map((rule, n) => ({ name: `g${n}`, rules: [rule] })) }),
+    )
     execFileSync('promtool', ['check', 'rules', file], { stdio: 'pipe' })
   })
 
   test('scrapes the router with its token', { timeout: 60_000 }, async () => {
     const { call, admin } = await listening()
     const directory = freshDirectory()
-    const { token } = await call('token.create', { name: 'prometheus', scopes: ['metrics'], never_expires: true })
+    const { token } = await call('token.create', {
+      name: 'prometheus',
+      scopes: ['metrics'],
+      never_expires: true,
+    })
     writeFileSync(join(directory, 'metrics.token'), token)
     writeFileSync(join(directory, 'alerts.yml'), alerts)
-    const config = readFileSync('docs/monitoring/prometheus.yml', 'utf8').replace('127.0.0.1:8021', new URL(admin).host).replace('15s', '1s')
+    const config = readFileSync('docs/monitoring/prometheus.yml', 'utf8')
+      .replace('127.0.0.1:8021', new URL(admin).host)
+      .replace('15s', '1s')
     writeFileSync(join(directory, 'prometheus.yml'), config)
     mkdirSync(join(directory, 'data'))
     const port = await freePort()
@@ -261,10 +336,15 @@ describe.skipIf(!hasPrometheus)('Prometheus', () => {
       `--storage.tsdb.path=${join(directory, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
     ]
-    const prometheus = spawn('prometheus', [...flags, '--log.level=error'], { stdio: 'ignore', cwd: resolve(directory) })
+    const prometheus = spawn('prometheus', [...flags, '--log.level=error'], {
+      stdio: 'ignore',
+      cwd: resolve(directory),
+    })
     onTestFinished(() => void prometheus.kill('SIGKILL'))
     const query = async (expr: string): Promise<string | undefined> => {
-      const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expr)}`).catch(() => undefined)
+      const answer = await fetch(
+        `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expr)}`,
+      ).catch(() => undefined)
       if (answer?.ok !== true) return undefined
       const { data } = (await answer.json()) as { data: { result: { value: [number, string] }[] } }
       return data.result[0]?.value[1]

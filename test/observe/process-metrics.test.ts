@@ -25,7 +25,8 @@ test('build_info has the versions of the router, Node and SQLite', async () => {
 
 test('garbage collections are counted by kind', async () => {
   const router = await freshRouter()
-  const major = async (suffix: string): Promise<number> => value(await metricsOf(router), 'nodejs_gc_duration_seconds', { kind: 'major' }, suffix)!
+  const major = async (suffix: string): Promise<number> =>
+    value(await metricsOf(router), 'nodejs_gc_duration_seconds', { kind: 'major' }, suffix)!
   const before = await major('_count')
   collect()
   await until(async () => (await major('_count')) > before)
@@ -37,7 +38,11 @@ test('collections are measured from the start to the end, once each', async () =
   const observer = new PerformanceObserver(list => {
     seen += list
       .getEntries()
-      .filter(entry => (entry as PerformanceEntry & { detail: { kind: number } }).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR).length
+      .filter(
+        entry =>
+          (entry as PerformanceEntry & { detail: { kind: number } }).detail.kind ===
+          constants.NODE_PERFORMANCE_GC_MAJOR,
+      ).length
   })
   observer.observe({ entryTypes: ['gc'] })
   onTestFinished(() => observer.disconnect())
@@ -47,7 +52,13 @@ test('collections are measured from the start to the end, once each', async () =
     await until(async () => seen > before)
   }
   const metrics = new ProcessMetrics()
-  const count = (): number => value(parsedMetrics(metricsText(metrics.families)), 'nodejs_gc_duration_seconds', { kind: 'major' }, '_count')!
+  const count = (): number =>
+    value(
+      parsedMetrics(metricsText(metrics.families)),
+      'nodejs_gc_duration_seconds',
+      { kind: 'major' },
+      '_count',
+    )!
   await collected()
   expect(count()).toBe(0)
   const before = seen
@@ -74,7 +85,8 @@ test('the state is shutting_down while runs may end', async () => {
   await call('trigger.put', { trigger: { id: 't', filter: { type: ['t'] }, action: { bot_id: 'slow' } } })
   const { runs } = await call('event.emit', { source_id: 's', type: 't', payload: {} })
   await until(async () => (await call('run.get', { run_id: runs[0]! })).run.state === 'running')
-  const state = async (name: string): Promise<number | undefined> => value(await metricsOf(router), 'signalbox_up_state', { state: name })
+  const state = async (name: string): Promise<number | undefined> =>
+    value(await metricsOf(router), 'signalbox_up_state', { state: name })
   expect([await state('ready'), await state('shutting_down')]).toEqual([1, 0])
   const stopped = router.router.stop()
   expect([await state('ready'), await state('shutting_down')]).toEqual([0, 1])

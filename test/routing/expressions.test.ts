@@ -33,7 +33,8 @@ test('30 slow ones of one owner delay another by one of them', { timeout: 120_00
   // In that time at most four tries end: two evaluations.
   expect(done).toBeLessThanOrEqual(2)
   // From then on they have a lane of their own.
-  for (let index = 0; index < 20; index++) expect(await expressions.evaluate(['1 + 2'], {})).toEqual([{ ok: true, value: 3 }])
+  for (let index = 0; index < 20; index++)
+    expect(await expressions.evaluate(['1 + 2'], {})).toEqual([{ ok: true, value: 3 }])
   expect(done).toBeLessThan(30)
   await expressions.stop()
   void slow
@@ -47,13 +48,21 @@ test('owners take turns', { timeout: 60_000 }, async () => {
     await expressions.evaluate([source], {})
     order.push(name)
   }
-  await Promise.all([...Array.from({ length: 5 }, () => evaluate('a', '1')), evaluate('b', '2'), evaluate('c', '3')])
+  await Promise.all([
+    ...Array.from({ length: 5 }, () => evaluate('a', '1')),
+    evaluate('b', '2'),
+    evaluate('c', '3'),
+  ])
   expect(order).toEqual(['a', 'a', 'b', 'c', 'a', 'a', 'a'])
 })
 
 test('one that takes too long twice, alone, is given up', { timeout: 60_000 }, async () => {
   const [answer] = await fresh().evaluate([endless], {})
-  expect(answer).toEqual({ ok: false, reason: 'it took longer than 500 ms, 2 times, with nothing else to evaluate', transient: false })
+  expect(answer).toEqual({
+    ok: false,
+    reason: 'it took longer than 500 ms, 2 times, with nothing else to evaluate',
+    transient: false,
+  })
 })
 
 test('one that takes too long beside others may be tried again', { timeout: 60_000 }, async () => {
@@ -69,10 +78,16 @@ test('its run is dead with the reason, not tried on the schedule', { timeout: 60
   const { call } = router
   await call('source.put', { source: { id: 's', source_type: 'service' } })
   await call('bot.put', { bot: { id: 'b', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  await call('trigger.put', { trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { a: `{{ ${endless} }}` } } } })
+  await call('trigger.put', {
+    trigger: { id: 't', filter: { type: ['x'] }, action: { bot_id: 'b', inputs: { a: `{{ ${endless} }}` } } },
+  })
   const { runs } = await call('event.emit', { source_id: 's', type: 'x', payload: 1 })
   const run = await ended(router, runs[0]!)
-  expect(run).toMatchObject({ state: 'failed', attempt: 1, error: expect.stringContaining('with nothing else to evaluate') as string })
+  expect(run).toMatchObject({
+    state: 'failed',
+    attempt: 1,
+    error: expect.stringContaining('with nothing else to evaluate') as string,
+  })
 })
 
 test('after the end no process is started', async () => {

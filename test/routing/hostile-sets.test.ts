@@ -7,12 +7,26 @@ import { Sheet, verdictOn } from '../../src/routing/explain.ts'
 import type { Attributes } from '../../src/routing/matcher.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 
-const attributes: Attributes = { id: 'e', source_id: 'forge', type: 'push', subject: null, actor: null, thread: null, timestamp: 0, headers: {} }
+const attributes: Attributes = {
+  id: 'e',
+  source_id: 'forge',
+  type: 'push',
+  subject: null,
+  actor: null,
+  thread: null,
+  timestamp: 0,
+  headers: {},
+}
 const triggers = 1000
 const most = 300
 
 const plain = JSON.stringify(
-  Array.from({ length: 100 }, (_, id) => ({ id, name: `some name ${id}`, tags: ['a', 'b', 'c'], deep: { url: 'https://example.com/' } })),
+  Array.from({ length: 100 }, (_, id) => ({
+    id,
+    name: `some name ${id}`,
+    tags: ['a', 'b', 'c'],
+    deep: { url: 'https://example.com/' },
+  })),
 )
 
 /** The best of many rounds: the first ones are not compiled yet. */
@@ -35,7 +49,9 @@ function timesParsing(work: () => void, rounds = 30): number {
 }
 
 // Wildcards are tried on each text, and these fit in part; see "hostile" in scripts/bench match.
-const sets = [...hostiles(), ...hostileLists(), ...hostileObjects()].filter(({ name }) => name !== 'wildcards over 650 texts')
+const sets = [...hostiles(), ...hostileLists(), ...hostileObjects()].filter(
+  ({ name }) => name !== 'wildcards over 650 texts',
+)
 
 test.each(sets)('an event costs at most 300 parsings: $name', ({ filter, payloads }) => {
   const { matcher } = hostileMatcher(filter, triggers)
@@ -50,7 +66,8 @@ test('control: triggers that are asked one by one cost more', () => {
   const { filter, payloads } = hostileObjects()[0]!
   const patterns = Array.from({ length: triggers }, (_, index) => compilePattern({ payload: filter(index) }))
   const work = (): void => {
-    for (const pattern of patterns) verdictOn(pattern, new Sheet({ ...attributes, payload: payloads[0] }, [pattern]))
+    for (const pattern of patterns)
+      verdictOn(pattern, new Sheet({ ...attributes, payload: payloads[0] }, [pattern]))
   }
   expect(timesParsing(work, 1)).toBeGreaterThan(most)
 })
@@ -58,6 +75,10 @@ test('control: triggers that are asked one by one cost more', () => {
 test('an event of 614 KB costs at most twice its share', () => {
   const { filter } = hostileObjects()[0]!
   const { matcher } = hostileMatcher(filter, triggers)
-  const body = Buffer.from(JSON.stringify({ commits: Array.from({ length: 20_000 }, (_, id) => ({ author: 1, id, bot: 0 })) }))
-  expect(timesParsing(() => void matcher.matchJson(attributes, body))).toBeLessThan((2 * most * body.length) / 10_240)
+  const body = Buffer.from(
+    JSON.stringify({ commits: Array.from({ length: 20_000 }, (_, id) => ({ author: 1, id, bot: 0 })) }),
+  )
+  expect(timesParsing(() => void matcher.matchJson(attributes, body))).toBeLessThan(
+    (2 * most * body.length) / 10_240,
+  )
 })

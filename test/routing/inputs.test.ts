@@ -8,7 +8,18 @@ import { checkTemplate, renderTemplate } from '../../src/routing/inputs.ts'
 const expressions = new ExpressionProcess()
 afterAll(() => expressions.stop())
 
-const event = { type: 'push', payload: { n: 3, flag: true, nothing: null, name: 'site', list: [1, 2], deep: { list: [{ a: 1 }, { a: 2 }] }, text: 'a "b"' } }
+const event = {
+  type: 'push',
+  payload: {
+    n: 3,
+    flag: true,
+    nothing: null,
+    name: 'site',
+    list: [1, 2],
+    deep: { list: [{ a: 1 }, { a: 2 }] },
+    text: 'a "b"',
+  },
+}
 const render = (template: unknown): Promise<unknown> => renderTemplate(template, 'inputs', event, expressions)
 
 test.each([
@@ -78,12 +89,16 @@ test('a plain path gives what JSONata gives', async () => {
     ),
   })).value
   await fc.assert(
-    fc.asyncProperty(fc.array(key, { minLength: 1, maxLength: 4 }), fc.dictionary(key, value, { noNullPrototype: true }), async (path, scope) => {
-      const source = path.join('.')
-      const wanted: unknown = await jsonata(source).evaluate(scope)
-      const got = await renderTemplate(`{{ ${source} }}`, 'x', scope, expressions)
-      expect(JSON.stringify(got ?? null)).toBe(JSON.stringify(wanted ?? null))
-    }),
+    fc.asyncProperty(
+      fc.array(key, { minLength: 1, maxLength: 4 }),
+      fc.dictionary(key, value, { noNullPrototype: true }),
+      async (path, scope) => {
+        const source = path.join('.')
+        const wanted: unknown = await jsonata(source).evaluate(scope)
+        const got = await renderTemplate(`{{ ${source} }}`, 'x', scope, expressions)
+        expect(JSON.stringify(got ?? null)).toBe(JSON.stringify(wanted ?? null))
+      },
+    ),
     { numRuns: 500 },
   )
 })

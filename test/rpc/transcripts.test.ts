@@ -13,18 +13,24 @@ interface Exchange {
 }
 
 function requestBytes(text: string): Buffer {
-  const expanded = text.replaceAll(/\[text:(\d+)x(.*?)\]/g, (_all, count: string, piece: string) => piece.repeat(Number(count)))
+  const expanded = text.replaceAll(/\[text:(\d+)x(.*?)\]/g, (_all, count: string, piece: string) =>
+    piece.repeat(Number(count)),
+  )
   // \xNN is a byte that need not be UTF-8.
   const parts = expanded.split(/\\x([0-9a-f]{2})/)
-  return Buffer.concat(parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part) : Buffer.from(part, 'hex'))))
+  return Buffer.concat(
+    parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part) : Buffer.from(part, 'hex'))),
+  )
 }
 
 function exchanges(file: string): Exchange[] {
   const result: Exchange[] = []
   for (const [index, line] of readFileSync(file, 'utf8').split('\n').entries()) {
-    if (line.startsWith('>> ')) result.push({ line: index + 1, request: requestBytes(line.slice(3)), answer: undefined })
+    if (line.startsWith('>> '))
+      result.push({ line: index + 1, request: requestBytes(line.slice(3)), answer: undefined })
     else if (line.startsWith('<< ')) result.at(-1)!.answer = line.slice(3)
-    else if (line !== '' && !line.startsWith('#')) throw new Error(`${file}:${index + 1} is neither >> nor << nor #`)
+    else if (line !== '' && !line.startsWith('#'))
+      throw new Error(`${file}:${index + 1} is neither >> nor << nor #`)
   }
   return result
 }
@@ -68,6 +74,10 @@ test.each(globSync('test/rpc/*.io').toSorted())('%s', async file => {
     const came = await nextLine()
     if (answer === undefined) expect(came, `${file}:${line} should not be answered`).toContain('"sentinel"')
     else if (answer.startsWith('=')) expect(came, `${file}:${line}`).toBe(answer.slice(1))
-    else expect(new Bindings().differences(ids.filled(JSON.parse(answer)), JSON.parse(came)), `${file}:${line}`).toEqual([])
+    else
+      expect(
+        new Bindings().differences(ids.filled(JSON.parse(answer)), JSON.parse(came)),
+        `${file}:${line}`,
+      ).toEqual([])
   }
 })

@@ -8,7 +8,8 @@ import { readConfig } from '../../src/config.ts'
 import { freshDirectory, freshRouter } from '../support/router.ts'
 
 const page = readFileSync('docs/admin.md', 'utf8')
-const blocks = (language: string): string[] => [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(match => match[1]!)
+const blocks = (language: string): string[] =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(match => match[1]!)
 
 /** A directory with the command signalbox. */
 function withSignalbox(directory: string): string {
@@ -24,7 +25,11 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
   const directory = freshDirectory()
   const [file, adminFile] = ['token', 'admin'].map(name => join(directory, name))
   const run = async (command: string, env: Record<string, string> = {}): Promise<string> =>
-    (await promisify(execFile)('/bin/sh', ['-ec', command], { env: { PATH: process.env.PATH, TOKEN_FILE: file, ADMIN_TOKEN_FILE: adminFile, ...env } })).stdout
+    (
+      await promisify(execFile)('/bin/sh', ['-ec', command], {
+        env: { PATH: process.env.PATH, TOKEN_FILE: file, ADMIN_TOKEN_FILE: adminFile, ...env },
+      })
+    ).stdout
   await run(make!)
   const { router } = await freshRouter({}, { SIGNALBOX_ADMIN_TOKEN_FILE: adminFile! })
   const ADMIN = router.admin!
@@ -33,7 +38,9 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
   await run(create!, socket)
   expect(readFileSync(file!, 'utf8')).toMatch(/^sbx_api_\w{46}\n$/)
   expect(await run(stream!, { ADMIN })).toContain('event: ready\ndata: {"topics":["events","runs"]}')
-  expect(await run(ui!, socket)).toMatch(/^http:\/\/signalbox\.localhost:\d+\/#login=[\w-]{22}\nThe link works once/)
+  expect(await run(ui!, socket)).toMatch(
+    /^http:\/\/signalbox\.localhost:\d+\/#login=[\w-]{22}\nThe link works once/,
+  )
   expect(await run(logins!, socket)).toBe('no logins; signalbox ui prints a link\n')
   expect(await run(audit!, socket)).toMatch(/local +socket +token.create +\w{8} +done/)
   expect(JSON.parse(await run(call!, { ADMIN }))).toEqual({ jsonrpc: '2.0', id: 1, result: { runs: [] } })
@@ -41,8 +48,12 @@ test.skipIf(!hasCurl)('its commands work as they are written', async () => {
 })
 
 test('its configuration is one', () => {
-  const [proxies, hosts, frames] = blocks('json').map(block => readConfig({ HOME: '/' }, JSON.parse(block) as Record<string, unknown>))
+  const [proxies, hosts, frames] = blocks('json').map(block =>
+    readConfig({ HOME: '/' }, JSON.parse(block) as Record<string, unknown>),
+  )
   expect(proxies).toMatchObject({ forward_auth: { roles: { ops: 'operator' } } })
   expect(hosts).toMatchObject({ admin_hosts: ['signalbox.example.org'] })
-  expect(frames).toMatchObject({ frame_ancestors: ['https://term.example.org', 'http://signalbox.localhost:7681'] })
+  expect(frames).toMatchObject({
+    frame_ancestors: ['https://term.example.org', 'http://signalbox.localhost:7681'],
+  })
 })

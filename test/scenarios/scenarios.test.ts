@@ -16,8 +16,15 @@ interface Stage {
 }
 
 /** A router, and the files of a scenario with their ${NAMES} filled in. */
-async function stage(name: string, values: Record<string, string>, env: Record<string, string> = {}): Promise<Stage> {
-  const router = await freshRouter({ poll_min_interval_ms: 20 }, { SIGNALBOX_BIN: resolve('scripts/signalbox'), ...env })
+async function stage(
+  name: string,
+  values: Record<string, string>,
+  env: Record<string, string> = {},
+): Promise<Stage> {
+  const router = await freshRouter(
+    { poll_min_interval_ms: 20 },
+    { SIGNALBOX_BIN: resolve('scripts/signalbox'), ...env },
+  )
   const directory = join(router.directory, 'scenarios', name)
   cpSync(`test/scenarios/${name}`, directory, { recursive: true })
   symlinkSync(resolve('test/fixtures'), join(router.directory, 'fixtures'))
@@ -36,7 +43,10 @@ test('otter: what is planned is handed over with its files, and a person can han
   const { router, directory, run } = await stage('otter', {})
   const issues = join(router.directory, 'issues.json')
   writeFileSync(issues, '[]')
-  expect(await run('test', '-f', directory)).toMatchObject({ code: 0, out: expect.stringMatching(/^(✓ .*\n){3}3 passed, 0 failed\n$/) as string })
+  expect(await run('test', '-f', directory)).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^(✓ .*\n){3}3 passed, 0 failed\n$/) as string,
+  })
   expect((await run('apply', '-f', directory)).out).toContain('6 created')
   writeFileSync(issues, '[{"number": 7, "labels": ["bug", "agent"]}, {"number": 8, "labels": ["bug"]}]')
   const [handed] = await until(async () => {
@@ -45,15 +55,30 @@ test('otter: what is planned is handed over with its files, and a person can han
   })
   const { runs } = await router.call('run.list', { event_id: handed!.id })
   const implemented = await ended(router, runs[0]!.id)
-  expect(implemented).toMatchObject({ state: 'completed', trigger_id: 'implement', result: ['mend the door', '1. read plan'] })
+  expect(implemented).toMatchObject({
+    state: 'completed',
+    trigger_id: 'implement',
+    result: ['mend the door', '1. read plan'],
+  })
   const event = await router.call('event.get', { event_id: handed!.id })
   expect(event.causation).toMatchObject({ depth: 1 })
   expect(event.context_files!.map(file => file.name)).toEqual(['plan.md', 'issue.txt'])
   writeFileSync(join(router.directory, 'issue.txt'), 'by hand\n')
   writeFileSync(join(router.directory, 'plan.md'), 'no plan\n')
   const files = ['issue.txt', 'plan.md'].flatMap(name => ['--context-file', join(router.directory, name)])
-  const waited = await run('dispatch', 'implement', '--payload', '{"event": {"payload": {"number": 9}}}', ...files, '--wait')
-  expect(waited).toMatchObject({ code: 0, out: `[\n  "by hand",\n  "no plan"\n]\n`, err: expect.stringContaining('completed') as string })
+  const waited = await run(
+    'dispatch',
+    'implement',
+    '--payload',
+    '{"event": {"payload": {"number": 9}}}',
+    ...files,
+    '--wait',
+  )
+  expect(waited).toMatchObject({
+    code: 0,
+    out: `[\n  "by hand",\n  "no plan"\n]\n`,
+    err: expect.stringContaining('completed') as string,
+  })
   expect(await run('dispatch', 'inplement')).toMatchObject({
     code: 1,
     err: expect.stringContaining(
@@ -64,11 +89,21 @@ test('otter: what is planned is handed over with its files, and a person can han
 
 test('osprey: its file is taken over, its webhook delivered to its worker, its schedule kept', async () => {
   const worker = await botServer(
-    (_request, response) => void response.writeHead(202, { 'content-type': 'application/json' }).end('{"run_id": "r", "status": "accepted"}'),
+    (_request, response) =>
+      void response
+        .writeHead(202, { 'content-type': 'application/json' })
+        .end('{"run_id": "r", "status": "accepted"}'),
   )
   const env = { EVENT_DISPATCHER_TOKEN: 'intake-token', DISPATCH_WORKER_TOKEN: 'worker-token' }
   const { router, directory, run } = await stage('osprey', { WORKER: new URL(worker.url).origin }, env)
-  const imported = await run('import', 'osprey', join(directory, 'triggers.yml'), '--timezone', 'Europe/Berlin', '--apply')
+  const imported = await run(
+    'import',
+    'osprey',
+    join(directory, 'triggers.yml'),
+    '--timezone',
+    'Europe/Berlin',
+    '--apply',
+  )
   expect(imported).toMatchObject({ code: 0, err: '', out: expect.stringContaining('6 created') as string })
   const { body } = await router.post('beam-loss', '{"ring": 1}', { authorization: 'Bearer intake-token' })
   await ended(router, (body.runs as string[])[0]!)
@@ -78,22 +113,34 @@ test('osprey: its file is taken over, its webhook delivered to its worker, its s
     allowed_tools: ['get_pv', 'archiver_query'],
   })
   const { source } = await router.call('source.get', { source_id: 'morning-report' })
-  expect(new Date(source.next_at!).toLocaleTimeString('en-GB', { timeZone: 'Europe/Berlin' })).toBe('07:30:00')
+  expect(new Date(source.next_at!).toLocaleTimeString('en-GB', { timeZone: 'Europe/Berlin' })).toBe(
+    '07:30:00',
+  )
   const fired = await run('sources', 'fire', 'morning-report')
   await ended(router, /run ([0-9a-f-]{36})/.exec(fired.out)![1]!)
-  expect((JSON.parse(worker.received[1]!.body) as { prompt: string }).prompt).toMatch(/^Write the report of the night\.\n\n[^]*"trigger": "morning-report"/)
+  expect((JSON.parse(worker.received[1]!.body) as { prompt: string }).prompt).toMatch(
+    /^Write the report of the night\.\n\n[^]*"trigger": "morning-report"/,
+  )
 })
 
 test('hero: a push makes a job, a changed object a play, an approval goes on with the play that waits', async () => {
-  const good = ({ id }: { id: unknown }): string => JSON.stringify({ jsonrpc: '2.0', id, result: { sid: 'p1' } })
+  const good = ({ id }: { id: unknown }): string =>
+    JSON.stringify({ jsonrpc: '2.0', id, result: { sid: 'p1' } })
   const { router, directory, run } = await stage('hero', {}, { FORGE_SECRET: 'a secret of the forge' })
   const proc = await rpcService('http', good, join(router.directory, 'proc.sock'))
   const logic = await rpcService('http', good, join(router.directory, 'logic.sock'))
-  expect(await run('test', '-f', directory)).toMatchObject({ code: 0, out: expect.stringContaining('3 passed, 0 failed') as string })
+  expect(await run('test', '-f', directory)).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('3 passed, 0 failed') as string,
+  })
   expect((await run('apply', '-f', directory)).out).toContain('9 created')
   const push = readFileSync('test/fixtures/gitea-webhooks/push-event.json')
   const signature = createHmac('sha256', 'a secret of the forge').update(push).digest('hex')
-  const headers = { 'x-forgejo-event-type': 'push', 'x-forgejo-delivery': 'd1', 'x-forgejo-signature': signature }
+  const headers = {
+    'x-forgejo-event-type': 'push',
+    'x-forgejo-delivery': 'd1',
+    'x-forgejo-signature': signature,
+  }
   const answer = await router.post('forge', push, headers)
   expect(answer.body.matched_triggers).toEqual(['build'])
   const job = await ended(router, (answer.body.runs as string[])[0]!)
@@ -111,13 +158,29 @@ test('hero: a push makes a job, a changed object a play, an approval goes on wit
   const change = { object_type: 'contract', object_id: 'c7', change: 'updated' }
   const changed = await router.call('event.emit', { source_id: 'osis', type: 'osis_change', payload: change })
   await ended(router, changed.runs[0]!)
-  expect(logic.calls[0]).toMatchObject({ method: 'play_start', params: { workflow_sid: 'review_contract', input_data: { contract: 'c7' } } })
-  await expect(router.call('event.emit', { source_id: 'osis', type: 'osis_change', payload: { ...change, object_type: 'invoice' } })).rejects.toMatchObject({
+  expect(logic.calls[0]).toMatchObject({
+    method: 'play_start',
+    params: { workflow_sid: 'review_contract', input_data: { contract: 'c7' } },
+  })
+  await expect(
+    router.call('event.emit', {
+      source_id: 'osis',
+      type: 'osis_change',
+      payload: { ...change, object_type: 'invoice' },
+    }),
+  ).rejects.toMatchObject({
     code: -32602,
     data: { path: 'payload.object_type' },
   })
   const approval = { play_sid: 'p1', resume_id: 'r1', approved: true }
-  const resumed = await router.call('event.emit', { source_id: 'approvals', type: 'approval', payload: approval })
+  const resumed = await router.call('event.emit', {
+    source_id: 'approvals',
+    type: 'approval',
+    payload: approval,
+  })
   await ended(router, resumed.runs[0]!)
-  expect(logic.calls[1]).toMatchObject({ method: 'play_resume', params: { play_sid: 'p1', resume_id: 'r1', payload_json: JSON.stringify(approval) } })
+  expect(logic.calls[1]).toMatchObject({
+    method: 'play_resume',
+    params: { play_sid: 'p1', resume_id: 'r1', payload_json: JSON.stringify(approval) },
+  })
 })

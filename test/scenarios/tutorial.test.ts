@@ -9,7 +9,11 @@ test('the tutorial shows a denied tool', async () => {
   const router = await freshRouter()
   await registerDemo(router.router)
   expect(printed.mock.calls.flat().join('\n')).toContain('explain last demo-5-tools')
-  const emitted = await router.call('event.emit', { source_id: 'demo-forge', type: 'push', payload: { ref: 'refs/heads/main', commits: [] } })
+  const emitted = await router.call('event.emit', {
+    source_id: 'demo-forge',
+    type: 'push',
+    payload: { ref: 'refs/heads/main', commits: [] },
+  })
   const { run_id } = emitted.decisions!.find(({ trigger_id }) => trigger_id === 'demo-5-tools')!
   expect(await ended(router, run_id!)).toMatchObject({
     allowed_tools: ['Read', 'mcp__forgejo__list_issues'],

@@ -13,7 +13,8 @@ import { firstLine, ownEnvironment } from '../support/processes.ts'
 import { ended, freshDirectory, until, type TestRouter } from '../support/router.ts'
 
 const problem = namespaceProblem() ?? (hasOpenssl ? undefined : 'openssl is not installed')
-if (problem !== undefined) console.log(`SKIPPED: workers in network namespaces of their own were not tried: ${problem}`)
+if (problem !== undefined)
+  console.log(`SKIPPED: workers in network namespaces of their own were not tried: ${problem}`)
 const hasPython = spawnSync('python3', ['--version']).status === 0
 
 interface Machines {
@@ -39,8 +40,21 @@ async function machines(bot: object = {}): Promise<Machines> {
   const tls = certificate(directory, 'router', [address])
   const socket = join(directory, 'rpc.sock')
   const config = join(directory, 'config.json')
-  const listeners = { socket, intake_address: join(directory, 'in.sock'), admin_address: `${address}:8021`, tls }
-  writeFileSync(config, JSON.stringify({ state_dir: join(directory, 'state'), ...listeners, log_level: 'error', disk_reserve_bytes: 0 }))
+  const listeners = {
+    socket,
+    intake_address: join(directory, 'in.sock'),
+    admin_address: `${address}:8021`,
+    tls,
+  }
+  writeFileSync(
+    config,
+    JSON.stringify({
+      state_dir: join(directory, 'state'),
+      ...listeners,
+      log_level: 'error',
+      disk_reserve_bytes: 0,
+    }),
+  )
   const env = { ...ownEnvironment, HOME: directory }
   const router = here.start([process.execPath, 'src/signalbox.ts', 'serve', '--config', config], env)
   await firstLine(router)
@@ -62,7 +76,11 @@ async function machines(bot: object = {}): Promise<Machines> {
     token,
     work(command) {
       let said = ''
-      const worker = there.start([...command, url!, file, 'counter'], { ...env, NODE_EXTRA_CA_CERTS: tls.cert, SSL_CERT_FILE: tls.cert })
+      const worker = there.start([...command, url!, file, 'counter'], {
+        ...env,
+        NODE_EXTRA_CA_CERTS: tls.cert,
+        SSL_CERT_FILE: tls.cert,
+      })
       worker.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')))
       workers.push(worker)
       return { worker, said: () => said }
@@ -88,7 +106,12 @@ async function emitted({ call }: Machines, text: unknown): Promise<string> {
 
 async function putTrigger({ call }: Machines, retry: 'none' | number[]): Promise<void> {
   await call('trigger.put', {
-    trigger: { id: 't', filter: { type: ['text'] }, action: { bot_id: 'counter', inputs: { text: '{{ payload.text }}' } }, policy: { retry } },
+    trigger: {
+      id: 't',
+      filter: { type: ['text'] },
+      action: { bot_id: 'counter', inputs: { text: '{{ payload.text }}' } },
+      policy: { retry },
+    },
   })
 }
 
@@ -106,10 +129,15 @@ describe.skipIf(problem !== undefined)('a worker on another machine', () => {
     const { worker, said } = work(command)
     const router = { call } as TestRouter
     expect(await ended(router, good)).toMatchObject({ state: 'completed', result: { words: 3 } })
-    expect(await ended(router, bad)).toMatchObject({ state: 'failed', error: 'inputs.text must be a string; found 7' })
+    expect(await ended(router, bad)).toMatchObject({
+      state: 'failed',
+      error: 'inputs.text must be a string; found 7',
+    })
     // The calls came from the other machine.
     await until(async () =>
-      (await call('token.list', {})).tokens.some(({ id, last_used_from }) => id === token.created.id && last_used_from === link.addresses[1]),
+      (await call('token.list', {})).tokens.some(
+        ({ id, last_used_from }) => id === token.created.id && last_used_from === link.addresses[1],
+      ),
     )
     const exited = once(worker, 'exit')
     await call('token.revoke', { token_id: token.created.id })
@@ -130,7 +158,8 @@ describe.skipIf(problem !== undefined)('a worker on another machine', () => {
     await until(async () => (await run()).state === 'running')
     link.cut()
     await until(async () => (await run()).state === 'pending')
-    const lost = async (): Promise<number | undefined> => value(await metricsOf({ router: { socket } }), 'signalbox_leases_lost_total', { bot: 'counter' })
+    const lost = async (): Promise<number | undefined> =>
+      value(await metricsOf({ router: { socket } }), 'signalbox_leases_lost_total', { bot: 'counter' })
     expect(await lost()).toBeGreaterThanOrEqual(1)
     link.mend()
     const { attempt, ...last } = await ended({ call } as TestRouter, run_id)

@@ -44,14 +44,27 @@ function entry(at: number, given: Partial<AuditRow> = {}): AuditRow {
 }
 
 test('tokens are stored whole, revoked once, and their use is noted', async () => {
-  const { store, restarted } = ((damaged: DamagedStore) => ({ store: damaged.store, restarted: () => damaged.restarted(t0).tokens }))(new DamagedStore())
-  const worker = token('bbbbbbbb', { kind: 'wrk', role: 'worker', scopes: ['work'], bot_id: 'w', agent: true, expires_at: t0 + 5 })
+  const { store, restarted } = ((damaged: DamagedStore) => ({
+    store: damaged.store,
+    restarted: () => damaged.restarted(t0).tokens,
+  }))(new DamagedStore())
+  const worker = token('bbbbbbbb', {
+    kind: 'wrk',
+    role: 'worker',
+    scopes: ['work'],
+    bot_id: 'w',
+    agent: true,
+    expires_at: t0 + 5,
+  })
   await store.putToken(token('aaaaaaaa'))
   await store.putToken(worker)
   await store.noteTokenUses([{ token_id: 'bbbbbbbb', at: t0 + 1, from: '192.0.2.1' }])
   await store.revokeToken('bbbbbbbb', t0 + 2)
   await store.revokeToken('bbbbbbbb', t0 + 3)
-  expect(restarted()).toEqual([token('aaaaaaaa'), { ...worker, last_used_at: t0 + 1, last_used_from: '192.0.2.1', revoked_at: t0 + 2 }])
+  expect(restarted()).toEqual([
+    token('aaaaaaaa'),
+    { ...worker, last_used_at: t0 + 1, last_used_from: '192.0.2.1', revoked_at: t0 + 2 },
+  ])
 })
 
 test.each([
@@ -75,7 +88,9 @@ test('a damaged entry is reported and left out; a page is as long as without it'
   const damaged = new DamagedStore()
   await damaged.store.audit([1, 2, 3, 4].map(n => entry(t0 + n)))
   damaged.hurt("UPDATE audit SET outcome = 'dome' WHERE seq = 3")
-  expect((await damaged.store.auditEntries({ limit: 3, after: null })).map(({ seq }) => seq)).toEqual([4, 2, 1])
+  expect((await damaged.store.auditEntries({ limit: 3, after: null })).map(({ seq }) => seq)).toEqual([
+    4, 2, 1,
+  ])
   damaged.hurt('UPDATE audit SET seq = 9007199254740990 WHERE seq = 4')
   expect(damaged.restarted(t0).damage).toEqual(['audit: 1 rows with a damaged seq were removed'])
   await damaged.store.audit([entry(t0 + 5)])
@@ -92,14 +107,27 @@ test('both are recovered; retention removes what is old, and no token that is va
   await store.putToken(token('dddddddd', { expires_at: t0 + 60_000, revoked_at: t0 + 5000 }))
   await store.audit([
     entry(t0),
-    entry(t0 + 9000, { principal: 'token:aaaaaaaa', name: 'a', address: '192.0.2.1', method: null, outcome: 'refused', code: 'E_TOKEN', count: 3 }),
+    entry(t0 + 9000, {
+      principal: 'token:aaaaaaaa',
+      name: 'a',
+      address: '192.0.2.1',
+      method: null,
+      outcome: 'refused',
+      code: 'E_TOKEN',
+      count: 3,
+    }),
   ])
   await store.stop()
   const into = join(directory, 'recovered')
   mkdirSync(into)
   salvage.recover(databasePath(directory), databasePath(into), () => undefined)
   const again = new SqliteStore({ stateDir: into, onFatal: () => undefined })
-  expect((await again.start(t0)).tokens.map(({ id }) => id)).toEqual(['aaaaaaaa', 'bbbbbbbb', 'cccccccc', 'dddddddd'])
+  expect((await again.start(t0)).tokens.map(({ id }) => id)).toEqual([
+    'aaaaaaaa',
+    'bbbbbbbb',
+    'cccccccc',
+    'dddddddd',
+  ])
   const limits = { event_ms: 5000, dead_ms: 5000, dedupe_ms: 5000, slice: 10 }
   await again.retain({ now: t0 + 8000, ...limits })
   expect((await again.auditEntries({ limit: 5, after: null })).length).toBe(2)

@@ -9,6 +9,8 @@ test.each(['pending', 'held', 'awaiting_approval'])('a negative attempt of a run
   const { id } = newRun()
   await damaged.store.accept([newEvent({ runs: [newRun({ id })] })], limits)
   damaged.hurt(`UPDATE outbox SET attempt = -128, state = '${state}'`)
-  expect(damaged.restarted(t0 + 1).damage).toEqual(['outbox.attempt of row 1 is damaged: must be an integer from 0; got -128'])
+  expect(damaged.restarted(t0 + 1).damage).toEqual([
+    'outbox.attempt of row 1 is damaged: must be an integer from 0; got -128',
+  ])
   expect(await damaged.store.run(id)).toMatchObject({ state: 'failed', attempt: 0 })
 })

@@ -22,11 +22,19 @@ test.each([
   await written(damaged, 'deployer', t0)
   damaged.hurt(`UPDATE bot SET definition = ${value}`)
   await written(damaged, 'another', t0)
-  const [first, second] = [(await damaged.emit(t0, [{}])).run_ids[0]!, (await damaged.emit(t0, [{}])).run_ids[0]!]
+  const [first, second] = [
+    (await damaged.emit(t0, [{}])).run_ids[0]!,
+    (await damaged.emit(t0, [{}])).run_ids[0]!,
+  ]
   const others = (await damaged.emit(t0, [{ bot_id: 'another' }])).run_ids
   expect(await damaged.claimed(t0 + 1, ['deployer', 'another'])).toEqual(others)
-  expect(damaged.damage).toEqual([expect.stringMatching('^bot.definition of row deployer is damaged: .*the bot is off')])
-  expect(await damaged.store.run(first)).toMatchObject({ state: 'held', error: expect.stringContaining('bot.definition of row deployer') as string })
+  expect(damaged.damage).toEqual([
+    expect.stringMatching('^bot.definition of row deployer is damaged: .*the bot is off'),
+  ])
+  expect(await damaged.store.run(first)).toMatchObject({
+    state: 'held',
+    error: expect.stringContaining('bot.definition of row deployer') as string,
+  })
   expect(await damaged.claimed(t0 + 3_600_000 * 5)).toEqual([])
   await written(damaged, 'deployer', t0 + 3_600_000 * 6)
   expect((await damaged.claimed(t0 + 3_600_000 * 6 + 1)).toSorted()).toEqual([first, second].toSorted())

@@ -4,7 +4,14 @@ import { DamagedStore, t0 } from '../support/damaged-store.ts'
 
 async function paused(): Promise<{ damaged: DamagedStore; run: string }> {
   const damaged = new DamagedStore()
-  await damaged.store.write([{ noun: 'trigger', id: 'deploy', definition: { id: 'deploy', filter: { n: [1] }, action: { bot_id: 'deployer' } }, at: t0 }])
+  await damaged.store.write([
+    {
+      noun: 'trigger',
+      id: 'deploy',
+      definition: { id: 'deploy', filter: { n: [1] }, action: { bot_id: 'deployer' } },
+      at: t0,
+    },
+  ])
   await damaged.store.pauseTrigger('deploy', 'moving', t0)
   return { damaged, run: (await damaged.emit(t0, [{ flow: { max_age_ms: 60_000 } }])).run_ids[0]! }
 }
@@ -35,7 +42,10 @@ test.each([
   const opened = damaged.restarted(t0 + 10_000)
   expect(opened.trigger_pauses).toEqual([])
   expect(opened.damage.length).toBe(sql.startsWith('UPDATE') ? 1 : 0)
-  expect(await damaged.store.run(run)).toMatchObject({ deadline_at: t0 + 70_000, deadline_name: 'max_age_ms' })
+  expect(await damaged.store.run(run)).toMatchObject({
+    deadline_at: t0 + 70_000,
+    deadline_name: 'max_age_ms',
+  })
   expect(await damaged.reopened().claimed(t0 + 10_000)).toEqual([run])
 })
 
@@ -46,7 +56,8 @@ test.each([
 ])('with damaged %s a changed run is not given half of its change', async (column, value) => {
   const damaged = new DamagedStore()
   const run = (await damaged.emit(t0, [{}])).run_ids[0]!
-  const change = (update: object): Promise<unknown> => damaged.move(run, { move: 'update', from: ['pending'], to: 'pending', at: t0, update })
+  const change = (update: object): Promise<unknown> =>
+    damaged.move(run, { move: 'update', from: ['pending'], to: 'pending', at: t0, update })
   await change({ inputs: '{"n":1}' })
   expect(await damaged.store.override(run)).toEqual({ inputs: '{"n":1}', context_files: null })
   damaged.hurt(`UPDATE run_override SET ${column} = ${value}`)

@@ -11,12 +11,15 @@ const noRoom = { ...old, event_ms: 30 * day, dedupe_ms: 7 * day, max_bytes: 1 }
 async function logged(count: number): Promise<DamagedStore> {
   const damaged = new DamagedStore()
   const file = { name: 'a', is_text: true, sha256: Buffer.alloc(32, 1), content: Buffer.from('x') }
-  const events = Array.from({ length: count }, (_, n) => newEvent({ delivery_key: `d${n}`, received_at: t0 + n, context_files: n === 1 ? [file] : [] }))
+  const events = Array.from({ length: count }, (_, n) =>
+    newEvent({ delivery_key: `d${n}`, received_at: t0 + n, context_files: n === 1 ? [file] : [] }),
+  )
   await damaged.store.accept(events, limits)
   return damaged
 }
 
-const countOf = (damaged: DamagedStore, table: string): number => damaged.db.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get()!
+const countOf = (damaged: DamagedStore, table: string): number =>
+  damaged.db.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get()!
 
 test.each([
   ['the oldest, by 35 years', 1, `received_at + ${2 ** 40}`],
@@ -47,7 +50,14 @@ test('an undamaged event does not go with one before it', async () => {
 
 test('events of a clock that was ahead are no damage', async () => {
   const damaged = await logged(3)
-  await damaged.store.accept([newEvent({ received_at: t0 + 400 * day }), newEvent({ received_at: t0 + 1 }), newEvent({ received_at: t0 + 2 })], limits)
+  await damaged.store.accept(
+    [
+      newEvent({ received_at: t0 + 400 * day }),
+      newEvent({ received_at: t0 + 1 }),
+      newEvent({ received_at: t0 + 2 }),
+    ],
+    limits,
+  )
   expect(await damaged.swept({ ...old, now: t0 + 2 * day })).toBe(3)
   expect(damaged.damage).toEqual([])
 })
@@ -74,9 +84,13 @@ test('a damaged hash of a context file holds nothing back', async () => {
 
 test('a delivery key of another event gives way to the right one', async () => {
   const damaged = await logged(6)
-  damaged.hurt(`INSERT INTO removed_event SELECT 4, id, 'x', received_at, NULL, NULL, NULL, body_sha256, NULL, body_sha256 FROM event WHERE seq = 1`)
+  damaged.hurt(
+    `INSERT INTO removed_event SELECT 4, id, 'x', received_at, NULL, NULL, NULL, body_sha256, NULL, body_sha256 FROM event WHERE seq = 1`,
+  )
   expect(await damaged.swept({ ...noRoom, now: t0 + day })).toBe(6)
-  expect(damaged.damage).toEqual([expect.stringContaining('removed_event: a row with a damaged key had that of row 4')])
+  expect(damaged.damage).toEqual([
+    expect.stringContaining('removed_event: a row with a damaged key had that of row 4'),
+  ])
   const again = newEvent({ delivery_key: 'd3', received_at: t0 + day })
   expect(await damaged.store.accept([again], limits)).toMatchObject([{ kind: 'duplicate' }])
 })
@@ -95,7 +109,10 @@ test('the time of a damaged last event is not that of all later ones', async () 
   damaged.hurt(`UPDATE event SET received_at = received_at + ${2 ** 40} WHERE seq = 3`)
   const after = damaged.reopened()
   await after.store.accept([newEvent({ received_at: t0 + 50 }), newEvent({ received_at: t0 + 20 })], limits)
-  expect(after.db.prepare('SELECT received_at FROM event WHERE seq > 3').pluck().all()).toEqual([t0 + 50, t0 + 50])
+  expect(after.db.prepare('SELECT received_at FROM event WHERE seq > 3').pluck().all()).toEqual([
+    t0 + 50,
+    t0 + 50,
+  ])
   expect(after.damage).toEqual([expect.stringContaining('event.received_at of row 3 is damaged')])
 })
 
@@ -104,7 +121,9 @@ test('a last event after a long silence keeps its time', async () => {
   await damaged.store.accept([newEvent({ received_at: t0 + 10 * day })], limits)
   const after = damaged.reopened()
   await after.store.accept([newEvent({ received_at: t0 + 10 * day - 5 })], limits)
-  expect(after.db.prepare('SELECT max(received_at), min(received_at) FROM event WHERE seq > 3').raw().get()).toEqual([t0 + 10 * day, t0 + 10 * day])
+  expect(
+    after.db.prepare('SELECT max(received_at), min(received_at) FROM event WHERE seq > 3').raw().get(),
+  ).toEqual([t0 + 10 * day, t0 + 10 * day])
   expect(after.damage).toEqual([])
 })
 
@@ -117,7 +136,9 @@ test.each([
   // Their source is not defined: with them goes its count.
   expect(await damaged.swept({ ...old, now: t0 + 2 * day })).toBe(3)
   await damaged.store.accept([newEvent({ source_id: 'other', received_at: t0 + 3 * day })], limits)
-  expect(damaged.db.prepare("SELECT count(*) FROM meta WHERE key = 'events_of_deleted_sources'").pluck().get()).toBe(1)
+  expect(
+    damaged.db.prepare("SELECT count(*) FROM meta WHERE key = 'events_of_deleted_sources'").pluck().get(),
+  ).toBe(1)
   damaged.mistype(table, sql)
   expect(await damaged.swept({ ...old, now: t0 + 9 * day })).toBe(1)
   expect(countOf(damaged, 'source_stat')).toBe(0)

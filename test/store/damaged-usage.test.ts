@@ -8,7 +8,10 @@ const day = 24 * hour
 
 async function reported(): Promise<{ damaged: DamagedStore; run: string; other: string }> {
   const damaged = new DamagedStore()
-  const [run, other] = [(await damaged.emit(t0, [{}])).run_ids[0]!, (await damaged.emit(t0, [{}])).run_ids[0]!]
+  const [run, other] = [
+    (await damaged.emit(t0, [{}])).run_ids[0]!,
+    (await damaged.emit(t0, [{}])).run_ids[0]!,
+  ]
   expect(await damaged.claimed(t0)).toEqual([run, other])
   for (const each of [run, other]) await damaged.report(each, t0 + 1, { input_tokens: 10, output_tokens: 1 })
   return { damaged, run, other }
@@ -43,7 +46,10 @@ describe('a damaged row of run_usage', () => {
 
   test('does not refuse the next report', async () => {
     const { damaged, run } = await reported()
-    damaged.mistype('run_usage', `UPDATE run_usage SET input_tokens = CAST('x' AS BLOB) WHERE run_seq = ${first}`)
+    damaged.mistype(
+      'run_usage',
+      `UPDATE run_usage SET input_tokens = CAST('x' AS BLOB) WHERE run_seq = ${first}`,
+    )
     await damaged.report(run, t0 + 2, { input_tokens: 12 })
     expect((await damaged.store.run(run))!.usage).toMatchObject({ input_tokens: 12, output_tokens: 0 })
     expect(damaged.damage).toEqual([expect.stringContaining('run_usage.input_tokens')])

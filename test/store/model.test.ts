@@ -22,7 +22,14 @@ const roomForAll = { ...limits, max_open_runs: 1_000_000 }
 const names = (Object.keys(moves) as MoveName[]).filter(name => name !== 'dispatch' && name !== 'claim')
 const step = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ kind: 'emit' as const }) },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('claim' as const), worker: fc.boolean(), room: fc.integer({ min: 0, max: 2 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('claim' as const),
+      worker: fc.boolean(),
+      room: fc.integer({ min: 0, max: 2 }),
+    }),
+  },
   {
     weight: 12,
     arbitrary: fc.record({
@@ -32,7 +39,10 @@ const step = fc.oneof(
       token: fc.constantFrom('own' as const, 'own' as const, 'other' as const, 'none' as const),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 5000 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 5000 }) }),
+  },
 )
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -74,10 +84,23 @@ class Sequence {
     if (this.#runs.length === 6) return
     const run = newRun({ bot_id: this.#bot, not_before: this.#now })
     await this.#store.accept(
-      [newEvent({ received_at: this.#now, runs: [run], decisions: [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'routed' }] })],
+      [
+        newEvent({
+          received_at: this.#now,
+          runs: [run],
+          decisions: [{ trigger_id: 'deploy', trigger_version: 1, outcome: 'routed' }],
+        }),
+      ],
       roomForAll,
     )
-    this.#runs.push({ id: run.id, state: 'pending', token: null, archived: false, cancelling: false, path: ['pending'] })
+    this.#runs.push({
+      id: run.id,
+      state: 'pending',
+      token: null,
+      archived: false,
+      cancelling: false,
+      path: ['pending'],
+    })
   }
 
   async #claim(worker: boolean, room: number): Promise<void> {
@@ -109,11 +132,23 @@ class Sequence {
     // Whoever asks for something of the holder's does not hold it; a holder has the token.
     const lease_token = token === 'own' ? known.token : token === 'other' ? 'nobody' : undefined
     const requests =
-      asked.move === 'request_cancel' ? { request_cancel: true, touch: 'noted' as const } : asked.move.startsWith('request_') ? { touch: 'noted' as const } : {}
-    const [outcome] = await this.#store.move([{ ...asked, ...requests, ...(lease_token === undefined || lease_token === null ? {} : { lease_token }) }])
+      asked.move === 'request_cancel'
+        ? { request_cancel: true, touch: 'noted' as const }
+        : asked.move.startsWith('request_')
+          ? { touch: 'noted' as const }
+          : {}
+    const [outcome] = await this.#store.move([
+      {
+        ...asked,
+        ...requests,
+        ...(lease_token === undefined || lease_token === null ? {} : { lease_token }),
+      },
+    ])
     const fits = lease_token === undefined || lease_token === null || lease_token === known.token
     const allowed = !known.archived && fits && asked.from.includes(known.state)
-    expect(outcome!.kind, `${name} of a run that is ${known.state}${known.archived ? ', over' : ''}`).toBe(allowed ? 'moved' : 'refused')
+    expect(outcome!.kind, `${name} of a run that is ${known.state}${known.archived ? ', over' : ''}`).toBe(
+      allowed ? 'moved' : 'refused',
+    )
     if (!allowed) return
     // Whoever gives back, or fails at, what was to be cancelled has ended it.
     const cancels = known.cancelling && ['pending', 'failed', 'timed_out'].includes(asked.to)
@@ -131,7 +166,11 @@ class Sequence {
 
   async #compare({ id, state, token, archived, path }: Known): Promise<void> {
     const run = await this.#store.run(id)
-    expect(run).toMatchObject({ state, lease_token: token, dead: !archived && (state === 'failed' || state === 'timed_out') })
+    expect(run).toMatchObject({
+      state,
+      lease_token: token,
+      dead: !archived && (state === 'failed' || state === 'timed_out'),
+    })
     const { history } = (await this.#store.history(id))!
     expect(history.map(each => each.to)).toEqual(path)
     expect(history.slice(1).map(each => each.from)).toEqual(path.slice(0, -1))
@@ -155,26 +194,33 @@ function sampled(count: number): Step[][] {
   return fc.sample(fc.array(step, { minLength: steps, maxLength: steps }), { numRuns: count, seed })
 }
 
-test(`${sequences} sequences of ${steps} steps, anybody doing anything`, { timeout: 120_000 + sequences * 100 }, () =>
-  withStore(async store => {
-    const all = sampled(sequences)
-    for (let from = 0; from < all.length; from += together) {
-      const works = all.slice(from, from + together).map(async (sequence, index) => {
-        try {
-          await new Sequence(store, `bot-${from + index}`).run(sequence)
-        } catch (error) {
-          throw new Error(`sequence ${from + index} of seed ${seed}: ${JSON.stringify(sequence)}`, { cause: error })
-        }
-      })
-      await Promise.all(works)
-    }
-  }),
+test(
+  `${sequences} sequences of ${steps} steps, anybody doing anything`,
+  { timeout: 120_000 + sequences * 100 },
+  () =>
+    withStore(async store => {
+      const all = sampled(sequences)
+      for (let from = 0; from < all.length; from += together) {
+        const works = all.slice(from, from + together).map(async (sequence, index) => {
+          try {
+            await new Sequence(store, `bot-${from + index}`).run(sequence)
+          } catch (error) {
+            throw new Error(`sequence ${from + index} of seed ${seed}: ${JSON.stringify(sequence)}`, {
+              cause: error,
+            })
+          }
+        })
+        await Promise.all(works)
+      }
+    }),
 )
 
 test('control: a store that does not look at leases is noticed', () =>
   withStore(async store => {
     const careless: Store = Object.create(store) as Store
     careless.move = asked => store.move(asked.map(({ lease_token: _, ...rest }) => rest))
-    const found = await Promise.allSettled(sampled(20).map((sequence, index) => new Sequence(careless, `bot-${index}`).run(sequence)))
+    const found = await Promise.allSettled(
+      sampled(20).map((sequence, index) => new Sequence(careless, `bot-${index}`).run(sequence)),
+    )
     expect(found.filter(each => each.status === 'rejected').length).toBeGreaterThan(0)
   }))

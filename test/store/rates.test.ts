@@ -36,25 +36,45 @@ class Driver {
     })
     const packed: PackedEvent = { ...event, body_at: 0, body_length: body.byteLength }
     const perform = (): unknown =>
-      this.#work.perform({ op: 'accept', events: [packed], limits: { ...limits, max_open_runs: 1_000_000 } }, new Uint8Array(body).buffer)
+      this.#work.perform(
+        { op: 'accept', events: [packed], limits: { ...limits, max_open_runs: 1_000_000 } },
+        new Uint8Array(body).buffer,
+      )
     return (this.#db.transaction(perform)() as AcceptOutcome[])[0] as AcceptOutcome & { kind: 'accepted' }
   }
 
   claim(now: number, room: number): ClaimAnswer {
-    const request = { bots: [{ bot_id: 'deployer', room }], limit: room, now, lease_token: `t${this.#tokens++}`, lease_until: now + 60_000 }
-    return this.#db.transaction(() => this.#work.perform({ op: 'claim', args: [request] }, new ArrayBuffer(0)))() as ClaimAnswer
+    const request = {
+      bots: [{ bot_id: 'deployer', room }],
+      limit: room,
+      now,
+      lease_token: `t${this.#tokens++}`,
+      lease_until: now + 60_000,
+    }
+    return this.#db.transaction(() =>
+      this.#work.perform({ op: 'claim', args: [request] }, new ArrayBuffer(0)),
+    )() as ClaimAnswer
   }
 
   complete(run_id: string, at: number): void {
     this.#db.transaction(() =>
-      this.#work.perform({ op: 'move', moves: [{ run_id, move: 'complete', from: ['running'], to: 'completed', archive: true, at }] }, new ArrayBuffer(0)),
+      this.#work.perform(
+        {
+          op: 'move',
+          moves: [{ run_id, move: 'complete', from: ['running'], to: 'completed', archive: true, at }],
+        },
+        new ArrayBuffer(0),
+      ),
     )()
   }
 
   queue(definition: object): void {
     this.#db.transaction(() =>
       this.#work.perform(
-        { op: 'write', args: [[{ noun: 'queue', id: 'deployer', definition: { id: 'deployer', ...definition }, at: t0 }]] },
+        {
+          op: 'write',
+          args: [[{ noun: 'queue', id: 'deployer', definition: { id: 'deployer', ...definition }, at: t0 }]],
+        },
         new ArrayBuffer(0),
       ),
     )()
@@ -62,12 +82,18 @@ class Driver {
 }
 
 /** Where a window of some length holds more than it may. */
-function crowded(times: readonly number[], { limit, period_ms }: { limit: number; period_ms: number }): number | undefined {
+function crowded(
+  times: readonly number[],
+  { limit, period_ms }: { limit: number; period_ms: number },
+): number | undefined {
   return times.find((time, index) => index >= limit && time - times[index - limit]! < period_ms)
 }
 
 const waits = fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 20, maxLength: 60 })
-const gate = fc.record({ limit: fc.integer({ min: 1, max: 5 }), period_ms: fc.integer({ min: 1, max: 8000 }) })
+const gate = fc.record({
+  limit: fc.integer({ min: 1, max: 5 }),
+  period_ms: fc.integer({ min: 1, max: 8000 }),
+})
 
 describe('limits over time', () => {
   test('a rate limit lets pass exactly what the window has room for', () => {
@@ -90,55 +116,71 @@ describe('limits over time', () => {
     )
   })
 
-  test.each(['throttle', 'budget', 'queue'] as const)('%s: no window holds more, nothing is kept back that had room, and all go in the end', kind => {
-    fc.assert(
-      fc.property(gate, waits, fc.nat(19), (wanted, all, restart) => {
-        const driver = new Driver()
-        if (kind === 'queue') driver.queue({ rate: wanted })
-        const rate = { key: 'k', ...wanted }
-        const flow: RunFlow =
-          kind === 'throttle'
-            ? { throttle: { lane: 'throttle:k', rates: [rate] } }
-            : kind === 'budget'
-              ? { budgets: [{ scope: 'trigger:t', figure: 'runs', limit: wanted.limit, period_ms: wanted.period_ms }] }
-              : {}
-        const begun: number[] = []
-        const room = (): number => wanted.limit - begun.filter(time => time > now - wanted.period_ms).length
-        let now = t0
-        let owed = 0
-        const claim = (): void => {
-          const expected = Math.min(owed, room())
-          // A queue's rate lets one after the other pass: it is asked until it has no room.
-          let got = 0
-          for (let answer = driver.claim(now, 100); answer.runs.length > 0; answer = driver.claim(now, 100)) {
-            for (const run of answer.runs) driver.complete(run.id, now)
-            got += answer.runs.length
+  test.each(['throttle', 'budget', 'queue'] as const)(
+    '%s: no window holds more, nothing is kept back that had room, and all go in the end',
+    kind => {
+      fc.assert(
+        fc.property(gate, waits, fc.nat(19), (wanted, all, restart) => {
+          const driver = new Driver()
+          if (kind === 'queue') driver.queue({ rate: wanted })
+          const rate = { key: 'k', ...wanted }
+          const flow: RunFlow =
+            kind === 'throttle'
+              ? { throttle: { lane: 'throttle:k', rates: [rate] } }
+              : kind === 'budget'
+                ? {
+                    budgets: [
+                      {
+                        scope: 'trigger:t',
+                        figure: 'runs',
+                        limit: wanted.limit,
+                        period_ms: wanted.period_ms,
+                      },
+                    ],
+                  }
+                : {}
+          const begun: number[] = []
+          const room = (): number => wanted.limit - begun.filter(time => time > now - wanted.period_ms).length
+          let now = t0
+          let owed = 0
+          const claim = (): void => {
+            const expected = Math.min(owed, room())
+            // A queue's rate lets one after the other pass: it is asked until it has no room.
+            let got = 0
+            for (
+              let answer = driver.claim(now, 100);
+              answer.runs.length > 0;
+              answer = driver.claim(now, 100)
+            ) {
+              for (const run of answer.runs) driver.complete(run.id, now)
+              got += answer.runs.length
+            }
+            expect(got).toBe(Math.max(0, expected))
+            owed -= got
+            for (let count = 0; count < got; count++) begun.push(now)
           }
-          expect(got).toBe(Math.max(0, expected))
-          owed -= got
-          for (let count = 0; count < got; count++) begun.push(now)
-        }
-        for (const [index, wait] of all.entries()) {
-          now += wait
-          if (index === restart) driver.restart(now)
-          if (index % 2 === 0) {
-            driver.emit(now, Object.keys(flow).length === 0 ? {} : { flow })
-            owed++
-          } else claim()
-        }
-        // The store says when there is room again; nobody has to guess.
-        for (let rounds = 0; rounds < 200; rounds++) {
-          if (owed === 0) break
-          const { next_due_at } = driver.claim(now, 0)
-          claim()
-          if (next_due_at !== null && next_due_at > now) now = next_due_at
-        }
-        expect(owed).toBe(0)
-        expect(crowded(begun, wanted)).toBeUndefined()
-      }),
-      { numRuns: 30 * share },
-    )
-  })
+          for (const [index, wait] of all.entries()) {
+            now += wait
+            if (index === restart) driver.restart(now)
+            if (index % 2 === 0) {
+              driver.emit(now, Object.keys(flow).length === 0 ? {} : { flow })
+              owed++
+            } else claim()
+          }
+          // The store says when there is room again; nobody has to guess.
+          for (let rounds = 0; rounds < 200; rounds++) {
+            if (owed === 0) break
+            const { next_due_at } = driver.claim(now, 0)
+            claim()
+            if (next_due_at !== null && next_due_at > now) now = next_due_at
+          }
+          expect(owed).toBe(0)
+          expect(crowded(begun, wanted)).toBeUndefined()
+        }),
+        { numRuns: 30 * share },
+      )
+    },
+  )
 
   test('a pass that came to nothing is given back where it stood', () => {
     fc.assert(
@@ -175,17 +217,29 @@ describe('limits over time', () => {
   })
 
   test('a begun run that came to nothing counts for no budget', () => {
-    const budgets: BudgetGate[] = [1, 2, 4].map(limit => ({ scope: 'bot:b', figure: 'runs', limit, period_ms: 1000 * limit }))
+    const budgets: BudgetGate[] = [1, 2, 4].map(limit => ({
+      scope: 'bot:b',
+      figure: 'runs',
+      limit,
+      period_ms: 1000 * limit,
+    }))
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 12 }), fc.nat(), (steps, chosen) => {
-        const [given, never] = [new BegunRuns(freshDatabase()), new BegunRuns(freshDatabase())]
-        const times = steps.map((_, index) => t0 + steps.slice(0, index + 1).reduce((sum, step) => sum + step, 0))
-        const back = times[chosen % times.length]!
-        for (const at of times) given.take(budgets[0]!, at)
-        for (const [index, at] of times.entries()) if (index !== times.indexOf(back)) never.take(budgets[0]!, at)
-        given.giveBack(budgets[0]!, back)
-        for (const each of budgets) expect(given.opensAt(each, t0 + 40)).toBe(never.opensAt(each, t0 + 40))
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 12 }),
+        fc.nat(),
+        (steps, chosen) => {
+          const [given, never] = [new BegunRuns(freshDatabase()), new BegunRuns(freshDatabase())]
+          const times = steps.map(
+            (_, index) => t0 + steps.slice(0, index + 1).reduce((sum, step) => sum + step, 0),
+          )
+          const back = times[chosen % times.length]!
+          for (const at of times) given.take(budgets[0]!, at)
+          for (const [index, at] of times.entries())
+            if (index !== times.indexOf(back)) never.take(budgets[0]!, at)
+          given.giveBack(budgets[0]!, back)
+          for (const each of budgets) expect(given.opensAt(each, t0 + 40)).toBe(never.opensAt(each, t0 + 40))
+        },
+      ),
       { numRuns: 50 * share },
     )
   })
@@ -196,7 +250,12 @@ describe('limits over time', () => {
     const rings = new Rings(db)
     for (const at of [t0, t0 + 1, t0 + 2, t0 + 3]) rings.take(former, at)
     const begun = new BegunRuns(db)
-    const budget = (limit: number): BudgetGate => ({ scope: 'trigger:t', figure: 'runs', limit, period_ms: 1000 })
+    const budget = (limit: number): BudgetGate => ({
+      scope: 'trigger:t',
+      figure: 'runs',
+      limit,
+      period_ms: 1000,
+    })
     expect(begunWithin(db)(budget(3), t0 + 4)).toBe(3)
     expect(begun.opensAt(budget(3), t0 + 4)).toBe(t0 + 1001)
     expect(begun.opensAt(budget(2), t0 + 4)).toBe(t0 + 1002)

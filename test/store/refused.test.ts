@@ -12,7 +12,16 @@ import { freshDirectory } from '../support/router.ts'
 const now = 1_790_000_000_000
 
 function row(seq: number, given: Partial<RefusedRow> = {}): RefusedRow {
-  const common = { path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: now, last_at: now + seq, count: 1 }
+  const common = {
+    path: null,
+    reason: 'E_SIGNATURE',
+    status: 401,
+    address: '192.0.2.1',
+    bytes: 2,
+    first_at: now,
+    last_at: now + seq,
+    count: 1,
+  }
   return { seq, source_id: 'forge', ...common, ...given }
 }
 
@@ -30,13 +39,20 @@ async function stored(...rows: RefusedRow[]): Promise<string> {
 }
 
 test('rows are written, replaced and removed', async () => {
-  const directory = await stored(row(1), row(2), row(3, { source_id: null, path: '/x', status: null, address: null, bytes: null }))
+  const directory = await stored(
+    row(1),
+    row(2),
+    row(3, { source_id: null, path: '/x', status: null, address: null, bytes: null }),
+  )
   const { store, start } = await started(directory)
   expect(start.refused.map(({ seq }) => seq)).toEqual([1, 2, 3])
   await store.noteRefused({ put: [row(2, { count: 7 })], removed: [1] })
   await store.stop()
   const again = await started(directory)
-  expect(again.start.refused).toEqual([row(2, { count: 7 }), row(3, { source_id: null, path: '/x', status: null, address: null, bytes: null })])
+  expect(again.start.refused).toEqual([
+    row(2, { count: 7 }),
+    row(3, { source_id: null, path: '/x', status: null, address: null, bytes: null }),
+  ])
   await again.store.stop()
 })
 

@@ -18,7 +18,13 @@ async function life(): Promise<Life> {
 /** The store of a life as a restarted router has it. */
 async function restarted(lived: Life, now: number): Promise<void> {
   lived.store.crash()
-  lived.store = new LocalStore({ db: lived.db, lifecycle: 'none', guard: 'lease', later: (_way, work) => work(), committed: () => undefined })
+  lived.store = new LocalStore({
+    db: lived.db,
+    lifecycle: 'none',
+    guard: 'lease',
+    later: (_way, work) => work(),
+    committed: () => undefined,
+  })
   await lived.store.start(now)
 }
 
@@ -36,31 +42,50 @@ test('hashes in memory go with their event, and are not written later', async ()
   // As many again push what memory holds into the table, a slice for each 2,048.
   for (let round = 0; round < 20; round++)
     await lived.store.accept(
-      many(2048, n => ({ delivery_key: `later-${round}-${n}`, body: Buffer.from(`${round}-${n}`), received_at: t0 + 2 * dayMs })),
+      many(2048, n => ({
+        delivery_key: `later-${round}-${n}`,
+        body: Buffer.from(`${round}-${n}`),
+        received_at: t0 + 2 * dayMs,
+      })),
       limits,
     )
-  const orphans = (table: string): unknown => lived.db.prepare(`SELECT count(*) FROM ${table} WHERE event_seq NOT IN (SELECT seq FROM event)`).pluck().get()
+  const orphans = (table: string): unknown =>
+    lived.db
+      .prepare(`SELECT count(*) FROM ${table} WHERE event_seq NOT IN (SELECT seq FROM event)`)
+      .pluck()
+      .get()
   expect([orphans('delivery_index'), orphans('body_index')]).toEqual([0, 0])
   expect(rowCounts(lived).delivery_index).toBeGreaterThan(2000)
 })
 
 test('retention_bytes: a delivery is recognised after its event went', async () => {
   const lived = await life()
-  const events = many(20, n => (n === 3 ? { context_files: [{ name: 'a', is_text: true, sha256: Buffer.alloc(32, 1), content: Buffer.from('x') }] } : {}))
+  const events = many(20, n =>
+    n === 3
+      ? {
+          context_files: [
+            { name: 'a', is_text: true, sha256: Buffer.alloc(32, 1), content: Buffer.from('x') },
+          ],
+        }
+      : {},
+  )
   await lived.store.accept(events, limits)
   await sweep(lived, { ...noRoom, now: t0 + dayMs }, undefined)
   expect(rowCounts(lived)).toMatchObject({ event: 0, removed_event: 20, context_file: 0 })
   for (const restart of [false, true]) {
     if (restart) await restarted(lived, t0 + dayMs)
     const again = events.map(event => ({ ...newEvent(event), id: newEvent().id, received_at: t0 + dayMs }))
-    expect(await lived.store.accept(again, limits)).toEqual(events.map(({ id }) => ({ kind: 'duplicate', event_id: id, matched_triggers: [], run_ids: [] })))
+    expect(await lived.store.accept(again, limits)).toEqual(
+      events.map(({ id }) => ({ kind: 'duplicate', event_id: id, matched_triggers: [], run_ids: [] })),
+    )
     const other = { ...again[3]!, context_files: [] }
-    expect(await lived.store.accept([{ ...again[1]!, body_sha256: Buffer.alloc(32) }, other], limits)).toMatchObject([
-      { kind: 'key_reused' },
-      { kind: 'key_reused' },
-    ])
+    expect(
+      await lived.store.accept([{ ...again[1]!, body_sha256: Buffer.alloc(32) }, other], limits),
+    ).toMatchObject([{ kind: 'key_reused' }, { kind: 'key_reused' }])
     const signed = { ...again[5]!, id: newEvent().id, delivery_key: `fresh ${restart}` }
-    expect(await lived.store.accept([signed], limits)).toMatchObject([{ kind: 'accepted', redelivery_of: events[5]!.id }])
+    expect(await lived.store.accept([signed], limits)).toMatchObject([
+      { kind: 'accepted', redelivery_of: events[5]!.id },
+    ])
   }
 })
 
@@ -103,7 +128,13 @@ test('retention_bytes leaves what is open, and takes what is dead', async () => 
   ]
   const events = [open, dies, blocks, behind, done].map(run => newEvent({ runs: [run] }))
   await lived.store.accept(events, limits)
-  const { runs } = await lived.store.claim({ bots: [{ bot_id: 'deployer', room: 9 }], limit: 9, now: t0, lease_token: 't', lease_until: t0 + 1000 })
+  const { runs } = await lived.store.claim({
+    bots: [{ bot_id: 'deployer', room: 9 }],
+    limit: 9,
+    now: t0,
+    lease_token: 't',
+    lease_until: t0 + 1000,
+  })
   expect(runs.map(run => run.id)).toEqual([dies.id, blocks.id, done.id])
   const over = { from: ['running'] as const, at: t0 + 1, lease_token: 't' }
   await lived.store.move([
@@ -114,7 +145,9 @@ test('retention_bytes leaves what is open, and takes what is dead', async () => 
   await sweep(lived, { ...noRoom, now: t0 + 1000 }, undefined)
   const left = await Promise.all(events.map(async event => (await lived.store.event(event.id)) !== null))
   expect(left).toEqual([true, false, true, true, false])
-  const runsLeft = await Promise.all([open, dies, blocks, behind, done].map(async run => (await lived.store.run(run.id)) !== null))
+  const runsLeft = await Promise.all(
+    [open, dies, blocks, behind, done].map(async run => (await lived.store.run(run.id)) !== null),
+  )
   expect(runsLeft).toEqual([true, false, true, true, false])
 })
 
@@ -122,7 +155,16 @@ test('an event with many runs goes in slices', async () => {
   const lived = await life()
   const made = Array.from({ length: 25 }, (_, n) => newRun({ trigger_id: `t${n}`, bot_id: `b${n}` }))
   await lived.store.accept([newEvent({ runs: made }), newEvent()], { ...limits, max_open_runs: 100 })
-  await lived.store.move(made.map(run => ({ run_id: run.id, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 })))
+  await lived.store.move(
+    made.map(run => ({
+      run_id: run.id,
+      move: 'cancel',
+      from: ['pending'],
+      to: 'cancelled',
+      archive: true,
+      at: t0,
+    })),
+  )
   const taken: number[] = []
   for (let more = true; more;) {
     const slice = await lived.store.retain({ ...old, now: t0 + 2 * dayMs, slice: 5 })
@@ -147,7 +189,8 @@ test('versions of a deleted trigger stay while a run or decision names them', as
   const run = newRun({ trigger_version: 2 })
   await lived.store.accept([newEvent({ runs: [run] })], limits)
   await lived.store.write([trigger('deploy', t0 + 2, true), trigger('unused', t0 + 2, true)])
-  const versions = async (id: string): Promise<number[]> => (await lived.store.triggerVersions(id, null, 10)).map(each => each.version)
+  const versions = async (id: string): Promise<number[]> =>
+    (await lived.store.triggerVersions(id, null, 10)).map(each => each.version)
   await sweep(lived, { ...old, now: t0 + dayMs }, undefined)
   expect([await versions('deploy'), await versions('unused')]).toEqual([
     [2, 1],
@@ -155,7 +198,9 @@ test('versions of a deleted trigger stay while a run or decision names them', as
   ])
   await sweep(lived, { ...old, now: t0 + 2 * dayMs }, undefined)
   expect([await versions('deploy'), await versions('unused')]).toEqual([[2, 1], []])
-  await lived.store.move([{ run_id: run.id, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 + 2 * dayMs }])
+  await lived.store.move([
+    { run_id: run.id, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 + 2 * dayMs },
+  ])
   await sweep(lived, { ...old, now: t0 + 4 * dayMs }, undefined)
   expect(await versions('deploy')).toEqual([])
 })
@@ -171,14 +216,17 @@ test('of a present trigger the newest 100 versions stay', async () => {
   const lived = await life()
   await lived.store.write(Array.from({ length: 150 }, (_, n) => trigger('deploy', t0 + n)))
   await lived.store.accept([newEvent({ runs: [newRun({ trigger_version: 20 })] })], limits)
-  const oldest = async (): Promise<number | undefined> => (await lived.store.triggerVersions('deploy', null, 1000)).at(-1)?.version
+  const oldest = async (): Promise<number | undefined> =>
+    (await lived.store.triggerVersions('deploy', null, 1000)).at(-1)?.version
   await sweep(lived, { ...old, now: t0 + dayMs }, undefined)
   expect(await oldest()).toBe(1)
   // Version 20 is named by a run.
   await sweep(lived, { ...old, now: t0 + 2 * dayMs }, undefined)
   expect(await oldest()).toBe(20)
   const run = lived.db.prepare<[], string>('SELECT lower(hex(id)) FROM outbox').pluck().get()!
-  await lived.store.move([{ run_id: run, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 }])
+  await lived.store.move([
+    { run_id: run, move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: t0 },
+  ])
   await sweep(lived, { ...old, now: t0 + 3 * dayMs }, undefined)
   expect(await oldest()).toBe(51)
 })
@@ -187,7 +235,10 @@ test('a deleted source leaves nothing but its part of the count', async () => {
   const lived = await life()
   const source = { noun: 'source' as const, id: 'clock', at: t0 }
   await lived.store.write([{ ...source, definition: { id: 'clock', source_type: 'service' } }])
-  await lived.store.accept([newEvent({ source_id: 'clock', once: { kind: 'tick', scheduled_at: t0, caught_up: false } })], limits)
+  await lived.store.accept(
+    [newEvent({ source_id: 'clock', once: { kind: 'tick', scheduled_at: t0, caught_up: false } })],
+    limits,
+  )
   await lived.store.write([{ ...source, definition: null }])
   const events = (await lived.store.counts()).events
   await sweep(lived, { ...old, now: t0 + 2 * dayMs }, undefined)
@@ -197,7 +248,9 @@ test('a deleted source leaves nothing but its part of the count', async () => {
 
 test('passes of more keys than a slice are forgotten in one sweep', async () => {
   const lived = await life()
-  const rate = (n: number) => ({ runs: [newRun({ flow: { rate_limit: { key: `k${n}`, limit: 1, period_ms: 1000 } } })] })
+  const rate = (n: number) => ({
+    runs: [newRun({ flow: { rate_limit: { key: `k${n}`, limit: 1, period_ms: 1000 } } })],
+  })
   await lived.store.accept(many(900, rate), limits)
   expect(rowCounts(lived).rate_key).toBe(900)
   await sweep(lived, { ...old, now: t0 + dayMs / 2 }, undefined)

@@ -30,10 +30,12 @@ const damage: fc.Arbitrary<Damage> = fc.oneof(
       bytes =>
         bytes.fill(0, where - (where % pageSize), where - (where % pageSize) + pageSize),
   ),
-  fc.tuple(at, fc.uint8Array({ minLength: 1, maxLength: pageSize })).map(([where, garbage]): Damage => bytes => {
-    bytes.set(garbage.subarray(0, bytes.length - where), where)
-    return bytes
-  }),
+  fc
+    .tuple(at, fc.uint8Array({ minLength: 1, maxLength: pageSize }))
+    .map(([where, garbage]): Damage => bytes => {
+      bytes.set(garbage.subarray(0, bytes.length - where), where)
+      return bytes
+    }),
   fc.array(at, { minLength: 1, maxLength: 300 }).map((places): Damage => bytes => {
     for (const place of places) bytes[place]! ^= 1 << (place % 8)
     return bytes
@@ -66,7 +68,8 @@ test('reported usage and spent budgets are recovered', () => {
     INSERT INTO spending VALUES ('router', 1790000000999, 16, 10, 6);
     INSERT INTO rate_ring VALUES ('begun router', 0, 1790000000999); INSERT INTO rate_key VALUES ('begun router', 1, 1890000000999)`)
   const tables = ['run_usage', 'spending', 'rate_ring', 'rate_key']
-  const rows = (of: Database.Database): unknown[] => tables.map(table => of.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all())
+  const rows = (of: Database.Database): unknown[] =>
+    tables.map(table => of.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all())
   const before = rows(db)
   db.close()
   salvage.recover(path, into, () => undefined)
@@ -92,8 +95,12 @@ test('output of attempts is recovered, without parts that are damaged', () => {
   salvage.recover(path, into, found => findings.push(found.message))
   expect(findings).toContainEqual(expect.stringContaining('a row of output_part of run'))
   const recovered = new Database(into)
-  expect(recovered.prepare('SELECT total_bytes, kept_bytes, parts FROM attempt_output').all()).toEqual([{ total_bytes: 8, kept_bytes: 4, parts: 1 }])
-  expect(recovered.prepare('SELECT offset, content FROM output_part').all()).toEqual([{ offset: 0, content: Buffer.from('one\n') }])
+  expect(recovered.prepare('SELECT total_bytes, kept_bytes, parts FROM attempt_output').all()).toEqual([
+    { total_bytes: 8, kept_bytes: 4, parts: 1 },
+  ])
+  expect(recovered.prepare('SELECT offset, content FROM output_part').all()).toEqual([
+    { offset: 0, content: Buffer.from('one\n') },
+  ])
   recovered.close()
 })
 
@@ -103,10 +110,13 @@ const derived = ['sqlite_sequence', 'delivery_index', 'body_index', 'decision']
 test('recover reads every table', () => {
   const program = readFileSync('src/store/sqlite/repair/recover.ts', 'utf8')
   const db = new Database(':memory:')
-  for (const name of readdirSync('src/store/sqlite/migrations').toSorted()) db.exec(readFileSync(`src/store/sqlite/migrations/${name}`, 'utf8'))
+  for (const name of readdirSync('src/store/sqlite/migrations').toSorted())
+    db.exec(readFileSync(`src/store/sqlite/migrations/${name}`, 'utf8'))
   const tables = db.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all()
   expect(tables.length).toBeGreaterThan(25)
-  expect(tables.filter(table => !derived.includes(table) && !new RegExp(`['\\s{]${table}['":]`).test(program))).toEqual([])
+  expect(
+    tables.filter(table => !derived.includes(table) && !new RegExp(`['\\s{]${table}['":]`).test(program)),
+  ).toEqual([])
 })
 
 test(`${cases} damaged databases`, { timeout: 60_000 + cases * 2000 }, () => {
@@ -145,7 +155,9 @@ test('a run over the repeat limit is recovered into no lane', async () => {
     singleton: { lane: 's', on_conflict: 'queue' },
   }
   for (const _ of [1, 2, 3]) await store.accept([newEvent({ runs: [newRun({ flow })] })], limits)
-  expect(await store.runs({ limit: 10, after: null, state: 'held' })).toMatchObject([{ held_by: 'repeat_limit' }])
+  expect(await store.runs({ limit: 10, after: null, state: 'held' })).toMatchObject([
+    { held_by: 'repeat_limit' },
+  ])
   await store.stop()
   const into = join(directory, 'recovered')
   mkdirSync(into)
@@ -155,7 +167,9 @@ test('a run over the repeat limit is recovered into no lane', async () => {
   await recovered.stop()
 })
 
-async function stored(stateDir: string): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
+async function stored(
+  stateDir: string,
+): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
   const store = new SqliteStore({ stateDir, budgets: [], lifecycle: 'none', onFatal: () => undefined })
   return { store, start: await store.start(1_790_000_000_000) }
 }

@@ -32,7 +32,10 @@ async function filledAndEmptied(events: number, young = 0): Promise<void> {
     Array.from({ length: young }, () => newEvent(late)),
     limits,
   )
-  for (let more = true; more;) more = (await store.retain({ now: t0 + 9000, event_ms: 1000, dead_ms: 1000, dedupe_ms: 1000, slice: 200 })).more
+  for (let more = true; more;)
+    more = (
+      await store.retain({ now: t0 + 9000, event_ms: 1000, dead_ms: 1000, dedupe_ms: 1000, slice: 200 })
+    ).more
 }
 
 beforeEach(async () => {
@@ -53,7 +56,8 @@ test('slices give back all but the share that may stay free', async () => {
   expect(first).toEqual({ pages: 100, more: true })
   expect((await store.space()).reusable_bytes).toBe(before.reusable_bytes - 100 * 4096)
   let slices = 1
-  for (let more = true; more; slices++) ({ more } = await store.giveBack({ pages: 100, keep_share: 0.3, checkpoint: true }))
+  for (let more = true; more; slices++)
+    ({ more } = await store.giveBack({ pages: 100, keep_share: 0.3, checkpoint: true }))
   expect(slices).toBeGreaterThan(5)
   // The checkpoint of the last slice comes after its answer.
   await store.ping()
@@ -66,7 +70,8 @@ test('a nearly full disk: each slice uses the same log again', async () => {
   await filledAndEmptied(500)
   await store.stop()
   await open()
-  for (let more = true; more;) ({ more } = await store.giveBack({ pages: 32, keep_share: 0, checkpoint: true }))
+  for (let more = true; more;)
+    ({ more } = await store.giveBack({ pages: 32, keep_share: 0, checkpoint: true }))
   await store.ping()
   const { database_bytes, wal_bytes } = await store.space()
   expect(database_bytes).toBeLessThan(1_000_000)
@@ -91,7 +96,10 @@ test('a database of another program keeps its size', async () => {
   db.close()
   await open()
   await filledAndEmptied(300)
-  expect(await store.giveBack({ pages: 100, keep_share: 0, checkpoint: false })).toEqual({ pages: 0, more: false })
+  expect(await store.giveBack({ pages: 100, keep_share: 0, checkpoint: false })).toEqual({
+    pages: 0,
+    more: false,
+  })
   expect(await store.space()).toMatchObject({ gives_back: false })
 })
 

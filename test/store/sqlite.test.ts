@@ -29,7 +29,12 @@ async function open(
   lifecycle: LifecycleEvents = 'none',
 ): Promise<{ store: SqliteStore; start: Awaited<ReturnType<SqliteStore['start']>> }> {
   await current?.stop()
-  current = new SqliteStore({ stateDir: directory, budgets, lifecycle, onFatal: message => fatal.push(message) })
+  current = new SqliteStore({
+    stateDir: directory,
+    budgets,
+    lifecycle,
+    onFatal: message => fatal.push(message),
+  })
   const start = await current.start(now)
   current.onDamage = found => fatal.push(...found)
   fatal.push(...start.damage)
@@ -62,7 +67,8 @@ describe('gates', () => gatesConformance(() => ({ open })))
 describe('repeats', () => repeatsConformance(() => ({ open: now => open(now, [], 'outcomes') })))
 describe('pauses', () => pausesConformance(() => ({ open: now => open(now, [], 'outcomes') })))
 describe('updates', () => updatesConformance(() => ({ open })))
-describe('budgets', () => budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
+describe('budgets', () =>
+  budgetsConformance(() => ({ open: (now, budgets) => open(now, budgets, 'outcomes') })))
 
 test('a restarted router still commits with synchronous=FULL in WAL mode; control: better-sqlite3 alone does not', async () => {
   await open()
@@ -90,24 +96,42 @@ test('files are private, whatever the umask', async () => {
 })
 
 test.each([
-  ['a newer schema', (): void => void new Database(databasePath(directory)).pragma('user_version = 99'), 78, 'schema 99'],
+  [
+    'a newer schema',
+    (): void => void new Database(databasePath(directory)).pragma('user_version = 99'),
+    78,
+    'schema 99',
+  ],
   [
     'a foreign file',
-    (): void => writeFileSync(databasePath(directory), 'this is not a database, but long enough to be looked at'.repeat(20)),
+    (): void =>
+      writeFileSync(
+        databasePath(directory),
+        'this is not a database, but long enough to be looked at'.repeat(20),
+      ),
     65,
     'damaged or not a Signalbox database',
   ],
 ])('%s is refused', async (_name, prepare, exitCode, message) => {
   openWriter(directory).db.close()
   prepare()
-  await expect(open()).rejects.toMatchObject({ exitCode, message: expect.stringContaining(message) as string })
+  await expect(open()).rejects.toMatchObject({
+    exitCode,
+    message: expect.stringContaining(message) as string,
+  })
 })
 
 test('one operation that cannot be done does not take its group along', async () => {
   const { store } = await open()
   const wrong = newEvent({ runs: [newRun({ priority: 1000 })] })
-  const [bad, good] = await Promise.allSettled([store.accept([wrong], limits), store.accept([newEvent({ runs: [newRun()] })], limits)])
-  expect(bad).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('SQLITE_CONSTRAINT') as string } })
+  const [bad, good] = await Promise.allSettled([
+    store.accept([wrong], limits),
+    store.accept([newEvent({ runs: [newRun()] })], limits),
+  ])
+  expect(bad).toMatchObject({
+    status: 'rejected',
+    reason: { message: expect.stringContaining('SQLITE_CONSTRAINT') as string },
+  })
   expect(good).toMatchObject({ status: 'fulfilled', value: [{ kind: 'accepted' }] })
   expect(await store.event(wrong.id)).toBeNull()
   expect(await store.counts()).toMatchObject({ events: 1, pending: 1 })
@@ -141,7 +165,13 @@ test('a commit is one fsync for everything that waits', async () => {
 })
 
 describe('lists find their rows by an index, and never sort', () => {
-  const page = (selection: EventPage['selection']): EventPage => ({ selection, order: 'desc', limit: 50, after: 1000, whole: false })
+  const page = (selection: EventPage['selection']): EventPage => ({
+    selection,
+    order: 'desc',
+    limit: 50,
+    after: 1000,
+    whole: false,
+  })
   test.each([
     [{}, 'SEARCH event USING INTEGER PRIMARY KEY'],
     [{ source_id: 'a' }, 'USING INDEX event_source'],
@@ -172,7 +202,10 @@ describe('lists find their rows by an index, and never sort', () => {
     [{ dead: true }, ['USING INDEX outbox_dead']],
     [{ trigger_id: 'a' }, ['USING INDEX run_archive_trigger']],
     [{ bot_id: 'a' }, ['USING INDEX run_archive_bot']],
-    [{ requested_by: 'token:a', bot_id: 'b' }, ['USING INDEX outbox_requested_by', 'USING INDEX run_archive_requested_by']],
+    [
+      { requested_by: 'token:a', bot_id: 'b' },
+      ['USING INDEX outbox_requested_by', 'USING INDEX run_archive_requested_by'],
+    ],
     [{ failed: true }, ['USING INDEX outbox_dead', 'USING INDEX run_archive_unhappy']],
   ] as [Partial<RunPage>, string[]][])('runs %j', (selection, expected) => {
     const plan = runPlan(selection)
@@ -208,7 +241,8 @@ test('a delivery is known wherever its hash stands: in memory, moved to the inde
       limits,
     )
     if (at === 20_000 || at === 34_000) ({ store } = await open())
-    if (at === 30_000) await store.accept([{ ...push(count), type: null as never }], limits).catch(() => undefined)
+    if (at === 30_000)
+      await store.accept([{ ...push(count), type: null as never }], limits).catch(() => undefined)
   }
   const known = async (): Promise<number> => {
     const outcomes = await store.accept(

@@ -25,8 +25,13 @@ function isJson(headers: IncomingHttpHeaders): boolean {
 }
 
 /** Asks over HTTP at an address as router.status has it: a URL, or the path of a socket. */
-export function ask(address: string, { method = 'POST', path = '/rpc', headers = {}, body, signal }: Asked): Promise<Answer> {
-  const target = address.startsWith('http') ? { host: new URL(address).hostname, port: new URL(address).port } : { socketPath: address }
+export function ask(
+  address: string,
+  { method = 'POST', path = '/rpc', headers = {}, body, signal }: Asked,
+): Promise<Answer> {
+  const target = address.startsWith('http')
+    ? { host: new URL(address).hostname, port: new URL(address).port }
+    : { socketPath: address }
   return new Promise((resolve, reject) => {
     const asking = request({ ...target, method, path, headers, signal }, response => {
       let text = ''
@@ -46,12 +51,18 @@ export function ask(address: string, { method = 'POST', path = '/rpc', headers =
   })
 }
 
-export const bearerOf = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}`, 'content-type': 'application/json' })
+export const bearerOf = (token: string): Record<string, string> => ({
+  authorization: `Bearer ${token}`,
+  'content-type': 'application/json',
+})
 export const bearer = bearerOf(environmentToken)
-export const callOf = (method: string, params: object = {}, id: unknown = 1): string => JSON.stringify({ jsonrpc: '2.0', id, method, params })
+export const callOf = (method: string, params: object = {}, id: unknown = 1): string =>
+  JSON.stringify({ jsonrpc: '2.0', id, method, params })
 
 /** A router with the token of the environment. */
-export async function listening(flags: Record<string, unknown> = {}): Promise<TestRouter & { admin: string }> {
+export async function listening(
+  flags: Record<string, unknown> = {},
+): Promise<TestRouter & { admin: string }> {
   const router = await freshRouter(flags, { SIGNALBOX_ADMIN_TOKEN: environmentToken })
   return { ...router, admin: router.router.admin! }
 }
@@ -63,7 +74,12 @@ export interface Called<M extends keyof Methods> {
 }
 
 /** A call with a token: the HTTP status, and the result or the error. */
-export async function callWith<M extends keyof Methods>(admin: string, token: string, method: M, params: object = {}): Promise<Called<M>> {
+export async function callWith<M extends keyof Methods>(
+  admin: string,
+  token: string,
+  method: M,
+  params: object = {},
+): Promise<Called<M>> {
   const { status, body } = await ask(admin, { body: callOf(method, params), headers: bearerOf(token) })
   return { status, ...(body as object) }
 }
@@ -71,8 +87,13 @@ export async function callWith<M extends keyof Methods>(admin: string, token: st
 /** Uses a link up, as the page does. Answers the answer. */
 export function logIn(admin: string, link: string, headers: Record<string, string> = {}): Promise<Answer> {
   const body = JSON.stringify({ code: link.split('#login=')[1] })
-  return ask(admin, { path: '/session', body, headers: { origin: new URL(admin).origin, 'x-signalbox': '1', ...headers } })
+  return ask(admin, {
+    path: '/session',
+    body,
+    headers: { origin: new URL(admin).origin, 'x-signalbox': '1', ...headers },
+  })
 }
 
 /** The cookie that an answer sets, as a browser sends it. */
-export const cookieOf = ({ headers }: Pick<Answer, 'headers'>): string => headers['set-cookie']![0]!.split(';', 1)[0]!
+export const cookieOf = ({ headers }: Pick<Answer, 'headers'>): string =>
+  headers['set-cookie']![0]!.split(';', 1)[0]!

@@ -19,14 +19,21 @@ export interface BotServer {
 
 export type Answer = (request: Received, response: ServerResponse, count: number) => void
 
-export async function botServer(answer: Answer = (_request, response) => void response.end('{"ok":true}')): Promise<BotServer> {
+export async function botServer(
+  answer: Answer = (_request, response) => void response.end('{"ok":true}'),
+): Promise<BotServer> {
   const received: Received[] = []
   const waiting: { count: number; resolve: (request: Received) => void }[] = []
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const seen = { method: request.method, path: request.url, headers: request.headers, body: Buffer.concat(chunks).toString('utf8') }
+      const seen = {
+        method: request.method,
+        path: request.url,
+        headers: request.headers,
+        body: Buffer.concat(chunks).toString('utf8'),
+      }
       received.push(seen)
       for (const each of waiting) if (each.count === received.length) each.resolve(seen)
       answer(seen, response, received.length)
@@ -40,6 +47,9 @@ export async function botServer(answer: Answer = (_request, response) => void re
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received,
-    nth: count => (received.length >= count ? Promise.resolve(received[count - 1]!) : new Promise(resolve => waiting.push({ count, resolve }))),
+    nth: count =>
+      received.length >= count
+        ? Promise.resolve(received[count - 1]!)
+        : new Promise(resolve => waiting.push({ count, resolve })),
   }
 }

@@ -22,10 +22,17 @@ interface OnTerminal {
 }
 
 /** The same on a terminal of 40 rows and 200 columns. */
-export function onTerminal(router: Pick<TestRouter, 'directory'>, args: readonly string[], { env = {}, answers = [] }: OnTerminal = {}): Promise<Ran> {
+export function onTerminal(
+  router: Pick<TestRouter, 'directory'>,
+  args: readonly string[],
+  { env = {}, answers = [] }: OnTerminal = {},
+): Promise<Ran> {
   const command = ['stty rows 40 cols 200; exec', process.execPath, 'src/signalbox.ts', ...args].join(' ')
   const all = { ...environmentOf(router), ...env }
-  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { env: all, stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    env: all,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   let out = ''
   let seen = 0
@@ -42,10 +49,20 @@ export function onTerminal(router: Pick<TestRouter, 'directory'>, args: readonly
 }
 
 function environmentOf({ directory }: Pick<TestRouter, 'directory'>): Record<string, string | undefined> {
-  return { ...ownEnvironment, HOME: directory, SIGNALBOX_STATE_DIR: directory, SIGNALBOX_SOCKET: join(directory, 'rpc.sock') }
+  return {
+    ...ownEnvironment,
+    HOME: directory,
+    SIGNALBOX_STATE_DIR: directory,
+    SIGNALBOX_SOCKET: join(directory, 'rpc.sock'),
+  }
 }
 
-export function signalbox(router: Pick<TestRouter, 'directory'>, args: readonly string[], env: Record<string, string> = {}, input = ''): Promise<Ran> {
+export function signalbox(
+  router: Pick<TestRouter, 'directory'>,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  input = '',
+): Promise<Ran> {
   const { promise, resolve } = Promise.withResolvers<Ran>()
   const options = { env: { ...environmentOf(router), ...env } }
   const started = execFile(process.execPath, ['src/signalbox.ts', ...args], options, (error, out, err) =>

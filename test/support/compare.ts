@@ -22,20 +22,44 @@ export class Bindings {
     const at = path === '' ? 'the answer' : path
     if (expected === '*' || (expected === anyTime && Number.isInteger(found))) return []
     if (typeof expected === 'string' && typeof found === 'string') {
-      const [wanted, real] = [expected.match(id) ?? [], found.match(id) ?? (/^[0-9A-Za-z]{8}$/.test(found) ? [found] : [])]
-      for (const [index, each] of wanted.entries()) if (!this.#real.has(each) && real[index] !== undefined) this.#real.set(each, real[index])
-      return this.filled(expected) === found ? [] : [`${at}: expected ${JSON.stringify(this.filled(expected))}, found ${JSON.stringify(found)}`]
+      const [wanted, real] = [
+        expected.match(id) ?? [],
+        found.match(id) ?? (/^[0-9A-Za-z]{8}$/.test(found) ? [found] : []),
+      ]
+      for (const [index, each] of wanted.entries())
+        if (!this.#real.has(each) && real[index] !== undefined) this.#real.set(each, real[index])
+      return this.filled(expected) === found
+        ? []
+        : [`${at}: expected ${JSON.stringify(this.filled(expected))}, found ${JSON.stringify(found)}`]
     }
-    if (typeof expected !== 'object' || expected === null || typeof found !== 'object' || found === null || Array.isArray(expected) !== Array.isArray(found)) {
-      return Object.is(expected, found) ? [] : [`${at}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`]
+    if (
+      typeof expected !== 'object' ||
+      expected === null ||
+      typeof found !== 'object' ||
+      found === null ||
+      Array.isArray(expected) !== Array.isArray(found)
+    ) {
+      return Object.is(expected, found)
+        ? []
+        : [`${at}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`]
     }
     if ('*' in expected) return []
     const keys = new Set([...Object.keys(expected), ...Object.keys(found)])
     return [...keys].flatMap(key => {
       const inner = path === '' ? key : `${path}.${key}`
-      if (!(key in found)) return [`${inner}: expected ${JSON.stringify((expected as Record<string, unknown>)[key])}, found nothing`]
-      if (!(key in expected)) return [`${inner}: expected nothing, found ${JSON.stringify((found as Record<string, unknown>)[key])}`]
-      return this.differences((expected as Record<string, unknown>)[key], (found as Record<string, unknown>)[key], inner)
+      if (!(key in found))
+        return [
+          `${inner}: expected ${JSON.stringify((expected as Record<string, unknown>)[key])}, found nothing`,
+        ]
+      if (!(key in expected))
+        return [
+          `${inner}: expected nothing, found ${JSON.stringify((found as Record<string, unknown>)[key])}`,
+        ]
+      return this.differences(
+        (expected as Record<string, unknown>)[key],
+        (found as Record<string, unknown>)[key],
+        inner,
+      )
     })
   }
 }

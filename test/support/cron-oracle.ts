@@ -2,7 +2,27 @@
 // is asked of Intl, and held against the fields. Nothing is skipped and nothing is computed ahead.
 const minuteMs = 60_000
 const quarterMs = 15 * minuteMs
-const names = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
+const names = [
+  'sun',
+  'mon',
+  'tue',
+  'wed',
+  'thu',
+  'fri',
+  'sat',
+  'jan',
+  'feb',
+  'mar',
+  'apr',
+  'may',
+  'jun',
+  'jul',
+  'aug',
+  'sep',
+  'oct',
+  'nov',
+  'dec',
+]
 
 interface Local {
   year: number
@@ -29,14 +49,17 @@ export class ZoneTable {
       second: 'numeric',
     })
     const read = (at: number): number => {
-      const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]))
+      const part = Object.fromEntries(
+        format.formatToParts(at).map(({ type, value }) => [type, Number(value)]),
+      )
       return Date.UTC(part.year!, part.month! - 1, part.day, part.hour, part.minute, part.second) - at
     }
     // Only where a day begins and ends differently is every quarter asked.
     const day = 96 * quarterMs
     for (let at = from; at < until; at += day) {
       const [first, last] = [read(at), read(at + day)]
-      for (let quarter = 0; quarter < 96; quarter++) this.#offsets.push(first === last ? first : read(at + quarter * quarterMs))
+      for (let quarter = 0; quarter < 96; quarter++)
+        this.#offsets.push(first === last ? first : read(at + quarter * quarterMs))
     }
   }
 
@@ -47,7 +70,12 @@ export class ZoneTable {
 
 function local(shown: number): Local {
   const date = new Date(shown)
-  return { year: date.getUTCFullYear(), month: date.getUTCMonth() + 1, day: date.getUTCDate(), weekday: date.getUTCDay() }
+  return {
+    year: date.getUTCFullYear(),
+    month: date.getUTCMonth() + 1,
+    day: date.getUTCDate(),
+    weekday: date.getUTCDay(),
+  }
 }
 
 function number(text: string): number {
@@ -59,7 +87,12 @@ function number(text: string): number {
 function plainField(field: string, value: number, low: number, high: number): boolean {
   return field.split(',').some(part => {
     const [span = '', step = '1'] = part.split('/')
-    const [from, to] = span === '*' || span === '?' ? [low, high] : span.includes('-') ? span.split('-').map(number) : [number(span), number(span)]
+    const [from, to] =
+      span === '*' || span === '?'
+        ? [low, high]
+        : span.includes('-')
+          ? span.split('-').map(number)
+          : [number(span), number(span)]
     return value >= from! && value <= to! && (value - from!) % Number(step) === 0
   })
 }
@@ -90,7 +123,8 @@ function dayField(field: string, { year, month, day }: Local): boolean {
 function weekdayField(field: string, { year, month, day, weekday }: Local): boolean {
   return field.split(',').some(part => {
     const [name = '', nth] = part.split('#')
-    if (nth === undefined) return plainField(part, weekday, 0, 6) || (weekday === 0 && plainField(part, 7, 0, 7))
+    if (nth === undefined)
+      return plainField(part, weekday, 0, 6) || (weekday === 0 && plainField(part, 7, 0, 7))
     if (number(name) % 7 !== weekday) return false
     return nth === 'L' ? day + 7 > daysIn(year, month) : Math.ceil(day / 7) === Number(nth)
   })
@@ -111,7 +145,11 @@ export function enumerated(expression: string, zone: ZoneTable, from: number, un
   const hourNamed = Array.from({ length: 24 }, (_, hour) => plainField(hours, hour, 0, 23))
   const names = (shown: number): boolean => {
     const minute = Math.floor(shown / minuteMs)
-    return minuteNamed[minute % 60]! && hourNamed[Math.floor(minute / 60) % 24]! && isDay(days, months, weekdays, local(shown))
+    return (
+      minuteNamed[minute % 60]! &&
+      hourNamed[Math.floor(minute / 60) % 24]! &&
+      isDay(days, months, weekdays, local(shown))
+    )
   }
   const found: number[] = []
   const done = new Set<number>()
@@ -122,7 +160,8 @@ export function enumerated(expression: string, zone: ZoneTable, from: number, un
     let wanted = named
     if (!byRealTime) {
       // What the clock left out just now is due now.
-      for (let left = minuteMs; left <= offset - before && !wanted; left += minuteMs) wanted = names(at - left + offset)
+      for (let left = minuteMs; left <= offset - before && !wanted; left += minuteMs)
+        wanted = names(at - left + offset)
       // What it shows again has been.
       if (named && done.has(at + offset)) wanted = false
       if (named) done.add(at + offset)

@@ -16,7 +16,13 @@ export class DamagedStore extends Driver {
   constructor(db = freshDatabase()) {
     super()
     this.db = db
-    const store = new LocalStore({ db: this.db, lifecycle: 'none', guard: 'lease', later: (_way, work) => work(), committed: () => undefined })
+    const store = new LocalStore({
+      db: this.db,
+      lifecycle: 'none',
+      guard: 'lease',
+      later: (_way, work) => work(),
+      committed: () => undefined,
+    })
     store.onDamage = found => this.damage.push(...found)
     this.store = store
   }
@@ -33,7 +39,9 @@ export class DamagedStore extends Driver {
     const write = (from: string, to: string): void => {
       this.db.unsafeMode(true)
       this.db.pragma('writable_schema = ON')
-      this.db.prepare("UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = ?").run(from, to, table)
+      this.db
+        .prepare("UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = ?")
+        .run(from, to, table)
       this.db.pragma('writable_schema = RESET')
     }
     write(') STRICT', ') /**/')
@@ -54,7 +62,14 @@ export class DamagedStore extends Driver {
   }
 
   report(run_id: string, at: number, usage: UsageReport): Promise<unknown> {
-    return this.move(run_id, { move: 'extend_running', from: ['running'], to: 'running', at, touch: 'silent', usage })
+    return this.move(run_id, {
+      move: 'extend_running',
+      from: ['running'],
+      to: 'running',
+      at,
+      touch: 'silent',
+      usage,
+    })
   }
 
   /** Retention until it has nothing more to do; answers how many events went. */

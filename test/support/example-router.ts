@@ -3,7 +3,10 @@ import { logIn } from './admin.ts'
 import { Bindings } from './compare.ts'
 import { ended, freshRouter, until, type TestRouter } from './router.ts'
 
-const command = (script: string): { kind: 'command'; argv: string[] } => ({ kind: 'command', argv: ['/bin/sh', '-c', script] })
+const command = (script: string): { kind: 'command'; argv: string[] } => ({
+  kind: 'command',
+  argv: ['/bin/sh', '-c', script],
+})
 
 /** Logs a browser in. Answers the id of the login. */
 async function loggedIn({ call }: TestRouter): Promise<string> {
@@ -17,18 +20,43 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   const { call } = router
   await call('bot.put', { bot: { id: 'deployer', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await call('bot.put', { bot: { id: 'spare-bot', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
-  await call('bot.put', { bot: { id: 'people', endpoint: { kind: 'notify', preset: 'ntfy', url: 'http://127.0.0.1:9/', topic: 'signalbox' } } })
+  await call('bot.put', {
+    bot: {
+      id: 'people',
+      endpoint: { kind: 'notify', preset: 'ntfy', url: 'http://127.0.0.1:9/', topic: 'signalbox' },
+    },
+  })
   await call('bot.put', { bot: { id: 'failer', endpoint: command('exit 3') } })
   await call('bot.put', { bot: { id: 'sleeper', endpoint: command('exit 0'), enabled: false } })
   await call('source.put', { source: { id: 'forge', source_type: 'webhook', config: { provider: 'none' } } })
   await router.post('forgejo', '{}')
   await call('source.put', { source: { id: 'spare', source_type: 'manual' } })
-  await call('source.put', { source: { id: 'review-inbox', source_type: 'dispatch', config: { workflow_id: 'review' } } })
-  await call('trigger.put', { trigger: { id: 'review', event_source_id: 'review-inbox', filter: { type: ['dispatch'] }, action: { bot_id: 'sleeper' } } })
-  await call('source.put', { source: { id: 'feed', source_type: 'poll', enabled: false, config: { command: { argv: ['/bin/echo', '[]'] } } } })
-  await call('source.put', { source: { id: 'new-year', source_type: 'cron', config: { expression: '0 0 1 1 *' } } })
+  await call('source.put', {
+    source: { id: 'review-inbox', source_type: 'dispatch', config: { workflow_id: 'review' } },
+  })
+  await call('trigger.put', {
+    trigger: {
+      id: 'review',
+      event_source_id: 'review-inbox',
+      filter: { type: ['dispatch'] },
+      action: { bot_id: 'sleeper' },
+    },
+  })
+  await call('source.put', {
+    source: {
+      id: 'feed',
+      source_type: 'poll',
+      enabled: false,
+      config: { command: { argv: ['/bin/echo', '[]'] } },
+    },
+  })
+  await call('source.put', {
+    source: { id: 'new-year', source_type: 'cron', config: { expression: '0 0 1 1 *' } },
+  })
   const on = (id: string, type: string, bot_id: string): Promise<unknown> =>
-    call('trigger.put', { trigger: { id, event_source_id: 'forge', filter: { type: [type] }, action: { bot_id } } })
+    call('trigger.put', {
+      trigger: { id, event_source_id: 'forge', filter: { type: [type] }, action: { bot_id } },
+    })
   await on('always-fails', 'fail', 'failer')
   await on('later', 'later', 'sleeper')
   await call('trigger.put', {
@@ -36,19 +64,35 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
       id: 'deploy-site',
       event_source_id: 'forge',
       filter: { type: ['push'], payload: { ref: ['refs/heads/main'] } },
-      action: { bot_id: 'deployer', workflow_id: 'deploy', inputs: { repo: '{{ payload.repository.full_name }}' } },
+      action: {
+        bot_id: 'deployer',
+        workflow_id: 'deploy',
+        inputs: { repo: '{{ payload.repository.full_name }}' },
+      },
     },
   })
-  const push = await call('event.emit', { source_id: 'forge', type: 'push', payload: { ref: 'refs/heads/main', repository: { full_name: 'acme/site' } } })
+  const push = await call('event.emit', {
+    source_id: 'forge',
+    type: 'push',
+    payload: { ref: 'refs/heads/main', repository: { full_name: 'acme/site' } },
+  })
   const fail = await call('event.emit', { source_id: 'forge', type: 'fail', payload: {} })
   const later = await call('event.emit', { source_id: 'forge', type: 'later', payload: {} })
   await Promise.all([ended(router, push.runs[0]!), ended(router, fail.runs[0]!)])
   await call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   for (const bot_id of ['worker', 'puller']) {
     await call('bot.put', { bot: { id: bot_id, endpoint: { kind: 'pull' } } })
-    await call('trigger.put', { trigger: { id: `to-${bot_id}`, event_source_id: 'jobs', filter: { type: [bot_id] }, action: { bot_id } } })
+    await call('trigger.put', {
+      trigger: {
+        id: `to-${bot_id}`,
+        event_source_id: 'jobs',
+        filter: { type: [bot_id] },
+        action: { bot_id },
+      },
+    })
   }
-  const job = (type: string): ReturnType<typeof call<'event.emit'>> => call('event.emit', { source_id: 'jobs', type, payload: {} })
+  const job = (type: string): ReturnType<typeof call<'event.emit'>> =>
+    call('event.emit', { source_id: 'jobs', type, payload: {} })
   const [begun, given] = [await job('worker'), await job('worker')]
   await job('puller')
   const held = await job('puller')
@@ -60,23 +104,41 @@ export async function exampleRouter(): Promise<{ router: TestRouter; ids: Bindin
   await call('queue.put', { queue: { id: 'spare-queue' } })
   await call('bot.put', { bot: { id: 'pauser', endpoint: { kind: 'pull' } } })
   const trigger = (name: string, action: object, policy: object): Promise<unknown> =>
-    call('trigger.put', { trigger: { id: name, event_source_id: 'jobs', filter: { type: [name] }, action, policy } })
+    call('trigger.put', {
+      trigger: { id: name, event_source_id: 'jobs', filter: { type: [name] }, action, policy },
+    })
   await trigger('to-pauser', { bot_id: 'pauser' }, {})
   await call('bot.put', { bot: { id: 'careful', endpoint: { kind: 'command', argv: ['/bin/true'] } } })
   await trigger('asks', { bot_id: 'careful' }, { approval: {} })
-  await trigger('in-order', { bot_id: 'failer' }, { queue: 'staging', order_key: '{{ payload.repo }}', retry: 'none' })
-  const ordered = (): ReturnType<typeof job> => call('event.emit', { source_id: 'jobs', type: 'in-order', payload: { repo: 'acme/site' } })
+  await trigger(
+    'in-order',
+    { bot_id: 'failer' },
+    { queue: 'staging', order_key: '{{ payload.repo }}', retry: 'none' },
+  )
+  const ordered = (): ReturnType<typeof job> =>
+    call('event.emit', { source_id: 'jobs', type: 'in-order', payload: { repo: 'acme/site' } })
   const [toPause, asks, stuck] = [await job('to-pauser'), await job('asks'), await ordered()]
   await ended(router, stuck.runs[0]!)
   const behind = await ordered()
-  await until(async () => (await call('run.get', { run_id: behind.runs[0]! })).run.waiting_for?.includes('an earlier run') === true)
-  await until(async () => (await call('run.get', { run_id: asks.runs[0]! })).run.state === 'awaiting_approval')
+  await until(
+    async () =>
+      (await call('run.get', { run_id: behind.runs[0]! })).run.waiting_for?.includes('an earlier run') ===
+      true,
+  )
+  await until(
+    async () => (await call('run.get', { run_id: asks.runs[0]! })).run.state === 'awaiting_approval',
+  )
   const [pausing] = (await call('run.claim', { bot_id: 'pauser' })).leases
   const lease = { run_id: pausing!.run_id, lease_token: pausing!.lease_token }
   await call('run.start', lease)
   await call('run.pause', { run_id: lease.run_id })
   await call('run.heartbeat', { ...lease, paused: true })
-  const { created } = await call('token.create', { name: 'worker on the build host', role: 'worker', bot_id: 'worker', never_expires: true })
+  const { created } = await call('token.create', {
+    name: 'worker on the build host',
+    role: 'worker',
+    bot_id: 'worker',
+    never_expires: true,
+  })
   const login_id = await loggedIn(router)
   const id = (end: string): string => `01997f3e-5b00-7000-8000-0000000000${end}`
   const ids = new Bindings({

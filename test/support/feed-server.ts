@@ -11,7 +11,12 @@ export interface FeedServer {
 }
 
 /** Answers JSON with an ETag that goes with it, and 304 to who has it already. */
-export function sendFeed(value: unknown, headers: IncomingHttpHeaders, response: ServerResponse, more: Record<string, string> = {}): void {
+export function sendFeed(
+  value: unknown,
+  headers: IncomingHttpHeaders,
+  response: ServerResponse,
+  more: Record<string, string> = {},
+): void {
   const text = JSON.stringify(value)
   const etag = `"${Buffer.from(text).toString('base64url').slice(-24)}${text.length}"`
   if (headers['if-none-match'] === etag) response.writeHead(304).end()

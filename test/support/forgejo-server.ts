@@ -40,12 +40,16 @@ const known = ['forgejo', 'gitea', 'gogs', 'slack', 'discord']
 async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
-  return chunks.length === 0 ? {} : (JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown>)
+  return chunks.length === 0
+    ? {}
+    : (JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown>)
 }
 
 async function deliver(forge: ForgejoServer, { config, secret }: Hook): Promise<void> {
   if (!forge.allowsLoopback) {
-    forge.deliveries.push(`webhook can only call allowed HTTP servers (check your webhook.ALLOWED_HOST_LIST setting), deny '${config.url}'`)
+    forge.deliveries.push(
+      `webhook can only call allowed HTTP servers (check your webhook.ALLOWED_HOST_LIST setting), deny '${config.url}'`,
+    )
     return
   }
   const signature = secret === '' ? '' : createHmac('sha256', secret).update(payload).digest('hex')
@@ -59,7 +63,12 @@ async function deliver(forge: ForgejoServer, { config, secret }: Hook): Promise<
     ]),
   ) as Record<string, string>
   const all = { ...headers, 'X-Hub-Signature-256': `sha256=${signature}`, 'content-type': 'application/json' }
-  await fetch(config.url, { method: 'POST', headers: all, body: payload, signal: AbortSignal.timeout(5000) }).then(
+  await fetch(config.url, {
+    method: 'POST',
+    headers: all,
+    body: payload,
+    signal: AbortSignal.timeout(5000),
+  }).then(
     answer => forge.deliveries.push(String(answer.status)),
     (error: Error) => forge.deliveries.push(error.message),
   )
@@ -68,7 +77,8 @@ async function deliver(forge: ForgejoServer, { config, secret }: Hook): Promise<
 function created(hooks: Map<number, Hook>, given: Record<string, unknown>): Hook | string {
   const config = given.config as { url?: string; content_type?: string; secret?: string } | undefined
   if (!known.includes(String(given.type))) return 'Invalid hook type'
-  if (config?.url === undefined || config.content_type === undefined) return 'Missing config option: url or content_type'
+  if (config?.url === undefined || config.content_type === undefined)
+    return 'Missing config option: url or content_type'
   const hook: Hook = {
     id: Math.max(0, ...hooks.keys()) + 1,
     type: String(given.type),
@@ -86,31 +96,48 @@ function shown({ secret: _, ...hook }: Hook): object {
   return hook
 }
 
-async function answer(forge: ForgejoServer, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  forge: ForgejoServer,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const send = (status: number, value?: unknown): void =>
-    void response.writeHead(status, { 'content-type': 'application/json' }).end(value === undefined ? '' : JSON.stringify(value))
+    void response
+      .writeHead(status, { 'content-type': 'application/json' })
+      .end(value === undefined ? '' : JSON.stringify(value))
   const url = new URL(request.url!, forge.url)
   forge.requests.push(`${request.method} ${url.pathname}`)
-  if (request.headers.authorization !== `token ${forge.token}`) return send(401, { message: 'token is required' })
+  if (request.headers.authorization !== `token ${forge.token}`)
+    return send(401, { message: 'token is required' })
   const owners = [
     { base: `/api/v1/repos/${forge.repository}`, scope: 'write:repository', hooks: forge.hooks },
-    { base: `/api/v1/orgs/${forge.organisation}`, scope: 'write:organization', hooks: forge.organisationHooks },
+    {
+      base: `/api/v1/orgs/${forge.organisation}`,
+      scope: 'write:organization',
+      hooks: forge.organisationHooks,
+    },
     { base: '/api/v1/admin', scope: 'write:admin', hooks: forge.systemHooks },
   ]
   const owner = owners.find(({ base }) => url.pathname === base || url.pathname.startsWith(`${base}/`))
   if (owner === undefined) return send(404, { message: 'The target could not be found.' })
-  if (!forge.scopes.has(owner.scope)) return send(403, { message: `token does not have at least one of required scope(s): [${owner.scope}]` })
+  if (!forge.scopes.has(owner.scope))
+    return send(403, { message: `token does not have at least one of required scope(s): [${owner.scope}]` })
   const { hooks, base } = owner
   const [, noun, id, action] = url.pathname.slice(base.length).split('/')
   if (noun === undefined) return send(200, { full_name: forge.repository, empty: forge.empty })
   if (id === undefined && request.method === 'GET') {
-    const [page, limit] = [Number(url.searchParams.get('page') ?? 1), Math.min(50, Number(url.searchParams.get('limit') ?? 30))]
+    const [page, limit] = [
+      Number(url.searchParams.get('page') ?? 1),
+      Math.min(50, Number(url.searchParams.get('limit') ?? 30)),
+    ]
     return send(200, [...hooks.values()].slice((page - 1) * limit, page * limit).map(shown))
   }
   if (id === undefined) {
     const given = await bodyOf(request)
     // Of the whole forge: without this it is a draft for repositories to come, which the list does not show.
-    const isDraft = hooks === forge.systemHooks && (given.config as { is_system_webhook?: string }).is_system_webhook !== 'true'
+    const isDraft =
+      hooks === forge.systemHooks &&
+      (given.config as { is_system_webhook?: string }).is_system_webhook !== 'true'
     const hook = created(isDraft ? new Map() : hooks, given)
     return typeof hook === 'string' ? send(422, { message: hook }) : send(201, shown(hook))
   }

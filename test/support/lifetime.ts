@@ -27,7 +27,13 @@ export async function newLife(): Promise<Life> {
   const { db } = openWriter(directory)
   // What is measured here is space: power is not lost.
   db.pragma('synchronous = OFF')
-  const store = new LocalStore({ db, lifecycle: 'outcomes', guard: 'lease', later: (_way, work) => work(), committed: () => undefined })
+  const store = new LocalStore({
+    db,
+    lifecycle: 'outcomes',
+    guard: 'lease',
+    later: (_way, work) => work(),
+    committed: () => undefined,
+  })
   await store.start(t0)
   const close = (): void => {
     db.close()
@@ -39,18 +45,44 @@ export async function newLife(): Promise<Life> {
 /** Definitions that come and go with a day. */
 export async function defineDay({ store }: Life, day: number): Promise<void> {
   const at = t0 + day * dayMs
-  const source = (id: string) => ({ noun: 'source' as const, id, at, definition: { id, source_type: 'service' as const } })
-  const trigger = (id: string, n: number) => ({ noun: 'trigger' as const, id, at, definition: { id, filter: { n: [n] }, action: { bot_id: 'bot' } } })
+  const source = (id: string) => ({
+    noun: 'source' as const,
+    id,
+    at,
+    definition: { id, source_type: 'service' as const },
+  })
+  const trigger = (id: string, n: number) => ({
+    noun: 'trigger' as const,
+    id,
+    at,
+    definition: { id, filter: { n: [n] }, action: { bot_id: 'bot' } },
+  })
   const names = [`source-${day}`, `trigger-${day}`, `bot-${day}`] as const
-  const bot = (id: string) => ({ noun: 'bot' as const, id, at, definition: { id, endpoint: { kind: 'pull' as const } } })
+  const bot = (id: string) => ({
+    noun: 'bot' as const,
+    id,
+    at,
+    definition: { id, endpoint: { kind: 'pull' as const } },
+  })
   const gone = (noun: 'source' | 'trigger' | 'bot', id: string) => ({ noun, id, at, definition: null })
   const before = day - 1
-  await store.write([source(names[0]), trigger(names[1], day), bot(names[2]), source('lasting'), bot('bot')], [{ noun: 'trigger', id: names[1], name: 'set' }])
+  await store.write(
+    [source(names[0]), trigger(names[1], day), bot(names[2]), source('lasting'), bot('bot')],
+    [{ noun: 'trigger', id: names[1], name: 'set' }],
+  )
   for (let edit = 0; edit < 40; edit++) await store.write([trigger('edited', edit)])
-  if (before >= 0) await store.write([gone('source', `source-${before}`), gone('trigger', `trigger-${before}`), gone('bot', `bot-${before}`)])
+  if (before >= 0)
+    await store.write([
+      gone('source', `source-${before}`),
+      gone('trigger', `trigger-${before}`),
+      gone('bot', `bot-${before}`),
+    ])
   await store.pauseTrigger(names[1], 'a busy day', at)
   // A message of a bot that was deleted meanwhile.
-  await store.setBotStatus({ bot_id: `bot-${before}`, availability: 'ready', reason: null, drained: false, drained_reason: null }, at)
+  await store.setBotStatus(
+    { bot_id: `bot-${before}`, availability: 'ready', reason: null, drained: false, drained_reason: null },
+    at,
+  )
 }
 
 /** Events of one hour, with runs that are limited in every way, ticks, and items of a poll. */
@@ -68,13 +100,23 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
   const flows = (n: number): object[] => [
     { order: { lane: `order:bot:${hour}-${n}`, on_dead: 'continue' } },
     { throttle: { lane: `throttle:${hour}`, rates: [{ key: `t-${hour}`, limit: 2, period_ms: 60_000 }] } },
-    { singleton: { lane: `singleton:${n}`, on_conflict: 'queue' }, concurrency: { lane: `concurrency:${hour}`, limit: 5 } },
+    {
+      singleton: { lane: `singleton:${n}`, on_conflict: 'queue' },
+      concurrency: { lane: `concurrency:${hour}`, limit: 5 },
+    },
     { batch: { lane: `batch:${hour}`, max: 3, timeout_ms: 1000 } },
   ]
   const made = Array.from({ length: events }, (_, n) => {
     const body = Buffer.alloc(200 + ((n * 397) % 2000), `${hour}-${n} `)
     const runs = n % 2 === 0 ? [run(n, flows(n)[(n / 2) % 4])] : []
-    const files = n % 5 === 0 ? { context_files: [{ name: 'a', is_text: true, sha256: Buffer.alloc(32, n), content: Buffer.from('x') }] } : {}
+    const files =
+      n % 5 === 0
+        ? {
+            context_files: [
+              { name: 'a', is_text: true, sha256: Buffer.alloc(32, n), content: Buffer.from('x') },
+            ],
+          }
+        : {}
     return newEvent({
       source_id: n % 3 === 0 ? source_id : 'lasting',
       received_at: at + n,
@@ -90,17 +132,66 @@ export async function acceptHour({ store }: Life, hour: number, events: number):
   const changed = made[0]!.runs[0]!.id
   const change = { from: ['pending'] as const, to: 'pending' as const, at, update: { inputs: '{}' } }
   await store.move([{ run_id: changed, move: 'update', ...change }])
-  await store.accept([newEvent({ source_id, received_at: at + events, once: { kind: 'tick', scheduled_at: at, caught_up: false } })], limits)
-  await store.accept([newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })], limits)
-  const refused = { source_id, path: null, reason: 'E_SIGNATURE', status: 401, address: '192.0.2.1', bytes: 2, first_at: at, last_at: at, count: 1 }
+  await store.accept(
+    [
+      newEvent({
+        source_id,
+        received_at: at + events,
+        once: { kind: 'tick', scheduled_at: at, caught_up: false },
+      }),
+    ],
+    limits,
+  )
+  await store.accept(
+    [newEvent({ source_id: 'lasting', received_at: at + events, once: { kind: 'item', key: `i-${hour}` } })],
+    limits,
+  )
+  const refused = {
+    source_id,
+    path: null,
+    reason: 'E_SIGNATURE',
+    status: 401,
+    address: '192.0.2.1',
+    bytes: 2,
+    first_at: at,
+    last_at: at,
+    count: 1,
+  }
   await store.noteRefused({ put: [{ seq: hour + 1, ...refused }], removed: [] })
-  const token = { kind: 'api', name: 'x', role: 'viewer', scopes: ['read'], agent: false, bot_id: null, created_by: 'local', created_at: at } as const
+  const token = {
+    kind: 'api',
+    name: 'x',
+    role: 'viewer',
+    scopes: ['read'],
+    agent: false,
+    bot_id: null,
+    created_by: 'local',
+    created_at: at,
+  } as const
   const used = { last_used_at: null, last_used_from: null, revoked_at: null }
   const id = `t${String(hour).padStart(7, '0')}`
-  await store.putToken({ id, ...token, scopes: ['read'], hash: Buffer.alloc(32), expires_at: at + hourMs, ...used })
-  const entry = { principal: 'local', name: null, interface: 'socket', address: null, method: 'token.create', outcome: 'done', code: null, count: 1 } as const
+  await store.putToken({
+    id,
+    ...token,
+    scopes: ['read'],
+    hash: Buffer.alloc(32),
+    expires_at: at + hourMs,
+    ...used,
+  })
+  const entry = {
+    principal: 'local',
+    name: null,
+    interface: 'socket',
+    address: null,
+    method: 'token.create',
+    outcome: 'done',
+    code: null,
+    count: 1,
+  } as const
   await store.audit([{ at, ...entry, ids: [id] }])
-  await store.skipTicks([{ source_id: 'lasting', scheduled_at: at, last_scheduled_at: at + 1, count: 1, reason: 'missed', at }])
+  await store.skipTicks([
+    { source_id: 'lasting', scheduled_at: at, last_scheduled_at: at + 1, count: 1, reason: 'missed', at },
+  ])
 }
 
 /** What bots do with the runs of an hour: most end, some die. */
@@ -109,34 +200,73 @@ export async function workHour({ store }: Life, hour: number): Promise<void> {
   let worked = 0
   for (let minute = 1; minute < 50; minute++) {
     const now = at + minute * 60_000
-    const { runs } = await store.claim({ bots: [{ bot_id: 'bot', room: 100 }], limit: 100, now, lease_token: `t${now}`, lease_until: now + 60_000 })
-    const attempt = { started_at: now, ended_at: now + 1, outcome: 'success' as const, status: null, error: null, output: 'done' }
+    const { runs } = await store.claim({
+      bots: [{ bot_id: 'bot', room: 100 }],
+      limit: 100,
+      now,
+      lease_token: `t${now}`,
+      lease_until: now + 60_000,
+    })
+    const attempt = {
+      started_at: now,
+      ended_at: now + 1,
+      outcome: 'success' as const,
+      status: null,
+      error: null,
+      output: 'done',
+    }
     const over = { from: ['running'] as const, at: now + 1, lease_token: `t${now}`, attempt }
     await store.move(
       runs.map(({ id }) =>
         // One in eight, the same every day: rows are counted at the end of two days.
         (hour + worked++) % 8 === 0
           ? { ...over, run_id: id, move: 'fail', to: 'failed' as const, error: 'no' }
-          : { ...over, run_id: id, move: 'complete', to: 'completed' as const, archive: true, usage: { input_tokens: 1 } },
+          : {
+              ...over,
+              run_id: id,
+              move: 'complete',
+              to: 'completed' as const,
+              archive: true,
+              usage: { input_tokens: 1 },
+            },
       ),
     )
-    const printed = runs.map(({ id }) => ({ run_id: id, attempt: 1, stream: 'stdout' as const, at: now, offset: 0, content: Buffer.alloc(500, 'x') }))
+    const printed = runs.map(({ id }) => ({
+      run_id: id,
+      attempt: 1,
+      stream: 'stdout' as const,
+      at: now,
+      offset: 0,
+      content: Buffer.alloc(500, 'x'),
+    }))
     await store.appendOutput(printed, { output_bytes: 65_536, output_total_bytes: 1_073_741_824 })
     if (runs.length === 0 && minute > 5) break
   }
 }
 
 /** Retention as the router does it: slices until there is no more, then what is free goes back. */
-export async function sweep({ store }: Life, given: Omit<RetentionLimits, 'slice'>, keep_share: number | undefined): Promise<void> {
+export async function sweep(
+  { store }: Life,
+  given: Omit<RetentionLimits, 'slice'>,
+  keep_share: number | undefined,
+): Promise<void> {
   for (let more = true; more;) ({ more } = await store.retain({ ...given, slice: 200 }))
   if (keep_share === undefined) return
-  for (let more = true; more;) ({ more } = await store.giveBack({ pages: 256, keep_share, checkpoint: false }))
+  for (let more = true; more;)
+    ({ more } = await store.giveBack({ pages: 256, keep_share, checkpoint: false }))
 }
 
 /** Rows of each table. */
 export function rowCounts({ db }: Life): Record<string, number> {
-  const tables = db.prepare<[], string>("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name").pluck().all()
-  return Object.fromEntries(tables.map(name => [name, db.prepare<[], number>(`SELECT count(*) FROM "${name}"`).pluck().get()!]))
+  const tables = db
+    .prepare<[], string>(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+    )
+    .pluck()
+    .all()
+  return Object.fromEntries(
+    tables.map(name => [name, db.prepare<[], number>(`SELECT count(*) FROM "${name}"`).pluck().get()!]),
+  )
 }
 
 /** Bytes of the database file, and of the same data written to a fresh one. */

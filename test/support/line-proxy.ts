@@ -15,11 +15,16 @@ export interface Message {
 /** Returns a directory with a rpc.sock that is connected to the socket. asked and told change the messages in each direction. */
 export async function lineProxy(
   socket: string,
-  { asked = message => message, told = message => message }: Partial<Record<'asked' | 'told', (message: Message) => Message>>,
+  {
+    asked = message => message,
+    told = message => message,
+  }: Partial<Record<'asked' | 'told', (message: Message) => Message>>,
 ): Promise<{ directory: string }> {
   const directory = freshDirectory()
   const pass = (from: Socket, to: Socket, change: (message: Message) => Message): void => {
-    createInterface({ input: from }).on('line', line => to.write(`${JSON.stringify(change(JSON.parse(line) as Message))}\n`))
+    createInterface({ input: from }).on('line', line =>
+      to.write(`${JSON.stringify(change(JSON.parse(line) as Message))}\n`),
+    )
     from.on('error', () => to.destroy())
     from.on('close', () => to.end())
   }

@@ -90,7 +90,8 @@ export class LocalStore implements Store {
   /** What a crash leaves behind is never damage: an examination that finds some at a start is wrong. */
   start = async (now: number): Promise<StartAnswer> => {
     const answer = this.#work.start(now)
-    if (answer.damage.length > 0) throw new Error(`damage was found where there is none: ${answer.damage.join('; ')}`)
+    if (answer.damage.length > 0)
+      throw new Error(`damage was found where there is none: ${answer.damage.join('; ')}`)
     return answer
   }
   stop = async (): Promise<void> => this.crash()
@@ -155,7 +156,10 @@ export class LocalStore implements Store {
       at += content.byteLength
       return { ...part, body_at: at - content.byteLength, body_length: content.byteLength }
     })
-    return this.#write({ op: 'append_output', parts: packed, limits }, new Uint8Array(Buffer.concat(parts.map(part => part.content))).buffer)
+    return this.#write(
+      { op: 'append_output', parts: packed, limits },
+      new Uint8Array(Buffer.concat(parts.map(part => part.content))).buffer,
+    )
   }
 
   output: Store['output'] = request => this.#read(() => this.#output.page(request))
@@ -211,6 +215,8 @@ export class LocalStore implements Store {
   counts: Store['counts'] = () => this.#read(() => this.#reading.counts())
   facts: Store['facts'] = () => this.#read(() => this.#reading.facts())
   sourceStats: Store['sourceStats'] = () => this.#read(() => this.#reading.sourceStats())
-  triggerVersion: Store['triggerVersion'] = (...args) => this.#read(() => this.#definitions.triggerVersion(...args))
-  triggerVersions: Store['triggerVersions'] = (...args) => this.#read(() => this.#definitions.triggerVersions(...args))
+  triggerVersion: Store['triggerVersion'] = (...args) =>
+    this.#read(() => this.#definitions.triggerVersion(...args))
+  triggerVersions: Store['triggerVersions'] = (...args) =>
+    this.#read(() => this.#definitions.triggerVersions(...args))
 }

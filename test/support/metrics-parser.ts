@@ -27,7 +27,9 @@ function labelsOf(text: string): Record<string, string> {
 }
 
 function numberOf(text: string): number {
-  const value = { NaN: Number.NaN, '+Inf': Infinity, '-Inf': -Infinity }[text] ?? (/^[-+]?\d*\.?\d+(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN)
+  const value =
+    { NaN: Number.NaN, '+Inf': Infinity, '-Inf': -Infinity }[text] ??
+    (/^[-+]?\d*\.?\d+(e[-+]?\d+)?$/i.test(text) ? Number(text) : Number.NaN)
   if (Number.isNaN(value) && text !== 'NaN') throw new Error(`no number: ${text}`)
   return value
 }
@@ -55,7 +57,8 @@ export function parsedMetrics(text: string): Map<string, Metric> {
     const [, name, labels, value] = sampleLine.exec(line) ?? []
     if (name === undefined) throw new Error(`a line that cannot be read: ${line}`)
     const suffixes = current?.type === 'histogram' ? ['_bucket', '_sum', '_count'] : ['']
-    if (current === undefined || !suffixes.some(suffix => name === current!.name + suffix)) throw new Error(`${name} is not where its family is`)
+    if (current === undefined || !suffixes.some(suffix => name === current!.name + suffix))
+      throw new Error(`${name} is not where its family is`)
     current.samples.push({ name, labels: labelsOf(labels ?? ''), value: numberOf(value!) })
   }
   return metrics
@@ -66,7 +69,10 @@ function histogramFaults({ name, samples }: Metric): string[] {
   return [...groups.values()].flatMap(group => {
     const buckets = group.filter(sample => sample.name === `${name}_bucket`)
     const bounds = buckets.map(({ labels }) => numberOf(labels.le!))
-    const falls = buckets.some(({ value }, index) => index > 0 && (value < buckets[index - 1]!.value || bounds[index]! <= bounds[index - 1]!))
+    const falls = buckets.some(
+      ({ value }, index) =>
+        index > 0 && (value < buckets[index - 1]!.value || bounds[index]! <= bounds[index - 1]!),
+    )
     const count = group.find(sample => sample.name === `${name}_count`)?.value
     return [
       ...(bounds.at(-1) === Infinity ? [] : [`${name} has no +Inf`]),

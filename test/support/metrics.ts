@@ -16,12 +16,26 @@ export function scraped(socketPath: string): Promise<{ text: string; type: strin
   })
 }
 
-export async function metricsOf({ router }: { router: Pick<TestRouter['router'], 'socket'> }): Promise<Map<string, Metric>> {
+export async function metricsOf({
+  router,
+}: {
+  router: Pick<TestRouter['router'], 'socket'>
+}): Promise<Map<string, Metric>> {
   return parsedMetrics((await scraped(router.socket)).text)
 }
 
 /** The value of a sample; undefined: there is none. */
-export function value(metrics: Map<string, Metric>, name: string, labels: Record<string, string> = {}, suffix = ''): number | undefined {
-  return metrics.get(name)?.samples.find(sample => sample.name === name + suffix && Object.entries(labels).every(([key, each]) => sample.labels[key] === each))
-    ?.value
+export function value(
+  metrics: Map<string, Metric>,
+  name: string,
+  labels: Record<string, string> = {},
+  suffix = '',
+): number | undefined {
+  return metrics
+    .get(name)
+    ?.samples.find(
+      sample =>
+        sample.name === name + suffix &&
+        Object.entries(labels).every(([key, each]) => sample.labels[key] === each),
+    )?.value
 }

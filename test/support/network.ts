@@ -8,9 +8,14 @@ import { until } from './router.ts'
 
 /** Why there can be no network namespaces here; undefined: there can. */
 export function namespaceProblem(): string | undefined {
-  for (const program of ['unshare', 'nsenter', 'setpriv', 'ip']) if (spawnSync(program, ['-V']).error !== undefined) return `${program} is not installed`
+  for (const program of ['unshare', 'nsenter', 'setpriv', 'ip'])
+    if (spawnSync(program, ['-V']).error !== undefined) return `${program} is not installed`
   // In a namespace that ends with the attempt.
-  const { status, stderr } = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1'], { encoding: 'utf8' })
+  const { status, stderr } = spawnSync(
+    'unshare',
+    ['--net', 'ip', 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1'],
+    { encoding: 'utf8' },
+  )
   return status === 0 ? undefined : `network namespaces are not allowed: ${stderr.trim()}`
 }
 
@@ -35,7 +40,9 @@ export class Namespace {
   }
 
   static async make(): Promise<Namespace> {
-    const holder = spawn('setpriv', [...bound, 'unshare', '--net', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] })
+    const holder = spawn('setpriv', [...bound, 'unshare', '--net', 'cat'], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    })
     onTestFinished(() => void holder.kill('SIGKILL'))
     await once(holder, 'spawn')
     const own = namespaceOf('self')
@@ -97,5 +104,9 @@ export function linked(first: Namespace, second: Namespace): Link {
     namespace.ip('link', 'set', 'lo', 'up')
     namespace.ip('link', 'set', device, 'up')
   }
-  return { addresses, cut: () => second.ip('link', 'set', 'second0', 'down'), mend: () => second.ip('link', 'set', 'second0', 'up') }
+  return {
+    addresses,
+    cut: () => second.ip('link', 'set', 'second0', 'down'),
+    mend: () => second.ip('link', 'set', 'second0', 'up'),
+  }
 }

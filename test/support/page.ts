@@ -53,7 +53,11 @@ export function useBrowser(): (router: PageRouter, path: string, opening?: Openi
     if (hasBrowser) browser = await chromium.launch({ executablePath: executablePath!, args })
   })
   afterAll(() => browser?.close())
-  return async (router, path, { role = 'admin', width = 1280, scheme = 'light', base = router.admin } = {}) => {
+  return async (
+    router,
+    path,
+    { role = 'admin', width = 1280, scheme = 'light', base = router.admin } = {},
+  ) => {
     const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme: scheme })
     onTestFinished(() => context.close())
     const problems: string[] = []
@@ -73,7 +77,9 @@ export async function watch(page: Page, problems: string[]): Promise<void> {
   page.on('console', message => message.type() === 'error' && problems.push(message.text()))
   page.on('pageerror', error => problems.push(String(error.stack)))
   await page.exposeFunction('signalboxBlocked', (what: string) => problems.push(`blocked: ${what}`))
-  await page.addInitScript(`addEventListener('securitypolicyviolation', event => signalboxBlocked(event.violatedDirective + ' ' + event.blockedURI))`)
+  await page.addInitScript(
+    `addEventListener('securitypolicyviolation', event => signalboxBlocked(event.violatedDirective + ' ' + event.blockedURI))`,
+  )
 }
 
 /** Fails for what a person with a screen reader, or without colours, would miss. */

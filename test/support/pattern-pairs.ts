@@ -4,15 +4,47 @@ import fc from 'fast-check'
 
 // Few keys and values, so that patterns and events meet.
 const key = fc.constantFrom('a', 'b', 'c', 'a.b', 'z', '', 'b-c')
-const word = fc.constantFrom('', 'x', 'xy', 'xyx', 'X', 'ß', 'ẞ', 'K', 'k', '😀', 'a*b', 'a\\b', '1', '10.0.0.1', '10.9.9.9')
+const word = fc.constantFrom(
+  '',
+  'x',
+  'xy',
+  'xyx',
+  'X',
+  'ß',
+  'ẞ',
+  'K',
+  'k',
+  '😀',
+  'a*b',
+  'a\\b',
+  '1',
+  '10.0.0.1',
+  '10.9.9.9',
+)
 const { rawJSON } = JSON as unknown as { rawJSON: (text: string) => unknown }
 /** Numbers that a double cannot hold, beside those that it takes for them, and other spellings. */
-const written = ['9007199254740993', '9007199254740992', '9007199254740992.5', '5.00', '10e-1', '1e400', '-1e400', '1e-400', '1.0000000000000001', '-3.0e0']
+const written = [
+  '9007199254740993',
+  '9007199254740992',
+  '9007199254740992.5',
+  '5.00',
+  '10e-1',
+  '1e400',
+  '-1e400',
+  '1e-400',
+  '1.0000000000000001',
+  '-3.0e0',
+]
 const exact = fc.constantFrom(...written).map(text => rawJSON(text))
 const number = fc.oneof({ weight: 3, arbitrary: fc.constantFrom<unknown>(0, -0, 1, 1.5, -3, 1e21, 5) }, exact)
 const scalar = fc.oneof(word, number, fc.boolean(), fc.constant(null))
 const eventValue = fc.letrec(tie => ({
-  value: fc.oneof({ maxDepth: 4 }, scalar, fc.array(tie('value'), { maxLength: 3 }), fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true })),
+  value: fc.oneof(
+    { maxDepth: 4 },
+    scalar,
+    fc.array(tie('value'), { maxLength: 3 }),
+    fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true }),
+  ),
 })).value
 export const eventOf = fc.dictionary(key, eventValue, { maxKeys: 4, noNullPrototype: true })
 
@@ -24,9 +56,32 @@ const textTests = fc.oneof(
   affixArgument.map(prefix => ({ prefix })),
   affixArgument.map(suffix => ({ suffix })),
   word.map(each => ({ 'equals-ignore-case': each })),
-  fc.constantFrom('*', 'x*', '*x', 'x*x', '*y*', '', 'a\\*b', 'a\\\\b', '*ß', 'x*y*x', '*x*', '*y*x*', '*xy*x*', '*x*x*').map(wildcard => ({ wildcard })),
+  fc
+    .constantFrom(
+      '*',
+      'x*',
+      '*x',
+      'x*x',
+      '*y*',
+      '',
+      'a\\*b',
+      'a\\\\b',
+      '*ß',
+      'x*y*x',
+      '*x*',
+      '*y*x*',
+      '*xy*x*',
+      '*x*x*',
+    )
+    .map(wildcard => ({ wildcard })),
 )
-const excluding = fc.oneof(fc.array(word, { minLength: 1, maxLength: 3 }), fc.array(number, { minLength: 1, maxLength: 3 }), word, number, textTests)
+const excluding = fc.oneof(
+  fc.array(word, { minLength: 1, maxLength: 3 }),
+  fc.array(number, { minLength: 1, maxLength: 3 }),
+  word,
+  number,
+  textTests,
+)
 /** What may stand in the list of a field, by operator. */
 export const alternatives = {
   equals: scalar,
@@ -34,7 +89,14 @@ export const alternatives = {
   'anything-but': excluding.map(each => ({ 'anything-but': each })),
   numeric: fc
     .oneof(
-      fc.constantFrom<unknown[]>(['=', 1], ['<', 1], ['>=', 0], ['>', 0, '<=', 1.5], ['>', -5, '<', 0], ['>', 1, '<', 1.0000000000000002]),
+      fc.constantFrom<unknown[]>(
+        ['=', 1],
+        ['<', 1],
+        ['>=', 0],
+        ['>', 0, '<=', 1.5],
+        ['>', -5, '<', 0],
+        ['>', 1, '<', 1.0000000000000002],
+      ),
       fc.tuple(fc.constantFrom('=', '<', '<=', '>', '>='), number),
       fc.tuple(fc.constantFrom('>', '>='), number, fc.constantFrom('<', '<='), number),
     )
@@ -43,18 +105,33 @@ export const alternatives = {
   cidr: fc.constantFrom('10.0.0.0/8', '10.0.0.1/32', '0.0.0.0/0').map(cidr => ({ cidr })),
 } as const
 const { equals, ...operators } = alternatives
-const alternative = fc.oneof({ weight: 4, arbitrary: equals }, ...(Object.values(operators) as fc.Arbitrary<unknown>[]))
+const alternative = fc.oneof(
+  { weight: 4, arbitrary: equals },
+  ...(Object.values(operators) as fc.Arbitrary<unknown>[]),
+)
 
 /** Patterns of one operator. */
 export function patternsOf(one: fc.Arbitrary<unknown>): fc.Arbitrary<Record<string, unknown>> {
-  return fc.dictionary(key, fc.array(one, { minLength: 1, maxLength: 2 }), { minKeys: 1, maxKeys: 2, noNullPrototype: true })
+  return fc.dictionary(key, fc.array(one, { minLength: 1, maxLength: 2 }), {
+    minKeys: 1,
+    maxKeys: 2,
+    noNullPrototype: true,
+  })
 }
 
 export const patternOf = fc.letrec<{ pattern: Record<string, unknown> }>(tie => ({
   pattern: fc.oneof(
     { maxDepth: 3, withCrossShrink: true },
-    fc.dictionary(key, fc.array(alternative, { minLength: 1, maxLength: 3 }), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
-    fc.dictionary(key, fc.oneof(fc.array(alternative, { minLength: 1, maxLength: 2 }), tie('pattern')), { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
+    fc.dictionary(key, fc.array(alternative, { minLength: 1, maxLength: 3 }), {
+      minKeys: 1,
+      maxKeys: 3,
+      noNullPrototype: true,
+    }),
+    fc.dictionary(key, fc.oneof(fc.array(alternative, { minLength: 1, maxLength: 2 }), tie('pattern')), {
+      minKeys: 1,
+      maxKeys: 3,
+      noNullPrototype: true,
+    }),
     fc.tuple(key, fc.array(tie('pattern'), { minLength: 2, maxLength: 3 })).map(([, $or]) => ({ $or })),
   ),
 })).pattern
@@ -70,7 +147,9 @@ function nested(odd: boolean): fc.Arbitrary<unknown> {
         c: fc.oneof(bit, tie('list')),
         d: bit,
         z: bit,
-        ...(odd ? { 'b.d': fc.oneof({ weight: 9, arbitrary: bit }, { weight: 1, arbitrary: tie('list') }) } : {}),
+        ...(odd
+          ? { 'b.d': fc.oneof({ weight: 9, arbitrary: bit }, { weight: 1, arbitrary: tie('list') }) }
+          : {}),
       },
       { requiredKeys: [], noNullPrototype: true },
     ),
@@ -78,13 +157,31 @@ function nested(odd: boolean): fc.Arbitrary<unknown> {
       { maxDepth: 3 },
       bit,
       fc.array(tie('object'), { minLength: 1, maxLength: 3 }),
-      fc.array(odd ? fc.oneof(bit, tie('object'), tie('list')) : tie('object'), { minLength: 1, maxLength: 3 }),
+      fc.array(odd ? fc.oneof(bit, tie('object'), tie('list')) : tie('object'), {
+        minLength: 1,
+        maxLength: 3,
+      }),
     ),
   })).list
 }
 const inner = fc.oneof({ weight: 2, arbitrary: nested(false) }, { weight: 1, arbitrary: nested(true) })
 export const nestedEvent = fc.record({ a: inner, q: inner }, { requiredKeys: ['a'], noNullPrototype: true })
-const path = fc.constantFrom('a.b', 'a.c', 'a.d', 'a.z', 'a.b.b', 'a.b.c', 'a.b.d', 'a.c.b', 'a.c.d', 'a', 'q.b', 'q.c', 'q.d', 'q.b.d')
+const path = fc.constantFrom(
+  'a.b',
+  'a.c',
+  'a.d',
+  'a.z',
+  'a.b.b',
+  'a.b.c',
+  'a.b.d',
+  'a.c.b',
+  'a.c.d',
+  'a',
+  'q.b',
+  'q.c',
+  'q.d',
+  'q.b.d',
+)
 const nestedTest = fc.constantFrom<unknown[]>(
   [0],
   [1],
@@ -95,7 +192,11 @@ const nestedTest = fc.constantFrom<unknown[]>(
   [{ 'anything-but': 0 }],
   [{ numeric: ['>', 0] }],
 )
-export const nestedPattern = fc.dictionary(path, nestedTest, { minKeys: 1, maxKeys: 4, noNullPrototype: true })
+export const nestedPattern = fc.dictionary(path, nestedTest, {
+  minKeys: 1,
+  maxKeys: 4,
+  noNullPrototype: true,
+})
 // JSON texts as nobody should write them: doubled keys at any depth, dotted keys beside the nesting that they name,
 // escaped keys, all in any order.
 const oddKey = fc.constantFrom('a', 'b', 'c', 'a.b', 'b.c', 'a.b.c', 'c.a', '', 'a.')
@@ -139,16 +240,27 @@ const oddTest = fc.constantFrom<unknown[]>(
   [{ 'anything-but': [rawJSON('9007199254740993'), 1] }],
   [{ numeric: ['>', rawJSON('9007199254740992')] }],
 )
-export const oddPattern = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'a.b', 'b.c', 'a.b.c', 'c.a', 'a.c', '', 'a.', 'a.a', 'a.b.b'), oddTest, {
-  minKeys: 1,
-  maxKeys: 3,
-  noNullPrototype: true,
-})
+export const oddPattern = fc.dictionary(
+  fc.constantFrom('a', 'b', 'c', 'a.b', 'b.c', 'a.b.c', 'c.a', 'a.c', '', 'a.', 'a.a', 'a.b.b'),
+  oddTest,
+  {
+    minKeys: 1,
+    maxKeys: 3,
+    noNullPrototype: true,
+  },
+)
 // Arrays of more values than are looked at one by one.
 const manyKey = fc.constantFrom('x', 'y', 'z')
 export const manyEvent = fc.record({
   c: fc.array(
-    fc.dictionary(manyKey, fc.oneof({ weight: 5, arbitrary: scalar }, { weight: 1, arbitrary: fc.array(scalar, { maxLength: 2 }) }), { noNullPrototype: true }),
+    fc.dictionary(
+      manyKey,
+      fc.oneof(
+        { weight: 5, arbitrary: scalar },
+        { weight: 1, arbitrary: fc.array(scalar, { maxLength: 2 }) },
+      ),
+      { noNullPrototype: true },
+    ),
     {
       minLength: 24,
       maxLength: 30,

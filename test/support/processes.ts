@@ -4,10 +4,16 @@ import { createInterface } from 'node:readline'
 import { onTestFinished } from 'vitest'
 
 /** What every process of ours is given: where programs are, and where compiled code is kept (each router of a fresh directory would compile its own, for a second). */
-export const ownEnvironment: Record<string, string | undefined> = { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }
+export const ownEnvironment: Record<string, string | undefined> = {
+  PATH: process.env.PATH,
+  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
+}
 
 export function child(command: string[], env: Record<string, string> = {}): ChildProcess {
-  const started = spawn(process.execPath, command, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...ownEnvironment, ...env } })
+  const started = spawn(process.execPath, command, {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...ownEnvironment, ...env },
+  })
   onTestFinished(() => void started.kill('SIGKILL'))
   return started
 }

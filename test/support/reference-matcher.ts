@@ -17,7 +17,9 @@ class Decimal {
   /** Below zero, zero, or above zero. */
   compare(other: Decimal): number {
     const least = Math.min(this.exponent, other.exponent)
-    const [left, right] = [this, other].map(({ digits, exponent }) => digits * 10n ** BigInt(exponent - least)) as [bigint, bigint]
+    const [left, right] = [this, other].map(
+      ({ digits, exponent }) => digits * 10n ** BigInt(exponent - least),
+    ) as [bigint, bigint]
     return left < right ? -1 : left > right ? 1 : 0
   }
 }
@@ -55,7 +57,8 @@ function leavesOf(event: Json): Leaf[] {
   const walk = (value: Json, path: string[], elements: Element[]): void => {
     if (Array.isArray(value)) {
       const [array, depth] = [arrays++, path.join('.').split('.').length]
-      for (const [index, item] of value.entries()) walk(item, path, isCompound(item) ? [...elements, { id: `${array} ${index}`, depth }] : elements)
+      for (const [index, item] of value.entries())
+        walk(item, path, isCompound(item) ? [...elements, { id: `${array} ${index}`, depth }] : elements)
     } else if (isCompound(value)) {
       for (const [key, child] of Object.entries(value as object)) walk(child, [...path, key], elements)
     } else leaves.push({ path: path.join('.'), value: valueOf(value), elements })
@@ -71,19 +74,28 @@ function sameIgnoringCase(left: string, right: string): boolean {
 
 function wildcardFits(pattern: string, text: string): boolean {
   if (pattern === '') return text === ''
-  if (pattern[0] === '*') return wildcardFits(pattern.slice(1), text) || (text !== '' && wildcardFits(pattern, text.slice(1)))
-  const [literal, rest] = pattern[0] === '\\' ? [pattern[1], pattern.slice(2)] : [pattern[0], pattern.slice(1)]
+  if (pattern[0] === '*')
+    return wildcardFits(pattern.slice(1), text) || (text !== '' && wildcardFits(pattern, text.slice(1)))
+  const [literal, rest] =
+    pattern[0] === '\\' ? [pattern[1], pattern.slice(2)] : [pattern[0], pattern.slice(1)]
   return text !== '' && text[0] === literal && wildcardFits(rest, text.slice(1))
 }
 
 function textFits(operator: string, argument: Json, text: string): boolean {
-  const ignoring = typeof argument === 'object' && argument !== null ? (argument as Record<string, string>)['equals-ignore-case']! : undefined
+  const ignoring =
+    typeof argument === 'object' && argument !== null
+      ? (argument as Record<string, string>)['equals-ignore-case']!
+      : undefined
   const length = (ignoring ?? (argument as string)).length
   switch (operator) {
     case 'prefix':
-      return ignoring === undefined ? text.startsWith(argument as string) : sameIgnoringCase(ignoring, text.slice(0, length))
+      return ignoring === undefined
+        ? text.startsWith(argument as string)
+        : sameIgnoringCase(ignoring, text.slice(0, length))
     case 'suffix':
-      return ignoring === undefined ? text.endsWith(argument as string) : text.length >= length && sameIgnoringCase(ignoring, text.slice(text.length - length))
+      return ignoring === undefined
+        ? text.endsWith(argument as string)
+        : text.length >= length && sameIgnoringCase(ignoring, text.slice(text.length - length))
     case 'equals-ignore-case':
       return sameIgnoringCase(argument as string, text)
     case 'wildcard':
@@ -96,7 +108,9 @@ function textFits(operator: string, argument: Json, text: string): boolean {
 function ipv4Number(text: string): bigint | undefined {
   if (!/^(0|[1-9]\d{0,2})(\.(0|[1-9]\d{0,2})){3}$/.test(text)) return undefined
   const parts = text.split('.').map(Number)
-  return parts.some(part => part > 255) ? undefined : parts.reduce((sum, part) => sum * 256n + BigInt(part), 0n)
+  return parts.some(part => part > 255)
+    ? undefined
+    : parts.reduce((sum, part) => sum * 256n + BigInt(part), 0n)
 }
 
 function cidrFits(block: string, text: string): boolean {
@@ -110,7 +124,9 @@ function cidrFits(block: string, text: string): boolean {
 /** Whether a value is the one that a pattern names. */
 function same(named: Json, value: Value): boolean {
   const wanted = valueOf(named)
-  return wanted instanceof Decimal ? value instanceof Decimal && wanted.compare(value) === 0 : wanted === value
+  return wanted instanceof Decimal
+    ? value instanceof Decimal && wanted.compare(value) === 0
+    : wanted === value
 }
 
 function listOf(value: Json): Json[] {
@@ -140,7 +156,9 @@ function fits(test: Json, value: Value): boolean {
     case 'exists':
       return argument === true
     case 'cidr':
-      return typeof value === 'string' && ipv4Number(value) !== undefined && cidrFits(argument as string, value)
+      return (
+        typeof value === 'string' && ipv4Number(value) !== undefined && cidrFits(argument as string, value)
+      )
     default:
       return typeof value === 'string' && textFits(operator, argument, value)
   }
@@ -172,7 +190,10 @@ function sharedSteps(left: string, right: string): number {
 /** Whether two values may be chosen together: on the steps that their paths share, one stands in the elements of the other. */
 function agrees(left: Leaf, right: Leaf): boolean {
   const steps = sharedSteps(left.path, right.path)
-  const [a, b] = [left, right].map(({ elements }) => elements.filter(({ depth }) => depth <= steps)) as [Element[], Element[]]
+  const [a, b] = [left, right].map(({ elements }) => elements.filter(({ depth }) => depth <= steps)) as [
+    Element[],
+    Element[],
+  ]
   return a.slice(0, b.length).every(({ id }, at) => id === b[at]!.id)
 }
 
@@ -182,7 +203,9 @@ function isMixed(fields: Field[], leaves: Leaf[]): boolean {
   return own.some(outer =>
     own.some(inner => {
       const steps = sharedSteps(outer.path, inner.path)
-      const [a, b] = [outer, inner].map(({ elements }) => elements.filter(({ depth }) => depth <= steps).length) as [number, number]
+      const [a, b] = [outer, inner].map(
+        ({ elements }) => elements.filter(({ depth }) => depth <= steps).length,
+      ) as [number, number]
       return a < b && agrees(outer, inner)
     }),
   )
@@ -193,10 +216,15 @@ function holds(fields: Field[], leaves: Leaf[], chosen: Leaf[], mixed: boolean):
   if (field === undefined) return true
   const [path, alternatives] = field
   const there = leaves.filter(leaf => leaf.path === path && chosen.every(other => agrees(other, leaf)))
-  const mayBeAbsent = alternatives.some(test => typeof test === 'object' && test !== null && (test as { exists?: boolean }).exists === false)
+  const mayBeAbsent = alternatives.some(
+    test => typeof test === 'object' && test !== null && (test as { exists?: boolean }).exists === false,
+  )
   const isAbsent = mixed ? leaves.every(leaf => leaf.path !== path) : there.length === 0
   if (mayBeAbsent && isAbsent && holds(rest, leaves, chosen, mixed)) return true
-  return there.some(leaf => alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, [...chosen, leaf], mixed))
+  return there.some(
+    leaf =>
+      alternatives.some(test => fits(test, leaf.value)) && holds(rest, leaves, [...chosen, leaf], mixed),
+  )
 }
 
 /** Whether an event matches a pattern that was accepted. */

@@ -37,12 +37,19 @@ export const quiet = {
   shutdown_grace_ms: 2000,
 }
 
-export function freshRouter(flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
+export function freshRouter(
+  flags: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestRouter> {
   return routerIn(freshDirectory(), flags, env)
 }
 
 /** A router on what is in a directory. */
-export async function routerIn(directory: string, flags: Record<string, unknown> = {}, env: Record<string, string> = {}): Promise<TestRouter> {
+export async function routerIn(
+  directory: string,
+  flags: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestRouter> {
   const { stop, ...router } = await openedRouter(directory, flags, env)
   onTestFinished(stop)
   return router
@@ -67,7 +74,10 @@ async function openedRouter(
   const fatal = (message: string): never => {
     throw new Error(`the storage failed: ${message}`)
   }
-  const config = readConfig({ HOME: directory, ...env }, { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet, ...flags })
+  const config = readConfig(
+    { HOME: directory, ...env },
+    { state_dir: directory, socket: join(directory, 'rpc.sock'), ...quiet, ...flags },
+  )
   const router = await startRouter(config, { env: { HOME: directory, ...env }, onFatal: fatal })
   const client = await SignalboxClient.connect(router.socket)
   return {
@@ -85,7 +95,11 @@ async function openedRouter(
         body: body as never,
         headers: { 'content-type': 'application/json', ...headers },
       })
-      return { status: answer.status, body: (await answer.json()) as Record<string, unknown>, headers: answer.headers }
+      return {
+        status: answer.status,
+        body: (await answer.json()) as Record<string, unknown>,
+        headers: answer.headers,
+      }
     },
   }
 }

@@ -1,6 +1,14 @@
 // A whole router but for its sockets, with bots, workers and people who do what they like, on a clock that jumps: all of
 // it is decided by one seed, so that what goes wrong once goes wrong again.
-import type { BotInput, Budget, Policy, QueueInput, SourceInput, Trigger, TriggerInput } from '../../src/contract/types.ts'
+import type {
+  BotInput,
+  Budget,
+  Policy,
+  QueueInput,
+  SourceInput,
+  Trigger,
+  TriggerInput,
+} from '../../src/contract/types.ts'
 import { readConfig } from '../../src/config.ts'
 import { completeBudgets } from '../../src/contract/budgets.ts'
 import { Capture } from '../../src/delivery/capture.ts'
@@ -80,7 +88,9 @@ class Clock {
   /** Does what comes next; false: there is nothing, or nothing before a time. */
   step(until: number): boolean {
     let next: Timer | undefined
-    for (const timer of this.#timers.values()) if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order)) next = timer
+    for (const timer of this.#timers.values())
+      if (next === undefined || timer.at < next.at || (timer.at === next.at && timer.order < next.order))
+        next = timer
     if (next === undefined || next.at > until) return false
     this.#timers.delete(next.order)
     this.now = Math.max(this.now, next.at)
@@ -97,7 +107,11 @@ interface InHand {
 
 const turn = (): Promise<void> => new Promise(resolve => realImmediate(resolve))
 const realImmediate = setImmediate
-const real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout, performance: globalThis.performance }
+const real = {
+  setTimeout: globalThis.setTimeout,
+  clearTimeout: globalThis.clearTimeout,
+  performance: globalThis.performance,
+}
 
 export class Simulation {
   readonly problems: string[] = []
@@ -106,9 +120,10 @@ export class Simulation {
   readonly #guard: Guard
   readonly #clock = new Clock()
   readonly #db = freshDatabase()
-  readonly #active = this.#db.prepare<[], { bot_id: string; queue: string; flow: string | null; lease_token: string | null }>(
-    "SELECT bot_id, queue, flow, lease_token FROM outbox WHERE state IN ('assigned', 'running', 'paused')",
-  )
+  readonly #active = this.#db.prepare<
+    [],
+    { bot_id: string; queue: string; flow: string | null; lease_token: string | null }
+  >("SELECT bot_id, queue, flow, lease_token FROM outbox WHERE state IN ('assigned', 'running', 'paused')")
   readonly #makeId
   #life = 0
   #store!: LocalStore
@@ -151,13 +166,21 @@ export class Simulation {
   async run(): Promise<this> {
     globalThis.setTimeout = ((work: () => void, ms = 0) => this.#clock.at(ms, work, this.#life)) as never
     globalThis.clearTimeout = ((order: number | undefined) => this.#clock.clear(order)) as never
-    Object.defineProperty(globalThis, 'performance', { value: { now: () => this.#clock.now - t0 }, configurable: true, writable: true })
+    Object.defineProperty(globalThis, 'performance', {
+      value: { now: () => this.#clock.now - t0 },
+      configurable: true,
+      writable: true,
+    })
     try {
       await this.#live()
     } finally {
       globalThis.setTimeout = real.setTimeout
       globalThis.clearTimeout = real.clearTimeout
-      Object.defineProperty(globalThis, 'performance', { value: real.performance, configurable: true, writable: true })
+      Object.defineProperty(globalThis, 'performance', {
+        value: real.performance,
+        configurable: true,
+        writable: true,
+      })
       this.#db.close()
     }
     return this
@@ -207,11 +230,21 @@ export class Simulation {
 
   async #boot(): Promise<void> {
     const life = ++this.#life
-    const config = readConfig({}, { log_level: 'silent', max_active: 6, bot_max_active: 2, breaker_open_ms: 2000, retry_schedule_ms: [0, 500, 2000] })
+    const config = readConfig(
+      {},
+      {
+        log_level: 'silent',
+        max_active: 6,
+        bot_max_active: 2,
+        breaker_open_ms: 2000,
+        retry_schedule_ms: [0, 500, 2000],
+      },
+    )
     const now = (): number => this.#clock.now
     const log = (): void => undefined
     const logBug = (error: unknown): void => {
-      if (life === this.#life && !(error instanceof Fault)) this.problems.push(`bug: ${(error as Error).stack ?? String(error)}`)
+      if (life === this.#life && !(error instanceof Fault))
+        this.problems.push(`bug: ${(error as Error).stack ?? String(error)}`)
     }
     this.#store = new LocalStore({
       db: this.#db,
@@ -223,14 +256,26 @@ export class Simulation {
     })
     const store = this.#store
     const opened = await store.start(now())
-    const registry = new Registry({ bot_max_active: config.bot_max_active, limits: config, subject_paths: [] })
+    const registry = new Registry({
+      bot_max_active: config.bot_max_active,
+      limits: config,
+      subject_paths: [],
+    })
     registry.load(opened.definitions, opened.trigger_pauses)
     this.#registry = registry
     const expressions = { check: async () => undefined, evaluate: async () => [] } as never
-    const render: AttemptOptions['render'] = async (template, name, scope) => ({ ok: true, value: await renderTemplate(template, name, scope, expressions) })
-    const deliver = (_endpoint: unknown, delivery: Delivery): Promise<DeliveryResult> => this.#deliver(life, delivery)
+    const render: AttemptOptions['render'] = async (template, name, scope) => ({
+      ok: true,
+      value: await renderTemplate(template, name, scope, expressions),
+    })
+    const deliver = (_endpoint: unknown, delivery: Delivery): Promise<DeliveryResult> =>
+      this.#deliver(life, delivery)
     const kind = { deliver, stop: async () => undefined, pause: () => true }
-    const rewrite = async (noun: 'bot' | 'queue', id: string, definition: BotInput | QueueInput): Promise<void> => {
+    const rewrite = async (
+      noun: 'bot' | 'queue',
+      id: string,
+      definition: BotInput | QueueInput,
+    ): Promise<void> => {
       const changes: DefinitionChange[] = [{ noun, id, definition, at: now() }]
       const outcome = await store.write(changes)
       if (outcome.kind === 'written') registry.apply(changes, outcome.objects)
@@ -250,7 +295,8 @@ export class Simulation {
       random: this.#random,
       logBug,
       redact: text => text,
-      capture: (run_id, attempt) => new Capture(run_id, attempt, { store, limits: config, secrets: () => [], now, logBug }),
+      capture: (run_id, attempt) =>
+        new Capture(run_id, attempt, { store, limits: config, secrets: () => [], now, logBug }),
       makeToken: encoding => (++this.#tokens).toString(16).padStart(encoding === 'hex' ? 32 : 22, '0'),
       disableBot: async () => undefined,
       pauseQueue: (id, paused_reason) => rewrite('queue', id, { id, paused: true, paused_reason }),
@@ -291,7 +337,8 @@ export class Simulation {
     if (this.#likely(0.15)) policy.throttle = { limit: 1 + this.#below(3), period_ms: 2000, ...key }
     if (this.#likely(0.15)) policy.order_key = '{{ payload.word }}'
     if (this.#likely(0.1)) policy.on_dead = 'continue'
-    if (this.#likely(0.1)) policy.singleton = { on_conflict: this.#pick(['skip', 'queue', 'cancel_running'] as const), ...key }
+    if (this.#likely(0.1))
+      policy.singleton = { on_conflict: this.#pick(['skip', 'queue', 'cancel_running'] as const), ...key }
     if (this.#likely(0.1))
       policy.budget = this.#likely(0.5)
         ? { runs: 5, period: 600_000 }
@@ -299,14 +346,21 @@ export class Simulation {
             { runs: 9, period: 600_000 },
             { tokens: 12, period: 60_000 },
           ]
-    if (this.#likely(0.1)) policy.approval = { ...(this.#likely(0.5) ? { bot_id: 'approver' } : {}), timeout_ms: 3000, cooldown_ms: 500, max_denials: 2 }
+    if (this.#likely(0.1))
+      policy.approval = {
+        ...(this.#likely(0.5) ? { bot_id: 'approver' } : {}),
+        timeout_ms: 3000,
+        cooldown_ms: 500,
+        max_denials: 2,
+      }
     if (this.#likely(0.3)) policy.repeat_limit = { limit: 1 + this.#below(3), period_ms: 4000 }
     if (this.#likely(0.1)) policy.rate_limit = { limit: 2, period_ms: 1000, ...key }
     if (this.#likely(0.1)) policy.priority = this.#below(201) - 100
     if (this.#likely(0.1)) policy.max_age_ms = 5000
     if (this.#likely(0.1)) policy.delay_ms = this.#below(2000)
     if (this.#likely(0.3)) policy.retry = [0, 300, 900]
-    if (this.#likely(0.1)) Object.assign(policy, { start_timeout_ms: 800, timeout_ms: 4000, idle_timeout_ms: 1500 })
+    if (this.#likely(0.1))
+      Object.assign(policy, { start_timeout_ms: 800, timeout_ms: 4000, idle_timeout_ms: 1500 })
     if (this.#likely(0.15)) policy.queue = 'shared'
     const gathers = policy.order_key === undefined ? this.#random() : 1
     if (gathers < 0.1) policy.debounce = { period_ms: 700, ...key }
@@ -345,27 +399,44 @@ export class Simulation {
   async #define(): Promise<void> {
     const at = this.#clock.now
     const source: SourceInput = { id: 'jobs', source_type: 'service' }
-    const http = (id: string, more: Partial<BotInput> = {}): BotInput => ({ id, endpoint: { kind: 'http', url: 'http://127.0.0.1:1/' }, ...more })
+    const http = (id: string, more: Partial<BotInput> = {}): BotInput => ({
+      id,
+      endpoint: { kind: 'http', url: 'http://127.0.0.1:1/' },
+      ...more,
+    })
     const all: BotInput[] = [
       http('push', { capabilities: [capable], max_active: 1 + this.#below(3) }),
       http('slow', {
         capabilities: [capable, 'slow'],
-        ...(this.#likely(0.3) ? { availability: 'sleeping', wake: { kind: 'http', url: 'http://127.0.0.1:1/' } } : {}),
+        ...(this.#likely(0.3)
+          ? { availability: 'sleeping', wake: { kind: 'http', url: 'http://127.0.0.1:1/' } }
+          : {}),
       }),
       http('approver'),
-      { id: 'puller', endpoint: { kind: 'pull', lease_ms: 3000 }, capabilities: [capable, 'pull'], max_active: 2 },
+      {
+        id: 'puller',
+        endpoint: { kind: 'pull', lease_ms: 3000 },
+        capabilities: [capable, 'pull'],
+        max_active: 2,
+      },
     ]
     this.#bots = all
     const trigger = (index: number): TriggerInput => {
       const policy = this.#policy()
       const named = this.#likely(0.7) || (policy.order_key !== undefined && policy.queue === undefined)
-      const dependent = index > 0 && policy.debounce === undefined && policy.batch === undefined && this.#likely(0.15)
+      const dependent =
+        index > 0 && policy.debounce === undefined && policy.batch === undefined && this.#likely(0.15)
       return {
         id: `t${index}`,
         event_source_id: 'jobs',
         filter: { payload: { for: [index] } },
         action: named ? { bot_id: this.#pick(bots) } : { capabilities: [capable] },
-        policy: { ...policy, ...(dependent ? { depends_on: [`t${index - 1}`], on_failed_dependency: this.#pick(['skip', 'hold'] as const) } : {}) },
+        policy: {
+          ...policy,
+          ...(dependent
+            ? { depends_on: [`t${index - 1}`], on_failed_dependency: this.#pick(['skip', 'hold'] as const) }
+            : {}),
+        },
       }
     }
     const after: TriggerInput = {
@@ -378,8 +449,12 @@ export class Simulation {
     const changes: DefinitionChange[] = [
       { noun: 'source', id: 'jobs', definition: source, at },
       { noun: 'queue', id: 'shared', definition: { id: 'shared', max_active: 2, max_pending: 6 }, at },
-      ...all.map(bot => this.#bot(bot)).map((definition): DefinitionChange => ({ noun: 'bot', id: definition.id, definition, at })),
-      ...[0, 1, 2, 3].map(trigger).map((definition): DefinitionChange => ({ noun: 'trigger', id: definition.id, definition, at })),
+      ...all
+        .map(bot => this.#bot(bot))
+        .map((definition): DefinitionChange => ({ noun: 'bot', id: definition.id, definition, at })),
+      ...[0, 1, 2, 3]
+        .map(trigger)
+        .map((definition): DefinitionChange => ({ noun: 'trigger', id: definition.id, definition, at })),
       { noun: 'trigger', id: 'after', definition: after, at },
     ]
     const outcome = await this.#answer(this.#store.write(changes))
@@ -390,7 +465,14 @@ export class Simulation {
   #happens(end: number): void {
     if (this.#clock.now >= end) return
     const dice = this.#random()
-    const work = dice < 0.45 ? this.#emit() : dice < 0.93 ? this.#person() : dice < 0.96 ? this.#crash() : Promise.resolve()
+    const work =
+      dice < 0.45
+        ? this.#emit()
+        : dice < 0.93
+          ? this.#person()
+          : dice < 0.96
+            ? this.#crash()
+            : Promise.resolve()
     void work.catch((error: unknown) => {
       if (!(error instanceof Fault)) this.problems.push(`unexpected: ${(error as Error).stack}`)
     })
@@ -423,7 +505,9 @@ export class Simulation {
   }
 
   #open(): { id: string; state: StoredRun['state'] }[] {
-    const rows = this.#db.prepare<[], { id: Buffer; state: StoredRun['state'] }>('SELECT id, state FROM outbox ORDER BY seq').all()
+    const rows = this.#db
+      .prepare<[], { id: Buffer; state: StoredRun['state'] }>('SELECT id, state FROM outbox ORDER BY seq')
+      .all()
     return rows.map(({ id, state }) => ({ id: uuid(id), state }))
   }
 
@@ -449,10 +533,16 @@ export class Simulation {
             () => runs.skip(some.id),
           ]),
       () => availabilities.say(this.#pick(bots), { drained: this.#likely(0.3) }),
-      () => availabilities.say('slow', { availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const) }),
+      () =>
+        availabilities.say('slow', {
+          availability: this.#pick(['ready', 'sleeping', 'busy', 'degraded'] as const),
+        }),
       () => this.#setQueue(this.#pick(['shared', 'push']), this.#likely(0.3)),
       () => this.#rewriteBot(this.#pick(bots)),
-      () => (some === undefined || this.#likely(0.5) ? this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.3)) : this.#update(some.id)),
+      () =>
+        some === undefined || this.#likely(0.5)
+          ? this.#setTriggerPaused(this.#pick(['t0', 't1', 't2', 't3']), this.#likely(0.3))
+          : this.#update(some.id),
       () => this.#setPaused(this.#likely(0.2) ? 'a break' : null, dispatcher),
     ]
     const act = this.#pick(acts)
@@ -465,7 +555,14 @@ export class Simulation {
     const { dispatcher } = this.#parts
     const registry = this.#registry
     const limits = id === 'shared' ? { max_active: 2, max_pending: 6 } : {}
-    const changes: DefinitionChange[] = [{ noun: 'queue', id, definition: { id, ...limits, ...(paused ? { paused } : {}) }, at: this.#clock.now }]
+    const changes: DefinitionChange[] = [
+      {
+        noun: 'queue',
+        id,
+        definition: { id, ...limits, ...(paused ? { paused } : {}) },
+        at: this.#clock.now,
+      },
+    ]
     const outcome = await this.#store.write(changes)
     if (outcome.kind !== 'written') return
     registry.apply(changes, outcome.objects)
@@ -497,7 +594,10 @@ export class Simulation {
   }
 
   /** A bot that is called: it may do its work and say so, fail, lie, be slow, or never answer. */
-  #deliver(life: number, { id, run_id, attempt, body, signal, timeout_ms }: Delivery): Promise<DeliveryResult> {
+  #deliver(
+    life: number,
+    { id, run_id, attempt, body, signal, timeout_ms }: Delivery,
+  ): Promise<DeliveryResult> {
     const isRun = id === run_id
     this.#note(`deliver ${isRun ? 'run' : 'question'} attempt ${attempt}`)
     if (isRun) this.#begins(run_id, life)
@@ -513,12 +613,17 @@ export class Simulation {
     const success: DeliveryResult = {
       outcome: 'success',
       status: 'HTTP 200',
-      result: body.startsWith('{"question"') ? `{"approve":${dice < 0.5}}` : this.#likely(0.3) ? `{"usage":{"input_tokens":${this.#below(6)}}}` : null,
+      result: body.startsWith('{"question"')
+        ? `{"approve":${dice < 0.5}}`
+        : this.#likely(0.3)
+          ? `{"usage":{"input_tokens":${this.#below(6)}}}`
+          : null,
       output: '',
     }
     if (dice < 0.6) answer(success, this.#below(1500))
     else if (dice < 0.75) answer(failure('run', 'it failed', { status: 'exit 1' }), this.#below(500))
-    else if (dice < 0.85) answer(failure('unavailable', 'it is busy', { status: 'HTTP 503' }), this.#below(100))
+    else if (dice < 0.85)
+      answer(failure('unavailable', 'it is busy', { status: 'HTTP 503' }), this.#below(100))
     else if (dice < 0.9) answer(failure('unreachable', 'nobody is there', { status: 'ECONNREFUSED' }), 1)
     else answer(failure('timeout', 'no answer in time'), Math.min(timeout_ms, 5000))
     return promise
@@ -545,13 +650,16 @@ export class Simulation {
       async leases => {
         answered = true
         for (const lease of leases)
-          await this.#hold(lease).catch((error: unknown) => (error instanceof Fault ? undefined : this.problems.push(`worker: ${String(error)}`)))
+          await this.#hold(lease).catch((error: unknown) =>
+            error instanceof Fault ? undefined : this.problems.push(`worker: ${String(error)}`),
+          )
         again(this.#below(200))
       },
       () => ((answered = true), again(500)),
     )
     // Its connection breaks when the router dies.
-    const watch = (): void => void this.#clock.at(1000, () => (answered ? undefined : life === this.#life ? watch() : again(100)))
+    const watch = (): void =>
+      void this.#clock.at(1000, () => (answered ? undefined : life === this.#life ? watch() : again(100)))
     watch()
   }
 
@@ -559,36 +667,55 @@ export class Simulation {
     this.#leases.set(run_id, lease_token)
     const wait = (ms: number): Promise<void> => new Promise(resolve => void this.#clock.at(ms, resolve))
     /** What a worker says; taken from one whose lease another has now, it is a fault. */
-    const say = async <T>(saying: (workers: DeliveryParts['workers']) => Promise<T>): Promise<T | undefined> => {
+    const say = async <T>(
+      saying: (workers: DeliveryParts['workers']) => Promise<T>,
+    ): Promise<T | undefined> => {
       const answer = await this.#unless(this.#life, saying(this.#parts.workers))
-      if (answer !== undefined && this.#leases.get(run_id) !== lease_token) this.problems.push(`run ${run_id}: the word of a worker that had lost it was taken`)
+      if (answer !== undefined && this.#leases.get(run_id) !== lease_token)
+        this.problems.push(`run ${run_id}: the word of a worker that had lost it was taken`)
       return answer
     }
     const dice = this.#faults ? this.#random() : 0.5
     if (dice < 0.05) return undefined
-    if (dice < 0.1) return void (await say(workers => workers.yield(run_id, lease_token, this.#below(500), undefined)))
+    if (dice < 0.1)
+      return void (await say(workers => workers.yield(run_id, lease_token, this.#below(500), undefined)))
     await say(workers => workers.start_run(run_id, lease_token))
     this.#begun.add(run_id)
     for (let beats = this.#below(4); beats > 0; beats--) {
       await wait(this.#below(900))
       const said = await say(workers => workers.extend(run_id, lease_token))
-      if (said?.cancel_requested === true) return void (await say(workers => workers.yield(run_id, lease_token, 0, undefined)))
-      if (said !== undefined) await say(workers => workers.extend(run_id, lease_token, { paused: said.pause_requested }))
+      if (said?.cancel_requested === true)
+        return void (await say(workers => workers.yield(run_id, lease_token, 0, undefined)))
+      if (said !== undefined)
+        await say(workers => workers.extend(run_id, lease_token, { paused: said.pause_requested }))
     }
     // Stopped for longer than its lease, and then it goes on as if nothing had been.
     if (dice < 0.22) await wait(3000 + this.#below(3000))
     else if (dice < 0.26) return undefined
     if (dice > 0.9)
       return void (await say(workers =>
-        workers.fail(run_id, lease_token, { error: 'no', retryable: this.#likely(0.5), after_ms: undefined, usage: undefined }),
+        workers.fail(run_id, lease_token, {
+          error: 'no',
+          retryable: this.#likely(0.5),
+          after_ms: undefined,
+          usage: undefined,
+        }),
       ))
-    return void (await say(workers => workers.complete(run_id, lease_token, { ok: true }, this.#likely(0.5) ? { input_tokens: this.#below(6) } : undefined)))
+    return void (await say(workers =>
+      workers.complete(
+        run_id,
+        lease_token,
+        { ok: true },
+        this.#likely(0.5) ? { input_tokens: this.#below(6) } : undefined,
+      ),
+    ))
   }
 
   /** An answer, or undefined when the router died before it gave one. */
   async #unless<T>(life: number, work: Promise<T>): Promise<T | undefined> {
     const gone = new Promise<undefined>(resolve => {
-      const look = (): void => void this.#clock.at(500, () => (life === this.#life ? look() : resolve(undefined)))
+      const look = (): void =>
+        void this.#clock.at(500, () => (life === this.#life ? look() : resolve(undefined)))
       look()
       void work.then(
         () => resolve(undefined),
@@ -605,9 +732,17 @@ export class Simulation {
       await this.#answer(this.#setPaused(null, dispatcher))
       for (const id of ['shared', 'push']) await this.#answer(this.#setQueue(id, false))
       for (const id of ['t0', 't1', 't2', 't3']) await this.#answer(this.#setTriggerPaused(id, false))
-      for (const id of bots) await this.#answer(availabilities.say(id, { drained: false, ...(id === 'slow' ? { availability: 'ready' as const } : {}) }))
+      for (const id of bots)
+        await this.#answer(
+          availabilities.say(id, {
+            drained: false,
+            ...(id === 'slow' ? { availability: 'ready' as const } : {}),
+          }),
+        )
       const open = this.#db
-        .prepare<[], { id: Buffer; state: string; held_by: string | null }>("SELECT id, state, held_by FROM outbox WHERE state NOT IN ('failed', 'timed_out')")
+        .prepare<[], { id: Buffer; state: string; held_by: string | null }>(
+          "SELECT id, state, held_by FROM outbox WHERE state NOT IN ('failed', 'timed_out')",
+        )
         .all()
       const unrouted = this.#db.prepare<[], number>('SELECT count(*) FROM unrouted').pluck().get()
       if (open.length === 0 && unrouted === 0) return
@@ -617,7 +752,9 @@ export class Simulation {
         if (state === 'awaiting_approval') await this.#answer(runs.answer(uuid(id), { approve: true }))
         if (state === 'paused') await this.#answer(runs.resume(uuid(id), undefined))
       }
-      const dead = this.#db.prepare<[], { id: Buffer }>("SELECT id FROM outbox WHERE state IN ('failed', 'timed_out')").all()
+      const dead = this.#db
+        .prepare<[], { id: Buffer }>("SELECT id FROM outbox WHERE state IN ('failed', 'timed_out')")
+        .all()
       if (round > 20) for (const { id } of dead) await this.#answer(runs.discard(uuid(id), undefined))
       await this.#until(this.#clock.now + (round < 20 ? 2000 : 60_000))
     }
@@ -646,27 +783,38 @@ export class Simulation {
       if (queue === 'shared') count('queue shared', 2)
       count(`bot ${bot_id}`, this.#registry?.bots.get(bot_id)?.max_active ?? 10)
     }
-    for (const [key, { count: found, limit }] of counted) if (found > limit) this.problems.push(`${key}: ${found} at once, ${limit} may be`)
+    for (const [key, { count: found, limit }] of counted)
+      if (found > limit) this.problems.push(`${key}: ${found} at once, ${limit} may be`)
   }
 
   /** No more runs about one thread were made in a period than its limit allows. */
   #judgeRepeats({ id, policy }: Trigger): void {
     const { repeat_limit: rate, debounce } = policy
     if (rate == null || debounce !== undefined) return
-    const made = Map.groupBy(this.#db.prepare<[string], { thread: string; created_at: number }>(repeatedRuns).all(id), row => row.thread)
+    const made = Map.groupBy(
+      this.#db.prepare<[string], { thread: string; created_at: number }>(repeatedRuns).all(id),
+      row => row.thread,
+    )
     for (const [thread, runs] of made)
       for (const [index, { created_at }] of runs.entries()) {
         const before = runs[index - rate.limit]
         if (before !== undefined && created_at - before.created_at < rate.period_ms)
-          this.problems.push(`trigger ${id} made more than ${rate.limit} runs about ${thread} in ${rate.period_ms} ms, at ${created_at - t0}`)
+          this.problems.push(
+            `trigger ${id} made more than ${rate.limit} runs about ${thread} in ${rate.period_ms} ms, at ${created_at - t0}`,
+          )
       }
   }
 
   /** What holds in the end. */
   #judge(): void {
-    const all = (sql: string): Record<string, unknown>[] => this.#db.prepare<[], Record<string, unknown>>(sql).all()
+    const all = (sql: string): Record<string, unknown>[] =>
+      this.#db.prepare<[], Record<string, unknown>>(sql).all()
     for (const [event_id, runs] of this.#accepted) {
-      if (this.#db.prepare('SELECT 1 FROM event WHERE id = ?').get(Buffer.from(event_id.replaceAll('-', ''), 'hex')) === undefined)
+      if (
+        this.#db
+          .prepare('SELECT 1 FROM event WHERE id = ?')
+          .get(Buffer.from(event_id.replaceAll('-', ''), 'hex')) === undefined
+      )
         this.problems.push(`event ${event_id} was answered and is lost`)
       for (const id of runs) {
         const known = this.#db
@@ -675,22 +823,36 @@ export class Simulation {
         if (known === undefined) this.problems.push(`run ${id} was answered and is lost`)
       }
     }
-    for (const row of all('SELECT run_seq, step, at, move, to_state FROM run_history ORDER BY run_seq, step')) this.trace.push(JSON.stringify(row))
-    const completed = this.#db.prepare<[], { id: Buffer }>("SELECT id FROM run_archive WHERE state = 'completed'").all()
-    for (const { id } of completed) if (!this.#begun.has(uuid(id))) this.problems.push(`run ${uuid(id)} is completed and was never begun`)
-    const legal = new Set((Object.keys(moves) as MoveName[]).flatMap(name => move(name).from.map(from => `${move(name).move} ${from} ${move(name).to}`)))
-    for (const row of all('SELECT DISTINCT move, from_state, to_state FROM run_history WHERE from_state IS NOT NULL')) {
+    for (const row of all('SELECT run_seq, step, at, move, to_state FROM run_history ORDER BY run_seq, step'))
+      this.trace.push(JSON.stringify(row))
+    const completed = this.#db
+      .prepare<[], { id: Buffer }>("SELECT id FROM run_archive WHERE state = 'completed'")
+      .all()
+    for (const { id } of completed)
+      if (!this.#begun.has(uuid(id))) this.problems.push(`run ${uuid(id)} is completed and was never begun`)
+    const legal = new Set(
+      (Object.keys(moves) as MoveName[]).flatMap(name =>
+        move(name).from.map(from => `${move(name).move} ${from} ${move(name).to}`),
+      ),
+    )
+    for (const row of all(
+      'SELECT DISTINCT move, from_state, to_state FROM run_history WHERE from_state IS NOT NULL',
+    )) {
       const step = `${String(row.move)} ${String(row.from_state)} ${String(row.to_state)}`
       if (!legal.has(step)) this.problems.push(`no move of the table: ${step}`)
     }
     const broken = all(
       `SELECT a.run_seq FROM run_history a JOIN run_history b ON b.run_seq = a.run_seq AND b.step = a.step + 1 WHERE b.from_state <> a.to_state`,
     )
-    if (broken.length > 0) this.problems.push(`histories that do not hang together: ${JSON.stringify(broken)}`)
-    const orphans = all('SELECT lane FROM run_lane LEFT JOIN outbox ON outbox.seq = run_lane.run_seq WHERE outbox.seq IS NULL')
+    if (broken.length > 0)
+      this.problems.push(`histories that do not hang together: ${JSON.stringify(broken)}`)
+    const orphans = all(
+      'SELECT lane FROM run_lane LEFT JOIN outbox ON outbox.seq = run_lane.run_seq WHERE outbox.seq IS NULL',
+    )
     if (orphans.length > 0) this.problems.push(`lanes of runs that are over: ${JSON.stringify(orphans)}`)
     for (const each of this.#registry.triggers.values()) this.#judgeRepeats(each)
-    for (const row of all('SELECT count(*) AS n FROM unrouted')) if (row.n !== 0) this.problems.push(`${String(row.n)} lifecycle events were never routed`)
+    for (const row of all('SELECT count(*) AS n FROM unrouted'))
+      if (row.n !== 0) this.problems.push(`${String(row.n)} lifecycle events were never routed`)
   }
 }
 

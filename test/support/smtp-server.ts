@@ -22,7 +22,12 @@ export interface SmtpServer {
   connections: () => number
 }
 
-export async function smtpServer({ tls, implicit = false, answers = {}, silent = false }: SmtpOptions = {}): Promise<SmtpServer> {
+export async function smtpServer({
+  tls,
+  implicit = false,
+  answers = {},
+  silent = false,
+}: SmtpOptions = {}): Promise<SmtpServer> {
   const commands: SmtpServer['commands'] = []
   const mails: string[] = []
   const sockets = new Set<Socket>()
@@ -31,7 +36,8 @@ export async function smtpServer({ tls, implicit = false, answers = {}, silent =
   function usual(command: string, encrypted: boolean): string {
     const told = Object.entries(answers).find(([start]) => command.startsWith(start))
     if (told !== undefined) return told[1]
-    if (command.startsWith('EHLO')) return `250-test\r\n${tls !== undefined && !encrypted ? '250-STARTTLS\r\n' : ''}250 AUTH PLAIN`
+    if (command.startsWith('EHLO'))
+      return `250-test\r\n${tls !== undefined && !encrypted ? '250-STARTTLS\r\n' : ''}250 AUTH PLAIN`
     if (command.startsWith('AUTH')) return '235 2.7.0 accepted'
     if (command === 'DATA') return '354 go on'
     if (command === 'STARTTLS') return tls === undefined ? '502 not known' : '220 ready'

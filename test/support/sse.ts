@@ -26,7 +26,11 @@ export class SseReader {
 
   /** Connects. Answers the status, and the body of what is no stream. */
   open(): Promise<{ status: number; body?: Record<string, unknown>; headers: IncomingMessage['headers'] }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body?: Record<string, unknown>; headers: IncomingMessage['headers'] }>()
+    const { promise, resolve, reject } = Promise.withResolvers<{
+      status: number
+      body?: Record<string, unknown>
+      headers: IncomingMessage['headers']
+    }>()
     this.#request.once('error', reject)
     this.#request.once('response', response => {
       this.#response = response

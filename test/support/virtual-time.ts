@@ -12,7 +12,12 @@ export interface VirtualTime {
   settle: () => Promise<void>
 }
 
-export const acceptLimits = { dedupe_ms: 604_800_000, signed_body_ms: 259_200_000, max_open_runs: 100_000, loop_repeats: 3 }
+export const acceptLimits = {
+  dedupe_ms: 604_800_000,
+  signed_body_ms: 259_200_000,
+  max_open_runs: 100_000,
+  loop_repeats: 3,
+}
 
 export function virtualTime(start: number): VirtualTime {
   let passed = 0
@@ -32,7 +37,9 @@ export function virtualTime(start: number): VirtualTime {
     async advance(ms) {
       const until = passed + ms
       for (;;) {
-        const due = [...timers].filter(([, timer]) => timer.at <= until).toSorted(([a, one], [b, other]) => one.at - other.at || a - b)[0]
+        const due = [...timers]
+          .filter(([, timer]) => timer.at <= until)
+          .toSorted(([a, one], [b, other]) => one.at - other.at || a - b)[0]
         if (due === undefined) break
         timers.delete(due[0])
         passed = Math.max(passed, due[1].at)

@@ -1,12 +1,28 @@
 // router.apply and router.export: definitions as files.
 import { isDeepStrictEqual } from 'node:util'
-import type { BotInput, FieldChange, PlannedChange, QueueInput, RouterApplyParams, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
+import type {
+  BotInput,
+  FieldChange,
+  PlannedChange,
+  QueueInput,
+  RouterApplyParams,
+  SourceInput,
+  Trigger,
+  TriggerInput,
+} from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { isRaw } from '../../exact-json.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { completeBot, completeSource, completeTrigger } from '../../routing/registry.ts'
-import { routerSource, type AnyInput, type DefinitionChange, type FileSetRow, type Noun, type Stamp } from '../../store/store.ts'
+import {
+  routerSource,
+  type AnyInput,
+  type DefinitionChange,
+  type FileSetRow,
+  type Noun,
+  type Stamp,
+} from '../../store/store.ts'
 import { rest } from '../../turns.ts'
 import { shown } from '../../validation-error.ts'
 import type { Call, Handlers } from '../jsonrpc.ts'
@@ -24,13 +40,26 @@ const mostTried = 100_000
 const mostTriedInAll = 500_000
 const mostFields = 100
 
-type Given = { [N in Noun as `${N}s`]: (N extends 'bot' ? BotInput : N extends 'queue' ? QueueInput : N extends 'source' ? SourceInput : TriggerInput)[] }
+type Given = {
+  [N in Noun as `${N}s`]: (N extends 'bot'
+    ? BotInput
+    : N extends 'queue'
+      ? QueueInput
+      : N extends 'source'
+        ? SourceInput
+        : TriggerInput)[]
+}
 
 const nouns: readonly Noun[] = ['bot', 'queue', 'source', 'trigger']
 
 /** The stored object, without what the store adds; undefined: there is none. */
 function present({ registry }: Context, noun: Noun, id: string): (AnyInput & Partial<Stamp>) | undefined {
-  const found = { bot: registry.bots, queue: registry.queues, source: registry.sources, trigger: registry.triggers }[noun].get(id)
+  const found = {
+    bot: registry.bots,
+    queue: registry.queues,
+    source: registry.sources,
+    trigger: registry.triggers,
+  }[noun].get(id)
   if (found === undefined) return undefined
   const { version: _v, created_at: _c, updated_at: _u, ...definition } = found
   return definition
@@ -40,11 +69,19 @@ function present({ registry }: Context, noun: Noun, id: string): (AnyInput & Par
 function exported(definition: AnyInput): object {
   const { disabled_reason: _, ...rest } = definition as unknown as Record<string, unknown>
   const plain = { enabled: true, paused: false, event_source_id: null, policy: {}, config: {} }
-  return Object.fromEntries(Object.entries(rest).filter(([name, value]) => !(name in plain) || !isDeepStrictEqual(value, plain[name as keyof typeof plain])))
+  return Object.fromEntries(
+    Object.entries(rest).filter(
+      ([name, value]) => !(name in plain) || !isDeepStrictEqual(value, plain[name as keyof typeof plain]),
+    ),
+  )
 }
 
 function versionOf({ registry }: Context, noun: Noun, id: string): number {
-  return { bot: registry.bots, queue: registry.queues, source: registry.sources, trigger: registry.triggers }[noun].get(id)?.version ?? 0
+  return (
+    { bot: registry.bots, queue: registry.queues, source: registry.sources, trigger: registry.triggers }[
+      noun
+    ].get(id)?.version ?? 0
+  )
 }
 
 /** With everything filled in that was left out, so that two spellings of one thing are equal. */
@@ -55,7 +92,12 @@ function complete({ config }: Context, noun: Noun, input: AnyInput): Record<stri
     source: () => completeSource(input as SourceInput, stampless),
     trigger: () => completeTrigger(input as TriggerInput, stampless),
   }[noun]()
-  const { version: _v, created_at: _c, updated_at: _u, ...rest } = filled as unknown as Record<string, unknown>
+  const {
+    version: _v,
+    created_at: _c,
+    updated_at: _u,
+    ...rest
+  } = filled as unknown as Record<string, unknown>
   return rest
 }
 
@@ -66,23 +108,38 @@ function kept(context: Context, noun: Noun, input: AnyInput): AnyInput {
   const left = noun === 'queue' ? ['paused', 'paused_reason'] : ['enabled', 'disabled_reason']
   const given = input as unknown as Record<string, unknown>
   if (given[left[0]!] !== undefined) return input
-  return { ...given, ...Object.fromEntries(left.filter(name => before[name] !== undefined).map(name => [name, before[name]])) } as unknown as AnyInput
+  return {
+    ...given,
+    ...Object.fromEntries(left.filter(name => before[name] !== undefined).map(name => [name, before[name]])),
+  } as unknown as AnyInput
 }
 
 /** Where two values differ, by path. */
 function differences(before: unknown, after: unknown, path: string): FieldChange[] {
   if (isDeepStrictEqual(before, after)) return []
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
+  const isObject = (value: unknown): value is Record<string, unknown> =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
   if (isObject(before) && isObject(after)) {
     const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted()
-    return names.flatMap(name => differences(before[name], after[name], path === '' ? name : `${path}.${name}`))
+    return names.flatMap(name =>
+      differences(before[name], after[name], path === '' ? name : `${path}.${name}`),
+    )
   }
   return [{ path, ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }]
 }
 
 /** What is known once the change is done. */
-function afterwards({ registry, config }: Context, given: Given, deleted: readonly { noun: Noun; id: string }[]): Known {
-  const known = { sources: new Map(registry.sources), triggers: new Map(registry.triggers), bots: new Map(registry.bots), queues: new Map(registry.queues) }
+function afterwards(
+  { registry, config }: Context,
+  given: Given,
+  deleted: readonly { noun: Noun; id: string }[],
+): Known {
+  const known = {
+    sources: new Map(registry.sources),
+    triggers: new Map(registry.triggers),
+    bots: new Map(registry.bots),
+    queues: new Map(registry.queues),
+  }
   for (const { noun, id } of deleted) known[`${noun}s`].delete(id)
   for (const source of given.sources) known.sources.set(source.id, completeSource(source, stampless))
   for (const trigger of given.triggers) known.triggers.set(trigger.id, completeTrigger(trigger, stampless))
@@ -92,8 +149,12 @@ function afterwards({ registry, config }: Context, given: Given, deleted: readon
 }
 
 /** Throws Fault conflict where something that stays names something that goes. */
-function assertNothingHangs({ sources, triggers, bots, queues }: Known, deleted: readonly { noun: Noun; id: string }[]): void {
-  const gone = (noun: Noun, id: string | null | undefined): boolean => id != null && deleted.some(each => each.noun === noun && each.id === id)
+function assertNothingHangs(
+  { sources, triggers, bots, queues }: Known,
+  deleted: readonly { noun: Noun; id: string }[],
+): void {
+  const gone = (noun: Noun, id: string | null | undefined): boolean =>
+    id != null && deleted.some(each => each.noun === noun && each.id === id)
   for (const { id, event_source_id, action, policy } of triggers.values()) {
     const named: [Noun, string | null | undefined, boolean][] = [
       ['source', event_source_id, event_source_id !== routerSource && !sources.has(event_source_id ?? '')],
@@ -103,7 +164,11 @@ function assertNothingHangs({ sources, triggers, bots, queues }: Known, deleted:
       ...(policy.depends_on ?? []).map((on): [Noun, string, boolean] => ['trigger', on, !triggers.has(on)]),
     ]
     const hangs = named.find(([noun, other, missing]) => missing && gone(noun, other))
-    if (hangs !== undefined) throw new Fault('conflict', `${hangs[0]} ${hangs[1]} cannot be pruned: trigger ${id}, which is not of this file set, names it`)
+    if (hangs !== undefined)
+      throw new Fault(
+        'conflict',
+        `${hangs[0]} ${hangs[1]} cannot be pruned: trigger ${id}, which is not of this file set, names it`,
+      )
   }
 }
 
@@ -113,7 +178,12 @@ async function assertGiven(context: Context, given: Given, known: Known, call: C
     const seen = new Map<string, number>()
     for (const [index, { id }] of given[`${noun}s`].entries()) {
       const first = seen.get(id)
-      if (first !== undefined) throw invalid({ path: `${noun}s.${index}.id`, expected: 'must be unique', found: `${shown(id)} in ${noun}s.${first} too` })
+      if (first !== undefined)
+        throw invalid({
+          path: `${noun}s.${index}.id`,
+          expected: 'must be unique',
+          found: `${shown(id)} in ${noun}s.${first} too`,
+        })
       seen.set(id, index)
     }
   }
@@ -154,11 +224,15 @@ async function planned(
       const { id } = input
       const version = versionOf(context, noun, id)
       const before = present(context, noun, id)
-      const fields = before === undefined ? [] : differences(complete(context, noun, before), complete(context, noun, input), '')
+      const fields =
+        before === undefined
+          ? []
+          : differences(complete(context, noun, before), complete(context, noun, input), '')
       const change = before === undefined ? 'created' : fields.length === 0 ? 'unchanged' : 'updated'
       const owner = owners.get(`${noun} ${id}`)
       // What is as it was stays with the files that it came from.
-      const moves = file_set !== undefined && owner !== file_set && (owner === undefined || change !== 'unchanged')
+      const moves =
+        file_set !== undefined && owner !== file_set && (owner === undefined || change !== 'unchanged')
       plan.changes.push({
         noun,
         id,
@@ -190,28 +264,56 @@ interface Retargeted {
 
 function retargeted({ registry }: Context, changes: readonly PlannedChange[], given: Given): Retargeted[] {
   const inputs = new Map(given.triggers.map(trigger => [trigger.id, trigger]))
-  const matching = ({ event_source_id, filter, enabled }: Matching): unknown => [event_source_id, filter, enabled]
+  const matching = ({ event_source_id, filter, enabled }: Matching): unknown => [
+    event_source_id,
+    filter,
+    enabled,
+  ]
   return changes.flatMap(change => {
     if (change.noun !== 'trigger' || change.change === 'unchanged') return []
     const live = registry.triggers.get(change.id)
     const input = inputs.get(change.id)
     const next = input === undefined ? { ...live!, enabled: false } : completeTrigger(input, stampless)
-    return live !== undefined && isDeepStrictEqual(matching(live), matching(next)) ? [] : [{ change, live, next }]
+    return live !== undefined && isDeepStrictEqual(matching(live), matching(next))
+      ? []
+      : [{ change, live, next }]
   })
 }
 
 /** Says of each trigger that would match otherwise what that would have done to the last days, or why it was not tried. */
-async function tryOnLog(context: Context, changes: readonly PlannedChange[], given: Given, call: Call): Promise<void> {
+async function tryOnLog(
+  context: Context,
+  changes: readonly PlannedChange[],
+  given: Given,
+  call: Call,
+): Promise<void> {
   const all = retargeted(context, changes, given)
   if (all.length === 0) return
-  const side = ({ event_source_id, filter, enabled }: Matching): BacktestSide => ({ source_id: event_source_id, filter, enabled })
-  const jobs = all.map(({ live, next }) => ({ draft: side(next), live: live === undefined ? null : side(live), samples: 0 }))
+  const side = ({ event_source_id, filter, enabled }: Matching): BacktestSide => ({
+    source_id: event_source_id,
+    filter,
+    enabled,
+  })
+  const jobs = all.map(({ live, next }) => ({
+    draft: side(next),
+    live: live === undefined ? null : side(live),
+    samples: 0,
+  }))
   const now = context.now()
-  const range = { since: now - triedMs, until: now + 1, limit: Math.min(mostTried, Math.ceil(mostTriedInAll / jobs.length)) }
+  const range = {
+    since: now - triedMs,
+    until: now + 1,
+    limit: Math.min(mostTried, Math.ceil(mostTriedInAll / jobs.length)),
+  }
   try {
     const outcomes = await context.backtest(jobs, range, call.signal(), () => undefined)
     for (const [index, { scanned, matched, added, removed, more }] of outcomes.entries())
-      all[index]!.change.tried = { scanned, added: jobs[index]!.live === null ? matched : added, removed, more }
+      all[index]!.change.tried = {
+        scanned,
+        added: jobs[index]!.live === null ? matched : added,
+        removed,
+        more,
+      }
   } catch (error) {
     if (!(error instanceof Fault)) throw error
     for (const { change } of all) change.untried = error.message
@@ -223,7 +325,11 @@ function assertExpected(context: Context, expected: RouterApplyParams['expected'
   for (const { noun, id, version } of expected) {
     const found = versionOf(context, noun, id)
     if (found !== version)
-      throw new Fault('conflict', `${noun} ${id} was changed since it was planned: it is at version ${found}, the plan saw ${version}`, { data: { found } })
+      throw new Fault(
+        'conflict',
+        `${noun} ${id} was changed since it was planned: it is at version ${found}, the plan saw ${version}`,
+        { data: { found } },
+      )
   }
 }
 
@@ -231,25 +337,47 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
   const { registry, store } = context
 
   return {
-    async 'router.apply'({ bots = [], queues = [], sources = [], triggers = [], file_set, prune = false, dry_run = false, expected }, call) {
+    async 'router.apply'(
+      {
+        bots = [],
+        queues = [],
+        sources = [],
+        triggers = [],
+        file_set,
+        prune = false,
+        dry_run = false,
+        expected,
+      },
+      call,
+    ) {
       if (prune && file_set === undefined)
         throw invalid({
           path: 'prune',
-          expected: 'must be given with file_set only: it deletes definitions that came from the file set and are gone from it',
+          expected:
+            'must be given with file_set only: it deletes definitions that came from the file set and are gone from it',
           found: 'no file_set',
         })
       assertExpected(context, expected)
-      const each = <T extends AnyInput>(noun: Noun, inputs: readonly T[]): T[] => inputs.map(input => kept(context, noun, input) as T)
-      const given: Given = { bots: each('bot', bots), queues: each('queue', queues), sources: each('source', sources), triggers: each('trigger', triggers) }
+      const each = <T extends AnyInput>(noun: Noun, inputs: readonly T[]): T[] =>
+        inputs.map(input => kept(context, noun, input) as T)
+      const given: Given = {
+        bots: each('bot', bots),
+        queues: each('queue', queues),
+        sources: each('source', sources),
+        triggers: each('trigger', triggers),
+      }
       const owned = await store.fileSets()
       const owners = new Map(owned.map(row => [`${row.noun} ${row.id}`, row.name]))
       const named = new Set(nouns.flatMap(noun => given[`${noun}s`].map(({ id }) => `${noun} ${id}`)))
-      const deleted = prune ? owned.filter(row => row.name === file_set && !named.has(`${row.noun} ${row.id}`)) : []
+      const deleted = prune
+        ? owned.filter(row => row.name === file_set && !named.has(`${row.noun} ${row.id}`))
+        : []
       const known = afterwards(context, given, deleted)
       await assertGiven(context, given, known, call)
       assertNothingHangs(known, deleted)
       const { changes, writes, owned: joining } = await planned(context, given, deleted, owners, file_set)
-      const pathOf = (id: string): string => `triggers.${given.triggers.findIndex(trigger => trigger.id === id)}.filter`
+      const pathOf = (id: string): string =>
+        `triggers.${given.triggers.findIndex(trigger => trigger.id === id)}.filter`
       const warnings = warningsOf(context, given, known.bots)
       if (dry_run) {
         await assertFits(context, writes, pathOf)
@@ -259,13 +387,22 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
       if (writes.length + joining.length > 0) await writeDefinitions(context, writes, joining, pathOf)
       return {
         applied: true,
-        changes: changes.map(change => ({ ...change, version: versionOf(context, change.noun, change.id) || change.version })),
+        changes: changes.map(change => ({
+          ...change,
+          version: versionOf(context, change.noun, change.id) || change.version,
+        })),
         ...warnings,
       }
     },
     async 'router.export'({ file_set }) {
       const owned =
-        file_set === undefined ? undefined : new Set((await store.fileSets()).filter(row => row.name === file_set).map(row => `${row.noun} ${row.id}`))
+        file_set === undefined
+          ? undefined
+          : new Set(
+              (await store.fileSets())
+                .filter(row => row.name === file_set)
+                .map(row => `${row.noun} ${row.id}`),
+            )
       const all = <T>(noun: Noun, ids: Iterable<string>): T[] =>
         [...ids]
           .filter(id => owned === undefined || owned.has(`${noun} ${id}`))

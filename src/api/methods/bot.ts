@@ -34,7 +34,11 @@ function templatesOf(endpoint: Endpoint): Record<string, unknown> {
 
 /** Everything about a bot that its schema cannot say. Throws Fault. */
 export async function assertBot(
-  { assertEndpoint, expressions, registry }: Pick<Context, 'assertEndpoint'> & Pick<Checking, 'expressions' | 'registry'>,
+  {
+    assertEndpoint,
+    expressions,
+    registry,
+  }: Pick<Context, 'assertEndpoint'> & Pick<Checking, 'expressions' | 'registry'>,
   bot: BotInput,
   at: string,
 ): Promise<void> {
@@ -45,7 +49,8 @@ export async function assertBot(
     if (endpoint === undefined) continue
     if (endpoint.kind === 'notify') assertNotifyEndpoint(endpoint, `${at}.${name}`)
     assertEndpoint(endpoint, `${at}.${name}`)
-    for (const [field, template] of Object.entries(templatesOf(endpoint))) await assertTemplate(template ?? null, `${at}.${name}.${field}`, expressions)
+    for (const [field, template] of Object.entries(templatesOf(endpoint)))
+      await assertTemplate(template ?? null, `${at}.${name}.${field}`, expressions)
   }
 }
 
@@ -61,8 +66,13 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
   return {
     async 'bot.put'({ bot, version }) {
       await assertBot(context, bot, 'bot')
-      const [stamp] = await writeDefinitions(context, [{ noun: 'bot', id: bot.id, definition: bot, version, at: now() }])
-      return { bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)), ...warningsOf(context, { bots: [bot] }, registry.bots) }
+      const [stamp] = await writeDefinitions(context, [
+        { noun: 'bot', id: bot.id, definition: bot, version, at: now() },
+      ])
+      return {
+        bot: liveBot(context, completeBot(bot, stamp!, config.bot_max_active)),
+        ...warningsOf(context, { bots: [bot] }, registry.bots),
+      }
     },
     'bot.get': async ({ bot_id }) => ({ bot: liveBot(context, found(bot_id)) }),
     async 'bot.list'({ kind, limit, cursor }) {
@@ -81,13 +91,16 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
           `${users.length} triggers start or ask bot ${bot_id} (${users.slice(0, 5).join(', ')}); delete or change them first, or disable the bot`,
         )
       const last = liveBot(context, bot)
-      await writeDefinitions(context, [{ noun: 'bot', id: bot_id, definition: null, version: version ?? bot.version, at: now() }])
+      await writeDefinitions(context, [
+        { noun: 'bot', id: bot_id, definition: null, version: version ?? bot.version, at: now() },
+      ])
       return { bot: last }
     },
     async 'bot.heartbeat'({ bot_id, availability, reason }) {
       const bot = found(bot_id)
       availabilities.heard(bot_id)
-      if (availability !== undefined) await availabilities.say(bot_id, { availability, reason: reason ?? null })
+      if (availability !== undefined)
+        await availabilities.say(bot_id, { availability, reason: reason ?? null })
       return { bot: liveBot(context, bot) }
     },
     async 'bot.drain'({ bot_id, reason }) {
@@ -97,7 +110,11 @@ export function botMethods(context: Context): Pick<Handlers, `bot.${string}` & k
     },
     async 'bot.notify_test'({ bot_id }) {
       const { endpoint } = found(bot_id)
-      if (endpoint.kind !== 'notify') throw new Fault('invalid_state', `bot ${bot_id} must be of kind notify; it is of kind ${endpoint.kind}`)
+      if (endpoint.kind !== 'notify')
+        throw new Fault(
+          'invalid_state',
+          `bot ${bot_id} must be of kind notify; it is of kind ${endpoint.kind}`,
+        )
       return context.notifyTest(bot_id, endpoint)
     },
     async 'bot.undrain'({ bot_id }) {

@@ -28,7 +28,14 @@ import type { Logins } from '../logins.ts'
 import type { Tokens } from '../tokens.ts'
 import type { ToolRules } from '../../tools.ts'
 import type { PreparedRun } from './run-preview.ts'
-import type { RefusedRow, RefusedSelection, RunChange, Store, StoredRun, UsageReport } from '../../store/store.ts'
+import type {
+  RefusedRow,
+  RefusedSelection,
+  RunChange,
+  Store,
+  StoredRun,
+  UsageReport,
+} from '../../store/store.ts'
 
 /** A decision about a run that awaits approval. */
 export interface Decided {
@@ -62,7 +69,10 @@ export interface RunControl {
   /** A decision about a run that awaits approval; also throws Fault conflict where it is for another version. */
   answer(run_id: string, decision: Decided): Promise<StoredRun>
   /** What a person changes of a run that has not begun; also throws Fault conflict where the run is at another version. */
-  update(run_id: string, update: RunChange & { version: number; not_before?: number; file_names?: readonly string[] }): Promise<StoredRun>
+  update(
+    run_id: string,
+    update: RunChange & { version: number; not_before?: number; file_names?: readonly string[] },
+  ): Promise<StoredRun>
   /** What the bot of a run would be given now. */
   preview(run_id: string, attempt?: number): Promise<PreparedRun>
   /** Progress that a command reports of its run. Throws Fault not_found, lease_lost, and invalid_params for usage that shrinks. */
@@ -98,8 +108,17 @@ export interface Workers {
   /** Puts back runs whose lease never reached a worker. */
   giveBack(runs: readonly { id: string; lease_token: string }[]): Promise<void>
   start_run(run_id: string, lease_token: string): Promise<StoredRun>
-  extend(run_id: string, lease_token: string, said: Said & { paused?: boolean | undefined }): Promise<LeaseState>
-  complete(run_id: string, lease_token: string, result: unknown, usage: UsageReport | undefined): Promise<StoredRun>
+  extend(
+    run_id: string,
+    lease_token: string,
+    said: Said & { paused?: boolean | undefined },
+  ): Promise<LeaseState>
+  complete(
+    run_id: string,
+    lease_token: string,
+    result: unknown,
+    usage: UsageReport | undefined,
+  ): Promise<StoredRun>
   fail(
     run_id: string,
     lease_token: string,
@@ -110,7 +129,15 @@ export interface Workers {
 
 /** The bots as they stand. */
 export interface AvailabilityControl {
-  say(bot_id: string, change: { availability?: Availability; reason?: string | null; drained?: boolean; drained_reason?: string | null }): Promise<void>
+  say(
+    bot_id: string,
+    change: {
+      availability?: Availability
+      reason?: string | null
+      drained?: boolean
+      drained_reason?: string | null
+    },
+  ): Promise<void>
   heard(bot_id: string): void
   lastHeardAt(bot_id: string): number | undefined
   availability(bot: Bot): Availability

@@ -20,17 +20,25 @@ export function cutOfAction({ tools }: Judging, { bot_id, allowed_tools }: Actio
 function triggerWarnings(judging: Judging, { id, action }: TriggerInput, bots: Bots): string[] {
   // What a bot lists in vain is said where the bot is written.
   if (action.allowed_tools === undefined) return []
-  return cutOfAction(judging, action, bots).map(({ tool, reason }) => `trigger ${id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`)
+  return cutOfAction(judging, action, bots).map(
+    ({ tool, reason }) => `trigger ${id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`,
+  )
 }
 
 /** A sentence for each tool that a bot lists and may not use. */
 function botWarnings({ tools }: Judging, bot: BotInput): string[] {
   const { cut } = tools.permit(undefined, bot)
-  return cut.map(({ tool, reason }) => `bot ${bot.id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`)
+  return cut.map(
+    ({ tool, reason }) => `bot ${bot.id}: tool ${shownTool(tool)} is removed from its runs: ${reason}`,
+  )
 }
 
 /** The warnings field of an answer about definitions; bots: those that the triggers start. */
-export function warningsOf(judging: Judging, given: { triggers?: readonly TriggerInput[]; bots?: readonly BotInput[] }, bots: Bots): { warnings?: string[] } {
+export function warningsOf(
+  judging: Judging,
+  given: { triggers?: readonly TriggerInput[]; bots?: readonly BotInput[] },
+  bots: Bots,
+): { warnings?: string[] } {
   const warnings = [
     ...(given.bots ?? []).flatMap(bot => botWarnings(judging, bot)),
     ...(given.triggers ?? []).flatMap(trigger => triggerWarnings(judging, trigger, bots)),
@@ -41,21 +49,34 @@ export function warningsOf(judging: Judging, given: { triggers?: readonly Trigge
 /** Warnings for router.status: the tools that are removed from runs of stored definitions, for example because the configuration changed. */
 export function standingWarnings({ tools, registry }: Pick<Context, 'tools' | 'registry'>): string[] {
   const triggers = [...registry.triggers.values()].filter(({ enabled }) => enabled)
-  const { warnings = [] } = warningsOf({ tools }, { triggers, bots: [...registry.bots.values()] }, registry.bots)
+  const { warnings = [] } = warningsOf(
+    { tools },
+    { triggers, bots: [...registry.bots.values()] },
+    registry.bots,
+  )
   if (warnings.length <= mostStanding) return warnings
-  return [...warnings.slice(0, mostStanding), `${warnings.length - mostStanding} more tools are removed from runs; run.get shows them as cut_tools`]
+  return [
+    ...warnings.slice(0, mostStanding),
+    `${warnings.length - mostStanding} more tools are removed from runs; run.get shows them as cut_tools`,
+  ]
 }
 
 /**
  * Tools that a run is without. What was removed when it was created or claimed is the difference of two stored lists, so
  * it stays true when the configuration changes; the reasons are those of today.
  */
-export function cutOfRun({ tools, registry }: Pick<Context, 'tools' | 'registry'>, run: StoredRun, action: Action): CutTool[] {
+export function cutOfRun(
+  { tools, registry }: Pick<Context, 'tools' | 'registry'>,
+  run: StoredRun,
+  action: Action,
+): CutTool[] {
   const bot = registry.bots.get(chosenBot(run) ?? '')
   const today = tools.permit(action.allowed_tools, bot)
   if (run.allowed_tools === null) return today.cut
   const listed = action.allowed_tools ?? bot?.tools ?? []
   const reasons = new Map(today.cut.map(({ tool, reason }) => [tool, reason]))
   const before = 'it was denied when the run was created or claimed; the limits have changed since'
-  return listed.flatMap(tool => (run.allowed_tools!.includes(tool) ? [] : [{ tool, reason: reasons.get(tool) ?? before }]))
+  return listed.flatMap(tool =>
+    run.allowed_tools!.includes(tool) ? [] : [{ tool, reason: reasons.get(tool) ?? before }],
+  )
 }

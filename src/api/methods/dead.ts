@@ -34,7 +34,9 @@ async function selected(
   for (let after: number | null = null; ;) {
     const runs: StoredRun[] = await store.runs({ ...by, dead: true, limit: pageSize, after })
     const wanted = (run: StoredRun): boolean =>
-      (error === undefined || run.error?.includes(error) === true) && run.finished_at! >= since && run.finished_at! < until
+      (error === undefined || run.error?.includes(error) === true) &&
+      run.finished_at! >= since &&
+      run.finished_at! < until
     found.push(...runs.filter(wanted))
     if (runs.length < pageSize) return found.toReversed()
     after = runs.at(-1)!.seq
@@ -54,6 +56,7 @@ export function deadMethods(context: Context): Pick<Handlers, 'run.retry_dead' |
   }
   return {
     'run.retry_dead': params => all(params, runs => context.runs.retryDead(runs)),
-    'run.discard_dead': ({ reason, ...params }) => all(params, runs => context.runs.discardDead(runs, reason)),
+    'run.discard_dead': ({ reason, ...params }) =>
+      all(params, runs => context.runs.discardDead(runs, reason)),
   }
 }

@@ -7,7 +7,11 @@ import type { Context } from './context.ts'
 /** Throws Fault invalid_params where arguments of a command are not what they will be at every start. */
 export function assertConstant(argv: readonly string[], at: string): void {
   if (argv.some(argument => argument.includes('{{') || argument.includes('\0')))
-    throw new Fault('invalid_params', `${at} must be constants: the event comes on standard input; found a template or a NUL character`, { data: { path: at } })
+    throw new Fault(
+      'invalid_params',
+      `${at} must be constants: the event comes on standard input; found a template or a NUL character`,
+      { data: { path: at } },
+    )
 }
 
 /** Returns where the filter of a trigger is in the params, such as triggers.2.filter. */
@@ -21,11 +25,18 @@ export async function assertFits(
 ): Promise<Prepared> {
   const prepared = await registry.prepare(changes)
   if (!('reason' in prepared)) return prepared
-  throw new Fault('invalid_params', `trigger ${prepared.id} is refused: ${prepared.reason}`, { data: { path: pathOf(prepared.id) } })
+  throw new Fault('invalid_params', `trigger ${prepared.id} is refused: ${prepared.reason}`, {
+    data: { path: pathOf(prepared.id) },
+  })
 }
 
 /** Writes definitions, all or none, and makes them count. Throws Fault conflict, and invalid_params where they are too much for the matcher. */
-export function writeDefinitions(context: Context, changes: DefinitionChange[], owned: FileSetRow[] = [], pathOf?: PathOf): Promise<(Stamp | null)[]> {
+export function writeDefinitions(
+  context: Context,
+  changes: DefinitionChange[],
+  owned: FileSetRow[] = [],
+  pathOf?: PathOf,
+): Promise<(Stamp | null)[]> {
   return context.registry.changing(changes, async () => {
     const prepared = await assertFits(context, changes, pathOf)
     const outcome = await context.store.write(changes, owned)
@@ -56,8 +67,12 @@ function unwritten(outcome: Exclude<WriteOutcome, { kind: 'written' }>): Fault {
 }
 
 /** Reports what was written to those that work with it. */
-function announce({ botChanged, botDeleted, queuesChanged, sourcesChanged }: Context, changes: readonly DefinitionChange[]): void {
-  for (const { noun, id, definition } of changes) if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
+function announce(
+  { botChanged, botDeleted, queuesChanged, sourcesChanged }: Context,
+  changes: readonly DefinitionChange[],
+): void {
+  for (const { noun, id, definition } of changes)
+    if (noun === 'bot') (definition === null ? botDeleted : botChanged)(id)
   if (changes.some(change => change.noun === 'queue')) queuesChanged()
   const sources = changes.filter(change => change.noun === 'source')
   if (sources.length > 0) sourcesChanged(sources.map(({ id }) => id))

@@ -13,13 +13,18 @@ const nothing = Buffer.from('null')
 function inboxes({ registry }: Context): Map<string, Source> {
   const listening = [...registry.triggers.values()].filter(trigger => trigger.enabled)
   const taken = [...registry.sources.values()].filter(
-    ({ id, source_type, enabled }) => source_type === 'dispatch' && enabled && listening.some(trigger => listensTo(trigger.event_source_id, id)),
+    ({ id, source_type, enabled }) =>
+      source_type === 'dispatch' &&
+      enabled &&
+      listening.some(trigger => listensTo(trigger.event_source_id, id)),
   )
   return new Map(taken.map(source => [(source.config as unknown as DispatchConfig).workflow_id, source]))
 }
 
 function notTaken(workflow_id: string, { registry }: Context, taken: ReadonlyMap<string, Source>): Fault {
-  const own = [...registry.sources.values()].find(source => source.source_type === 'dispatch' && source.config.workflow_id === workflow_id)
+  const own = [...registry.sources.values()].find(
+    source => source.source_type === 'dispatch' && source.config.workflow_id === workflow_id,
+  )
   const why =
     own === undefined
       ? `no source of type dispatch has workflow_id ${JSON.stringify(workflow_id)}`
@@ -39,7 +44,10 @@ function notTaken(workflow_id: string, { registry }: Context, taken: ReadonlyMap
 
 export function dispatchMethods(context: Context): Pick<Handlers, 'event.dispatch'> {
   return {
-    async 'event.dispatch'({ workflow_id, payload = null, subject, idempotency_key, causation, context_files, deliver_at }, call) {
+    async 'event.dispatch'(
+      { workflow_id, payload = null, subject, idempotency_key, causation, context_files, deliver_at },
+      call,
+    ) {
       const taken = inboxes(context)
       const inbox = taken.get(workflow_id)
       if (inbox === undefined) throw notTaken(workflow_id, context, taken)
@@ -55,7 +63,14 @@ export function dispatchMethods(context: Context): Pick<Handlers, 'event.dispatc
         context_files: givenContext(context_files),
         deliver_at,
       })
-      return { source_id: inbox.id, event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
+      return {
+        source_id: inbox.id,
+        event_id,
+        duplicate,
+        matched_triggers,
+        runs,
+        ...(decisions === undefined ? {} : { decisions }),
+      }
     },
   }
 }

@@ -18,15 +18,27 @@ async function registered(
   context: Context,
   input: SourceInput,
   inputs: TriggerInput[],
-): Promise<{ source: Source; triggers: Trigger[]; changes: { created: string[]; updated: string[]; unchanged: string[] } }> {
+): Promise<{
+  source: Source
+  triggers: Trigger[]
+  changes: { created: string[]; updated: string[]; unchanged: string[] }
+}> {
   const { registry, now } = context
   const changes: DefinitionChange[] = []
   const report = { created: [] as string[], updated: [] as string[], unchanged: [] as string[] }
   const at = now()
   const stampless = { version: 0, created_at: 0, updated_at: 0 }
-  const consider = (noun: 'source' | 'trigger', definition: SourceInput | TriggerInput, complete: object, present: { version: number } | undefined): void => {
-    const same = present !== undefined && isDeepStrictEqual({ ...complete, ...stampless }, { ...present, ...stampless })
-    report[present === undefined ? 'created' : same ? 'unchanged' : 'updated'].push(`${noun} ${definition.id}`)
+  const consider = (
+    noun: 'source' | 'trigger',
+    definition: SourceInput | TriggerInput,
+    complete: object,
+    present: { version: number } | undefined,
+  ): void => {
+    const same =
+      present !== undefined && isDeepStrictEqual({ ...complete, ...stampless }, { ...present, ...stampless })
+    report[present === undefined ? 'created' : same ? 'unchanged' : 'updated'].push(
+      `${noun} ${definition.id}`,
+    )
     if (!same) changes.push({ noun, id: definition.id, definition, at })
   }
   consider('source', input, completeSource(input, stampless), registry.sources.get(input.id))
@@ -35,14 +47,34 @@ async function registered(
     consider('trigger', trigger, completeTrigger(trigger, stampless), registry.triggers.get(trigger.id))
   }
   await writeDefinitions(context, changes)
-  return { source: registry.sources.get(input.id)!, triggers: inputs.map(({ id }) => registry.triggers.get(id)!), changes: report }
+  return {
+    source: registry.sources.get(input.id)!,
+    triggers: inputs.map(({ id }) => registry.triggers.get(id)!),
+    changes: report,
+  }
 }
 
 export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
   const { registry, store } = context
 
   return {
-    async 'event.emit'({ source_id, type, payload, subject, idempotency_key, time, headers, causation, context_files, deliver_at, actor, thread }, call) {
+    async 'event.emit'(
+      {
+        source_id,
+        type,
+        payload,
+        subject,
+        idempotency_key,
+        time,
+        headers,
+        causation,
+        context_files,
+        deliver_at,
+        actor,
+        thread,
+      },
+      call,
+    ) {
       const { event_id, duplicate, matched_triggers, runs, decisions } = await context.emit({
         source_id,
         type,
@@ -59,12 +91,21 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         context_files: givenContext(context_files),
         deliver_at,
       })
-      return { event_id, duplicate, matched_triggers, runs, ...(decisions === undefined ? {} : { decisions }) }
+      return {
+        event_id,
+        duplicate,
+        matched_triggers,
+        runs,
+        ...(decisions === undefined ? {} : { decisions }),
+      }
     },
     async 'event.register'({ source, triggers = [] }, call) {
       await assertSource(context, source)
-      const twice = triggers.find((trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index)
-      if (twice !== undefined) throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
+      const twice = triggers.find(
+        (trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index,
+      )
+      if (twice !== undefined)
+        throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
       // Without `enabled` the stored value stays: registering again at every start must not undo a disable.
       const kept = { ...source, enabled: source.enabled ?? registry.sources.get(source.id)?.enabled ?? true }
       const inputs = triggers.map(trigger => ({
@@ -75,7 +116,10 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
       const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
       for (const [index, trigger] of inputs.entries()) {
         await rest()
-        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, { source_id: source.id, triggers: inputs })
+        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, {
+          source_id: source.id,
+          triggers: inputs,
+        })
       }
       const answer = await registered(context, kept, inputs)
       const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))

@@ -25,7 +25,12 @@ const lineBytes = 16 * 1_048_576
 
 function shownFile(file: ContextFileBytes, raw: boolean): ContextFile {
   const { name, content, sha256 } = file
-  return { name, bytes: content.byteLength, sha256: Buffer.from(sha256).toString('hex'), ...(raw ? sentAlong(file) : {}) }
+  return {
+    name,
+    bytes: content.byteLength,
+    sha256: Buffer.from(sha256).toString('hex'),
+    ...(raw ? sentAlong(file) : {}),
+  }
 }
 
 export function shownEvent(event: StoredEvent, raw: boolean, files: ContextFileBytes[] = []): Event {
@@ -71,7 +76,14 @@ function marked(damaged: readonly string[], nullable: readonly string[]): { dama
 
 type ShownLine = EventLine & { failing?: string[] }
 
-export function shownLine({ seq: _, redelivery_of, emitted, requested_by, damaged = [], ...line }: ShownLine): EventSummary {
+export function shownLine({
+  seq: _,
+  redelivery_of,
+  emitted,
+  requested_by,
+  damaged = [],
+  ...line
+}: ShownLine): EventSummary {
   const known = damaged.filter(field => field in line || ['redelivery_of', 'decisions'].includes(field))
   const { damaged: listed = [], ...marks } = marked(known, ['redelivery_of'])
   const shown = listed.filter(field => field !== 'decisions')
@@ -103,7 +115,9 @@ export function lineOf({
 type Wanted = (event: StoredEvent) => { failing?: string[] } | undefined
 
 export function matching(filter: unknown, text: Uint8Array | undefined): Wanted {
-  const wanted = new LogFilter([{ source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true }])
+  const wanted = new LogFilter([
+    { source_id: null, pattern: compiledFilter(filter, text, 'filter'), target: true },
+  ])
   return event => (wanted.match(event).length > 0 ? {} : undefined)
 }
 
@@ -140,7 +154,14 @@ async function scanned(
   const lines: ShownLine[] = []
   let last = after
   for (let count = 0; count < maxScanned;) {
-    const page = (await store.events({ selection, order: 'desc', limit: scanPage, after: last, whole: true, max_bytes: scanBytes })) as StoredEvent[]
+    const page = (await store.events({
+      selection,
+      order: 'desc',
+      limit: scanPage,
+      after: last,
+      whole: true,
+      max_bytes: scanBytes,
+    })) as StoredEvent[]
     if (page.length === 0) return { lines, next: null }
     count += page.length
     for (const event of page) {
@@ -148,7 +169,8 @@ async function scanned(
       if (pause !== undefined) await pause
       last = event.seq
       const found = all.map(wants => wants(event))
-      if (found.every(each => each !== undefined)) lines.push(Object.assign(lineOf(event), ...found) as ShownLine)
+      if (found.every(each => each !== undefined))
+        lines.push(Object.assign(lineOf(event), ...found) as ShownLine)
       if (lines.length === limit) return { lines, next: last }
     }
   }
@@ -164,12 +186,22 @@ async function lines(
   const trigger = near === undefined ? undefined : storedTrigger(context, near)
   const source_id = given.source_id ?? trigger?.event_source_id ?? undefined
   const selection: EventSelectionStored = { ...given, ...(source_id === undefined ? {} : { source_id }) }
-  const all = [...(filter === undefined ? [] : [matching(filter, filterText)]), ...(trigger === undefined ? [] : [missing(trigger)])]
+  const all = [
+    ...(filter === undefined ? [] : [matching(filter, filterText)]),
+    ...(trigger === undefined ? [] : [missing(trigger)]),
+  ]
   if (all.length > 0) return scanned(context, selection, all, limit ?? defaults.Limit, after)
   const { page, next } = await pageOf(
     { limit, after },
     async (last, count) =>
-      (await context.store.events({ selection, order: 'desc', limit: count, after: last, whole: false, max_bytes: lineBytes })) as EventLine[],
+      (await context.store.events({
+        selection,
+        order: 'desc',
+        limit: count,
+        after: last,
+        whole: false,
+        max_bytes: lineBytes,
+      })) as EventLine[],
     line => line.seq,
     // As many bytes as these bodies have may have been read.
     found => found.reduce((sum, line) => sum + line.body_bytes, 0) >= lineBytes,
@@ -191,7 +223,11 @@ export function eventMethods(context: Context): Pick<Handlers, 'event.get' | 'ev
     },
     async 'event.query'(params, call) {
       const { lines: found, next } = await lines(context, params, call.text('filter'))
-      return { events: found.map(shownLine), ...(next === null ? {} : { next_cursor: encodeCursor(next) }), ...(await beginning(context, params)) }
+      return {
+        events: found.map(shownLine),
+        ...(next === null ? {} : { next_cursor: encodeCursor(next) }),
+        ...(await beginning(context, params)),
+      }
     },
   }
 }

@@ -23,9 +23,17 @@ export function storedTrigger({ registry }: Pick<Context, 'registry'>, trigger_i
 }
 
 /** A trigger as it was at a version. Throws Fault not_found. */
-export async function triggerAt({ store }: Pick<Context, 'store'>, trigger_id: string, version: number): Promise<TriggerInput> {
+export async function triggerAt(
+  { store }: Pick<Context, 'store'>,
+  trigger_id: string,
+  version: number,
+): Promise<TriggerInput> {
   const found = await store.triggerVersion(trigger_id, version)
-  if (found === null) throw new Fault('not_found', `there is no version ${version} of a trigger ${trigger_id}; trigger.versions shows what there is`)
+  if (found === null)
+    throw new Fault(
+      'not_found',
+      `there is no version ${version} of a trigger ${trigger_id}; trigger.versions shows what there is`,
+    )
   return found
 }
 

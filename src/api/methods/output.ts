@@ -40,12 +40,25 @@ export function shownPage(run_id: string, page: OutputPage, after: number): RunO
 function lines(text: string): { content: Buffer; split: boolean } {
   const bytes = Buffer.from(text.endsWith('\n') ? text : `${text}\n`)
   // The newline that was added may be one byte too many.
-  return bytes.length <= mostPartBytes ? { content: bytes, split: false } : { content: bytes.subarray(0, mostPartBytes), split: true }
+  return bytes.length <= mostPartBytes
+    ? { content: bytes, split: false }
+    : { content: bytes.subarray(0, mostPartBytes), split: true }
 }
 
-export function outputMethods({ config, store, workers, runs, watch, redact, now }: Context): Pick<Handlers, 'run.output' | 'run.log'> {
+export function outputMethods({
+  config,
+  store,
+  workers,
+  runs,
+  watch,
+  redact,
+  now,
+}: Context): Pick<Handlers, 'run.output' | 'run.log'> {
   return {
-    async 'run.output'({ run_id, attempt, after, last_bytes, wait_ms = defaults.OutputWait, limit = defaults.OutputLimit }, call) {
+    async 'run.output'(
+      { run_id, attempt, after, last_bytes, wait_ms = defaults.OutputWait, limit = defaults.OutputLimit },
+      call,
+    ) {
       if (after !== undefined && attempt === undefined)
         throw new Fault(
           'invalid_params',
@@ -55,7 +68,11 @@ export function outputMethods({ config, store, workers, runs, watch, redact, now
           },
         )
       if (after !== undefined && last_bytes !== undefined)
-        throw new Fault('invalid_params', 'last_bytes and after exclude each other: a page begins at one place', { data: { path: 'last_bytes' } })
+        throw new Fault(
+          'invalid_params',
+          'last_bytes and after exclude each other: a page begins at one place',
+          { data: { path: 'last_bytes' } },
+        )
       const look = (): Promise<OutputPage | null> =>
         store.output({
           run_id,
@@ -64,7 +81,8 @@ export function outputMethods({ config, store, workers, runs, watch, redact, now
           ...(last_bytes === undefined ? {} : { last_bytes }),
           max_bytes: limit,
         })
-      const isEnough = (page: OutputPage | null): boolean => page === null || page.parts.length > 0 || page.finished || page.tail !== null
+      const isEnough = (page: OutputPage | null): boolean =>
+        page === null || page.parts.length > 0 || page.finished || page.tail !== null
       const page = await watch.until(run_id, look, isEnough, wait_ms, call.signal())
       if (page !== null) return shownPage(run_id, page, after ?? 0)
       const run = await store.run(run_id)
@@ -72,16 +90,28 @@ export function outputMethods({ config, store, workers, runs, watch, redact, now
       throw new Fault('not_found', `run ${run_id} has no attempt ${attempt}; its last one is ${run.attempt}`)
     },
     async 'run.log'({ run_id, lease_token, text }) {
-      if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
+      if (run_id === undefined || lease_token === undefined)
+        throw missing(run_id === undefined ? 'run_id' : 'lease_token')
       const bytes = Buffer.byteLength(text)
-      if (bytes > mostPartBytes) throw new Fault('too_large', `text must have at most ${mostPartBytes} bytes of UTF-8; got ${bytes}. Send it in several calls`)
+      if (bytes > mostPartBytes)
+        throw new Fault(
+          'too_large',
+          `text must have at most ${mostPartBytes} bytes of UTF-8; got ${bytes}. Send it in several calls`,
+        )
       const run = await store.run(run_id)
       if (run?.state === 'assigned' && run.lease_token === lease_token)
-        throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, { data: { state: run.state } })
+        throw new Fault('invalid_state', `run ${run_id} has not begun; say so with run.start first`, {
+          data: { state: run.state },
+        })
       // It refuses a token that is not the run's, and keeps the run of a worker as a heartbeat does.
-      const lease = await (isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, {}) : runs.progress(run_id, lease_token, {}))
+      const lease = await (isWithWorker({ lease_token })
+        ? workers.extend(run_id, lease_token, {})
+        : runs.progress(run_id, lease_token, {}))
       if (run === null) throw notFound('run', run_id, 'run.list')
-      await store.appendOutput([{ run_id, attempt: run.attempt, stream: 'log', at: now(), ...lines(redact(text)) }], config)
+      await store.appendOutput(
+        [{ run_id, attempt: run.attempt, stream: 'log', at: now(), ...lines(redact(text)) }],
+        config,
+      )
       return lease
     },
   }

@@ -15,7 +15,9 @@ export function decodeSeq(cursor: string | undefined, path = 'cursor'): number |
   const text = decoded(cursor)
   const seq = Number(text)
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(seq))
-    throw new Fault('invalid_params', `unknown ${path}; omit it to start from the beginning`, { data: { path } })
+    throw new Fault('invalid_params', `unknown ${path}; omit it to start from the beginning`, {
+      data: { path },
+    })
   return seq
 }
 
@@ -26,7 +28,11 @@ export function decodeSeq(cursor: string | undefined, path = 'cursor'): number |
 export const pageBytes = 1_048_576
 
 /** One page of objects sorted by id, which ends at pageBytes, too. */
-export function pageById<T extends { id: string }>(all: Iterable<T>, limit: number = defaults.Limit, cursor?: string): { page: T[]; next_cursor?: string } {
+export function pageById<T extends { id: string }>(
+  all: Iterable<T>,
+  limit: number = defaults.Limit,
+  cursor?: string,
+): { page: T[]; next_cursor?: string } {
   const after = cursor === undefined ? '' : decoded(cursor)
   const rest = [...all].filter(item => item.id > after).toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const page: T[] = []

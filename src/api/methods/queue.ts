@@ -16,7 +16,11 @@ const unwritten: Stamp = { version: 0, created_at: 0, updated_at: 0 }
 /** A definition without a pause leaves it unchanged: a new limit must not start what a person has stopped. */
 function stillPaused(queue: QueueInput, present: QueueInput | undefined): QueueInput {
   if (queue.paused !== undefined || present?.paused !== true) return queue
-  return { ...queue, paused: true, ...(present.paused_reason === undefined ? {} : { paused_reason: present.paused_reason }) }
+  return {
+    ...queue,
+    paused: true,
+    ...(present.paused_reason === undefined ? {} : { paused_reason: present.paused_reason }),
+  }
 }
 
 export function queueMethods(context: Context): Pick<Handlers, `queue.${string}` & keyof Handlers> {
@@ -26,7 +30,10 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     return new Map((await store.queueCounts()).map(({ queue, ...count }) => [queue, count]))
   }
 
-  function shown(queue: QueueInput & Stamp, counted: Map<string, { waiting: number; active: number }>): Queue {
+  function shown(
+    queue: QueueInput & Stamp,
+    counted: Map<string, { waiting: number; active: number }>,
+  ): Queue {
     return { ...queue, paused: queue.paused ?? false, waiting: 0, active: 0, ...counted.get(queue.id) }
   }
 
@@ -43,12 +50,20 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     return { queue: shown(registry.queues.get(queue.id)!, await counts()) }
   }
 
-  function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: QueueInput & Stamp): QueueInput {
+  function inputOf({
+    version: _v,
+    created_at: _c,
+    updated_at: _u,
+    ...input
+  }: QueueInput & Stamp): QueueInput {
     return input
   }
 
   /** Changes what is there, and looks again where others were faster. change answers undefined where there is nothing to do. */
-  async function changed(id: string, change: (queue: QueueInput) => QueueInput | undefined): Promise<{ queue: Queue }> {
+  async function changed(
+    id: string,
+    change: (queue: QueueInput) => QueueInput | undefined,
+  ): Promise<{ queue: Queue }> {
     for (let tries = 1; ; tries++) {
       const present = await found(id)
       const definition = change(inputOf(present))
@@ -66,12 +81,17 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     async 'queue.get'({ queue_id }) {
       const queue = await found(queue_id)
       const stuck = await store.stuck(queue_id, mostStuck)
-      const shownStuck = stuck.map(({ error, ...each }) => ({ ...each, ...(error === null ? {} : { error }) }))
+      const shownStuck = stuck.map(({ error, ...each }) => ({
+        ...each,
+        ...(error === null ? {} : { error }),
+      }))
       return { queue: { ...shown(queue, await counts()), stuck: shownStuck } }
     },
     async 'queue.list'({ limit, cursor }) {
       const counted = await counts()
-      const names = new Set([...registry.queues.keys(), ...registry.bots.keys(), ...counted.keys()].filter(id => id !== ''))
+      const names = new Set(
+        [...registry.queues.keys(), ...registry.bots.keys(), ...counted.keys()].filter(id => id !== ''),
+      )
       const all = [...names].map(id => shown(registry.queues.get(id) ?? { id, ...unwritten }, counted))
       const { page, next_cursor } = pageById(all, limit, cursor)
       return { queues: page, ...(next_cursor === undefined ? {} : { next_cursor }) }
@@ -79,19 +99,36 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     async 'queue.delete'({ queue_id, version }) {
       const queue = registry.queues.get(queue_id)
       if (queue === undefined) throw notFound('queue', queue_id, 'queue.list', registry.queues.keys())
-      const users = [...registry.triggers.values()].filter(trigger => trigger.policy.queue === queue_id).map(trigger => trigger.id)
+      const users = [...registry.triggers.values()]
+        .filter(trigger => trigger.policy.queue === queue_id)
+        .map(trigger => trigger.id)
       if (users.length > 0)
-        throw new Fault('conflict', `${users.length} triggers use queue ${queue_id} (${users.slice(0, 5).join(', ')}); change or delete them first`)
-      await writeDefinitions(context, [{ noun: 'queue', id: queue_id, definition: null, version: version ?? queue.version, at: now() }])
+        throw new Fault(
+          'conflict',
+          `${users.length} triggers use queue ${queue_id} (${users.slice(0, 5).join(', ')}); change or delete them first`,
+        )
+      await writeDefinitions(context, [
+        { noun: 'queue', id: queue_id, definition: null, version: version ?? queue.version, at: now() },
+      ])
       return { queue: shown(queue, new Map()) }
     },
     'queue.pause': ({ queue_id, reason }) =>
-      changed(queue_id, ({ paused_reason: _, ...queue }) => ({ ...queue, paused: true, ...(reason === undefined ? {} : { paused_reason: reason }) })),
-    'queue.resume': ({ queue_id }) => changed(queue_id, ({ paused_reason: _, paused, ...queue }) => (paused === true ? queue : undefined)),
+      changed(queue_id, ({ paused_reason: _, ...queue }) => ({
+        ...queue,
+        paused: true,
+        ...(reason === undefined ? {} : { paused_reason: reason }),
+      })),
+    'queue.resume': ({ queue_id }) =>
+      changed(queue_id, ({ paused_reason: _, paused, ...queue }) => (paused === true ? queue : undefined)),
     async 'queue.skip'({ queue_id, order_key }) {
-      const stuck = (await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)).find(each => each.order_key === order_key)
+      const stuck = (await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)).find(
+        each => each.order_key === order_key,
+      )
       if (stuck === undefined)
-        throw new Fault('not_found', `queue ${queue_id} has no stuck order key ${JSON.stringify(order_key)}; queue.get lists those that are`)
+        throw new Fault(
+          'not_found',
+          `queue ${queue_id} has no stuck order key ${JSON.stringify(order_key)}; queue.get lists those that are`,
+        )
       return { run: shownRun(context, await runs.skip(stuck.run_id)) }
     },
   }

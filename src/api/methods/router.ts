@@ -8,7 +8,10 @@ export function routerMethods({
   health,
   setPaused,
   backup,
-}: Context): Pick<Handlers, 'router.status' | 'router.backup' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)> {
+}: Context): Pick<
+  Handlers,
+  'router.status' | 'router.backup' | 'router.pause' | 'router.resume' | (`rpc.${string}` & keyof Handlers)
+> {
   return {
     'router.status': () => status(),
     async 'router.pause'({ reason = 'no reason given' }) {

@@ -26,10 +26,27 @@ export function runPreviewMethods(context: Context): Pick<Handlers, 'run.preview
     async 'run.preview'({ run_id }): Promise<RunPreview> {
       const { run, event, prepared } = await context.runs.preview(run_id)
       const { id, source_id, type, subject, actor, thread, received_at } = event
-      const shown = { run: await runWithCuts(context, run), version: run.steps, event: { id, source_id, type, subject, actor, thread, received_at } }
+      const shown = {
+        run: await runWithCuts(context, run),
+        version: run.steps,
+        event: { id, source_id, type, subject, actor, thread, received_at },
+      }
       if ('problem' in prepared) return { ...shown, problem: prepared.problem }
-      const { inputs, allowed_tools, denied_tools, allowed_denied_tools, context_files = [] } = exactJson(prepared.body) as Delivered
-      return { ...shown, inputs, allowed_tools, denied_tools, allowed_denied_tools, context_files: context_files.map(({ name }) => name) }
+      const {
+        inputs,
+        allowed_tools,
+        denied_tools,
+        allowed_denied_tools,
+        context_files = [],
+      } = exactJson(prepared.body) as Delivered
+      return {
+        ...shown,
+        inputs,
+        allowed_tools,
+        denied_tools,
+        allowed_denied_tools,
+        context_files: context_files.map(({ name }) => name),
+      }
     },
   }
 }

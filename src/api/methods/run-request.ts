@@ -21,7 +21,11 @@ export function runRequestMethods(context: Context): Pick<Handlers, 'run.request
   const { store, runs, redact } = context
 
   /** The body that was sent, or why it is not known. */
-  async function bodyOf(run_id: string, attempt: number, { body_sha256 }: MadeRequest): Promise<Pick<RunRequestResult, 'body' | 'body_missing'>> {
+  async function bodyOf(
+    run_id: string,
+    attempt: number,
+    { body_sha256 }: MadeRequest,
+  ): Promise<Pick<RunRequestResult, 'body' | 'body_missing'>> {
     if (body_sha256 === undefined) return { body_missing: 'it has more than 256 KiB' }
     const { prepared } = await runs.preview(run_id, attempt)
     if ('problem' in prepared) return { body_missing: `it cannot be made again: ${prepared.problem}` }
@@ -46,7 +50,12 @@ export function runRequestMethods(context: Context): Pick<Handlers, 'run.request
           'not_found',
           `of run ${run_id} no request ${attempt === undefined ? 'is' : `of attempt ${attempt} is`} kept; run.history shows its attempts`,
         )
-      return { run_id, attempt: wanted.number, request: wanted.request, ...(await bodyOf(run_id, wanted.number, wanted.request)) }
+      return {
+        run_id,
+        attempt: wanted.number,
+        request: wanted.request,
+        ...(await bodyOf(run_id, wanted.number, wanted.request)),
+      }
     },
   }
 }

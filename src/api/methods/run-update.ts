@@ -12,7 +12,11 @@ function inputsText(inputs: unknown): string {
   const text = JSON.stringify(inputs)
   const bytes = Buffer.byteLength(text)
   if (bytes > maxInputBytes)
-    throw new Fault('invalid_params', `inputs has ${bytes} bytes as JSON; a run takes at most ${maxInputBytes}`, { data: { path: 'inputs' } })
+    throw new Fault(
+      'invalid_params',
+      `inputs has ${bytes} bytes as JSON; a run takes at most ${maxInputBytes}`,
+      { data: { path: 'inputs' } },
+    )
   return text
 }
 
@@ -20,17 +24,27 @@ export function runUpdateMethods(context: Context): Pick<Handlers, 'run.update'>
   return {
     async 'run.update'({ run_id, version, priority, not_before, inputs, context_files }) {
       if ([priority, not_before, inputs, context_files].every(each => each === undefined))
-        throw new Fault('invalid_params', 'nothing to change was given; give one or more of priority, not_before, inputs, context_files', {
-          data: { path: 'priority' },
-        })
+        throw new Fault(
+          'invalid_params',
+          'nothing to change was given; give one or more of priority, not_before, inputs, context_files',
+          {
+            data: { path: 'priority' },
+          },
+        )
       givenContext(context_files)
-      const files = context_files?.map(({ name, content, encoding }) => ({ name, content, ...(encoding === undefined ? {} : { encoding }) }))
+      const files = context_files?.map(({ name, content, encoding }) => ({
+        name,
+        content,
+        ...(encoding === undefined ? {} : { encoding }),
+      }))
       const run = await context.runs.update(run_id, {
         version,
         ...(priority === undefined ? {} : { priority }),
         ...(not_before === undefined ? {} : { not_before }),
         ...(inputs === undefined ? {} : { inputs: inputsText(inputs) }),
-        ...(files === undefined ? {} : { context_files: JSON.stringify(files), file_names: files.map(({ name }) => name) }),
+        ...(files === undefined
+          ? {}
+          : { context_files: JSON.stringify(files), file_names: files.map(({ name }) => name) }),
       })
       return { run: shownRun(context, run), version: run.steps }
     },

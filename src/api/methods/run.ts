@@ -13,7 +13,16 @@ import { decodeSeq, encodeCursor, pageBytes, pageOf } from './pages.ts'
 import { beginning } from './event.ts'
 import { shownRun } from './shown-run.ts'
 
-function shownAttempt({ number, started_at, ended_at, outcome, status, error, output, request = null }: AttemptRow): Attempt {
+function shownAttempt({
+  number,
+  started_at,
+  ended_at,
+  outcome,
+  status,
+  error,
+  output,
+  request = null,
+}: AttemptRow): Attempt {
   const made = shownRequest(request)
   return {
     number,
@@ -32,7 +41,10 @@ function shownMove({ reason, ...row }: HistoryRow): RunHistoryEntry {
 }
 
 /** The trigger that a run was made by; null where its version is damaged: the run is shown all the same. */
-async function readableVersion({ store }: Context, { trigger_id, trigger_version }: StoredRun): Promise<TriggerInput | null> {
+async function readableVersion(
+  { store }: Context,
+  { trigger_id, trigger_version }: StoredRun,
+): Promise<TriggerInput | null> {
   try {
     return await store.triggerVersion(trigger_id, trigger_version)
   } catch (error) {
@@ -51,7 +63,10 @@ export async function runWithCuts(context: Context, run: StoredRun): Promise<Run
 
 export function runMethods(
   context: Context,
-): Pick<Handlers, `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume'}`> {
+): Pick<
+  Handlers,
+  `run.${'get' | 'list' | 'history' | 'cancel' | 'retry' | 'discard' | 'hold' | 'release' | 'approve' | 'deny' | 'pause' | 'resume'}`
+> {
   const { store, runs } = context
 
   async function answer(work: Promise<StoredRun>): Promise<{ run: Run }> {
@@ -69,7 +84,9 @@ export function runMethods(
         { limit, after: decodeSeq(cursor) },
         (after, count) => store.runs({ ...given, limit: count, after, max_bytes: pageBytes }),
         run => run.seq,
-        found => found.reduce((sum, { result, error }) => sum + (result?.length ?? 0) + (error?.length ?? 0), 0) >= pageBytes,
+        found =>
+          found.reduce((sum, { result, error }) => sum + (result?.length ?? 0) + (error?.length ?? 0), 0) >=
+          pageBytes,
       )
       return {
         runs: await mapInTurns(page, run => shownRun(context, run)),

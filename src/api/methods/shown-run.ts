@@ -33,12 +33,20 @@ function asJson(text: string): unknown {
 const waitingStates = new Set<Run['state']>(['pending', 'held', 'awaiting_approval', 'paused'])
 
 /** What keeps a run that waits. */
-export function waitingOf({ runs }: Pick<Context, 'runs'>, run: StoredRun): ReturnType<RunControl['waitingFor']> {
+export function waitingOf(
+  { runs }: Pick<Context, 'runs'>,
+  run: StoredRun,
+): ReturnType<RunControl['waitingFor']> {
   return waitingStates.has(run.state) ? runs.waitingFor(run) : undefined
 }
 
 /** Converts stored usage to the form of an answer: the cost in US dollars instead of millionths. */
-export function shownUsage({ input_tokens, output_tokens, cost_micro_usd, unreported }: NonNullable<StoredRun['usage']>): UsageTotals {
+export function shownUsage({
+  input_tokens,
+  output_tokens,
+  cost_micro_usd,
+  unreported,
+}: NonNullable<StoredRun['usage']>): UsageTotals {
   return { input_tokens, output_tokens, cost_usd: cost_micro_usd / microPerUsd, unreported }
 }
 

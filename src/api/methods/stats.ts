@@ -12,17 +12,24 @@ const dayMs = 86_400_000
 type Shown = Omit<RunCounts, 'id' | 'unreported'> & { id: string | null }
 
 function byId(counts: readonly RunCounts[]): (Shown & { unreported: number })[] {
-  return counts.map(each => ({ ...each, id: each.id === '' ? null : each.id })).toSorted((a, b) => ((a.id ?? '') < (b.id ?? '') ? -1 : 1))
+  return counts
+    .map(each => ({ ...each, id: each.id === '' ? null : each.id }))
+    .toSorted((a, b) => ((a.id ?? '') < (b.id ?? '') ? -1 : 1))
 }
 
 /** Every budget that is defined, with whose it is as scope. */
 function definedBudgets({ registry, config }: Context): BudgetGate[] {
   const configured = completeBudgets(config.budget, 'router')
   const everyBot = configured.filter(each => each.per === 'bot')
-  const of = (scope: string, budgets: readonly CompleteBudget[]): BudgetGate[] => budgets.map(each => budgetGate(scope, each))
+  const of = (scope: string, budgets: readonly CompleteBudget[]): BudgetGate[] =>
+    budgets.map(each => budgetGate(scope, each))
   return [
-    ...[...registry.triggers.values()].flatMap(({ id, policy }) => of(`trigger:${id}`, completeBudgets(policy.budget, 'trigger'))),
-    ...[...registry.bots.values()].flatMap(({ id, budget }) => of(`bot:${id}`, [...completeBudgets(budget, 'bot'), ...everyBot])),
+    ...[...registry.triggers.values()].flatMap(({ id, policy }) =>
+      of(`trigger:${id}`, completeBudgets(policy.budget, 'trigger')),
+    ),
+    ...[...registry.bots.values()].flatMap(({ id, budget }) =>
+      of(`bot:${id}`, [...completeBudgets(budget, 'bot'), ...everyBot]),
+    ),
     ...of(
       'router',
       configured.filter(each => each.per === 'router'),
@@ -37,7 +44,13 @@ async function budgetUses(context: Context): Promise<Map<string, BudgetUse[]>> {
   const byScope = new Map<string, BudgetUse[]>()
   for (const { scope, figure, limit, period_ms, used } of uses) {
     const shown = (amount: number): number => (figure === 'cost_usd' ? amount / microPerUsd : amount)
-    const use: BudgetUse = { per: scope.split(':')[0] as BudgetUse['per'], figure, used: shown(used), limit: shown(limit), period_ms }
+    const use: BudgetUse = {
+      per: scope.split(':')[0] as BudgetUse['per'],
+      figure,
+      used: shown(used),
+      limit: shown(limit),
+      period_ms,
+    }
     byScope.set(scope, [...(byScope.get(scope) ?? []), use])
   }
   return byScope
@@ -63,15 +76,19 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
       const useOf = (scope: string, silent: number): Use => {
         const [reported, limited] = [usage.get(scope), budgets.get(scope)]
         return {
-          ...(reported === undefined && silent === 0 ? {} : { usage: shownUsage({ ...noUsage, ...reported, unreported: silent }) }),
+          ...(reported === undefined && silent === 0
+            ? {}
+            : { usage: shownUsage({ ...noUsage, ...reported, unreported: silent }) }),
           ...(limited === undefined ? {} : { budgets: limited }),
         }
       }
       const withUse = (kind: 'bot' | 'trigger', counts: RunStats['bots']): (Shown & Use)[] =>
-        byId([...counts, ...idle(kind, counts, [...usage.keys(), ...budgets.keys()])]).map(({ unreported: silent, ...each }) => ({
-          ...each,
-          ...(each.id === null ? {} : useOf(`${kind}:${each.id}`, silent)),
-        }))
+        byId([...counts, ...idle(kind, counts, [...usage.keys(), ...budgets.keys()])]).map(
+          ({ unreported: silent, ...each }) => ({
+            ...each,
+            ...(each.id === null ? {} : useOf(`${kind}:${each.id}`, silent)),
+          }),
+        )
       const plain = byId(queues).map(({ unreported: _, ...each }) => each)
       return {
         since,
@@ -88,7 +105,9 @@ export function statsMethods(context: Context): Pick<Handlers, 'router.stats'> {
 }
 
 function refusedSince({ refused }: Context, since: number): RouterStatsResult['refused'] {
-  const sources = [...refused.totals(since)].map(([id, totals]) => ({ id, ...totals })).toSorted((a, b) => b.count - a.count)
+  const sources = [...refused.totals(since)]
+    .map(([id, totals]) => ({ id, ...totals }))
+    .toSorted((a, b) => b.count - a.count)
   return { count: sources.reduce((sum, { count }) => sum + count, 0), sources }
 }
 
@@ -96,5 +115,7 @@ function refusedSince({ refused }: Context, since: number): RouterStatsResult['r
 function idle(kind: 'bot' | 'trigger', counts: readonly RunCounts[], scopes: readonly string[]): RunCounts[] {
   const known = new Set(counts.map(each => each.id))
   const ids = scopes.filter(scope => scope.startsWith(`${kind}:`)).map(scope => scope.slice(kind.length + 1))
-  return [...new Set(ids)].filter(id => !known.has(id)).map(id => ({ id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0 }))
+  return [...new Set(ids)]
+    .filter(id => !known.has(id))
+    .map(id => ({ id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0 }))
 }

@@ -17,14 +17,20 @@ const atOnce = 100
 function kept(call: Call): Stream {
   const stream = call.stream()
   if (stream === undefined)
-    throw new Fault('invalid_state', 'a subscription needs a connection that is kept: JSON-RPC as lines on the control socket, not over HTTP')
+    throw new Fault(
+      'invalid_state',
+      'a subscription needs a connection that is kept: JSON-RPC as lines on the control socket, not over HTTP',
+    )
   return stream
 }
 
 /** Throws Fault overloaded. */
 function assertRoom(subscriptions: Subscriptions, { closed }: Stream, noun: 'event' | 'run'): void {
   if (subscriptions.countOf(closed) >= mostPerConnection)
-    throw new Fault('overloaded', `a connection has at most ${mostPerConnection} subscriptions to ${noun}s; end one with ${noun}.unsubscribe`)
+    throw new Fault(
+      'overloaded',
+      `a connection has at most ${mostPerConnection} subscriptions to ${noun}s; end one with ${noun}.unsubscribe`,
+    )
 }
 
 interface EventNews {
@@ -36,10 +42,21 @@ interface EventNews {
   told: (event: EventLine | StoredEvent) => Record<string, unknown> | undefined
 }
 
-function eventNews(store: Pick<Store, 'events'>, stream: Stream, { selection, after, whole, told }: EventNews): SendNews {
+function eventNews(
+  store: Pick<Store, 'events'>,
+  stream: Stream,
+  { selection, after, whole, told }: EventNews,
+): SendNews {
   let last = after
   return async (subscription, stop) => {
-    const events = await store.events({ selection, order: 'asc', limit: atOnce, after: last, whole, max_bytes: pageBytes })
+    const events = await store.events({
+      selection,
+      order: 'asc',
+      limit: atOnce,
+      after: last,
+      whole,
+      max_bytes: pageBytes,
+    })
     for (const event of events) {
       // What there is no room for is read again: held here, a page of each of a thousand slow readers would be a thousand pages.
       if (stop.aborted || !stream.hasRoom()) return true
@@ -52,7 +69,11 @@ function eventNews(store: Pick<Store, 'events'>, stream: Stream, { selection, af
 }
 
 function isWanted(run: Run, { run_id, trigger_id, bot_id }: RunSubscribeParams): boolean {
-  return (run_id ?? run.id) === run.id && (trigger_id ?? run.trigger_id) === run.trigger_id && (bot_id ?? run.bot_id) === run.bot_id
+  return (
+    (run_id ?? run.id) === run.id &&
+    (trigger_id ?? run.trigger_id) === run.trigger_id &&
+    (bot_id ?? run.bot_id) === run.bot_id
+  )
 }
 
 function runNews(context: Context, stream: Stream, wanted: RunSubscribeParams, after: number): SendNews {
@@ -66,7 +87,12 @@ function runNews(context: Context, stream: Stream, wanted: RunSubscribeParams, a
     if (!isWanted(run, wanted)) return undefined
     // No part is that far behind: only the totals are read.
     const output = await store.output({ run_id, after: Number.MAX_SAFE_INTEGER, max_bytes: 1 })
-    return { run, ...(output === null || output.total_bytes === 0 ? {} : { output: { attempt: output.attempt, total_bytes: output.total_bytes } }) }
+    return {
+      run,
+      ...(output === null || output.total_bytes === 0
+        ? {}
+        : { output: { attempt: output.attempt, total_bytes: output.total_bytes } }),
+    }
   }
   return async (subscription, stop) => {
     if (!changes.isKnown(last)) {
@@ -78,7 +104,8 @@ function runNews(context: Context, stream: Stream, wanted: RunSubscribeParams, a
       const news = await told(run_id)
       if (stop.aborted || !stream.hasRoom()) return true
       last = seq
-      if (news !== undefined) stream.notify('run.changed', { subscription, cursor: changes.place(seq), ...news })
+      if (news !== undefined)
+        stream.notify('run.changed', { subscription, cursor: changes.place(seq), ...news })
     }
     return found.length > 0
   }
@@ -98,9 +125,15 @@ export function subscribeMethods(context: Context): Pick<Handlers, Methods> {
         if (wanted !== undefined && wanted(event as StoredEvent) === undefined) return undefined
         const cursor = encodeCursor(event.seq)
         if (whole) return { cursor, event: shownEvent(event as StoredEvent, false) }
-        return { cursor, event: shownLine(wanted === undefined ? (event as EventLine) : lineOf(event as StoredEvent)) }
+        return {
+          cursor,
+          event: shownLine(wanted === undefined ? (event as EventLine) : lineOf(event as StoredEvent)),
+        }
       }
-      const subscription = subscriptions.open(stream, eventNews(store, stream, { selection, after: from, whole: whole || wanted !== undefined, told }))
+      const subscription = subscriptions.open(
+        stream,
+        eventNews(store, stream, { selection, after: from, whole: whole || wanted !== undefined, told }),
+      )
       return { subscription, cursor: encodeCursor(from) }
     },
     async 'event.unsubscribe'({ subscription }, call) {
@@ -109,7 +142,10 @@ export function subscribeMethods(context: Context): Pick<Handlers, Methods> {
     async 'run.subscribe'({ after, ...wanted }, call) {
       const stream = kept(call)
       const found = after === undefined ? changes.now : changes.find(after)
-      if (found === undefined) throw new Fault('invalid_params', 'unknown after; omit it to start with changes from now on', { data: { path: 'after' } })
+      if (found === undefined)
+        throw new Fault('invalid_params', 'unknown after; omit it to start with changes from now on', {
+          data: { path: 'after' },
+        })
       assertRoom(runSubscriptions, stream, 'run')
       const from = found ?? changes.now
       const subscription = runSubscriptions.open(stream, runNews(context, stream, wanted, from))

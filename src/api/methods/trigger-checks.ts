@@ -40,7 +40,8 @@ export function compiledFilter(filter: unknown, text: Uint8Array | undefined, at
   try {
     return compilePattern(filter)
   } catch (error) {
-    if (error instanceof PatternError) throw refused(error.path === '' ? at : `${at}.${error.path}`, `is refused: ${error.message}`)
+    if (error instanceof PatternError)
+      throw refused(error.path === '' ? at : `${at}.${error.path}`, `is refused: ${error.message}`)
     throw error
   }
 }
@@ -52,11 +53,22 @@ export interface Company {
 }
 
 /** Everything about a trigger that its schema cannot say. */
-export async function assertTrigger(context: Checking, trigger: TriggerInput, text: Uint8Array | undefined, at: string, company: Company = {}): Promise<void> {
+export async function assertTrigger(
+  context: Checking,
+  trigger: TriggerInput,
+  text: Uint8Array | undefined,
+  at: string,
+  company: Company = {},
+): Promise<void> {
   const { registry, expressions } = context
   compiledFilter(trigger.filter, text, `${at}.filter`)
   const source = trigger.event_source_id ?? null
-  if (source !== null && source !== routerSource && source !== company.source_id && !registry.sources.has(source)) {
+  if (
+    source !== null &&
+    source !== routerSource &&
+    source !== company.source_id &&
+    !registry.sources.has(source)
+  ) {
     throw unknownName(`${at}.event_source_id`, 'source', source, registry.sources.keys())
   }
   assertAction(trigger, registry, at)
@@ -64,7 +76,11 @@ export async function assertTrigger(context: Checking, trigger: TriggerInput, te
   await assertInputs(trigger.action, at, expressions)
 }
 
-function assertAction({ action: { bot_id, capabilities, owner }, policy }: TriggerInput, { bots }: Known, at: string): void {
+function assertAction(
+  { action: { bot_id, capabilities, owner }, policy }: TriggerInput,
+  { bots }: Known,
+  at: string,
+): void {
   if ((bot_id === undefined) === (capabilities === undefined)) {
     const found = bot_id === undefined ? 'neither' : 'both'
     throw invalid({ path: `${at}.action`, expected: 'must have either bot_id or capabilities', found })
@@ -77,7 +93,11 @@ function assertAction({ action: { bot_id, capabilities, owner }, policy }: Trigg
         found: 'nothing',
       })
     if (policy?.approval?.on_denied === 'pause_queue')
-      throw invalid({ path: `${at}.policy.queue`, expected: 'is required with on_denied pause_queue and capabilities', found: 'nothing' })
+      throw invalid({
+        path: `${at}.policy.queue`,
+        expected: 'is required with on_denied pause_queue and capabilities',
+        found: 'nothing',
+      })
   }
   if (bot_id !== undefined && owner !== undefined)
     throw invalid({
@@ -85,25 +105,45 @@ function assertAction({ action: { bot_id, capabilities, owner }, policy }: Trigg
       expected: 'must be given with capabilities only; a bot has an owner of its own',
       found: `it with bot_id ${bot_id}`,
     })
-  if (bot_id !== undefined && !bots.has(bot_id)) throw unknownName(`${at}.action.bot_id`, 'bot', bot_id, bots.keys())
+  if (bot_id !== undefined && !bots.has(bot_id))
+    throw unknownName(`${at}.action.bot_id`, 'bot', bot_id, bots.keys())
 }
 
 const keyed = ['rate_limit', 'debounce', 'batch', 'singleton', 'concurrency', 'throttle'] as const
 
 /** Everything about a policy that its schema cannot say. */
-function assertPolicy({ id, policy = {} }: TriggerInput, registry: Known, at: string, { triggers = [] }: Company): void {
+function assertPolicy(
+  { id, policy = {} }: TriggerInput,
+  registry: Known,
+  at: string,
+  { triggers = [] }: Company,
+): void {
   for (const name of keyed) assertKey(policy[name]?.key, `${at}.policy.${name}.key`)
   assertKey(policy.order_key, `${at}.policy.order_key`)
   if (policy.debounce !== undefined && policy.batch !== undefined)
-    throw invalid({ path: `${at}.policy.batch`, expected: 'must not be given with debounce: either the last event counts or all do', found: 'both' })
+    throw invalid({
+      path: `${at}.policy.batch`,
+      expected: 'must not be given with debounce: either the last event counts or all do',
+      found: 'both',
+    })
   const { max_wait_ms, period_ms = 0 } = policy.debounce ?? {}
   if (max_wait_ms !== undefined && max_wait_ms < period_ms)
-    throw invalid({ path: `${at}.policy.debounce.max_wait_ms`, expected: `must be at least period_ms (${period_ms})`, found: shown(max_wait_ms) })
-  const others = (other: string): Pick<TriggerInput, 'policy'> | undefined => triggers.find(each => each.id === other) ?? registry.triggers.get(other)
-  if (policy.depends_on !== undefined && policy.order_key !== undefined && (policy.batch ?? policy.debounce) !== undefined)
+    throw invalid({
+      path: `${at}.policy.debounce.max_wait_ms`,
+      expected: `must be at least period_ms (${period_ms})`,
+      found: shown(max_wait_ms),
+    })
+  const others = (other: string): Pick<TriggerInput, 'policy'> | undefined =>
+    triggers.find(each => each.id === other) ?? registry.triggers.get(other)
+  if (
+    policy.depends_on !== undefined &&
+    policy.order_key !== undefined &&
+    (policy.batch ?? policy.debounce) !== undefined
+  )
     throw invalid({
       path: `${at}.policy.depends_on`,
-      expected: 'must not be given with order_key and batch or debounce: a run that takes in events would wait for runs behind it',
+      expected:
+        'must not be given with order_key and batch or debounce: a run that takes in events would wait for runs behind it',
       found: 'all of them',
     })
   const { delay_ms = 0, max_age_ms = Infinity, throttle } = policy
@@ -114,20 +154,45 @@ function assertPolicy({ id, policy = {} }: TriggerInput, registry: Known, at: st
       found: shown(max_age_ms),
     })
   if (throttle?.burst !== undefined && throttle.burst > throttle.limit)
-    throw invalid({ path: `${at}.policy.throttle.burst`, expected: `must be at most limit (${throttle.limit})`, found: shown(throttle.burst) })
+    throw invalid({
+      path: `${at}.policy.throttle.burst`,
+      expected: `must be at most limit (${throttle.limit})`,
+      found: shown(throttle.burst),
+    })
   if (policy.on_dead !== undefined && policy.order_key === undefined)
-    throw invalid({ path: `${at}.policy.on_dead`, expected: 'must be given with order_key only', found: 'no order_key' })
+    throw invalid({
+      path: `${at}.policy.on_dead`,
+      expected: 'must be given with order_key only',
+      found: 'no order_key',
+    })
   if (policy.on_failed_dependency !== undefined && policy.depends_on === undefined)
-    throw invalid({ path: `${at}.policy.on_failed_dependency`, expected: 'must be given with depends_on only', found: 'no depends_on' })
+    throw invalid({
+      path: `${at}.policy.on_failed_dependency`,
+      expected: 'must be given with depends_on only',
+      found: 'no depends_on',
+    })
   if (policy.queue !== undefined && !registry.queues.has(policy.queue) && !registry.bots.has(policy.queue))
-    throw unknownName(`${at}.policy.queue`, 'queue', policy.queue, [...registry.queues.keys(), ...registry.bots.keys()])
-  assertDependencies(id, policy.depends_on ?? [], others, [...registry.triggers.keys(), ...triggers.map(trigger => trigger.id)], `${at}.policy.depends_on`)
+    throw unknownName(`${at}.policy.queue`, 'queue', policy.queue, [
+      ...registry.queues.keys(),
+      ...registry.bots.keys(),
+    ])
+  assertDependencies(
+    id,
+    policy.depends_on ?? [],
+    others,
+    [...registry.triggers.keys(), ...triggers.map(trigger => trigger.id)],
+    `${at}.policy.depends_on`,
+  )
   assertApprover(policy.approval, registry, `${at}.policy.approval`)
   assertBudgets(policy.budget, ['trigger'], `${at}.policy.budget`)
 }
 
 /** Throws Fault invalid_params for budgets that cannot be; takes: whose they may be here. */
-export function assertBudgets(budgets: Budgets | undefined, takes: readonly BudgetHolder[], at: string): void {
+export function assertBudgets(
+  budgets: Budgets | undefined,
+  takes: readonly BudgetHolder[],
+  at: string,
+): void {
   const refusal = budgets === undefined ? undefined : budgetRefusal(budgets, takes)
   if (refusal !== undefined) throw refused(`${at}${refusal.path}`, refusal.message)
 }
@@ -147,7 +212,12 @@ function assertDependencies(
 ): void {
   const seen = new Set<string>()
   const walk = (from: string, way: readonly string[]): void => {
-    if (from === id) throw invalid({ path: at, expected: 'must not lead back to the trigger', found: [id, ...way].join(' -> ') })
+    if (from === id)
+      throw invalid({
+        path: at,
+        expected: 'must not lead back to the trigger',
+        found: [id, ...way].join(' -> '),
+      })
     if (seen.has(from)) return
     seen.add(from)
     for (const next of others(from)?.policy?.depends_on ?? []) walk(next, [...way, next])
@@ -164,7 +234,8 @@ function assertApprover(approval: Policy['approval'], { bots }: Known, at: strin
     if (asked.length > 0)
       throw invalid({
         path: `${at}.questions`,
-        expected: 'must be start only, unless a bot is asked: a person who cancels or pauses a run has decided already',
+        expected:
+          'must be start only, unless a bot is asked: a person who cancels or pauses a run has decided already',
         found: asked.join(', '),
         suggestion: 'name an approver with bot_id',
       })
@@ -186,11 +257,16 @@ export function assertInputs(action: Action, at: string, expressions: Context['e
 }
 
 /** Throws Fault invalid_params where a template cannot be used; at is where it stands. */
-export async function assertTemplate(template: unknown, at: string, expressions: Context['expressions']): Promise<void> {
+export async function assertTemplate(
+  template: unknown,
+  at: string,
+  expressions: Context['expressions'],
+): Promise<void> {
   try {
     await checkTemplate(template, at, expressions)
   } catch (error) {
-    if (error instanceof InputsError) throw new Fault('invalid_params', error.message, { data: { path: error.path } })
+    if (error instanceof InputsError)
+      throw new Fault('invalid_params', error.message, { data: { path: error.path } })
     throw error
   }
 }

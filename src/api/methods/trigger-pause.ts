@@ -10,7 +10,15 @@ export function shownTrigger({ registry }: Pick<Context, 'registry'>, trigger: T
   if (pause === undefined) return trigger
   const { version, created_at, updated_at, ...definition } = trigger
   const reason = pause.reason === null ? {} : { paused_reason: pause.reason }
-  return { ...definition, paused: true, ...reason, paused_at: pause.paused_at, version, created_at, updated_at }
+  return {
+    ...definition,
+    paused: true,
+    ...reason,
+    paused_at: pause.paused_at,
+    version,
+    created_at,
+    updated_at,
+  }
 }
 
 export function triggerPauseMethods(context: Context): Pick<Handlers, 'trigger.pause' | 'trigger.resume'> {

@@ -9,9 +9,17 @@ import type { Context } from './context.ts'
 import { storedEvent, storedTrigger } from './lookups.ts'
 import { compiledFilter, invalid } from './trigger-checks.ts'
 
-async function eventToTry(context: Context, event: DraftEvent | undefined, event_id: string | undefined): Promise<MatchEvent> {
+async function eventToTry(
+  context: Context,
+  event: DraftEvent | undefined,
+  event_id: string | undefined,
+): Promise<MatchEvent> {
   if ((event === undefined) === (event_id === undefined))
-    throw invalid({ path: 'event', expected: 'or event_id must be given, exactly one of them', found: event === undefined ? 'neither' : 'both' })
+    throw invalid({
+      path: 'event',
+      expected: 'or event_id must be given, exactly one of them',
+      found: event === undefined ? 'neither' : 'both',
+    })
   if (event !== undefined) return draftView(event, context.now())
   return readableView(await storedEvent(context, event_id!))
 }
@@ -21,10 +29,19 @@ export function triggerTestMethods(context: Context): Pick<Handlers, 'trigger.te
     async 'trigger.test'({ filter, trigger, trigger_id, event, event_id }, call) {
       const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
       if (given.length !== 1)
-        throw invalid({ path: 'filter', expected: 'or trigger or trigger_id must be given, exactly one of them', found: String(given.length) })
-      const draft: DraftTrigger = trigger ?? (trigger_id === undefined ? { filter: filter! } : storedTrigger(context, trigger_id))
+        throw invalid({
+          path: 'filter',
+          expected: 'or trigger or trigger_id must be given, exactly one of them',
+          found: String(given.length),
+        })
+      const draft: DraftTrigger =
+        trigger ?? (trigger_id === undefined ? { filter: filter! } : storedTrigger(context, trigger_id))
       const at = trigger === undefined ? 'filter' : 'trigger.filter'
-      const pattern = compiledFilter(draft.filter, trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'), at)
+      const pattern = compiledFilter(
+        draft.filter,
+        trigger === undefined ? call.text('filter') : call.text('trigger', 'filter'),
+        at,
+      )
       const tried = await eventToTry(context, event, event_id)
       // The store answers many at once.
       const pause = rest()

@@ -10,14 +10,29 @@ import type { Context } from './context.ts'
 import { missing } from './lookups.ts'
 import { shownRun } from './shown-run.ts'
 
-type WorkerMethod = 'run.claim' | 'run.start' | 'run.heartbeat' | 'run.progress' | 'run.complete' | 'run.fail' | 'run.yield'
+type WorkerMethod =
+  | 'run.claim'
+  | 'run.start'
+  | 'run.heartbeat'
+  | 'run.progress'
+  | 'run.complete'
+  | 'run.fail'
+  | 'run.yield'
 
 const maxDataBytes = 4096
 
 /** Throws Fault too_large. */
-function progressNote({ percent, message = '', data }: Pick<RunProgressParams, 'percent' | 'message' | 'data'>): string {
+function progressNote({
+  percent,
+  message = '',
+  data,
+}: Pick<RunProgressParams, 'percent' | 'message' | 'data'>): string {
   const text = data === undefined ? '' : JSON.stringify(data)
-  if (Buffer.byteLength(text) > maxDataBytes) throw new Fault('too_large', `data has at most ${maxDataBytes} bytes as JSON; found ${Buffer.byteLength(text)}`)
+  if (Buffer.byteLength(text) > maxDataBytes)
+    throw new Fault(
+      'too_large',
+      `data has at most ${maxDataBytes} bytes as JSON; found ${Buffer.byteLength(text)}`,
+    )
   return [percent === undefined ? '' : `${percent} %`, message, text].filter(part => part !== '').join(': ')
 }
 
@@ -35,24 +50,40 @@ export function workerMethods(context: Context): Pick<Handlers, WorkerMethod> {
   return {
     async 'run.claim'({ bot_id, max = defaults.ClaimMax, wait_ms = defaults.ClaimWait, capabilities }, call) {
       const given = await workers.claim(bot_id, max, wait_ms, capabilities, call.signal(true))
-      if (given.length > 0) call.handsOut(() => workers.giveBack(given.map(({ run_id: id, lease_token }) => ({ id, lease_token }))))
-      return { leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: exactJson(body) as Delivery })) }
+      if (given.length > 0)
+        call.handsOut(() =>
+          workers.giveBack(given.map(({ run_id: id, lease_token }) => ({ id, lease_token }))),
+        )
+      return {
+        leases: given.map(({ body, ...lease }) => ({ ...lease, delivery: exactJson(body) as Delivery })),
+      }
     },
     'run.start': ({ run_id, lease_token }) => answer(workers.start_run(run_id, lease_token)),
     'run.heartbeat': ({ run_id, lease_token, paused }) => workers.extend(run_id, lease_token, { paused }),
     async 'run.progress'({ run_id, lease_token, usage, ...said }) {
-      if (run_id === undefined || lease_token === undefined) throw missing(run_id === undefined ? 'run_id' : 'lease_token')
+      if (run_id === undefined || lease_token === undefined)
+        throw missing(run_id === undefined ? 'run_id' : 'lease_token')
       const { percent } = said
       const message = said.message === undefined || said.message === '' ? undefined : redact(said.message)
       const note = redact(progressNote(said))
-      const progress = { ...(percent === undefined ? {} : { percent }), ...(message === undefined ? {} : { message }) }
+      const progress = {
+        ...(percent === undefined ? {} : { percent }),
+        ...(message === undefined ? {} : { message }),
+      }
       // Usage alone is no row of the history: it may be reported often.
-      const noted = { ...(note === '' && usage !== undefined ? {} : { note, progress }), usage: reported(usage) }
-      return isWithWorker({ lease_token }) ? workers.extend(run_id, lease_token, noted) : runs.progress(run_id, lease_token, noted)
+      const noted = {
+        ...(note === '' && usage !== undefined ? {} : { note, progress }),
+        usage: reported(usage),
+      }
+      return isWithWorker({ lease_token })
+        ? workers.extend(run_id, lease_token, noted)
+        : runs.progress(run_id, lease_token, noted)
     },
-    'run.complete': ({ run_id, lease_token, result, usage }) => answer(workers.complete(run_id, lease_token, result, reported(usage))),
+    'run.complete': ({ run_id, lease_token, result, usage }) =>
+      answer(workers.complete(run_id, lease_token, result, reported(usage))),
     'run.fail': ({ run_id, lease_token, error, retryable = defaults.Retryable, after_ms, usage }) =>
       answer(workers.fail(run_id, lease_token, { error, retryable, after_ms, usage: reported(usage) })),
-    'run.yield': ({ run_id, lease_token, after_ms = 0, reason }) => answer(workers.yield(run_id, lease_token, after_ms, reason)),
+    'run.yield': ({ run_id, lease_token, after_ms = 0, reason }) =>
+      answer(workers.yield(run_id, lease_token, after_ms, reason)),
   }
 }

@@ -4,7 +4,20 @@ import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Run, RunPreview } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Facts, Head, Lamp, Problem, RunLamp, Since, Time, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  CopyCommand,
+  Facts,
+  Head,
+  Lamp,
+  Problem,
+  RunLamp,
+  Since,
+  Time,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { Tree } from '../parts/tree.tsx'
 import { href } from '../router.ts'
 import { History as HistoryTable } from '../run/parts.tsx'
@@ -45,7 +58,8 @@ function Subject({ preview: { run, event } }: { preview: RunPreview }): JSX.Elem
                 <Untrusted text={event.type} />
               </a>{' '}
               {event.actor === null ? '' : <>by {<Untrusted text={event.actor} />}, </>}
-              <Time at={event.received_at} /> (<Ago at={event.received_at} />){run.events === undefined ? '' : `, the last of ${run.events}`}
+              <Time at={event.received_at} /> (<Ago at={event.received_at} />)
+              {run.events === undefined ? '' : `, the last of ${run.events}`}
             </>,
           ],
           ['thread', event.thread === null ? undefined : <Untrusted text={event.thread} />],
@@ -53,7 +67,14 @@ function Subject({ preview: { run, event } }: { preview: RunPreview }): JSX.Elem
           ['bot', run.bot_id === null ? 'not chosen yet' : <BotName id={run.bot_id} />],
           ['workflow', run.workflow_id === null ? undefined : oneLine(run.workflow_id)],
           ['caused by', run.requested_by],
-          ['expires', run.deadline_at === undefined ? 'never: it waits until it is decided' : <Ago at={run.deadline_at} />],
+          [
+            'expires',
+            run.deadline_at === undefined ? (
+              'never: it waits until it is decided'
+            ) : (
+              <Ago at={run.deadline_at} />
+            ),
+          ],
           ['denied before', run.denials],
         ]}
       />
@@ -61,15 +82,30 @@ function Subject({ preview: { run, event } }: { preview: RunPreview }): JSX.Elem
   )
 }
 
-function Tools({ preview: { run, allowed_tools, denied_tools = [], allowed_denied_tools = [], context_files = [] } }: { preview: RunPreview }): JSX.Element {
+function Tools({
+  preview: { run, allowed_tools, denied_tools = [], allowed_denied_tools = [], context_files = [] },
+}: {
+  preview: RunPreview
+}): JSX.Element {
   const listed = (tools: readonly string[]): string => tools.map(tool => oneLine(tool)).join(', ') || 'none'
   return (
     <Card title="Tools">
       <Facts
         of={[
-          ['allowed', allowed_tools == null ? 'no list: all but the denied ones' : <code>{listed(allowed_tools)}</code>],
-          ['exceptions', allowed_denied_tools.length === 0 ? undefined : <Lamp kind="caution">{listed(allowed_denied_tools)}</Lamp>],
-          ['removed', run.cut_tools?.map(({ tool, reason }) => `${oneLine(tool)} (${oneLine(reason)})`).join(', ')],
+          [
+            'allowed',
+            allowed_tools == null ? 'no list: all but the denied ones' : <code>{listed(allowed_tools)}</code>,
+          ],
+          [
+            'exceptions',
+            allowed_denied_tools.length === 0 ? undefined : (
+              <Lamp kind="caution">{listed(allowed_denied_tools)}</Lamp>
+            ),
+          ],
+          [
+            'removed',
+            run.cut_tools?.map(({ tool, reason }) => `${oneLine(tool)} (${oneLine(reason)})`).join(', '),
+          ],
           ['files', context_files.length === 0 ? undefined : listed(context_files)],
         ]}
       />
@@ -102,7 +138,11 @@ function Before({ run: { trigger_id, id } }: { run: Run }): JSX.Element {
 }
 
 function History({ run: { id } }: { run: Run }): JSX.Element {
-  const read = useCall('run.history', { run_id: id }, { on: message => message.kind === 'run' && message.run.id === id })
+  const read = useCall(
+    'run.history',
+    { run_id: id },
+    { on: message => message.kind === 'run' && message.run.id === id },
+  )
   const { value, error } = read.value
   return (
     <Card title="History">
@@ -137,7 +177,12 @@ function Given({ preview: { run, inputs, problem } }: { preview: RunPreview }): 
   )
 }
 
-function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; changes: string | undefined } & Omit<DecisionProps, 'preview'>): JSX.Element {
+function Shown({
+  preview,
+  changes,
+  isOld,
+  showNow,
+}: { preview: RunPreview; changes: string | undefined } & Omit<DecisionProps, 'preview'>): JSX.Element {
   const { run } = preview
   const { id } = run
   const isWaiting = run.state === 'awaiting_approval'
@@ -147,7 +192,10 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
   }, [changes])
   return (
     <>
-      <Head title={isWaiting ? `Approve ${run.trigger_id}?` : run.trigger_id} actions={<CopyCommand command={`signalbox runs approve ${id}`} />}>
+      <Head
+        title={isWaiting ? `Approve ${run.trigger_id}?` : run.trigger_id}
+        actions={<CopyCommand command={`signalbox runs approve ${id}`} />}
+      >
         {isWaiting ? (
           <Lamp kind="held">
             waits <Since at={run.created_at} />
@@ -158,7 +206,8 @@ function Shown({ preview, changes, isOld, showNow }: { preview: RunPreview; chan
       </Head>
       {isWaiting ? null : (
         <p>
-          It does not wait for a decision any more. <a href={href('runs', id)}>The run</a> · <a href={href('approvals')}>All approvals</a>
+          It does not wait for a decision any more. <a href={href('runs', id)}>The run</a> ·{' '}
+          <a href={href('approvals')}>All approvals</a>
         </p>
       )}
       <div role="status" ref={said}>
@@ -212,7 +261,10 @@ export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
     shown.value = value
   }, [value])
   const showNow = (verb?: string): void => {
-    wanted.current = { begins: verb === undefined ? '' : `Nothing was ${verb}: it changed after it was shown. Look at it again: ` }
+    wanted.current = {
+      begins:
+        verb === undefined ? '' : `Nothing was ${verb}: it changed after it was shown. Look at it again: `,
+    }
     read.again()
   }
   if (!can('payload'))
@@ -220,15 +272,22 @@ export default function ApprovalScreen({ id }: { id: string }): JSX.Element {
       <>
         <Head title="Approval" />
         <p>
-          Your login does not have the scope payload, so it cannot see what the bot would get, and cannot decide here. <a href={href('runs', id)}>The run</a>
+          Your login does not have the scope payload, so it cannot see what the bot would get, and cannot
+          decide here. <a href={href('runs', id)}>The run</a>
         </p>
       </>
     )
-  if (shown.value === undefined) return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
+  if (shown.value === undefined)
+    return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
   return (
     <>
       {error === undefined ? null : <Problem error={error} again={read.again} />}
-      <Shown preview={shown.value} changes={newer.value ?? said.value} isOld={newer.value !== undefined} showNow={showNow} />
+      <Shown
+        preview={shown.value}
+        changes={newer.value ?? said.value}
+        isOld={newer.value !== undefined}
+        showNow={showNow}
+      />
     </>
   )
 }

@@ -3,7 +3,18 @@ import type { RunPreview } from '../../contract/types.ts'
 import { kindOf } from '../json.ts'
 import { oneLine } from '../text.ts'
 
-type Looked = Pick<RunPreview, 'run' | 'version' | 'event' | 'inputs' | 'allowed_tools' | 'denied_tools' | 'allowed_denied_tools' | 'context_files' | 'problem'>
+type Looked = Pick<
+  RunPreview,
+  | 'run'
+  | 'version'
+  | 'event'
+  | 'inputs'
+  | 'allowed_tools'
+  | 'denied_tools'
+  | 'allowed_denied_tools'
+  | 'context_files'
+  | 'problem'
+>
 
 /** What is shown, by name. An approval is about all of it. */
 const parts: readonly (readonly [name: string, of: (preview: Looked) => unknown])[] = [
@@ -30,7 +41,9 @@ const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) ==
 function fieldsText(before: unknown, after: unknown): string {
   if (kindOf(before) !== 'object' || kindOf(after) !== 'object') return ''
   const [old, recent] = [before as Record<string, unknown>, after as Record<string, unknown>]
-  const names = [...new Set([...Object.keys(old), ...Object.keys(recent)])].filter(name => !isSame(old[name], recent[name]))
+  const names = [...new Set([...Object.keys(old), ...Object.keys(recent)])].filter(
+    name => !isSame(old[name], recent[name]),
+  )
   const more = names.length > mostNames ? ` and ${names.length - mostNames} more` : ''
   return names.length === 0
     ? ''
@@ -42,14 +55,20 @@ function fieldsText(before: unknown, after: unknown): string {
 
 /** How one part differs: names for objects and lists, both values for what is short. */
 function partText(name: string, before: unknown, after: unknown): string {
-  const isShort = (value: unknown): value is string | number => typeof value === 'number' || (typeof value === 'string' && value.length <= 40)
-  if (isShort(before) && isShort(after)) return `${name}: ${oneLine(String(before))} → ${oneLine(String(after))}`.replaceAll('_', ' ')
+  const isShort = (value: unknown): value is string | number =>
+    typeof value === 'number' || (typeof value === 'string' && value.length <= 40)
+  if (isShort(before) && isShort(after))
+    return `${name}: ${oneLine(String(before))} → ${oneLine(String(after))}`.replaceAll('_', ' ')
   return name + fieldsText(before, after)
 }
 
 /** What changed, in words; undefined: nothing that the decision is about. */
 export function changesText(before: Looked, after: Looked): string | undefined {
-  const changed = parts.filter(([, of]) => !isSame(of(before), of(after))).map(([name, of]) => partText(name, of(before), of(after)))
+  const changed = parts
+    .filter(([, of]) => !isSame(of(before), of(after)))
+    .map(([name, of]) => partText(name, of(before), of(after)))
   if (changed.length > 0) return changed.join('; ')
-  return before.version === after.version ? undefined : `version: ${before.version} → ${after.version}; nothing that is shown here`
+  return before.version === after.version
+    ? undefined
+    : `version: ${before.version} → ${after.version}; nothing that is shown here`
 }

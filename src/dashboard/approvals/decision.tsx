@@ -47,7 +47,8 @@ export function Decision({ preview, isOld, showNow }: DecisionProps): JSX.Elemen
   const refused = useSignal<string | undefined>(undefined)
   const who = session.value?.principal ?? ''
   const own = refused.value ?? ownRunText(run, session.value?.principal)
-  const canDo = (verb: Verb): boolean => can('approve') && !busy.value && (verb === 'deny' || (problem === undefined && own === undefined))
+  const canDo = (verb: Verb): boolean =>
+    can('approve') && !busy.value && (verb === 'deny' || (problem === undefined && own === undefined))
   const failed = (verb: Verb, error: unknown): void => {
     const isConflict = error instanceof RpcError && error.code === conflict
     // What changed is shown in its place.
@@ -64,7 +65,12 @@ export function Decision({ preview, isOld, showNow }: DecisionProps): JSX.Elemen
     busy.value = true
     try {
       const text = reason.value.trim()
-      await call(`run.${verb}`, { run_id: run.id, trigger_version: run.trigger_version, version, ...(text === '' ? {} : { reason: text }) })
+      await call(`run.${verb}`, {
+        run_id: run.id,
+        trigger_version: run.trigger_version,
+        version,
+        ...(text === '' ? {} : { reason: text }),
+      })
     } catch (error) {
       busy.value = false
       return failed(verb, error)
@@ -96,7 +102,12 @@ export function Decision({ preview, isOld, showNow }: DecisionProps): JSX.Elemen
     >
       <label class="field">
         <span class="field-label">Reason (optional)</span>
-        <input ref={box} value={reason.value} maxLength={500} onInput={event => (reason.value = event.currentTarget.value)} />
+        <input
+          ref={box}
+          value={reason.value}
+          maxLength={500}
+          onInput={event => (reason.value = event.currentTarget.value)}
+        />
       </label>
       <p role="status" class="small decision-asked">
         {asked.value === undefined ? '' : `Press Enter to ${asked.value}, Escape to leave it.`}
@@ -105,11 +116,19 @@ export function Decision({ preview, isOld, showNow }: DecisionProps): JSX.Elemen
         <Button look="danger" scope="approve" disabled={busy.value} onClick={() => void decide('deny')}>
           Deny <kbd>d</kbd>
         </Button>
-        <Button look="primary" scope="approve" disabled={!canDo('approve')} title={own ?? problem} onClick={() => void decide('approve')}>
+        <Button
+          look="primary"
+          scope="approve"
+          disabled={!canDo('approve')}
+          title={own ?? problem}
+          onClick={() => void decide('approve')}
+        >
           Approve <kbd>a</kbd>
         </Button>
       </div>
-      {can('approve') ? null : <p class="small">Your login does not have the scope approve: it cannot decide.</p>}
+      {can('approve') ? null : (
+        <p class="small">Your login does not have the scope approve: it cannot decide.</p>
+      )}
       {own === undefined ? null : <Lamp kind="stop">{oneLine(own, 400)}</Lamp>}
       <p class="muted small">{recordText(run, who)}</p>
     </form>

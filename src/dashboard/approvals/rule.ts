@@ -5,7 +5,10 @@ import type { Run } from '../../contract/types.ts'
 const routerUser = 'local'
 
 /** Why a principal may not approve a run; undefined: nothing is known against it. */
-export function ownRunText({ requested_by }: Pick<Run, 'requested_by'>, principal: string | undefined): string | undefined {
+export function ownRunText(
+  { requested_by }: Pick<Run, 'requested_by'>,
+  principal: string | undefined,
+): string | undefined {
   if (principal === undefined || principal === routerUser || principal !== requested_by) return undefined
   return `you (${principal}) caused this run; it must be approved by another person`
 }

@@ -16,7 +16,8 @@ export function BotLamp({ bot: { enabled, health, drained, availability } }: { b
   if (health?.state === 'open') return <Lamp kind="stop">circuit breaker open</Lamp>
   if (health?.state === 'half_open') return <Lamp kind="caution">trying again</Lamp>
   if (drained === true) return <Lamp kind="held">drained</Lamp>
-  if (availability !== undefined && availability !== 'ready') return <Lamp kind="caution">{availability}</Lamp>
+  if (availability !== undefined && availability !== 'ready')
+    return <Lamp kind="caution">{availability}</Lamp>
   return <Lamp kind="clear">ready</Lamp>
 }
 
@@ -40,12 +41,24 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
   const read = useCall('bot.get', { bot_id: id }, options)
   const stats = useCall('router.stats', {}, options)
   const bot = read.value.value?.bot
-  if (bot === undefined) return read.value.error === undefined ? <p class="muted">reading …</p> : <Problem error={read.value.error} again={read.again} />
+  if (bot === undefined)
+    return read.value.error === undefined ? (
+      <p class="muted">reading …</p>
+    ) : (
+      <Problem error={read.value.error} again={read.again} />
+    )
   const stat = stats.value.value?.bots.find(each => each.id === id)
   const act = (what: string, doIt: () => Promise<unknown>): void => void attempt(what, doIt).then(read.again)
   const drain = (): void =>
-    confirm({ title: `Drain ${id}?`, text: 'It is given no new runs; those that it has go on.', yes: 'Drain', reason: 'optional' }, reason =>
-      act('drained', () => call('bot.drain', { bot_id: id, ...(reason === undefined ? {} : { reason }) })),
+    confirm(
+      {
+        title: `Drain ${id}?`,
+        text: 'It is given no new runs; those that it has go on.',
+        yes: 'Drain',
+        reason: 'optional',
+      },
+      reason =>
+        act('drained', () => call('bot.drain', { bot_id: id, ...(reason === undefined ? {} : { reason }) })),
     )
   const { health, endpoint, drained, usage } = { ...bot, usage: stat?.usage }
   return (
@@ -55,12 +68,18 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
         actions={
           <>
             {endpoint.kind === 'notify' ? (
-              <Button scope="operate" onClick={() => act('test message sent', () => call('bot.notify_test', { bot_id: id }))}>
+              <Button
+                scope="operate"
+                onClick={() => act('test message sent', () => call('bot.notify_test', { bot_id: id }))}
+              >
                 Send a test message
               </Button>
             ) : null}
             {drained === true ? (
-              <Button scope="operate" onClick={() => act('takes runs again', () => call('bot.undrain', { bot_id: id }))}>
+              <Button
+                scope="operate"
+                onClick={() => act('takes runs again', () => call('bot.undrain', { bot_id: id }))}
+              >
                 Undrain
               </Button>
             ) : (
@@ -86,9 +105,22 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
                 ['running', `${bot.active ?? 0} of ${bot.max_active}`],
                 ['waiting', stat === undefined ? undefined : count(stat.waiting)],
                 ['completed', stat === undefined ? undefined : `${count(stat.done)} in 24 h`],
-                ['dead letters', stat === undefined || stat.dead === 0 ? undefined : <a href={href('dead-letters')}>{count(stat.dead)}</a>],
-                ['breaker', health === undefined ? undefined : `${health.state.replaceAll('_', ' ')}, ${count(health.consecutive_failures)} failures in a row`],
-                ['tries again', health?.open_until === undefined ? undefined : <Ago at={health.open_until} />],
+                [
+                  'dead letters',
+                  stat === undefined || stat.dead === 0 ? undefined : (
+                    <a href={href('dead-letters')}>{count(stat.dead)}</a>
+                  ),
+                ],
+                [
+                  'breaker',
+                  health === undefined
+                    ? undefined
+                    : `${health.state.replaceAll('_', ' ')}, ${count(health.consecutive_failures)} failures in a row`,
+                ],
+                [
+                  'tries again',
+                  health?.open_until === undefined ? undefined : <Ago at={health.open_until} />,
+                ],
                 [
                   'available',
                   bot.availability === undefined
@@ -100,11 +132,15 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
                 ['last heard', bot.last_heard_at === undefined ? undefined : <Ago at={bot.last_heard_at} />],
                 [
                   'takes',
-                  stat?.finish === undefined ? undefined : `${duration(stat.finish.average_ms)} on average, 95 % at most ${duration(stat.finish.p95_ms)}`,
+                  stat?.finish === undefined
+                    ? undefined
+                    : `${duration(stat.finish.average_ms)} on average, 95 % at most ${duration(stat.finish.p95_ms)}`,
                 ],
                 [
                   'used',
-                  usage === undefined ? undefined : `${count(usage.input_tokens + usage.output_tokens)} tokens, ${usage.cost_usd.toFixed(2)} USD in 24 h`,
+                  usage === undefined
+                    ? undefined
+                    : `${count(usage.input_tokens + usage.output_tokens)} tokens, ${usage.cost_usd.toFixed(2)} USD in 24 h`,
                 ],
                 ['capabilities', bot.capabilities?.join(', ')],
                 ['tools', bot.tools?.join(', ')],

@@ -2,7 +2,19 @@
 import type { JSX } from 'preact'
 import type { Queue, StuckKey } from '../../contract/types.ts'
 import { now, useCall } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem, RunLamp, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  CopyCommand,
+  Empty,
+  Facts,
+  Head,
+  Lamp,
+  Problem,
+  RunLamp,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import { Lane, Track } from '../parts/track.tsx'
 import { attempt } from '../parts/toast.tsx'
@@ -45,7 +57,15 @@ export function QueueLanes({ queue }: { queue: string }): JSX.Element {
   )
 }
 
-function Stuck({ queue_id, stuck, again }: { queue_id: string; stuck: StuckKey; again: () => void }): JSX.Element {
+function Stuck({
+  queue_id,
+  stuck,
+  again,
+}: {
+  queue_id: string
+  stuck: StuckKey
+  again: () => void
+}): JSX.Element {
   const { order_key, run_id, state, waiting, since, error } = stuck
   const skip = (): void =>
     confirm(
@@ -54,7 +74,10 @@ function Stuck({ queue_id, stuck, again }: { queue_id: string; stuck: StuckKey; 
         text: `The runs of ${oneLine(order_key)} no longer wait for the first one. Their order is given up.`,
         yes: 'Let them go',
       },
-      () => void attempt('the runs behind it go on', () => call('queue.skip', { queue_id, order_key })).then(again),
+      () =>
+        void attempt('the runs behind it go on', () => call('queue.skip', { queue_id, order_key })).then(
+          again,
+        ),
     )
   return (
     <li class="card">
@@ -65,7 +88,8 @@ function Stuck({ queue_id, stuck, again }: { queue_id: string; stuck: StuckKey; 
         <Lamp kind="held">{plural(waiting, 'run waits', 'runs wait')} behind it</Lamp>
       </div>
       <p class="small">
-        The <a href={href('runs', run_id)}>first run</a> is {state.replaceAll('_', ' ')} since <Ago at={since} />
+        The <a href={href('runs', run_id)}>first run</a> is {state.replaceAll('_', ' ')} since{' '}
+        <Ago at={since} />
         {error === undefined ? '' : ': '}
         {error === undefined ? null : <Untrusted text={error} most={300} />}
       </p>
@@ -91,11 +115,25 @@ function facts(queue: Queue): [string, string | undefined][] {
 export function QueueScreen({ id }: { id: string }): JSX.Element {
   const read = useCall('queue.get', { queue_id: id }, onRuns)
   const queue = read.value.value?.queue
-  if (queue === undefined) return read.value.error === undefined ? <p class="muted">reading …</p> : <Problem error={read.value.error} again={read.again} />
+  if (queue === undefined)
+    return read.value.error === undefined ? (
+      <p class="muted">reading …</p>
+    ) : (
+      <Problem error={read.value.error} again={read.again} />
+    )
   const act = (what: string, doIt: () => Promise<unknown>): void => void attempt(what, doIt).then(read.again)
   const pause = (): void =>
-    confirm({ title: `Pause the queue ${id}?`, text: 'No new runs start; running ones continue.', yes: 'Pause', reason: 'optional' }, reason =>
-      act('paused', () => call('queue.pause', { queue_id: id, ...(reason === undefined ? {} : { reason }) })),
+    confirm(
+      {
+        title: `Pause the queue ${id}?`,
+        text: 'No new runs start; running ones continue.',
+        yes: 'Pause',
+        reason: 'optional',
+      },
+      reason =>
+        act('paused', () =>
+          call('queue.pause', { queue_id: id, ...(reason === undefined ? {} : { reason }) }),
+        ),
     )
   return (
     <>
@@ -104,7 +142,11 @@ export function QueueScreen({ id }: { id: string }): JSX.Element {
         actions={
           <>
             {queue.paused ? (
-              <Button scope="operate" look="primary" onClick={() => act('resumed', () => call('queue.resume', { queue_id: id }))}>
+              <Button
+                scope="operate"
+                look="primary"
+                onClick={() => act('resumed', () => call('queue.resume', { queue_id: id }))}
+              >
                 Resume
               </Button>
             ) : (
@@ -133,7 +175,10 @@ export function QueueScreen({ id }: { id: string }): JSX.Element {
       <QueueLanes queue={id} />
       {queue.version === 0 && queue.waiting === 0 && queue.active === 0 ? (
         <Empty title="Nothing waits here">
-          <p>This queue has no limits of its own. Write one to limit how many runs are with bots at the same time, or how often they start.</p>
+          <p>
+            This queue has no limits of its own. Write one to limit how many runs are with bots at the same
+            time, or how often they start.
+          </p>
         </Empty>
       ) : null}
     </>

@@ -25,7 +25,10 @@ function BotCard({ bot }: { bot: Bot }): JSX.Element {
       {description === undefined ? null : <p class="small muted">{oneLine(description, 300)}</p>}
       <Facts
         of={[
-          ['running', <a href={href('runs', { bot: id, state: 'running' })}>{`${active} of ${max_active}`}</a>],
+          [
+            'running',
+            <a href={href('runs', { bot: id, state: 'running' })}>{`${active} of ${max_active}`}</a>,
+          ],
           ['available', availability],
           ['last heard', last_heard_at === undefined ? undefined : <Ago at={last_heard_at} />],
           ['owner', owner],
@@ -42,7 +45,13 @@ function QueueRow({ queue, stat }: { queue: Queue; stat: QueueStat | undefined }
       <td>
         <a href={href('bots', 'queue', id)}>{id}</a>
       </td>
-      <td>{paused ? <Lamp kind="held">paused</Lamp> : <Lamp kind={active > 0 ? 'active' : 'clear'}>{active > 0 ? 'running' : 'open'}</Lamp>}</td>
+      <td>
+        {paused ? (
+          <Lamp kind="held">paused</Lamp>
+        ) : (
+          <Lamp kind={active > 0 ? 'active' : 'clear'}>{active > 0 ? 'running' : 'open'}</Lamp>
+        )}
+      </td>
       <td class="figure">
         {count(active)}
         {max_active === undefined ? '' : ` of ${max_active}`}
@@ -61,14 +70,24 @@ function Queues(): JSX.Element {
   return (
     <Card title="Queues" more={<CopyCommand command="signalbox queues" />}>
       {error === undefined ? null : <Problem error={error} again={read.again} />}
-      {value?.queues.length === 0 ? <p class="muted small">Each bot has a queue of its own; others are written to limit several together.</p> : null}
+      {value?.queues.length === 0 ? (
+        <p class="muted small">
+          Each bot has a queue of its own; others are written to limit several together.
+        </p>
+      ) : null}
       {value === undefined || value.queues.length === 0 ? null : (
         <div class="scroll">
           <table>
-            <TableHead titles={['Queue', 'State', 'Running', 'Waiting', 'Oldest waits since', 'Completed in 24 h']} />
+            <TableHead
+              titles={['Queue', 'State', 'Running', 'Waiting', 'Oldest waits since', 'Completed in 24 h']}
+            />
             <tbody>
               {value.queues.map(queue => (
-                <QueueRow key={queue.id} queue={queue} stat={stats.value.value?.queues.find(({ id }) => id === queue.id)} />
+                <QueueRow
+                  key={queue.id}
+                  queue={queue}
+                  stat={stats.value.value?.queues.find(({ id }) => id === queue.id)}
+                />
               ))}
             </tbody>
           </table>
@@ -87,7 +106,10 @@ function Bots(): JSX.Element {
       {error === undefined ? null : <Problem error={error} again={read.again} />}
       {value?.bots.length === 0 ? (
         <Empty title="No bot yet">
-          <p>A bot does the work: a command of this machine, an HTTP or JSON-RPC service, or a worker that asks for runs. Write one and apply it:</p>
+          <p>
+            A bot does the work: a command of this machine, an HTTP or JSON-RPC service, or a worker that asks
+            for runs. Write one and apply it:
+          </p>
           <pre class="command">{`echo '{"id": "hello", "endpoint": {"kind": "command", "argv": ["/bin/cat"]}}' | signalbox bots put -`}</pre>
         </Empty>
       ) : null}

@@ -35,20 +35,37 @@ const work = signal<Work | undefined>(undefined)
 const methods = { retry: 'run.retry_dead', discard: 'run.discard_dead' } as const
 
 function selectionOf({ trigger_id, bot_id, error }: DeadRuns): RunRetryDeadParams {
-  return { trigger_id, ...(bot_id === null ? {} : { bot_id }), ...(error === '' ? {} : { error: error.slice(0, mostError) }) }
+  return {
+    trigger_id,
+    ...(bot_id === null ? {} : { bot_id }),
+    ...(error === '' ? {} : { error: error.slice(0, mostError) }),
+  }
 }
 
 /** Does it step by step, until nothing is left or the person stops it. */
-async function execute(verb: Verb, selection: RunRetryDeadParams, of: number, reason: string | undefined, done: () => void): Promise<void> {
+async function execute(
+  verb: Verb,
+  selection: RunRetryDeadParams,
+  of: number,
+  reason: string | undefined,
+  done: () => void,
+): Promise<void> {
   work.value = { verb, done: 0, of, isStopped: false }
   try {
     for (let more = true; more && !work.value.isStopped && work.value.done < of;) {
       const limit = Math.min(stepSize, of - work.value.done)
-      const answer = await call(methods[verb], { ...selection, dry_run: false, limit, ...(verb === 'discard' && reason !== undefined ? { reason } : {}) })
+      const answer = await call(methods[verb], {
+        ...selection,
+        dry_run: false,
+        limit,
+        ...(verb === 'discard' && reason !== undefined ? { reason } : {}),
+      })
       work.value = { ...work.value, done: work.value.done + answer.runs }
       more = answer.more && answer.runs > 0
     }
-    toast(`${verb === 'retry' ? 'retried' : 'discarded'}: ${plural(work.value.done, 'run')}${work.value.isStopped ? ', then stopped' : ''}`)
+    toast(
+      `${verb === 'retry' ? 'retried' : 'discarded'}: ${plural(work.value.done, 'run')}${work.value.isStopped ? ', then stopped' : ''}`,
+    )
   } catch (error) {
     toast(`${messageOf(error)}; ${plural(work.value?.done ?? 0, 'run was', 'runs were')} done before`, 'stop')
   }
@@ -69,8 +86,10 @@ async function plan(verb: Verb, group: DeadRuns, done: () => void): Promise<void
         text: (
           <p>
             Trigger {group.trigger_id}, bot {group.bot_id ?? 'none'}: <Untrusted text={group.error} />.{' '}
-            {verb === 'retry' ? 'Each run gets a new set of attempts and goes to its bot as its queue allows.' : 'They leave the dead letters for good.'} It
-            goes in steps of {stepSize}; you can stop in between.
+            {verb === 'retry'
+              ? 'Each run gets a new set of attempts and goes to its bot as its queue allows.'
+              : 'They leave the dead letters for good.'}{' '}
+            It goes in steps of {stepSize}; you can stop in between.
           </p>
         ),
         yes: verb === 'retry' ? 'Retry' : 'Discard',
@@ -116,7 +135,12 @@ function Group({ group, done }: { group: DeadRuns; done: () => void }): JSX.Elem
       }
       more={
         <div class="actions">
-          <Button scope="approve" disabled={isBusy} onClick={() => void plan('retry', group, done)} label={`Retry all of ${trigger_id}: ${error.slice(0, 60)}`}>
+          <Button
+            scope="approve"
+            disabled={isBusy}
+            onClick={() => void plan('retry', group, done)}
+            label={`Retry all of ${trigger_id}: ${error.slice(0, 60)}`}
+          >
             Retry all …
           </Button>
           <Button
@@ -128,7 +152,9 @@ function Group({ group, done }: { group: DeadRuns; done: () => void }): JSX.Elem
           >
             Discard all …
           </Button>
-          <CopyCommand command={`signalbox runs retry --trigger ${shellQuote(trigger_id)} --error ${shellQuote(error.slice(0, mostError))}`} />
+          <CopyCommand
+            command={`signalbox runs retry --trigger ${shellQuote(trigger_id)} --error ${shellQuote(error.slice(0, mostError))}`}
+          />
         </div>
       }
     >
@@ -162,26 +188,35 @@ function Group({ group, done }: { group: DeadRuns; done: () => void }): JSX.Elem
 }
 
 export default function Screen(): JSX.Element {
-  const read = useLoad(abort => call('run.list', { dead: true, limit: pageSize }, abort), 'dead', { on: ({ kind }) => kind === 'run' || kind === 'gap' })
+  const read = useLoad(abort => call('run.list', { dead: true, limit: pageSize }, abort), 'dead', {
+    on: ({ kind }) => kind === 'run' || kind === 'gap',
+  })
   const { value, error } = read.value
   const groups = groupDead(value?.runs ?? [])
   return (
     <>
       <Head title="Dead letters" actions={<CopyCommand command="signalbox runs list --dead" />}>
-        {value === undefined || groups.length === 0 ? undefined : `${plural(value.runs.length, 'run')}${value.next_cursor === undefined ? '' : ' and more'}`}
+        {value === undefined || groups.length === 0
+          ? undefined
+          : `${plural(value.runs.length, 'run')}${value.next_cursor === undefined ? '' : ' and more'}`}
       </Head>
       <Working />
       {error === undefined ? null : <Problem error={error} again={read.again} />}
       {value !== undefined && groups.length === 0 ? (
         <Empty title="No dead letters">
-          <p>A run that fails, and has no attempt left, waits here until a person retries or discards it. Nothing is lost: its event and its input are kept.</p>
+          <p>
+            A run that fails, and has no attempt left, waits here until a person retries or discards it.
+            Nothing is lost: its event and its input are kept.
+          </p>
           <a href={href('runs', { state: 'any failure' })}>Runs that failed</a>
         </Empty>
       ) : null}
       {groups.map(group => (
         <Group key={`${group.trigger_id} ${group.bot_id} ${group.error}`} group={group} done={read.again} />
       ))}
-      {value?.next_cursor === undefined ? null : <p class="muted">Only the newest {pageSize} are shown; the numbers of a plan are those of all.</p>}
+      {value?.next_cursor === undefined ? null : (
+        <p class="muted">Only the newest {pageSize} are shown; the numbers of a plan are those of all.</p>
+      )}
     </>
   )
 }

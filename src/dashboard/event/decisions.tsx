@@ -49,7 +49,8 @@ function Decision({ decision, event_id }: { decision: ExplainedDecision; event_i
     <article class="decision" aria-label={`Trigger ${trigger_id}`}>
       <div class="card-head">
         <h3>
-          <a href={href('triggers', trigger_id)}>{trigger_id}</a> <span class="muted">v{trigger_version}</span>
+          <a href={href('triggers', trigger_id)}>{trigger_id}</a>{' '}
+          <span class="muted">v{trigger_version}</span>
         </h3>
         <Lamp kind={kind}>{verdictOf(decision)}</Lamp>
       </div>
@@ -77,7 +78,8 @@ function Decision({ decision, event_id }: { decision: ExplainedDecision; event_i
       )}
       {cut_tools === undefined ? null : (
         <p class="small">
-          <Lamp kind="caution">tools left out</Lamp> {cut_tools.map(({ tool, reason: why }) => `${oneLine(tool)}: ${oneLine(why)}`).join('; ')}
+          <Lamp kind="caution">tools left out</Lamp>{' '}
+          {cut_tools.map(({ tool, reason: why }) => `${oneLine(tool)}: ${oneLine(why)}`).join('; ')}
         </p>
       )}
       <details>
@@ -93,22 +95,36 @@ function Decision({ decision, event_id }: { decision: ExplainedDecision; event_i
 }
 
 export function Decisions({ event }: { event: Event }): JSX.Element {
-  const explained = useCall('event.explain', { event_id: event.id }, { on: message => message.kind === 'run' && message.run.event_id === event.id })
+  const explained = useCall(
+    'event.explain',
+    { event_id: event.id },
+    { on: message => message.kind === 'run' && message.run.event_id === event.id },
+  )
   const { value, error, loading } = explained.value
   const started = value?.decisions.filter(({ run_ids }) => run_ids.length > 0).length ?? 0
   return (
-    <Card title={value === undefined ? 'Decisions' : `Decisions: ${started} of ${plural(value.decisions.length, 'trigger')} started a run`} class="decisions">
+    <Card
+      title={
+        value === undefined
+          ? 'Decisions'
+          : `Decisions: ${started} of ${plural(value.decisions.length, 'trigger')} started a run`
+      }
+      class="decisions"
+    >
       {error === undefined ? null : <Problem error={error} again={explained.again} />}
       {value === undefined && loading ? <p class="muted">reading …</p> : null}
       {value?.decisions.length === 0 ? (
         <p>
-          No trigger listens to the source {event.source_id}. <a href={href('triggers', 'new', { event: event.id })}>Create a trigger from this event</a>
+          No trigger listens to the source {event.source_id}.{' '}
+          <a href={href('triggers', 'new', { event: event.id })}>Create a trigger from this event</a>
         </p>
       ) : null}
       {value?.decisions.map(decision => (
         <Decision key={decision.trigger_id} decision={decision} event_id={event.id} />
       ))}
-      {value?.omitted === undefined ? null : <p class="muted small">{plural(value.omitted, 'more trigger')} farther from matching</p>}
+      {value?.omitted === undefined ? null : (
+        <p class="muted small">{plural(value.omitted, 'more trigger')} farther from matching</p>
+      )}
     </Card>
   )
 }

@@ -34,7 +34,10 @@ const words: Record<string, string> = {
 }
 
 function shown(value: unknown): string {
-  return oneLine(typeof value === 'string' ? JSON.stringify(value) : writeJson(value).replaceAll(/\s*\n\s*/g, ' '), 160)
+  return oneLine(
+    typeof value === 'string' ? JSON.stringify(value) : writeJson(value).replaceAll(/\s*\n\s*/g, ' '),
+    160,
+  )
 }
 
 function asked({ operator, expected }: Condition): string {
@@ -59,12 +62,21 @@ export function fieldsOf(conditions: readonly Condition[]): FieldView[] {
 }
 
 /** What would have to be different so that the event matches; undefined: it matches, or the filter is not what keeps it. */
-export function nearestChange({ matched, conditions }: Pick<ExplainedDecision, 'matched' | 'conditions'>): string | undefined {
+export function nearestChange({
+  matched,
+  conditions,
+}: Pick<ExplainedDecision, 'matched' | 'conditions'>): string | undefined {
   if (matched || conditions.length === 0) return undefined
   const branches = Map.groupBy(fieldsOf(conditions), ({ branch }) => branch)
-  const failing = [...branches.values()].map(fields => fields.filter(({ holds }) => !holds)).toSorted((a, b) => a.length - b.length)[0]!
+  const failing = [...branches.values()]
+    .map(fields => fields.filter(({ holds }) => !holds))
+    .toSorted((a, b) => a.length - b.length)[0]!
   if (failing.length === 0) return undefined
-  const parts = failing.slice(0, 3).map(({ path, asks }) => `${path} ${supposed.reduce((text, [from, to]) => text.replaceAll(from, to), asks)}`)
+  const parts = failing
+    .slice(0, 3)
+    .map(
+      ({ path, asks }) => `${path} ${supposed.reduce((text, [from, to]) => text.replaceAll(from, to), asks)}`,
+    )
   return `would match if ${parts.join(' and ')}${failing.length > 3 ? ` and ${failing.length - 3} more` : ''}`
 }
 

@@ -17,7 +17,8 @@ function textOf(base64: string): string {
 export function Raw({ event }: { event: Event }): JSX.Element {
   const read = useCall('event.get', can('payload') ? { event_id: event.id, raw: true } : undefined)
   const { value, error } = read.value
-  if (!can('payload')) return <p class="muted">Your login does not have the scope payload, so bodies are left out.</p>
+  if (!can('payload'))
+    return <p class="muted">Your login does not have the scope payload, so bodies are left out.</p>
   if (error !== undefined) return <Problem error={error} again={read.again} />
   if (value?.body_base64 === undefined) return <p class="muted">reading …</p>
   const text = textOf(value.body_base64)
@@ -30,7 +31,11 @@ export function Raw({ event }: { event: Event }): JSX.Element {
         ]}
       />
       <pre class="surface text-block">{visible(text.slice(0, mostShown))}</pre>
-      {text.length > mostShown ? <p class="muted small">{text.length - mostShown} characters more; the command line writes all of it</p> : null}
+      {text.length > mostShown ? (
+        <p class="muted small">
+          {text.length - mostShown} characters more; the command line writes all of it
+        </p>
+      ) : null}
       <Copy text={text} what="body" />
     </>
   )
@@ -65,7 +70,10 @@ export function Causes({ event }: { event: Event }): JSX.Element {
     <>
       <Facts
         of={[
-          ['caused by', causation == null ? (requested_by ?? 'a delivery') : <CausedBy causation={causation} />],
+          [
+            'caused by',
+            causation == null ? (requested_by ?? 'a delivery') : <CausedBy causation={causation} />,
+          ],
           ['delivery', delivery_id == null ? undefined : <Untrusted text={delivery_id} />],
           ['came again', duplicates === 0 ? undefined : `${duplicates} times`],
           [
@@ -98,7 +106,11 @@ export function Causes({ event }: { event: Event }): JSX.Element {
   )
 }
 
-function CausedBy({ causation: { event_id, run_id, depth } }: { causation: NonNullable<Event['causation']> }): JSX.Element {
+function CausedBy({
+  causation: { event_id, run_id, depth },
+}: {
+  causation: NonNullable<Event['causation']>
+}): JSX.Element {
   return (
     <>
       the run{' '}

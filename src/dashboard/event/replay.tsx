@@ -13,8 +13,16 @@ import { plural } from '../text.ts'
 type Way = 'missing' | 'all' | 'edited'
 const ways: [Way, string, string][] = [
   ['missing', 'Missing runs', 'The current triggers, only where this event has no run of the trigger yet.'],
-  ['all', 'All runs again', 'A second run of each trigger that matches, also where there was one: its bot does the work again.'],
-  ['edited', 'A changed copy', 'A new event with the payload below. It is marked as emitted by you: it proves nothing about who caused it.'],
+  [
+    'all',
+    'All runs again',
+    'A second run of each trigger that matches, also where there was one: its bot does the work again.',
+  ],
+  [
+    'edited',
+    'A changed copy',
+    'A new event with the payload below. It is marked as emitted by you: it proves nothing about who caused it.',
+  ],
 ]
 
 export function Replay({ event, close }: { event: Event; close: () => void }): JSX.Element {
@@ -29,7 +37,11 @@ export function Replay({ event, close }: { event: Event; close: () => void }): J
   }
   const dryRun = async (): Promise<void> => {
     try {
-      plan.value = await call('event.replay', { event_id: event.id, mode: way.value === 'all' ? 'all' : 'missing', dry_run: true })
+      plan.value = await call('event.replay', {
+        event_id: event.id,
+        mode: way.value === 'all' ? 'all' : 'missing',
+        dry_run: true,
+      })
     } catch (error) {
       problem.value = error
     }
@@ -42,11 +54,17 @@ export function Replay({ event, close }: { event: Event; close: () => void }): J
     try {
       const payload = readJson(text.value)
       const { source_id, type, subject } = event
-      const { event_id } = await call('event.emit', { source_id, type, payload, ...(subject === null ? {} : { subject }) })
+      const { event_id } = await call('event.emit', {
+        source_id,
+        type,
+        payload,
+        ...(subject === null ? {} : { subject }),
+      })
       close()
       go(href('events', event_id))
     } catch (error) {
-      problem.value = error instanceof SyntaxError ? new Error(`the payload must be JSON: ${error.message}`) : error
+      problem.value =
+        error instanceof SyntaxError ? new Error(`the payload must be JSON: ${error.message}`) : error
     }
   }
   return (
@@ -66,7 +84,13 @@ export function Replay({ event, close }: { event: Event; close: () => void }): J
       </fieldset>
       {way.value !== 'edited' ? null : (
         <Field label="Payload">
-          <textarea class="mono" rows={16} spellcheck={false} value={text.value} onInput={({ currentTarget }) => (text.value = currentTarget.value)} />
+          <textarea
+            class="mono"
+            rows={16}
+            spellcheck={false}
+            value={text.value}
+            onInput={({ currentTarget }) => (text.value = currentTarget.value)}
+          />
         </Field>
       )}
       {problem.value === undefined ? null : <Problem error={problem.value} />}
@@ -88,7 +112,12 @@ export function Replay({ event, close }: { event: Event; close: () => void }): J
             Show what would start
           </Button>
         ) : (
-          <Button look="primary" scope="approve" disabled={plan.value.planned.length === 0} onClick={() => void start()}>
+          <Button
+            look="primary"
+            scope="approve"
+            disabled={plan.value.planned.length === 0}
+            onClick={() => void start()}
+          >
             Start {plural(plan.value.planned.length, 'run')}
           </Button>
         )}

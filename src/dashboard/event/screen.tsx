@@ -16,8 +16,27 @@ import { Causes, HeaderTable, Raw } from './raw.tsx'
 import { Replay } from './replay.tsx'
 
 /** Saves the event as a file that test cases can name. Secrets are left out. */
-function saveSample({ id, source_id, type, subject, actor, thread, timestamp, headers, payload }: Event): void {
-  const { value, paths } = redactedSample({ source_id, type, subject, actor, thread, timestamp, headers, payload })
+function saveSample({
+  id,
+  source_id,
+  type,
+  subject,
+  actor,
+  thread,
+  timestamp,
+  headers,
+  payload,
+}: Event): void {
+  const { value, paths } = redactedSample({
+    source_id,
+    type,
+    subject,
+    actor,
+    thread,
+    timestamp,
+    headers,
+    payload,
+  })
   const link = document.createElement('a')
   link.href = URL.createObjectURL(new Blob([`${writeJson(value)}\n`], { type: 'application/json' }))
   link.download = `${source_id}-${type.replaceAll(/[^A-Za-z0-9._-]/g, '-')}-${id.slice(-8)}.json`
@@ -36,10 +55,21 @@ const tabs = [
 function Content({ event }: { event: Event }): JSX.Element {
   const tab = place.value.query.get('tab') ?? 'payload'
   const useInFilter = (path: (string | number)[], value: unknown): void =>
-    go(href('triggers', 'new', { event: event.id, path: JSON.stringify(path.filter(each => typeof each === 'string')), value: JSON.stringify(value) }))
+    go(
+      href('triggers', 'new', {
+        event: event.id,
+        path: JSON.stringify(path.filter(each => typeof each === 'string')),
+        value: JSON.stringify(value),
+      }),
+    )
   return (
     <Card>
-      <Tabs tabs={tabs} chosen={tab} choose={name => setQuery({ tab: name === 'payload' ? undefined : name })} label="Parts of the event" />
+      <Tabs
+        tabs={tabs}
+        chosen={tab}
+        choose={name => setQuery({ tab: name === 'payload' ? undefined : name })}
+        label="Parts of the event"
+      />
       <TabPanel label={tabs.find(({ name }) => name === tab)?.title ?? tab}>
         {tab === 'raw' ? (
           <Raw event={event} />
@@ -69,7 +99,8 @@ export default function EventScreen({ id }: { id: string }): JSX.Element {
       <Head
         title={
           <>
-            <Untrusted text={event.type} /> · <Untrusted text={event.thread ?? event.subject ?? 'no subject'} />
+            <Untrusted text={event.type} /> ·{' '}
+            <Untrusted text={event.thread ?? event.subject ?? 'no subject'} />
           </>
         }
         actions={
@@ -84,11 +115,19 @@ export default function EventScreen({ id }: { id: string }): JSX.Element {
           </>
         }
       >
-        by {event.actor === null ? (event.requested_by ?? 'an unknown sender') : <Untrusted text={event.actor} />}, <Time at={event.received_at} />, source{' '}
+        by{' '}
+        {event.actor === null ? (
+          (event.requested_by ?? 'an unknown sender')
+        ) : (
+          <Untrusted text={event.actor} />
+        )}
+        , <Time at={event.received_at} />, source{' '}
         <a href={href('sources', event.source_id)}>{event.source_id}</a>
         {event.emitted === true ? ', emitted: not signed' : ''}
       </Head>
-      {event.damaged === undefined ? null : <Problem error={new Error(`damaged in the database: ${event.damaged.join(', ')}`)} />}
+      {event.damaged === undefined ? null : (
+        <Problem error={new Error(`damaged in the database: ${event.damaged.join(', ')}`)} />
+      )}
       <div class="split">
         <Content event={event} />
         <Decisions event={event} />

@@ -25,7 +25,8 @@ function keep(all: string[]): void {
   settings.set(key, JSON.stringify(all))
 }
 
-const words = (query: string): string => [...new URLSearchParams(query)].map(([name, value]) => `${name}: ${value}`).join(', ')
+const words = (query: string): string =>
+  [...new URLSearchParams(query)].map(([name, value]) => `${name}: ${value}`).join(', ')
 
 const hints: Record<keyof typeof fields, string> = {
   source: 'forge',
@@ -48,7 +49,10 @@ export function Filters({ query }: { query: URLSearchParams }): JSX.Element {
             <TextFilter key={name} name={name} query={query} hint={hint} />
           ))}
           <Field label="Matched">
-            <select value={query.get('matched') ?? ''} onChange={event => setQuery({ matched: event.currentTarget.value })}>
+            <select
+              value={query.get('matched') ?? ''}
+              onChange={event => setQuery({ matched: event.currentTarget.value })}
+            >
               <option value="">all</option>
               <option value="yes">started something</option>
               <option value="no">no match</option>
@@ -57,14 +61,18 @@ export function Filters({ query }: { query: URLSearchParams }): JSX.Element {
           {text === '' ? null : <Button onClick={() => go(href('events'))}>Clear</Button>}
         </div>
       </details>
-      <details open={['since', 'until', 'near', 'filter'].some(name => query.has(name)) || saved.value.length > 0}>
+      <details
+        open={['since', 'until', 'near', 'filter'].some(name => query.has(name)) || saved.value.length > 0}
+      >
         <summary class="muted small">More filters, and saved ones</summary>
         <div class="filters">
           <TextFilter name="since" query={query} hint="2h, 7d or a date" />
           <TextFilter name="until" query={query} hint="2h, 7d or a date" />
           <TextFilter name="near" query={query} hint="trigger that nearly matched" />
           <TextFilter name="filter" query={query} hint='{"payload":{"action":["opened"]}}' />
-          {text === '' || isSaved ? null : <Button onClick={() => keep([...saved.value, text])}>Save this filter</Button>}
+          {text === '' || isSaved ? null : (
+            <Button onClick={() => keep([...saved.value, text])}>Save this filter</Button>
+          )}
         </div>
         <ul class="actions">
           {saved.value.map(each => (
@@ -72,7 +80,11 @@ export function Filters({ query }: { query: URLSearchParams }): JSX.Element {
               <a class="button" href={`${href('events')}?${each}`}>
                 {words(each)}
               </a>
-              <Button look="quiet" label={`Forget the filter ${words(each)}`} onClick={() => keep(saved.value.filter(other => other !== each))}>
+              <Button
+                look="quiet"
+                label={`Forget the filter ${words(each)}`}
+                onClick={() => keep(saved.value.filter(other => other !== each))}
+              >
                 forget
               </Button>
             </li>

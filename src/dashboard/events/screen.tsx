@@ -17,17 +17,41 @@ import { commandOf, isSelected, isSimple, selectionOf } from './selection.ts'
 function Outcome({ event: { matched_triggers, redelivery_of } }: { event: EventSummary }): JSX.Element {
   if (matched_triggers === null) return <Lamp kind="stop">damaged</Lamp>
   if (matched_triggers.length > 0)
-    return <Lamp kind="clear">{matched_triggers.length === 1 ? matched_triggers[0] : plural(matched_triggers.length, 'trigger')}</Lamp>
+    return (
+      <Lamp kind="clear">
+        {matched_triggers.length === 1 ? matched_triggers[0] : plural(matched_triggers.length, 'trigger')}
+      </Lamp>
+    )
   return <Lamp kind="miss">{redelivery_of == null ? 'no match' : 'redelivery'}</Lamp>
 }
 
 const columns: Column<EventSummary>[] = [
   { title: 'Time', width: '150px', narrow: '62px', cell: ({ received_at }) => <Time at={received_at} /> },
   { title: 'Source', width: 'minmax(70px, 130px)', cell: ({ source_id }) => source_id, wide: true },
-  { title: 'Type', width: 'minmax(90px, 1fr)', narrow: 'minmax(0, 1fr)', cell: ({ type }) => <Untrusted text={type} /> },
-  { title: 'About', width: 'minmax(90px, 1.4fr)', narrow: 'minmax(0, 1fr)', cell: ({ thread, subject }) => <Untrusted text={thread ?? subject ?? ''} /> },
-  { title: 'By', width: 'minmax(60px, 110px)', cell: ({ actor }) => <Untrusted text={actor ?? ''} />, wide: true },
-  { title: 'Outcome', width: 'minmax(110px, 1fr)', narrow: 'minmax(0, 1.2fr)', cell: event => <Outcome event={event} /> },
+  {
+    title: 'Type',
+    width: 'minmax(90px, 1fr)',
+    narrow: 'minmax(0, 1fr)',
+    cell: ({ type }) => <Untrusted text={type} />,
+  },
+  {
+    title: 'About',
+    width: 'minmax(90px, 1.4fr)',
+    narrow: 'minmax(0, 1fr)',
+    cell: ({ thread, subject }) => <Untrusted text={thread ?? subject ?? ''} />,
+  },
+  {
+    title: 'By',
+    width: 'minmax(60px, 110px)',
+    cell: ({ actor }) => <Untrusted text={actor ?? ''} />,
+    wide: true,
+  },
+  {
+    title: 'Outcome',
+    width: 'minmax(110px, 1fr)',
+    narrow: 'minmax(0, 1.2fr)',
+    cell: event => <Outcome event={event} />,
+  },
 ]
 
 function Teach(): JSX.Element {
@@ -36,8 +60,8 @@ function Teach(): JSX.Element {
   return (
     <Empty title="No event yet">
       <p>
-        An event comes from a source: a webhook, a schedule, a poll, a local service or a person. Create a source under <a href={href('sources')}>Sources</a>,
-        or send one to a webhook source that exists:
+        An event comes from a source: a webhook, a schedule, a poll, a local service or a person. Create a
+        source under <a href={href('sources')}>Sources</a>, or send one to a webhook source that exists:
       </p>
       <pre class="command">{line}</pre>
       <Copy text={line} what="command" />
@@ -49,7 +73,11 @@ function Events({ selection }: { selection: EventQueryParams }): JSX.Element {
   const source: LogSource<EventSummary> = {
     topic: 'events',
     read: async (cursor, abort) => {
-      const { events: rows, next_cursor } = await call('event.query', { ...selection, limit: 100, ...(cursor === undefined ? {} : { cursor }) }, abort)
+      const { events: rows, next_cursor } = await call(
+        'event.query',
+        { ...selection, limit: 100, ...(cursor === undefined ? {} : { cursor }) },
+        abort,
+      )
       return { rows, next_cursor }
     },
     row: message => (message.kind === 'event' ? message.event : undefined),
@@ -66,7 +94,16 @@ function Events({ selection }: { selection: EventQueryParams }): JSX.Element {
         <a href={href('events')}>Show all events</a>
       </Empty>
     )
-  return <LiveList one="event" label="Events" source={source} columns={columns} link={({ id }) => href('events', id)} empty={empty} />
+  return (
+    <LiveList
+      one="event"
+      label="Events"
+      source={source}
+      columns={columns}
+      link={({ id }) => href('events', id)}
+      empty={empty}
+    />
+  )
 }
 
 function EventsScreen(): JSX.Element {
@@ -83,7 +120,11 @@ function EventsScreen(): JSX.Element {
     <>
       <Head title="Events" actions={<CopyCommand command={commandOf(selection)} />} />
       <Filters query={query} />
-      {problem === undefined ? <Events key={query.toString()} selection={selection} /> : <Problem error={problem} />}
+      {problem === undefined ? (
+        <Events key={query.toString()} selection={selection} />
+      ) : (
+        <Problem error={problem} />
+      )}
     </>
   )
 }

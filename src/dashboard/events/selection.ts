@@ -24,10 +24,12 @@ function readFilter(text: string): unknown {
 /** Throws SyntaxError for a filter that is not JSON, and for what is no time. now: milliseconds, for lengths such as 2h */
 export function selectionOf(query: URLSearchParams, now: number): EventQueryParams {
   const params: Record<string, unknown> = {}
-  for (const [name, param] of Object.entries(fields)) if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
+  for (const [name, param] of Object.entries(fields))
+    if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
   const matched = query.get('matched')
   if (matched === 'yes' || matched === 'no') params.matched = matched === 'yes'
-  for (const name of ['since', 'until']) if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
+  for (const name of ['since', 'until'])
+    if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
   if ((query.get('near') ?? '') !== '') params.near = query.get('near')
   if ((query.get('filter') ?? '') !== '') params.filter = readFilter(query.get('filter')!)
   return params
@@ -45,8 +47,11 @@ export function isSelected(event: EventSummary, selection: EventQueryParams): bo
   if (trigger_id !== undefined && event.matched_triggers?.includes(trigger_id) !== true) return false
   if (matched !== undefined && (event.matched_triggers?.length ?? 0) > 0 !== matched) return false
   // Forges compare logins in any case, and so does the router.
-  if (selection.actor !== undefined && event.actor?.toLowerCase() !== selection.actor.toLowerCase()) return false
-  return (['source_id', 'type', 'subject', 'thread'] as const).every(name => selection[name] === undefined || event[name] === selection[name])
+  if (selection.actor !== undefined && event.actor?.toLowerCase() !== selection.actor.toLowerCase())
+    return false
+  return (['source_id', 'type', 'subject', 'thread'] as const).every(
+    name => selection[name] === undefined || event[name] === selection[name],
+  )
 }
 
 /** The command that lists the same. */

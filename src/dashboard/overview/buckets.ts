@@ -18,12 +18,22 @@ export function widthFor(span: number): number {
 }
 
 /** Events and failed runs by bucket, from and until in milliseconds. */
-export function series(events: readonly EventSummary[], runs: readonly Run[], from: number, until: number): Series {
+export function series(
+  events: readonly EventSummary[],
+  runs: readonly Run[],
+  from: number,
+  until: number,
+): Series {
   const width = widthFor(until - from)
   const first = Math.floor(from / width)
   const size = Math.max(1, Math.ceil(until / width) - first)
   const zeros = (): number[] => Array.from({ length: size }, () => 0)
-  const made: Series = { at: zeros().map((_, index) => ((first + index) * width) / 1000), accepted: zeros(), matched: zeros(), failed: zeros() }
+  const made: Series = {
+    at: zeros().map((_, index) => ((first + index) * width) / 1000),
+    accepted: zeros(),
+    matched: zeros(),
+    failed: zeros(),
+  }
   const add = (counts: number[], at: number): void => {
     const index = Math.floor(at / width) - first
     if (index >= 0 && index < size) counts[index]! += 1
@@ -32,7 +42,8 @@ export function series(events: readonly EventSummary[], runs: readonly Run[], fr
     add(made.accepted, received_at)
     if ((matched_triggers?.length ?? 0) > 0) add(made.matched, received_at)
   }
-  for (const { state, updated_at } of runs) if (state === 'failed' || state === 'timed_out') add(made.failed, updated_at)
+  for (const { state, updated_at } of runs)
+    if (state === 'failed' || state === 'timed_out') add(made.failed, updated_at)
   return made
 }
 
@@ -44,5 +55,7 @@ export function percentile(values: readonly number[], share: number): number | u
 
 /** Milliseconds from the creation of each completed run to its end. */
 export function latencies(runs: readonly Run[]): number[] {
-  return runs.flatMap(({ state, created_at, finished_at }) => (state === 'completed' && finished_at !== undefined ? [finished_at - created_at] : []))
+  return runs.flatMap(({ state, created_at, finished_at }) =>
+    state === 'completed' && finished_at !== undefined ? [finished_at - created_at] : [],
+  )
 }

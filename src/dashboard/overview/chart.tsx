@@ -27,13 +27,19 @@ function timeLabels(at: readonly number[]): string[] {
   return at.map(seconds => {
     const time = new Date(seconds * 1000)
     const isMidnight = time.getHours() === 0 && time.getMinutes() === 0
-    return isMidnight ? `${pad(time.getMonth() + 1)}-${pad(time.getDate())}` : `${pad(time.getHours())}:${pad(time.getMinutes())}`
+    return isMidnight
+      ? `${pad(time.getMonth() + 1)}-${pad(time.getDate())}`
+      : `${pad(time.getHours())}:${pad(time.getMinutes())}`
   })
 }
 
 function options(element: HTMLElement, width: number): UPlot.Options {
   const line = colour(element, '--line')
-  const axis = { stroke: colour(element, '--muted'), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } }
+  const axis = {
+    stroke: colour(element, '--muted'),
+    grid: { stroke: line, width: 1 },
+    ticks: { stroke: line, width: 1 },
+  }
   return {
     width,
     height,
@@ -47,8 +53,20 @@ function options(element: HTMLElement, width: number): UPlot.Options {
     series: [
       {},
       { label: 'accepted', points: { show: false }, stroke: colour(element, '--accent'), width: 2 },
-      { label: 'matched', points: { show: false }, stroke: colour(element, '--clear'), width: 2, dash: [6, 4] },
-      { label: 'failed runs', points: { show: false }, stroke: colour(element, '--stop'), width: 2, dash: [2, 3] },
+      {
+        label: 'matched',
+        points: { show: false },
+        stroke: colour(element, '--clear'),
+        width: 2,
+        dash: [6, 4],
+      },
+      {
+        label: 'failed runs',
+        points: { show: false },
+        stroke: colour(element, '--stop'),
+        width: 2,
+        dash: [2, 3],
+      },
     ],
     hooks: {
       setSelect: [
@@ -79,7 +97,9 @@ export default function Chart({ series }: { series: Series }): JSX.Element {
     }
   }, [theme.value])
   useEffect(() => chart.current?.setData(data), [series])
-  const rows = series.at.map((at, index) => ({ at, index })).filter(({ index }) => series.accepted[index]! + series.failed[index]! > 0)
+  const rows = series.at
+    .map((at, index) => ({ at, index }))
+    .filter(({ index }) => series.accepted[index]! + series.failed[index]! > 0)
   return (
     <>
       <div ref={box} class="chart" aria-hidden="true" />

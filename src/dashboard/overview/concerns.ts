@@ -15,13 +15,29 @@ export interface Concern {
 const mostEach = 5
 
 /** Approvals, failures, open breakers, refusals and warnings, most urgent first. runs: newest first */
-export function concernsOf(standing: Standing, { warnings, bots }: Pick<RouterStatusResult, 'warnings' | 'bots'>, runs: readonly Run[]): Concern[] {
+export function concernsOf(
+  standing: Standing,
+  { warnings, bots }: Pick<RouterStatusResult, 'warnings' | 'bots'>,
+  runs: readonly Run[],
+): Concern[] {
   const waiting = runs.filter(({ state }) => state === 'awaiting_approval')
   const approvals = waiting
     .slice(0, mostEach)
-    .map(({ id, trigger_id, created_at }): Concern => ({ kind: 'held', word: 'approval', text: trigger_id, to: ['approvals', id], at: created_at }))
+    .map(({ id, trigger_id, created_at }): Concern => ({
+      kind: 'held',
+      word: 'approval',
+      text: trigger_id,
+      to: ['approvals', id],
+      at: created_at,
+    }))
   const more = standing.approvals - approvals.length
-  if (more > 0) approvals.push({ kind: 'held', word: 'approval', text: plural(more, 'run waits', 'runs wait'), to: ['approvals'] })
+  if (more > 0)
+    approvals.push({
+      kind: 'held',
+      word: 'approval',
+      text: plural(more, 'run waits', 'runs wait'),
+      to: ['approvals'],
+    })
   const failing = standing.dead.slice(0, mostEach).map(({ trigger_id, count }): Concern => {
     const last = runs.find(run => run.dead && run.trigger_id === trigger_id)
     const error = last?.error === undefined ? '' : `: ${last.error}`
@@ -42,7 +58,18 @@ export function concernsOf(standing: Standing, { warnings, bots }: Pick<RouterSt
       to: ['bots', id],
     }))
   const refused: Concern[] =
-    standing.refused === 0 ? [] : [{ kind: 'caution', word: 'refused', text: plural(standing.refused, 'delivery', 'deliveries'), to: ['refused'] }]
-  const warned = warnings.slice(0, mostEach).map((text): Concern => ({ kind: 'caution', word: 'warning', text, to: ['settings'] }))
+    standing.refused === 0
+      ? []
+      : [
+          {
+            kind: 'caution',
+            word: 'refused',
+            text: plural(standing.refused, 'delivery', 'deliveries'),
+            to: ['refused'],
+          },
+        ]
+  const warned = warnings
+    .slice(0, mostEach)
+    .map((text): Concern => ({ kind: 'caution', word: 'warning', text, to: ['settings'] }))
   return [...broken, ...failing, ...approvals, ...refused, ...warned]
 }

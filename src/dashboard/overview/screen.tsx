@@ -4,7 +4,18 @@ import type { JSX } from 'preact'
 import { useEffect, useMemo } from 'preact/hooks'
 import type { EventSummary, RouterStatsResult, RouterStatusResult, Run } from '../../contract/types.ts'
 import { now, useLoad } from '../load.ts'
-import { Ago, Button, Card, Copy, CopyCommand, Empty, Lamp, Problem, Time, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  Copy,
+  CopyCommand,
+  Empty,
+  Lamp,
+  Problem,
+  Time,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { useKeys } from '../parts/keys.ts'
 import { isOver, lampOfRun } from '../parts/lamp-kind.ts'
 import { lazy } from '../parts/lazy.tsx'
@@ -27,7 +38,9 @@ const spanNames: Record<Span, string> = { '1h': '1 h', '24h': '24 h', '7d': '7 d
 const mostMarks = 200
 
 function standingOf(router: RouterStatusResult, hour: RouterStatsResult): Standing {
-  const dead = hour.triggers.flatMap(({ id, dead: failed }) => (failed > 0 && id !== null ? [{ trigger_id: id, count: failed }] : []))
+  const dead = hour.triggers.flatMap(({ id, dead: failed }) =>
+    failed > 0 && id !== null ? [{ trigger_id: id, count: failed }] : [],
+  )
   return {
     paused: router.paused === undefined ? undefined : oneLine(router.paused, 200),
     isFull: router.store.full,
@@ -66,19 +79,34 @@ function Tile({ value, words, link }: { value: string; words: string; link: stri
 }
 
 function Tiles({ hour, router }: { hour: RouterStatsResult; router: RouterStatusResult }): JSX.Element {
-  const sum = (pick: (each: RouterStatsResult['triggers'][number]) => number): number => hour.triggers.reduce((total, each) => total + pick(each), 0)
+  const sum = (pick: (each: RouterStatsResult['triggers'][number]) => number): number =>
+    hour.triggers.reduce((total, each) => total + pick(each), 0)
   const [done, failed, dead] = [sum(each => each.done), sum(each => each.failed), sum(each => each.dead)]
   const ended = done + failed + dead
   const events = hour.events.reduce((total, each) => total + each.count, 0)
-  const oldest = Math.min(...hour.queues.flatMap(({ oldest_waiting_at: at }) => (at === undefined ? [] : [at])))
+  const oldest = Math.min(
+    ...hour.queues.flatMap(({ oldest_waiting_at: at }) => (at === undefined ? [] : [at])),
+  )
   return (
     <div class="tiles">
       <Tile value={count(events)} words="events in the last hour" link={href('events')} />
-      <Tile value={count(done + failed)} words={`runs ended · ${count(router.runs.running)} running`} link={href('runs')} />
-      <Tile value={ended === 0 ? '–' : `${((100 * done) / ended).toFixed(1)} %`} words="completed" link={href('runs', { state: 'any failure' })} />
+      <Tile
+        value={count(done + failed)}
+        words={`runs ended · ${count(router.runs.running)} running`}
+        link={href('runs')}
+      />
+      <Tile
+        value={ended === 0 ? '–' : `${((100 * done) / ended).toFixed(1)} %`}
+        words="completed"
+        link={href('runs', { state: 'any failure' })}
+      />
       <Tile
         value={Number.isFinite(oldest) ? duration(Math.max(0, now.value - oldest)) : '–'}
-        words={Number.isFinite(oldest) ? 'oldest waiting run' : `nothing waits · ${plural(router.triggers, 'trigger')}`}
+        words={
+          Number.isFinite(oldest)
+            ? 'oldest waiting run'
+            : `nothing waits · ${plural(router.triggers, 'trigger')}`
+        }
         link={href('runs', { state: 'pending' })}
       />
     </div>
@@ -88,7 +116,9 @@ function Tiles({ hour, router }: { hour: RouterStatsResult; router: RouterStatus
 function Lanes({ runs, span, since }: { runs: readonly Run[]; span: Span; since: number }): JSX.Element {
   const until = now.value
   const from = until - spans[span]
-  const groups = [...Map.groupBy(runs, ({ trigger_id }) => trigger_id)].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const groups = [...Map.groupBy(runs, ({ trigger_id }) => trigger_id)].toSorted(([a], [b]) =>
+    a < b ? -1 : 1,
+  )
   return (
     <Card
       title={`Triggers, last ${spanNames[span]}`}
@@ -108,7 +138,12 @@ function Lanes({ runs, span, since }: { runs: readonly Run[]; span: Span; since:
         const marks = own.slice(0, mostMarks).map((run): Mark => {
           const { kind, word } = lampOfRun(run)
           const at = share(run.created_at, from, until)
-          return { at, kind, text: `${word}, ${new Date(run.created_at).toISOString()}`, ...(isOver(run) || kind !== 'active' ? {} : { until: 1 }) }
+          return {
+            at,
+            kind,
+            text: `${word}, ${new Date(run.created_at).toISOString()}`,
+            ...(isOver(run) || kind !== 'active' ? {} : { until: 1 }),
+          }
         })
         return (
           <Lane
@@ -121,13 +156,17 @@ function Lanes({ runs, span, since }: { runs: readonly Run[]; span: Span; since:
               </a>
             }
           >
-            <Track label={`${trigger_id}: ${plural(own.length, 'run')}, ${failed} failed for good`} marks={marks} />
+            <Track
+              label={`${trigger_id}: ${plural(own.length, 'run')}, ${failed} failed for good`}
+              marks={marks}
+            />
           </Lane>
         )
       })}
       {since > from + 1000 ? (
         <p class="muted small">
-          Only the newest {mostRead} are shown; what was before {new Date(since).toLocaleTimeString()} is left out.
+          Only the newest {mostRead} are shown; what was before {new Date(since).toLocaleTimeString()} is left
+          out.
         </p>
       ) : null}
     </Card>
@@ -138,7 +177,10 @@ function Throughput({ view, span }: { view: TimeWindow; span: Span }): JSX.Eleme
   const minute = Math.floor(now.value / 60_000)
   const events = view.events.value
   const runs = view.runs.value
-  const drawn = useMemo(() => series(events, runs, (minute + 1) * 60_000 - spans[span], (minute + 1) * 60_000), [events, runs, minute, span])
+  const drawn = useMemo(
+    () => series(events, runs, (minute + 1) * 60_000 - spans[span], (minute + 1) * 60_000),
+    [events, runs, minute, span],
+  )
   const took = latencies(runs)
   const at = (part: number): string => {
     const value = percentile(took, part)
@@ -154,7 +196,15 @@ function Throughput({ view, span }: { view: TimeWindow; span: Span }): JSX.Eleme
   )
 }
 
-function Concerns({ standing, router, runs }: { standing: Standing; router: RouterStatusResult; runs: readonly Run[] }): JSX.Element {
+function Concerns({
+  standing,
+  router,
+  runs,
+}: {
+  standing: Standing
+  router: RouterStatusResult
+  runs: readonly Run[]
+}): JSX.Element {
   const found = concernsOf(standing, router, runs)
   return (
     <Card title="Needs attention">
@@ -190,16 +240,22 @@ function Live({ events }: { events: readonly EventSummary[] }): JSX.Element {
       }
     >
       <ul class="live">
-        {(frozen.value ?? events).slice(0, 10).map(({ id, received_at, type, thread, subject, matched_triggers }) => (
-          <li key={id}>
-            <Time at={received_at} />
-            <a href={href('events', id)}>
-              <Untrusted text={type} most={40} />
-            </a>
-            <Untrusted text={thread ?? subject ?? ''} most={60} />
-            {(matched_triggers?.length ?? 0) > 0 ? <Lamp kind="clear">{plural(matched_triggers!.length, 'trigger')}</Lamp> : <Lamp kind="miss">no match</Lamp>}
-          </li>
-        ))}
+        {(frozen.value ?? events)
+          .slice(0, 10)
+          .map(({ id, received_at, type, thread, subject, matched_triggers }) => (
+            <li key={id}>
+              <Time at={received_at} />
+              <a href={href('events', id)}>
+                <Untrusted text={type} most={40} />
+              </a>
+              <Untrusted text={thread ?? subject ?? ''} most={60} />
+              {(matched_triggers?.length ?? 0) > 0 ? (
+                <Lamp kind="clear">{plural(matched_triggers!.length, 'trigger')}</Lamp>
+              ) : (
+                <Lamp kind="miss">no match</Lamp>
+              )}
+            </li>
+          ))}
       </ul>
     </Card>
   )
@@ -211,7 +267,8 @@ function Teach(): JSX.Element {
   return (
     <Empty title="Start with a source">
       <p>
-        An event comes from a <a href={href('sources', 'new')}>source</a>, a <a href={href('triggers', 'new')}>trigger</a> says which bot it starts, and a{' '}
+        An event comes from a <a href={href('sources', 'new')}>source</a>, a{' '}
+        <a href={href('triggers', 'new')}>trigger</a> says which bot it starts, and a{' '}
         <a href={href('bots')}>bot</a> does the work. With a source of type service this logs the first event:
       </p>
       <pre class="command">{first}</pre>
@@ -225,11 +282,17 @@ export default function Screen(): JSX.Element {
   const span: Span = asked !== null && Object.hasOwn(spans, asked) ? (asked as Span) : '24h'
   const view = useMemo(() => new TimeWindow(spans[span]), [span])
   useEffect(() => () => view.stop(), [view])
-  const hour = useLoad(abort => call('router.stats', { since: Date.now() - hourMs }, abort), 'hour', { every: 15_000 })
+  const hour = useLoad(abort => call('router.stats', { since: Date.now() - hourMs }, abort), 'hour', {
+    every: 15_000,
+  })
   const router = status.value
   const stats = hour.value.value
   if (router === undefined || stats === undefined)
-    return hour.value.error === undefined ? <h1 class="sentence muted">reading …</h1> : <Problem error={hour.value.error} again={hour.again} />
+    return hour.value.error === undefined ? (
+      <h1 class="sentence muted">reading …</h1>
+    ) : (
+      <Problem error={hour.value.error} again={hour.again} />
+    )
   const standing = standingOf(router, stats)
   return (
     <>
@@ -239,7 +302,9 @@ export default function Screen(): JSX.Element {
       </header>
       <Tiles hour={stats} router={router} />
       {router.sources === 0 || router.events.logged === 0 ? <Teach /> : null}
-      {view.error.value === undefined ? null : <Problem error={view.error.value} again={() => void view.load()} />}
+      {view.error.value === undefined ? null : (
+        <Problem error={view.error.value} again={() => void view.load()} />
+      )}
       <div class="split">
         <div class="stack">
           <Lanes runs={view.runs.value} span={span} since={view.complete_since.value} />

@@ -32,16 +32,30 @@ function joined(parts: readonly Part[]): Part[] {
 /** What needs a person, most urgent first. */
 function concerns({ approvals, dead, broken, refused }: Standing): Part[] {
   const found: Part[] = []
-  if (approvals > 0) found.push({ text: plural(approvals, 'run waits for approval', 'runs wait for approval'), kind: 'held', to: ['approvals'] })
-  for (const bot of broken.slice(0, 2)) found.push({ text: `the circuit breaker of bot ${bot} is open`, kind: 'stop', to: ['bots', bot] })
+  if (approvals > 0)
+    found.push({
+      text: plural(approvals, 'run waits for approval', 'runs wait for approval'),
+      kind: 'held',
+      to: ['approvals'],
+    })
+  for (const bot of broken.slice(0, 2))
+    found.push({ text: `the circuit breaker of bot ${bot} is open`, kind: 'stop', to: ['bots', bot] })
   const total = dead.reduce((sum, { count }) => sum + count, 0)
   if (total > 0)
     found.push({
-      text: dead.length === 1 ? `${plural(total, 'run')} of ${dead[0]!.trigger_id} failed for good` : `${plural(total, 'run')} failed for good`,
+      text:
+        dead.length === 1
+          ? `${plural(total, 'run')} of ${dead[0]!.trigger_id} failed for good`
+          : `${plural(total, 'run')} failed for good`,
       kind: 'stop',
       to: ['dead-letters'],
     })
-  if (refused > 0) found.push({ text: `${plural(refused, 'delivery was', 'deliveries were')} refused`, kind: 'caution', to: ['refused'] })
+  if (refused > 0)
+    found.push({
+      text: `${plural(refused, 'delivery was', 'deliveries were')} refused`,
+      kind: 'caution',
+      to: ['refused'],
+    })
   return found
 }
 
@@ -57,5 +71,11 @@ export function sentenceOf(standing: Standing): Part[] {
   const found = concerns(standing)
   if (found.length === 0) return [begin]
   const [first, ...rest] = joined(found) as [Part, ...Part[]]
-  return [begin, { text: ' ' }, { ...first, text: first.text[0]!.toUpperCase() + first.text.slice(1) }, ...rest, { text: '.' }]
+  return [
+    begin,
+    { text: ' ' },
+    { ...first, text: first.text[0]!.toUpperCase() + first.text.slice(1) },
+    ...rest,
+    { text: '.' },
+  ]
 }

@@ -59,17 +59,28 @@ export class TimeWindow {
     try {
       const [events, runs] = await Promise.all([
         readAll(async cursor => {
-          const { events: rows, next_cursor } = await call('event.query', { since, limit: pageSize, ...next(cursor) }, this.#abort.signal)
+          const { events: rows, next_cursor } = await call(
+            'event.query',
+            { since, limit: pageSize, ...next(cursor) },
+            this.#abort.signal,
+          )
           return { rows, next_cursor }
         }),
         readAll(async cursor => {
-          const { runs: rows, next_cursor } = await call('run.list', { since, limit: pageSize, ...next(cursor) }, this.#abort.signal)
+          const { runs: rows, next_cursor } = await call(
+            'run.list',
+            { since, limit: pageSize, ...next(cursor) },
+            this.#abort.signal,
+          )
           return { rows, next_cursor }
         }),
       ])
       this.events.value = events.rows
       this.runs.value = runs.rows
-      const begins = [events.isAll ? since : events.rows.at(-1)!.received_at, runs.isAll ? since : runs.rows.at(-1)!.created_at]
+      const begins = [
+        events.isAll ? since : events.rows.at(-1)!.received_at,
+        runs.isAll ? since : runs.rows.at(-1)!.created_at,
+      ]
       this.complete_since.value = Math.max(...begins)
       this.error.value = undefined
     } catch (error) {
@@ -80,7 +91,11 @@ export class TimeWindow {
 
   #add(messages: Message[]): void {
     const since = Date.now() - this.#span
-    const merged = <T extends Identified>(shown: readonly T[], came: readonly T[], at: (row: T) => number): readonly T[] =>
+    const merged = <T extends Identified>(
+      shown: readonly T[],
+      came: readonly T[],
+      at: (row: T) => number,
+    ): readonly T[] =>
       came.length === 0 ? shown : withLatest(shown, came, 2 * mostRead).filter(row => at(row) >= since)
     const events = messages.flatMap(message => (message.kind === 'event' ? [message.event] : []))
     const runs = messages.flatMap(message => (message.kind === 'run' ? [message.run] : []))

@@ -54,7 +54,15 @@ export function Untrusted({ text, most }: { text: string; most?: number }): JSX.
 }
 
 /** The head of a screen: what it is about on the left, what can be done on the right. */
-export function Head({ title, children, actions }: { title: ComponentChildren; children?: ComponentChildren; actions?: ComponentChildren }): JSX.Element {
+export function Head({
+  title,
+  children,
+  actions,
+}: {
+  title: ComponentChildren
+  children?: ComponentChildren
+  actions?: ComponentChildren
+}): JSX.Element {
   return (
     <header class="head">
       <h1>
@@ -138,7 +146,16 @@ interface ButtonProps {
   pressed?: boolean
 }
 
-export function Button({ onClick, children, look, scope, disabled = false, title, label, pressed }: ButtonProps): JSX.Element {
+export function Button({
+  onClick,
+  children,
+  look,
+  scope,
+  disabled = false,
+  title,
+  label,
+  pressed,
+}: ButtonProps): JSX.Element {
   const missing = scope !== undefined && !can(scope)
   return (
     <button
@@ -165,9 +182,21 @@ export async function copyText(text: string, what: string): Promise<void> {
   }
 }
 
-export function Copy({ text, what, children }: { text: string; what: string; children?: ComponentChildren }): JSX.Element {
+export function Copy({
+  text,
+  what,
+  children,
+}: {
+  text: string
+  what: string
+  children?: ComponentChildren
+}): JSX.Element {
   return (
-    <Button look="quiet" title={text.length > 300 ? undefined : text} onClick={() => void copyText(text, what)}>
+    <Button
+      look="quiet"
+      title={text.length > 300 ? undefined : text}
+      onClick={() => void copyText(text, what)}
+    >
       {children ?? `Copy ${what}`}
     </Button>
   )
@@ -188,7 +217,17 @@ export interface Tab {
 }
 
 /** Tabs; the arrow keys move between them. The panel is what follows, with the id of the result of useTabs. */
-export function Tabs({ tabs, chosen, choose, label }: { tabs: Tab[]; chosen: string; choose: (name: string) => void; label: string }): JSX.Element {
+export function Tabs({
+  tabs,
+  chosen,
+  choose,
+  label,
+}: {
+  tabs: Tab[]
+  chosen: string
+  choose: (name: string) => void
+  label: string
+}): JSX.Element {
   const id = useId()
   const move = (event: KeyboardEvent): void => {
     const by = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
@@ -227,7 +266,15 @@ export function TabPanel({ label, children }: { label: string; children: Compone
 }
 
 /** A field of a form. */
-export function Field({ label, hint, children }: { label: ComponentChildren; hint?: ComponentChildren; children: ComponentChildren }): JSX.Element {
+export function Field({
+  label,
+  hint,
+  children,
+}: {
+  label: ComponentChildren
+  hint?: ComponentChildren
+  children: ComponentChildren
+}): JSX.Element {
   return (
     <label class="field">
       <span class="field-label">{label}</span>

@@ -55,7 +55,10 @@ interface Question {
 const asked = signal<Question | undefined>(undefined)
 
 /** Asks before something is done. then: called with the reason, where one was asked for */
-export function confirm(question: Omit<Question, 'answer'>, then: (reason: string | undefined) => void): void {
+export function confirm(
+  question: Omit<Question, 'answer'>,
+  then: (reason: string | undefined) => void,
+): void {
   asked.value = { ...question, answer: then }
 }
 
@@ -63,7 +66,9 @@ function Asking({ question }: { question: Question }): JSX.Element {
   const [reason, setReason] = useState('')
   const [typed, setTyped] = useState('')
   const close = (): void => void (asked.value = undefined)
-  const isReady = (question.reason !== 'required' || reason.trim() !== '') && (question.typed === undefined || typed === question.typed)
+  const isReady =
+    (question.reason !== 'required' || reason.trim() !== '') &&
+    (question.typed === undefined || typed === question.typed)
   const submit = (event: Event): void => {
     event.preventDefault()
     if (!isReady) return
@@ -86,7 +91,11 @@ function Asking({ question }: { question: Question }): JSX.Element {
         )}
         <div class="dialog-actions">
           <Button onClick={close}>Cancel</Button>
-          <button type="submit" class={`button ${question.danger === true ? 'button-danger' : 'button-primary'}`} disabled={!isReady}>
+          <button
+            type="submit"
+            class={`button ${question.danger === true ? 'button-danger' : 'button-primary'}`}
+            disabled={!isReady}
+          >
             {question.yes}
           </button>
         </div>

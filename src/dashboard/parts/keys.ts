@@ -29,7 +29,11 @@ function onKey(event: KeyboardEvent): void {
   const isCommand = name.startsWith('mod ')
   if (event.defaultPrevented || event.altKey || (isTyping(event.target) && !isCommand)) return
   // What a focused button or link does on these keys is its own.
-  if ((name === 'space' || name === 'enter') && (event.target as HTMLElement).closest('button, a, summary, [role=tab]') !== null) return
+  if (
+    (name === 'space' || name === 'enter') &&
+    (event.target as HTMLElement).closest('button, a, summary, [role=tab]') !== null
+  )
+    return
   if (!isCommand && document.querySelector('dialog[open]') !== null) return
   const all = [...actions.value].toReversed()
   const both = first === undefined ? undefined : all.find(({ keys }) => keys === `${first} ${name}`)

@@ -21,7 +21,10 @@ const ofState: Record<Run['state'], LampKind> = {
 export function lampOfRun({ state, dead }: Pick<Run, 'state' | 'dead'>): { kind: LampKind; word: string } {
   const word = state.replaceAll('_', ' ')
   const isFailed = state === 'failed' || state === 'timed_out'
-  return { kind: ofState[state], word: dead ? `${word}, dead letter` : isFailed ? `${word}, discarded` : word }
+  return {
+    kind: ofState[state],
+    word: dead ? `${word}, dead letter` : isFailed ? `${word}, discarded` : word,
+  }
 }
 
 export function lampOfGate({ verdict }: Pick<Gate, 'verdict'>): { kind: LampKind; word: string } {

@@ -4,7 +4,9 @@ import type { ComponentType, JSX } from 'preact'
 import { Problem } from './basic.tsx'
 
 /** load is tried again when it failed and the component is shown again. */
-export function lazy<P extends object>(load: () => Promise<{ default: ComponentType<P> }>): (props: P) => JSX.Element | null {
+export function lazy<P extends object>(
+  load: () => Promise<{ default: ComponentType<P> }>,
+): (props: P) => JSX.Element | null {
   const loaded = signal<ComponentType<P> | undefined>(undefined)
   const failed = signal<unknown>(undefined)
   let isLoading = false

@@ -47,7 +47,8 @@ function useMoves<T extends { id: string }>(
     const element = box.current!
     const top = at * rowHeight
     if (top < element.scrollTop) element.scrollTop = top
-    else if (top + 2 * rowHeight > element.scrollTop + element.clientHeight) element.scrollTop = top + 2 * rowHeight - element.clientHeight
+    else if (top + 2 * rowHeight > element.scrollTop + element.clientHeight)
+      element.scrollTop = top + 2 * rowHeight - element.clientHeight
     look()
   }
   const move = (by: number): void => {
@@ -57,7 +58,11 @@ function useMoves<T extends { id: string }>(
     const { id } = rows[next]!
     current.current = id
     if (!short) scrollTo(next)
-    requestAnimationFrame(() => box.current?.querySelector<HTMLElement>(`[data-row="${CSS.escape(id)}"] :is(a, button, input)`)?.focus())
+    requestAnimationFrame(() =>
+      box.current
+        ?.querySelector<HTMLElement>(`[data-row="${CSS.escape(id)}"] :is(a, button, input)`)
+        ?.focus(),
+    )
   }
   const select = (): void => {
     if (current.current !== undefined) selection?.toggle(current.current)
@@ -71,22 +76,44 @@ function useMoves<T extends { id: string }>(
 }
 
 /** Styles in the markup are against the page's policy; those that a script sets on an element are not. */
-function setWidths(columns: readonly { width: string; narrow?: string; wide?: boolean }[]): (element: HTMLElement | null) => void {
+function setWidths(
+  columns: readonly { width: string; narrow?: string; wide?: boolean }[],
+): (element: HTMLElement | null) => void {
   return element => {
     element?.style.setProperty('--columns', columns.map(({ width }) => width).join(' '))
-    element?.style.setProperty('--columns-narrow', columns.flatMap(({ width, narrow, wide }) => (wide === true ? [] : [narrow ?? width])).join(' '))
+    element?.style.setProperty(
+      '--columns-narrow',
+      columns.flatMap(({ width, narrow, wide }) => (wide === true ? [] : [narrow ?? width])).join(' '),
+    )
   }
 }
 
 /** Room for rows that are not in the page. */
 function Space({ rows }: { rows: number }): JSX.Element {
-  return <div class="list-space" role="presentation" ref={element => element?.style.setProperty('height', `${rows * rowHeight}px`)} />
+  return (
+    <div
+      class="list-space"
+      role="presentation"
+      ref={element => element?.style.setProperty('height', `${rows * rowHeight}px`)}
+    />
+  )
 }
 
-function Row<T extends { id: string }>({ row, at, list, focused }: { row: T; at: number; list: ListProps<T>; focused: (id: string) => void }): JSX.Element {
+function Row<T extends { id: string }>({
+  row,
+  at,
+  list,
+  focused,
+}: {
+  row: T
+  at: number
+  list: ListProps<T>
+  focused: (id: string) => void
+}): JSX.Element {
   const { columns, link, selection } = list
   const open = (event: MouseEvent): void => {
-    if (link === undefined || (event.target as HTMLElement).closest('a, button, input, label') !== null) return
+    if (link === undefined || (event.target as HTMLElement).closest('a, button, input, label') !== null)
+      return
     // A text that is being selected is not a click.
     if (getSelection()?.isCollapsed !== false) go(link(row))
   }
@@ -134,7 +161,9 @@ export function List<T extends { id: string }>(list: ListProps<T>): JSX.Element 
   const { label, rows, columns, more, short = false } = list
   const box = useRef<HTMLDivElement>(null)
   const { view, look } = useView(list, box)
-  const { first, end } = short ? { first: 0, end: rows.length } : rowsInView(view.value.top, view.value.height, rowHeight, rows.length)
+  const { first, end } = short
+    ? { first: 0, end: rows.length }
+    : rowsInView(view.value.top, view.value.height, rowHeight, rows.length)
   const { move, focused } = useMoves(list, box, look)
   useEffect(() => {
     if (more !== undefined && end >= rows.length) more()
@@ -146,7 +175,13 @@ export function List<T extends { id: string }>(list: ListProps<T>): JSX.Element 
     move(by)
   }
   return (
-    <div class="list" role="table" aria-label={label} aria-rowcount={rows.length + 1} ref={setWidths(columns)}>
+    <div
+      class="list"
+      role="table"
+      aria-label={label}
+      aria-rowcount={rows.length + 1}
+      ref={setWidths(columns)}
+    >
       <div class="list-head" role="row" aria-rowindex={1}>
         {columns.map(({ title, wide }) => (
           <span key={title} role="columnheader" class={wide === true ? 'wide' : ''}>
@@ -154,7 +189,14 @@ export function List<T extends { id: string }>(list: ListProps<T>): JSX.Element 
           </span>
         ))}
       </div>
-      <div class={`list-rows ${short ? 'list-short' : ''}`} role="rowgroup" ref={box} onScroll={look} onKeyDown={onKeyDown} {...(short ? {} : { tabIndex: 0 })}>
+      <div
+        class={`list-rows ${short ? 'list-short' : ''}`}
+        role="rowgroup"
+        ref={box}
+        onScroll={look}
+        onKeyDown={onKeyDown}
+        {...(short ? {} : { tabIndex: 0 })}
+      >
         {short ? null : <Space rows={first} />}
         {rows.slice(first, end).map((row, at) => (
           <Row key={row.id} row={row} at={first + at} list={list} focused={focused} />

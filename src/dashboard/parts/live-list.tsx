@@ -18,7 +18,14 @@ interface LiveListProps<T extends { id: string }> {
   empty: ComponentChildren
 }
 
-export function LiveList<T extends { id: string }>({ one, label, source, columns, link, empty }: LiveListProps<T>): JSX.Element {
+export function LiveList<T extends { id: string }>({
+  one,
+  label,
+  source,
+  columns,
+  link,
+  empty,
+}: LiveListProps<T>): JSX.Element {
   const log = useMemo(() => new LiveLog(source), [])
   useEffect(() => () => log.stop(), [])
   useKeys([{ keys: 'space', what: log.isPaused.value ? 'go on' : 'pause', act: () => log.pause() }])
@@ -44,9 +51,18 @@ export function LiveList<T extends { id: string }>({ one, label, source, columns
           </span>
         ) : null}
       </div>
-      {log.error.value === undefined ? null : <Problem error={log.error.value} again={() => void log.reload()} />}
+      {log.error.value === undefined ? null : (
+        <Problem error={log.error.value} again={() => void log.reload()} />
+      )}
       {log.rows.value.length > 0 ? (
-        <List label={label} rows={log.rows.value} columns={columns} link={link} more={() => void log.older()} onTop={isTop => log.setTop(isTop)} />
+        <List
+          label={label}
+          rows={log.rows.value}
+          columns={columns}
+          link={link}
+          more={() => void log.older()}
+          onTop={isTop => log.setTop(isTop)}
+        />
       ) : log.isLoading.value || log.error.value !== undefined ? null : (
         empty
       )}

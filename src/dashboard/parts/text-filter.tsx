@@ -4,7 +4,15 @@ import { setQuery } from '../router.ts'
 import { Field } from './basic.tsx'
 
 /** Changes are taken over when the field is left or Enter is pressed: each is an address. */
-export function TextFilter({ name, query, hint }: { name: string; query: URLSearchParams; hint: string }): JSX.Element {
+export function TextFilter({
+  name,
+  query,
+  hint,
+}: {
+  name: string
+  query: URLSearchParams
+  hint: string
+}): JSX.Element {
   return (
     <Field label={name[0]!.toUpperCase() + name.slice(1)}>
       <input

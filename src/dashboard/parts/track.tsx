@@ -14,7 +14,15 @@ export interface Mark {
 }
 
 /** A track with marks. What a mark says is also in the text that screen readers are given. */
-export function Track({ marks, label, tall = false }: { marks: Mark[]; label: string; tall?: boolean }): JSX.Element {
+export function Track({
+  marks,
+  label,
+  tall = false,
+}: {
+  marks: Mark[]
+  label: string
+  tall?: boolean
+}): JSX.Element {
   return (
     <span class={tall ? 'track track-tall' : 'track'} role="img" aria-label={label}>
       {marks.map((mark, at) => (
@@ -29,11 +37,21 @@ function MarkShape({ mark: { at, until, kind, text } }: { mark: Mark }): JSX.Ele
     element?.style.setProperty('--at', String(at))
     element?.style.setProperty('--width', String(until === undefined ? 0 : Math.max(0, until - at)))
   }
-  return <i class={`mark mark-${kind} ${until === undefined ? '' : 'mark-segment'}`} title={text} ref={setPlace} />
+  return (
+    <i class={`mark mark-${kind} ${until === undefined ? '' : 'mark-segment'}`} title={text} ref={setPlace} />
+  )
 }
 
 /** A line of a table whose middle is a track. */
-export function Lane({ name, children, more }: { name: ComponentChildren; children: ComponentChildren; more: ComponentChildren }): JSX.Element {
+export function Lane({
+  name,
+  children,
+  more,
+}: {
+  name: ComponentChildren
+  children: ComponentChildren
+  more: ComponentChildren
+}): JSX.Element {
   return (
     <div class="lane">
       <span class="lane-name">{name}</span>

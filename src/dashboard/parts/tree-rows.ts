@@ -39,7 +39,11 @@ export function preview(value: unknown, most = 400): string {
 }
 
 /** Rows of what is open. toggled: ids that were opened or closed by hand */
-export function treeRows(value: unknown, toggled: ReadonlySet<string>, begin: (string | number)[] = []): TreeRow[] {
+export function treeRows(
+  value: unknown,
+  toggled: ReadonlySet<string>,
+  begin: (string | number)[] = [],
+): TreeRow[] {
   const rows: TreeRow[] = []
   const add = (each: unknown, path: (string | number)[], depth: number): void => {
     const kind = kindOf(each)
@@ -47,14 +51,26 @@ export function treeRows(value: unknown, toggled: ReadonlySet<string>, begin: (s
     const id = idOf(path)
     const isAtFirst = depth < openDepth && children.length <= mostOpen
     const open = children.length > 0 && isAtFirst !== toggled.has(id)
-    rows.push({ id, path, key: path.at(-1) ?? '', depth, kind, value: each, size: children.length > 0 ? children.length : undefined, open })
-    if (open) for (const [key, child] of children) add(child, [...path, kind === 'array' ? Number(key) : key], depth + 1)
+    rows.push({
+      id,
+      path,
+      key: path.at(-1) ?? '',
+      depth,
+      kind,
+      value: each,
+      size: children.length > 0 ? children.length : undefined,
+      open,
+    })
+    if (open)
+      for (const [key, child] of children)
+        add(child, [...path, kind === 'array' ? Number(key) : key], depth + 1)
   }
   const kind = kindOf(value)
   if (kind !== 'object' && kind !== 'array') {
     add(value, begin, 0)
     return rows
   }
-  for (const [key, child] of Object.entries(value as object)) add(child, [...begin, kind === 'array' ? Number(key) : key], 0)
+  for (const [key, child] of Object.entries(value as object))
+    add(child, [...begin, kind === 'array' ? Number(key) : key], 0)
   return rows
 }

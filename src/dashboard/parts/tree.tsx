@@ -24,7 +24,10 @@ export function Tree({ value, label, at, useInFilter, marked }: TreeProps): JSX.
   const search = useSignal('')
   const rows = treeRows(value, toggled.value, at === undefined ? [] : [at])
   const wanted = search.value.toLowerCase()
-  const shown = wanted === '' ? rows : rows.filter(row => `${row.key} ${preview(row.value)}`.toLowerCase().includes(wanted))
+  const shown =
+    wanted === ''
+      ? rows
+      : rows.filter(row => `${row.key} ${preview(row.value)}`.toLowerCase().includes(wanted))
   const toggle = ({ id }: TreeRow): void => {
     const next = new Set(toggled.value)
     if (!next.delete(id)) next.add(id)
@@ -54,10 +57,18 @@ export function Tree({ value, label, at, useInFilter, marked }: TreeProps): JSX.
       ) : null}
       <ul class="tree" aria-label={label} onKeyDown={move}>
         {shown.slice(0, most).map(row => (
-          <Row key={row.id} row={row} toggle={toggle} useInFilter={useInFilter} isMarked={marked?.has(pathText(row.path)) === true} />
+          <Row
+            key={row.id}
+            row={row}
+            toggle={toggle}
+            useInFilter={useInFilter}
+            isMarked={marked?.has(pathText(row.path)) === true}
+          />
         ))}
       </ul>
-      {shown.length > most ? <p class="muted">{shown.length - most} more rows are not shown; search for what you want</p> : null}
+      {shown.length > most ? (
+        <p class="muted">{shown.length - most} more rows are not shown; search for what you want</p>
+      ) : null}
     </div>
   )
 }
@@ -75,10 +86,16 @@ function Row({
 }): JSX.Element {
   const path = pathText(row.path)
   const isLeaf = row.size === undefined
-  const indent = (element: HTMLElement | null): void => element?.style.setProperty('--depth', String(row.depth))
+  const indent = (element: HTMLElement | null): void =>
+    element?.style.setProperty('--depth', String(row.depth))
   return (
     <li class={isMarked ? 'tree-row tree-marked' : 'tree-row'} ref={indent}>
-      <button type="button" class="tree-key" {...(isLeaf ? {} : { 'aria-expanded': row.open })} onClick={() => !isLeaf && toggle(row)}>
+      <button
+        type="button"
+        class="tree-key"
+        {...(isLeaf ? {} : { 'aria-expanded': row.open })}
+        onClick={() => !isLeaf && toggle(row)}
+      >
         <span class="tree-arrow" aria-hidden="true">
           {isLeaf ? '' : row.open ? '▾' : '▸'}
         </span>
@@ -96,12 +113,18 @@ function Row({
         <Button
           look="quiet"
           label={`copy value: ${path}`}
-          onClick={() => void copyText(typeof row.value === 'string' ? row.value : writeJson(row.value), 'value')}
+          onClick={() =>
+            void copyText(typeof row.value === 'string' ? row.value : writeJson(row.value), 'value')
+          }
         >
           copy value
         </Button>
         {useInFilter !== undefined && isLeaf ? (
-          <Button look="quiet" label={`use in filter: ${path}`} onClick={() => useInFilter(row.path, row.value)}>
+          <Button
+            look="quiet"
+            label={`use in filter: ${path}`}
+            onClick={() => useInFilter(row.path, row.value)}
+          >
             use in filter
           </Button>
         ) : null}

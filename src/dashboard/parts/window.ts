@@ -9,5 +9,8 @@ export interface View {
 /** Rows in view, with some above and below so that fast scrolling shows no gaps. */
 export function rowsInView(top: number, height: number, row: number, rows: number, more = 8): View {
   const first = Math.max(0, Math.floor(top / row) - more)
-  return { first: Math.min(first, Math.max(0, rows - 1)), end: Math.min(rows, Math.ceil((top + height) / row) + more) }
+  return {
+    first: Math.min(first, Math.max(0, rows - 1)),
+    end: Math.min(rows, Math.ceil((top + height) / row) + more),
+  }
 }

@@ -53,9 +53,15 @@ export function rowsOf(refused: readonly RefusedDelivery[]): (RefusedDelivery & 
 }
 
 /** Throws SyntaxError for what is no time. now: milliseconds, for lengths such as 2h */
-export function selectionOf(query: URLSearchParams, now: number): Pick<EventRefusedParams, 'source_id' | 'since'> {
+export function selectionOf(
+  query: URLSearchParams,
+  now: number,
+): Pick<EventRefusedParams, 'source_id' | 'since'> {
   const [source, since] = [query.get('source') ?? '', query.get('since') ?? '']
-  return { ...(source === '' ? {} : { source_id: source }), ...(since === '' ? {} : { since: timeIn(since, 'since', now) }) }
+  return {
+    ...(source === '' ? {} : { source_id: source }),
+    ...(since === '' ? {} : { since: timeIn(since, 'since', now) }),
+  }
 }
 
 /** The command that lists the same. */

@@ -2,7 +2,18 @@
 import type { JSX } from 'preact'
 import type { RefusedDelivery } from '../../contract/types.ts'
 import { useCall, useLoad } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Empty, Head, Lamp, Problem, Time, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  CopyCommand,
+  Empty,
+  Head,
+  Lamp,
+  Problem,
+  Time,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { List, type Column } from '../parts/list.tsx'
 import { TextFilter } from '../parts/text-filter.tsx'
 import { go, href, place } from '../router.ts'
@@ -16,11 +27,18 @@ const everyMs = 15_000
 const pageSize = 500
 
 /** All entries of a selection: the router keeps at most 1,000. */
-async function readAll(selection: ReturnType<typeof selectionOf>, abort: AbortSignal): Promise<RefusedDelivery[]> {
+async function readAll(
+  selection: ReturnType<typeof selectionOf>,
+  abort: AbortSignal,
+): Promise<RefusedDelivery[]> {
   const all: RefusedDelivery[] = []
   let cursor: string | undefined
   do {
-    const page = await call('event.refused', { ...selection, limit: pageSize, ...(cursor === undefined ? {} : { cursor }) }, abort)
+    const page = await call(
+      'event.refused',
+      { ...selection, limit: pageSize, ...(cursor === undefined ? {} : { cursor }) },
+      abort,
+    )
     all.push(...page.refused)
     cursor = page.next_cursor
   } while (cursor !== undefined)
@@ -34,8 +52,18 @@ function PlaceOf({ refusal: { source_id, path } }: { refusal: RefusedDelivery })
 
 const columns: Column<RefusedDelivery & { id: string }>[] = [
   { title: 'Last', width: '150px', narrow: '70px', cell: ({ last_at }) => <Time at={last_at} /> },
-  { title: 'Times', width: '60px', narrow: '46px', cell: ({ count: times }) => <span class="figure">{count(times)}</span> },
-  { title: 'Sent to', width: 'minmax(90px, 1fr)', narrow: 'minmax(0, 1fr)', cell: refusal => <PlaceOf refusal={refusal} /> },
+  {
+    title: 'Times',
+    width: '60px',
+    narrow: '46px',
+    cell: ({ count: times }) => <span class="figure">{count(times)}</span>,
+  },
+  {
+    title: 'Sent to',
+    width: 'minmax(90px, 1fr)',
+    narrow: 'minmax(0, 1fr)',
+    cell: refusal => <PlaceOf refusal={refusal} />,
+  },
   {
     title: 'Reason',
     width: 'minmax(140px, 2fr)',
@@ -47,21 +75,40 @@ const columns: Column<RefusedDelivery & { id: string }>[] = [
     ),
   },
   { title: 'Answer', width: '70px', cell: ({ status: code }) => code ?? 'closed', wide: true },
-  { title: 'Address', width: 'minmax(90px, 150px)', cell: ({ address }) => address ?? 'Unix socket', wide: true },
-  { title: 'Size', width: '70px', cell: ({ bytes: size }) => <span class="figure">{size === undefined ? '' : bytes(size)}</span>, wide: true },
+  {
+    title: 'Address',
+    width: 'minmax(90px, 150px)',
+    cell: ({ address }) => address ?? 'Unix socket',
+    wide: true,
+  },
+  {
+    title: 'Size',
+    width: '70px',
+    cell: ({ bytes: size }) => <span class="figure">{size === undefined ? '' : bytes(size)}</span>,
+    wide: true,
+  },
 ]
 
 /** lastEventAt: when the source took its last event */
-function GroupCard({ group: { id, count: times, first_at, last_at, reasons }, lastEventAt }: { group: Group; lastEventAt: number | undefined }): JSX.Element {
+function GroupCard({
+  group: { id, count: times, first_at, last_at, reasons },
+  lastEventAt,
+}: {
+  group: Group
+  lastEventAt: number | undefined
+}): JSX.Element {
   const isOver = lastEventAt !== undefined && lastEventAt > last_at
   return (
     <Card
       title={
         <>
-          {id === null ? 'no webhook source' : <a href={href('sources', id)}>{id}</a>} · {plural(times, 'delivery', 'deliveries')}
+          {id === null ? 'no webhook source' : <a href={href('sources', id)}>{id}</a>} ·{' '}
+          {plural(times, 'delivery', 'deliveries')}
         </>
       }
-      more={isOver ? <Lamp kind="miss">an event was accepted since</Lamp> : <Lamp kind="caution">refused</Lamp>}
+      more={
+        isOver ? <Lamp kind="miss">an event was accepted since</Lamp> : <Lamp kind="caution">refused</Lamp>
+      }
     >
       <p class="small muted">
         {times === 1 ? '' : 'last '}
@@ -76,7 +123,8 @@ function GroupCard({ group: { id, count: times, first_at, last_at, reasons }, la
         {reasons.map(({ reason, title, help, count: often }) => (
           <div key={`${reason} ${title}`}>
             <dt>
-              {sentence(title).slice(0, -1)} <code class="muted">{reason}</code> {reasons.length > 1 ? <span class="muted">{count(often)}×</span> : null}
+              {sentence(title).slice(0, -1)} <code class="muted">{reason}</code>{' '}
+              {reasons.length > 1 ? <span class="muted">{count(often)}×</span> : null}
             </dt>
             <dd>{sentence(help)}</dd>
           </div>
@@ -96,17 +144,23 @@ function Teach({ isFiltered }: { isFiltered: boolean }): JSX.Element {
   return (
     <Empty title="No delivery was refused">
       <p>
-        The intake refuses a delivery whose signature is wrong, that is too large, or whose path names no source. It is listed here with the reason and what to
-        do, and is not in the log. The intake listens at {status.value?.intake_address}.
+        The intake refuses a delivery whose signature is wrong, that is too large, or whose path names no
+        source. It is listed here with the reason and what to do, and is not in the log. The intake listens at{' '}
+        {status.value?.intake_address}.
       </p>
-      <p>A sender that gets no events through is here, or it does not reach the intake. This command checks the rest:</p>
+      <p>
+        A sender that gets no events through is here, or it does not reach the intake. This command checks the
+        rest:
+      </p>
       <pre class="command">signalbox doctor</pre>
     </Empty>
   )
 }
 
 function Refusals({ query }: { query: URLSearchParams }): JSX.Element {
-  const read = useLoad(abort => readAll(selectionOf(query, Date.now()), abort), query.toString(), { every: everyMs })
+  const read = useLoad(abort => readAll(selectionOf(query, Date.now()), abort), query.toString(), {
+    every: everyMs,
+  })
   const sources = useCall('source.list', { source_type: 'webhook', limit: pageSize }, { every: everyMs })
   const { value, error } = read.value
   const lastOf = new Map(sources.value.value?.sources.map(({ id, last_event_at }) => [id, last_event_at]))
@@ -119,15 +173,24 @@ function Refusals({ query }: { query: URLSearchParams }): JSX.Element {
       ) : (
         <>
           <p class="muted small">
-            {plural(total, 'delivery', 'deliveries')}. Nothing of a body or a header is kept. The same refusal is counted, not listed again; at most 1,000
-            entries are kept, 100 of each source.
+            {plural(total, 'delivery', 'deliveries')}. Nothing of a body or a header is kept. The same refusal
+            is counted, not listed again; at most 1,000 entries are kept, 100 of each source.
           </p>
           <div class="cards">
             {groupsOf(value).map(group => (
-              <GroupCard key={group.id} group={group} lastEventAt={group.id === null ? undefined : lastOf.get(group.id)} />
+              <GroupCard
+                key={group.id}
+                group={group}
+                lastEventAt={group.id === null ? undefined : lastOf.get(group.id)}
+              />
             ))}
           </div>
-          <List label="Refused deliveries" rows={rowsOf(value)} columns={columns} short={value.length <= 20} />
+          <List
+            label="Refused deliveries"
+            rows={rowsOf(value)}
+            columns={columns}
+            short={value.length <= 20}
+          />
         </>
       )}
     </>

@@ -47,7 +47,13 @@ const all: readonly Action[] = [
     said: 'held',
     asks: 'The run stays away from its bot until a person releases it.',
   },
-  { name: 'Release', scope: 'approve', fits: ({ state }) => state === 'held', act: run_id => call('run.release', { run_id }), said: 'released' },
+  {
+    name: 'Release',
+    scope: 'approve',
+    fits: ({ state }) => state === 'held',
+    act: run_id => call('run.release', { run_id }),
+    said: 'released',
+  },
   {
     name: 'Retry',
     scope: 'approve',
@@ -82,7 +88,17 @@ export function RunActions({ run, changed }: { run: Run; changed: () => void }):
       changed()
     }
     if (asks === undefined) void go(undefined)
-    else confirm({ title: `${name} this run?`, text: asks, yes: name, reason: 'optional', ...(danger === true ? { danger } : {}) }, reason => void go(reason))
+    else
+      confirm(
+        {
+          title: `${name} this run?`,
+          text: asks,
+          yes: name,
+          reason: 'optional',
+          ...(danger === true ? { danger } : {}),
+        },
+        reason => void go(reason),
+      )
   }
   return (
     <>
@@ -94,7 +110,12 @@ export function RunActions({ run, changed }: { run: Run; changed: () => void }):
       {all
         .filter(({ fits }) => fits(run))
         .map(action => (
-          <Button key={action.name} scope={action.scope} {...(action.danger === true ? { look: 'danger' } : {})} onClick={() => start(action)}>
+          <Button
+            key={action.name}
+            scope={action.scope}
+            {...(action.danger === true ? { look: 'danger' } : {})}
+            onClick={() => start(action)}
+          >
             {action.name}
           </Button>
         ))}

@@ -85,7 +85,11 @@ export function Output({ run }: { run: Run }): JSX.Element {
     const told = ({ parts, total_bytes, skipped_bytes = 0, finished }: RunOutputResult): void => {
       const before = isFirst ? (parts[0]?.offset ?? 0) : 0
       isFirst = false
-      state.value = { total: total_bytes, left_out: Math.max(before, skipped_bytes, state.peek().left_out), finished }
+      state.value = {
+        total: total_bytes,
+        left_out: Math.max(before, skipped_bytes, state.peek().left_out),
+        finished,
+      }
       for (const part of parts) frame.add(part)
     }
     void feed({ run_id: run.id, attempt, abort: abort.signal, told })
@@ -103,7 +107,8 @@ export function Output({ run }: { run: Run }): JSX.Element {
     const { scrollTop, scrollHeight, clientHeight } = box.current!
     isFollowing.value = scrollTop + clientHeight >= scrollHeight - 8
   }
-  if (!can('payload')) return <p class="muted">Your login does not have the scope payload, so output is left out.</p>
+  if (!can('payload'))
+    return <p class="muted">Your login does not have the scope payload, so output is left out.</p>
   if (run.attempt === 0) return <p class="muted">No attempt has begun: there is no output yet.</p>
   const { total, left_out, finished } = state.value
   return (
@@ -128,12 +133,25 @@ export function Output({ run }: { run: Run }): JSX.Element {
           {bytes(total)}
           {left_out > 0 ? `, ${bytes(left_out)} of them not shown` : ''} · {finished ? 'finished' : 'running'}
         </span>
-        <Copy text={`signalbox runs logs ${run.id}${attempt === run.attempt ? '' : ` --attempt ${attempt}`}`} what="command">
+        <Copy
+          text={`signalbox runs logs ${run.id}${attempt === run.attempt ? '' : ` --attempt ${attempt}`}`}
+          what="command"
+        >
           Copy as command
         </Copy>
       </div>
-      <div class="term" ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-label={`Output of attempt ${attempt}`} aria-live="off" />
-      {total === 0 ? <p class="muted small">{finished ? 'It printed nothing.' : 'Nothing is printed yet.'}</p> : null}
+      <div
+        class="term"
+        ref={box}
+        onScroll={onScroll}
+        tabIndex={0}
+        role="log"
+        aria-label={`Output of attempt ${attempt}`}
+        aria-live="off"
+      />
+      {total === 0 ? (
+        <p class="muted small">{finished ? 'It printed nothing.' : 'Nothing is printed yet.'}</p>
+      ) : null}
     </div>
   )
 }

@@ -21,11 +21,19 @@ function RequestFacts({
         ['method', method === undefined ? undefined : <code>{oneLine(method)}</code>],
         ['address', url === undefined ? undefined : <code>{oneLine(url, 500)}</code>],
         ['socket', socket_path === undefined ? undefined : <code>{socket_path}</code>],
-        ['command', argv === undefined ? undefined : <code>{argv.map(each => oneLine(JSON.stringify(each), 300)).join(' ')}</code>],
+        [
+          'command',
+          argv === undefined ? undefined : (
+            <code>{argv.map(each => oneLine(JSON.stringify(each), 300)).join(' ')}</code>
+          ),
+        ],
         ['directory', cwd == null ? undefined : <code>{cwd}</code>],
         ['variables', env === undefined ? undefined : env.join(', ')],
         ['body', `${bytes(body_bytes)}${body_sha256 === undefined ? '' : `, SHA-256 ${body_sha256}`}`],
-        ...Object.entries(headers ?? {}).map(([name, value]): [string, JSX.Element] => [name, <code>{oneLine(value, 500)}</code>]),
+        ...Object.entries(headers ?? {}).map(([name, value]): [string, JSX.Element] => [
+          name,
+          <code>{oneLine(value, 500)}</code>,
+        ]),
       ]}
     />
   )
@@ -39,20 +47,29 @@ function Body({ text, label }: { text: string; label: string }): JSX.Element {
   } catch {
     return <pre class="surface text-block">{visible(text)}</pre>
   }
-  return typeof value === 'object' && value !== null ? <Tree value={value} label={label} /> : <pre class="surface text-block">{visible(text)}</pre>
+  return typeof value === 'object' && value !== null ? (
+    <Tree value={value} label={label} />
+  ) : (
+    <pre class="surface text-block">{visible(text)}</pre>
+  )
 }
 
 export function Request({ run }: { run: Run }): JSX.Element {
   const read = useCall('run.request', run.attempt > 0 && can('payload') ? { run_id: run.id } : undefined)
   const { value, error } = read.value
-  if (!can('payload')) return <p class="muted">Your login does not have the scope payload, so requests are left out.</p>
+  if (!can('payload'))
+    return <p class="muted">Your login does not have the scope payload, so requests are left out.</p>
   if (run.attempt === 0) return <p class="muted">Nothing was asked of a bot yet.</p>
   if (error !== undefined) return <Problem error={error} />
   if (value === undefined) return <p class="muted">reading …</p>
   return (
     <div class="stack">
       <RequestFacts request={value.request} />
-      {value.body === undefined ? <p class="muted">{value.body_missing}</p> : <Body text={value.body} label="Body of the request" />}
+      {value.body === undefined ? (
+        <p class="muted">{value.body_missing}</p>
+      ) : (
+        <Body text={value.body} label="Body of the request" />
+      )}
     </div>
   )
 }
@@ -83,7 +100,9 @@ export function Responses({ attempts }: { attempts: readonly Attempt[] }): JSX.E
               ['error', error === undefined ? undefined : <Untrusted text={error} most={1000} />],
             ]}
           />
-          {output === undefined || output === '' ? null : <Body text={output} label={`Answer to attempt ${number}`} />}
+          {output === undefined || output === '' ? null : (
+            <Body text={output} label={`Answer to attempt ${number}`} />
+          )}
         </section>
       ))}
     </div>
@@ -117,7 +136,8 @@ export function History({ history }: Pick<RunHistoryResult, 'history'>): JSX.Ele
 export function Given({ run }: { run: Run }): JSX.Element {
   const read = useCall('run.preview', can('payload') ? { run_id: run.id } : undefined)
   const { value, error } = read.value
-  if (!can('payload')) return <p class="muted">Your login does not have the scope payload, so inputs are left out.</p>
+  if (!can('payload'))
+    return <p class="muted">Your login does not have the scope payload, so inputs are left out.</p>
   if (error !== undefined) return <Problem error={error} />
   if (value === undefined) return <p class="muted">reading …</p>
   if (value.problem !== undefined) return <Lamp kind="stop">{oneLine(value.problem, 500)}</Lamp>

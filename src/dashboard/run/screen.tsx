@@ -2,7 +2,19 @@
 import type { JSX } from 'preact'
 import type { Run, RunHistoryResult } from '../../contract/types.ts'
 import { now, useCall } from '../load.ts'
-import { Ago, Card, Facts, Head, Lamp, Problem, RunLamp, Since, TabPanel, Tabs, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Card,
+  Facts,
+  Head,
+  Lamp,
+  Problem,
+  RunLamp,
+  Since,
+  TabPanel,
+  Tabs,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { isOver } from '../parts/lamp-kind.ts'
 import { Lane, Track } from '../parts/track.tsx'
 import { Tree } from '../parts/tree.tsx'
@@ -21,7 +33,11 @@ function Timeline({ run, history, attempts }: { run: Run } & RunHistoryResult): 
       {segments.length === 0 ? <p class="muted">It has just been created.</p> : null}
       {segments.map(({ name, from, until, kind, text, isCompressed }, index) => (
         <Lane key={index} name={name} more={text}>
-          <Track tall label={`${name}: ${text}`} marks={[{ at: from, until, kind, text: isCompressed ? `${text}, drawn shorter` : text }]} />
+          <Track
+            tall
+            label={`${name}: ${text}`}
+            marks={[{ at: from, until, kind, text: isCompressed ? `${text}, drawn shorter` : text }]}
+          />
         </Lane>
       ))}
     </Card>
@@ -55,20 +71,50 @@ function Side({ run }: { run: Run }): JSX.Element {
             ['event', <a href={href('events', run.event_id)}>…{shortId(run.event_id)}</a>],
             ['trigger', <a href={href('triggers', run.trigger_id)}>{run.trigger_id}</a>],
             ['version', run.trigger_version],
-            ['bot', run.bot_id === null ? 'none chosen yet' : <a href={href('bots', run.bot_id)}>{run.bot_id}</a>],
-            ['queue', run.queue === null || run.queue === run.bot_id ? undefined : <a href={href('bots', 'queue', run.queue)}>{run.queue}</a>],
+            [
+              'bot',
+              run.bot_id === null ? 'none chosen yet' : <a href={href('bots', run.bot_id)}>{run.bot_id}</a>,
+            ],
+            [
+              'queue',
+              run.queue === null || run.queue === run.bot_id ? undefined : (
+                <a href={href('bots', 'queue', run.queue)}>{run.queue}</a>
+              ),
+            ],
             ['caused by', run.requested_by],
             ['replay', run.replay ? 'yes' : undefined],
             ['priority', run.priority === 0 ? undefined : run.priority],
             ['created', <Ago at={run.created_at} />],
             ['attempt', run.attempt === 0 ? undefined : run.attempt],
             ['events', run.events],
-            ['deadline', deadline_at === undefined || isOver(run) ? undefined : <Deadline name={deadline_name} at={deadline_at} />],
+            [
+              'deadline',
+              deadline_at === undefined || isOver(run) ? undefined : (
+                <Deadline name={deadline_name} at={deadline_at} />
+              ),
+            ],
             ['denials', run.denials],
-            ['used', usage && `${count(usage.input_tokens)} tokens in, ${count(usage.output_tokens)} out, ${usage.cost_usd.toFixed(2)} USD`],
-            ['tools', allowed_tools === undefined ? 'all but the denied ones' : allowed_tools.map(tool => oneLine(tool)).join(', ') || 'none'],
-            ['removed', cut_tools?.map(({ tool, reason }) => `${oneLine(tool)} (${oneLine(reason)})`).join(', ')],
-            ['chosen', assignment?.chosen === undefined ? undefined : `${assignment.chosen} of ${assignment.considered ?? 0} that offer it`],
+            [
+              'used',
+              usage &&
+                `${count(usage.input_tokens)} tokens in, ${count(usage.output_tokens)} out, ${usage.cost_usd.toFixed(2)} USD`,
+            ],
+            [
+              'tools',
+              allowed_tools === undefined
+                ? 'all but the denied ones'
+                : allowed_tools.map(tool => oneLine(tool)).join(', ') || 'none',
+            ],
+            [
+              'removed',
+              cut_tools?.map(({ tool, reason }) => `${oneLine(tool)} (${oneLine(reason)})`).join(', '),
+            ],
+            [
+              'chosen',
+              assignment?.chosen === undefined
+                ? undefined
+                : `${assignment.chosen} of ${assignment.considered ?? 0} that offer it`,
+            ],
           ]}
         />
       </Card>
@@ -93,7 +139,10 @@ function Deadline({ name, at }: { name: string | undefined; at: number }): JSX.E
   )
 }
 
-const tabs = ['Output', 'Inputs', 'Request', 'Response', 'History'].map(title => ({ name: title.toLowerCase(), title }))
+const tabs = ['Output', 'Inputs', 'Request', 'Response', 'History'].map(title => ({
+  name: title.toLowerCase(),
+  title,
+}))
 
 function Parts({ run, history, attempts }: { run: Run } & RunHistoryResult): JSX.Element {
   const tab = place.value.query.get('tab') ?? (run.attempt === 0 ? 'inputs' : 'output')
@@ -118,11 +167,20 @@ function Parts({ run, history, attempts }: { run: Run } & RunHistoryResult): JSX
 }
 
 export default function RunScreen({ id }: { id: string }): JSX.Element {
-  const mine = { on: (message: { kind: string; run?: Run }) => (message.kind === 'run' && message.run?.id === id) || message.kind === 'gap', every: 15_000 }
+  const mine = {
+    on: (message: { kind: string; run?: Run }) =>
+      (message.kind === 'run' && message.run?.id === id) || message.kind === 'gap',
+    every: 15_000,
+  }
   const read = useCall('run.get', { run_id: id }, mine)
   const told = useCall('run.history', { run_id: id }, mine)
   const run = read.value.value?.run
-  if (run === undefined) return read.value.error === undefined ? <p class="muted">reading …</p> : <Problem error={read.value.error} again={read.again} />
+  if (run === undefined)
+    return read.value.error === undefined ? (
+      <p class="muted">reading …</p>
+    ) : (
+      <Problem error={read.value.error} again={read.again} />
+    )
   const { history = [], attempts = [] } = told.value.value ?? {}
   const changed = (): void => {
     read.again()
@@ -139,13 +197,17 @@ export default function RunScreen({ id }: { id: string }): JSX.Element {
           <Lamp kind="held">waiting</Lamp> {oneLine(run.waiting_for, 500)}
         </p>
       )}
-      {run.cancel_requested === true && !isOver(run) ? <Lamp kind="caution">Its bot was asked to stop.</Lamp> : null}
+      {run.cancel_requested === true && !isOver(run) ? (
+        <Lamp kind="caution">Its bot was asked to stop.</Lamp>
+      ) : null}
       {run.error === undefined ? null : (
         <p>
           <Lamp kind="stop">last error</Lamp> <Untrusted text={run.error} most={1000} />
         </p>
       )}
-      {run.damaged === undefined ? null : <Problem error={new Error(`damaged in the database: ${run.damaged.join(', ')}`)} />}
+      {run.damaged === undefined ? null : (
+        <Problem error={new Error(`damaged in the database: ${run.damaged.join(', ')}`)} />
+      )}
       <div class="split split-side">
         <div class="stack">
           <Timeline run={run} history={history} attempts={attempts} />

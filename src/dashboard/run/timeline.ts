@@ -42,21 +42,47 @@ function spans(
   const found: Span[] = []
   let free = created_at
   const wait = (until: number, isFirst: boolean): void => {
-    if (until > free) found.push({ name: isFirst ? 'waited' : 'backoff', from: free, until, kind: 'miss', text: duration(until - free), isWait: true })
+    if (until > free)
+      found.push({
+        name: isFirst ? 'waited' : 'backoff',
+        from: free,
+        until,
+        kind: 'miss',
+        text: duration(until - free),
+        isWait: true,
+      })
   }
   for (const { number, started_at, ended_at, outcome, status } of attempts) {
     wait(started_at, found.length === 0)
     const { kind, word } = outcomes[outcome]
-    const text = [duration(ended_at - started_at), [word, status].filter(Boolean).join(', ')].filter(Boolean).join(' · ')
-    found.push({ name: `attempt ${number}`, from: started_at, until: Math.max(ended_at, started_at), kind, text, isWait: false })
+    const text = [duration(ended_at - started_at), [word, status].filter(Boolean).join(', ')]
+      .filter(Boolean)
+      .join(' · ')
+    found.push({
+      name: `attempt ${number}`,
+      from: started_at,
+      until: Math.max(ended_at, started_at),
+      kind,
+      text,
+      isWait: false,
+    })
     free = Math.max(free, ended_at)
   }
   const isRunning = state === 'running' || state === 'paused' || state === 'assigned'
   if (isRunning) {
-    const at = history.findLast(({ to, attempt }) => attempt === begun && (to === 'assigned' || to === 'running'))?.at ?? free
+    const at =
+      history.findLast(({ to, attempt }) => attempt === begun && (to === 'assigned' || to === 'running'))
+        ?.at ?? free
     wait(at, found.length === 0)
     const kind = state === 'paused' ? 'held' : 'active'
-    found.push({ name: `attempt ${begun}`, from: at, until: now, kind, text: `${duration(now - at)} · ${state}`, isWait: false })
+    found.push({
+      name: `attempt ${begun}`,
+      from: at,
+      until: now,
+      kind,
+      text: `${duration(now - at)} · ${state}`,
+      isWait: false,
+    })
   } else if (finished_at === undefined) wait(now, found.length === 0)
   else if (found.length === 0) wait(finished_at, true)
   return found
@@ -66,7 +92,12 @@ function spans(
 const mostWait = 0.4
 
 /** Segments in order. now: where a run that has not ended is now */
-export function timeline(run: Run, history: readonly RunHistoryEntry[], attempts: readonly Attempt[], now: number): Segment[] {
+export function timeline(
+  run: Run,
+  history: readonly RunHistoryEntry[],
+  attempts: readonly Attempt[],
+  now: number,
+): Segment[] {
   const all = spans(run, history, attempts, now)
   const worked = all.filter(({ isWait }) => !isWait).reduce((sum, { from, until }) => sum + until - from, 0)
   const longest = Math.max(1, worked * mostWait)

@@ -1,7 +1,18 @@
 // Every run, newest first, changing as it goes on. What is shown is in the address.
 import type { JSX } from 'preact'
 import type { Run, RunListParams } from '../../contract/types.ts'
-import { CopyCommand, Empty, Field, Head, Button, Problem, RunLamp, Since, Time, Untrusted } from '../parts/basic.tsx'
+import {
+  CopyCommand,
+  Empty,
+  Field,
+  Head,
+  Button,
+  Problem,
+  RunLamp,
+  Since,
+  Time,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { isOver } from '../parts/lamp-kind.ts'
 import type { Column } from '../parts/list.tsx'
 import { LiveList } from '../parts/live-list.tsx'
@@ -15,20 +26,38 @@ import { commandOf, isSelected, isSimple, selectionOf, states } from './selectio
 
 /** What is to be said of a run beside its state: why it waits or failed, or how far it is. */
 function Detail({ run: { waiting_for, error, progress } }: { run: Run }): JSX.Element {
-  const said = progress === undefined ? undefined : [progress.percent === undefined ? '' : `${progress.percent} %`, progress.message ?? ''].join(' ')
+  const said =
+    progress === undefined
+      ? undefined
+      : [progress.percent === undefined ? '' : `${progress.percent} %`, progress.message ?? ''].join(' ')
   return <Untrusted text={waiting_for ?? error ?? said ?? ''} />
 }
 
 const columns: Column<Run>[] = [
   { title: 'Created', width: '150px', narrow: '62px', cell: ({ created_at }) => <Time at={created_at} /> },
-  { title: 'State', width: 'minmax(110px, 180px)', narrow: 'minmax(0, 1fr)', cell: run => <RunLamp run={run} /> },
-  { title: 'Trigger', width: 'minmax(90px, 1fr)', narrow: 'minmax(0, 1fr)', cell: ({ trigger_id }) => trigger_id },
+  {
+    title: 'State',
+    width: 'minmax(110px, 180px)',
+    narrow: 'minmax(0, 1fr)',
+    cell: run => <RunLamp run={run} />,
+  },
+  {
+    title: 'Trigger',
+    width: 'minmax(90px, 1fr)',
+    narrow: 'minmax(0, 1fr)',
+    cell: ({ trigger_id }) => trigger_id,
+  },
   { title: 'Bot', width: 'minmax(70px, 140px)', cell: ({ bot_id }) => bot_id ?? '', wide: true },
   { title: 'Attempt', width: '60px', cell: ({ attempt }) => (attempt === 0 ? '' : attempt), wide: true },
   {
     title: 'Took',
     width: '90px',
-    cell: run => (isOver(run) ? <Since at={run.created_at} until={run.finished_at ?? run.updated_at} /> : <Since at={run.created_at} />),
+    cell: run =>
+      isOver(run) ? (
+        <Since at={run.created_at} until={run.finished_at ?? run.updated_at} />
+      ) : (
+        <Since at={run.created_at} />
+      ),
     wide: true,
   },
   { title: 'Says', width: 'minmax(90px, 2fr)', cell: run => <Detail run={run} />, wide: true },
@@ -38,7 +67,11 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
   const source: LogSource<Run> = {
     topic: 'runs',
     read: async (cursor, abort) => {
-      const { runs: rows, next_cursor } = await call('run.list', { ...selection, limit: 100, ...(cursor === undefined ? {} : { cursor }) }, abort)
+      const { runs: rows, next_cursor } = await call(
+        'run.list',
+        { ...selection, limit: 100, ...(cursor === undefined ? {} : { cursor }) },
+        abort,
+      )
       return { rows, next_cursor }
     },
     row: message => (message.kind === 'run' ? message.run : undefined),
@@ -50,8 +83,9 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
     Object.keys(selection).length === 0 ? (
       <Empty title="No run yet">
         <p>
-          A run is created when an event matches a trigger; it ends when its bot has done the work. Create a <a href={href('triggers', 'new')}>trigger</a>, or
-          look at the <a href={href('events')}>events</a> and why they matched nothing.
+          A run is created when an event matches a trigger; it ends when its bot has done the work. Create a{' '}
+          <a href={href('triggers', 'new')}>trigger</a>, or look at the <a href={href('events')}>events</a>{' '}
+          and why they matched nothing.
         </p>
       </Empty>
     ) : (
@@ -59,7 +93,16 @@ function Runs({ selection }: { selection: RunListParams }): JSX.Element {
         <a href={href('runs')}>Show all runs</a>
       </Empty>
     )
-  return <LiveList one="run" label="Runs" source={source} columns={columns} link={({ id }) => href('runs', id)} empty={empty} />
+  return (
+    <LiveList
+      one="run"
+      label="Runs"
+      source={source}
+      columns={columns}
+      link={({ id }) => href('runs', id)}
+      empty={empty}
+    />
+  )
 }
 
 function RunsScreen(): JSX.Element {
@@ -77,7 +120,10 @@ function RunsScreen(): JSX.Element {
       <Head title="Runs" actions={<CopyCommand command={commandOf(selection)} />} />
       <search class="filters">
         <Field label="State">
-          <select value={query.get('state') ?? ''} onChange={event => setQuery({ state: event.currentTarget.value })}>
+          <select
+            value={query.get('state') ?? ''}
+            onChange={event => setQuery({ state: event.currentTarget.value })}
+          >
             <option value="">all</option>
             {['any failure', 'dead letter', ...states].map(state => (
               <option key={state} value={state}>

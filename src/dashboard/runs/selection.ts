@@ -3,7 +3,13 @@ import type { Run, RunListParams } from '../../contract/types.ts'
 import { shellQuote, timeIn } from '../text.ts'
 
 /** Names in the address, and what they are called in the contract. */
-export const fields = { trigger: 'trigger_id', bot: 'bot_id', queue: 'queue', thread: 'thread', actor: 'actor' } as const
+export const fields = {
+  trigger: 'trigger_id',
+  bot: 'bot_id',
+  queue: 'queue',
+  thread: 'thread',
+  actor: 'actor',
+} as const
 
 export const states: readonly Run['state'][] = [
   'pending',
@@ -21,12 +27,14 @@ export const states: readonly Run['state'][] = [
 /** Throws SyntaxError for what is no time. now: milliseconds, for lengths such as 2h */
 export function selectionOf(query: URLSearchParams, now: number): RunListParams {
   const params: Record<string, unknown> = {}
-  for (const [name, param] of Object.entries(fields)) if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
+  for (const [name, param] of Object.entries(fields))
+    if ((query.get(name) ?? '') !== '') params[param] = query.get(name)
   const state = query.get('state') ?? ''
   if (state === 'any failure') params.failed = true
   else if (state === 'dead letter') params.dead = true
   else if (states.some(each => each === state)) params.state = state
-  for (const name of ['since', 'until']) if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
+  for (const name of ['since', 'until'])
+    if ((query.get(name) ?? '') !== '') params[name] = timeIn(query.get(name)!, name, now)
   return params
 }
 
@@ -41,7 +49,9 @@ export function isSelected(run: Run, { state, dead, failed, since, ...ids }: Run
   if (dead === true && !run.dead) return false
   if (failed === true && run.state !== 'failed' && run.state !== 'timed_out') return false
   if (since !== undefined && run.created_at < since) return false
-  return (['trigger_id', 'bot_id', 'queue'] as const).every(name => ids[name] === undefined || run[name] === ids[name])
+  return (['trigger_id', 'bot_id', 'queue'] as const).every(
+    name => ids[name] === undefined || run[name] === ids[name],
+  )
 }
 
 /** The command that lists the same. */

@@ -3,7 +3,19 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { Source, SourcePreviewResult, Tick } from '../../contract/types.ts'
 import { useCall, useLoad } from '../load.ts'
-import { Ago, Button, Card, CopyCommand, Empty, Facts, Head, Lamp, Problem, TableHead, Time } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  CopyCommand,
+  Empty,
+  Facts,
+  Head,
+  Lamp,
+  Problem,
+  TableHead,
+  Time,
+} from '../parts/basic.tsx'
 import { confirm } from '../parts/dialog.tsx'
 import type { LampKind } from '../parts/lamp-kind.ts'
 import { Lane, share, Track } from '../parts/track.tsx'
@@ -14,7 +26,10 @@ import { duration, plural, shellQuote } from '../text.ts'
 import { overlaps } from './strip.ts'
 
 const dayMs = 86_400_000
-const spans = { '24h': { ms: dayMs, words: 'next 24 hours' }, '7d': { ms: 7 * dayMs, words: 'next 7 days' } } as const
+const spans = {
+  '24h': { ms: dayMs, words: 'next 24 hours' },
+  '7d': { ms: 7 * dayMs, words: 'next 7 days' },
+} as const
 type Span = keyof typeof spans
 const mostTicks = 1000
 
@@ -29,9 +44,11 @@ async function readSchedules(abort: AbortSignal): Promise<Schedule[]> {
   return Promise.all(
     sources.map(async source => {
       const { expression, timezone } = source.config as { expression: string; timezone?: string }
-      const preview = await call('source.preview', { expression, count: mostTicks, ...(timezone === undefined ? {} : { timezone }) }, abort).catch(
-        () => undefined,
-      )
+      const preview = await call(
+        'source.preview',
+        { expression, count: mostTicks, ...(timezone === undefined ? {} : { timezone }) },
+        abort,
+      ).catch(() => undefined)
       return { source, preview }
     }),
   )
@@ -73,23 +90,42 @@ function Ticks({ source_id }: { source_id: string }): JSX.Element {
   )
 }
 
-function ScheduleCard({ schedule: { source, preview }, again }: { schedule: Schedule; again: () => void }): JSX.Element {
+function ScheduleCard({
+  schedule: { source, preview },
+  again,
+}: {
+  schedule: Schedule
+  again: () => void
+}): JSX.Element {
   const { id, enabled, next_at, last_event_at, config } = source
   const isOpen = useSignal(false)
-  const { expression, timezone, catch_up } = config as { expression: string; timezone?: string; catch_up?: string }
+  const { expression, timezone, catch_up } = config as {
+    expression: string
+    timezone?: string
+    catch_up?: string
+  }
   const toggle = (): void =>
-    void attempt(enabled ? `${id} disabled` : `${id} enabled`, () => call(enabled ? 'source.disable' : 'source.enable', { source_id: id })).then(again)
+    void attempt(enabled ? `${id} disabled` : `${id} enabled`, () =>
+      call(enabled ? 'source.disable' : 'source.enable', { source_id: id }),
+    ).then(again)
   const fire = async (): Promise<void> => {
     const fired = await call('source.fire', { source_id: id })
     go(href('events', fired.event_id))
   }
   const ask = (): void =>
     confirm(
-      { title: `Fire ${id} now?`, text: 'An event is logged as if it were due, and starts what it matches.', yes: 'Fire' },
+      {
+        title: `Fire ${id} now?`,
+        text: 'An event is logged as if it were due, and starts what it matches.',
+        yes: 'Fire',
+      },
       () => void attempt('fired', fire),
     )
   return (
-    <Card title={<a href={href('sources', id)}>{id}</a>} more={enabled ? <Lamp kind="clear">enabled</Lamp> : <Lamp kind="miss">disabled</Lamp>}>
+    <Card
+      title={<a href={href('sources', id)}>{id}</a>}
+      more={enabled ? <Lamp kind="clear">enabled</Lamp> : <Lamp kind="miss">disabled</Lamp>}
+    >
       <p>{preview?.in_words ?? 'The expression has no words for it.'}</p>
       <Facts
         of={[
@@ -97,7 +133,14 @@ function ScheduleCard({ schedule: { source, preview }, again }: { schedule: Sche
           ['time zone', timezone ?? 'UTC'],
           ['next', next_at === undefined || !enabled ? 'none' : <Ago at={next_at} />],
           ['last', last_event_at === undefined ? 'none yet' : <Ago at={last_event_at} />],
-          ['missed ticks', catch_up === 'none' ? 'are left out' : catch_up === 'all' ? 'are all caught up' : 'the latest is caught up'],
+          [
+            'missed ticks',
+            catch_up === 'none'
+              ? 'are left out'
+              : catch_up === 'all'
+                ? 'are all caught up'
+                : 'the latest is caught up',
+          ],
         ]}
       />
       <div class="actions">
@@ -107,7 +150,12 @@ function ScheduleCard({ schedule: { source, preview }, again }: { schedule: Sche
         <Button scope="emit" onClick={ask} label={`Fire now: ${id}`}>
           Fire now
         </Button>
-        <Button look="quiet" pressed={isOpen.value} onClick={() => (isOpen.value = !isOpen.value)} label={`Past ticks of ${id}`}>
+        <Button
+          look="quiet"
+          pressed={isOpen.value}
+          onClick={() => (isOpen.value = !isOpen.value)}
+          label={`Past ticks of ${id}`}
+        >
           Past ticks
         </Button>
         <CopyCommand command={`signalbox sources ticks ${shellQuote(id)}`} />
@@ -172,7 +220,8 @@ export default function Screen(): JSX.Element {
       {value?.length === 0 ? (
         <Empty title="No schedule yet">
           <p>
-            A schedule is a source of type cron: it makes an event at each instant that its expression names, in its time zone, and catches up what it missed.
+            A schedule is a source of type cron: it makes an event at each instant that its expression names,
+            in its time zone, and catches up what it missed.
           </p>
           <a class="button" href={href('sources', 'new')}>
             Create one

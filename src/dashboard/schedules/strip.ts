@@ -7,7 +7,9 @@ export interface Planned {
 
 /** Instants at which at least two schedules are due within so many milliseconds of each other. */
 export function overlaps(plans: readonly Planned[], within: number): Set<number> {
-  const all = plans.flatMap(({ id, at }) => at.map(each => ({ id, at: each }))).toSorted((a, b) => a.at - b.at)
+  const all = plans
+    .flatMap(({ id, at }) => at.map(each => ({ id, at: each })))
+    .toSorted((a, b) => a.at - b.at)
   const found = new Set<number>()
   for (const [index, each] of all.entries())
     for (let next = index + 1; next < all.length && all[next]!.at - each.at < within; next++)

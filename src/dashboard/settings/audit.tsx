@@ -34,8 +34,15 @@ function Entries({ selection }: { selection: AuditListParams }): JSX.Element {
   const cursor = older.value === undefined ? value.next_cursor : older.value.next_cursor
   const more = async (): Promise<void> => {
     try {
-      const { entries, next_cursor } = await call('audit.list', { ...selection, limit: pageSize, cursor: cursor! })
-      older.value = { entries: [...(older.value?.entries ?? []), ...entries], ...(next_cursor === undefined ? {} : { next_cursor }) }
+      const { entries, next_cursor } = await call('audit.list', {
+        ...selection,
+        limit: pageSize,
+        cursor: cursor!,
+      })
+      older.value = {
+        entries: [...(older.value?.entries ?? []), ...entries],
+        ...(next_cursor === undefined ? {} : { next_cursor }),
+      }
     } catch (problem) {
       toast(messageOf(problem), 'stop')
     }
@@ -53,7 +60,8 @@ function Entries({ selection }: { selection: AuditListParams }): JSX.Element {
                     <Time at={at} />
                   </td>
                   <td>
-                    {oneLine(principal, 80)} <span class="muted">{name === undefined ? '' : oneLine(name, 60)}</span>
+                    {oneLine(principal, 80)}{' '}
+                    <span class="muted">{name === undefined ? '' : oneLine(name, 60)}</span>
                   </td>
                   <td>
                     {face} {address}
@@ -91,7 +99,10 @@ export function Audit(): JSX.Element {
         <TextFilter name="principal" query={query} hint="local, token:…" />
         <TextFilter name="method" query={query} hint="run.approve" />
         <Field label="Outcome">
-          <select value={query.get('outcome') ?? ''} onChange={event => setQuery({ outcome: event.currentTarget.value })}>
+          <select
+            value={query.get('outcome') ?? ''}
+            onChange={event => setQuery({ outcome: event.currentTarget.value })}
+          >
             <option value="">all</option>
             {Object.keys(kinds).map(outcome => (
               <option key={outcome}>{outcome}</option>

@@ -14,7 +14,10 @@ import { Logins } from './logins.tsx'
 import { Tokens } from './tokens.tsx'
 
 const dayMs = 86_400_000
-const tabs = ['Storage', 'Router', 'Tokens', 'Logins', 'Audit'].map(title => ({ name: title.toLowerCase(), title }))
+const tabs = ['Storage', 'Router', 'Tokens', 'Logins', 'Audit'].map(title => ({
+  name: title.toLowerCase(),
+  title,
+}))
 
 /** What keeping events costs: bytes a day, and what the whole time will take. */
 function Retention(): JSX.Element | null {
@@ -27,7 +30,12 @@ function Retention(): JSX.Element | null {
         ['events', `${count(logged)}, ${bytes(size)}`],
         ['oldest', oldest_at === undefined ? undefined : <Time at={oldest_at} />],
         ['kept for', `${duration(kept_ms)} (retention_ms)`],
-        ['cost', perDay === 0 ? undefined : `${bytes(perDay)} a day; about ${bytes(perDay * Math.min(kept_ms / dayMs, 3650))} when the whole time is full`],
+        [
+          'cost',
+          perDay === 0
+            ? undefined
+            : `${bytes(perDay)} a day; about ${bytes(perDay * Math.min(kept_ms / dayMs, 3650))} when the whole time is full`,
+        ],
       ]}
     />
   )
@@ -35,10 +43,22 @@ function Retention(): JSX.Element | null {
 
 /** The audit log has every backup. */
 function LastBackup(): JSX.Element {
-  const read = useCall('audit.list', can('admin') ? { method: 'router.backup', outcome: 'done', limit: 1 } : undefined)
+  const read = useCall(
+    'audit.list',
+    can('admin') ? { method: 'router.backup', outcome: 'done', limit: 1 } : undefined,
+  )
   const last = read.value.value?.entries[0]
-  if (!can('admin')) return <p class="small muted">Your login does not have the scope admin, so the age of the last backup is left out.</p>
-  return <p class="small">{last === undefined ? 'No backup is in the audit log.' : <>Last backup: {<Ago at={last.at} />}</>}</p>
+  if (!can('admin'))
+    return (
+      <p class="small muted">
+        Your login does not have the scope admin, so the age of the last backup is left out.
+      </p>
+    )
+  return (
+    <p class="small">
+      {last === undefined ? 'No backup is in the audit log.' : <>Last backup: {<Ago at={last.at} />}</>}
+    </p>
+  )
 }
 
 function Storage(): JSX.Element {
@@ -47,14 +67,20 @@ function Storage(): JSX.Element {
   const { store } = router
   return (
     <div class="cards">
-      <Card title="Database" more={store.full ? <Lamp kind="stop">full</Lamp> : <Lamp kind="clear">has room</Lamp>}>
+      <Card
+        title="Database"
+        more={store.full ? <Lamp kind="stop">full</Lamp> : <Lamp kind="clear">has room</Lamp>}
+      >
         <Facts
           of={[
             ['file', <code>{store.path}</code>],
             ['size', bytes(store.database_bytes)],
             ['reusable', `${bytes(store.reusable_bytes)}: free pages that new events use first`],
             ['journal', `${bytes(store.wal_bytes)} (${store.journal_mode})`],
-            ['disk', `${bytes(store.free_bytes)} free; the intake stops below ${bytes(store.reserve_bytes)} and goes on at ${bytes(store.resume_bytes)}`],
+            [
+              'disk',
+              `${bytes(store.free_bytes)} free; the intake stops below ${bytes(store.reserve_bytes)} and goes on at ${bytes(store.resume_bytes)}`,
+            ],
             ['schema', store.schema_version],
           ]}
         />
@@ -64,7 +90,8 @@ function Storage(): JSX.Element {
       </Card>
       <Card title="Backup">
         <p class="small">
-          A backup is a checked copy of the database, made while the router runs. It is written where the router runs, so the command line makes it:
+          A backup is a checked copy of the database, made while the router runs. It is written where the
+          router runs, so the command line makes it:
         </p>
         <pre class="command">signalbox backup /path/to/backup.db</pre>
         <CopyCommand command="signalbox backup /path/to/backup.db" />
@@ -87,10 +114,13 @@ function Router(): JSX.Element {
         reason: 'optional',
       },
       reason => {
-        void attempt('dispatching paused', () => call('router.pause', reason === undefined ? {} : { reason })).then(readStatusSoon)
+        void attempt('dispatching paused', () =>
+          call('router.pause', reason === undefined ? {} : { reason }),
+        ).then(readStatusSoon)
       },
     )
-  const resume = (): void => void attempt('dispatching resumed', () => call('router.resume', {})).then(readStatusSoon)
+  const resume = (): void =>
+    void attempt('dispatching resumed', () => call('router.resume', {})).then(readStatusSoon)
   return (
     <div class="cards">
       <Card
@@ -117,7 +147,10 @@ function Router(): JSX.Element {
             ['socket', <code>{router.socket}</code>],
             ['intake', <code>{router.intake_address}</code>],
             ['admin', router.admin_address === undefined ? undefined : <code>{router.admin_address}</code>],
-            ['defined', `${count(router.sources)} sources, ${count(router.triggers)} triggers, ${count(router.bots.length)} bots`],
+            [
+              'defined',
+              `${count(router.sources)} sources, ${count(router.triggers)} triggers, ${count(router.bots.length)} bots`,
+            ],
           ]}
         />
       </Card>
@@ -125,7 +158,8 @@ function Router(): JSX.Element {
         <ul class="stack">
           {health.value.value?.checks.map(({ name, ok, detail }) => (
             <li key={name}>
-              <Lamp kind={ok ? 'clear' : 'stop'}>{name}</Lamp> <span class="small">{oneLine(detail, 300)}</span>
+              <Lamp kind={ok ? 'clear' : 'stop'}>{name}</Lamp>{' '}
+              <span class="small">{oneLine(detail, 300)}</span>
             </li>
           ))}
         </ul>
@@ -156,7 +190,10 @@ export default function Screen(): JSX.Element {
   }
   return (
     <>
-      <Head title="Storage & settings" actions={<CopyCommand command={commands[tab] ?? 'signalbox status'} />} />
+      <Head
+        title="Storage & settings"
+        actions={<CopyCommand command={commands[tab] ?? 'signalbox status'} />}
+      />
       <Tabs
         tabs={tabs}
         chosen={tab}
@@ -164,7 +201,17 @@ export default function Screen(): JSX.Element {
         label="Parts of the settings"
       />
       <TabPanel label={tabs.find(({ name }) => name === tab)?.title ?? tab}>
-        {tab === 'router' ? <Router /> : tab === 'tokens' ? <Tokens /> : tab === 'logins' ? <Logins /> : tab === 'audit' ? <Audit /> : <Storage />}
+        {tab === 'router' ? (
+          <Router />
+        ) : tab === 'tokens' ? (
+          <Tokens />
+        ) : tab === 'logins' ? (
+          <Logins />
+        ) : tab === 'audit' ? (
+          <Audit />
+        ) : (
+          <Storage />
+        )}
       </TabPanel>
     </>
   )

@@ -23,7 +23,9 @@ function Create({ close }: { close: () => void }): JSX.Element {
   const create = async (event: Event): Promise<void> => {
     event.preventDefault()
     try {
-      secret.value = (await call('token.create', { name: name.value, role: role.value, expires_in_ms: days.value * dayMs })).token
+      secret.value = (
+        await call('token.create', { name: name.value, role: role.value, expires_in_ms: days.value * dayMs })
+      ).token
     } catch (error) {
       problem.value = error
     }
@@ -45,9 +47,17 @@ function Create({ close }: { close: () => void }): JSX.Element {
     <Dialog title="New token" close={close}>
       <form onSubmit={event => void create(event)}>
         <Field label="Name" hint="what uses it">
-          <input value={name.value} required maxLength={100} onInput={event => (name.value = event.currentTarget.value)} />
+          <input
+            value={name.value}
+            required
+            maxLength={100}
+            onInput={event => (name.value = event.currentTarget.value)}
+          />
         </Field>
-        <Field label="Role" hint="A worker's token, and single scopes, are created with signalbox tokens create.">
+        <Field
+          label="Role"
+          hint="A worker's token, and single scopes, are created with signalbox tokens create."
+        >
           <select value={role.value} onChange={event => (role.value = event.currentTarget.value as Role)}>
             {roles.map(each => (
               <option key={each}>{each}</option>
@@ -55,7 +65,13 @@ function Create({ close }: { close: () => void }): JSX.Element {
           </select>
         </Field>
         <Field label="Ends after days">
-          <input type="number" min={1} max={3650} value={days.value} onInput={event => (days.value = Number(event.currentTarget.value))} />
+          <input
+            type="number"
+            min={1}
+            max={3650}
+            value={days.value}
+            onInput={event => (days.value = Number(event.currentTarget.value))}
+          />
         </Field>
         {problem.value === undefined ? null : <Problem error={problem.value} />}
         <div class="dialog-actions">
@@ -70,11 +86,31 @@ function Create({ close }: { close: () => void }): JSX.Element {
 }
 
 function TokenRow({ token, again }: { token: Token; again: () => void }): JSX.Element {
-  const { id, name, kind, role, scopes, state, created_by, created_at, expires_at, last_used_at, last_used_from } = token
+  const {
+    id,
+    name,
+    kind,
+    role,
+    scopes,
+    state,
+    created_by,
+    created_at,
+    expires_at,
+    last_used_at,
+    last_used_from,
+  } = token
   const revoke = (): void =>
-    confirm({ title: `Revoke ${oneLine(name, 60)}?`, text: 'What uses it is refused from now on; its open requests end.', yes: 'Revoke', danger: true }, () => {
-      void attempt('revoked', () => call('token.revoke', { token_id: id })).then(again)
-    })
+    confirm(
+      {
+        title: `Revoke ${oneLine(name, 60)}?`,
+        text: 'What uses it is refused from now on; its open requests end.',
+        yes: 'Revoke',
+        danger: true,
+      },
+      () => {
+        void attempt('revoked', () => call('token.revoke', { token_id: id })).then(again)
+      },
+    )
   return (
     <tr>
       <td>
@@ -115,11 +151,15 @@ export function Tokens(): JSX.Element {
   return (
     <Card title="Tokens" more={<Button onClick={() => (isCreating.value = true)}>New token</Button>}>
       {error === undefined ? null : <Problem error={error} again={read.again} />}
-      {value?.tokens.length === 0 ? <p class="small">No token yet. Programs, workers and agents use one to reach the admin listener.</p> : null}
+      {value?.tokens.length === 0 ? (
+        <p class="small">No token yet. Programs, workers and agents use one to reach the admin listener.</p>
+      ) : null}
       {value === undefined || value.tokens.length === 0 ? null : (
         <div class="scroll">
           <table>
-            <TableHead titles={['Token', 'State', 'Role or scopes', 'Kind', 'Created', 'Last used', 'Ends', '']} />
+            <TableHead
+              titles={['Token', 'State', 'Role or scopes', 'Kind', 'Created', 'Last used', 'Ends', '']}
+            />
             <tbody>
               {value.tokens.map(token => (
                 <TokenRow key={token.id} token={token} again={read.again} />

@@ -3,7 +3,10 @@ import type { Source } from '../../contract/types.ts'
 import { shellQuote } from '../text.ts'
 
 /** The address of a source; undefined: it has none. intake: the address that the router listens at, host:port or a socket path */
-export function addressOf({ webhook_path }: Pick<Source, 'webhook_path'>, intake: string | undefined): string | undefined {
+export function addressOf(
+  { webhook_path }: Pick<Source, 'webhook_path'>,
+  intake: string | undefined,
+): string | undefined {
   if (webhook_path === undefined || intake === undefined) return undefined
   if (intake.startsWith('/')) return webhook_path
   return (intake.includes('://') ? intake : `http://${intake}`) + webhook_path
@@ -24,12 +27,16 @@ export function secretText({ env, file }: SecretRef): string {
 }
 
 /** A command that sends a test delivery, signed where the provider signs. */
-export function curlFor(source: Pick<Source, 'webhook_path' | 'config'>, intake: string | undefined): string | undefined {
+export function curlFor(
+  source: Pick<Source, 'webhook_path' | 'config'>,
+  intake: string | undefined,
+): string | undefined {
   const address = addressOf(source, intake)
   if (address === undefined) return undefined
   const body = `'{"hello":"world"}'`
   const [secret] = secretsOf(source)
-  const read = secret?.file === undefined ? `"$${secret?.env ?? 'SECRET'}"` : `"$(cat ${shellQuote(secret.file)})"`
+  const read =
+    secret?.file === undefined ? `"$${secret?.env ?? 'SECRET'}"` : `"$(cat ${shellQuote(secret.file)})"`
   const hmac = `$(printf %s ${body} | openssl dgst -sha256 -hmac ${read} -r | cut -d' ' -f1)`
   const headers: Record<string, string> = {
     forgejo: `-H "X-Forgejo-Signature: ${hmac}" -H 'X-Forgejo-Event: push'`,
@@ -41,7 +48,9 @@ export function curlFor(source: Pick<Source, 'webhook_path' | 'config'>, intake:
   }
   const own = headers[String(source.config.provider)]
   if (own === undefined) return undefined
-  return ['curl -sS', own, `-H 'content-type: application/json' -d ${body}`, address].filter(part => part !== '').join(' ')
+  return ['curl -sS', own, `-H 'content-type: application/json' -d ${body}`, address]
+    .filter(part => part !== '')
+    .join(' ')
 }
 
 /** What a sender must put into a delivery, in words; undefined: the provider is not known. */
@@ -50,7 +59,8 @@ export function signatureText(provider: unknown): string | undefined {
     forgejo: 'X-Forgejo-Signature: the HMAC-SHA256 of the body with the secret, in hex.',
     gitea: 'X-Gitea-Signature: the HMAC-SHA256 of the body with the secret, in hex.',
     github: 'X-Hub-Signature-256: sha256= and the HMAC-SHA256 of the body with the secret, in hex.',
-    gitlab: 'X-Gitlab-Token: the secret itself. With a signing token (whsec_…) it is the signature of Standard Webhooks.',
+    gitlab:
+      'X-Gitlab-Token: the secret itself. With a signing token (whsec_…) it is the signature of Standard Webhooks.',
     standard:
       'Standard Webhooks: webhook-id, webhook-timestamp (at most 5 minutes off), and webhook-signature: v1, and the HMAC-SHA256 of id.timestamp.body in base64.',
     cloudevents: 'CloudEvents 1.0 over HTTP. With a secret: Authorization: Bearer and the secret.',

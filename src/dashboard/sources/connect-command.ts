@@ -18,11 +18,20 @@ function isUrl(text: string): boolean {
 }
 
 /** What is wrong, by field. */
-export function connectionProblems({ forge, target, source_id, webhook_url }: Connection): Partial<Record<keyof Connection, string>> {
+export function connectionProblems({
+  forge,
+  target,
+  source_id,
+  webhook_url,
+}: Connection): Partial<Record<keyof Connection, string>> {
   return {
     ...(isUrl(forge) ? {} : { forge: 'must be a URL such as https://forge.example.org' }),
-    ...(/^[\w.-]+(?:\/[\w.-]+)?$/.test(target) ? {} : { target: 'must be owner/repo, or the name of an organisation' }),
-    ...(idShape.test(source_id) ? {} : { source_id: 'must be lower-case letters, digits, dots, hyphens and underscores' }),
+    ...(/^[\w.-]+(?:\/[\w.-]+)?$/.test(target)
+      ? {}
+      : { target: 'must be owner/repo, or the name of an organisation' }),
+    ...(idShape.test(source_id)
+      ? {}
+      : { source_id: 'must be lower-case letters, digits, dots, hyphens and underscores' }),
     ...(webhook_url === '' || isUrl(webhook_url) ? {} : { webhook_url: 'must be a URL' }),
   }
 }

@@ -20,7 +20,8 @@ function Secret({ source }: { source: Source }): JSX.Element {
   if (secrets.length === 0) return <Lamp kind="caution">none: anyone who reaches the intake can deliver</Lamp>
   return (
     <>
-      {secrets.map(secretText).join(', ')} {isSecretMissing(source) ? <Lamp kind="stop">cannot be read</Lamp> : null}
+      {secrets.map(secretText).join(', ')}{' '}
+      {isSecretMissing(source) ? <Lamp kind="stop">cannot be read</Lamp> : null}
     </>
   )
 }
@@ -30,7 +31,11 @@ function Silence({ source }: { source: Source }): JSX.Element | null {
   if (silent_after_ms === undefined) return null
   const quiet = silentFor(source, now.value, status.value?.started_at)
   const limit = `reported after ${duration(silent_after_ms)} without an event`
-  return quiet === undefined ? <>{limit}</> : <Lamp kind="caution">{`no event for ${duration(quiet)}; ${limit}`}</Lamp>
+  return quiet === undefined ? (
+    <>{limit}</>
+  ) : (
+    <Lamp kind="caution">{`no event for ${duration(quiet)}; ${limit}`}</Lamp>
+  )
 }
 
 export function sourceFacts(source: Source): [string, JSX.Element | string | undefined][] {
@@ -53,7 +58,10 @@ export function sourceFacts(source: Source): [string, JSX.Element | string | und
     ['silence', silent_after_ms === undefined ? undefined : <Silence source={source} />],
     ['next', next_at === undefined ? undefined : <Ago at={next_at} />],
     ['last reading', health?.read_at === undefined ? undefined : <Ago at={health.read_at} />],
-    ['error', health?.error === undefined ? undefined : <Lamp kind="stop">{oneLine(health.error, 300)}</Lamp>],
+    [
+      'error',
+      health?.error === undefined ? undefined : <Lamp kind="stop">{oneLine(health.error, 300)}</Lamp>,
+    ],
     [
       'refused',
       refused === undefined ? undefined : (

@@ -15,15 +15,28 @@ import { messageFor, problemOf, type FieldProblem } from './problem.ts'
 
 /** What each type of source begins with, and what it is for. */
 const kinds: Record<SourceType, { words: string; config: Record<string, unknown> }> = {
-  webhook: { words: 'a forge or service delivers over HTTP', config: { provider: 'forgejo', secrets: [{ env: 'FORGE_SECRET' }] } },
+  webhook: {
+    words: 'a forge or service delivers over HTTP',
+    config: { provider: 'forgejo', secrets: [{ env: 'FORGE_SECRET' }] },
+  },
   cron: { words: 'a schedule', config: { expression: '0 3 * * *', timezone: 'UTC' } },
   poll: {
     words: 'a feed or command is read again and again',
-    config: { url: 'https://example.org/feed.json', interval_ms: 300_000, items: '{{ answer.items }}', key: '{{ item.id }}' },
+    config: {
+      url: 'https://example.org/feed.json',
+      interval_ms: 300_000,
+      items: '{{ answer.items }}',
+      key: '{{ item.id }}',
+    },
   },
   watch: {
     words: 'a number is watched for a limit',
-    config: { url: 'https://example.org/load.json', interval_ms: 60_000, value: '{{ answer.load }}', above: 5 },
+    config: {
+      url: 'https://example.org/load.json',
+      interval_ms: 60_000,
+      value: '{{ answer.load }}',
+      above: 5,
+    },
   },
   service: { words: 'a local service emits events', config: {} },
   manual: { words: 'a person presses a button', config: {} },
@@ -62,7 +75,10 @@ function Checked({
 }): JSX.Element {
   const message = messageFor(problem, path)
   return (
-    <Field label={label} hint={message === undefined ? hint : <Lamp kind="stop">{oneLine(message, 400)}</Lamp>}>
+    <Field
+      label={label}
+      hint={message === undefined ? hint : <Lamp kind="stop">{oneLine(message, 400)}</Lamp>}
+    >
       {children}
     </Field>
   )
@@ -77,8 +93,16 @@ function WebhookFields({ draft, set, problem }: FormProps): JSX.Element {
   }
   return (
     <>
-      <Checked label="Provider" path="config.provider" hint="Whose signature and event types a delivery has." problem={problem}>
-        <select value={config.provider} onChange={event => set({ ...draft, config: { ...config, provider: event.currentTarget.value } })}>
+      <Checked
+        label="Provider"
+        path="config.provider"
+        hint="Whose signature and event types a delivery has."
+        problem={problem}
+      >
+        <select
+          value={config.provider}
+          onChange={event => set({ ...draft, config: { ...config, provider: event.currentTarget.value } })}
+        >
           {providers.map(name => (
             <option key={name}>{name}</option>
           ))}
@@ -90,7 +114,11 @@ function WebhookFields({ draft, set, problem }: FormProps): JSX.Element {
         hint="The router reads the secret itself; it never goes through the page."
         problem={problem}
       >
-        <input value={secret?.env ?? ''} spellcheck={false} onInput={({ currentTarget: { value } }) => setSecret(value === '' ? undefined : { env: value })} />
+        <input
+          value={secret?.env ?? ''}
+          spellcheck={false}
+          onInput={({ currentTarget: { value } }) => setSecret(value === '' ? undefined : { env: value })}
+        />
       </Checked>
       <Field label="Or a file: absolute path, readable only by the user of the router">
         <input
@@ -109,7 +137,8 @@ function WebhookFields({ draft, set, problem }: FormProps): JSX.Element {
 function Form({ draft, set, problem }: FormProps): JSX.Element {
   const type = draft.source_type ?? 'webhook'
   const { config = {} } = draft
-  const setType = (chosen: SourceType): void => set({ id: draft.id ?? '', source_type: chosen, config: kinds[chosen].config })
+  const setType = (chosen: SourceType): void =>
+    set({ id: draft.id ?? '', source_type: chosen, config: kinds[chosen].config })
   return (
     <div class="form">
       <Checked label="Type" path="source_type" hint={kinds[type]?.words ?? ''} problem={problem}>
@@ -119,7 +148,12 @@ function Form({ draft, set, problem }: FormProps): JSX.Element {
           ))}
         </select>
       </Checked>
-      <Checked label="Id" path="id" hint="lower-case letters, digits, dot, hyphen, underscore" problem={problem}>
+      <Checked
+        label="Id"
+        path="id"
+        hint="lower-case letters, digits, dot, hyphen, underscore"
+        problem={problem}
+      >
         <input
           value={draft.id ?? ''}
           spellcheck={false}
@@ -140,7 +174,9 @@ function Form({ draft, set, problem }: FormProps): JSX.Element {
           />
         </Checked>
       ) : null}
-      {type === 'webhook' || type === 'manual' || type === 'service' ? null : <p class="muted small">What this type reads is written in the document.</p>}
+      {type === 'webhook' || type === 'manual' || type === 'service' ? null : (
+        <p class="muted small">What this type reads is written in the document.</p>
+      )}
     </div>
   )
 }
@@ -196,7 +232,9 @@ function Writing(): JSX.Element {
       />
       <div class="split">
         <Card title="Form">
-          {json.value === undefined ? <p class="small muted">The document is not JSON: correct it first.</p> : null}
+          {json.value === undefined ? (
+            <p class="small muted">The document is not JSON: correct it first.</p>
+          ) : null}
           <fieldset class="plain-fieldset" disabled={json.value === undefined}>
             <legend class="hidden-text">Source</legend>
             <Form draft={draft} set={set} problem={problem} />
@@ -204,9 +242,16 @@ function Writing(): JSX.Element {
         </Card>
         <Card title="Document">
           <JsonField label="Source as JSON" text={text.value} rows={16} change={change} />
-          {error.value === undefined ? null : <Problem error={problem === undefined ? error.value : new Error(problem.message)} />}
+          {error.value === undefined ? null : (
+            <Problem error={problem === undefined ? error.value : new Error(problem.message)} />
+          )}
           <div class="actions">
-            <Button look="primary" scope="write" disabled={json.value === undefined} onClick={() => void save()}>
+            <Button
+              look="primary"
+              scope="write"
+              disabled={json.value === undefined}
+              onClick={() => void save()}
+            >
               Create
             </Button>
           </div>

@@ -19,7 +19,8 @@ const conflict = -32009
 export function problemOf({ message, code, data }: Refusal, id: string): FieldProblem {
   if (typeof data.path === 'string') return { path: data.path.replace(/^source\.?/, ''), message }
   // The version that is found means that there is one.
-  if (code === conflict && data.found !== undefined) return { path: 'id', message: `a source ${id} exists already; choose another id, or change that one` }
+  if (code === conflict && data.found !== undefined)
+    return { path: 'id', message: `a source ${id} exists already; choose another id, or change that one` }
   return { path: '', message }
 }
 

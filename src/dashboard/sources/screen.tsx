@@ -16,7 +16,9 @@ import './sources.css'
 function SourceCard({ source, again }: { source: Source; again: () => void }): JSX.Element {
   const { id, source_type, enabled, description } = source
   const toggle = async (): Promise<void> => {
-    await attempt(enabled ? `${id} disabled` : `${id} enabled`, () => call(enabled ? 'source.disable' : 'source.enable', { source_id: id }))
+    await attempt(enabled ? `${id} disabled` : `${id} enabled`, () =>
+      call(enabled ? 'source.disable' : 'source.enable', { source_id: id }),
+    )
     again()
   }
   return (
@@ -34,7 +36,11 @@ function SourceCard({ source, again }: { source: Source; again: () => void }): J
         <a class="button" href={href('events', { source: id })}>
           Events
         </a>
-        <Button scope="operate" onClick={() => void toggle()} label={`${enabled ? 'Disable' : 'Enable'} ${id}`}>
+        <Button
+          scope="operate"
+          onClick={() => void toggle()}
+          label={`${enabled ? 'Disable' : 'Enable'} ${id}`}
+        >
           {enabled ? 'Disable' : 'Enable'}
         </Button>
       </div>
@@ -68,8 +74,8 @@ function Sources(): JSX.Element {
       {value?.sources.length === 0 ? (
         <Empty title="No source yet">
           <p>
-            A source is where events come from: a forge that delivers webhooks, a schedule, a feed that is polled, a local service, or a button that a person
-            presses.
+            A source is where events come from: a forge that delivers webhooks, a schedule, a feed that is
+            polled, a local service, or a button that a person presses.
           </p>
           <div class="actions">
             <a class="button" href={href('sources', 'new')}>
@@ -89,7 +95,9 @@ function Sources(): JSX.Element {
           <SourceCard key={source.id} source={source} again={read.again} />
         ))}
       </div>
-      {value?.next_cursor === undefined ? null : <p class="muted">The first {value.sources.length} are shown; the command lists all of them.</p>}
+      {value?.next_cursor === undefined ? null : (
+        <p class="muted">The first {value.sources.length} are shown; the command lists all of them.</p>
+      )}
     </>
   )
 }

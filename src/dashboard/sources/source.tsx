@@ -53,7 +53,12 @@ function Try({ source }: { source: Source }): JSX.Element {
         hint="The event is logged and starts what it matches."
       />
       <div class="actions">
-        <Button look="primary" scope="emit" disabled={json.value === undefined || (!isFired && type.value === '')} onClick={() => void send()}>
+        <Button
+          look="primary"
+          scope="emit"
+          disabled={json.value === undefined || (!isFired && type.value === '')}
+          onClick={() => void send()}
+        >
           {isFired ? 'Fire' : 'Send'}
         </Button>
         <CopyCommand
@@ -72,12 +77,19 @@ function Listeners({ id }: { id: string }): JSX.Element {
   const read = useCall('trigger.list', { event_source_id: id, limit: 500 })
   const { value, error } = read.value
   return (
-    <Card title={value === undefined ? 'Triggers' : plural(value.triggers.length, 'trigger listens to it', 'triggers listen to it')}>
+    <Card
+      title={
+        value === undefined
+          ? 'Triggers'
+          : plural(value.triggers.length, 'trigger listens to it', 'triggers listen to it')
+      }
+    >
       {error === undefined ? null : <Problem error={error} again={read.again} />}
       <ul class="stack">
         {value?.triggers.map(trigger => (
           <li key={trigger.id}>
-            <a href={href('triggers', trigger.id)}>{trigger.id}</a> {trigger.enabled ? null : <Lamp kind="miss">disabled</Lamp>}
+            <a href={href('triggers', trigger.id)}>{trigger.id}</a>{' '}
+            {trigger.enabled ? null : <Lamp kind="miss">disabled</Lamp>}
           </li>
         ))}
       </ul>
@@ -89,11 +101,22 @@ function Listeners({ id }: { id: string }): JSX.Element {
 }
 
 export function SourceScreen({ id }: { id: string }): JSX.Element {
-  const read = useCall('source.get', { source_id: id }, { every: 15_000, on: message => message.kind === 'event' && message.event.source_id === id })
+  const read = useCall(
+    'source.get',
+    { source_id: id },
+    { every: 15_000, on: message => message.kind === 'event' && message.event.source_id === id },
+  )
   const source = read.value.value?.source
-  if (source === undefined) return read.value.error === undefined ? <p class="muted">reading …</p> : <Problem error={read.value.error} again={read.again} />
+  if (source === undefined)
+    return read.value.error === undefined ? (
+      <p class="muted">reading …</p>
+    ) : (
+      <Problem error={read.value.error} again={read.again} />
+    )
   const toggle = async (): Promise<void> => {
-    await attempt(source.enabled ? 'disabled' : 'enabled', () => call(source.enabled ? 'source.disable' : 'source.enable', { source_id: id }))
+    await attempt(source.enabled ? 'disabled' : 'enabled', () =>
+      call(source.enabled ? 'source.disable' : 'source.enable', { source_id: id }),
+    )
     read.again()
   }
   const remove = (): void =>
@@ -106,7 +129,9 @@ export function SourceScreen({ id }: { id: string }): JSX.Element {
         typed: id,
       },
       () => {
-        void attempt(`${id} deleted`, () => call('source.delete', { source_id: id, version: source.version })).then(isDone => isDone && go(href('sources')))
+        void attempt(`${id} deleted`, () =>
+          call('source.delete', { source_id: id, version: source.version }),
+        ).then(isDone => isDone && go(href('sources')))
       },
     )
   const curl = curlFor(source, status.value?.intake_address)
@@ -143,10 +168,15 @@ export function SourceScreen({ id }: { id: string }): JSX.Element {
           <Listeners id={id} />
         </div>
         <div class="stack">
-          {source.config.provider === 'forgejo' || source.config.provider === 'gitea' ? <Connect source_id={id} /> : null}
+          {source.config.provider === 'forgejo' || source.config.provider === 'gitea' ? (
+            <Connect source_id={id} />
+          ) : null}
           <Try source={source} />
           {source.webhook_path === undefined ? null : (
-            <Card title="A delivery, as a sender makes it" more={curl === undefined ? null : <Copy text={curl} what="command" />}>
+            <Card
+              title="A delivery, as a sender makes it"
+              more={curl === undefined ? null : <Copy text={curl} what="command" />}
+            >
               <p class="small">{signatureText(source.config.provider)}</p>
               {curl === undefined ? null : <pre class="command">{curl}</pre>}
             </Card>

@@ -142,7 +142,9 @@ export class LiveLog<T extends Identified> {
     const known = new Set(rows.map(({ id }) => id))
     const oldest = rows.at(-1)
     // A row that is older than what is shown comes with its page.
-    const fresh = wanted.filter(row => known.has(row.id) || this.#cursor === undefined || oldest === undefined || at(row) >= at(oldest))
+    const fresh = wanted.filter(
+      row => known.has(row.id) || this.#cursor === undefined || oldest === undefined || at(row) >= at(oldest),
+    )
     if (this.isPaused.peek() || !this.#isTop) {
       this.rows.value = withLatest(
         rows,

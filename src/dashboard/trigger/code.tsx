@@ -12,12 +12,19 @@ import { useEffect, useRef } from 'preact/hooks'
 import type { Editor } from './editor.ts'
 
 const look = EditorView.theme({
-  '&': { fontSize: '12.5px', backgroundColor: 'var(--surface)', color: 'var(--text)', maxHeight: 'calc(100vh - 260px)' },
+  '&': {
+    fontSize: '12.5px',
+    backgroundColor: 'var(--surface)',
+    color: 'var(--text)',
+    maxHeight: 'calc(100vh - 260px)',
+  },
   '.cm-scroller': { fontFamily: 'var(--mono)', overflow: 'auto' },
   '.cm-gutters': { backgroundColor: 'var(--sunken)', color: 'var(--muted)', border: 'none' },
   '.cm-content': { caretColor: 'var(--text)' },
   '&.cm-focused': { outline: '2px solid var(--accent)' },
-  '&.cm-focused .cm-selectionBackground, .cm-selectionBackground, ::selection': { backgroundColor: 'color-mix(in srgb, var(--accent) 28%, transparent)' },
+  '&.cm-focused .cm-selectionBackground, .cm-selectionBackground, ::selection': {
+    backgroundColor: 'color-mix(in srgb, var(--accent) 28%, transparent)',
+  },
   '.cm-tooltip': { backgroundColor: 'var(--surface)', color: 'var(--text)', border: '1px solid var(--line)' },
   '.cm-matchingBracket': { outline: '1px solid var(--muted)', backgroundColor: 'transparent !important' },
 })
@@ -34,7 +41,8 @@ const colours = syntaxHighlighting(
 /** Typing over a selection: the browser would keep the colours of what was selected as inline styles, which the page's policy blocks. */
 const typeOver = EditorView.domEventHandlers({
   beforeinput: ({ inputType, data }, view) => {
-    if (inputType !== 'insertText' || data === null || view.state.selection.main.empty || view.state.readOnly) return false
+    if (inputType !== 'insertText' || data === null || view.state.selection.main.empty || view.state.readOnly)
+      return false
     view.dispatch(view.state.replaceSelection(data), { userEvent: 'input.type', scrollIntoView: true })
     return true
   },
@@ -58,7 +66,11 @@ export default function Code({ editor, isReadOnly }: { editor: Editor; isReadOnl
           lintGutter(),
           linter(jsonParseLinter()),
           // Tab is left to the browser, so the keyboard gets out of the editor. Ctrl+Enter is a new line by default.
-          keymap.of([{ key: 'Mod-Enter', run: () => editor.runs.value++ >= 0 }, ...defaultKeymap, ...historyKeymap]),
+          keymap.of([
+            { key: 'Mod-Enter', run: () => editor.runs.value++ >= 0 },
+            ...defaultKeymap,
+            ...historyKeymap,
+          ]),
           EditorView.contentAttributes.of({ 'aria-label': 'Trigger as JSON', tabindex: '0' }),
           typeOver,
           EditorView.updateListener.of(update => {
@@ -74,7 +86,8 @@ export default function Code({ editor, isReadOnly }: { editor: Editor; isReadOnl
     })
     // The form changed the document.
     const stop = editor.text.subscribe(text => {
-      if (text !== view.state.doc.toString()) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } })
+      if (text !== view.state.doc.toString())
+        view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } })
     })
     return () => {
       stop()

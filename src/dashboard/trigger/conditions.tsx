@@ -4,12 +4,30 @@ import type { JSX } from 'preact'
 import { readJson } from '../json.ts'
 import { Button, Field } from '../parts/basic.tsx'
 import { oneLine } from '../text.ts'
-import { changed, conditionsOf, conditionText, filterOf, valuesIn, valueText, type FilterCondition, type Operator } from '../triggers/filter-words.ts'
+import {
+  changed,
+  conditionsOf,
+  conditionText,
+  filterOf,
+  valuesIn,
+  valueText,
+  type FilterCondition,
+  type Operator,
+} from '../triggers/filter-words.ts'
 import { commitTyped, problemAt, TextInput, type FormProps } from './fields.tsx'
 
-const operators: readonly Operator[] = ['is', 'is not', 'begins with', 'ends with', 'is like', 'exists', 'does not exist']
+const operators: readonly Operator[] = [
+  'is',
+  'is not',
+  'begins with',
+  'ends with',
+  'is like',
+  'exists',
+  'does not exist',
+]
 
-const isType = ({ path, operator }: FilterCondition): boolean => path.length === 1 && path[0] === 'type' && operator === 'is'
+const isType = ({ path, operator }: FilterCondition): boolean =>
+  path.length === 1 && path[0] === 'type' && operator === 'is'
 const inputText = (values: readonly unknown[]): string => values.map(valueText).join(', ')
 
 interface RowProps {
@@ -85,7 +103,8 @@ export function Conditions({ editor, trigger }: FormProps): JSX.Element {
     const others = conditions.filter((_, at) => at !== index)
     const path = next?.path.join('.')
     if (path === '') return 'a condition needs a path, such as payload.action'
-    if (others.some(each => each.path.join('.') === path)) return `there is a condition for ${oneLine(path!)} already: add the values there`
+    if (others.some(each => each.path.join('.') === path))
+      return `there is a condition for ${oneLine(path!)} already: add the values there`
     set(next === undefined ? others : conditions.with(index, next))
     return undefined
   }
@@ -100,7 +119,9 @@ export function Conditions({ editor, trigger }: FormProps): JSX.Element {
   const types = conditions.find(isType)
   const others = conditions.filter(each => each !== types)
   const setTypes = (text: string): void => {
-    const values = valuesIn(text, readJson).map(value => (typeof value === 'string' ? value : valueText(value)))
+    const values = valuesIn(text, readJson).map(value =>
+      typeof value === 'string' ? value : valueText(value),
+    )
     set(values.length === 0 ? others : [{ path: ['type'], operator: 'is', values }, ...others])
   }
   const typeProblem = types === undefined ? undefined : problemAt(editor, ['filter', 'type'])
@@ -108,8 +129,17 @@ export function Conditions({ editor, trigger }: FormProps): JSX.Element {
     <fieldset class="form">
       <legend class="field-label">Filter: all of it must hold</legend>
       {conditions.some(each => !isType(each) && each.path.join('.') === 'type') ? null : (
-        <Field label="Event types" hint={typeProblem ?? 'Separated by commas, any of them. Empty: all types.'}>
-          <TextInput value={inputText(types?.values ?? [])} isCode isInvalid={typeProblem !== undefined} commit={setTypes} placeholder="push, release" />
+        <Field
+          label="Event types"
+          hint={typeProblem ?? 'Separated by commas, any of them. Empty: all types.'}
+        >
+          <TextInput
+            value={inputText(types?.values ?? [])}
+            isCode
+            isInvalid={typeProblem !== undefined}
+            commit={setTypes}
+            placeholder="push, release"
+          />
         </Field>
       )}
       <ul class="stack">

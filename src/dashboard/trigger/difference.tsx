@@ -5,7 +5,15 @@ import { diffLines, type DiffLine } from './diff.ts'
 
 const signs: Record<DiffLine['kind'], string> = { same: ' ', added: '+', removed: '−' }
 
-export function Difference({ before, after, label }: { before: string; after: string; label: string }): JSX.Element {
+export function Difference({
+  before,
+  after,
+  label,
+}: {
+  before: string
+  after: string
+  label: string
+}): JSX.Element {
   const lines = diffLines(before, after)
   if (lines.every(({ kind }) => kind === 'same')) return <p class="muted small">They are the same.</p>
   return (

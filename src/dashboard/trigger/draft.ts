@@ -4,7 +4,15 @@ import { isRaw, readJson, writeJson } from '../json.ts'
 import { filterOf } from '../triggers/filter-words.ts'
 
 /** A trigger without what only the router says of it. */
-export function inputOf({ id, description, event_source_id, enabled, filter, action, policy }: Trigger): TriggerInput {
+export function inputOf({
+  id,
+  description,
+  event_source_id,
+  enabled,
+  filter,
+  action,
+  policy,
+}: Trigger): TriggerInput {
   return {
     id,
     ...(description === undefined ? {} : { description }),
@@ -48,18 +56,35 @@ export function beginningOf(query: URLSearchParams): Beginning {
 export function newDraft({ source_id, type, path, value }: Beginning): TriggerInput {
   const conditions = [
     ...(type === undefined ? [] : [{ path: ['type'], operator: 'is' as const, values: [type] }]),
-    ...(path === undefined ? [] : [{ path: path.flatMap(key => key.split('.')), operator: 'is' as const, values: [value] }]),
+    ...(path === undefined
+      ? []
+      : [{ path: path.flatMap(key => key.split('.')), operator: 'is' as const, values: [value] }]),
   ]
   const filter = conditions.length === 0 ? { type: ['push'] } : filterOf(conditions)
-  return { id: 'new-trigger', ...(source_id === undefined ? {} : { event_source_id: source_id }), filter, action: { bot_id: 'bot' } }
+  return {
+    id: 'new-trigger',
+    ...(source_id === undefined ? {} : { event_source_id: source_id }),
+    filter,
+    action: { bot_id: 'bot' },
+  }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
 const isSame = (a: unknown, b: unknown): boolean => a === b || writeJson(a) === writeJson(b)
 
 /** What was changed from base to mine, on top of theirs: member by member. Where both changed the same, mine counts; its path is told. */
-export function merged(base: object, mine: object, theirs: object, at: readonly string[] = []): { document: Record<string, unknown>; both: string[] } {
-  const [before, own, newer] = [base, mine, theirs] as Record<string, unknown>[] as [Record<string, unknown>, Record<string, unknown>, Record<string, unknown>]
+export function merged(
+  base: object,
+  mine: object,
+  theirs: object,
+  at: readonly string[] = [],
+): { document: Record<string, unknown>; both: string[] } {
+  const [before, own, newer] = [base, mine, theirs] as Record<string, unknown>[] as [
+    Record<string, unknown>,
+    Record<string, unknown>,
+    Record<string, unknown>,
+  ]
   const document: Record<string, unknown> = {}
   const both: string[] = []
   for (const key of new Set([...Object.keys(newer), ...Object.keys(own)])) {
@@ -87,7 +112,11 @@ export function problemPath(data: Readonly<Record<string, unknown>>): string {
 }
 
 /** A copy with something else at a path; undefined takes it out, and the objects around it that are empty then. */
-export function withValue(document: object, [first, ...rest]: readonly string[], value: unknown): Record<string, unknown> {
+export function withValue(
+  document: object,
+  [first, ...rest]: readonly string[],
+  value: unknown,
+): Record<string, unknown> {
   const copy: Record<string, unknown> = { ...document }
   if (first === undefined) return copy
   if (rest.length === 0) {
@@ -104,5 +133,8 @@ export function withValue(document: object, [first, ...rest]: readonly string[],
 
 /** What is at a path of a document. */
 export function valueAt(document: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined), document)
+  return path.reduce<unknown>(
+    (at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined),
+    document,
+  )
 }

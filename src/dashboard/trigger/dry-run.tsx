@@ -22,14 +22,34 @@ const quietMs = 500
 
 type Sign = [kind: LampKind, word: string]
 
-function Sample({ sample, sign, choose, isChosen }: { sample: BacktestSample; sign: Sign; choose: () => void; isChosen: boolean }): JSX.Element {
+function Sample({
+  sample,
+  sign,
+  choose,
+  isChosen,
+}: {
+  sample: BacktestSample
+  sign: Sign
+  choose: () => void
+  isChosen: boolean
+}): JSX.Element {
   const { type, subject, received_at, failing, hint, event_id } = sample
-  const why = failing === undefined ? '' : `fails: ${failing.join(', ')}${hint === undefined ? '' : ` (did you mean ${hint}?)`}`
+  const why =
+    failing === undefined
+      ? ''
+      : `fails: ${failing.join(', ')}${hint === undefined ? '' : ` (did you mean ${hint}?)`}`
   return (
     <li class={isChosen ? 'sample row-selected' : 'sample'}>
       <Lamp kind={sign[0]}>{sign[1]}</Lamp>
-      <button type="button" class="sample-open" aria-pressed={isChosen} onClick={choose} title="Show every condition">
-        <Time at={received_at} /> <Untrusted text={type} most={40} /> <Untrusted text={subject ?? `…${shortId(event_id)}`} most={60} />
+      <button
+        type="button"
+        class="sample-open"
+        aria-pressed={isChosen}
+        onClick={choose}
+        title="Show every condition"
+      >
+        <Time at={received_at} /> <Untrusted text={type} most={40} />{' '}
+        <Untrusted text={subject ?? `…${shortId(event_id)}`} most={60} />
       </button>
       <span class="muted small" title={oneLine(why, 400)}>
         {oneLine(why, 120)}
@@ -38,11 +58,20 @@ function Sample({ sample, sign, choose, isChosen }: { sample: BacktestSample; si
   )
 }
 
-function Samples({ report, chosen, choose }: { report: BacktestReport; chosen: string | undefined; choose: (event_id: string) => void }): JSX.Element {
+function Samples({
+  report,
+  chosen,
+  choose,
+}: {
+  report: BacktestReport
+  chosen: string | undefined
+  choose: (event_id: string) => void
+}): JSX.Element {
   const { samples: both, difference } = report
   const [added, removed] = [difference?.added_samples ?? [], difference?.removed_samples ?? []]
   const changed = new Set([...added, ...removed].map(({ event_id }) => event_id))
-  const rest = (list: BacktestSample[]): BacktestSample[] => list.filter(({ event_id }) => !changed.has(event_id))
+  const rest = (list: BacktestSample[]): BacktestSample[] =>
+    list.filter(({ event_id }) => !changed.has(event_id))
   const groups: [BacktestSample[], Sign][] = [
     [added, ['clear', '+ new']],
     [removed, ['stop', '− lost']],
@@ -67,7 +96,11 @@ function Samples({ report, chosen, choose }: { report: BacktestReport; chosen: s
 }
 
 /** matches 17 of 500 events (version 3: 12; +6 −1) */
-export function Verdict({ report: { scanned, matched, more, difference, took_ms, stopped } }: { report: BacktestReport }): JSX.Element {
+export function Verdict({
+  report: { scanned, matched, more, difference, took_ms, stopped },
+}: {
+  report: BacktestReport
+}): JSX.Element {
   return (
     <p role="status">
       <strong>
@@ -75,9 +108,15 @@ export function Verdict({ report: { scanned, matched, more, difference, took_ms,
       </strong>{' '}
       {difference === undefined ? null : (
         <span>
-          (version {difference.live_version}: <span class="figure">{count(matched - difference.added + difference.removed)}</span>;{' '}
-          <span class={difference.added > 0 ? 'lamp-clear figure' : 'figure'}>+{count(difference.added)}</span>{' '}
-          <span class={difference.removed > 0 ? 'lamp-stop figure' : 'figure'}>−{count(difference.removed)}</span>)
+          (version {difference.live_version}:{' '}
+          <span class="figure">{count(matched - difference.added + difference.removed)}</span>;{' '}
+          <span class={difference.added > 0 ? 'lamp-clear figure' : 'figure'}>
+            +{count(difference.added)}
+          </span>{' '}
+          <span class={difference.removed > 0 ? 'lamp-stop figure' : 'figure'}>
+            −{count(difference.removed)}
+          </span>
+          )
         </span>
       )}{' '}
       <span class="muted small">
@@ -115,7 +154,8 @@ function useBacktest(editor: Editor, limit: number): Backtest {
       } catch (error) {
         if (isAbort(error)) return
         problem.value = error
-        if (error instanceof RpcError && problemPath(error.data) !== '') editor.problem.value = { path: problemPath(error.data), message: messageOf(error) }
+        if (error instanceof RpcError && problemPath(error.data) !== '')
+          editor.problem.value = { path: problemPath(error.data), message: messageOf(error) }
       }
       isRunning.value = false
     }
@@ -143,7 +183,9 @@ function Report({ report, isStale, isDisabled, trigger }: ReportProps): JSX.Elem
     <>
       {isStale ? <p class="muted small">What follows is of the draft before:</p> : null}
       <Verdict report={report} />
-      {isDisabled && report.difference !== undefined ? <p class="muted small">The stored version is disabled, so it matches nothing.</p> : null}
+      {isDisabled && report.difference !== undefined ? (
+        <p class="muted small">The stored version is disabled, so it matches nothing.</p>
+      ) : null}
       <Facts
         of={report.by_type
           .filter(({ matched }) => matched > 0)
@@ -176,7 +218,8 @@ export function DryRun({ editor, isDisabled }: { editor: Editor; isDisabled: boo
   }
   useKeys([{ keys: 'mod enter', what: 'dry run', act: run }])
   const { value: read } = editor.read
-  if (!can('test')) return <Card title="Dry run">Your login does not have the scope test, so drafts cannot be tried.</Card>
+  if (!can('test'))
+    return <Card title="Dry run">Your login does not have the scope test, so drafts cannot be tried.</Card>
   const choices: [number, string][] = [
     [newest, `last ${newest} events`],
     [all, 'the whole stored log'],
@@ -187,7 +230,12 @@ export function DryRun({ editor, isDisabled }: { editor: Editor; isDisabled: boo
       more={
         <div class="actions">
           {choices.map(([most, words]) => (
-            <Button key={most} look="quiet" pressed={limit.value === most} onClick={() => (limit.value = most)}>
+            <Button
+              key={most}
+              look="quiet"
+              pressed={limit.value === most}
+              onClick={() => (limit.value = most)}
+            >
               {words}
             </Button>
           ))}
@@ -195,7 +243,9 @@ export function DryRun({ editor, isDisabled }: { editor: Editor; isDisabled: boo
             {isRunning.value ? 'Running …' : 'Run'}
           </Button>
           {read.ok ? (
-            <CopyCommand command={`signalbox backtest --draft ${shellQuote(editor.text.value)}${limit.value === newest ? ` --limit ${newest}` : ''}`} />
+            <CopyCommand
+              command={`signalbox backtest --draft ${shellQuote(editor.text.value)}${limit.value === newest ? ` --limit ${newest}` : ''}`}
+            />
           ) : null}
         </div>
       }
@@ -203,7 +253,12 @@ export function DryRun({ editor, isDisabled }: { editor: Editor; isDisabled: boo
       {read.ok ? null : <p>The document is not JSON: {oneLine(read.problem, 300)}</p>}
       {problem.value === undefined || !read.ok ? null : <Problem error={problem.value} />}
       {report.value === undefined || !read.ok ? null : (
-        <Report report={report.value} isStale={problem.value !== undefined} isDisabled={isDisabled} trigger={read.trigger} />
+        <Report
+          report={report.value}
+          isStale={problem.value !== undefined}
+          isDisabled={isDisabled}
+          trigger={read.trigger}
+        />
       )}
       {read.ok ? <Pasted trigger={read.trigger} /> : null}
     </Card>

@@ -37,10 +37,18 @@ function useGuard(editor: Editor): void {
     const stop = guardLeaving(leave => {
       commitTyped()
       if (!editor.isChanged.peek()) return false
-      confirm({ title: 'Leave without saving?', text: 'The changes of this trigger are not saved.', yes: 'Discard them and leave', danger: true }, () => {
-        editor.discard()
-        leave()
-      })
+      confirm(
+        {
+          title: 'Leave without saving?',
+          text: 'The changes of this trigger are not saved.',
+          yes: 'Discard them and leave',
+          danger: true,
+        },
+        () => {
+          editor.discard()
+          leave()
+        },
+      )
       return true
     })
     return () => {
@@ -98,7 +106,11 @@ function useSave(editor: Editor, trigger: Trigger | undefined, changed: (trigger
     changed(result.trigger)
   }
   const isOld = problem.value?.text !== editor.text.value || editor.newer.value !== undefined
-  return { save: () => void save(), problem: isOld ? undefined : problem.value?.error, hindrance: hindranceNow() }
+  return {
+    save: () => void save(),
+    problem: isOld ? undefined : problem.value?.error,
+    hindrance: hindranceNow(),
+  }
 }
 
 /** Why it was not saved. */
@@ -107,7 +119,8 @@ function SaveProblem({ error, id }: { error: unknown; id: string | undefined }):
   return isTaken ? (
     <div class="problem" role="alert">
       <span>
-        <Lamp kind="stop">There is a trigger {oneLine(id, 64)} already.</Lamp> Choose another id, or <a href={href('triggers', id)}>open it</a>.
+        <Lamp kind="stop">There is a trigger {oneLine(id, 64)} already.</Lamp> Choose another id, or{' '}
+        <a href={href('triggers', id)}>open it</a>.
       </span>
     </div>
   ) : (
@@ -122,8 +135,9 @@ function Notices({ editor, trigger }: { editor: Editor; trigger: Trigger | undef
       {trigger?.file_set === undefined ? null : (
         <p class="banner">
           <span>
-            <Lamp kind="held">read-only</Lamp> The files of {oneLine(trigger.file_set, 60)} manage this trigger: the next apply would undo a change that is
-            saved here. Try a draft, copy it, and change the file.
+            <Lamp kind="held">read-only</Lamp> The files of {oneLine(trigger.file_set, 60)} manage this
+            trigger: the next apply would undo a change that is saved here. Try a draft, copy it, and change
+            the file.
           </span>
           {read.ok ? (
             <Copy text={yamlText({ triggers: [read.trigger] })} what="YAML">
@@ -149,7 +163,9 @@ function Document({ editor, isNew }: { editor: Editor; isNew: boolean }): JSX.El
     return (
       <TabPanel label="Code">
         <Code editor={editor} isReadOnly={false} />
-        <p class="muted small">Tab leaves the editor. {read.ok ? '' : `Not JSON: ${oneLine(read.problem, 200)}`}</p>
+        <p class="muted small">
+          Tab leaves the editor. {read.ok ? '' : `Not JSON: ${oneLine(read.problem, 200)}`}
+        </p>
       </TabPanel>
     )
   return (
@@ -189,28 +205,54 @@ export function Editing({ editor, trigger, changed, children }: EditingProps): J
       <Card>
         <Notices editor={editor} trigger={trigger} />
         <div class="card-head">
-          <Tabs tabs={tabs} chosen={place.value.query.get('tab') ?? 'form'} choose={tab => setQuery({ tab })} label="Ways to edit" />
+          <Tabs
+            tabs={tabs}
+            chosen={place.value.query.get('tab') ?? 'form'}
+            choose={tab => setQuery({ tab })}
+            label="Ways to edit"
+          />
           <div class="actions">
             {editor.isChanged.value ? <Lamp kind="caution">not saved</Lamp> : null}
-            <Copy text={`printf %s ${shellQuote(editor.text.value)} | signalbox triggers put -`} what="command">
+            <Copy
+              text={`printf %s ${shellQuote(editor.text.value)} | signalbox triggers put -`}
+              what="command"
+            >
               Copy as command
             </Copy>
-            <Button scope="write" disabled={!read.ok} title="Warnings, and what it would change" onClick={review}>
+            <Button
+              scope="write"
+              disabled={!read.ok}
+              title="Warnings, and what it would change"
+              onClick={review}
+            >
               Review
             </Button>
-            <Button look="primary" scope="write" disabled={hindrance !== undefined} title={hindrance ?? 'Ctrl+S'} onClick={save}>
+            <Button
+              look="primary"
+              scope="write"
+              disabled={hindrance !== undefined}
+              title={hindrance ?? 'Ctrl+S'}
+              onClick={save}
+            >
               {trigger === undefined ? 'Create' : 'Save'}
             </Button>
           </div>
         </div>
-        {problem === undefined ? null : <SaveProblem error={problem} id={trigger === undefined && typeof id === 'string' ? id : undefined} />}
+        {problem === undefined ? null : (
+          <SaveProblem
+            error={problem}
+            id={trigger === undefined && typeof id === 'string' ? id : undefined}
+          />
+        )}
         <Document editor={editor} isNew={trigger === undefined} />
       </Card>
       <div class="stack">
         <DryRun editor={editor} isDisabled={trigger?.enabled === false} />
         {children}
       </div>
-      {isReviewing.value ? <Review editor={editor} close={() => (isReviewing.value = false)} save={save} hindrance={hindrance} /> : null}
+      {isReviewing.value ? (
+        <Review editor={editor} close={() => (isReviewing.value = false)} save={save} hindrance={hindrance} />
+      ) : null}
     </div>
   )
 }

@@ -10,7 +10,8 @@ export type Read = { ok: true; trigger: TriggerInput } | { ok: false; problem: s
 function readDraft(text: string): Read {
   try {
     const value = readJson(text)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return { ok: false, problem: 'a trigger must be an object' }
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      return { ok: false, problem: 'a trigger must be an object' }
     return { ok: true, trigger: value as TriggerInput }
   } catch (error) {
     return { ok: false, problem: (error as Error).message }

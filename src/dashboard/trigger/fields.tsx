@@ -26,7 +26,17 @@ interface TextInputProps {
 }
 
 /** An input whose text is taken over when it is left: a half of a path is no path. */
-export function TextInput({ value, commit, label, list, isCode, isNumber, isInvalid, disabled, placeholder }: TextInputProps): JSX.Element {
+export function TextInput({
+  value,
+  commit,
+  label,
+  list,
+  isCode,
+  isNumber,
+  isInvalid,
+  disabled,
+  placeholder,
+}: TextInputProps): JSX.Element {
   const typed = useSignal<string | undefined>(undefined)
   return (
     <input
@@ -62,7 +72,9 @@ export function commitTyped(): void {
 export function problemAt(editor: Editor, path: readonly string[]): string | undefined {
   const { value } = editor.problem
   const at = path.join('.')
-  return value !== undefined && (value.path === at || value.path.startsWith(`${at}.`)) ? oneLine(value.message, 300) : undefined
+  return value !== undefined && (value.path === at || value.path.startsWith(`${at}.`))
+    ? oneLine(value.message, 300)
+    : undefined
 }
 
 interface ValueFieldProps extends FormProps {
@@ -74,7 +86,15 @@ interface ValueFieldProps extends FormProps {
 }
 
 /** A text of the document. Empty: it is taken out. */
-export function TextField({ editor, trigger, path, label, hint, list, placeholder }: ValueFieldProps): JSX.Element {
+export function TextField({
+  editor,
+  trigger,
+  path,
+  label,
+  hint,
+  list,
+  placeholder,
+}: ValueFieldProps): JSX.Element {
   const value = valueAt(trigger, path) ?? ''
   const problem = problemAt(editor, path)
   const isText = typeof value === 'string'
@@ -100,13 +120,24 @@ interface NumberFieldProps extends Omit<ValueFieldProps, 'hint'> {
   commit?: (value: number | undefined) => void
 }
 
-export function NumberField({ editor, trigger, path, label, hint, isTime, commit }: NumberFieldProps): JSX.Element {
+export function NumberField({
+  editor,
+  trigger,
+  path,
+  label,
+  hint,
+  isTime,
+  commit,
+}: NumberFieldProps): JSX.Element {
   const value = valueAt(trigger, path)
   const problem = problemAt(editor, path)
   const set = commit ?? ((number: number | undefined): void => editor.set(path, number))
   const time = isTime === true && typeof value === 'number' ? duration(value) : undefined
   return (
-    <Field label={isTime === true ? `${label} (ms)` : label} hint={problem ?? [time, hint].filter(each => each !== undefined).join('. ')}>
+    <Field
+      label={isTime === true ? `${label} (ms)` : label}
+      hint={problem ?? [time, hint].filter(each => each !== undefined).join('. ')}
+    >
       <TextInput
         isNumber
         value={typeof value === 'number' ? String(value) : ''}

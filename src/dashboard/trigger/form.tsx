@@ -30,7 +30,9 @@ function InputsField({ editor, trigger }: FormProps): JSX.Element {
         label="Inputs of the bot, as JSON"
         text={typed.value?.of === stored ? typed.value.text : stored}
         rows={Math.min(12, stored.split('\n').length + 1)}
-        hint={problemAt(editor, ['action', 'inputs']) ?? '{{ payload.number }} stands for a value of the event.'}
+        hint={
+          problemAt(editor, ['action', 'inputs']) ?? '{{ payload.number }} stands for a value of the event.'
+        }
         change={(text, value) => {
           typed.value = { text, of: value === undefined ? stored : writeJson(value.json) }
           if (value !== undefined) set(value.json)
@@ -45,11 +47,16 @@ function InputsField({ editor, trigger }: FormProps): JSX.Element {
   )
 }
 
-function ToolsField({ editor, trigger, offered }: FormProps & { offered: readonly string[] | undefined }): JSX.Element {
+function ToolsField({
+  editor,
+  trigger,
+  offered,
+}: FormProps & { offered: readonly string[] | undefined }): JSX.Element {
   const path = ['action', 'allowed_tools']
   const tools = valueAt(trigger, path)
   const problem = problemAt(editor, path)
-  const isList = tools === undefined || (Array.isArray(tools) && tools.every(each => typeof each === 'string'))
+  const isList =
+    tools === undefined || (Array.isArray(tools) && tools.every(each => typeof each === 'string'))
   const list = isList ? (tools ?? []) : []
   const missing = offered === undefined ? [] : list.filter(tool => !offered.includes(tool))
   const hint = [
@@ -66,8 +73,21 @@ function ToolsField({ editor, trigger, offered }: FormProps & { offered: readonl
     editor.set(path, names.length === 0 ? undefined : names)
   }
   return (
-    <Field label="Allowed tools" hint={problem ?? (isList ? hint.filter(each => each !== '').join(' ') : 'not a list of names: edit it in the code')}>
-      <TextInput value={list.join(', ')} isCode disabled={!isList} isInvalid={problem !== undefined} commit={commit} placeholder="Read, Grep" />
+    <Field
+      label="Allowed tools"
+      hint={
+        problem ??
+        (isList ? hint.filter(each => each !== '').join(' ') : 'not a list of names: edit it in the code')
+      }
+    >
+      <TextInput
+        value={list.join(', ')}
+        isCode
+        disabled={!isList}
+        isInvalid={problem !== undefined}
+        commit={commit}
+        placeholder="Read, Grep"
+      />
     </Field>
   )
 }
@@ -90,7 +110,14 @@ export function Form({ editor, trigger, isNew }: FormProps & { isNew: boolean })
           <option key={each.id} value={each.id} />
         ))}
       </datalist>
-      {isNew ? <TextField {...common} path={['id']} label="Id" hint="Lower-case letters, digits, dots, hyphens and underscores." /> : null}
+      {isNew ? (
+        <TextField
+          {...common}
+          path={['id']}
+          label="Id"
+          hint="Lower-case letters, digits, dots, hyphens and underscores."
+        />
+      ) : null}
       <TextField {...common} path={['description']} label="Description" />
       <label class="check">
         <input
@@ -100,14 +127,21 @@ export function Form({ editor, trigger, isNew }: FormProps & { isNew: boolean })
         />
         <span>Enabled</span>
       </label>
-      <TextField {...common} path={['event_source_id']} label="Source" list="sources" hint="Empty: events of any source." />
+      <TextField
+        {...common}
+        path={['event_source_id']}
+        label="Source"
+        list="sources"
+        hint="Empty: events of any source."
+      />
       <Conditions {...common} />
       <div class="fields">
         {capabilities === undefined ? (
           <TextField {...common} path={['action', 'bot_id']} label="Bot" list="bots" />
         ) : (
           <p class="small">
-            Any bot with {oneLine(Array.isArray(capabilities) ? capabilities.join(', ') : writeJson(capabilities))}{' '}
+            Any bot with{' '}
+            {oneLine(Array.isArray(capabilities) ? capabilities.join(', ') : writeJson(capabilities))}{' '}
             <span class="muted">(capabilities are edited in the code)</span>
           </p>
         )}

@@ -14,8 +14,18 @@ function Tools({ run_id }: { run_id: string }): JSX.Element | null {
   return (
     <Facts
       of={[
-        ['allowed tools', allowed_tools == null ? 'all of the bot’s but the denied ones' : oneLine(allowed_tools.join(', '), 400) || 'none'],
-        ['left out', cut_tools === undefined ? undefined : cut_tools.map(({ tool, reason }) => `${oneLine(tool)}: ${oneLine(reason, 200)}`).join('; ')],
+        [
+          'allowed tools',
+          allowed_tools == null
+            ? 'all of the bot’s but the denied ones'
+            : oneLine(allowed_tools.join(', '), 400) || 'none',
+        ],
+        [
+          'left out',
+          cut_tools === undefined
+            ? undefined
+            : cut_tools.map(({ tool, reason }) => `${oneLine(tool)}: ${oneLine(reason, 200)}`).join('; '),
+        ],
       ]}
     />
   )
@@ -30,7 +40,10 @@ export function LastRuns({ id }: { id: string }): JSX.Element {
   const { value, error } = read.value
   const [newest] = value?.runs ?? []
   return (
-    <Card title="Last runs" more={<CopyCommand command={`signalbox runs list --trigger ${shellQuote(id)}`} />}>
+    <Card
+      title="Last runs"
+      more={<CopyCommand command={`signalbox runs list --trigger ${shellQuote(id)}`} />}
+    >
       {error === undefined ? null : <Problem error={error} again={read.again} />}
       {value?.runs.length === 0 ? <p class="muted small">It has started no run that is stored.</p> : null}
       <ul class="last-runs">

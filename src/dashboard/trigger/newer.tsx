@@ -25,7 +25,8 @@ export function Newer({ editor, newer }: { editor: Editor; newer: Trigger }): JS
   return (
     <div class="newer" role="alert">
       <p>
-        <Lamp kind="caution">version {newer.version} is newer</Lamp> It was saved {author === undefined ? '' : `by ${oneLine(author, 60)} `}
+        <Lamp kind="caution">version {newer.version} is newer</Lamp> It was saved{' '}
+        {author === undefined ? '' : `by ${oneLine(author, 60)} `}
         <Ago at={newer.updated_at} />. Your draft began with version {editor.version.value}.
       </p>
       <div class="actions">

@@ -8,7 +8,8 @@ import { NumberField, problemAt, TextInput, type FormProps } from './fields.tsx'
 const shown = new Set(['approval', 'concurrency', 'rate_limit', 'debounce', 'retry', 'timeout_ms'])
 const hourMs = 3_600_000
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function ApprovalFields({ editor, trigger }: FormProps): JSX.Element {
   const approval = valueAt(trigger, ['policy', 'approval'])
@@ -24,9 +25,15 @@ function ApprovalFields({ editor, trigger }: FormProps): JSX.Element {
         <input
           type="checkbox"
           checked={approval !== undefined}
-          onChange={({ currentTarget: { checked } }) => editor.set(['policy', 'approval'], checked ? { timeout_ms: hourMs } : undefined)}
+          onChange={({ currentTarget: { checked } }) =>
+            editor.set(['policy', 'approval'], checked ? { timeout_ms: hourMs } : undefined)
+          }
         />
-        <span>{typeof bot === 'string' ? `The bot ${oneLine(bot, 64)} must approve each run` : 'A person must approve each run'}</span>
+        <span>
+          {typeof bot === 'string'
+            ? `The bot ${oneLine(bot, 64)} must approve each run`
+            : 'A person must approve each run'}
+        </span>
       </label>
       {approval === undefined ? null : (
         <NumberField
@@ -51,7 +58,12 @@ function RetryField({ editor, trigger }: FormProps): JSX.Element {
       <Field label="Retries" hint={isOwn ? undefined : problem}>
         <select
           value={isOwn ? 'own' : typeof retry === 'string' ? retry : ''}
-          onChange={({ currentTarget: { value } }) => editor.set(['policy', 'retry'], value === 'own' ? [0, 5000, 60_000] : value === '' ? undefined : value)}
+          onChange={({ currentTarget: { value } }) =>
+            editor.set(
+              ['policy', 'retry'],
+              value === 'own' ? [0, 5000, 60_000] : value === '' ? undefined : value,
+            )
+          }
         >
           <option value="">as the bot has it</option>
           <option>default</option>
@@ -61,7 +73,10 @@ function RetryField({ editor, trigger }: FormProps): JSX.Element {
         </select>
       </Field>
       {isOwn ? (
-        <Field label="Wait before each attempt (ms)" hint={problem ?? 'Separated by commas. The first is the wait before the first attempt.'}>
+        <Field
+          label="Wait before each attempt (ms)"
+          hint={problem ?? 'Separated by commas. The first is the wait before the first attempt.'}
+        >
           <TextInput
             value={retry.join(', ')}
             isCode
@@ -92,7 +107,10 @@ export function PolicyFields({ editor, trigger }: FormProps): JSX.Element {
   }
   const setLimit = (limit: number | undefined): void => {
     const rate = valueAt(policy, ['rate_limit'])
-    editor.set(['policy', 'rate_limit'], limit === undefined ? undefined : { period_ms: hourMs, ...(isObject(rate) ? rate : {}), limit })
+    editor.set(
+      ['policy', 'rate_limit'],
+      limit === undefined ? undefined : { period_ms: hourMs, ...(isObject(rate) ? rate : {}), limit },
+    )
   }
   return (
     <details open={trigger.policy !== undefined}>
@@ -104,7 +122,12 @@ export function PolicyFields({ editor, trigger }: FormProps): JSX.Element {
           path={['policy', 'concurrency', 'limit']}
           label="Runs at the same time"
           hint={keyOf('concurrency') ?? 'Concurrency. Empty: no limit'}
-          commit={limit => editor.set(limit === undefined ? ['policy', 'concurrency'] : ['policy', 'concurrency', 'limit'], limit)}
+          commit={limit =>
+            editor.set(
+              limit === undefined ? ['policy', 'concurrency'] : ['policy', 'concurrency', 'limit'],
+              limit,
+            )
+          }
         />
         <div class="fields">
           <NumberField
@@ -122,9 +145,20 @@ export function PolicyFields({ editor, trigger }: FormProps): JSX.Element {
           label="Debounce: wait for quiet"
           isTime
           hint={keyOf('debounce') ?? 'Events within this time make one run'}
-          commit={period => editor.set(period === undefined ? ['policy', 'debounce'] : ['policy', 'debounce', 'period_ms'], period)}
+          commit={period =>
+            editor.set(
+              period === undefined ? ['policy', 'debounce'] : ['policy', 'debounce', 'period_ms'],
+              period,
+            )
+          }
         />
-        <NumberField {...common} path={['policy', 'timeout_ms']} label="Timeout of an attempt" isTime hint="Empty: the bot’s own" />
+        <NumberField
+          {...common}
+          path={['policy', 'timeout_ms']}
+          label="Timeout of an attempt"
+          isTime
+          hint="Empty: the bot’s own"
+        />
         <RetryField {...common} />
         {others.length === 0 ? null : (
           <p class="small muted">

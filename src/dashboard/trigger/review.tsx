@@ -22,15 +22,28 @@ export function Review({ editor, close, save, hindrance }: ReviewProps): JSX.Ele
   const { text, base, version, read } = editor
   const draft = read.value
   const checked = useLoad(
-    abort => call('trigger.put', { trigger: (draft as typeof draft & { ok: true }).trigger, version: version.value, dry_run: true }, abort),
+    abort =>
+      call(
+        'trigger.put',
+        { trigger: (draft as typeof draft & { ok: true }).trigger, version: version.value, dry_run: true },
+        abort,
+      ),
     draft.ok ? text.value : undefined,
   )
   const { value, error } = checked.value
   return (
-    <Dialog title={version.value === 0 ? 'Review the new trigger' : `Review the changes to version ${version.value}`} close={close} class="dialog-wide">
+    <Dialog
+      title={
+        version.value === 0 ? 'Review the new trigger' : `Review the changes to version ${version.value}`
+      }
+      close={close}
+      class="dialog-wide"
+    >
       <div class="stack">
         {error === undefined ? null : <Problem error={error} />}
-        {value === undefined && error === undefined ? <p class="muted">trying it on the events of the last 7 days …</p> : null}
+        {value === undefined && error === undefined ? (
+          <p class="muted">trying it on the events of the last 7 days …</p>
+        ) : null}
         {value?.warnings?.map(warning => (
           <p key={warning} class="small">
             <Lamp kind="caution">warning</Lamp> {oneLine(warning, 600)}
@@ -48,7 +61,11 @@ export function Review({ editor, close, save, hindrance }: ReviewProps): JSX.Ele
           </>
         )}
         <h3>Lines that change</h3>
-        <Difference label="Lines that change" before={version.value === 0 ? '' : base.value} after={draft.ok ? writeJson(draft.trigger) : text.value} />
+        <Difference
+          label="Lines that change"
+          before={version.value === 0 ? '' : base.value}
+          after={draft.ok ? writeJson(draft.trigger) : text.value}
+        />
         <div class="dialog-actions">
           <Button onClick={close}>Close</Button>
           <Button

@@ -19,7 +19,13 @@ import { LastRuns } from './last-runs.tsx'
 import { Versions } from './versions.tsx'
 import './trigger.css'
 
-function Delete({ trigger: { id, version, paused, file_set }, editor }: { trigger: Trigger; editor: Editor }): JSX.Element {
+function Delete({
+  trigger: { id, version, paused, file_set },
+  editor,
+}: {
+  trigger: Trigger
+  editor: Editor
+}): JSX.Element {
   const remove = (): void =>
     confirm(
       {
@@ -29,16 +35,24 @@ function Delete({ trigger: { id, version, paused, file_set }, editor }: { trigge
         danger: true,
       },
       () => {
-        void attempt(`${id} deleted`, () => call('trigger.delete', { trigger_id: id, version })).then(isDone => {
-          if (!isDone) return
-          editor.discard()
-          go(href('triggers'))
-        })
+        void attempt(`${id} deleted`, () => call('trigger.delete', { trigger_id: id, version })).then(
+          isDone => {
+            if (!isDone) return
+            editor.discard()
+            go(href('triggers'))
+          },
+        )
       },
     )
   const isManaged = file_set !== undefined
   return (
-    <Button look="danger" scope="write" disabled={isManaged} onClick={remove} {...(isManaged ? { title: 'files manage this trigger' } : {})}>
+    <Button
+      look="danger"
+      scope="write"
+      disabled={isManaged}
+      onClick={remove}
+      {...(isManaged ? { title: 'files manage this trigger' } : {})}
+    >
       Delete
     </Button>
   )
@@ -98,7 +112,8 @@ function Missing({ id, again }: { id: string; again: () => void }): JSX.Element 
       <Head title={id} />
       <Empty title={`There is no trigger ${id}`}>
         <p>
-          If it was deleted, its versions are kept for a while and shown here. <a href={href('triggers')}>Show all triggers</a>
+          If it was deleted, its versions are kept for a while and shown here.{' '}
+          <a href={href('triggers')}>Show all triggers</a>
         </p>
       </Empty>
       <Versions id={id} trigger={undefined} isReadOnly={false} hasChanges={() => false} restored={again} />
@@ -111,7 +126,8 @@ function Stored({ id }: { id: string }): JSX.Element {
   const { value, error } = read.value
   if (value !== undefined) return <Existing trigger={value.trigger} again={read.again} />
   if (error === undefined) return <p class="muted">reading …</p>
-  if (error instanceof RpcError && error.data.code === 'E_NOT_FOUND') return <Missing id={id} again={read.again} />
+  if (error instanceof RpcError && error.data.code === 'E_NOT_FOUND')
+    return <Missing id={id} again={read.again} />
   return <Problem error={error} again={read.again} />
 }
 
@@ -121,11 +137,15 @@ function New(): JSX.Element {
   const { event_id } = beginning
   const read = useCall('event.get', event_id === undefined ? undefined : { event_id })
   const { value: event, error } = read.value
-  if (event_id !== undefined && event === undefined) return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
+  if (event_id !== undefined && event === undefined)
+    return error === undefined ? <p class="muted">reading …</p> : <Problem error={error} again={read.again} />
   return (
     <>
       <Head title="New trigger" />
-      <NewEditing {...beginning} {...(event === undefined ? {} : { source_id: event.source_id, type: event.type })} />
+      <NewEditing
+        {...beginning}
+        {...(event === undefined ? {} : { source_id: event.source_id, type: event.type })}
+      />
     </>
   )
 }

@@ -24,7 +24,11 @@ export function Tried({ trigger, event_id, pasted }: TriedProps): JSX.Element {
   const key = JSON.stringify([trigger, event_id, pasted])
   useEffect(() => {
     const abort = new AbortController()
-    call('trigger.test', { trigger, ...(event_id === undefined ? { event: pasted! } : { event_id }) }, abort.signal).then(
+    call(
+      'trigger.test',
+      { trigger, ...(event_id === undefined ? { event: pasted! } : { event_id }) },
+      abort.signal,
+    ).then(
       value => {
         result.value = value
         problem.value = undefined
@@ -40,7 +44,8 @@ export function Tried({ trigger, event_id, pasted }: TriedProps): JSX.Element {
   return (
     <div class="stack">
       <p>
-        <Lamp kind={matched ? 'clear' : 'miss'}>{matched ? 'matches' : 'does not match'}</Lamp> <bdi>{oneLine(reason, 300)}</bdi>{' '}
+        <Lamp kind={matched ? 'clear' : 'miss'}>{matched ? 'matches' : 'does not match'}</Lamp>{' '}
+        <bdi>{oneLine(reason, 300)}</bdi>{' '}
         {event_id === undefined ? null : <a href={href('events', event_id)}>open the event</a>}
       </p>
       <ul class="truth">
@@ -48,8 +53,14 @@ export function Tried({ trigger, event_id, pasted }: TriedProps): JSX.Element {
           <FieldRow key={`${field.branch} ${field.path}`} field={field} />
         ))}
       </ul>
-      {payload_left_out === true ? <p class="muted small">Your login does not have the scope payload, so values of the event are left out.</p> : null}
-      {inputs_error === undefined ? null : <Problem error={new Error(`the inputs cannot be rendered: ${inputs_error}`)} />}
+      {payload_left_out === true ? (
+        <p class="muted small">
+          Your login does not have the scope payload, so values of the event are left out.
+        </p>
+      ) : null}
+      {inputs_error === undefined ? null : (
+        <Problem error={new Error(`the inputs cannot be rendered: ${inputs_error}`)} />
+      )}
       {inputs === undefined ? null : (
         <>
           <h3>Inputs that the bot would be given</h3>

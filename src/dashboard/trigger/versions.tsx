@@ -17,7 +17,11 @@ import { Difference } from './difference.tsx'
 export function useWriters(key: string, since: number | undefined): readonly AuditEntry[] {
   const read = useLoad(
     async abort => {
-      const answers = await Promise.all(writingMethods.map(method => call('audit.list', { method, outcome: 'done', since: since!, limit: 500 }, abort)))
+      const answers = await Promise.all(
+        writingMethods.map(method =>
+          call('audit.list', { method, outcome: 'done', since: since!, limit: 500 }, abort),
+        ),
+      )
       return answers.flatMap(({ entries }) => entries)
     },
     since !== undefined && can('admin') ? `${key} ${since}` : undefined,
@@ -45,14 +49,22 @@ interface RowProps {
   isReadOnly: boolean
 }
 
-function Row({ version: { version, created_at, present, trigger }, author, isShown, show, goBack, isReadOnly }: RowProps): JSX.Element {
+function Row({
+  version: { version, created_at, present, trigger },
+  author,
+  isShown,
+  show,
+  goBack,
+  isReadOnly,
+}: RowProps): JSX.Element {
   return (
     <li class="actions">
       <Button look="quiet" pressed={isShown} onClick={show}>
         version {version}
       </Button>
       <span>
-        <Time at={created_at} /> {author === undefined ? null : <span class="small">by {oneLine(author, 60)}</span>}
+        <Time at={created_at} />{' '}
+        {author === undefined ? null : <span class="small">by {oneLine(author, 60)}</span>}
       </span>
       {present ? <Lamp kind="clear">current</Lamp> : null}
       {trigger === null ? <Lamp kind="stop">damaged</Lamp> : null}
@@ -72,18 +84,30 @@ function Row({ version: { version, created_at, present, trigger }, author, isSho
 }
 
 /** One version beside another one. */
-function Compared({ versions, chosen }: { versions: readonly TriggerVersion[]; chosen: number }): JSX.Element | null {
+function Compared({
+  versions,
+  chosen,
+}: {
+  versions: readonly TriggerVersion[]
+  chosen: number
+}): JSX.Element | null {
   const beside = useSignal<number | undefined>(undefined)
   const at = versions.findIndex(({ version }) => version === chosen)
   const others = versions.filter(({ version, trigger }) => version !== chosen && trigger !== null)
-  const other = others.find(({ version }) => version === beside.value) ?? others.find(({ version }) => version < chosen) ?? others[0]
+  const other =
+    others.find(({ version }) => version === beside.value) ??
+    others.find(({ version }) => version < chosen) ??
+    others[0]
   const text = (trigger: TriggerInput | null | undefined): string => writeJson(trigger ?? null)
   if (at < 0) return null
   return (
     <>
       {other === undefined ? null : (
         <Field label={`What version ${chosen} has, compared with`}>
-          <select value={other.version} onChange={({ currentTarget: { value } }) => (beside.value = Number(value))}>
+          <select
+            value={other.version}
+            onChange={({ currentTarget: { value } }) => (beside.value = Number(value))}
+          >
             {others.map(({ version }) => (
               <option key={version} value={version}>
                 version {version}
@@ -93,7 +117,9 @@ function Compared({ versions, chosen }: { versions: readonly TriggerVersion[]; c
         </Field>
       )}
       <Difference
-        label={other === undefined ? `Version ${chosen}` : `From version ${other.version} to version ${chosen}`}
+        label={
+          other === undefined ? `Version ${chosen}` : `From version ${other.version} to version ${chosen}`
+        }
         before={other === undefined ? '' : text(other.trigger)}
         after={text(versions[at]!.trigger)}
       />
@@ -101,9 +127,18 @@ function Compared({ versions, chosen }: { versions: readonly TriggerVersion[]; c
   )
 }
 
-export function Versions({ id, trigger, isReadOnly, hasChanges, restored }: VersionsProps): JSX.Element | null {
+export function Versions({
+  id,
+  trigger,
+  isReadOnly,
+  hasChanges,
+  restored,
+}: VersionsProps): JSX.Element | null {
   const current = trigger?.version
-  const read = useLoad(abort => call('trigger.versions', { trigger_id: id, limit: 500 }, abort), `${id} ${current}`)
+  const read = useLoad(
+    abort => call('trigger.versions', { trigger_id: id, limit: 500 }, abort),
+    `${id} ${current}`,
+  )
   const shown = useSignal<number | undefined>(undefined)
   const { value, error } = read.value
   const versions = value?.versions ?? []
@@ -118,7 +153,9 @@ export function Versions({ id, trigger, isReadOnly, hasChanges, restored }: Vers
       () => {
         const expected = current === undefined ? {} : { version: current }
         void attempt(`went back to version ${version}`, async () =>
-          restored((await call('trigger.put', { trigger_id: id, from_version: version, ...expected })).trigger),
+          restored(
+            (await call('trigger.put', { trigger_id: id, from_version: version, ...expected })).trigger,
+          ),
         )
       },
     )
@@ -139,7 +176,11 @@ export function Versions({ id, trigger, isReadOnly, hasChanges, restored }: Vers
           />
         ))}
       </ul>
-      {shown.value === undefined ? <p class="muted small">Choose a version to see what it changed.</p> : <Compared versions={versions} chosen={shown.value} />}
+      {shown.value === undefined ? (
+        <p class="muted small">Choose a version to see what it changed.</p>
+      ) : (
+        <Compared versions={versions} chosen={shown.value} />
+      )}
     </Card>
   )
 }

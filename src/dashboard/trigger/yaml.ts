@@ -12,8 +12,10 @@ function scalar(value: unknown): string {
   return isPlain ? value : JSON.stringify(value)
 }
 
-const isEmpty = (value: object): boolean => (Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0)
-const isLeaf = (value: unknown): boolean => typeof value !== 'object' || value === null || isRaw(value) || isEmpty(value)
+const isEmpty = (value: object): boolean =>
+  Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0
+const isLeaf = (value: unknown): boolean =>
+  typeof value !== 'object' || value === null || isRaw(value) || isEmpty(value)
 
 function leafText(value: unknown): string {
   if (typeof value === 'object' && value !== null && !isRaw(value)) return Array.isArray(value) ? '[]' : '{}'
@@ -24,7 +26,9 @@ function lines(value: unknown, indent: string): string[] {
   if (isLeaf(value)) return [indent + leafText(value)]
   if (Array.isArray(value))
     return value.every(isLeaf) && value.length <= 8
-      ? [`${indent}[${value.map(each => (typeof each === 'string' && plain.test(each) && !ambiguous.test(each) ? each : leafText(each))).join(', ')}]`]
+      ? [
+          `${indent}[${value.map(each => (typeof each === 'string' && plain.test(each) && !ambiguous.test(each) ? each : leafText(each))).join(', ')}]`,
+        ]
       : value.flatMap(each => {
           const [first, ...rest] = lines(each, `${indent}  `)
           return [`${indent}- ${first!.slice(indent.length + 2)}`, ...rest]
@@ -32,7 +36,9 @@ function lines(value: unknown, indent: string): string[] {
   return Object.entries(value as object).flatMap(([key, each]) => {
     const name = `${indent}${scalar(key)}:`
     const below = lines(each, `${indent}  `)
-    return below.length === 1 && (isLeaf(each) || Array.isArray(each)) && !below[0]!.trimStart().startsWith('- ')
+    return below.length === 1 &&
+      (isLeaf(each) || Array.isArray(each)) &&
+      !below[0]!.trimStart().startsWith('- ')
       ? [`${name} ${below[0]!.trimStart()}`]
       : [name, ...below]
   })

@@ -7,9 +7,19 @@ import { attempt } from '../parts/toast.tsx'
 import { call } from '../rpc.ts'
 
 /** done: called with the trigger as it is then */
-export function TriggerActions({ trigger: { id, enabled, paused }, done }: { trigger: Trigger; done: (trigger: Trigger) => void }): JSX.Element {
-  const act = (what: string, doIt: () => Promise<{ trigger: Trigger }>): void => void attempt(what, async () => done((await doIt()).trigger))
-  const toggle = (): void => act(enabled ? `${id} disabled` : `${id} enabled`, () => call(enabled ? 'trigger.disable' : 'trigger.enable', { trigger_id: id }))
+export function TriggerActions({
+  trigger: { id, enabled, paused },
+  done,
+}: {
+  trigger: Trigger
+  done: (trigger: Trigger) => void
+}): JSX.Element {
+  const act = (what: string, doIt: () => Promise<{ trigger: Trigger }>): void =>
+    void attempt(what, async () => done((await doIt()).trigger))
+  const toggle = (): void =>
+    act(enabled ? `${id} disabled` : `${id} enabled`, () =>
+      call(enabled ? 'trigger.disable' : 'trigger.enable', { trigger_id: id }),
+    )
   const pause = (): void =>
     confirm(
       {
@@ -18,11 +28,19 @@ export function TriggerActions({ trigger: { id, enabled, paused }, done }: { tri
         yes: 'Pause',
         reason: 'optional',
       },
-      reason => act(`${id} paused: its runs wait`, () => call('trigger.pause', { trigger_id: id, ...(reason === undefined ? {} : { reason }) })),
+      reason =>
+        act(`${id} paused: its runs wait`, () =>
+          call('trigger.pause', { trigger_id: id, ...(reason === undefined ? {} : { reason }) }),
+        ),
     )
   const resume = (): void =>
-    confirm({ title: `Resume ${id}?`, text: 'The runs that wait for it start, in order, as far as the other limits let them.', yes: 'Resume' }, () =>
-      act(`${id} resumed`, () => call('trigger.resume', { trigger_id: id })),
+    confirm(
+      {
+        title: `Resume ${id}?`,
+        text: 'The runs that wait for it start, in order, as far as the other limits let them.',
+        yes: 'Resume',
+      },
+      () => act(`${id} resumed`, () => call('trigger.resume', { trigger_id: id })),
     )
   return (
     <>

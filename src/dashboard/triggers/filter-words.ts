@@ -2,7 +2,15 @@
 import { isRaw, pathText, writeJson } from '../json.ts'
 import { oneLine } from '../text.ts'
 
-export type Operator = 'is' | 'begins with' | 'ends with' | 'is like' | 'is not' | 'exists' | 'does not exist' | 'other'
+export type Operator =
+  | 'is'
+  | 'begins with'
+  | 'ends with'
+  | 'is like'
+  | 'is not'
+  | 'exists'
+  | 'does not exist'
+  | 'other'
 
 /** One field of a filter. */
 export interface FilterCondition {
@@ -14,10 +22,20 @@ export interface FilterCondition {
   raw?: unknown
 }
 
-const ofKey: Record<string, Operator> = { prefix: 'begins with', suffix: 'ends with', wildcard: 'is like', 'anything-but': 'is not' }
-const keyOf: Partial<Record<Operator, string>> = { 'begins with': 'prefix', 'ends with': 'suffix', 'is like': 'wildcard' }
+const ofKey: Record<string, Operator> = {
+  prefix: 'begins with',
+  suffix: 'ends with',
+  wildcard: 'is like',
+  'anything-but': 'is not',
+}
+const keyOf: Partial<Record<Operator, string>> = {
+  'begins with': 'prefix',
+  'ends with': 'suffix',
+  'is like': 'wildcard',
+}
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isRaw(value)
 const isScalar = (value: unknown): boolean => !isObject(value) && !Array.isArray(value)
 
 function leaf(path: string[], alternatives: unknown): FilterCondition {
@@ -27,9 +45,15 @@ function leaf(path: string[], alternatives: unknown): FilterCondition {
   if (!alternatives.every(isObject)) return other
   const entries = alternatives.flatMap(each => Object.entries(each))
   const [first] = entries
-  if (first === undefined || entries.length !== alternatives.length || entries.some(([key]) => key !== first[0])) return other
+  if (
+    first === undefined ||
+    entries.length !== alternatives.length ||
+    entries.some(([key]) => key !== first[0])
+  )
+    return other
   const [key, value] = first
-  if (key === 'exists' && entries.length === 1 && typeof value === 'boolean') return { path, operator: value ? 'exists' : 'does not exist', values: [] }
+  if (key === 'exists' && entries.length === 1 && typeof value === 'boolean')
+    return { path, operator: value ? 'exists' : 'does not exist', values: [] }
   const operator = ofKey[key]
   if (operator === undefined) return other
   const values = entries.flatMap(([, each]) => (Array.isArray(each) ? (each as unknown[]) : [each]))
@@ -41,7 +65,8 @@ function leaf(path: string[], alternatives: unknown): FilterCondition {
 export function conditionsOf(filter: unknown, path: string[] = []): FilterCondition[] {
   if (!isObject(filter)) return path.length === 0 ? [] : [leaf(path, filter)]
   return Object.entries(filter).flatMap(([key, value]) => {
-    if (key.startsWith('$')) return [{ path: [...path, key], operator: 'other' as const, values: [], raw: value }]
+    if (key.startsWith('$'))
+      return [{ path: [...path, key], operator: 'other' as const, values: [], raw: value }]
     const below = [...path, ...key.split('.')]
     return isObject(value) ? conditionsOf(value, below) : [leaf(below, value)]
   })
@@ -66,7 +91,8 @@ export function filterOf(conditions: readonly FilterCondition[]): Record<string,
   for (const condition of conditions) {
     const { path } = condition
     let [at, depth] = [filter, 0]
-    for (; depth < path.length - 1 && !leaves.has(keyOfPath(path.slice(0, depth + 1))); depth++) at = (at[path[depth]!] ??= nothing()) as typeof at
+    for (; depth < path.length - 1 && !leaves.has(keyOfPath(path.slice(0, depth + 1))); depth++)
+      at = (at[path[depth]!] ??= nothing()) as typeof at
     at[keyOfPath(path.slice(depth))] = alternativesOf(condition)
   }
   return filter
@@ -75,23 +101,36 @@ export function filterOf(conditions: readonly FilterCondition[]): Record<string,
 const textOperators: readonly Operator[] = ['begins with', 'ends with', 'is like']
 
 /** A condition with another operator or other values, so that it can be written: there is a value where one is needed, and a text where only texts fit. */
-export function changed(condition: FilterCondition, change: Partial<Pick<FilterCondition, 'operator' | 'values'>>): FilterCondition {
+export function changed(
+  condition: FilterCondition,
+  change: Partial<Pick<FilterCondition, 'operator' | 'values'>>,
+): FilterCondition {
   const { path, operator, values } = { ...condition, ...change }
   if (operator === 'exists' || operator === 'does not exist') return { path, operator, values: [] }
   const some = values.length === 0 && operator !== 'is' ? [''] : values
-  return { path, operator, values: textOperators.includes(operator) ? some.map(value => (typeof value === 'string' ? value : writeJson(value))) : some }
+  return {
+    path,
+    operator,
+    values: textOperators.includes(operator)
+      ? some.map(value => (typeof value === 'string' ? value : writeJson(value)))
+      : some,
+  }
 }
 
 /** Characters that an input drops or shows as something else, as escapes of JSON. */
 function escaped(json: string): string {
-  const units = (text: string): string => text.replaceAll(/[^]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const units = (text: string): string =>
+    text.replaceAll(/[^]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
   return json.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, units)
 }
 
 /** How a value is written into a field of the form. */
 export function valueText(value: unknown): string {
   if (typeof value !== 'string') return writeJson(value)
-  const isPlain = value !== '' && value.trim() === value && !/[",[\]{}\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|^(true|false|null|-?\d.*)$/u.test(value)
+  const isPlain =
+    value !== '' &&
+    value.trim() === value &&
+    !/[",[\]{}\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]|^(true|false|null|-?\d.*)$/u.test(value)
   return isPlain ? value : escaped(JSON.stringify(value))
 }
 

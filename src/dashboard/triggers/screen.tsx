@@ -3,7 +3,18 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import type { RouterStatsResult, Run, Trigger } from '../../contract/types.ts'
 import { useCall, useLoad } from '../load.ts'
-import { Ago, Button, Card, Copy, CopyCommand, Empty, Head, Problem, RunLamp, Untrusted } from '../parts/basic.tsx'
+import {
+  Ago,
+  Button,
+  Card,
+  Copy,
+  CopyCommand,
+  Empty,
+  Head,
+  Problem,
+  RunLamp,
+  Untrusted,
+} from '../parts/basic.tsx'
 import { TextFilter } from '../parts/text-filter.tsx'
 import { href, place } from '../router.ts'
 import type { ScreenProps } from '../screens.ts'
@@ -18,7 +29,15 @@ import { hasText, lastRuns, outcomesOf } from './words.ts'
 /** Cards that are shown at once. */
 const cards = 200
 
-function Outcomes({ id, stats, last }: { id: string; stats: RouterStatsResult | undefined; last: Run | undefined }): JSX.Element | null {
+function Outcomes({
+  id,
+  stats,
+  last,
+}: {
+  id: string
+  stats: RouterStatsResult | undefined
+  last: Run | undefined
+}): JSX.Element | null {
   if (stats === undefined) return null
   const outcomes = outcomesOf(id, stats)
   return (
@@ -67,15 +86,25 @@ function TriggerCard({ trigger, stats, last, again }: CardProps): JSX.Element {
     >
       {description === undefined ? null : <p class="small muted">{oneLine(description, 300)}</p>}
       <p class="small wraps">
-        {event_source_id === null ? 'any source' : <a href={href('sources', event_source_id)}>{event_source_id}</a>}:{' '}
-        <Untrusted text={filterText(filter)} most={400} /> →{' '}
-        {action.bot_id === undefined ? `a bot with ${action.capabilities?.join(', ')}` : <a href={href('bots', action.bot_id)}>{action.bot_id}</a>}
+        {event_source_id === null ? (
+          'any source'
+        ) : (
+          <a href={href('sources', event_source_id)}>{event_source_id}</a>
+        )}
+        : <Untrusted text={filterText(filter)} most={400} /> →{' '}
+        {action.bot_id === undefined ? (
+          `a bot with ${action.capabilities?.join(', ')}`
+        ) : (
+          <a href={href('bots', action.bot_id)}>{action.bot_id}</a>
+        )}
       </p>
       {paused_reason === undefined ? null : <p class="small">paused: {oneLine(paused_reason, 200)}</p>}
       <Outcomes id={id} stats={stats} last={last} />
       <div class="actions">
         <TriggerActions trigger={trigger} done={again} />
-        {file_set === undefined ? null : <span class="muted small">managed by the files of {oneLine(file_set, 60)}</span>}
+        {file_set === undefined ? null : (
+          <span class="muted small">managed by the files of {oneLine(file_set, 60)}</span>
+        )}
       </div>
     </Card>
   )
@@ -93,8 +122,9 @@ function Teach(): JSX.Element {
   return (
     <Empty title="No trigger yet">
       <p>
-        A trigger says which events start which bot: it has a source, a filter that mirrors the event, and an action. The easiest way to create one: open an{' '}
-        <a href={href('events')}>event</a>, choose “use in filter” beside a value, and try the draft against the log before you save it.
+        A trigger says which events start which bot: it has a source, a filter that mirrors the event, and an
+        action. The easiest way to create one: open an <a href={href('events')}>event</a>, choose “use in
+        filter” beside a value, and try the draft against the log before you save it.
       </p>
       <pre class="command">{command}</pre>
       <div class="actions">
@@ -112,8 +142,15 @@ function Teach(): JSX.Element {
 
 function Triggers(): JSX.Element {
   const { query } = place.value
-  const [source, bot, text] = ['source', 'bot', 'text'].map(name => query.get(name) ?? '') as [string, string, string]
-  const selection = { ...(source === '' ? {} : { event_source_id: source }), ...(bot === '' ? {} : { bot_id: bot }) }
+  const [source, bot, text] = ['source', 'bot', 'text'].map(name => query.get(name) ?? '') as [
+    string,
+    string,
+    string,
+  ]
+  const selection = {
+    ...(source === '' ? {} : { event_source_id: source }),
+    ...(bot === '' ? {} : { bot_id: bot }),
+  }
   const read = useLoad(abort => readTriggers(selection, abort), JSON.stringify(selection), { every: 30_000 })
   const stats = useCall('router.stats', {}, { on: ({ kind }) => kind === 'run', every: 30_000 })
   const runs = useCall('run.list', { limit: 500 }, { on: ({ kind }) => kind === 'run' })
@@ -149,11 +186,19 @@ function Triggers(): JSX.Element {
       ) : null}
       <div class="cards">
         {found?.slice(0, shownCards.value).map(trigger => (
-          <TriggerCard key={trigger.id} trigger={trigger} stats={stats.value.value} last={last.get(trigger.id)} again={read.again} />
+          <TriggerCard
+            key={trigger.id}
+            trigger={trigger}
+            stats={stats.value.value}
+            last={last.get(trigger.id)}
+            again={read.again}
+          />
         ))}
       </div>
       {found !== undefined && found.length > shownCards.value ? (
-        <Button onClick={() => (shownCards.value += cards)}>Show more: {plural(found.length - shownCards.value, 'trigger')} left</Button>
+        <Button onClick={() => (shownCards.value += cards)}>
+          Show more: {plural(found.length - shownCards.value, 'trigger')} left
+        </Button>
       ) : null}
     </>
   )

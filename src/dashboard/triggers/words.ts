@@ -3,8 +3,12 @@ import type { Run, RouterStatsResult, Trigger } from '../../contract/types.ts'
 import { filterText } from './filter-words.ts'
 
 /** Whether a trigger has all words of a text, in its id, its description, its bot or its filter. */
-export function hasText({ id, description = '', filter, event_source_id, action }: Trigger, text: string): boolean {
-  const all = `${id} ${description} ${event_source_id ?? ''} ${action.bot_id ?? ''} ${filterText(filter)}`.toLowerCase()
+export function hasText(
+  { id, description = '', filter, event_source_id, action }: Trigger,
+  text: string,
+): boolean {
+  const all =
+    `${id} ${description} ${event_source_id ?? ''} ${action.bot_id ?? ''} ${filterText(filter)}`.toLowerCase()
   return text
     .toLowerCase()
     .split(/\s+/)
@@ -18,7 +22,10 @@ export interface Outcome {
 }
 
 /** Runs of a trigger by outcome. What is over counts since then, what is not counts whenever it began. */
-export function outcomesOf(id: string, { triggers, since }: Pick<RouterStatsResult, 'triggers' | 'since'>): Outcome[] {
+export function outcomesOf(
+  id: string,
+  { triggers, since }: Pick<RouterStatsResult, 'triggers' | 'since'>,
+): Outcome[] {
   const stat = triggers.find(each => each.id === id)
   if (stat === undefined) return []
   const from = new Date(since).toISOString()
@@ -30,7 +37,9 @@ export function outcomesOf(id: string, { triggers, since }: Pick<RouterStatsResu
     [stat.dead, stat.dead === 1 ? 'dead letter' : 'dead letters', { state: 'dead letter' }],
     [stat.failed, 'cancelled or discarded', { since: from }],
   ]
-  return all.filter(([many]) => many > 0).map(([many, word, query]) => ({ text: `${many.toLocaleString('en-US')} ${word}`, query }))
+  return all
+    .filter(([many]) => many > 0)
+    .map(([many, word, query]) => ({ text: `${many.toLocaleString('en-US')} ${word}`, query }))
 }
 
 /** The newest run of each trigger, of runs that are newest first. */

@@ -31,7 +31,11 @@ export interface CommandBotOptions {
 /** sysexits' EX_TEMPFAIL: the command asks for another try. */
 const tryAgain = 75
 /** Errors that another try would meet again; E_LOST: it began, and what became of it is not known. */
-const startErrors: Record<string, 'refused' | 'run'> = { E2BIG: 'refused', ERR_INVALID_ARG_VALUE: 'refused', E_LOST: 'run' }
+const startErrors: Record<string, 'refused' | 'run'> = {
+  E2BIG: 'refused',
+  ERR_INVALID_ARG_VALUE: 'refused',
+  E_LOST: 'run',
+}
 
 /** What a command finds beside its standard input; undefined: it is given none. */
 interface Given {
@@ -39,7 +43,12 @@ interface Given {
   context: string | undefined
 }
 
-function environment(endpoint: CommandEndpoint, delivery: Delivery, { socket, context }: Given, env: CommandBotOptions['env']): Record<string, string> {
+function environment(
+  endpoint: CommandEndpoint,
+  delivery: Delivery,
+  { socket, context }: Given,
+  env: CommandBotOptions['env'],
+): Record<string, string> {
   return {
     ...childEnvironment(env, endpoint.env ?? []),
     ...(socket === undefined ? {} : { SIGNALBOX_SOCKET: socket }),
@@ -68,17 +77,30 @@ function reason(what: string, output: string): string {
   return line === undefined ? what : `${what}: ${line}`
 }
 
-function resultOf({ exit, error, stdout, truncated, tail }: SpawnerReport, timedOut: boolean, delivery: Delivery): DeliveryResult {
-  if (error !== null) return failure(startErrors[error.code] ?? 'unreachable', error.message, { status: error.code })
+function resultOf(
+  { exit, error, stdout, truncated, tail }: SpawnerReport,
+  timedOut: boolean,
+  delivery: Delivery,
+): DeliveryResult {
+  if (error !== null)
+    return failure(startErrors[error.code] ?? 'unreachable', error.message, { status: error.code })
   const { code, signal } = exit!
   const status = signal === null ? `exit ${code}` : `signal ${signal}`
   const said = { output: tail, result: commandResult(stdout, truncated) }
   // What came to its end is done, also when it was just being told to stop.
   if (code === 0) return { outcome: 'success', status, ...said }
-  if (timedOut) return failure('timeout', reason(`the command was ended after ${delivery.timeout_ms} ms`, tail), { status, ...said })
+  if (timedOut)
+    return failure('timeout', reason(`the command was ended after ${delivery.timeout_ms} ms`, tail), {
+      status,
+      ...said,
+    })
   if (delivery.signal.aborted) return { outcome: 'aborted', ...said }
-  if (code === tryAgain) return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, ...said })
-  return failure('run', reason(signal === null ? `exit code ${code}` : `ended by ${signal}`, tail), { status, ...said })
+  if (code === tryAgain)
+    return failure('unavailable', 'the command asked to be tried again (exit code 75)', { status, ...said })
+  return failure('run', reason(signal === null ? `exit code ${code}` : `ended by ${signal}`, tail), {
+    status,
+    ...said,
+  })
 }
 
 /** How long a command may take; the time in which it is paused does not count. */
@@ -141,7 +163,9 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
     try {
       directory = await contextDirectory(contextRoot, delivery.context)
     } catch (error) {
-      return failure('unreachable', `the context files could not be written: ${(error as Error).message}`, { status: 'E_CONTEXT' })
+      return failure('unreachable', `the context files could not be written: ${(error as Error).message}`, {
+        status: 'E_CONTEXT',
+      })
     }
     try {
       return await runWithSocket(endpoint, delivery, directory.path)
@@ -151,14 +175,22 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
   }
 
   /** The socket lasts as long as the attempt. Questions and wake calls act on no run: they have none. */
-  async function runWithSocket(endpoint: CommandEndpoint, delivery: Delivery, context: string | undefined): Promise<DeliveryResult> {
+  async function runWithSocket(
+    endpoint: CommandEndpoint,
+    delivery: Delivery,
+    context: string | undefined,
+  ): Promise<DeliveryResult> {
     if (endpoint.control === true) return run(endpoint, delivery, { socket: controlSocket(), context })
     if (delivery.own === null) return run(endpoint, delivery, { socket: undefined, context })
     let socket: Awaited<ReturnType<OpenSocket>>
     try {
       socket = await openSocket(delivery.own)
     } catch (error) {
-      return failure('unreachable', `the socket of the command could not be opened: ${(error as Error).message}`, { status: 'E_SOCKET' })
+      return failure(
+        'unreachable',
+        `the socket of the command could not be opened: ${(error as Error).message}`,
+        { status: 'E_SOCKET' },
+      )
     }
     try {
       return await run(endpoint, delivery, { socket: socket.path, context })
@@ -169,9 +201,18 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
 
   async function run(endpoint: CommandEndpoint, delivery: Delivery, given: Given): Promise<DeliveryResult> {
     const { capture } = delivery
-    const take: TakeOutput | undefined = capture === null ? undefined : (chunks, more) => capture.take(chunks, more)
+    const take: TakeOutput | undefined =
+      capture === null ? undefined : (chunks, more) => capture.take(chunks, more)
     const order = orderOf(endpoint, delivery, given, options)
-    delivery.made({ kind: 'command', argv: order.argv, cwd: order.cwd, env: Object.keys(order.env).toSorted((a, b) => (a < b ? -1 : 1)) }, order.input)
+    delivery.made(
+      {
+        kind: 'command',
+        argv: order.argv,
+        cwd: order.cwd,
+        env: Object.keys(order.env).toSorted((a, b) => (a < b ? -1 : 1)),
+      },
+      order.input,
+    )
     let timedOut = false
     let onAbort: (() => void) | undefined
     const canEnd = (ending: () => void): void => {

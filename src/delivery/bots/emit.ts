@@ -16,7 +16,9 @@ export interface EmitOrder {
 }
 
 /** Logs an event; throws Fault. */
-export type Emit = (order: EmitOrder) => Promise<{ event_id: string; duplicate: boolean; matched_triggers: string[]; runs: string[] }>
+export type Emit = (
+  order: EmitOrder,
+) => Promise<{ event_id: string; duplicate: boolean; matched_triggers: string[]; runs: string[] }>
 
 export interface EmitBotOptions {
   emit: Emit
@@ -42,7 +44,8 @@ export function emitBot({ emit, render }: EmitBotOptions): BotKind<EmitEndpoint>
     const usual = Object.keys(scope.inputs).length > 0 ? '{{ inputs }}' : '{{ event.payload }}'
     const template = { payload: endpoint.payload ?? usual, subject: endpoint.subject ?? null }
     const rendered = await render(template, 'endpoint', scope)
-    if (!rendered.ok) return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_PAYLOAD' })
+    if (!rendered.ok)
+      return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_PAYLOAD' })
     const { payload, subject } = rendered.value as { payload: unknown; subject: unknown }
     try {
       const { event_id, matched_triggers, runs } = await emit({
@@ -52,12 +55,20 @@ export function emitBot({ emit, render }: EmitBotOptions): BotKind<EmitEndpoint>
         payload,
         delivery_key: delivery.id,
         causation: { event_id: delivery.event_id, run_id: delivery.run_id, depth: delivery.depth },
-        context_files: endpoint.context === false || delivery.context.length === 0 ? undefined : delivery.context,
+        context_files:
+          endpoint.context === false || delivery.context.length === 0 ? undefined : delivery.context,
       })
-      return { outcome: 'success', status: 'emitted', output: '', result: JSON.stringify({ event_id, matched_triggers, runs }) }
+      return {
+        outcome: 'success',
+        status: 'emitted',
+        output: '',
+        result: JSON.stringify({ event_id, matched_triggers, runs }),
+      }
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      return failure(passing.has(error.fault) ? 'unavailable' : 'refused', error.message, { status: error.reason })
+      return failure(passing.has(error.fault) ? 'unavailable' : 'refused', error.message, {
+        status: error.reason,
+      })
     }
   }
   return { deliver, stop: async () => undefined }

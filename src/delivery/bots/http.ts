@@ -32,13 +32,22 @@ function isJson(headers: Record<string, string | string[] | undefined>): boolean
 export function httpResult(answer: ExchangeAnswer & { kind: 'answered' }, now: number): DeliveryResult {
   const { status, headers, body } = answer
   const told = { status: `HTTP ${status}`, output: body }
-  if (status >= 200 && status < 300) return { outcome: 'success', ...told, result: isJson(headers) ? jsonText(body) : null }
-  if (status === 410) return failure('refused', 'the bot answered 410 Gone and was disabled', { ...told, disable_bot: true })
+  if (status >= 200 && status < 300)
+    return { outcome: 'success', ...told, result: isJson(headers) ? jsonText(body) : null }
+  if (status === 410)
+    return failure('refused', 'the bot answered 410 Gone and was disabled', { ...told, disable_bot: true })
   if (status >= 300 && status < 400)
-    return failure('refused', `the bot answered ${status}; redirects are not followed, put the final address into the bot`, told)
+    return failure(
+      'refused',
+      `the bot answered ${status}; redirects are not followed, put the final address into the bot`,
+      told,
+    )
   if (status >= 500 || worthRetrying.has(status)) {
     const retry_after_ms = retryAfterMs([headers['retry-after']].flat()[0], now)
-    return failure('unavailable', `the bot answered ${status}`, { ...told, ...(retry_after_ms === undefined ? {} : { retry_after_ms }) })
+    return failure('unavailable', `the bot answered ${status}`, {
+      ...told,
+      ...(retry_after_ms === undefined ? {} : { retry_after_ms }),
+    })
   }
   return failure('refused', `the bot answered ${status}`, told)
 }
@@ -66,13 +75,19 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
     const { callback } = delivery
     let { body } = delivery
     if (endpoint.body !== undefined) {
-      const rendered = await render(endpoint.body, 'endpoint.body', callback === null ? delivery.scope() : { ...(delivery.scope() as object), callback })
-      if (!rendered.ok) return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_BODY' })
+      const rendered = await render(
+        endpoint.body,
+        'endpoint.body',
+        callback === null ? delivery.scope() : { ...(delivery.scope() as object), callback },
+      )
+      if (!rendered.ok)
+        return failure(rendered.transient ? 'unavailable' : 'refused', rendered.reason, { status: 'E_BODY' })
       body = JSON.stringify(rendered.value)
     }
     // The token is no part of the request that is kept.
     const kept = body
-    if (callback !== null && endpoint.body === undefined) body = `${body.slice(0, -1)},"callback":${JSON.stringify(callback)}}`
+    if (callback !== null && endpoint.body === undefined)
+      body = `${body.slice(0, -1)},"callback":${JSON.stringify(callback)}}`
     const url = new URL(endpoint.url)
     const timestamp = Math.floor(now() / 1000)
     const headers: Record<string, string> = {
@@ -85,7 +100,10 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       traceparent: `00-${delivery.run_id.replaceAll('-', '')}-${delivery.attempt.toString(16).padStart(16, '0')}-01`,
     }
     for (const [ref, set] of [
-      [endpoint.secret, (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.id, timestamp, body))],
+      [
+        endpoint.secret,
+        (secret: Buffer) => (headers['webhook-signature'] = signature(secret, delivery.id, timestamp, body)),
+      ],
       [endpoint.bearer, (secret: Buffer) => (headers.authorization = `Bearer ${secret.toString('latin1')}`)],
     ] as const) {
       if (ref === undefined) continue
@@ -93,7 +111,15 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       if (!secret.ok) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
       set(secret.value)
     }
-    delivery.made({ kind: 'http', method: 'POST', url: urlWithoutSecrets(endpoint.url), headers: withoutSecrets(headers) }, kept)
+    delivery.made(
+      {
+        kind: 'http',
+        method: 'POST',
+        url: urlWithoutSecrets(endpoint.url),
+        headers: withoutSecrets(headers),
+      },
+      kept,
+    )
     const answer = await exchanges.send({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
@@ -103,7 +129,8 @@ export function httpBot({ exchanges, render, readSecret, now }: HttpBotOptions):
       signal: delivery.signal,
     })
     if (answer.kind !== 'answered') return exchangeFailure(answer)
-    if (callback !== null && answer.status === 202) return { outcome: 'handed_over', status: 'HTTP 202', output: answer.body }
+    if (callback !== null && answer.status === 202)
+      return { outcome: 'handed_over', status: 'HTTP 202', output: answer.body }
     return httpResult(answer, now())
   }
   return { deliver, stop: () => exchanges.stop() }

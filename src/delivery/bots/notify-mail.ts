@@ -15,12 +15,21 @@ const priorities = ['low', 'low', 'normal', 'high', 'high'] as const
 export function mailResult(answer: MailAnswer): DeliveryResult {
   if (answer.kind === 'accepted') {
     const refused = answer.rejected.length === 0 ? '' : `\nrefused for ${answer.rejected.join(', ')}`
-    return { outcome: 'success', status: `SMTP ${answer.response.slice(0, 3)}`, output: `${answer.response}${refused}`, result: null }
+    return {
+      outcome: 'success',
+      status: `SMTP ${answer.response.slice(0, 3)}`,
+      output: `${answer.response}${refused}`,
+      result: null,
+    }
   }
   if (answer.kind === 'answered') {
     const told = { status: `SMTP ${answer.code}`, output: answer.error }
     // Codes from 500 are permanent (RFC 5321, 4.2.1).
-    return failure(answer.code < 500 ? 'unavailable' : 'refused', `the mail server answered: ${cut(oneLine(answer.error), 300)}`, told)
+    return failure(
+      answer.code < 500 ? 'unavailable' : 'refused',
+      `the mail server answered: ${cut(oneLine(answer.error), 300)}`,
+      told,
+    )
   }
   switch (answer.reason) {
     case 'aborted':
@@ -47,7 +56,8 @@ export async function deliverMail(
   const { host = '', secure = 'starttls', from = '', to = [], user = from, password } = endpoint
   const port = endpoint.port ?? (secure === 'tls' ? 465 : 587)
   const secret = password === undefined ? undefined : readSecret(password)
-  if (secret?.ok === false) return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
+  if (secret?.ok === false)
+    return failure('unreachable', `a secret of the bot cannot be read: ${secret.reason}`)
   const mail = {
     host,
     port,
@@ -62,6 +72,12 @@ export async function deliverMail(
     timeout_ms,
     signal,
   }
-  made({ kind: 'smtp', url: `${secure === 'tls' ? 'smtps' : 'smtp'}://${host.includes(':') ? `[${host}]` : host}:${port}` }, mail.text)
+  made(
+    {
+      kind: 'smtp',
+      url: `${secure === 'tls' ? 'smtps' : 'smtp'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    },
+    mail.text,
+  )
   return mailResult(await sendMail(mail, egress))
 }

@@ -15,7 +15,13 @@ export interface Prepared {
 
 export interface Service {
   /** id: the same for every attempt of a run */
-  request(endpoint: NotifyEndpoint, url: string, token: string | undefined, message: Message, id: string): Prepared
+  request(
+    endpoint: NotifyEndpoint,
+    url: string,
+    token: string | undefined,
+    message: Message,
+    id: string,
+  ): Prepared
   /** Whether a 2xx answer is one of this service. */
   isAccepted(body: string): boolean
   /** What the body of an answer says of the time to wait. */
@@ -34,17 +40,26 @@ function below(base: string, path: string): URL {
 
 function member(body: string, name: string): unknown {
   const value = answerValue(body)?.value
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined
 }
 
 function milliseconds(value: unknown, unit: number): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e9 ? Math.ceil(value * unit) : undefined
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value < 1e9
+    ? Math.ceil(value * unit)
+    : undefined
 }
 
 /** JSON to the root of the server: title and text are in no header there. A longer text would become a file. */
 const ntfy: Service = {
   request({ topic }, url, token, { title, text, priority, link }) {
-    const message = { topic, title: cut(oneLine(title), mostTitle), message: cut(visible(text), 4000, bytes), priority }
+    const message = {
+      topic,
+      title: cut(oneLine(title), mostTitle),
+      message: cut(visible(text), 4000, bytes),
+      priority,
+    }
     const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
     return {
       method: 'POST',
@@ -82,10 +97,15 @@ const gotify: Service = {
 const matrix: Service = {
   request({ room }, url, token, { title, text, link }, id) {
     const transaction = createHash('sha256').update(`${room} ${id}`).digest('hex').slice(0, 32)
-    const shown = [cut(oneLine(title), mostTitle), cut(visible(text), 16_000, bytes), link].filter(part => part !== undefined && part !== '')
+    const shown = [cut(oneLine(title), mostTitle), cut(visible(text), 16_000, bytes), link].filter(
+      part => part !== undefined && part !== '',
+    )
     return {
       method: 'PUT',
-      url: below(url, `/_matrix/client/v3/rooms/${encodeURIComponent(room!)}/send/m.room.message/${transaction}`),
+      url: below(
+        url,
+        `/_matrix/client/v3/rooms/${encodeURIComponent(room!)}/send/m.room.message/${transaction}`,
+      ),
       headers: { authorization: `Bearer ${token!}` },
       // No formatted_body: nothing is HTML. An empty m.mentions: no name in the text pings.
       body: { msgtype: 'm.text', body: shown.join('\n'), 'm.mentions': {} },
@@ -101,16 +121,30 @@ const chatLength = (text: string): number => chatText(text).length
 
 const slack: Service = {
   request(_endpoint, url, _token, { title, text, link }) {
-    const short = link === undefined || chatLength(link) > mostChat.link ? undefined : link.replaceAll('&', '&amp;')
-    const shown = [chatText(cut(oneLine(title), mostChat.title, chatLength)), chatText(cut(visible(text), mostChat.text, chatLength)), short]
+    const short =
+      link === undefined || chatLength(link) > mostChat.link ? undefined : link.replaceAll('&', '&amp;')
+    const shown = [
+      chatText(cut(oneLine(title), mostChat.title, chatLength)),
+      chatText(cut(visible(text), mostChat.text, chatLength)),
+      short,
+    ]
     return {
       method: 'POST',
       url: new URL(url),
       headers: {},
-      body: { text: shown.filter(part => part !== undefined && part !== '').join('\n'), mrkdwn: false, parse: 'none', link_names: false, unfurl_links: false },
+      body: {
+        text: shown.filter(part => part !== undefined && part !== '').join('\n'),
+        mrkdwn: false,
+        parse: 'none',
+        link_names: false,
+        unfurl_links: false,
+      },
     }
   },
-  isAccepted: body => ['', 'ok'].includes(body.trim()) || member(body, 'success') === true || typeof member(body, 'id') === 'string',
+  isAccepted: body =>
+    ['', 'ok'].includes(body.trim()) ||
+    member(body, 'success') === true ||
+    typeof member(body, 'id') === 'string',
   // Discord says seconds in the body.
   retryAfterMs: body => milliseconds(member(body, 'retry_after'), 1000),
 }
@@ -119,7 +153,14 @@ export const services: Record<HttpPreset, Service> = { ntfy, gotify, matrix, sla
 
 /** The reason that a service gave in its answer, in one short line; empty: none that can be read. */
 export function saidReason(body: string): string {
-  const said = ['error', 'errorDescription', 'message'].map(name => member(body, name)).filter(value => typeof value === 'string')
-  const text = said.length > 0 ? said.join(', ') : /^[\x20-\x7e]{1,80}$/.test(body.trim()) && !body.includes('<') ? body : ''
+  const said = ['error', 'errorDescription', 'message']
+    .map(name => member(body, name))
+    .filter(value => typeof value === 'string')
+  const text =
+    said.length > 0
+      ? said.join(', ')
+      : /^[\x20-\x7e]{1,80}$/.test(body.trim()) && !body.includes('<')
+        ? body
+        : ''
   return cut(oneLine(text), 200)
 }

@@ -26,7 +26,8 @@ const mostListed = 5
 export const cutMark = ' […]'
 
 /** Controls, direction marks, invisible characters, tags: they can hide or reorder what is read. Line breaks and tabs stay. */
-const invisible = /(?![\n\t])[\p{Cc}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{2069}\u{feff}\u{e0000}-\u{e007f}]/gu
+const invisible =
+  /(?![\n\t])[\p{Cc}\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}-\u{202e}\u{2060}-\u{2064}\u{2066}-\u{2069}\u{feff}\u{e0000}-\u{e007f}]/gu
 
 /** A text without invisible characters and halves of characters. */
 export function visible(text: string): string {
@@ -39,7 +40,11 @@ export function oneLine(text: string): string {
 }
 
 /** The longest beginning of a text that has at most so much of a size, with a mark if something was cut. The size of a text must not be less than its length. */
-export function cut(text: string, most: number, size: (text: string) => number = each => each.length): string {
+export function cut(
+  text: string,
+  most: number,
+  size: (text: string) => number = each => each.length,
+): string {
   if (text.length <= most && size(text) <= most) return text
   const characters = Array.from(text.slice(0, most))
   let [fits, tooLong] = [0, characters.length + 1]
@@ -53,7 +58,10 @@ export function cut(text: string, most: number, size: (text: string) => number =
 
 function textAt(value: unknown, ...path: string[]): string | undefined {
   for (const step of path)
-    value = typeof value === 'object' && value !== null && Object.hasOwn(value, step) ? (value as Record<string, unknown>)[step] : undefined
+    value =
+      typeof value === 'object' && value !== null && Object.hasOwn(value, step)
+        ? (value as Record<string, unknown>)[step]
+        : undefined
   if (typeof value === 'number') return String(value)
   return typeof value === 'string' && value !== '' ? value : undefined
 }
@@ -67,7 +75,9 @@ function ofRun({ type, payload }: NotedEvent, id: string): { title: string; text
   const trigger = textAt(payload, 'run', 'trigger_id') ?? 'a trigger'
   const bot = textAt(payload, 'run', 'bot_id')
   const reason = textAt(payload, 'reason')
-  const cause = [textAt(payload, 'event', 'type'), textAt(payload, 'event', 'subject')].filter(part => part !== undefined).join(' ')
+  const cause = [textAt(payload, 'event', 'type'), textAt(payload, 'event', 'subject')]
+    .filter(part => part !== undefined)
+    .join(' ')
   const about = lines(
     `Run ${id}${bot === undefined ? '' : ` of bot ${bot}`}`,
     cause !== '' && `Event: ${cause} from ${textAt(payload, 'event', 'source_id') ?? 'an unknown source'}`,
@@ -75,12 +85,22 @@ function ofRun({ type, payload }: NotedEvent, id: string): { title: string; text
   )
   switch (type) {
     case 'run.awaiting_approval':
-      return { title: `Approval needed: ${trigger}`, text: lines(about, `Decide: signalbox runs approve ${id}`, `or: signalbox runs deny ${id}`) }
+      return {
+        title: `Approval needed: ${trigger}`,
+        text: lines(about, `Decide: signalbox runs approve ${id}`, `or: signalbox runs deny ${id}`),
+      }
     case 'run.failed':
     case 'run.timed_out': {
       const attempts = textAt(payload, 'run', 'attempt')
       const title = `Run ${type === 'run.failed' ? 'failed' : 'timed out'}: ${trigger}`
-      return { title, text: lines(about, attempts !== undefined && `Attempts: ${attempts}`, `Retry: signalbox runs retry ${id}`) }
+      return {
+        title,
+        text: lines(
+          about,
+          attempts !== undefined && `Attempts: ${attempts}`,
+          `Retry: signalbox runs retry ${id}`,
+        ),
+      }
     }
     case 'run.held':
       return { title: `Run held: ${trigger}`, text: lines(about, `Release: signalbox runs release ${id}`) }
@@ -93,7 +113,11 @@ function ofRun({ type, payload }: NotedEvent, id: string): { title: string; text
 function length(ms: string | undefined): string {
   const minutes = Math.round(Number(ms) / 60_000)
   if (!Number.isFinite(minutes)) return 'some time'
-  return minutes < 120 ? `${minutes} min` : minutes < 48 * 60 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1440)} days`
+  return minutes < 120
+    ? `${minutes} min`
+    : minutes < 48 * 60
+      ? `${Math.round(minutes / 60)} h`
+      : `${Math.round(minutes / 1440)} days`
 }
 
 function day(ms: string | undefined): string {
@@ -108,7 +132,10 @@ function ofOthers({ type, subject, payload }: NotedEvent): { title: string; text
   const look = `Look: signalbox sources show ${source}`
   switch (type) {
     case 'source.silent':
-      return { title: `Silent source: ${source}`, text: lines(`No event for ${length(of('silent_after_ms'))}.`, look) }
+      return {
+        title: `Silent source: ${source}`,
+        text: lines(`No event for ${length(of('silent_after_ms'))}.`, look),
+      }
     case 'source.refusing': {
       const reason = of('reason')
       return {
@@ -120,14 +147,20 @@ function ofOthers({ type, subject, payload }: NotedEvent): { title: string; text
       }
     }
     case 'source.resumed':
-      return { title: `Source is back: ${source}`, text: `It was ${of('after') ?? 'in trouble'} for ${length(of('ms'))}.` }
+      return {
+        title: `Source is back: ${source}`,
+        text: `It was ${of('after') ?? 'in trouble'} for ${length(of('ms'))}.`,
+      }
     case 'source.failing':
       return { title: `Source cannot be read: ${source}`, text: lines(of('error'), look) }
     case 'token.expiring': {
       const name = of('name')
       return {
         title: `Token ends soon: ${name ?? source}`,
-        text: lines(`Token ${source} ends at ${day(of('expires_at'))} UTC.`, 'New one: signalbox tokens create, then signalbox tokens revoke'),
+        text: lines(
+          `Token ${source} ends at ${day(of('expires_at'))} UTC.`,
+          'New one: signalbox tokens create, then signalbox tokens revoke',
+        ),
       }
     }
     default:
@@ -139,7 +172,8 @@ function ofOthers({ type, subject, payload }: NotedEvent): { title: string; text
 export function usualMessage(event: NotedEvent): { title: string; text: string } {
   const { source_id, type, subject, actor, payload } = event
   if (source_id === routerSource) {
-    if (type === 'notify.test') return { title: 'Signalbox test message', text: `Bot ${subject ?? ''} can send messages.` }
+    if (type === 'notify.test')
+      return { title: 'Signalbox test message', text: `Bot ${subject ?? ''} can send messages.` }
     const id = type.startsWith('run.') ? textAt(payload, 'run', 'id') : undefined
     if (id !== undefined) return ofRun(event, id)
     const other = ofOthers(event)
@@ -148,7 +182,11 @@ export function usualMessage(event: NotedEvent): { title: string; text: string }
   const reason = textAt(payload, 'reason')
   return {
     title: subject === null ? type : `${type}: ${subject}`,
-    text: lines(`Event ${type} from ${source_id}`, typeof actor === 'string' && `By: ${actor}`, reason !== undefined && `Reason: ${reason}`),
+    text: lines(
+      `Event ${type} from ${source_id}`,
+      typeof actor === 'string' && `By: ${actor}`,
+      reason !== undefined && `Reason: ${reason}`,
+    ),
   }
 }
 
@@ -158,7 +196,11 @@ export function batchMessage(events: readonly NotedEvent[]): { title: string; te
   const more = events.length - usual.length
   return {
     title: `${events.length} events, first: ${usual[0]!.title}`,
-    text: lines(`${events.length} events:`, ...usual.map(({ title }, index) => `${index + 1}. ${oneLine(title)}`), more > 0 && `and ${more} more`),
+    text: lines(
+      `${events.length} events:`,
+      ...usual.map(({ title }, index) => `${index + 1}. ${oneLine(title)}`),
+      more > 0 && `and ${more} more`,
+    ),
   }
 }
 
@@ -167,7 +209,10 @@ export function safeLink(text: string): string | undefined {
   if (text.length > 2048 || !URL.canParse(text)) return undefined
   const { protocol, username, password, href } = new URL(text)
   if ((protocol !== 'http:' && protocol !== 'https:') || username !== '' || password !== '') return undefined
-  return href.replaceAll(/[@|`*~<>"'()[\]\\]/g, character => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
+  return href.replaceAll(
+    /[@|`*~<>"'()[\]\\]/g,
+    character => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  )
 }
 
 /**

@@ -12,15 +12,30 @@ import { exchangeFailure, httpResult } from './http.ts'
  * Calls of services that are known. hero_proc's job.create is not documented on the wire; these params are its fields
  * as its models name them, and can be replaced by the bot's own.
  */
-const presets: Record<NonNullable<UnixRpcEndpoint['preset']>, { method: string; params: Record<string, unknown> }> = {
+const presets: Record<
+  NonNullable<UnixRpcEndpoint['preset']>,
+  { method: string; params: Record<string, unknown> }
+> = {
   hero_proc: {
     method: 'job.create',
-    params: { context_name: 'core', action: '{{ run.workflow_id }}', inputs: '{{ inputs }}', tags: ['signalbox', '{{ run.id }}'] },
+    params: {
+      context_name: 'core',
+      action: '{{ run.workflow_id }}',
+      inputs: '{{ inputs }}',
+      tags: ['signalbox', '{{ run.id }}'],
+    },
   },
-  hero_logic: { method: 'play_start', params: { workflow_sid: '{{ run.workflow_id }}', input_data: '{{ inputs }}' } },
+  hero_logic: {
+    method: 'play_start',
+    params: { workflow_sid: '{{ run.workflow_id }}', input_data: '{{ inputs }}' },
+  },
   hero_logic_resume: {
     method: 'play_resume',
-    params: { play_sid: '{{ inputs.play_sid }}', resume_id: '{{ inputs.resume_id }}', payload_json: '{{ payload_json }}' },
+    params: {
+      play_sid: '{{ inputs.play_sid }}',
+      resume_id: '{{ inputs.resume_id }}',
+      payload_json: '{{ payload_json }}',
+    },
   },
 }
 
@@ -42,7 +57,11 @@ interface Answer {
 function rpcResult(text: string, id: string): DeliveryResult {
   const exceeded = tooMuch(text)
   // As with an answer that was cut off, it may have been a success.
-  if (exceeded !== undefined) return failure('refused', `the answer is not read: ${exceeded}; what it says is not known`, { status: 'result', output: text })
+  if (exceeded !== undefined)
+    return failure('refused', `the answer is not read: ${exceeded}; what it says is not known`, {
+      status: 'result',
+      output: text,
+    })
   const read = answerValue(text)
   if (read === undefined) return failure('unavailable', 'the answer is not JSON', { output: text })
   const answer = read.value as Answer & { id?: unknown }
@@ -51,9 +70,13 @@ function rpcResult(text: string, id: string): DeliveryResult {
   if (answer.error !== undefined && answer.error !== null) {
     const code = Number(answer.error.code)
     const kind = worthRetrying.has(code) ? 'unavailable' : 'refused'
-    return failure(kind, `the bot answered error ${code}: ${String(answer.error.message)}`, { status: `error ${code}`, output: text })
+    return failure(kind, `the bot answered error ${code}: ${String(answer.error.message)}`, {
+      status: `error ${code}`,
+      output: text,
+    })
   }
-  if (!('result' in answer)) return failure('unavailable', 'the answer has neither result nor error', { output: text })
+  if (!('result' in answer))
+    return failure('unavailable', 'the answer has neither result nor error', { output: text })
   const { result = null } = exactJson(text) as Answer
   return { outcome: 'success', status: 'result', result: JSON.stringify(result), output: text }
 }
@@ -66,14 +89,23 @@ export interface UnixRpcBotOptions {
 }
 
 /** One line out, one line back. Never throws. */
-function callByLine(path: string, line: string, delivery: Delivery, maxBytes: number): Promise<ExchangeAnswer> {
+function callByLine(
+  path: string,
+  line: string,
+  delivery: Delivery,
+  maxBytes: number,
+): Promise<ExchangeAnswer> {
   const { promise, resolve } = Promise.withResolvers<ExchangeAnswer>()
   const socket = connect({ path, signal: delivery.signal })
   const chunks: Buffer[] = []
   let bytes = 0
   let reached = false
-  const fail = (reason: 'unreachable' | 'broken' | 'timeout' | 'aborted', error: string): void => resolve({ kind: 'failed', reason, error })
-  const timer = setTimeout(() => fail('timeout', `no complete answer within ${delivery.timeout_ms} ms`), delivery.timeout_ms)
+  const fail = (reason: 'unreachable' | 'broken' | 'timeout' | 'aborted', error: string): void =>
+    resolve({ kind: 'failed', reason, error })
+  const timer = setTimeout(
+    () => fail('timeout', `no complete answer within ${delivery.timeout_ms} ms`),
+    delivery.timeout_ms,
+  )
   socket.on('connect', () => {
     reached = true
     socket.write(`${line}\n`)
@@ -83,33 +115,52 @@ function callByLine(path: string, line: string, delivery: Delivery, maxBytes: nu
     chunks.push(end < 0 ? chunk : chunk.subarray(0, end))
     bytes += chunk.length
     if (end >= 0 || bytes >= maxBytes)
-      resolve({ kind: 'answered', status: 200, headers: {}, body: Buffer.concat(chunks).toString('utf8', 0, maxBytes), truncated: end < 0 })
+      resolve({
+        kind: 'answered',
+        status: 200,
+        headers: {},
+        body: Buffer.concat(chunks).toString('utf8', 0, maxBytes),
+        truncated: end < 0,
+      })
   })
   socket.on('error', (error: NodeJS.ErrnoException) => {
     if (delivery.signal.aborted) fail('aborted', 'aborted')
     else fail(reached ? 'broken' : 'unreachable', `${error.code ?? 'error'}: ${error.message}`)
   })
-  socket.on('close', () => fail(reached ? 'broken' : 'unreachable', 'the connection was closed before an answer'))
+  socket.on('close', () =>
+    fail(reached ? 'broken' : 'unreachable', 'the connection was closed before an answer'),
+  )
   return promise.finally(() => {
     clearTimeout(timer)
     socket.destroy()
   })
 }
 
-export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpcBotOptions): BotKind<UnixRpcEndpoint> {
+export function unixRpcBot({
+  exchanges,
+  render,
+  maxResponseBytes,
+  now,
+}: UnixRpcBotOptions): BotKind<UnixRpcEndpoint> {
   async function paramsText(
     endpoint: UnixRpcEndpoint,
     delivery: Delivery,
   ): Promise<{ ok: true; value: string } | { ok: false; reason: string; transient: boolean }> {
-    const template = endpoint.params ?? (endpoint.preset === undefined ? undefined : presets[endpoint.preset].params)
+    const template =
+      endpoint.params ?? (endpoint.preset === undefined ? undefined : presets[endpoint.preset].params)
     if (template === undefined) return { ok: true, value: delivery.body }
-    const rendered = await render(template, 'params', endpoint.params === undefined ? presetScope(delivery) : delivery.scope())
+    const rendered = await render(
+      template,
+      'params',
+      endpoint.params === undefined ? presetScope(delivery) : delivery.scope(),
+    )
     return rendered.ok ? { ok: true, value: JSON.stringify(rendered.value) } : rendered
   }
 
   async function deliver(endpoint: UnixRpcEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     const params = await paramsText(endpoint, delivery)
-    if (!params.ok) return failure(params.transient ? 'unreachable' : 'refused', params.reason, { status: 'E_TEMPLATE' })
+    if (!params.ok)
+      return failure(params.transient ? 'unreachable' : 'refused', params.reason, { status: 'E_TEMPLATE' })
     const method = endpoint.method ?? presets[endpoint.preset!].method
     const call = `{"jsonrpc":"2.0","id":${JSON.stringify(delivery.id)},"method":${JSON.stringify(method)},"params":${params.value}}`
     delivery.made({ kind: 'unix_rpc', socket_path: endpoint.socket_path, method }, params.value)
@@ -120,7 +171,11 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
             origin: 'http://localhost',
             socket_path: endpoint.socket_path,
             path: endpoint.path ?? defaults.UnixRpcEndpoint.path,
-            headers: { 'content-type': 'application/json', 'accept-encoding': 'identity', 'webhook-id': delivery.id },
+            headers: {
+              'content-type': 'application/json',
+              'accept-encoding': 'identity',
+              'webhook-id': delivery.id,
+            },
             body: call,
             timeout_ms: delivery.timeout_ms,
             signal: delivery.signal,
@@ -128,14 +183,20 @@ export function unixRpcBot({ exchanges, render, maxResponseBytes, now }: UnixRpc
     if (answer.kind === 'failed') return exchangeFailure(answer)
     if (answer.status !== 200) {
       const told = httpResult(answer, now())
-      return told.outcome === 'success' ? failure('unavailable', `the bot answered ${answer.status} and no result`) : told
+      return told.outcome === 'success'
+        ? failure('unavailable', `the bot answered ${answer.status} and no result`)
+        : told
     }
     // What was cut off may have been a success: it is not done again.
     if (answer.truncated)
-      return failure('refused', `the answer is longer than the ${maxResponseBytes} bytes that are read; what it says is not known`, {
-        status: 'result',
-        output: answer.body,
-      })
+      return failure(
+        'refused',
+        `the answer is longer than the ${maxResponseBytes} bytes that are read; what it says is not known`,
+        {
+          status: 'result',
+          output: answer.body,
+        },
+      )
     return rpcResult(answer.body, delivery.id)
   }
   return { deliver, stop: () => exchanges.stop() }

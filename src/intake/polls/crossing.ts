@@ -13,14 +13,26 @@ export interface Crossing {
 }
 
 function crossing(previous: number, value: number, { above, below }: WatchConfig): Crossing | undefined {
-  const payload = { value, previous, ...(above === undefined ? {} : { above }), ...(below === undefined ? {} : { below }) }
+  const payload = {
+    value,
+    previous,
+    ...(above === undefined ? {} : { above }),
+    ...(below === undefined ? {} : { below }),
+  }
   if (above !== undefined && value > above && previous <= above) return { type: 'above', payload }
   if (below !== undefined && value < below && previous >= below) return { type: 'below', payload }
-  return above === undefined && below === undefined && value !== previous ? { type: 'changed', payload } : undefined
+  return above === undefined && below === undefined && value !== previous
+    ? { type: 'changed', payload }
+    : undefined
 }
 
 /** What a reading means, and what is remembered of it. Within the cooldown what would be an event stays to be one after it. */
-export function judged(watched: Watched, value: number, config: WatchConfig, now: number): { crossing?: Crossing; watched: Watched } {
+export function judged(
+  watched: Watched,
+  value: number,
+  config: WatchConfig,
+  now: number,
+): { crossing?: Crossing; watched: Watched } {
   const { previous, fired_at } = watched
   const crossed = previous === undefined ? undefined : crossing(previous, value, config)
   if (crossed === undefined) return { watched: { ...watched, previous: value } }

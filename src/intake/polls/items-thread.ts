@@ -31,7 +31,9 @@ export class ItemsThread {
   async items(text: string, config: PollConfig): Promise<Found> {
     if (text.length <= atOnceLength) return itemsOf(text, config, this.#limits, this.#expressions)
     const items: Item[] = []
-    const { problems } = (await this.#inThread({ kind: 'items', text, config, limits: this.#limits }, part => items.push(...part))) as Pick<Found, 'problems'>
+    const { problems } = (await this.#inThread({ kind: 'items', text, config, limits: this.#limits }, part =>
+      items.push(...part),
+    )) as Pick<Found, 'problems'>
     return { items, problems }
   }
 
@@ -44,7 +46,9 @@ export class ItemsThread {
   /** The context files that a command printed, or what is wrong with them. */
   async context(text: string): Promise<ContextFileBytes[] | string> {
     if (text.length <= atOnceLength) return contextOf(text, this.#limits)
-    return (await this.#inThread({ kind: 'context', text, limits: this.#limits })) as ContextFileBytes[] | string
+    return (await this.#inThread({ kind: 'context', text, limits: this.#limits })) as
+      | ContextFileBytes[]
+      | string
   }
 
   async stop(): Promise<void> {
@@ -72,7 +76,9 @@ export class ItemsThread {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     port1.on('message', (message: FromThread) => void this.#told(message, port1, onPart, resolve, reject))
     // The thread closes its end once it has answered, and when it ends before.
-    port1.on('close', () => reject(new ReadingError('the thread that reads answers ended before it was done')))
+    port1.on('close', () =>
+      reject(new ReadingError('the thread that reads answers ended before it was done')),
+    )
     this.#thread().postMessage({ order, port: port2 } satisfies Ordered, [port2])
     return promise.finally(() => port1.close())
   }

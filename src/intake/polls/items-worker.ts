@@ -39,7 +39,8 @@ function asked(port: MessagePort, message: FromThread): Promise<unknown> {
 /** Expressions are evaluated where they always are: in their own process, which the router's thread talks to. */
 function expressionsOver(port: MessagePort): Pick<Expressions, 'evaluate'> {
   return {
-    evaluate: async (sources, scope) => (await asked(port, { kind: 'evaluate', sources, scope: JSON.stringify(scope) })) as ExpressionAnswer[],
+    evaluate: async (sources, scope) =>
+      (await asked(port, { kind: 'evaluate', sources, scope: JSON.stringify(scope) })) as ExpressionAnswer[],
   }
 }
 
@@ -48,7 +49,8 @@ async function answer(order: ReadOrder, port: MessagePort): Promise<unknown> {
   const expressions = expressionsOver(port)
   if (order.kind === 'number') return numberOf(order.text, order.config, order.limits, expressions)
   const { items, problems } = await itemsOf(order.text, order.config, order.limits, expressions)
-  for (let from = 0; from < items.length; from += partSize) await asked(port, { kind: 'part', items: items.slice(from, from + partSize) })
+  for (let from = 0; from < items.length; from += partSize)
+    await asked(port, { kind: 'part', items: items.slice(from, from + partSize) })
   return { problems }
 }
 
@@ -57,7 +59,8 @@ parentPort!.on('message', ({ order, port }: Ordered) => {
   answer(order, port)
     .then(
       value => say({ kind: 'done', value }),
-      (error: Error) => say({ kind: error instanceof ReadingError ? 'refused' : 'bug', message: error.message }),
+      (error: Error) =>
+        say({ kind: error instanceof ReadingError ? 'refused' : 'bug', message: error.message }),
     )
     .finally(() => port.close())
 })

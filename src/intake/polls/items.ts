@@ -32,7 +32,8 @@ const bodiesOfAnswer = 5
 const maxShown = 60
 
 function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
   const text = JSON.stringify(value) ?? 'nothing'
   return text.length > maxShown ? `${text.slice(0, maxShown)}...` : text
 }
@@ -42,9 +43,14 @@ function shown(value: unknown): string {
  * without end, take the stack. Throws ReadingError.
  */
 function assertParsable(text: string, { json_depth, json_tokens }: JsonLimits, what: string): void {
-  const exceeded = exceededLimit(Buffer.from(text), { json_depth: json_depth + maxDepthAround, json_tokens: json_tokens * bodiesOfAnswer })
+  const exceeded = exceededLimit(Buffer.from(text), {
+    json_depth: json_depth + maxDepthAround,
+    json_tokens: json_tokens * bodiesOfAnswer,
+  })
   if (exceeded !== undefined)
-    throw new ReadingError(`${what} is too large: ${exceeded} (the limits are ${maxDepthAround} above json_depth and ${bodiesOfAnswer} times json_tokens)`)
+    throw new ReadingError(
+      `${what} is too large: ${exceeded} (the limits are ${maxDepthAround} above json_depth and ${bodiesOfAnswer} times json_tokens)`,
+    )
 }
 
 function parsed(text: string, what: string): unknown {
@@ -56,7 +62,8 @@ function parsed(text: string, what: string): unknown {
 }
 
 function assertCount(count: number): void {
-  if (count > maxItems) throw new ReadingError(`what was read has ${count} items; at most ${maxItems} are taken`)
+  if (count > maxItems)
+    throw new ReadingError(`what was read has ${count} items; at most ${maxItems} are taken`)
 }
 
 function answerOf(text: string, format: PollConfig['format'], limits: JsonLimits): unknown {
@@ -68,7 +75,12 @@ function answerOf(text: string, format: PollConfig['format'], limits: JsonLimits
   return format === 'lines' ? lines : lines.map((line, index) => parsed(line, `line ${index + 1}`))
 }
 
-async function rendered(template: string, name: string, scope: object, expressions: Pick<Expressions, 'evaluate'>): Promise<unknown> {
+async function rendered(
+  template: string,
+  name: string,
+  scope: object,
+  expressions: Pick<Expressions, 'evaluate'>,
+): Promise<unknown> {
   try {
     return await renderTemplate(template, name, scope, expressions)
   } catch (error) {
@@ -84,11 +96,13 @@ function wholeKey(text: string): string {
 
 function itemOf(value: unknown, { key, subject }: PollConfig, limits: ItemLimits): Item | string {
   const json = JSON.stringify(value)
-  const known = key === undefined ? wholeKey(typeof value === 'string' ? value : json) : renderKey(key, { item: value })
+  const known =
+    key === undefined ? wholeKey(typeof value === 'string' ? value : json) : renderKey(key, { item: value })
   if (known === '') return `has nothing at its key ${key}`
   if (known.length > maxKeyLength) return `has a key of more than ${maxKeyLength} characters`
   const bytes = Buffer.from(json)
-  if (bytes.length > limits.max_body_bytes) return `has ${bytes.length} bytes, more than ${limits.max_body_bytes} (max_body_bytes)`
+  if (bytes.length > limits.max_body_bytes)
+    return `has ${bytes.length} bytes, more than ${limits.max_body_bytes} (max_body_bytes)`
   const exceeded = exceededLimit(bytes, limits)
   if (exceeded !== undefined) return exceeded
   const about = subject === undefined ? '' : renderText(subject, { item: value })
@@ -104,7 +118,8 @@ export async function itemsOf(
   expressions: Pick<Expressions, 'evaluate'>,
 ): Promise<{ items: Item[]; problems: string[] }> {
   const answer = answerOf(text, config.format, limits)
-  const list = config.items === undefined ? answer : await rendered(config.items, 'items', { answer }, expressions)
+  const list =
+    config.items === undefined ? answer : await rendered(config.items, 'items', { answer }, expressions)
   if (!Array.isArray(list)) {
     const where = config.items === undefined ? 'what was read' : `what is at ${config.items}`
     throw new ReadingError(`${where} is no list of items but ${shown(list)}`)
@@ -138,13 +153,20 @@ export async function numberOf(
   }
   const found = await rendered(value, 'value', { answer }, expressions)
   const number = typeof found === 'string' && found.trim() !== '' ? Number(found) : found
-  if (typeof number !== 'number' || !Number.isFinite(number)) throw new ReadingError(`a number was expected; found ${shown(found)}`)
+  if (typeof number !== 'number' || !Number.isFinite(number))
+    throw new ReadingError(`a number was expected; found ${shown(found)}`)
   return number
 }
 
 function isFile(value: unknown): value is ContextFileGiven {
-  const { name, content, encoding } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Record<keyof ContextFileGiven, unknown>>
-  return typeof name === 'string' && typeof content === 'string' && (encoding === undefined || encoding === 'utf8' || encoding === 'base64')
+  const { name, content, encoding } = (typeof value === 'object' && value !== null ? value : {}) as Partial<
+    Record<keyof ContextFileGiven, unknown>
+  >
+  return (
+    typeof name === 'string' &&
+    typeof content === 'string' &&
+    (encoding === undefined || encoding === 'utf8' || encoding === 'base64')
+  )
 }
 
 /** The context files that a command printed, or what is wrong with them. */
@@ -157,7 +179,8 @@ export function contextOf(text: string, limits: JsonLimits): ContextFileBytes[] 
   } catch {
     return `what it printed is not JSON; it begins ${shown(text)}`
   }
-  if (!Array.isArray(given) || !given.every(isFile)) return `it is to print a list of {name, content, encoding?}; it printed ${shown(given)}`
+  if (!Array.isArray(given) || !given.every(isFile))
+    return `it is to print a list of {name, content, encoding?}; it printed ${shown(given)}`
   const checked = contextFiles(given)
   if ('files' in checked) return checked.files
   const { index, reason } = checked.refusal

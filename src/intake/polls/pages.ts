@@ -19,7 +19,11 @@ export interface Pages {
 }
 
 /** Sorts the items of a page into those that are new and those that are known. */
-export async function addItems(pages: Pages, items: readonly Item[], unseenOf: (keys: string[]) => Promise<string[]>): Promise<void> {
+export async function addItems(
+  pages: Pages,
+  items: readonly Item[],
+  unseenOf: (keys: string[]) => Promise<string[]>,
+): Promise<void> {
   for (let from = 0; from < items.length; from += lookedUpTogether) {
     const part = items.slice(from, from + lookedUpTogether)
     const unseen = new Set(await unseenOf(part.map(({ key }) => key)))

@@ -84,7 +84,12 @@ export class Poller {
     this.#options = options
     const { now, later } = options
     this.#thread = new ItemsThread(options.config, options.expressions)
-    this.#timetable = new Timetable({ now, later, onDue: ids => this.#due(ids), onSetBack: () => this.#setBack() })
+    this.#timetable = new Timetable({
+      now,
+      later,
+      onDue: ids => this.#due(ids),
+      onSetBack: () => this.#setBack(),
+    })
   }
 
   start(states: readonly SourceState[]): void {
@@ -107,7 +112,8 @@ export class Poller {
     for (const id of ids) {
       const source = sources.get(id)
       const entry = this.#entries.get(id)
-      if (entry !== undefined && source?.enabled === true && isDeepStrictEqual(entry.config, source.config)) continue
+      if (entry !== undefined && source?.enabled === true && isDeepStrictEqual(entry.config, source.config))
+        continue
       entry?.abort.abort()
       this.#entries.delete(id)
       this.#timetable.delete(id)
@@ -141,14 +147,24 @@ export class Poller {
 
   #enter({ id, source_type, enabled, config }: Source, memory: Memory): void {
     if ((source_type !== 'poll' && source_type !== 'watch') || !enabled || this.#stopped) return
-    const entry: Entry = { id, source_type, config, memory, abort: new AbortController(), forgotten: new Set() }
+    const entry: Entry = {
+      id,
+      source_type,
+      config,
+      memory,
+      abort: new AbortController(),
+      forgotten: new Set(),
+    }
     this.#entries.set(id, entry)
     const now = this.#options.now()
     this.#timetable.set(id, Math.min(memory.next_at ?? now, now + this.#interval(entry)))
   }
 
   #interval({ config }: Entry): number {
-    return Math.max(config.interval_ms ?? defaults.PollConfig.interval_ms, this.#options.config.poll_min_interval_ms)
+    return Math.max(
+      config.interval_ms ?? defaults.PollConfig.interval_ms,
+      this.#options.config.poll_min_interval_ms,
+    )
   }
 
   #setBack(): void {
@@ -187,20 +203,33 @@ export class Poller {
     } catch (error) {
       // A bug must not end the readings of a source.
       this.#options.logBug(error)
-      outcome = { memory: entry.memory, failure: { error: 'the router could not use it; its log says why' }, seen: [], events: 0 }
+      outcome = {
+        memory: entry.memory,
+        failure: { error: 'the router could not use it; its log says why' },
+        seen: [],
+        events: 0,
+      }
     }
-    if (this.#entries.get(entry.id) === entry && !this.#stopped) await this.#finish(entry, outcome, performance.now() - begun)
+    if (this.#entries.get(entry.id) === entry && !this.#stopped)
+      await this.#finish(entry, outcome, performance.now() - begun)
   }
 
   /** Remembers a reading and sets the next. */
-  async #finish(entry: Entry, { memory, failure, problem, seen, events }: Outcome, ms: number): Promise<void> {
+  async #finish(
+    entry: Entry,
+    { memory, failure, problem, seen, events }: Outcome,
+    ms: number,
+  ): Promise<void> {
     const { store, now, log, logBug } = this.#options
     const { id } = entry
     const at = now()
     const before = entry.memory.failures ?? 0
     const failures = failure === undefined ? 0 : before + 1
     const interval = this.#interval(entry)
-    const pause = Math.max(interval, Math.min(interval * 2 ** Math.min(failures, 20), Math.max(longestPauseMs, interval)))
+    const pause = Math.max(
+      interval,
+      Math.min(interval * 2 ** Math.min(failures, 20), Math.max(longestPauseMs, interval)),
+    )
     const asked = Math.min(failure?.retry_after_ms ?? 0, longestRetryAfterMs)
     const next_at = at + Math.max(failures === 0 ? interval : pause, asked)
     const error = (failure?.error ?? problem)?.slice(0, maxErrorLength)
@@ -212,11 +241,24 @@ export class Poller {
     entry.forgotten = new Set()
     const known = seen.filter(key => !forgotten.has(key))
     if (error !== undefined || events > 0)
-      log('source.read', { source_id: id, events, ms: Math.round(ms), ...(error === undefined ? {} : { error, failures }) })
-    const told = failures === 1 ? store.emitLifecycle('source.failing', id, { source_id: id, error }, at) : undefined
-    const well = failures === 0 && before > 0 ? store.emitLifecycle('source.recovered', id, { source_id: id }, at) : undefined
+      log('source.read', {
+        source_id: id,
+        events,
+        ms: Math.round(ms),
+        ...(error === undefined ? {} : { error, failures }),
+      })
+    const told =
+      failures === 1 ? store.emitLifecycle('source.failing', id, { source_id: id, error }, at) : undefined
+    const well =
+      failures === 0 && before > 0
+        ? store.emitLifecycle('source.recovered', id, { source_id: id }, at)
+        : undefined
     // An item that cannot be noted is read again after the next start, and found to be known.
-    await Promise.all([store.noteSource({ source_id: id, state: { ...entry.memory }, seen: known, at }), told, well]).catch(logBug)
+    await Promise.all([
+      store.noteSource({ source_id: id, state: { ...entry.memory }, seen: known, at }),
+      told,
+      well,
+    ]).catch(logBug)
     if (this.#entries.get(id) === entry) this.#timetable.set(id, next_at)
   }
 
@@ -226,7 +268,9 @@ export class Poller {
    */
   #mayBeUnchanged({ whole_at = 0 }: Memory): boolean {
     const { retention_ms, dedupe_ms } = this.#options.config
-    return this.#options.now() - whole_at < Math.min(longestUnchangedMs, Math.max(retention_ms, dedupe_ms) / 3)
+    return (
+      this.#options.now() - whole_at < Math.min(longestUnchangedMs, Math.max(retention_ms, dedupe_ms) / 3)
+    )
   }
 
   /** Page after page, until one has nothing new. */
@@ -244,7 +288,8 @@ export class Poller {
       if (added instanceof ReadingError) return { ...pages, failure: { error: added.message } }
       if (page === 1) pages.validators = answer.validators
       page_url = answer.next_url
-      if (page_url === undefined || added === 0) return { ...pages, whole: pages.problem === undefined && pages.fresh.size <= max_items }
+      if (page_url === undefined || added === 0)
+        return { ...pages, whole: pages.problem === undefined && pages.fresh.size <= max_items }
       if (!first && pages.fresh.size >= max_items) return pages
     }
     return pages
@@ -277,7 +322,11 @@ export class Poller {
     let events = 0
     try {
       if (first) seen.push(...fresh.keys())
-      else events = await this.#take(entry, [...fresh.values()].slice(0, config.max_items ?? defaults.PollConfig.max_items))
+      else
+        events = await this.#take(
+          entry,
+          [...fresh.values()].slice(0, config.max_items ?? defaults.PollConfig.max_items),
+        )
     } catch (error) {
       if (!(error instanceof NotTaken)) throw error
       failure ??= { error: error.message }
@@ -289,7 +338,9 @@ export class Poller {
         ...rest,
         ...(failure === undefined ? { read_at: now(), items: held, begun: true } : {}),
         // Only what was read and used to its end may be called unchanged.
-        ...(failure === undefined && whole && validators !== undefined ? { validators, whole_at: now() } : {}),
+        ...(failure === undefined && whole && validators !== undefined
+          ? { validators, whole_at: now() }
+          : {}),
       },
       ...(failure === undefined ? {} : { failure }),
       ...(problem === undefined ? {} : { problem }),
@@ -308,7 +359,10 @@ export class Poller {
       const incoming: Incoming[] = []
       for (const { key, subject, json } of items.slice(from, from + together)) {
         const event = ownEvent({ source_id: id, type, subject, timestamp, json, once: { kind: 'item', key } })
-        const context = config.context_command === undefined ? [] : await this.#context(id, config.context_command, json, config.timeout_ms, abort.signal)
+        const context =
+          config.context_command === undefined
+            ? []
+            : await this.#context(id, config.context_command, json, config.timeout_ms, abort.signal)
         if (typeof context === 'string') problem ||= `the context_command of item ${key}: ${context}`
         else incoming.push(context.length === 0 ? event : { ...event, context_files: context })
       }

@@ -38,7 +38,10 @@ function header(headers: Record<string, string | string[] | undefined>, name: st
 function isNext(params: string): boolean {
   return params.split(';').some(param => {
     const [name = '', value = ''] = param.split('=')
-    return name.trim().toLowerCase() === 'rel' && value.replaceAll('"', '').trim().toLowerCase().split(/\s+/).includes('next')
+    return (
+      name.trim().toLowerCase() === 'rel' &&
+      value.replaceAll('"', '').trim().toLowerCase().split(/\s+/).includes('next')
+    )
   })
 }
 
@@ -62,9 +65,19 @@ export function nextPage(link: string | undefined, url: URL): string | undefined
   return undefined
 }
 
-async function readUrl(from: ReadFrom, url: URL, validators: Validators, signal: AbortSignal, options: ReadingOptions): Promise<Reading> {
+async function readUrl(
+  from: ReadFrom,
+  url: URL,
+  validators: Validators,
+  signal: AbortSignal,
+  options: ReadingOptions,
+): Promise<Reading> {
   const { exchanges, readSecret, now } = options
-  const headers: Record<string, string> = { accept: 'application/json, */*;q=0.5', 'accept-encoding': 'identity', 'user-agent': 'signalbox' }
+  const headers: Record<string, string> = {
+    accept: 'application/json, */*;q=0.5',
+    'accept-encoding': 'identity',
+    'user-agent': 'signalbox',
+  }
   if (validators.etag !== undefined) headers['if-none-match'] = validators.etag
   if (validators.last_modified !== undefined) headers['if-modified-since'] = validators.last_modified
   if (from.bearer !== undefined) {
@@ -86,16 +99,27 @@ async function readUrl(from: ReadFrom, url: URL, validators: Validators, signal:
   const retry_after_ms = retryAfterMs(header(answer.headers, 'retry-after'), now())
   if (status === 304) return { kind: 'unchanged' }
   if (status >= 300 && status < 400)
-    return { kind: 'failed', error: `the server answered ${status}; redirects are not followed, put the final address into url` }
+    return {
+      kind: 'failed',
+      error: `the server answered ${status}; redirects are not followed, put the final address into url`,
+    }
   if (status < 200 || status > 299)
-    return { kind: 'failed', error: `the server answered ${status}`, ...(retry_after_ms === undefined ? {} : { retry_after_ms }) }
-  if (truncated) return { kind: 'failed', error: `the answer is larger than ${options.maxBytes} bytes (poll_max_bytes)` }
+    return {
+      kind: 'failed',
+      error: `the server answered ${status}`,
+      ...(retry_after_ms === undefined ? {} : { retry_after_ms }),
+    }
+  if (truncated)
+    return { kind: 'failed', error: `the answer is larger than ${options.maxBytes} bytes (poll_max_bytes)` }
   const [etag, last_modified] = [header(answer.headers, 'etag'), header(answer.headers, 'last-modified')]
   const next_url = nextPage(header(answer.headers, 'link'), url)
   return {
     kind: 'read',
     text: body,
-    validators: { ...(etag === undefined ? {} : { etag }), ...(last_modified === undefined ? {} : { last_modified }) },
+    validators: {
+      ...(etag === undefined ? {} : { etag }),
+      ...(last_modified === undefined ? {} : { last_modified }),
+    },
     ...(next_url === undefined ? {} : { next_url }),
   }
 }
@@ -111,7 +135,12 @@ export interface CommandRun {
 /** What a command printed, or why it is not to be had. */
 export async function readCommand(
   { source_id, command, input, timeout_ms, signal }: CommandRun,
-  { commands, env, maxBytes, killGraceMs }: Pick<ReadingOptions, 'commands' | 'env' | 'maxBytes' | 'killGraceMs'>,
+  {
+    commands,
+    env,
+    maxBytes,
+    killGraceMs,
+  }: Pick<ReadingOptions, 'commands' | 'env' | 'maxBytes' | 'killGraceMs'>,
 ): Promise<Reading> {
   let ended: 'timeout' | 'stopped' | undefined
   let timer: NodeJS.Timeout | undefined
@@ -149,9 +178,13 @@ export async function readCommand(
   const said = report.stderr.trim().split('\n').at(-1)?.slice(-200)
   if (code !== 0) {
     const how = by === null ? `exit code ${code}` : `ended by ${by}`
-    return { kind: 'failed', error: `the command failed, ${how}${said === undefined || said === '' ? '' : `: ${said}`}` }
+    return {
+      kind: 'failed',
+      error: `the command failed, ${how}${said === undefined || said === '' ? '' : `: ${said}`}`,
+    }
   }
-  if (report.truncated) return { kind: 'failed', error: `the command printed more than ${maxBytes} bytes (poll_max_bytes)` }
+  if (report.truncated)
+    return { kind: 'failed', error: `the command printed more than ${maxBytes} bytes (poll_max_bytes)` }
   return { kind: 'read', text: report.stdout, validators: {} }
 }
 
@@ -164,5 +197,14 @@ export function read(
   options: ReadingOptions,
 ): Promise<Reading> {
   if (from.url !== undefined) return readUrl(from, new URL(page_url ?? from.url), validators, signal, options)
-  return readCommand({ source_id, command: from.command!, input: '', timeout_ms: from.timeout_ms ?? defaults.PollConfig.timeout_ms, signal }, options)
+  return readCommand(
+    {
+      source_id,
+      command: from.command!,
+      input: '',
+      timeout_ms: from.timeout_ms ?? defaults.PollConfig.timeout_ms,
+      signal,
+    },
+    options,
+  )
 }

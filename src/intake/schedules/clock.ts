@@ -62,10 +62,16 @@ export class Clock {
   /** Begins where the store says that each schedule was left. */
   start(states: readonly SourceState[]): void {
     const { now, sources, log } = this.#options
-    const left = new Map(states.map(state => [state.source_id, Math.max(state.since, state.last_tick_at ?? 0)]))
+    const left = new Map(
+      states.map(state => [state.source_id, Math.max(state.since, state.last_tick_at ?? 0)]),
+    )
     const at = now()
     const ahead = [...left.values()].filter(position => position > at + onTimeMs).length
-    if (ahead > 0) log('clock.behind', { schedules: ahead, detail: 'the clock is behind what was decided before; no tick comes twice' })
+    if (ahead > 0)
+      log('clock.behind', {
+        schedules: ahead,
+        detail: 'the clock is behind what was decided before; no tick comes twice',
+      })
     for (const source of sources.values()) this.#enter(source, Math.min(left.get(source.id) ?? at, at))
     this.#do(() => this.#plan([...this.#entries.keys()]))
   }
@@ -82,9 +88,11 @@ export class Clock {
     for (const id of ids) {
       const source = sources.get(id)
       const entry = this.#entries.get(id)
-      if (entry !== undefined && source?.enabled === true && isDeepStrictEqual(entry.config, source.config)) continue
+      if (entry !== undefined && source?.enabled === true && isDeepStrictEqual(entry.config, source.config))
+        continue
       // What was due before a change is still owed; a source that is deleted or disabled makes no event any more.
-      if (entry !== undefined && !entry.deciding && source?.enabled === true) this.#do(() => this.#decide([[id, { ...entry, deciding: true }]]))
+      if (entry !== undefined && !entry.deciding && source?.enabled === true)
+        this.#do(() => this.#decide([[id, { ...entry, deciding: true }]]))
       this.#entries.delete(id)
       this.#timetable.delete(id)
       if (source !== undefined) this.#enter(source, now())
@@ -100,7 +108,13 @@ export class Clock {
   #enter({ id, source_type, enabled, config }: Source, position: number): void {
     if (source_type !== 'cron' || !enabled) return
     const given = config as unknown as CronConfig
-    this.#entries.set(id, { config: given, schedule: schedule(id, given), position, next: undefined, deciding: false })
+    this.#entries.set(id, {
+      config: given,
+      schedule: schedule(id, given),
+      position,
+      next: undefined,
+      deciding: false,
+    })
   }
 
   #do(work: () => Promise<void>): void {
@@ -147,8 +161,17 @@ export class Clock {
   /** What is due now, known beforehand in the usual case: then nothing is asked of croner before the event is made. */
   #decided({ schedule: own, position, next }: Entry): Decided {
     const at = this.#options.now()
-    if (next !== undefined && next.scheduled_at > position && at >= next.due_at && at - next.due_at <= onTimeMs)
-      return { ticks: [{ scheduled_at: next.scheduled_at, caught_up: false }], skipped: [], position: next.scheduled_at }
+    if (
+      next !== undefined &&
+      next.scheduled_at > position &&
+      at >= next.due_at &&
+      at - next.due_at <= onTimeMs
+    )
+      return {
+        ticks: [{ scheduled_at: next.scheduled_at, caught_up: false }],
+        skipped: [],
+        position: next.scheduled_at,
+      }
     return decide(own, position, at)
   }
 
@@ -156,9 +179,14 @@ export class Clock {
     const { skipTicks, now, log } = this.#options
     const at = now()
     const decisions = entries.map(([id, entry]) => ({ id, entry, decided: this.#decided(entry) }))
-    const skipped = decisions.flatMap(({ id, decided }) => decided.skipped.map(each => ({ ...each, source_id: id, at })))
-    for (const { source_id, scheduled_at, count, reason } of skipped) log('clock.skipped', { source_id, scheduled_at, count, reason })
-    const events = decisions.flatMap(({ id, entry, decided }) => decided.ticks.map(tick => ({ entry, incoming: tickEvent(id, entry.config, tick, true) })))
+    const skipped = decisions.flatMap(({ id, decided }) =>
+      decided.skipped.map(each => ({ ...each, source_id: id, at })),
+    )
+    for (const { source_id, scheduled_at, count, reason } of skipped)
+      log('clock.skipped', { source_id, scheduled_at, count, reason })
+    const events = decisions.flatMap(({ id, entry, decided }) =>
+      decided.ticks.map(tick => ({ entry, incoming: tickEvent(id, entry.config, tick, true) })),
+    )
     const noted = skipped.length === 0 ? undefined : skipTicks(skipped)
     const refused = await this.#accepted(events)
     await noted
@@ -172,7 +200,9 @@ export class Clock {
         again.push(id)
       }
     }
-    await this.#plan(again.filter(id => decisions.some(each => each.id === id && each.entry === this.#entries.get(id))))
+    await this.#plan(
+      again.filter(id => decisions.some(each => each.id === id && each.entry === this.#entries.get(id))),
+    )
   }
 
   #later(id: string, entry: Entry): void {
@@ -183,11 +213,14 @@ export class Clock {
   async #accepted(events: { entry: Entry; incoming: Incoming }[]): Promise<Set<Entry>> {
     const { accept, logBug } = this.#options
     const refused = new Set<Entry>()
-    const groups = Array.from({ length: Math.ceil(events.length / together) }, (_, index) => events.slice(index * together, (index + 1) * together))
+    const groups = Array.from({ length: Math.ceil(events.length / together) }, (_, index) =>
+      events.slice(index * together, (index + 1) * together),
+    )
     const answers = groups.map(async group => {
       try {
         const given = await accept(group.map(({ incoming }) => incoming))
-        for (const [index, answer] of given.entries()) if (answer instanceof Fault) refused.add(group[index]!.entry)
+        for (const [index, answer] of given.entries())
+          if (answer instanceof Fault) refused.add(group[index]!.entry)
       } catch (error) {
         if (!(error instanceof Fault)) logBug(error)
         for (const { entry } of group) refused.add(entry)

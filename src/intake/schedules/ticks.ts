@@ -5,7 +5,9 @@ import type { CronConfig } from '../../contract/types.ts'
 import { lastTicks, nextTick } from '../../definitions/schedule.ts'
 
 /** A schedule with what was left out filled in. */
-export interface Schedule extends Required<Omit<CronConfig, 'type' | 'subject' | 'payload' | 'start_at' | 'end_at'>> {
+export interface Schedule extends Required<
+  Omit<CronConfig, 'type' | 'subject' | 'payload' | 'start_at' | 'end_at'>
+> {
   source_id: string
   start_at: number
   end_at: number
@@ -38,14 +40,34 @@ export const onTimeMs = 10_000
 const mostCounted = 200
 
 export function schedule(source_id: string, config: CronConfig): Schedule {
-  const { expression, timezone, catch_up, catch_up_window_ms, catch_up_max, jitter_ms = 0 } = { ...defaults.CronConfig, ...config }
+  const {
+    expression,
+    timezone,
+    catch_up,
+    catch_up_window_ms,
+    catch_up_max,
+    jitter_ms = 0,
+  } = { ...defaults.CronConfig, ...config }
   const { start_at = 0, end_at = Number.MAX_SAFE_INTEGER } = config
-  return { source_id, expression, timezone, catch_up, catch_up_window_ms, catch_up_max, jitter_ms, start_at, end_at }
+  return {
+    source_id,
+    expression,
+    timezone,
+    catch_up,
+    catch_up_window_ms,
+    catch_up_max,
+    jitter_ms,
+    start_at,
+    end_at,
+  }
 }
 
 /** The same tick is put off by the same whenever it is asked. */
 function due({ source_id, jitter_ms }: Schedule, scheduled_at: number): DueTick {
-  const jitter = jitter_ms === 0 ? 0 : hash('sha256', `${source_id} ${scheduled_at}`, 'buffer').readUInt32BE() % (jitter_ms + 1)
+  const jitter =
+    jitter_ms === 0
+      ? 0
+      : hash('sha256', `${source_id} ${scheduled_at}`, 'buffer').readUInt32BE() % (jitter_ms + 1)
   return { scheduled_at, due_at: scheduled_at + jitter }
 }
 
@@ -58,10 +80,20 @@ export function following(own: Schedule, position: number): DueTick | null {
 /** Everything after a position that is due, oldest first; of very many the newest, behind the first. */
 function dueTicks(own: Schedule, position: number, now: number): DueTick[] {
   const found: DueTick[] = []
-  for (let next = following(own, position); next !== null && next.due_at <= now; next = following(own, next.scheduled_at)) {
+  for (
+    let next = following(own, position);
+    next !== null && next.due_at <= now;
+    next = following(own, next.scheduled_at)
+  ) {
     found.push(next)
     if (found.length < mostCounted) continue
-    const newest = lastTicks(own.expression, own.timezone, Math.min(now, own.end_at - 1), next.scheduled_at, mostCounted).map(at => due(own, at))
+    const newest = lastTicks(
+      own.expression,
+      own.timezone,
+      Math.min(now, own.end_at - 1),
+      next.scheduled_at,
+      mostCounted,
+    ).map(at => due(own, at))
     const later = newest.findIndex(each => each.due_at > now)
     const dueByNow = later === -1 ? newest : newest.slice(0, later)
     return dueByNow.length === 0 ? found : [...found.slice(0, 1), ...dueByNow]
@@ -71,7 +103,9 @@ function dueTicks(own: Schedule, position: number, now: number): DueTick[] {
 
 function range(of: readonly DueTick[], reason: string): Skipped[] {
   const [first, last] = [of[0], of.at(-1)]
-  return first === undefined ? [] : [{ scheduled_at: first.scheduled_at, last_scheduled_at: last!.scheduled_at, count: of.length, reason }]
+  return first === undefined
+    ? []
+    : [{ scheduled_at: first.scheduled_at, last_scheduled_at: last!.scheduled_at, count: of.length, reason }]
 }
 
 /** What is to be done at a time about everything after a position. */
@@ -79,7 +113,9 @@ export function decide(own: Schedule, position: number, now: number): Decided {
   const all = dueTicks(own, position, now)
   if (all.length === 0) return { ticks: [], skipped: [], position }
   const missed = all.filter(each => now - each.due_at > onTimeMs)
-  const tooOld = missed.filter(each => own.catch_up !== 'none' && each.scheduled_at < now - own.catch_up_window_ms)
+  const tooOld = missed.filter(
+    each => own.catch_up !== 'none' && each.scheduled_at < now - own.catch_up_window_ms,
+  )
   const young = missed.slice(tooOld.length)
   // One that comes in time is later than all that were missed.
   const most = { none: 0, latest: all.length > missed.length ? 0 : 1, all: own.catch_up_max }[own.catch_up]
@@ -94,7 +130,10 @@ export function decide(own: Schedule, position: number, now: number): Decided {
       ...young.slice(left.length).map(({ scheduled_at }) => ({ scheduled_at, caught_up: true })),
       ...all.slice(missed.length).map(({ scheduled_at }) => ({ scheduled_at, caught_up: false })),
     ],
-    skipped: [...range(tooOld, `missed, and older than ${own.catch_up_window_ms / 1000} s`), ...range(left, `missed, and ${why}`)],
+    skipped: [
+      ...range(tooOld, `missed, and older than ${own.catch_up_window_ms / 1000} s`),
+      ...range(left, `missed, and ${why}`),
+    ],
     position: all.at(-1)!.scheduled_at,
   }
 }

@@ -64,7 +64,8 @@ export class RefusedDeliveries {
     const at = this.#options.now()
     const kind = kindOf(refusal)
     const known = this.#current.get(kind)
-    if (known === undefined || at - known.last_at > togetherMs) this.#add({ ...refusal, seq: ++this.#lastSeq, first_at: at, last_at: at, count: 1 }, true)
+    if (known === undefined || at - known.last_at > togetherMs)
+      this.#add({ ...refusal, seq: ++this.#lastSeq, first_at: at, last_at: at, count: 1 }, true)
     else {
       known.count++
       known.bytes = refusal.bytes
@@ -80,7 +81,10 @@ export class RefusedDeliveries {
   }
 
   /** A page, newest first, and the row that the next page begins after. */
-  list({ source_id, since, limit, after }: RefusedSelection): { page: RefusedRow[]; next: RefusedRow | null } {
+  list({ source_id, since, limit, after }: RefusedSelection): {
+    page: RefusedRow[]
+    next: RefusedRow | null
+  } {
     const rows = this.#kept(source_id)
       .filter(row => since === undefined || row.last_at >= since)
       .toSorted(newer)
@@ -116,7 +120,10 @@ export class RefusedDeliveries {
 
   #kept(source_id?: string): RefusedRow[] {
     const oldest = this.#options.now() - this.#options.retention_ms
-    const groups = source_id === undefined ? [...this.#rows.values()] : [this.#rows.get(source_id) ?? new Map<number, RefusedRow>()]
+    const groups =
+      source_id === undefined
+        ? [...this.#rows.values()]
+        : [this.#rows.get(source_id) ?? new Map<number, RefusedRow>()]
     return groups.flatMap(own => [...own.values()]).filter(row => row.last_at >= oldest)
   }
 

@@ -27,12 +27,26 @@ export function remoteAddress({ remoteAddress: address }: Socket): string | null
 export function traced(request: IncomingMessage): TracedRequest {
   const length = request.headers['content-length']
   const declared = length === undefined || !/^\d{1,15}$/.test(length) ? null : Number(length)
-  return { target: request.url ?? '', address: remoteAddress(request.socket), declared, received: 0, begun: performance.now(), noted: false }
+  return {
+    target: request.url ?? '',
+    address: remoteAddress(request.socket),
+    declared,
+    received: 0,
+    begun: performance.now(),
+    noted: false,
+  }
 }
 
 /** A connection on which no request was read. */
 export function unread(socket: Pick<Socket, 'remoteAddress'>): TracedRequest {
-  return { target: null, address: remoteAddress(socket as Socket), declared: null, received: 0, begun: performance.now(), noted: false }
+  return {
+    target: null,
+    address: remoteAddress(socket as Socket),
+    declared: null,
+    received: 0,
+    begun: performance.now(),
+    noted: false,
+  }
 }
 
 /** The path of a request target: without its query, or a scheme, user and host before it. */

@@ -11,7 +11,16 @@ import { invalidJson } from '../../routing/payload.ts'
 import type { Registry } from '../../routing/registry.ts'
 import type { ReadSecret, SecretAnswer } from '../../secrets.ts'
 import { problem, refuseConnection, sendFault, sendJson } from '../../http/answers.ts'
-import { assertPlainRequest, BodyBudget, declaredLength, headersOnce, httpServerOptions, limitServer, readBody, targetOf } from '../../http/request.ts'
+import {
+  assertPlainRequest,
+  BodyBudget,
+  declaredLength,
+  headersOnce,
+  httpServerOptions,
+  limitServer,
+  readBody,
+  targetOf,
+} from '../../http/request.ts'
 import { providers } from './providers/all.ts'
 import type { Delivery, Provider, ReadEvent } from './providers/provider.ts'
 import { isSigningKey } from './providers/standard.ts'
@@ -25,7 +34,9 @@ const maxConnectionsPerAddress = 32
 const maxPathLength = 2048
 const alwaysOnce = ['host', 'content-type', 'content-length', 'transfer-encoding', 'authorization'] as const
 /** Headers that may come but once, by provider. */
-const singleHeaders = new Map(Object.values(providers).map(provider => [provider, new Set([...alwaysOnce, ...provider.single_headers])]))
+const singleHeaders = new Map(
+  Object.values(providers).map(provider => [provider, new Set([...alwaysOnce, ...provider.single_headers])]),
+)
 
 export interface WebhookOptions {
   config: Config
@@ -76,8 +87,14 @@ export class WebhookServer {
     this.#options = options
     this.#budget = new BodyBudget(options.config.max_inflight_body_bytes)
     // Node would answer a request without a host itself, without a log line.
-    this.server = createServer({ ...httpServerOptions, requireHostHeader: false }, (request, response) => void this.#serve(request, response))
-    this.server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true))
+    this.server = createServer(
+      { ...httpServerOptions, requireHostHeader: false },
+      (request, response) => void this.#serve(request, response),
+    )
+    this.server.on(
+      'checkContinue',
+      (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response, true),
+    )
     this.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
       this.#refused(traced(request), { reason: 'E_EXPECT', status: 417 })
       response.writeHead(417, { connection: 'close' }).end()
@@ -88,11 +105,17 @@ export class WebhookServer {
     })
     this.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       const status = refuseConnection(error, socket)
-      if (status !== undefined) this.#refused(this.#requests.get(socket) ?? unread(socket), { reason: 'E_HTTP', status })
+      if (status !== undefined)
+        this.#refused(this.#requests.get(socket) ?? unread(socket), { reason: 'E_HTTP', status })
     })
     limitServer(this.server, maxConnections)
     this.server.on('connection', socket => this.#count(socket))
-    this.server.on('drop', dropped => this.#refused(unread({ remoteAddress: dropped?.remoteAddress }), { reason: 'E_CONNECTIONS', status: null }))
+    this.server.on('drop', dropped =>
+      this.#refused(unread({ remoteAddress: dropped?.remoteAddress }), {
+        reason: 'E_CONNECTIONS',
+        status: null,
+      }),
+    )
   }
 
   /** Notes a delivery that is refused, once. */
@@ -105,7 +128,14 @@ export class WebhookServer {
     if (refusal.reason === 'E_NOT_FOUND') return
     const { reason: code, source_id, path, status, address, bytes } = noted
     const place = source_id === null ? { path } : { source_id }
-    this.#options.log('event.refused', { ...place, code, title: refusalReason(code, status).title, status, address, bytes })
+    this.#options.log('event.refused', {
+      ...place,
+      code,
+      title: refusalReason(code, status).title,
+      status,
+      address,
+      bytes,
+    })
   }
 
   /** One address may not take all connections; senders on this machine share one address and are spared. */
@@ -132,41 +162,62 @@ export class WebhookServer {
     this.#requests.set(request.socket, trace)
     const late = setTimeout(() => {
       const close = request.complete ? undefined : { connection: 'close' }
-      const fault = new Fault('not_ready', 'no answer could be given in time; the event may be stored: send it again under the same delivery id', {
-        reason: 'E_TIMEOUT',
-        retryAfterS: 5,
-      })
+      const fault = new Fault(
+        'not_ready',
+        'no answer could be given in time; the event may be stored: send it again under the same delivery id',
+        {
+          reason: 'E_TIMEOUT',
+          retryAfterS: 5,
+        },
+      )
       this.#refused(trace, fault)
       sendFault(response, fault, close)
     }, config.answer_timeout_ms)
     try {
-      if (isClosing()) throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', { retryAfterS: 5 })
+      if (isClosing())
+        throw new Fault('shutting_down', 'the router is shutting down; send the event again in a moment', {
+          retryAfterS: 5,
+        })
       await this.#route(request, response, trace, expectsContinue)
     } catch (error) {
       const fault = error instanceof Fault ? error : undefined
       if (fault === undefined) logBug(error)
       this.#refused(trace, fault ?? { reason: 'E_INTERNAL', status: 500 })
       // A body that was not read to its end cannot be followed by another request.
-      const close = !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
+      const close =
+        !request.complete || fault?.fault === 'shutting_down' ? { connection: 'close' } : undefined
       sendFault(response, error, close)
     } finally {
       clearTimeout(late)
       // What follows a body that is not read belongs to this request, which is noted already.
-      if (this.#requests.get(request.socket) === trace && (!trace.noted || request.complete)) this.#requests.delete(request.socket)
+      if (this.#requests.get(request.socket) === trace && (!trace.noted || request.complete))
+        this.#requests.delete(request.socket)
     }
   }
 
-  async #route(request: IncomingMessage, response: ServerResponse, trace: TracedRequest, expectsContinue: boolean): Promise<void> {
+  async #route(
+    request: IncomingMessage,
+    response: ServerResponse,
+    trace: TracedRequest,
+    expectsContinue: boolean,
+  ): Promise<void> {
     const [path, query] = targetOf(request)
-    if (path.length > maxPathLength) throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
+    if (path.length > maxPathLength)
+      throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
     if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
     const target = this.#target(path)
     const headers = headersOnce(request, singleHeaders.get(target.provider)!)
     assertPlainRequest(request, headers)
-    if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents') return handshake(headers, response)
-    const query_payload = target.provider.takes_get && request.method === 'GET' ? new URLSearchParams(query ?? '').get('payload') : null
+    if (request.method === 'OPTIONS' && target.webhook.provider === 'cloudevents')
+      return handshake(headers, response)
+    const query_payload =
+      target.provider.takes_get && request.method === 'GET'
+        ? new URLSearchParams(query ?? '').get('payload')
+        : null
     if (request.method !== 'POST' && query_payload === null) {
-      throw new Fault('method_not_allowed', `deliveries must be sent with POST; found ${request.method}`, { allow: 'POST' })
+      throw new Fault('method_not_allowed', `deliveries must be sent with POST; found ${request.method}`, {
+        allow: 'POST',
+      })
     }
     assertEnabled(target)
     this.#assertBodyKind(target, headers, query_payload)
@@ -174,7 +225,14 @@ export class WebhookServer {
     if (expectsContinue && declaredLength(headers) <= limit) response.writeContinue()
     request.on('data', (chunk: Buffer) => (trace.received += chunk.length))
     const body = await readBody(request, headers, limit, this.#budget)
-    const delivery: Delivery = { headers, body, media_type: mediaType(headers), query_payload, limits: this.#options.config, now: this.#options.now() }
+    const delivery: Delivery = {
+      headers,
+      body,
+      media_type: mediaType(headers),
+      query_payload,
+      limits: this.#options.config,
+      now: this.#options.now(),
+    }
     return this.#deliver(this.#targetNow(path, target, request, query_payload), delivery, trace, response)
   }
 
@@ -194,21 +252,32 @@ export class WebhookServer {
     } catch {
       throw new Fault('bad_request', 'the path is not percent-encoded properly', { reason: 'E_PATH' })
     }
-    if (id === undefined) throw new Fault('not_found', 'there is nothing here; deliveries go to /webhook/{source_id}')
+    if (id === undefined)
+      throw new Fault('not_found', 'there is nothing here; deliveries go to /webhook/{source_id}')
     const source = this.#options.registry.sources.get(id)
-    if (source?.source_type !== 'webhook') throw new Fault('not_found', 'there is no webhook source of this name')
+    if (source?.source_type !== 'webhook')
+      throw new Fault('not_found', 'there is no webhook source of this name')
     const webhook = source.config as unknown as WebhookConfig
     return { source, webhook, provider: providers[webhook.provider] }
   }
 
-  #assertBodyKind({ provider }: Target, headers: ReadonlyMap<string, string>, query_payload: string | null): void {
-    const refuse = (message: string, reason: string): Fault => new Fault('unsupported_media_type', message, { reason })
+  #assertBodyKind(
+    { provider }: Target,
+    headers: ReadonlyMap<string, string>,
+    query_payload: string | null,
+  ): void {
+    const refuse = (message: string, reason: string): Fault =>
+      new Fault('unsupported_media_type', message, { reason })
     const encoding = headers.get('content-encoding')
-    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw refuse('bodies must not be compressed', 'E_ENCODING')
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity')
+      throw refuse('bodies must not be compressed', 'E_ENCODING')
     if (query_payload !== null) return
     const [, ...parameters] = (headers.get('content-type') ?? '').split(';')
-    const charset = parameters.map(parameter => parameter.trim().toLowerCase()).find(parameter => parameter.startsWith('charset='))
-    if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset)) throw refuse('only the character set utf-8 is taken', 'E_MEDIA_TYPE')
+    const charset = parameters
+      .map(parameter => parameter.trim().toLowerCase())
+      .find(parameter => parameter.startsWith('charset='))
+    if (charset !== undefined && !/^charset="?utf-8"?$/.test(charset))
+      throw refuse('only the character set utf-8 is taken', 'E_MEDIA_TYPE')
     const type = mediaType(headers)
     if (provider.media_types !== null && !provider.media_types.includes(type)) {
       throw refuse(
@@ -226,7 +295,10 @@ export class WebhookServer {
     if (values.length === 0 && (refs.length > 0 || provider.needs_secret)) {
       const detail = unreadable === undefined ? 'it names no secret' : unreadable.reason
       this.#options.warn('source.unconfigured', { source_id: source.id, detail })
-      throw new Fault('not_ready', "the secret of this source cannot be read; the router's log says why", { reason: 'E_SOURCE_UNCONFIGURED', retryAfterS: 60 })
+      throw new Fault('not_ready', "the secret of this source cannot be read; the router's log says why", {
+        reason: 'E_SOURCE_UNCONFIGURED',
+        retryAfterS: 60,
+      })
     }
     return values
   }
@@ -239,36 +311,55 @@ export class WebhookServer {
     const perMinute = this.#options.config.auth_failures_per_minute
     const rate = { limit: perMinute, period_ms: 60_000, burst: perMinute }
     const tooMany = (): Fault =>
-      new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', { reason: 'E_RATE', retryAfterS: 60 })
+      new Fault('rate_limited', 'too many deliveries with a wrong signature or token from this address', {
+        reason: 'E_RATE',
+        retryAfterS: 60,
+      })
     // A signature cannot be guessed, a token might be: only for tokens is a right one refused along with the wrong ones.
     const guessable = provider.token && secrets.length > 0 && !secrets.some(isSigningKey)
     if (guessable && !this.#failures.has(key, rate, delivery.now)) throw tooMany()
     try {
       provider.verify(delivery, secrets)
     } catch (error) {
-      if (error instanceof Fault && error.fault === 'unauthorized' && this.#failures.take(key, rate, delivery.now) > 0) throw tooMany()
+      if (
+        error instanceof Fault &&
+        error.fault === 'unauthorized' &&
+        this.#failures.take(key, rate, delivery.now) > 0
+      )
+        throw tooMany()
       throw asJsonFault(error)
     }
   }
 
-  async #deliver(target: Target, delivery: Delivery, trace: TracedRequest, response: ServerResponse): Promise<void> {
+  async #deliver(
+    target: Target,
+    delivery: Delivery,
+    trace: TracedRequest,
+    response: ServerResponse,
+  ): Promise<void> {
     this.#verify(target, delivery, trace.address ?? '')
     const events = this.#read(target, delivery)
     this.#assertRate(target, events.length, delivery.now)
     const headers = storedHeaders(delivery.headers)
     const signed = target.provider.signed_bytes?.(delivery) ?? null
     const incoming = events.map(event => ({ ...incomingEvent(target, event, headers), signed }))
-    const isBatch = target.webhook.provider === 'cloudevents' && delivery.media_type === 'application/cloudevents-batch+json'
+    const isBatch =
+      target.webhook.provider === 'cloudevents' &&
+      delivery.media_type === 'application/cloudevents-batch+json'
     const { acceptor, accepted } = this.#options
     const took = (): void => accepted((performance.now() - trace.begun) / 1000)
     const answers = await (isBatch ? acceptor.acceptBatch(incoming) : acceptor.accept(incoming))
     if (isBatch) {
       // A batch is taken only as a whole: sent again, what was stored already is known by its ids.
       const refused =
-        answers.find(each => each instanceof Fault && each.fault === 'overloaded') ?? (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
+        answers.find(each => each instanceof Fault && each.fault === 'overloaded') ??
+        (answers.every(each => each instanceof Fault) ? answers[0] : undefined)
       if (refused instanceof Fault) throw refused
-      for (const answer of answers) if (answer instanceof Fault) this.#refused({ ...trace, noted: false }, answer)
-      const list = answers.map(answer => (answer instanceof Fault ? { error: problem(answer) } : answered(answer)))
+      for (const answer of answers)
+        if (answer instanceof Fault) this.#refused({ ...trace, noted: false }, answer)
+      const list = answers.map(answer =>
+        answer instanceof Fault ? { error: problem(answer) } : answered(answer),
+      )
       took()
       return sendJson(response, 202, { events: list })
     }
@@ -289,19 +380,27 @@ export class WebhookServer {
   #assertRate({ source, webhook }: Target, events: number, now: number): void {
     const own = webhook.rate_limit
     const perSecond = this.#options.config.rate_limit
-    const rate = own === undefined ? { limit: perSecond, period_ms: 1000, burst: perSecond * 2 } : { ...own, burst: own.burst ?? own.limit }
+    const rate =
+      own === undefined
+        ? { limit: perSecond, period_ms: 1000, burst: perSecond * 2 }
+        : { ...own, burst: own.burst ?? own.limit }
     const waitMs = this.#rates.take(source.id, rate, now, events)
     if (waitMs > 0) {
-      throw new Fault('rate_limited', `the source ${source.id} takes ${rate.limit} events in ${rate.period_ms} ms; raise its rate_limit if this is meant`, {
-        reason: 'E_RATE',
-        retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
-      })
+      throw new Fault(
+        'rate_limited',
+        `the source ${source.id} takes ${rate.limit} events in ${rate.period_ms} ms; raise its rate_limit if this is meant`,
+        {
+          reason: 'E_RATE',
+          retryAfterS: Math.max(1, Math.ceil(waitMs / 1000)),
+        },
+      )
     }
   }
 }
 
 function assertEnabled({ source }: Target): void {
-  if (!source.enabled) throw new Fault('disabled', `the source ${source.id} is disabled; enable it with source.enable`)
+  if (!source.enabled)
+    throw new Fault('disabled', `the source ${source.id} is disabled; enable it with source.enable`)
 }
 
 /** Sources that cannot take deliveries: disabled, or with a secret that cannot be read. */
@@ -312,7 +411,9 @@ export function sourceWarnings({ sources }: Registry, readSecret: ReadSecret): s
     const { provider, secrets = [] } = source.config as unknown as WebhookConfig
     return secrets.flatMap(ref => {
       const answer = usable(providers[provider], readSecret(ref))
-      return answer.ok ? [] : [`source ${source.id} cannot use its secret, so its deliveries are refused: ${answer.reason}`]
+      return answer.ok
+        ? []
+        : [`source ${source.id} cannot use its secret, so its deliveries are refused: ${answer.reason}`]
     })
   })
 }
@@ -332,7 +433,11 @@ function asJsonFault(error: unknown): unknown {
   return error instanceof SyntaxError || error instanceof TypeError ? invalidJson() : error
 }
 
-function incomingEvent({ source, webhook }: Target, event: ReadEvent, headers: Record<string, string>): Omit<Incoming, 'signed'> {
+function incomingEvent(
+  { source, webhook }: Target,
+  event: ReadEvent,
+  headers: Record<string, string>,
+): Omit<Incoming, 'signed'> {
   const { attributes, type, actor = null, thread = null, ...rest } = event
   return {
     ...rest,
@@ -348,15 +453,26 @@ function incomingEvent({ source, webhook }: Target, event: ReadEvent, headers: R
   }
 }
 
-function answered({ event_id, duplicate, matched_triggers, runs, redelivery_of }: Accepted): Record<string, unknown> {
+function answered({
+  event_id,
+  duplicate,
+  matched_triggers,
+  runs,
+  redelivery_of,
+}: Accepted): Record<string, unknown> {
   return { event_id, duplicate, matched_triggers, runs, ...(redelivery_of === null ? {} : { redelivery_of }) }
 }
 
 /** The CloudEvents webhook handshake: the sender asks, the receiver allows. */
 function handshake(headers: ReadonlyMap<string, string>, response: ServerResponse): void {
   const origin = headers.get('webhook-request-origin')
-  if (origin === undefined) throw new Fault('bad_request', 'the CloudEvents handshake needs a WebHook-Request-Origin header')
+  if (origin === undefined)
+    throw new Fault('bad_request', 'the CloudEvents handshake needs a WebHook-Request-Origin header')
   const rate = headers.get('webhook-request-rate')
-  response.writeHead(200, { allow: 'POST', 'webhook-allowed-origin': origin, ...(rate === undefined ? {} : { 'webhook-allowed-rate': '*' }) })
+  response.writeHead(200, {
+    allow: 'POST',
+    'webhook-allowed-origin': origin,
+    ...(rate === undefined ? {} : { 'webhook-allowed-rate': '*' }),
+  })
   response.end()
 }

@@ -47,7 +47,8 @@ export function consistent(fields: readonly Met[], event: Gathering<PathSlot>): 
   const [first] = met
   if (first === undefined) return true
   if (met.length === 1) return !first.field.absent || !first.holding().empty
-  const mixed = event.mixed && isMixed(fields.map(({ slot }) => slot).filter(slot => slot.event === event.event))
+  const mixed =
+    event.mixed && isMixed(fields.map(({ slot }) => slot).filter(slot => slot.event === event.event))
   let shared = first.slot.steps.length
   let deepest = 0
   for (const { slot } of met) {
@@ -64,9 +65,11 @@ function isMixed(slots: readonly PathSlot[]): boolean {
     return slots.some(inner => {
       const steps = sharedSteps(outer.steps, inner.steps)
       let beside = ids.get(steps)
-      if (beside === undefined) ids.set(steps, (beside = new Set(elementsOf(outer).map(element => trimmed(element, steps).id))))
+      if (beside === undefined)
+        ids.set(steps, (beside = new Set(elementsOf(outer).map(element => trimmed(element, steps).id))))
       return elementsOf(inner).some(element => {
-        for (let at = trimmed(element, steps).parent; at !== null; at = at.parent) if (beside.has(at.id)) return true
+        for (let at = trimmed(element, steps).parent; at !== null; at = at.parent)
+          if (beside.has(at.id)) return true
         return false
       })
     })
@@ -75,7 +78,8 @@ function isMixed(slots: readonly PathSlot[]): boolean {
 
 function elementsOf({ first }: PathSlot): Element[] {
   const elements: Element[] = []
-  for (let leaf = first; leaf !== null; leaf = leaf.next) if (leaf.element !== elements.at(-1)) elements.push(leaf.element)
+  for (let leaf = first; leaf !== null; leaf = leaf.next)
+    if (leaf.element !== elements.at(-1)) elements.push(leaf.element)
   return elements
 }
 
@@ -89,13 +93,19 @@ function inOneElement(met: readonly Met[]): boolean {
   const { few } = driver.holding()
   const mayLack = (index: number): boolean => index > 0 && met[index]!.field.absent
   if (few !== undefined)
-    return few.some(id => met.every((each, index) => each === driver || each.holdsIn(id) || (mayLack(index) && !hasBit(each.slot.present(), id))))
+    return few.some(id =>
+      met.every(
+        (each, index) =>
+          each === driver || each.holdsIn(id) || (mayLack(index) && !hasBit(each.slot.present(), id)),
+      ),
+    )
   const left = met[0]!.holding().bits.slice()
   for (const [index, each] of met.entries()) {
     const { bits } = each.holding()
     // Behind the last element of a path nothing stands and nothing holds.
     const present = mayLack(index) ? each.slot.present() : undefined
-    for (let word = 0; word < left.length; word++) left[word]! &= present === undefined ? (bits[word] ?? 0) : (bits[word] ?? 0) | ~(present[word] ?? 0)
+    for (let word = 0; word < left.length; word++)
+      left[word]! &= present === undefined ? (bits[word] ?? 0) : (bits[word] ?? 0) | ~(present[word] ?? 0)
   }
   for (const word of left) if (word !== 0) return true
   return false
@@ -129,7 +139,12 @@ class Join {
     this.#mixed = mixed
     // Where values are mixed nothing is fixed, and what has a value anywhere is not absent (PATTERNS.md).
     this.#met = met
-      .map((each, order): Joined => ({ met: each, slot: each.slot, order, mayLack: each.field.absent && !mixed }))
+      .map((each, order): Joined => ({
+        met: each,
+        slot: each.slot,
+        order,
+        mayLack: each.field.absent && !mixed,
+      }))
       .toSorted(({ slot: a }, { slot: b }) => compareSteps(a.steps, b.steps))
   }
 
@@ -152,7 +167,9 @@ class Join {
       else for (let word = 0; word < this.#words; word++) both[word]! &= own[word]!
     }
     const stretch = this.#met.slice(from, to)
-    return stretch.some(({ mayLack }) => mayLack) ? this.#fixed(stretch, both!, steps, shared) : this.#lifted(both!, steps)
+    return stretch.some(({ mayLack }) => mayLack)
+      ? this.#fixed(stretch, both!, steps, shared)
+      : this.#lifted(both!, steps)
   }
 
   #alone(at: number, steps: number): Uint32Array {
@@ -193,7 +210,8 @@ class Join {
 
   /** A value in an element beside arrays agrees with everything in them. */
   #lower(bits: Uint32Array): void {
-    for (const { id, parent } of this.#elements) if (parent !== null && hasBit(bits, parent.id)) setBit(bits, id)
+    for (const { id, parent } of this.#elements)
+      if (parent !== null && hasBit(bits, parent.id)) setBit(bits, id)
   }
 
   /**

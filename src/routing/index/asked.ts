@@ -3,7 +3,13 @@ import type { OnlyText, Scalar, Test } from '../conditions.ts'
 import type { Field } from '../pattern.ts'
 
 export function isOnlyText(test: Test): test is OnlyText {
-  return test.kind !== 'equals' && test.kind !== 'range' && test.kind !== 'exists' && test.kind !== 'anything_but' && test.kind !== 'anything_but_texts'
+  return (
+    test.kind !== 'equals' &&
+    test.kind !== 'range' &&
+    test.kind !== 'exists' &&
+    test.kind !== 'anything_but' &&
+    test.kind !== 'anything_but_texts'
+  )
 }
 
 /** Whether a test has to see the text itself: no hash answers it. */
@@ -19,7 +25,8 @@ export function endLengths(test: Test): number[] {
 
 export function mentionedTexts({ conditions }: Field): string[] {
   return conditions.flatMap(({ test }) => {
-    const values = test.kind === 'equals' ? [test.value] : test.kind === 'anything_but' ? [...test.excluded] : []
+    const values =
+      test.kind === 'equals' ? [test.value] : test.kind === 'anything_but' ? [...test.excluded] : []
     return values.filter(value => typeof value === 'string')
   })
 }

@@ -36,7 +36,9 @@ export class CharTrie<T> {
 
   /** The same texts in as much room as they need. */
   #compact(): void {
-    const texts = this.ends.flatMap((ends, node) => (ends === undefined ? [] : [{ way: this.#wayTo(node), ends }]))
+    const texts = this.ends.flatMap((ends, node) =>
+      ends === undefined ? [] : [{ way: this.#wayTo(node), ends }],
+    )
     const size = tableSize(this.#living)
     this.#from = new Int32Array(size).fill(-1)
     this.#unit = new Uint16Array(size)
@@ -46,7 +48,8 @@ export class CharTrie<T> {
     this.ends = [undefined]
     this.#dead = 0
     this.#met = []
-    for (const { way, ends } of texts) this.ends[way.reduce((node, unit) => this.#grown(node, unit), 0)] = ends
+    for (const { way, ends } of texts)
+      this.ends[way.reduce((node, unit) => this.#grown(node, unit), 0)] = ends
   }
 
   #wayTo(node: number): number[] {
@@ -99,7 +102,8 @@ export class CharTrie<T> {
   /** The node at which a text ends, made where there is none. */
   grow(text: string, backwards = false): number {
     let node = 0
-    for (let index = 0; index < text.length; index++) node = this.#grown(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
+    for (let index = 0; index < text.length; index++)
+      node = this.#grown(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
     return node
   }
 
@@ -114,7 +118,8 @@ export class CharTrie<T> {
   /** The node at which a text ends, or -1. */
   #find(text: string, backwards: boolean): number {
     let node = 0
-    for (let index = 0; index < text.length && node >= 0; index++) node = this.next(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
+    for (let index = 0; index < text.length && node >= 0; index++)
+      node = this.next(node, text.charCodeAt(backwards ? text.length - 1 - index : index))
     return node
   }
 

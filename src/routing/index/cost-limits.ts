@@ -57,7 +57,9 @@ export function isOpenTest(test: Test): boolean {
 
 /** The wildcards of conditions that search for texts, those that anything-but excludes among them. */
 export function searchingWildcards(conditions: readonly Condition[]): WildcardTest[] {
-  const all = conditions.flatMap(({ test }): readonly Test[] => (test.kind === 'anything_but_texts' ? test.tests : [test]))
+  const all = conditions.flatMap(({ test }): readonly Test[] =>
+    test.kind === 'anything_but_texts' ? test.tests : [test],
+  )
   return all.filter(test => test.kind === 'wildcard').filter(test => searched(test.pieces).length > 0)
 }
 
@@ -70,7 +72,8 @@ export function searchedTexts(conditions: readonly Condition[]): string[] {
 const unitsOfOne = 64
 
 function textWeight(test: TextTest): number {
-  const units = test.kind === 'wildcard' ? test.pieces.reduce((sum, piece) => sum + piece.length, 0) : test.text.length
+  const units =
+    test.kind === 'wildcard' ? test.pieces.reduce((sum, piece) => sum + piece.length, 0) : test.text.length
   return 1 + Math.floor(units / unitsOfOne)
 }
 
@@ -109,14 +112,20 @@ export function fieldsOf({ branches }: CompiledPattern): number {
 /** How many texts the wildcards of a pattern search for. */
 export function searchedOf({ branches }: CompiledPattern): number {
   let count = 0
-  for (const { fields } of branches) for (const { conditions } of fields) count += searchedTexts(conditions).length
+  for (const { fields } of branches)
+    for (const { conditions } of fields) count += searchedTexts(conditions).length
   return count
 }
 
 /** Why the wildcards of a pattern search for texts of too many lengths, or undefined; countWith: at a path, with some texts more. */
-export function tooManyLengths({ branches }: CompiledPattern, countWith: (path: string, texts: readonly string[]) => number | undefined): string | undefined {
+export function tooManyLengths(
+  { branches }: CompiledPattern,
+  countWith: (path: string, texts: readonly string[]) => number | undefined,
+): string | undefined {
   const texts = new Map<string, string[]>()
-  for (const { fields } of branches) for (const { path, conditions } of fields) texts.set(path, [...(texts.get(path) ?? []), ...searchedTexts(conditions)])
+  for (const { fields } of branches)
+    for (const { path, conditions } of fields)
+      texts.set(path, [...(texts.get(path) ?? []), ...searchedTexts(conditions)])
   for (const [path, searched] of texts) {
     const count = countWith(path, searched) ?? new Set(searched.map(text => text.length)).size
     if (count > indexLimits.lengths)

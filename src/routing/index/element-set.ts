@@ -66,7 +66,8 @@ export class ElementSet {
 
 export function eachBit(bits: Uint32Array, visit: (id: number) => void): void {
   for (let word = 0; word < bits.length; word++) {
-    for (let left = bits[word]!; left !== 0; left &= left - 1) visit(word * 32 + 31 - Math.clz32(left & -left))
+    for (let left = bits[word]!; left !== 0; left &= left - 1)
+      visit(word * 32 + 31 - Math.clz32(left & -left))
   }
 }
 

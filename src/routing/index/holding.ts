@@ -16,10 +16,15 @@ export function anyHolds(index: ValueIndex, { conditions, exact }: Field): boole
 }
 
 /** The elements with a value that is enough. */
-export function elementsThatHold(slot: PathSlot, { conditions }: Field, holdsFor: (value: LeafValue) => boolean): ElementSet {
+export function elementsThatHold(
+  slot: PathSlot,
+  { conditions }: Field,
+  holdsFor: (value: LeafValue) => boolean,
+): ElementSet {
   const held = new ElementSet(slot.present().length)
   if (slot.count <= fewLeaves) {
-    for (let leaf = slot.first; leaf !== null; leaf = leaf.next) if (holdsFor(leaf.value)) held.add(leaf.element.id)
+    for (let leaf = slot.first; leaf !== null; leaf = leaf.next)
+      if (holdsFor(leaf.value)) held.add(leaf.element.id)
     return held
   }
   const index = slot.index()
@@ -27,14 +32,16 @@ export function elementsThatHold(slot: PathSlot, { conditions }: Field, holdsFor
   if (only?.kind === 'range') return index.elementsIn(only, slot.present().length)
   if (only?.kind === 'exists') return new ElementSet(slot.present())
   if (only?.kind === 'anything_but' && slot.count === slot.places()) return allBut(slot, index, only.excluded)
-  for (const { test } of conditions) for (const value of index.hits(test)) for (const id of index.elements.get(value)!) held.add(id)
+  for (const { test } of conditions)
+    for (const value of index.hits(test)) for (const id of index.elements.get(value)!) held.add(id)
   return held
 }
 
 /** Where each element has one value: those with another than some. */
 function allBut(slot: PathSlot, index: ValueIndex, excluded: Iterable<Scalar>): ElementSet {
   const bits = slot.present().slice()
-  for (const value of excluded) for (const id of index.elements.get(value) ?? []) bits[id >>> 5]! &= ~(1 << (id & 31))
+  for (const value of excluded)
+    for (const id of index.elements.get(value) ?? []) bits[id >>> 5]! &= ~(1 << (id & 31))
   return new ElementSet(bits)
 }
 
@@ -42,7 +49,12 @@ function allBut(slot: PathSlot, index: ValueIndex, excluded: Iterable<Scalar>): 
 const fewInElement = 8
 
 /** Whether a value in an element is enough. */
-export function holdsIn(slot: PathSlot, id: number, holdsFor: (value: LeafValue) => boolean, holding: () => ElementSet): boolean {
+export function holdsIn(
+  slot: PathSlot,
+  id: number,
+  holdsFor: (value: LeafValue) => boolean,
+  holding: () => ElementSet,
+): boolean {
   const leaves = slot.leavesIn(id)
   return leaves.length > fewInElement ? holding().has(id) : leaves.some(({ value }) => holdsFor(value))
 }

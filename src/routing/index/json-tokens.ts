@@ -17,7 +17,11 @@ function isHexDigit(byte: number): boolean {
  * it (below a space). The lowest bit that is set is right, those above it may not be.
  */
 export function stops(word: number): number {
-  return ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101)) & ~word & 0x80808080
+  return (
+    ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101)) &
+    ~word &
+    0x80808080
+  )
 }
 
 /** How many bytes stand before the lowest bit that is set. */

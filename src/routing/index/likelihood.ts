@@ -3,7 +3,12 @@ import type { Condition, Scalar } from '../conditions.ts'
 import { isPoint } from '../numeric.ts'
 
 /** How likely an event is to pass a condition, by its kind and by how often triggers ask for it: what is popular with them is so with events. */
-export function likelihood({ test }: Condition, uses: number, all: number, attachedAt: (value: Scalar) => number): number {
+export function likelihood(
+  { test }: Condition,
+  uses: number,
+  all: number,
+  attachedAt: (value: Scalar) => number,
+): number {
   const share = uses / (all + 16)
   switch (test.kind) {
     case 'equals':

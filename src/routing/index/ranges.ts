@@ -36,7 +36,11 @@ export class Ranges<T> {
   }
 
   #merge(): void {
-    const old = this.#values.map((value, index) => ({ low: this.#lows[index]!, high: this.#highs[index]!, value }))
+    const old = this.#values.map((value, index) => ({
+      low: this.#lows[index]!,
+      high: this.#highs[index]!,
+      value,
+    }))
     const kept = old.filter(range => !this.#gone.has(range.value))
     const fresh = this.#fresh.toSorted((a, b) => a.low - b.low)
     const merged: Range<T>[] = []
@@ -75,7 +79,8 @@ export class Ranges<T> {
     if (from >= to || this.#highest[middle]! < below) return
     this.#visit(from, middle, below, above, emit)
     if (this.#lows[middle]! > above) return
-    if (below <= this.#highs[middle]! && (this.#gone.size === 0 || !this.#gone.has(this.#values[middle]!))) emit(this.#values[middle]!)
+    if (below <= this.#highs[middle]! && (this.#gone.size === 0 || !this.#gone.has(this.#values[middle]!)))
+      emit(this.#values[middle]!)
     this.#visit(middle + 1, to, below, above, emit)
   }
 

@@ -10,7 +10,16 @@
 import { isUtf8 } from 'node:buffer'
 import type { JsonLimits } from '../../json-text.ts'
 import { numberOf } from '../exact-number.ts'
-import { bytesBefore, isDigit, literalEnd, numberEnd, spaceEnd, stops, textEnd, textStop } from './json-tokens.ts'
+import {
+  bytesBefore,
+  isDigit,
+  literalEnd,
+  numberEnd,
+  spaceEnd,
+  stops,
+  textEnd,
+  textStop,
+} from './json-tokens.ts'
 import { unmentioned, root, type Element, type LeafValue } from './leaf.ts'
 import type { Gathering, PathSlot } from './leaves.ts'
 import { hashStart, hashStep, type PathNode } from './path-trie.ts'
@@ -83,9 +92,13 @@ export class Scanner<S extends TextSlot> {
   /** A value at a node of the trie; like all that read here, answers the index behind it, or -1. */
   #value(start: number, node: PathNode<S>, element: Element, depth: number): number {
     const byte = this.#bytes[start]!
-    if (byte === openBrace) return node.children === null ? this.#skip(start) : this.#object(start, node, element, depth)
+    if (byte === openBrace)
+      return node.children === null ? this.#skip(start) : this.#object(start, node, element, depth)
     const { slot } = node
-    if (byte === openBracket) return slot === null && node.children === null ? this.#skip(start) : this.#array(start, node, element, depth)
+    if (byte === openBracket)
+      return slot === null && node.children === null
+        ? this.#skip(start)
+        : this.#array(start, node, element, depth)
     if (slot === null) return this.#skip(start)
     if (byte === quote) return this.#text(start + 1, slot, element)
     if (byte === 0x2d || isDigit(byte)) return this.#number(start, slot, element)
@@ -226,7 +239,9 @@ export class Scanner<S extends TextSlot> {
     const bytes = this.#bytes
     const at = this.#read(start)
     if (bytes[at] === quote) {
-      const value = slot.mayMention(this.#hash) ? bytes.toString(this.#ascii ? 'latin1' : 'utf8', start, at) : unmentioned
+      const value = slot.mayMention(this.#hash)
+        ? bytes.toString(this.#ascii ? 'latin1' : 'utf8', start, at)
+        : unmentioned
       this.#into.add(slot, value, element)
       return at + 1
     }

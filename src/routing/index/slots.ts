@@ -54,7 +54,11 @@ export class SharedField<B> implements Met {
     this.test = field.conditions.length === 1 ? field.conditions[0]!.test : undefined
     this.any_text = passesUnmentioned(field)
     const direct = new Set<Test>(field.conditions.map(({ test }) => test))
-    this.searching = searchingWildcards(field.conditions).map(test => ({ test, field: direct.has(test) ? this : undefined, fitted: 0 }))
+    this.searching = searchingWildcards(field.conditions).map(test => ({
+      test,
+      field: direct.has(test) ? this : undefined,
+      fitted: 0,
+    }))
   }
 
   /** the event for which the elements that hold are known */
@@ -80,7 +84,8 @@ export class SharedField<B> implements Met {
   }
 
   most(): number {
-    if (this.#held !== undefined && this.#held_of === this.slot.event) return this.#held.few?.length ?? Infinity
+    if (this.#held !== undefined && this.#held_of === this.slot.event)
+      return this.#held.few?.length ?? Infinity
     if (this.test?.kind !== 'equals' || this.slot.count <= fewLeaves) return Infinity
     return this.slot.index().elements.get(this.test.value)?.length ?? 0
   }
@@ -161,13 +166,24 @@ export class Slot<B> extends PathSlot {
 
   /** How many different lengths the texts that wildcards search for would have with some more. */
   lengthsWith(texts: readonly string[]): number {
-    return this.#lengths.size + new Set(texts.map(text => text.length).filter(length => !this.#lengths.has(length))).size
+    return (
+      this.#lengths.size +
+      new Set(texts.map(text => text.length).filter(length => !this.#lengths.has(length))).size
+    )
   }
 
   /** Whether a field as a way in can hold in any number besides others (cost-limits.ts). */
   isOpen({ conditions, absent }: Field): boolean {
     const tooMany = this.#endLengths.size > narrowLengths
-    return absent || conditions.some(({ test }) => isOpenTest(test) || this.#crowdOf(test) >= narrowAttached || (tooMany && endLengths(test).length > 0))
+    return (
+      absent ||
+      conditions.some(
+        ({ test }) =>
+          isOpenTest(test) ||
+          this.#crowdOf(test) >= narrowAttached ||
+          (tooMany && endLengths(test).length > 0),
+      )
+    )
   }
 
   #crowdOf(test: Test): number {
@@ -178,7 +194,8 @@ export class Slot<B> extends PathSlot {
   /** The most that the branches on one of its ways in weigh, those that are open apart. */
   heaviest(): number {
     let most = 0
-    for (const shared of this.#singles.values()) if (!shared.open && shared.weight > most) most = shared.weight
+    for (const shared of this.#singles.values())
+      if (!shared.open && shared.weight > most) most = shared.weight
     for (const shared of this.#others.values()) if (!shared.open && shared.weight > most) most = shared.weight
     return most
   }
@@ -261,7 +278,8 @@ export class Slot<B> extends PathSlot {
 
   /** Whether a text fits one of the wildcards here: for all together, where they are more than a few. */
   readonly fits: Fits = (test, text) => {
-    if (test.pieces.length < 3 || this.#wildcards!.size <= fewWildcards) return wildcardHolds(test.pieces, text)
+    if (test.pieces.length < 3 || this.#wildcards!.size <= fewWildcards)
+      return wildcardHolds(test.pieces, text)
     this.#pass(text)
     return this.#searching.get(test)!.fitted === this.#passes
   }
@@ -293,7 +311,9 @@ export class Slot<B> extends PathSlot {
 
   /** The mentions of the fields that are there now, this one among them. */
   #mentionAgain(): void {
-    const texts = [...this.#singles.values(), ...this.#others.values()].flatMap(({ field }) => mentionedTexts(field))
+    const texts = [...this.#singles.values(), ...this.#others.values()].flatMap(({ field }) =>
+      mentionedTexts(field),
+    )
     this.#mentions.reset(texts.length)
     for (const text of texts) this.#mentions.add(hashText(text))
   }
@@ -330,7 +350,8 @@ export class Slot<B> extends PathSlot {
     const tests = field.conditions.map(({ test }) => test)
     for (const test of tests) {
       if (test.kind === 'equals') this.#exact.remove(test.value, shared)
-      else if (test.kind === 'wildcard' && test.pieces.length === 1) this.#exact.remove(test.pieces[0]!, shared)
+      else if (test.kind === 'wildcard' && test.pieces.length === 1)
+        this.#exact.remove(test.pieces[0]!, shared)
       else if (test.kind === 'wildcard' && searched(test.pieces).length > 0) this.#searchingWays--
     }
     if (tests.some(test => test.kind === 'range')) this.#ranges!.removeAll(shared)
@@ -367,7 +388,8 @@ export class Slot<B> extends PathSlot {
     this.#texts?.visit(value, visitor, this.event)
     if (this.#searchingWays > 0) {
       this.#pass(value)
-      for (const { field } of this.#fitting) if (field !== undefined && field.attached.length > 0) visitor.sure(field)
+      for (const { field } of this.#fitting)
+        if (field !== undefined && field.attached.length > 0) visitor.sure(field)
     }
   }
 }

@@ -122,7 +122,10 @@ export class TextIndex<F> {
     if (test.kind === 'suffix') return this.#endsOf(test.ignore_case).suffixes.attachedAt(test.text, true)
     if (test.kind === 'equals_ignore_case') return this.#folded?.attachedAt(test.text) ?? 0
     if (test.kind !== 'wildcard' || this.#wildcardEnds === undefined) return 0
-    return Math.min(this.#wildcardEnds.prefixes.attachedAt(test.pieces[0]!), this.#wildcardEnds.suffixes.attachedAt(test.pieces.at(-1)!, true))
+    return Math.min(
+      this.#wildcardEnds.prefixes.attachedAt(test.pieces[0]!),
+      this.#wildcardEnds.suffixes.attachedAt(test.pieces.at(-1)!, true),
+    )
   }
 
   #endsOf(ignore_case: boolean): Ends<F> {
@@ -132,7 +135,8 @@ export class TextIndex<F> {
   #addWildcard(pieces: readonly string[], field: F): void {
     const [first, last] = [pieces[0]!, pieces.at(-1)!]
     const { prefixes, suffixes } = (this.#wildcardEnds ??= new Ends())
-    const byPrefix = prefixes.attachedAt(first) - suffixes.attachedAt(last, true) || last.length - first.length
+    const byPrefix =
+      prefixes.attachedAt(first) - suffixes.attachedAt(last, true) || last.length - first.length
     return byPrefix <= 0 ? prefixes.add(first, field) : suffixes.add(last, field, true)
   }
 

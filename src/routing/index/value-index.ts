@@ -3,7 +3,16 @@
 // than a few leaves, once for an event, and shared by all conditions.
 //
 // 5,000 numbers in an array of 10 KB and 8,000 triggers with a range each cost 260 ms while each looked at each.
-import { addressOf, folded, holds, wildcardHolds, type OnlyText, type Test, type TextTest, type WildcardTest } from '../conditions.ts'
+import {
+  addressOf,
+  folded,
+  holds,
+  wildcardHolds,
+  type OnlyText,
+  type Test,
+  type TextTest,
+  type WildcardTest,
+} from '../conditions.ts'
 import { compareNumbers, ExactNumber } from '../exact-number.ts'
 import type { RangeTest } from '../numeric.ts'
 import { ElementSet, setBit } from './element-set.ts'
@@ -42,7 +51,11 @@ class TextOrder<K extends string | number | bigint> {
 
   between(isBefore: (key: K) => boolean, isAfter: (key: K) => boolean): Stretch {
     const { keys, texts } = this
-    return { order: texts, from: firstNot(keys.length, at => isBefore(keys[at]!)), to: firstNot(keys.length, at => !isAfter(keys[at]!)) }
+    return {
+      order: texts,
+      from: firstNot(keys.length, at => isBefore(keys[at]!)),
+      to: firstNot(keys.length, at => !isAfter(keys[at]!)),
+    }
   }
 }
 
@@ -83,7 +96,8 @@ export class ValueIndex {
     for (let leaf = first; leaf !== null; leaf = leaf.next) {
       const present = this.elements.get(leaf.value)
       if (present !== undefined) {
-        if (present === inRoot) this.elements.set(leaf.value, leaf.element === root ? inRoot : [root.id, leaf.element.id])
+        if (present === inRoot)
+          this.elements.set(leaf.value, leaf.element === root ? inRoot : [root.id, leaf.element.id])
         else if (present.at(-1) !== leaf.element.id) present.push(leaf.element.id)
         continue
       }
@@ -94,11 +108,15 @@ export class ValueIndex {
 
   /** The numbers that doubles hold, in order. */
   get doubles(): Float64Array {
-    return (this.#doubles ??= Float64Array.from([...this.elements.keys()].filter(value => typeof value === 'number')).sort())
+    return (this.#doubles ??= Float64Array.from(
+      [...this.elements.keys()].filter(value => typeof value === 'number'),
+    ).sort())
   }
 
   get exact(): readonly ExactNumber[] {
-    return (this.#exact ??= [...this.elements.keys()].filter(value => value instanceof ExactNumber).sort(compareNumbers))
+    return (this.#exact ??= [...this.elements.keys()]
+      .filter(value => value instanceof ExactNumber)
+      .sort(compareNumbers))
   }
 
   /** Whether a test holds for any of the values. */
@@ -215,7 +233,8 @@ export class ValueIndex {
 
   #order(name: string, keyOf: (text: string) => string): TextOrder<string> {
     let order = this.#orders.get(name)
-    if (order === undefined) this.#orders.set(name, (order = new TextOrder(this.texts.map(text => [keyOf(text), text]))))
+    if (order === undefined)
+      this.#orders.set(name, (order = new TextOrder(this.texts.map(text => [keyOf(text), text]))))
     return order
   }
 
@@ -223,10 +242,15 @@ export class ValueIndex {
   #stretch(test: OnlyText): Stretch | undefined {
     switch (test.kind) {
       case 'prefix':
-        return withPrefix(test.ignore_case ? this.#order('folded', folded) : this.#order('plain', text => text), test.text)
+        return withPrefix(
+          test.ignore_case ? this.#order('folded', folded) : this.#order('plain', text => text),
+          test.text,
+        )
       case 'suffix':
         return withPrefix(
-          test.ignore_case ? this.#order('folded backwards', text => backwards(folded(text))) : this.#order('backwards', backwards),
+          test.ignore_case
+            ? this.#order('folded backwards', text => backwards(folded(text)))
+            : this.#order('backwards', backwards),
           backwards(test.text),
         )
       case 'equals_ignore_case':
@@ -252,7 +276,9 @@ export class ValueIndex {
   }
 
   #v4Order(): TextOrder<number> {
-    return (this.#v4 ??= new TextOrder(this.texts.map((text): [number, string] => [addressOf(text).v4, text]).filter(([key]) => key >= 0)))
+    return (this.#v4 ??= new TextOrder(
+      this.texts.map((text): [number, string] => [addressOf(text).v4, text]).filter(([key]) => key >= 0),
+    ))
   }
 
   #v6Order(): TextOrder<bigint> {
@@ -299,7 +325,8 @@ export class ValueIndex {
   #excludedCount(tests: readonly TextTest[]): number {
     const stretches = tests.map(test => this.#stretch(test))
     const [first] = stretches
-    if (first === undefined || stretches.some(each => each?.order !== first.order)) return new Set(tests.flatMap(test => this.#textsOf(test))).size
+    if (first === undefined || stretches.some(each => each?.order !== first.order))
+      return new Set(tests.flatMap(test => this.#textsOf(test))).size
     let [count, end] = [0, 0]
     for (const { from, to } of (stretches as Stretch[]).toSorted((a, b) => a.from - b.from)) {
       count += Math.max(0, to - Math.max(from, end))

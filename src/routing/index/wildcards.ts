@@ -52,7 +52,8 @@ class Automaton<T> {
     this.#trie = new CharTrie([...texts].reduce((sum, text) => sum + text.length, 0))
     for (const text of texts) this.#piece(text)
     for (const wildcard of wildcards) this.#pieces.get(wildcard.pieces[1]!)!.starters.push(wildcard)
-    for (const { starters } of this.#pieces.values()) starters.sort((a, b) => a.pieces[0]!.length - b.pieces[0]!.length)
+    for (const { starters } of this.#pieces.values())
+      starters.sort((a, b) => a.pieces[0]!.length - b.pieces[0]!.length)
     const nodes = this.#trie.ends.length
     this.#fallback = new Int32Array(nodes)
     this.#ending = new Int32Array(nodes)
@@ -61,7 +62,15 @@ class Automaton<T> {
   }
 
   #piece(text: string): void {
-    const piece: Piece<T> = { text, starters: [], pass: 0, nextStarter: 0, waiting: [], since: [], nextWaiting: 0 }
+    const piece: Piece<T> = {
+      text,
+      starters: [],
+      pass: 0,
+      nextStarter: 0,
+      waiting: [],
+      since: [],
+      nextWaiting: 0,
+    }
     this.#pieces.set(text, piece)
     this.#trie.add(text, piece)
   }
@@ -96,7 +105,8 @@ class Automaton<T> {
     let node = 0
     for (let index = 0; index < text.length; index++) {
       node = this.#step(node, text.charCodeAt(index))
-      for (let at = this.#ending[node]!; at !== 0; at = this.#shorter[at]!) this.#occurs(this.#trie.ends[at]![0]!, text, index + 1, emit)
+      for (let at = this.#ending[node]!; at !== 0; at = this.#shorter[at]!)
+        this.#occurs(this.#trie.ends[at]![0]!, text, index + 1, emit)
     }
   }
 
@@ -116,7 +126,8 @@ class Automaton<T> {
     const { starters } = piece
     while (piece.nextStarter < starters.length && starters[piece.nextStarter]!.pieces[0]!.length <= start) {
       const wildcard = starters[piece.nextStarter++]!
-      if (wildcard.gone || !text.startsWith(wildcard.pieces[0]!) || !text.endsWith(wildcard.pieces.at(-1)!)) continue
+      if (wildcard.gone || !text.startsWith(wildcard.pieces[0]!) || !text.endsWith(wildcard.pieces.at(-1)!))
+        continue
       wildcard.found = 0
       this.#advance(wildcard, text, end, emit)
     }

@@ -9,6 +9,10 @@ registerHooks({
     const source = stripTypeScriptTypes(readFileSync(fileURLToPath(url), 'utf8'))
     const guard = 'export function damagedColumns('
     if (!source.includes(guard)) throw new Error('the guard that this control removes is not there')
-    return { format: 'module', source: source.replace(guard, 'export function damagedColumns() { return none }\nfunction guarded('), shortCircuit: true }
+    return {
+      format: 'module',
+      source: source.replace(guard, 'export function damagedColumns() { return none }\nfunction guarded('),
+      shortCircuit: true,
+    }
   },
 })

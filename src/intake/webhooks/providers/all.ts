@@ -10,7 +10,18 @@ import { none } from './none.ts'
 import type { Provider } from './provider.ts'
 import { standard } from './standard.ts'
 
-export const providers: Record<WebhookConfig['provider'], Provider> = { forgejo, gitea, github, gitlab, standard, cloudevents, bearer, none }
+export const providers: Record<WebhookConfig['provider'], Provider> = {
+  forgejo,
+  gitea,
+  github,
+  gitlab,
+  standard,
+  cloudevents,
+  bearer,
+  none,
+}
 
 /** Where any of them looks for subjects in payloads. */
-export const subject_paths: readonly string[] = [...new Set(Object.values(providers).flatMap(provider => provider.subject_paths))]
+export const subject_paths: readonly string[] = [
+  ...new Set(Object.values(providers).flatMap(provider => provider.subject_paths)),
+]

@@ -1,6 +1,13 @@
 // Forgejo and Gitea. The signature is a bare hex HMAC of the JSON text, also where that travels in a form or a query;
 // the event type is the finer X-*-Event-Type before X-*-Event. Both send each other's headers and GitHub's.
-import { forgeEvent, forgePayload, requiredHeader, verifyHex, type Delivery, type Provider } from './provider.ts'
+import {
+  forgeEvent,
+  forgePayload,
+  requiredHeader,
+  verifyHex,
+  type Delivery,
+  type Provider,
+} from './provider.ts'
 
 /** Payloads of Actions have no repository of their own, only their run's. */
 const subject_paths = ['repository.full_name', 'run.repository.full_name'] as const
@@ -19,7 +26,8 @@ export function forge(name: 'forgejo' | 'gitea'): Provider {
     media_types: ['application/json', 'application/x-www-form-urlencoded'],
     signed_bytes,
     takes_get: true,
-    verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, '', signed_bytes(delivery), secrets),
+    verify: (delivery, secrets) =>
+      verifyHex(requiredHeader(delivery, signature), signature, '', signed_bytes(delivery), secrets),
     subject_paths,
     read: delivery => forgeEvent(name, delivery, types, ids, subject_paths),
   }

@@ -12,7 +12,8 @@ export const github: Provider = {
   media_types: ['application/json', 'application/x-www-form-urlencoded'],
   signed_bytes,
   takes_get: false,
-  verify: (delivery, secrets) => verifyHex(requiredHeader(delivery, signature), signature, 'sha256=', signed_bytes(delivery), secrets),
+  verify: (delivery, secrets) =>
+    verifyHex(requiredHeader(delivery, signature), signature, 'sha256=', signed_bytes(delivery), secrets),
   subject_paths,
   read: delivery => forgeEvent('github', delivery, ['x-github-event'], ['x-github-delivery'], subject_paths),
 }

@@ -1,6 +1,13 @@
 // GitLab: the secret itself in X-Gitlab-Token, or, with a signing token (whsec_...), Standard Webhooks signatures.
 // Which of the two is decided by the secret alone, so that a delivery cannot choose the weaker one.
-import { deliveryKey, firstHeader, forgeEvent, requiredHeader, unauthorized, type Provider } from './provider.ts'
+import {
+  deliveryKey,
+  firstHeader,
+  forgeEvent,
+  requiredHeader,
+  unauthorized,
+  type Provider,
+} from './provider.ts'
 import { isSigningKey, signingKeyFault, standardHeaders, verifyStandard } from './standard.ts'
 import { verifyToken } from '../../../http/token.ts'
 
@@ -10,7 +17,13 @@ const ids = ['webhook-id', 'idempotency-key', 'x-gitlab-event-uuid'] as const
 export const gitlab: Provider = {
   needs_secret: true,
   token: true,
-  single_headers: [...standardHeaders, 'x-gitlab-token', 'x-gitlab-event', 'idempotency-key', 'x-gitlab-event-uuid'],
+  single_headers: [
+    ...standardHeaders,
+    'x-gitlab-token',
+    'x-gitlab-event',
+    'idempotency-key',
+    'x-gitlab-event-uuid',
+  ],
   media_types: ['application/json'],
   signed_bytes: null,
   takes_get: false,
@@ -18,7 +31,8 @@ export const gitlab: Provider = {
   verify(delivery, secrets) {
     const signing = secrets.filter(isSigningKey)
     if (signing.length > 0) return verifyStandard(delivery, signing)
-    if (!verifyToken(requiredHeader(delivery, 'x-gitlab-token'), secrets)) throw unauthorized('X-Gitlab-Token is not the secret of this source', 'E_TOKEN')
+    if (!verifyToken(requiredHeader(delivery, 'x-gitlab-token'), secrets))
+      throw unauthorized('X-Gitlab-Token is not the secret of this source', 'E_TOKEN')
   },
   subject_paths,
   read(delivery) {

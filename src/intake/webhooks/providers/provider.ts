@@ -73,7 +73,9 @@ export function unauthorized(message: string, reason = 'E_SIGNATURE'): Fault {
 export function requiredHeader(delivery: Delivery, name: string): string {
   const value = delivery.headers.get(name)
   if (value === undefined)
-    throw unauthorized(`the header ${name} was expected and is missing; is the provider of this source right, and is a secret set on the sender's side?`)
+    throw unauthorized(
+      `the header ${name} was expected and is missing; is the provider of this source right, and is a secret set on the sender's side?`,
+    )
   return value
 }
 
@@ -92,15 +94,24 @@ export function hmacKey(secret: Buffer): KeyObject {
  * A hex HMAC-SHA256 in strict form (64 lower-case digits behind the prefix), compared in constant time. Decoders are
  * lenient, so the text is checked before; an empty one, which Forgejo sends when it has no secret, fails like any other.
  */
-export function verifyHex(header: string, name: string, prefix: string, signed: Uint8Array, secrets: Buffer[]): void {
+export function verifyHex(
+  header: string,
+  name: string,
+  prefix: string,
+  signed: Uint8Array,
+  secrets: Buffer[],
+): void {
   const digits = header.startsWith(prefix) ? header.slice(prefix.length) : ''
   const given = /^[0-9a-f]{64}$/.test(digits) ? Buffer.from(digits, 'hex') : undefined
   if (given === undefined)
     throw unauthorized(
       `the header ${name} is not ${prefix}<64 lower-case hex digits>${header === prefix ? ": it is empty; set the secret on the sender's side" : ''}`,
     )
-  const fits = secrets.map(secret => timingSafeEqual(createHmac('sha256', hmacKey(secret)).update(signed).digest(), given))
-  if (!fits.includes(true)) throw unauthorized(`the signature in ${name} does not fit the body and the secret of this source`)
+  const fits = secrets.map(secret =>
+    timingSafeEqual(createHmac('sha256', hmacKey(secret)).update(signed).digest(), given),
+  )
+  if (!fits.includes(true))
+    throw unauthorized(`the signature in ${name} does not fit the body and the secret of this source`)
 }
 
 const deliveryId = /^[!-~]{1,256}$/
@@ -108,7 +119,10 @@ const deliveryId = /^[!-~]{1,256}$/
 /** A delivery id as a dedupe key; null when there is none. */
 export function deliveryKey(value: string | undefined): string | null {
   if (value === undefined || value === '') return null
-  if (!deliveryId.test(value)) throw new Fault('bad_request', 'the delivery id must be 1 to 256 visible ASCII characters', { reason: 'E_DELIVERY_ID' })
+  if (!deliveryId.test(value))
+    throw new Fault('bad_request', 'the delivery id must be 1 to 256 visible ASCII characters', {
+      reason: 'E_DELIVERY_ID',
+    })
   return value
 }
 
@@ -121,14 +135,20 @@ export function firstHeader(delivery: Delivery, names: readonly string[]): strin
 }
 
 /** What a forge signs: the JSON text, be it the body, a form field or a query parameter. */
-export function forgePayload(delivery: Delivery): { json: Uint8Array; body: Uint8Array; body_format: BodyFormat } {
+export function forgePayload(delivery: Delivery): {
+  json: Uint8Array
+  body: Uint8Array
+  body_format: BodyFormat
+} {
   if (delivery.query_payload !== null) {
     const json = Buffer.from(delivery.query_payload)
     return { json, body: json, body_format: 'json' }
   }
-  if (delivery.media_type !== 'application/x-www-form-urlencoded') return { json: delivery.body, body: delivery.body, body_format: 'json' }
+  if (delivery.media_type !== 'application/x-www-form-urlencoded')
+    return { json: delivery.body, body: delivery.body, body_format: 'json' }
   const text = formPayload(delivery.body)
-  if (text === null) throw new Fault('bad_request', 'the form has no field named payload', { reason: 'E_JSON' })
+  if (text === null)
+    throw new Fault('bad_request', 'the form has no field named payload', { reason: 'E_JSON' })
   return { json: Buffer.from(text), body: delivery.body, body_format: 'form' }
 }
 
@@ -167,5 +187,12 @@ export function plainBody(delivery: Delivery): Pick<ReadEvent, 'payload' | 'body
         : media_type.startsWith('text/')
           ? 'text'
           : 'binary'
-  return { payload: body_format === 'json' ? Payload.ofJson(body, delivery.limits) : Payload.of(payloadOf(body_format, body)), body, body_format }
+  return {
+    payload:
+      body_format === 'json'
+        ? Payload.ofJson(body, delivery.limits)
+        : Payload.of(payloadOf(body_format, body)),
+    body,
+    body_format,
+  }
 }

@@ -25,8 +25,11 @@ function keyOf(secret: Buffer): Buffer {
 export function signingKeyFault(secret: Buffer): string | undefined {
   if (!isSigningKey(secret)) return undefined
   const key = keyOf(secret)
-  const canonical = key.toString('base64').replaceAll('=', '') === secret.toString('latin1', 6).replaceAll('=', '')
-  return canonical && key.length >= leastKeyBytes ? undefined : `a secret that begins with whsec_ must go on with the base64 of at least ${leastKeyBytes} bytes`
+  const canonical =
+    key.toString('base64').replaceAll('=', '') === secret.toString('latin1', 6).replaceAll('=', '')
+  return canonical && key.length >= leastKeyBytes
+    ? undefined
+    : `a secret that begins with whsec_ must go on with the base64 of at least ${leastKeyBytes} bytes`
 }
 
 /** Throws unless webhook-id, webhook-timestamp and webhook-signature fit the body and one of the secrets. */
@@ -34,11 +37,18 @@ export function verifyStandard(delivery: Delivery, secrets: Buffer[]): void {
   const id = requiredHeader(delivery, 'webhook-id')
   const timestamp = requiredHeader(delivery, 'webhook-timestamp')
   const header = requiredHeader(delivery, 'webhook-signature')
-  if (!idForm.test(id)) throw new Fault('bad_request', 'webhook-id must be 1 to 128 letters, digits, _ or -', { reason: 'E_DELIVERY_ID' })
-  if (!/^[0-9]{1,12}$/.test(timestamp)) throw unauthorized('webhook-timestamp must be seconds since the Unix epoch in digits', 'E_TIMESTAMP')
+  if (!idForm.test(id))
+    throw new Fault('bad_request', 'webhook-id must be 1 to 128 letters, digits, _ or -', {
+      reason: 'E_DELIVERY_ID',
+    })
+  if (!/^[0-9]{1,12}$/.test(timestamp))
+    throw unauthorized('webhook-timestamp must be seconds since the Unix epoch in digits', 'E_TIMESTAMP')
   const ageS = Math.floor(delivery.now / 1000) - Number(timestamp)
   if (Math.abs(ageS) > toleranceS) {
-    throw unauthorized(`webhook-timestamp is ${Math.abs(ageS)} s ${ageS > 0 ? 'old' : 'ahead'}, ${toleranceS} s are allowed; check the clocks`, 'E_TIMESTAMP')
+    throw unauthorized(
+      `webhook-timestamp is ${Math.abs(ageS)} s ${ageS > 0 ? 'old' : 'ahead'}, ${toleranceS} s are allowed; check the clocks`,
+      'E_TIMESTAMP',
+    )
   }
   const given = header
     .split(' ', mostSignatures)
@@ -48,10 +58,16 @@ export function verifyStandard(delivery: Delivery, secrets: Buffer[]): void {
     // The last digit has two spare bits: only one of its spellings is canonical.
     .filter(({ text, bytes }) => bytes.toString('base64') === text)
   const fits = secrets.flatMap(secret => {
-    const expected = createHmac('sha256', keyOf(secret)).update(`${id}.${timestamp}.`).update(delivery.body).digest()
+    const expected = createHmac('sha256', keyOf(secret))
+      .update(`${id}.${timestamp}.`)
+      .update(delivery.body)
+      .digest()
     return given.map(({ bytes }) => timingSafeEqual(expected, bytes))
   })
-  if (!fits.includes(true)) throw unauthorized('no v1 signature in webhook-signature fits id, timestamp, body and the secret of this source')
+  if (!fits.includes(true))
+    throw unauthorized(
+      'no v1 signature in webhook-signature fits id, timestamp, body and the secret of this source',
+    )
 }
 
 export const standardHeaders = ['webhook-id', 'webhook-timestamp', 'webhook-signature'] as const
@@ -69,6 +85,14 @@ export const standard: Provider = {
   read(delivery) {
     const body = plainBody(delivery)
     const timestamp = Number(delivery.headers.get('webhook-timestamp')) * 1000
-    return [{ ...body, type: textAt(body.payload.value, 'type'), subject: null, timestamp, delivery_key: delivery.headers.get('webhook-id') ?? null }]
+    return [
+      {
+        ...body,
+        type: textAt(body.payload.value, 'type'),
+        subject: null,
+        timestamp,
+        delivery_key: delivery.headers.get('webhook-id') ?? null,
+      },
+    ]
   },
 }

@@ -10,7 +10,15 @@ import { Reading } from './read.ts'
 import { idText, originColumns, originOfRow, parsed, textOf } from '../tables/rows.ts'
 
 /** A line of the log as it is stored; the body is read apart, since most filters need it of few events. */
-type LineRow = [seq: number, id: Buffer, source_id: string, type: string, subject: string | null, timestamp: number, received_at: number]
+type LineRow = [
+  seq: number,
+  id: Buffer,
+  source_id: string,
+  type: string,
+  subject: string | null,
+  timestamp: number,
+  received_at: number,
+]
 type BodyRow = [
   type: string,
   headers: string | null,
@@ -42,17 +50,30 @@ const lineColumns = 'seq, id, source_id, type, subject, timestamp, received_at'
 
 /** Damaged headers count as missing, and a body of an unknown format is not read: the event matches no filter that asks for them. */
 function lineOf([seq, id, source_id, type, subject, timestamp, received_at]: LineRow): LogLine {
-  return { seq, id: idText(id), source_id: textOf(source_id), type: textOf(type), subject: subject === null ? null : textOf(subject), timestamp, received_at }
+  return {
+    seq,
+    id: idText(id),
+    source_id: textOf(source_id),
+    type: textOf(type),
+    subject: subject === null ? null : textOf(subject),
+    timestamp,
+    received_at,
+  }
 }
 
 const bodyColumns = `event.type, event.headers, event.body_format, event.body, ${originColumns}`
 
 /** with_origin: that of an event that was logged before origins were is read out of its body, at the cost of parsing it. */
-function bodyOf([type, headers, format, content, actor, thread, emitted, provider]: BodyRow, with_origin: boolean): LogBody {
+function bodyOf(
+  [type, headers, format, content, actor, thread, emitted, provider]: BodyRow,
+  with_origin: boolean,
+): LogBody {
   const isWhole = formatCheck(format) === undefined && content instanceof Buffer
   const [body_format, body] = isWhole ? ([format, content] as const) : (['none', Buffer.alloc(0)] as const)
   const given = headersCheck(headers) === undefined ? headers : null
-  const origin = with_origin ? originOfRow({ type, headers: given, body_format, body, actor, thread, emitted, provider }) : { actor, thread }
+  const origin = with_origin
+    ? originOfRow({ type, headers: given, body_format, body, actor, thread, emitted, provider })
+    : { actor, thread }
   return { headers: (parsed(given) as Record<string, string> | null) ?? {}, body_format, body, ...origin }
 }
 
@@ -69,7 +90,11 @@ export class LogReader {
     this.#db = openReader(stateDir)
     const page = 'FROM event WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?'
     this.#lines = this.#db.prepare<[number, number, number], LineRow>(`SELECT ${lineColumns} ${page}`).raw()
-    this.#whole = this.#db.prepare<[number, number, number], [...LineRow, ...BodyRow]>(`SELECT ${lineColumns}, ${bodyColumns} ${page}`).raw()
+    this.#whole = this.#db
+      .prepare<[number, number, number], [...LineRow, ...BodyRow]>(
+        `SELECT ${lineColumns}, ${bodyColumns} ${page}`,
+      )
+      .raw()
     this.#body = this.#db.prepare<[number], BodyRow>(`SELECT ${bodyColumns} FROM event WHERE seq = ?`).raw()
   }
 

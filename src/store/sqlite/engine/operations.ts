@@ -2,7 +2,17 @@
 import type { CompleteBudget } from '../../../contract/budgets.ts'
 import type { TriggerInput } from '../../../contract/types.ts'
 import { noToolLimits, ToolRules, type ToolLimits } from '../../../tools.ts'
-import type { ClaimAnswer, ClaimRequest, DefinitionChange, LifecycleEvents, NewEvent, RefusedRow, RetentionLimits, StartAnswer, TokenRow } from '../../store.ts'
+import type {
+  ClaimAnswer,
+  ClaimRequest,
+  DefinitionChange,
+  LifecycleEvents,
+  NewEvent,
+  RefusedRow,
+  RetentionLimits,
+  StartAnswer,
+  TokenRow,
+} from '../../store.ts'
 import { fromThread } from '../../../exact-json.ts'
 import { Accepting } from '../flow/accept.ts'
 import { Admission } from '../flow/admission.ts'
@@ -65,25 +75,50 @@ export class Work {
   readonly #unrouted
 
   /** budgets: those of the configuration */
-  constructor(db: Db, lifecycle: LifecycleEvents, toolLimits: ToolLimits = noToolLimits, budgets: readonly CompleteBudget[] = []) {
+  constructor(
+    db: Db,
+    lifecycle: LifecycleEvents,
+    toolLimits: ToolLimits = noToolLimits,
+    budgets: readonly CompleteBudget[] = [],
+  ) {
     this.#db = db
     this.#log = new EventLog(db, this.#damage)
     this.#history = new History(db, this.#log, lifecycle, this.#damage)
-    this.#lanes = new Lanes(db, { history: this.#history, damage: this.#damage, counts: this.#counts }, budgets)
+    this.#lanes = new Lanes(
+      db,
+      { history: this.#history, damage: this.#damage, counts: this.#counts },
+      budgets,
+    )
     this.#queues = new Queues(db, this.#lanes.rings, this.#lanes.due, this.#damage)
-    const gates = { lanes: this.#lanes, queues: this.#queues, history: this.#history, soon: this.#soon, damage: this.#damage, counts: this.#counts }
+    const gates = {
+      lanes: this.#lanes,
+      queues: this.#queues,
+      history: this.#history,
+      soon: this.#soon,
+      damage: this.#damage,
+      counts: this.#counts,
+    }
     this.#moving = new Moving(db, gates)
     const common = { ...gates, moving: this.#moving }
     const parts = { ...common, burial: new Burial(db, common) }
     this.#examination = new Examination(db, parts)
     this.#sources = new Sources(db)
-    this.#accepting = new Accepting(db, { ...parts, log: this.#log, admission: new Admission(db, parts), sources: this.#sources })
+    this.#accepting = new Accepting(db, {
+      ...parts,
+      log: this.#log,
+      admission: new Admission(db, parts),
+      sources: this.#sources,
+    })
     this.#claiming = claiming(db, parts, new ToolRules(toolLimits))
     this.#standing = standing(db)
     this.#pausing = new TriggerPausing(db, gates)
     this.#definitions = definitionTables(db, this.#sources, this.#damage)
     this.#output = new Output(db, this.#damage)
-    this.#retaining = new Retaining(db, { lanes: this.#lanes, output: this.#output, damage: this.#damage }, hashes => this.#accepting.forget(hashes))
+    this.#retaining = new Retaining(
+      db,
+      { lanes: this.#lanes, output: this.#output, damage: this.#damage },
+      hashes => this.#accepting.forget(hashes),
+    )
     this.#usage = new Usage(db, this.#damage)
     this.#refused = new RefusedTable(db, this.#damage)
     this.#tokens = new TokenTable(db, this.#damage)
@@ -91,7 +126,9 @@ export class Work {
     this.#ping = db.prepare('SELECT count(*) FROM meta').pluck()
     this.#unrouted = db.prepare('SELECT 1 FROM unrouted LIMIT 1').pluck()
     this.#waiting = db
-      .prepare<[], string>("SELECT DISTINCT bot_id FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND ready = 1 AND parked_on IS NULL")
+      .prepare<[], string>(
+        "SELECT DISTINCT bot_id FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND ready = 1 AND parked_on IS NULL",
+      )
       .pluck()
   }
 
@@ -190,8 +227,10 @@ export class Work {
     this.#queues.reload()
     for (const [index, reason] of paused().entries()) {
       const { id, at } = queues[index]!
-      if (before[index] === undefined && reason !== undefined) this.#history.emitLifecycle('queue.paused', id, { queue: id, reason }, at)
-      if (before[index] !== undefined && reason === undefined) this.#history.emitLifecycle('queue.resumed', id, { queue: id }, at)
+      if (before[index] === undefined && reason !== undefined)
+        this.#history.emitLifecycle('queue.paused', id, { queue: id, reason }, at)
+      if (before[index] !== undefined && reason === undefined)
+        this.#history.emitLifecycle('queue.resumed', id, { queue: id }, at)
     }
   }
 

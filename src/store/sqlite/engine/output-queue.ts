@@ -25,7 +25,10 @@ export class OutputQueue {
 
   append(parts: OutputPart[], limits: OutputLimits): Promise<void> {
     const tooLong = parts.find(part => part.content.byteLength > mostPartBytes)
-    if (tooLong !== undefined) throw new RangeError(`a part of output has at most ${mostPartBytes} bytes; got ${tooLong.content.byteLength}`)
+    if (tooLong !== undefined)
+      throw new RangeError(
+        `a part of output has at most ${mostPartBytes} bytes; got ${tooLong.content.byteLength}`,
+      )
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#calls.push({ parts: [...parts], limits, resolve, reject })
     if (!this.#isBusy) void this.#serve()
@@ -57,7 +60,11 @@ export class OutputQueue {
     const parts: OutputPart[] = []
     let bytes = 0
     for (const call of this.#calls) {
-      if (call.limits.output_bytes !== limits.output_bytes || call.limits.output_total_bytes !== limits.output_total_bytes) break
+      if (
+        call.limits.output_bytes !== limits.output_bytes ||
+        call.limits.output_total_bytes !== limits.output_total_bytes
+      )
+        break
       let count = 0
       while (count < call.parts.length && parts.length < sliceParts) {
         const part = call.parts[count]!

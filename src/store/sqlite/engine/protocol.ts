@@ -123,7 +123,10 @@ export interface ReadRequest {
 }
 
 /** damage: what was met while reading and not reported yet, in words */
-export type ReadAnswer = ({ call: number; ok: true; value: unknown } | { call: number; ok: false; code: string; message: string }) & { damage: string[] }
+export type ReadAnswer = (
+  | { call: number; ok: true; value: unknown }
+  | { call: number; ok: false; code: string; message: string }
+) & { damage: string[] }
 
 export interface WorkerStart {
   stateDir: string

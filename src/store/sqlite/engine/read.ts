@@ -72,7 +72,9 @@ function batchEvents(db: Db) {
 function statements(db: Db) {
   const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
   const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
-  const nextSeq = db.prepare<[number], number>('SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT 1').pluck()
+  const nextSeq = db
+    .prepare<[number], number>('SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT 1')
+    .pluck()
   const eventIdBySeq = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
   const runById = db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
     `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
@@ -84,8 +86,12 @@ function statements(db: Db) {
   const attemptsOf = db.prepare<[number], AttemptRow>(
     'SELECT number, started_at, ended_at, outcome, status, error, output, request FROM attempt WHERE run_seq = ? ORDER BY number',
   )
-  const seqBounds = db.prepare<[], { low: number | null; high: number | null }>('SELECT min(seq) AS low, max(seq) AS high FROM event')
-  const nextReceived = db.prepare<[number], { seq: number; received_at: number }>('SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1')
+  const seqBounds = db.prepare<[], { low: number | null; high: number | null }>(
+    'SELECT min(seq) AS low, max(seq) AS high FROM event',
+  )
+  const nextReceived = db.prepare<[number], { seq: number; received_at: number }>(
+    'SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
+  )
   const unrouted = db.prepare<[number], EventRow>(
     `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
   )
@@ -108,7 +114,10 @@ function statements(db: Db) {
   const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
     'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
   )
-  const cause = db.prepare<[Buffer, Buffer], { bot_id: string; assignment: string | null; event_id: Buffer; causation: string | null }>(
+  const cause = db.prepare<
+    [Buffer, Buffer],
+    { bot_id: string; assignment: string | null; event_id: Buffer; causation: string | null }
+  >(
     `SELECT run.bot_id, run.assignment, event.id AS event_id, event.causation
      FROM (SELECT bot_id, assignment, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, assignment, event_seq FROM run_archive WHERE id = ?) AS run
      JOIN event ON event.seq = run.event_seq`,
@@ -170,9 +179,18 @@ export class Reading {
   }
 
   #shown(row: RunRow & { archived: number }): StoredRun {
-    const run = storedRun(row, idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)), row.archived === 1)
+    const run = storedRun(
+      row,
+      idText(this.#sql.eventIdBySeq.get(row.event_seq) ?? Buffer.alloc(16)),
+      row.archived === 1,
+    )
     for (const column of run.damaged ?? [])
-      this.#damage.add(damageText(row.archived === 1 ? 'run_archive' : 'outbox', row.seq, { column, why: 'it is not what was written' }))
+      this.#damage.add(
+        damageText(row.archived === 1 ? 'run_archive' : 'outbox', row.seq, {
+          column,
+          why: 'it is not what was written',
+        }),
+      )
     return run.flow?.batch === undefined ? run : { ...run, event_count: this.#sql.eventsOf.get(row.seq)! }
   }
 
@@ -187,7 +205,11 @@ export class Reading {
 
   events(page: EventPage): (EventLine | StoredEvent)[] {
     const { since, until } = page.selection
-    const { sql, params } = eventPageSql(page, since === undefined ? null : this.firstSeqAt(since), until === undefined ? null : this.firstSeqAt(until))
+    const { sql, params } = eventPageSql(
+      page,
+      since === undefined ? null : this.firstSeqAt(since),
+      until === undefined ? null : this.firstSeqAt(until),
+    )
     if (!page.whole) {
       // Bodies are read of events that were logged before their origin was.
       const rows = this.#db.prepare<Params, EventLineRow>(sql).iterate(...params)
@@ -246,7 +268,9 @@ export class Reading {
 
   runs(page: RunPage): StoredRun[] {
     const seq = page.event_id === undefined ? null : (this.#sql.eventSeq.get(idBytes(page.event_id)) ?? -1)
-    const [since, until] = [page.since, page.until].map(time => (time === undefined ? null : this.#firstRunAt(time)))
+    const [since, until] = [page.since, page.until].map(time =>
+      time === undefined ? null : this.#firstRunAt(time),
+    )
     const { sql, params } = runPageSql(page, seq, since, until)
     const rows = this.#db.prepare<Params, RunRow & { archived: number }>(sql).iterate(...params)
     return boundedPage(
@@ -275,24 +299,39 @@ export class Reading {
     const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
     const found = row === undefined ? null : this.#overrides.get(row.seq)
     if (found?.damaged === true)
-      this.#damage.add(damageText('run_override', row!.seq, { column: 'sha256', why: 'inputs or context files are not what was written' }))
+      this.#damage.add(
+        damageText('run_override', row!.seq, {
+          column: 'sha256',
+          why: 'inputs or context files are not what was written',
+        }),
+      )
     return found
   }
 
   history(run_id: string): { history: HistoryRow[]; attempts: AttemptRow[] } | null {
     const row = this.#sql.runById.get(idBytes(run_id), idBytes(run_id))
-    return row === undefined ? null : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
+    return row === undefined
+      ? null
+      : { history: this.#sql.historyOf.all(row.seq), attempts: this.#sql.attemptsOf.all(row.seq) }
   }
 
   contextFiles(event_id: string): ContextFileBytes[] {
-    return this.#sql.contextFiles.all(idBytes(event_id)).map(({ event_seq, is_text, position, ...file }, index) => {
-      const damaged = damagedColumns(fileChecks, { ...file, is_text })
-      this.#damage.addRow('context_file', `${event_seq}, position ${position}`, damaged)
-      const isWhole = damaged.length === 0 && position === index
-      if (isWhole) return { ...file, is_text: is_text === 1 }
-      const bytes = (value: unknown): Buffer => (value instanceof Buffer ? value : Buffer.alloc(0))
-      return { name: textOf(file.name), is_text: is_text === 1, sha256: bytes(file.sha256), content: bytes(file.content), damaged: true }
-    })
+    return this.#sql.contextFiles
+      .all(idBytes(event_id))
+      .map(({ event_seq, is_text, position, ...file }, index) => {
+        const damaged = damagedColumns(fileChecks, { ...file, is_text })
+        this.#damage.addRow('context_file', `${event_seq}, position ${position}`, damaged)
+        const isWhole = damaged.length === 0 && position === index
+        if (isWhole) return { ...file, is_text: is_text === 1 }
+        const bytes = (value: unknown): Buffer => (value instanceof Buffer ? value : Buffer.alloc(0))
+        return {
+          name: textOf(file.name),
+          is_text: is_text === 1,
+          sha256: bytes(file.sha256),
+          content: bytes(file.content),
+          damaged: true,
+        }
+      })
   }
 
   unrouted(limit: number): StoredEvent[] {
@@ -330,15 +369,30 @@ export class Reading {
     const stuck = rows.flatMap(({ lane, head, members }) => {
       const row = this.#sql.liveBySeq.get(head)
       const isStuck =
-        row !== undefined && (['failed', 'timed_out', 'held', 'awaiting_approval'].includes(row.state) || (row.state === 'pending' && row.ready === 0))
+        row !== undefined &&
+        (['failed', 'timed_out', 'held', 'awaiting_approval'].includes(row.state) ||
+          (row.state === 'pending' && row.ready === 0))
       if (!isStuck) return []
-      return [{ order_key: lane.slice(prefix.length), run_id: idText(row.id), state: row.state, waiting: members - 1, since: row.updated_at, error: row.error }]
+      return [
+        {
+          order_key: lane.slice(prefix.length),
+          run_id: idText(row.id),
+          state: row.state,
+          waiting: members - 1,
+          since: row.updated_at,
+          error: row.error,
+        },
+      ]
     })
     return stuck.slice(0, limit)
   }
 
   sourceStats(): { source_id: string; events: number; last_event_at: number }[] {
-    return this.#db.prepare<[], { source_id: string; events: number; last_event_at: number }>('SELECT source_id, events, last_event_at FROM source_stat').all()
+    return this.#db
+      .prepare<[], { source_id: string; events: number; last_event_at: number }>(
+        'SELECT source_id, events, last_event_at FROM source_stat',
+      )
+      .all()
   }
 
   #oldestAt(): number | null {
@@ -347,11 +401,18 @@ export class Reading {
   }
 
   counts(): Counts {
-    const states = this.#db.prepare<[], { state: string; count: number }>('SELECT state, count(*) AS count FROM outbox GROUP BY state').all()
-    const of = (...names: string[]): number => states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
+    const states = this.#db
+      .prepare<[], { state: string; count: number }>(
+        'SELECT state, count(*) AS count FROM outbox GROUP BY state',
+      )
+      .all()
+    const of = (...names: string[]): number =>
+      states.filter(row => names.includes(row.state)).reduce((sum, row) => sum + row.count, 0)
     return {
       events: this.#db
-        .prepare<[string], number>('SELECT CAST(max(total(events), 0) AS INTEGER) + coalesce((SELECT value FROM meta WHERE key = ?), 0) FROM source_stat')
+        .prepare<[string], number>(
+          'SELECT CAST(max(total(events), 0) AS INTEGER) + coalesce((SELECT value FROM meta WHERE key = ?), 0) FROM source_stat',
+        )
         .pluck()
         .get(goneEventsKey)!,
       event_bytes: fileBytes(this.#db.name) + fileBytes(`${this.#db.name}-wal`),

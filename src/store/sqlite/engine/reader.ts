@@ -23,7 +23,8 @@ const auditEntries = auditReading(db, damage)
 
 function read({ method, args }: ReadRequest): unknown {
   if (method === 'triggerVersion') return toThread(definitions.triggerVersion(...(args as [string, number])))
-  if (method === 'triggerVersions') return toThread(definitions.triggerVersions(...(args as [string, number | null, number, number?])))
+  if (method === 'triggerVersions')
+    return toThread(definitions.triggerVersions(...(args as [string, number | null, number, number?])))
   if (method === 'fileSets') return definitions.fileSets()
   if (method === 'auditEntries') return auditEntries(...(args as [AuditPage]))
   if (method === 'output') return output.page(...(args as [OutputRequest]))
@@ -38,7 +39,9 @@ function answered(request: ReadRequest): ReadAnswer {
     const value = read(request)
     return { call, ok: true, value, damage: damage.take() }
   } catch (error) {
-    const { code = 'bug', message } = (error instanceof DamagedError ? { code: damagedCode, message: error.what } : error) as { code?: string; message: string }
+    const { code = 'bug', message } = (
+      error instanceof DamagedError ? { code: damagedCode, message: error.what } : error
+    ) as { code?: string; message: string }
     return { call, ok: false, code, message, damage: damage.take() }
   }
 }

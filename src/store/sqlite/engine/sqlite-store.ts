@@ -29,7 +29,16 @@ import type {
 } from '../../store.ts'
 import type { PackedPart } from '../tables/output.ts'
 import { OutputQueue } from './output-queue.ts'
-import type { PackedEvent, ReadAnswer, ReadRequest, WriteBatch, WriteOp, WorkerStart, WriteResult, WriterMessage } from './protocol.ts'
+import type {
+  PackedEvent,
+  ReadAnswer,
+  ReadRequest,
+  WriteBatch,
+  WriteOp,
+  WorkerStart,
+  WriteResult,
+  WriterMessage,
+} from './protocol.ts'
 
 interface Waiting {
   operation: WriteOp
@@ -83,13 +92,20 @@ export class SqliteStore implements Store {
   }
 
   async start(now: number): Promise<StartAnswer> {
-    const { stateDir, lifecycle = 'none', acceptLoss = false, toolLimits = noToolLimits, budgets = [] } = this.#options
+    const {
+      stateDir,
+      lifecycle = 'none',
+      acceptLoss = false,
+      toolLimits = noToolLimits,
+      budgets = [],
+    } = this.#options
     const workerData = { stateDir, lifecycle, now, acceptLoss, toolLimits, budgets } satisfies WorkerStart
     const writer = new Worker(new URL('./writer.ts', import.meta.url), { workerData, stderr: false })
     const { promise, resolve, reject } = Promise.withResolvers<StartAnswer>()
     const ended = new Promise<void>(done => writer.once('exit', () => done()))
     writer.on('message', (message: WriterMessage) => {
-      if (message.kind === 'started') resolve({ ...message.answer, definitions: fromThread(message.answer.definitions) })
+      if (message.kind === 'started')
+        resolve({ ...message.answer, definitions: fromThread(message.answer.definitions) })
       else if (message.kind === 'refused') reject(new ExitError(message.exitCode, message.message))
       else if (message.kind === 'results') {
         for (const results of message.groups) this.#settle(results)
@@ -138,7 +154,12 @@ export class SqliteStore implements Store {
       if (answer.damage.length > 0) this.onDamage(answer.damage)
       if (answer.ok) waiting?.resolve(answer.value as never)
       else if (/^SQLITE_(IOERR|CORRUPT)/.test(answer.code)) this.#fail(`${answer.code}: ${answer.message}`)
-      else waiting?.reject(answer.code === damagedCode ? new DamagedError(answer.message) : new Error(`${answer.code}: ${answer.message}`))
+      else
+        waiting?.reject(
+          answer.code === damagedCode
+            ? new DamagedError(answer.message)
+            : new Error(`${answer.code}: ${answer.message}`),
+        )
     })
     reader.on('error', error => this.#fail(`the reading thread ended: ${error.message}`))
     this.#reader = reader
@@ -151,9 +172,11 @@ export class SqliteStore implements Store {
   }
 
   async #stopThreads(): Promise<void> {
-    const ended = (worker: Worker): Promise<void> => new Promise(resolve => worker.once('exit', () => resolve()))
+    const ended = (worker: Worker): Promise<void> =>
+      new Promise(resolve => worker.once('exit', () => resolve()))
     const { promise, resolve } = Promise.withResolvers<void>()
-    if (this.#writer !== undefined && this.#failure === undefined) void this.ping().then(resolve, () => resolve())
+    if (this.#writer !== undefined && this.#failure === undefined)
+      void this.ping().then(resolve, () => resolve())
     else resolve()
     await promise
     for (const worker of [this.#reader, this.#writer]) {
@@ -168,8 +191,13 @@ export class SqliteStore implements Store {
   #fail(message: string, fatal = true): void {
     if (this.#failure !== undefined) return
     this.#failure = message
-    const error = new Fault('not_ready', 'the storage failed; the router is ending, try again after its restart', { retryAfterS: 5 })
-    for (const waiting of [...this.#sent.flat(), ...this.#waiting, ...this.#reads.values()]) waiting.reject(error)
+    const error = new Fault(
+      'not_ready',
+      'the storage failed; the router is ending, try again after its restart',
+      { retryAfterS: 5 },
+    )
+    for (const waiting of [...this.#sent.flat(), ...this.#waiting, ...this.#reads.values()])
+      waiting.reject(error)
     this.#sent.length = 0
     this.#waiting = []
     this.#reads.clear()
@@ -217,7 +245,10 @@ export class SqliteStore implements Store {
     for (const [index, { resolve, reject }] of (this.#sent.shift() ?? []).entries()) {
       const result = results[index]!
       if (result.ok) resolve(result.value as never)
-      else if (result.full) reject(new Fault('storage_full', `${result.message}; free some space and try again`, { retryAfterS: 60 }))
+      else if (result.full)
+        reject(
+          new Fault('storage_full', `${result.message}; free some space and try again`, { retryAfterS: 60 }),
+        )
       else reject(new Error(result.message))
     }
   }
@@ -244,7 +275,11 @@ export class SqliteStore implements Store {
   }
 
   accept(events: NewEvent[], limits: AcceptLimits): Promise<AcceptOutcome[]> {
-    const packed = events.map(({ body, ...event }): PackedEvent => ({ ...event, body_at: 0, body_length: body.byteLength }))
+    const packed = events.map(({ body, ...event }): PackedEvent => ({
+      ...event,
+      body_at: 0,
+      body_length: body.byteLength,
+    }))
     return this.#call(
       { op: 'accept', events: packed, limits },
       events.map(event => event.body),
@@ -252,66 +287,97 @@ export class SqliteStore implements Store {
   }
 
   claim = (...args: Parameters<Store['claim']>): Promise<ClaimAnswer> => this.#call({ op: 'claim', args })
-  move = (...args: Parameters<Store['move']>): Promise<MoveOutcome[]> => this.#call({ op: 'move', moves: args[0] })
-  replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> => this.#call({ op: 'replay', args })
-  write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> => this.#call({ op: 'write', args: toThread(args) })
-  retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> => this.#call({ op: 'retain', limits: args[0] })
-  giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> => this.#call({ op: 'give_back', request: args[0] })
+  move = (...args: Parameters<Store['move']>): Promise<MoveOutcome[]> =>
+    this.#call({ op: 'move', moves: args[0] })
+  replay = (...args: Parameters<Store['replay']>): Promise<string[] | null> =>
+    this.#call({ op: 'replay', args })
+  write = (...args: Parameters<Store['write']>): Promise<WriteOutcome> =>
+    this.#call({ op: 'write', args: toThread(args) })
+  retain = (...args: Parameters<Store['retain']>): ReturnType<Store['retain']> =>
+    this.#call({ op: 'retain', limits: args[0] })
+  giveBack = (...args: Parameters<Store['giveBack']>): ReturnType<Store['giveBack']> =>
+    this.#call({ op: 'give_back', request: args[0] })
   space = (): ReturnType<Store['space']> => this.#read('space')
-  setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> => this.#call({ op: 'set_paused', args })
-  pauseTrigger = (...args: Parameters<Store['pauseTrigger']>): ReturnType<Store['pauseTrigger']> => this.#call({ op: 'pause_trigger', args })
-  resumeTrigger = (...args: Parameters<Store['resumeTrigger']>): ReturnType<Store['resumeTrigger']> => this.#call({ op: 'resume_trigger', args })
-  emitLifecycle = (...args: Parameters<Store['emitLifecycle']>): Promise<void> => this.#call({ op: 'emitLifecycle', args })
-  unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> => this.#read('unrouted', ...args)
-  route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> => this.#call({ op: 'route', args })
+  setPaused = (...args: Parameters<Store['setPaused']>): Promise<void> =>
+    this.#call({ op: 'set_paused', args })
+  pauseTrigger = (...args: Parameters<Store['pauseTrigger']>): ReturnType<Store['pauseTrigger']> =>
+    this.#call({ op: 'pause_trigger', args })
+  resumeTrigger = (...args: Parameters<Store['resumeTrigger']>): ReturnType<Store['resumeTrigger']> =>
+    this.#call({ op: 'resume_trigger', args })
+  emitLifecycle = (...args: Parameters<Store['emitLifecycle']>): Promise<void> =>
+    this.#call({ op: 'emitLifecycle', args })
+  unrouted = (...args: Parameters<Store['unrouted']>): ReturnType<Store['unrouted']> =>
+    this.#read('unrouted', ...args)
+  route = (...args: Parameters<Store['route']>): ReturnType<Store['route']> =>
+    this.#call({ op: 'route', args })
   nextSeq = (...args: Parameters<Store['nextSeq']>): Promise<number | null> => this.#read('nextSeq', ...args)
   lastSeq = (): Promise<number> => this.#read('lastSeq')
-  setBotStatus = (...args: Parameters<Store['setBotStatus']>): Promise<void> => this.#call({ op: 'set_bot_status', args })
+  setBotStatus = (...args: Parameters<Store['setBotStatus']>): Promise<void> =>
+    this.#call({ op: 'set_bot_status', args })
   queueCounts = (): ReturnType<Store['queueCounts']> => this.#call({ op: 'queue_counts' })
   stuck = (...args: Parameters<Store['stuck']>): ReturnType<Store['stuck']> => this.#read('stuck', ...args)
   ping = async (): Promise<void> => {
     await this.#call({ op: 'ping' })
   }
   event = (...args: Parameters<Store['event']>): ReturnType<Store['event']> => this.#read('event', ...args)
-  events = (...args: Parameters<Store['events']>): ReturnType<Store['events']> => this.#read('events', ...args)
+  events = (...args: Parameters<Store['events']>): ReturnType<Store['events']> =>
+    this.#read('events', ...args)
   originsSince = (): ReturnType<Store['originsSince']> => this.#read('originsSince')
   cause = (...args: Parameters<Store['cause']>): ReturnType<Store['cause']> => this.#read('cause', ...args)
   run = (...args: Parameters<Store['run']>): ReturnType<Store['run']> => this.#read('run', ...args)
-  runEvents = (...args: Parameters<Store['runEvents']>): ReturnType<Store['runEvents']> => this.#read('runEvents', ...args)
+  runEvents = (...args: Parameters<Store['runEvents']>): ReturnType<Store['runEvents']> =>
+    this.#read('runEvents', ...args)
   runs = (...args: Parameters<Store['runs']>): ReturnType<Store['runs']> => this.#read('runs', ...args)
   readonly #output = new OutputQueue((parts, limits) => {
-    const packed = parts.map(({ content, ...part }): PackedPart => ({ ...part, body_at: 0, body_length: content.byteLength }))
+    const packed = parts.map(({ content, ...part }): PackedPart => ({
+      ...part,
+      body_at: 0,
+      body_length: content.byteLength,
+    }))
     return this.#call(
       { op: 'append_output', parts: packed, limits },
       parts.map(part => part.content),
     )
   })
   appendOutput = (...args: Parameters<Store['appendOutput']>): Promise<void> => this.#output.append(...args)
-  output = (...args: Parameters<Store['output']>): ReturnType<Store['output']> => this.#read('output', ...args)
-  override = (...args: Parameters<Store['override']>): ReturnType<Store['override']> => this.#read('override', ...args)
-  history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> => this.#read('history', ...args)
-  triggerVersion = async (...args: Parameters<Store['triggerVersion']>): ReturnType<Store['triggerVersion']> =>
-    fromThread(await this.#read('triggerVersion', ...args))
-  triggerVersions = async (...args: Parameters<Store['triggerVersions']>): ReturnType<Store['triggerVersions']> =>
-    fromThread(await this.#read('triggerVersions', ...args))
+  output = (...args: Parameters<Store['output']>): ReturnType<Store['output']> =>
+    this.#read('output', ...args)
+  override = (...args: Parameters<Store['override']>): ReturnType<Store['override']> =>
+    this.#read('override', ...args)
+  history = (...args: Parameters<Store['history']>): ReturnType<Store['history']> =>
+    this.#read('history', ...args)
+  triggerVersion = async (
+    ...args: Parameters<Store['triggerVersion']>
+  ): ReturnType<Store['triggerVersion']> => fromThread(await this.#read('triggerVersion', ...args))
+  triggerVersions = async (
+    ...args: Parameters<Store['triggerVersions']>
+  ): ReturnType<Store['triggerVersions']> => fromThread(await this.#read('triggerVersions', ...args))
   sourceStats = (): ReturnType<Store['sourceStats']> => this.#read('sourceStats')
   stats = (...args: Parameters<Store['stats']>): ReturnType<Store['stats']> => this.#read('stats', ...args)
-  budgetUses = (...args: Parameters<Store['budgetUses']>): ReturnType<Store['budgetUses']> => this.#read('budgetUses', ...args)
+  budgetUses = (...args: Parameters<Store['budgetUses']>): ReturnType<Store['budgetUses']> =>
+    this.#read('budgetUses', ...args)
   usage = (...args: Parameters<Store['usage']>): ReturnType<Store['usage']> => this.#read('usage', ...args)
   skipTicks = (skipped: SkippedTicks[]): Promise<void> => this.#call({ op: 'skip_ticks', skipped })
   noteRefused = (batch: RefusedBatch): Promise<void> => this.#call({ op: 'note_refused', batch })
   putToken = (token: TokenRow): Promise<void> => this.#call({ op: 'put_token', token })
-  revokeToken = (...args: Parameters<Store['revokeToken']>): Promise<void> => this.#call({ op: 'revoke_token', args })
+  revokeToken = (...args: Parameters<Store['revokeToken']>): Promise<void> =>
+    this.#call({ op: 'revoke_token', args })
   noteTokenUses = (uses: TokenUse[]): Promise<void> => this.#call({ op: 'note_token_uses', uses })
   audit = (rows: AuditRow[]): Promise<void> => this.#call({ op: 'audit', rows })
-  auditEntries = (...args: Parameters<Store['auditEntries']>): ReturnType<Store['auditEntries']> => this.#read('auditEntries', ...args)
+  auditEntries = (...args: Parameters<Store['auditEntries']>): ReturnType<Store['auditEntries']> =>
+    this.#read('auditEntries', ...args)
   noteSource = (note: SourceNote): Promise<void> => this.#call({ op: 'note_source', note })
   unseen = (...args: Parameters<Store['unseen']>): Promise<string[]> => this.#read('unseen', ...args)
-  forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> => this.#call({ op: 'forget_item', args })
+  forgetItem = (...args: Parameters<Store['forgetItem']>): Promise<boolean> =>
+    this.#call({ op: 'forget_item', args })
   fileSets = (): ReturnType<Store['fileSets']> => this.#read('fileSets')
-  contextFiles = (...args: Parameters<Store['contextFiles']>): ReturnType<Store['contextFiles']> => this.#read('contextFiles', ...args)
+  contextFiles = (...args: Parameters<Store['contextFiles']>): ReturnType<Store['contextFiles']> =>
+    this.#read('contextFiles', ...args)
   ticks = (...args: Parameters<Store['ticks']>): ReturnType<Store['ticks']> => this.#read('ticks', ...args)
   counts = (): ReturnType<Store['counts']> => this.#read('counts')
   /** The settings are those of the writing connection: they decide what a commit is worth. */
-  facts = async (): ReturnType<Store['facts']> => ({ ...(await this.#read<StoreFacts>('facts')), ...(await this.#call<Partial<StoreFacts>>({ op: 'ping' })) })
+  facts = async (): ReturnType<Store['facts']> => ({
+    ...(await this.#read<StoreFacts>('facts')),
+    ...(await this.#call<Partial<StoreFacts>>({ op: 'ping' })),
+  })
 }

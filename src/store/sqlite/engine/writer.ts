@@ -79,7 +79,9 @@ class Groups {
   #together(batches: WriteBatch[]): WriteResult[][] {
     this.#begin.run()
     try {
-      const groups = batches.map(({ ops, bodies }) => ops.map((operation): WriteResult => ({ ok: true, value: this.#work.perform(operation, bodies) })))
+      const groups = batches.map(({ ops, bodies }) =>
+        ops.map((operation): WriteResult => ({ ok: true, value: this.#work.perform(operation, bodies) })),
+      )
       this.#mark.committing()
       this.#commit.run()
       return groups
@@ -175,7 +177,11 @@ function serve({ db, loss, damage }: Opened, lock: Db): void {
     lastBatches = batches.length
     wroteAt = performance.now()
     checkpoint.wrote(
-      batches.reduce((sum, { ops, bodies }) => sum + bodies.byteLength * 1.2 + ops.reduce((own, operation) => own + logBytes(operation), 0), 0),
+      batches.reduce(
+        (sum, { ops, bodies }) =>
+          sum + bodies.byteLength * 1.2 + ops.reduce((own, operation) => own + logBytes(operation), 0),
+        0,
+      ),
       batches.some(({ ops }) => ops.some(wantsCheckpoint)),
     )
     idleTimer ??= setTimeout(idle, idleCheckpointMs).unref()
@@ -208,7 +214,8 @@ function serve({ db, loss, damage }: Opened, lock: Db): void {
   idleTimer = setTimeout(idle, idleCheckpointMs).unref()
   port.on('message', (batch: WriteBatch | 'close') => {
     if (batch === 'close') return close()
-    if (lastBatches > 1 && commitMs > gatherFromMs) Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
+    if (lastBatches > 1 && commitMs > gatherFromMs)
+      Atomics.wait(nothing, 0, 0, Math.min(gatherAtMostMs, gatherShare * commitMs))
     const { batches, closing } = gathered(batch)
     guarded(() => write(batches))
     if (closing) close()

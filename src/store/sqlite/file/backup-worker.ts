@@ -17,7 +17,9 @@ export interface BackupStart {
 /** begun: the unfinished copy is a file now, of this backup. */
 export type BackupMessage = 'begun' | BackupAnswer
 
-export type BackupAnswer = { ok: true; bytes: number; events: number; runs: number } | { ok: false; code: string; message: string }
+export type BackupAnswer =
+  | { ok: true; bytes: number; events: number; runs: number }
+  | { ok: false; code: string; message: string }
 
 /** Pages of a step: 2 MiB, some 5 ms. */
 const stepPages = 512
@@ -59,7 +61,8 @@ async function copied({ stateDir, path, with_output }: BackupStart): Promise<Bac
     if (!with_output) withoutOutput(unfinished)
     const copy = new Database(unfinished, { readonly: true })
     const check = copy.pragma('quick_check(1)', { simple: true }) as string
-    const count = (table: string): number => copy.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number
+    const count = (table: string): number =>
+      copy.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number
     const found = { events: count('event'), runs: count('outbox') + count('run_archive') }
     copy.close()
     if (check !== 'ok') return { ok: false, code: 'SQLITE_CORRUPT', message: check }

@@ -44,9 +44,17 @@ export function readMark(stateDir: string): Mark | undefined {
 /** How far a database has come; db undefined where there is none. */
 export function standing(db: Db | undefined): Mark {
   const none = { commits: 0, events: 0, runs: 0 }
-  if (db === undefined || db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get() === undefined) return none
+  if (
+    db === undefined ||
+    db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get() === undefined
+  )
+    return none
   const found = new Map(db.prepare<[], [string, number]>('SELECT name, seq FROM sqlite_sequence').raw().all())
-  return { commits: found.get(rows.commits) ?? 0, events: found.get(rows.events) ?? 0, runs: found.get(rows.runs) ?? 0 }
+  return {
+    commits: found.get(rows.commits) ?? 0,
+    events: found.get(rows.events) ?? 0,
+    runs: found.get(rows.runs) ?? 0,
+  }
 }
 
 /** What a database has lost of the commits that its mark counts; undefined: nothing. */
@@ -54,7 +62,9 @@ export function lossOf(db: Db | undefined, mark: Mark | undefined, wal_missing: 
   if (mark === undefined) return undefined
   const found = standing(db)
   const lost = (column: keyof Mark): number => Math.max(0, mark[column] - found[column])
-  return lost('commits') > 0 ? { commits: lost('commits'), events: lost('events'), runs: lost('runs'), wal_missing } : undefined
+  return lost('commits') > 0
+    ? { commits: lost('commits'), events: lost('events'), runs: lost('runs'), wal_missing }
+    : undefined
 }
 
 /** Goes on behind what was lost: its numbers are not given again, because cursors of readers may be beyond them. */

@@ -1,7 +1,18 @@
 // Opening the database: the single-instance lock, the settings that durability rests on, and migrations.
 import type { Db } from '../db.ts'
 import Database from 'better-sqlite3'
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { ExitError, exitCodes } from '../../../errors.ts'
 import { isOlder } from '../../../machine.ts'
@@ -42,7 +53,10 @@ export function takeLock(stateDir: string): Db {
   } catch (error) {
     lock.close()
     if ((error as { code?: string }).code?.startsWith('SQLITE_BUSY') !== true) throw error
-    throw new ExitError(exitCodes.alreadyRunning, `another router holds ${path}; stop it, or set SIGNALBOX_STATE_DIR to another directory`)
+    throw new ExitError(
+      exitCodes.alreadyRunning,
+      `another router holds ${path}; stop it, or set SIGNALBOX_STATE_DIR to another directory`,
+    )
   }
 }
 
@@ -64,7 +78,8 @@ function configure(db: Db): void {
 
 function assertSqliteVersion(db: Db): void {
   const found = db.prepare('SELECT sqlite_version()').pluck().get() as string
-  if (isOlder(found, oldestSqlite)) throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite} or newer is needed, found ${found}`)
+  if (isOlder(found, oldestSqlite))
+    throw new ExitError(exitCodes.configuration, `SQLite ${oldestSqlite} or newer is needed, found ${found}`)
 }
 
 /** Makes a database where there is none, to be filled and closed: it is on the disk once it was synced. */
@@ -89,7 +104,9 @@ export interface SchemaRow {
 }
 
 export function schemaOf(db: Db): SchemaRow[] {
-  return db.prepare<[], SchemaRow>('SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY name').all()
+  return db
+    .prepare<[], SchemaRow>('SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY name')
+    .all()
 }
 
 /**
@@ -144,15 +161,22 @@ function migrationFiles(): string[] {
 const mostMigrations = 9999
 
 /** What is wrong with a version, where no program can have written it. */
-export function impossibleVersion(version: number, schema: readonly SchemaRow[] | undefined): string | undefined {
-  if (version === 0 && schema !== undefined && schema.length > 0) return 'user_version is 0, but there are tables'
-  return version < 0 || version > mostMigrations ? `user_version is ${version}, which no version of this program writes` : undefined
+export function impossibleVersion(
+  version: number,
+  schema: readonly SchemaRow[] | undefined,
+): string | undefined {
+  if (version === 0 && schema !== undefined && schema.length > 0)
+    return 'user_version is 0, but there are tables'
+  return version < 0 || version > mostMigrations
+    ? `user_version is ${version}, which no version of this program writes`
+    : undefined
 }
 
 /** What of a schema its migrations do not make (a trigger, a view, a table, an index), and what they make that is not there or is another. */
 export function schemaFaults(schema: readonly SchemaRow[], version: number): string[] {
   const key = ({ type, name }: SchemaRow): string => `${type} ${name}`
-  const whole = ({ type, name, tbl_name, sql }: SchemaRow): string => JSON.stringify([type, name, tbl_name, sql])
+  const whole = ({ type, name, tbl_name, sql }: SchemaRow): string =>
+    JSON.stringify([type, name, tbl_name, sql])
   const expected = new Map(emptyOf(version).schema.map(row => [key(row), whole(row)]))
   const found = new Map(schema.map(row => [key(row), whole(row)]))
   return [
@@ -172,12 +196,19 @@ function assertSchema(db: Db, path: string): void {
   assertKnown(version, path, migrationFiles().length)
   if (version === 0) return
   const faults = schemaFaults(schema, version)
-  if (faults.length > 0) throw damaged(path, `its schema is not that of version ${version}: ${faults.slice(0, mostNamed).join('; ')}`)
+  if (faults.length > 0)
+    throw damaged(
+      path,
+      `its schema is not that of version ${version}: ${faults.slice(0, mostNamed).join('; ')}`,
+    )
 }
 
 function assertKnown(version: number, path: string, known: number): void {
   if (version > known)
-    throw new ExitError(exitCodes.configuration, `${path} has schema ${version}, this program knows up to ${known}; start the newer program that wrote it`)
+    throw new ExitError(
+      exitCodes.configuration,
+      `${path} has schema ${version}, this program knows up to ${known}; start the newer program that wrote it`,
+    )
 }
 
 function migrate(db: Db, path: string, files = migrationFiles()): void {
@@ -194,10 +225,17 @@ function migrate(db: Db, path: string, files = migrationFiles()): void {
 }
 
 /** Throws ExitError 65 for what is gone, unless that is accepted: then it is answered. */
-function accepted(loss: Loss | undefined, path: string, fresh: boolean, acceptLoss: boolean): Loss | undefined {
+function accepted(
+  loss: Loss | undefined,
+  path: string,
+  fresh: boolean,
+  acceptLoss: boolean,
+): Loss | undefined {
   if (loss === undefined || acceptLoss) return loss
   const gone = `${loss.commits} transactions with ${loss.events} events and ${loss.runs} runs that were committed are not in it`
-  const why = fresh ? `${path} is not there any more` : `${path}-wal is ${loss.wal_missing ? 'missing' : 'damaged, emptied, or of another time'}`
+  const why = fresh
+    ? `${path} is not there any more`
+    : `${path}-wal is ${loss.wal_missing ? 'missing' : 'damaged, emptied, or of another time'}`
   throw new ExitError(
     exitCodes.dataDamaged,
     `${path} is not what it was: ${gone} (${why}). Nothing was written. Put the file back, restore a backup, or start once with --accept-loss`,
@@ -278,7 +316,9 @@ export function openWriter(stateDir: string, acceptLoss = false): Opened {
   if (fresh) assertRestored(stateDir)
   let db: Db | undefined
   try {
-    const loss = fresh ? accepted(lossOf(undefined, mark, false), path, true, acceptLoss) : examined(path, mark, acceptLoss)
+    const loss = fresh
+      ? accepted(lossOf(undefined, mark, false), path, true, acceptLoss)
+      : examined(path, mark, acceptLoss)
     precreate(path)
     db = new Database(path)
     assertSqliteVersion(db)
@@ -307,7 +347,9 @@ export function openReader(stateDir: string): Db {
 /** Structure is looked at before anything is written, where that takes no longer than a start may (80 ms for 64 MiB). */
 function quickCheck(db: Db, path: string): void {
   if (statSync(path).size > quickCheckBytes) return
-  const found = (db.pragma(`quick_check(${mostFaults})`) as { quick_check: string }[]).map(row => row.quick_check)
+  const found = (db.pragma(`quick_check(${mostFaults})`) as { quick_check: string }[]).map(
+    row => row.quick_check,
+  )
   const structure = found.find(each => each !== 'ok' && !ofValue.test(each))
   if (structure !== undefined) throw damaged(path, structure)
   if (found.length >= mostFaults) throw damaged(path, `${mostFaults} values or more, the first: ${found[0]}`)
@@ -318,15 +360,27 @@ const mostFaults = 100
 /** Faults that a message names. */
 const mostNamed = 5
 /** What is said of a value that its column cannot hold: it costs its row, which is dealt with where it is read. */
-const ofValue = /^(CHECK constraint failed in|NULL value in|(NUMERIC|TEXT|BLOB|INTEGER|REAL|non-[A-Z]+) value in) /
+const ofValue =
+  /^(CHECK constraint failed in|NULL value in|(NUMERIC|TEXT|BLOB|INTEGER|REAL|non-[A-Z]+) value in) /
 
 /** Tables whose rows are found by their indexes alone: a run that its index has lost would wait for ever. */
-const foundByIndex = ['outbox', 'run_lane', 'lane_opening', 'run_dependency', 'run_event', 'tick', 'seen_item', 'rate_key']
+const foundByIndex = [
+  'outbox',
+  'run_lane',
+  'lane_opening',
+  'run_dependency',
+  'run_event',
+  'tick',
+  'seen_item',
+  'rate_key',
+]
 
 /** Makes the indexes of live tables again where they do not fit; answers what was wrong, in words. */
 function indexesMended(db: Db): string[] {
   return foundByIndex.flatMap(table => {
-    const found = (db.pragma(`integrity_check('${table}')`) as { integrity_check: string }[]).map(row => row.integrity_check)
+    const found = (db.pragma(`integrity_check('${table}')`) as { integrity_check: string }[]).map(
+      row => row.integrity_check,
+    )
     const wrong = found.find(each => each !== 'ok' && !ofValue.test(each))
     if (wrong === undefined) return []
     db.exec(`REINDEX ${table}`)
@@ -348,6 +402,10 @@ export function asDamage(error: unknown, path: string): unknown {
     return damaged(path, code)
   }
   if (code === 'SQLITE_CANTOPEN') return new ExitError(exitCodes.ioError, `${path} cannot be opened`)
-  if (code === 'EIO') return new ExitError(exitCodes.ioError, `${path} cannot be kept (${(error as Error).message}); look at its disk`)
+  if (code === 'EIO')
+    return new ExitError(
+      exitCodes.ioError,
+      `${path} cannot be kept (${(error as Error).message}); look at its disk`,
+    )
   return error
 }

@@ -20,19 +20,26 @@ export function freshStamp(stateDir: string, at: number): string {
   const time = new Date(at).toISOString().replaceAll(/[-:]|\.\d+/g, '')
   for (let count = 1; ; count++) {
     const stamp = count === 1 ? time : `${time}-${count}`
-    if (!existsSync(workDirectory(stateDir, stamp)) && !existsSync(asideDirectory(stateDir, stamp))) return stamp
+    if (!existsSync(workDirectory(stateDir, stamp)) && !existsSync(asideDirectory(stateDir, stamp)))
+      return stamp
   }
 }
 
 /** The restore that moved the database aside and was killed then, where nothing is in its place: its stamp. */
 export function interruptedStamp(stateDir: string): string | undefined {
-  return unfinishedStamps(stateDir).findLast(stamp => existsSync(join(asideDirectory(stateDir, stamp), 'signalbox.db')))
+  return unfinishedStamps(stateDir).findLast(stamp =>
+    existsSync(join(asideDirectory(stateDir, stamp), 'signalbox.db')),
+  )
 }
 
 /** Restores that did not come to their end, by their stamps, oldest first. */
 export function unfinishedStamps(stateDir: string): string[] {
   return readdirSync(stateDir)
-    .filter(name => /^signalbox\.restoring-\d{8}T\d{6}Z(-\d+)?$/.test(name) && statSync(join(stateDir, name)).isDirectory())
+    .filter(
+      name =>
+        /^signalbox\.restoring-\d{8}T\d{6}Z(-\d+)?$/.test(name) &&
+        statSync(join(stateDir, name)).isDirectory(),
+    )
     .map(name => name.slice(workPrefix.length))
     .toSorted()
 }

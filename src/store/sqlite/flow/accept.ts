@@ -3,14 +3,31 @@ import { hash } from 'node:crypto'
 import { formPayload } from '../../../body-text.ts'
 import type { ContextFileBytes } from '../../../context-files.ts'
 import type { Causation, Decision } from '../../../contract/types.ts'
-import type { AcceptLimits, AcceptOutcome, NewEvent, NewRun, ReplayRequest, RouteOutcome, RouteRequest } from '../../store.ts'
+import type {
+  AcceptLimits,
+  AcceptOutcome,
+  NewEvent,
+  NewRun,
+  ReplayRequest,
+  RouteOutcome,
+  RouteRequest,
+} from '../../store.ts'
 import type { Admission } from './admission.ts'
 import type { DamageLog } from '../tables/damage.ts'
 import type { EventLog } from '../tables/event-log.ts'
 import type { GateCounting } from '../tables/gate-counts.ts'
 import { HashIndex } from '../tables/hash-index.ts'
 import type { Db } from '../db.ts'
-import { decisionsText, filesHash, hash48, idBytes, idText, parsed, readableDecisions, type Hashes } from '../tables/rows.ts'
+import {
+  decisionsText,
+  filesHash,
+  hash48,
+  idBytes,
+  idText,
+  parsed,
+  readableDecisions,
+  type Hashes,
+} from '../tables/rows.ts'
 import type { Sources } from '../tables/sources.ts'
 
 interface First {
@@ -77,15 +94,21 @@ function statements(db: Db) {
   )
   // A definition that is damaged says nothing of it.
   const sourceEnabled = db
-    .prepare<[string], number>("SELECT CASE WHEN json_valid(definition) THEN coalesce(definition ->> '$.enabled', 1) ELSE 1 END FROM source WHERE id = ?")
+    .prepare<[string], number>(
+      "SELECT CASE WHEN json_valid(definition) THEN coalesce(definition ->> '$.enabled', 1) ELSE 1 END FROM source WHERE id = ?",
+    )
     .pluck()
   const insertDecision = db.prepare('INSERT OR IGNORE INTO decision (trigger_id, event_seq) VALUES (?, ?)')
-  const countDuplicate = db.prepare('UPDATE event SET duplicates = coalesce(CAST(duplicates AS INTEGER), 0) + 1 WHERE seq = ?')
+  const countDuplicate = db.prepare(
+    'UPDATE event SET duplicates = coalesce(CAST(duplicates AS INTEGER), 0) + 1 WHERE seq = ?',
+  )
   const countEvent = db.prepare(
     'INSERT INTO source_stat (source_id, events, last_event_at) VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET events = coalesce(CAST(events AS INTEGER), 0) + excluded.events, last_event_at = excluded.last_event_at',
   )
   const runsOf = db
-    .prepare<[number, number], Buffer>('SELECT id FROM outbox WHERE event_seq = ? UNION ALL SELECT id FROM run_archive WHERE event_seq = ?')
+    .prepare<[number, number], Buffer>(
+      'SELECT id FROM outbox WHERE event_seq = ? UNION ALL SELECT id FROM run_archive WHERE event_seq = ?',
+    )
     .pluck()
   const hasRun = db.prepare(
     'SELECT 1 FROM outbox WHERE event_seq = ? AND trigger_id = ? UNION ALL SELECT 1 FROM run_archive WHERE event_seq = ? AND trigger_id = ? LIMIT 1',
@@ -93,18 +116,28 @@ function statements(db: Db) {
   const eventDecisions = db.prepare<[Buffer], { seq: number; decisions: string | null; body_bytes: number }>(
     'SELECT seq, decisions, body_bytes FROM event WHERE id = ?',
   )
-  const routable = db.prepare<[Buffer], { seq: number; body_bytes: number; subject: string | null; causation: string | null }>(
-    'SELECT seq, body_bytes, subject, causation FROM event WHERE id = ?',
-  )
+  const routable = db.prepare<
+    [Buffer],
+    { seq: number; body_bytes: number; subject: string | null; causation: string | null }
+  >('SELECT seq, body_bytes, subject, causation FROM event WHERE id = ?')
   const wasUnrouted = db.prepare('DELETE FROM unrouted WHERE event_seq = ?')
   const setDecisions = db.prepare('UPDATE event SET matched = 1, decisions = ? WHERE seq = ?')
-  const causing = db.prepare<[Buffer, Buffer], { trigger_id: string; subject: string | null; causation: string | null }>(
+  const causing = db.prepare<
+    [Buffer, Buffer],
+    { trigger_id: string; subject: string | null; causation: string | null }
+  >(
     `SELECT run.trigger_id, event.subject, event.causation FROM (SELECT trigger_id, event_seq FROM outbox WHERE id = ? UNION ALL SELECT trigger_id, event_seq FROM run_archive WHERE id = ?) AS run
      JOIN event ON event.seq = run.event_seq`,
   )
-  const insertFile = db.prepare('INSERT OR REPLACE INTO context_file (event_seq, position, name, is_text, bytes, sha256, content) VALUES (?, ?, ?, ?, ?, ?, ?)')
-  const filesOf = db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position')
-  const countOpen = db.prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')").pluck()
+  const insertFile = db.prepare(
+    'INSERT OR REPLACE INTO context_file (event_seq, position, name, is_text, bytes, sha256, content) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  )
+  const filesOf = db.prepare<[number], { name: string; sha256: Buffer }>(
+    'SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position',
+  )
+  const countOpen = db
+    .prepare("SELECT count(*) FROM outbox WHERE state NOT IN ('failed', 'timed_out')")
+    .pluck()
   return {
     known,
     removed,
@@ -194,14 +227,17 @@ export class Accepting {
   accept(events: NewEvent[], limits: AcceptLimits): AcceptOutcome[] {
     const counted = new Map<string, number>()
     const outcomes = events.map(event => this.#acceptOne(event, limits, counted))
-    for (const [source_id, count] of counted) this.#sql.countEvent.run(source_id, count, this.#log.received(0))
+    for (const [source_id, count] of counted)
+      this.#sql.countEvent.run(source_id, count, this.#log.received(0))
     return outcomes
   }
 
   /** The ids of the runs that were written; null, and nothing written, where too many would be open. */
   replay(requests: ReplayRequest[], max_open_runs: number): string[] | null {
     const most = requests.reduce((sum, request) => sum + request.runs.length, 0)
-    return this.#open + most > max_open_runs ? null : requests.flatMap(request => this.#replayOne(request)).map(run => run.id)
+    return this.#open + most > max_open_runs
+      ? null
+      : requests.flatMap(request => this.#replayOne(request)).map(run => run.id)
   }
 
   #admit(runs: NewRun[], event_seq: number, body_bytes: number, at: number): ReturnType<Admission['admit']> {
@@ -212,19 +248,37 @@ export class Accepting {
 
   #duplicate(first: First, event: NewEvent): AcceptOutcome {
     const event_id = idText(first.id)
-    if (!sameBytes(first.body_sha256, event.body_sha256) || !this.#sameFiles(first, event.context_files ?? [])) return { kind: 'key_reused', event_id }
+    if (
+      !sameBytes(first.body_sha256, event.body_sha256) ||
+      !this.#sameFiles(first, event.context_files ?? [])
+    )
+      return { kind: 'key_reused', event_id }
     this.#damage.tolerate('event', first.seq, () => this.#sql.countDuplicate.run(first.seq))
     const run_ids = this.#sql.runsOf.all(first.seq, first.seq).map(idText)
-    return { kind: 'duplicate', event_id, matched_triggers: (readableDecisions(first.decisions) ?? []).map(decision => decision.trigger_id), run_ids }
+    return {
+      kind: 'duplicate',
+      event_id,
+      matched_triggers: (readableDecisions(first.decisions) ?? []).map(decision => decision.trigger_id),
+      run_ids,
+    }
   }
 
   #sameFiles({ seq, files_sha256 }: First, files: readonly ContextFileBytes[]): boolean {
     if (files_sha256 !== null) return files_sha256.equals(filesHash(files))
     const before = this.#sql.filesOf.all(seq)
-    return before.length === files.length && before.every(({ name, sha256 }, index) => name === files[index]!.name && sameBytes(sha256, files[index]!.sha256))
+    return (
+      before.length === files.length &&
+      before.every(
+        ({ name, sha256 }, index) => name === files[index]!.name && sameBytes(sha256, files[index]!.sha256),
+      )
+    )
   }
 
-  #knownDelivery(hash: number, { delivery_key, source_id, received_at }: NewEvent, { dedupe_ms }: AcceptLimits): First | undefined {
+  #knownDelivery(
+    hash: number,
+    { delivery_key, source_id, received_at }: NewEvent,
+    { dedupe_ms }: AcceptLimits,
+  ): First | undefined {
     for (const seq of this.#deliveries.find(hash)) {
       const key = [seq, delivery_key!, source_id, received_at - dedupe_ms] as const
       const first = this.#sql.known.get(...key) ?? this.#sql.removed.get(...key)
@@ -234,11 +288,23 @@ export class Accepting {
   }
 
   /** By what was signed; a form that an earlier version stored is known by the hash of all its bytes. */
-  #redelivered(signed: Buffer, whole: Buffer, event: NewEvent, limits: AcceptLimits): { id: Buffer } | undefined {
-    return this.#knownBody(signed, event, limits) ?? (signed.equals(whole) ? undefined : this.#knownBody(whole, event, limits))
+  #redelivered(
+    signed: Buffer,
+    whole: Buffer,
+    event: NewEvent,
+    limits: AcceptLimits,
+  ): { id: Buffer } | undefined {
+    return (
+      this.#knownBody(signed, event, limits) ??
+      (signed.equals(whole) ? undefined : this.#knownBody(whole, event, limits))
+    )
   }
 
-  #knownBody(sha256: Buffer, { source_id }: NewEvent, { signed_body_ms }: AcceptLimits): { id: Buffer } | undefined {
+  #knownBody(
+    sha256: Buffer,
+    { source_id }: NewEvent,
+    { signed_body_ms }: AcceptLimits,
+  ): { id: Buffer } | undefined {
     const hash = hash48(sha256)
     for (const seq of this.#bodies.find(hash)) {
       const before = this.#sql.knownBody.get(seq, source_id, this.#log.received(0) - signed_body_ms)
@@ -262,14 +328,17 @@ export class Accepting {
     }
     const only = event.once === undefined ? undefined : this.#sources.first(event.source_id, event.once)
     if (only !== undefined) return { kind: 'duplicate', event_id: only, matched_triggers: [], run_ids: [] }
-    if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs) return { kind: 'backlog' }
+    if (event.runs.length > 0 && this.#open + event.runs.length > limits.max_open_runs)
+      return { kind: 'backlog' }
     const received_at = this.#log.received(event.received_at)
     const sha256 = asBuffer(event.body_sha256)
     const signed = event.signed_sha256 === null ? null : asBuffer(event.signed_sha256)
     const body = signed === null ? null : hash48(signed)
     const before = signed === null ? undefined : this.#redelivered(signed, sha256, event, limits)
     const routed = before === undefined || !event.log_redelivery_only
-    const given = routed ? event.decisions : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
+    const given = routed
+      ? event.decisions
+      : event.decisions.map(decision => ({ ...decision, outcome: 'redelivery_logged' as const }))
     const seq = this.#log.insert({
       id: idBytes(event.id),
       source_id: event.source_id,
@@ -299,7 +368,11 @@ export class Accepting {
     if (delivery !== null) this.#deliveries.add(delivery, seq)
     if (body !== null) this.#bodies.add(body, seq)
     for (const decision of given) this.#sql.insertDecision.run(decision.trigger_id, seq)
-    const decided = this.#route({ seq, bytes: event.body.byteLength, at: event.received_at, given, runs: routed ? event.runs : [] }, event, limits)
+    const decided = this.#route(
+      { seq, bytes: event.body.byteLength, at: event.received_at, given, runs: routed ? event.runs : [] },
+      event,
+      limits,
+    )
     counted.set(event.source_id, (counted.get(event.source_id) ?? 0) + 1)
     const redelivery_of = before === undefined ? null : idText(before.id)
     return { kind: 'accepted', event_id: event.id, redelivery_of, routed, ...decided }
@@ -319,7 +392,11 @@ export class Accepting {
     const runs = asked.filter(run => (repeats?.get(run.trigger_id) ?? 0) < limits.loop_repeats)
     const loops = asked
       .filter(run => !runs.includes(run))
-      .map(({ trigger_id, trigger_version }) => ({ trigger_id, trigger_version, outcome: 'loop_held' as const }))
+      .map(({ trigger_id, trigger_version }) => ({
+        trigger_id,
+        trigger_version,
+        outcome: 'loop_held' as const,
+      }))
     const { decisions: admitted, run_ids, cancel } = this.#admit(runs, seq, bytes, at)
     const decisions = this.#decided(seq, given, [...loops, ...admitted])
     this.#counts.decided(decisions)
@@ -338,7 +415,11 @@ export class Accepting {
       for (const decision of decisions) this.#sql.insertDecision.run(decision.trigger_id, seq)
       if (decisions.length > 0) this.#decide(seq, decisions)
       const cause = parsed(causation) as Causation | null
-      const { run_ids, cancel } = this.#route({ seq, bytes: body_bytes, at, given: decisions, runs }, { causation: cause, subject }, limits)
+      const { run_ids, cancel } = this.#route(
+        { seq, bytes: body_bytes, at, given: decisions, runs },
+        { causation: cause, subject },
+        limits,
+      )
       outcome.run_ids.push(...run_ids)
       outcome.cancel.push(...cancel)
     }
@@ -368,7 +449,9 @@ export class Accepting {
     const of = new Map(admitted.map(decision => [decision.trigger_id, decision]))
     const decisions = given.map(decision => of.get(decision.trigger_id) ?? decision)
     // The run that an event was debounced into is that event's, until a further one comes.
-    const kept = decisions.map(each => (each.outcome === 'debounced' ? { ...each, outcome: 'routed' as const } : each))
+    const kept = decisions.map(each =>
+      each.outcome === 'debounced' ? { ...each, outcome: 'routed' as const } : each,
+    )
     this.#decide(seq, kept)
     return decisions
   }
@@ -377,13 +460,18 @@ export class Accepting {
     const event = this.#sql.eventDecisions.get(idBytes(request.event_id))
     if (event === undefined) return []
     const { seq } = event
-    const runs = request.only_missing ? request.runs.filter(run => this.#sql.hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined) : request.runs
+    const runs = request.only_missing
+      ? request.runs.filter(
+          run => this.#sql.hasRun.get(seq, run.trigger_id, seq, run.trigger_id) === undefined,
+        )
+      : request.runs
     if (runs.length === 0) return []
     this.#admit(runs, seq, event.body_bytes, request.at)
     const decisions = readableDecisions(event.decisions) ?? []
     for (const { trigger_id, trigger_version } of runs) {
       this.#sql.insertDecision.run(trigger_id, seq)
-      if (!decisions.some(decision => decision.trigger_id === trigger_id)) decisions.push({ trigger_id, trigger_version, outcome: 'replayed' })
+      if (!decisions.some(decision => decision.trigger_id === trigger_id))
+        decisions.push({ trigger_id, trigger_version, outcome: 'replayed' })
     }
     this.#decide(seq, decisions)
     return runs

@@ -15,7 +15,15 @@ import { overLimit, withPassOf } from './repeats.ts'
 import { RunOverrides } from '../tables/run-overrides.ts'
 import type { Soon } from '../next-due.ts'
 import { withTimeOf } from './trigger-pauses.ts'
-import { decisionsText, idBytes, idText, readableDecisions, runColumns, runDamage, type RunRow } from '../tables/rows.ts'
+import {
+  decisionsText,
+  idBytes,
+  idText,
+  readableDecisions,
+  runColumns,
+  runDamage,
+  type RunRow,
+} from '../tables/rows.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
 const maxBatchBytes = 4_194_304
@@ -71,12 +79,33 @@ function statements(db: Db) {
   const batchSize = db.prepare<[number], { events: number; bytes: number }>(
     'SELECT count(*) AS events, sum(body_bytes) AS bytes FROM run_event JOIN event ON event.seq = run_event.event_seq WHERE run_seq = ?',
   )
-  const origin = db.prepare<[number], { source_id: string; thread: string }>('SELECT source_id, thread FROM event WHERE seq = ?')
+  const origin = db.prepare<[number], { source_id: string; thread: string }>(
+    'SELECT source_id, thread FROM event WHERE seq = ?',
+  )
   const depend = db.prepare('INSERT OR IGNORE INTO run_dependency (run_seq, on_seq) VALUES (?, ?)')
   const undepend = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
-  const isOpen = db.prepare<[number]>("SELECT 1 FROM outbox WHERE seq = ? AND state NOT IN ('failed', 'timed_out')").pluck()
-  const openInLane = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq').pluck()
-  return { origin, insertRun, bySeq, join, due, decisions, setDecisions, takeOver, joinBatch, batchSize, depend, undepend, isOpen, openInLane }
+  const isOpen = db
+    .prepare<[number]>("SELECT 1 FROM outbox WHERE seq = ? AND state NOT IN ('failed', 'timed_out')")
+    .pluck()
+  const openInLane = db
+    .prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq')
+    .pluck()
+  return {
+    origin,
+    insertRun,
+    bySeq,
+    join,
+    due,
+    decisions,
+    setDecisions,
+    takeOver,
+    joinBatch,
+    batchSize,
+    depend,
+    undepend,
+    isOpen,
+    openInLane,
+  }
 }
 
 export class Admission {
@@ -109,7 +138,10 @@ export class Admission {
     const made = new Map<string, Admitted>()
     const admitting: Admitting = { cancel: [], openDelta: 0 }
     for (const run of inOrder(runs)) {
-      const isFree = run.flow === undefined && !this.#queues.isFull(run.queue) && !this.#lanes.pauses.isFull(run.trigger_id)
+      const isFree =
+        run.flow === undefined &&
+        !this.#queues.isFull(run.queue) &&
+        !this.#lanes.pauses.isFull(run.trigger_id)
       const admitted = isFree ? this.#insert(run, arrival) : this.#gates(run, arrival, admitting)
       if (admitted.outcome === 'routed') admitting.openDelta++
       made.set(run.trigger_id, admitted)
@@ -117,9 +149,16 @@ export class Admission {
     }
     const decisions = runs.map(({ trigger_id, trigger_version }): Decision => {
       const { outcome, run_id } = made.get(trigger_id)!
-      return { trigger_id, trigger_version, outcome, ...(run_id === undefined || outcome === 'routed' ? {} : { run_id }) }
+      return {
+        trigger_id,
+        trigger_version,
+        outcome,
+        ...(run_id === undefined || outcome === 'routed' ? {} : { run_id }),
+      }
     })
-    const run_ids = runs.map(run => made.get(run.trigger_id)!).flatMap(({ outcome, run_id }) => (outcome === 'routed' ? [run_id!] : []))
+    const run_ids = runs
+      .map(run => made.get(run.trigger_id)!)
+      .flatMap(({ outcome, run_id }) => (outcome === 'routed' ? [run_id!] : []))
     return { ...admitting, decisions, run_ids }
   }
 
@@ -129,14 +168,16 @@ export class Admission {
     if (!run.replay) {
       const gated = this.#beforeRow(run, flow, arrival, admitting)
       if (gated !== undefined) return gated
-      for (const gate of [flow.rate_limit, flow.repeat_limit]) if (gate !== undefined) this.#lanes.rings.take(gate, arrival.at)
+      for (const gate of [flow.rate_limit, flow.repeat_limit])
+        if (gate !== undefined) this.#lanes.rings.take(gate, arrival.at)
     }
     const admitted = this.#insert(run, arrival)
     const seq = admitted.run_seq!
     this.#lanes.enter(seq, flow)
     if (flow.batch !== undefined) this.#sql.joinBatch.run(seq, arrival.event_seq)
     if (run.replay) return admitted
-    for (const each of [flow.debounce, flow.batch]) if (each !== undefined) this.#lanes.absorbs(each.lane, seq)
+    for (const each of [flow.debounce, flow.batch])
+      if (each !== undefined) this.#lanes.absorbs(each.lane, seq)
     return admitted
   }
 
@@ -159,25 +200,53 @@ export class Admission {
     const { source_id, thread } = this.#sql.origin.get(arrival.event_seq)!
     const about = `${limit} runs of trigger ${run.trigger_id} about ${thread} of source ${source_id} within ${Math.round(period_ms / 1000)} s`
     const reason = `repeat limit: there were ${about}; release this run, or discard it`
-    this.#moving.move([{ run_id: run.id, move: 'hold', from: ['pending'], to: 'held', held_by: 'repeat_limit', at: arrival.at, reason, error: reason }])
-    this.#history.emitLifecycle('trigger.repeating', run.trigger_id, { trigger: run.trigger_id, source_id, thread, run: run.id, limit, period_ms }, arrival.at)
+    this.#moving.move([
+      {
+        run_id: run.id,
+        move: 'hold',
+        from: ['pending'],
+        to: 'held',
+        held_by: 'repeat_limit',
+        at: arrival.at,
+        reason,
+        error: reason,
+      },
+    ])
+    this.#history.emitLifecycle(
+      'trigger.repeating',
+      run.trigger_id,
+      { trigger: run.trigger_id, source_id, thread, run: run.id, limit, period_ms },
+      arrival.at,
+    )
     return admitted
   }
 
   #beforeRow(run: NewRun, flow: RunFlow, arrival: Arrival, admitting: Admitting): Admitted | undefined {
     const { rate_limit, debounce, batch, singleton } = flow
-    if (rate_limit !== undefined && this.#lanes.rings.opensAt(rate_limit, arrival.at) > arrival.at) return { outcome: 'rate_limited' }
+    if (rate_limit !== undefined && this.#lanes.rings.opensAt(rate_limit, arrival.at) > arrival.at)
+      return { outcome: 'rate_limited' }
     const absorbed = this.#absorbed(run, debounce, batch, arrival, admitting)
     if (absorbed !== undefined) {
       if (rate_limit !== undefined) this.#lanes.rings.take(rate_limit, arrival.at)
       return absorbed
     }
-    const open = singleton === undefined || singleton.on_conflict === 'queue' ? [] : this.#openIn(singleton.lane, arrival, admitting)
-    if (open.length > 0 && singleton!.on_conflict === 'skip') return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
+    const open =
+      singleton === undefined || singleton.on_conflict === 'queue'
+        ? []
+        : this.#openIn(singleton.lane, arrival, admitting)
+    if (open.length > 0 && singleton!.on_conflict === 'skip')
+      return { outcome: 'singleton_skipped', run_id: idText(open[0]!.id) }
     // What it takes the place of waits in the queue no more.
-    if (this.#queues.isFull(run.queue, open.filter(row => row.queue === run.queue && !isActive(row.state)).length)) return { outcome: 'queue_full' }
+    if (
+      this.#queues.isFull(
+        run.queue,
+        open.filter(row => row.queue === run.queue && !isActive(row.state)).length,
+      )
+    )
+      return { outcome: 'queue_full' }
     const paused = this.#lanes.pauses.laneOf(run.trigger_id)
-    if (this.#lanes.pauses.isFull(run.trigger_id, open.filter(row => row.parked_on === paused).length)) return { outcome: 'trigger_paused' }
+    if (this.#lanes.pauses.isFull(run.trigger_id, open.filter(row => row.parked_on === paused).length))
+      return { outcome: 'trigger_paused' }
     const repeated = this.#repeated(run, flow, arrival)
     if (repeated !== undefined) return repeated
     for (const row of open) this.#replace(row, arrival.at, admitting)
@@ -199,7 +268,13 @@ export class Admission {
   }
 
   /** An event that joins a run which still takes some in. */
-  #absorbed(run: NewRun, debounce: RunFlow['debounce'], batch: RunFlow['batch'], arrival: Arrival, admitting: Admitting): Admitted | undefined {
+  #absorbed(
+    run: NewRun,
+    debounce: RunFlow['debounce'],
+    batch: RunFlow['batch'],
+    arrival: Arrival,
+    admitting: Admitting,
+  ): Admitted | undefined {
     const lane = debounce?.lane ?? batch?.lane
     const seq = lane === undefined ? undefined : this.#lanes.first(lane)
     const row = seq === undefined ? undefined : this.#open(seq, arrival, admitting)
@@ -208,20 +283,35 @@ export class Admission {
     if (row.trigger_version === run.trigger_version) return this.#batched(row, batch!, arrival)
     // Events of two versions of a trigger are not one run's: the one before is full.
     this.#sql.join.run(arrival.at, row.seq)
-    this.#history.add(row, { at: arrival.at, move: 'absorb', state: row.state, reason: 'it takes no more events: its trigger has a new version' })
+    this.#history.add(row, {
+      at: arrival.at,
+      move: 'absorb',
+      state: row.state,
+      reason: 'it takes no more events: its trigger has a new version',
+    })
     this.#full(row, batch!, arrival.at)
     return undefined
   }
 
   /** The run becomes that of the newest event altogether: its trigger, its keys and its gates as they are now. */
-  #debounced(row: RunRow, run: NewRun, gate: NonNullable<RunFlow['debounce']>, { event_seq, at }: Arrival): Admitted {
+  #debounced(
+    row: RunRow,
+    run: NewRun,
+    gate: NonNullable<RunFlow['debounce']>,
+    { event_seq, at }: Arrival,
+  ): Admitted {
     const quiet = Math.min(at + gate.period_ms, row.created_at + gate.max_wait_ms)
     const not_before = Math.max(quiet, at + gate.delay_ms)
     // A person who held it has not said that it may go; a gate that did is asked again.
     const stays = row.held_by === 'person'
     const state = stays ? 'held' : 'pending'
     const before = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
-    const after = this.#lanes.pauses.limits(withTimeOf(before, withPassOf(before, run.flow!)), run.trigger_id, row.created_at, at)
+    const after = this.#lanes.pauses.limits(
+      withTimeOf(before, withPassOf(before, run.flow!)),
+      run.trigger_id,
+      row.created_at,
+      at,
+    )
     if (row.flow !== null) this.#lanes.moved(row, before, { active: false, open: false, ordered: false }, at)
     this.#queues.add(row.queue, row.state, -1)
     this.#sql.undepend.run(row.seq)
@@ -254,7 +344,12 @@ export class Admission {
     this.#queues.add(run.queue, state, 1)
     this.#lanes.enter(row.seq, run.flow!)
     this.#lanes.absorbs(gate.lane, row.seq)
-    this.#history.add(row, { at, move: 'absorb', state, reason: 'a further event; the run is now that one’s' })
+    this.#history.add(row, {
+      at,
+      move: 'absorb',
+      state,
+      reason: 'a further event; the run is now that one’s',
+    })
     this.#soon.add(after.deadline_at)
     return { outcome: 'debounced', run_id: idText(row.id), run_seq: row.seq }
   }
@@ -263,15 +358,26 @@ export class Admission {
   #wasDebounced({ event_seq, trigger_id, id }: RunRow): void {
     const decided = readableDecisions(this.#sql.decisions.get(event_seq) ?? null)
     if (decided === null) return
-    const now = decided.map(each => (each.trigger_id === trigger_id ? { ...each, outcome: 'debounced' as const, run_id: idText(id) } : each))
+    const now = decided.map(each =>
+      each.trigger_id === trigger_id ? { ...each, outcome: 'debounced' as const, run_id: idText(id) } : each,
+    )
     this.#damage.tolerate('event', event_seq, () => this.#sql.setDecisions.run(decisionsText(now), event_seq))
   }
 
-  #batched(row: RunRow, gate: NonNullable<RunFlow['batch']>, { event_seq, body_bytes, at }: Arrival): Admitted {
+  #batched(
+    row: RunRow,
+    gate: NonNullable<RunFlow['batch']>,
+    { event_seq, body_bytes, at }: Arrival,
+  ): Admitted {
     this.#sql.joinBatch.run(row.seq, event_seq)
     const { events, bytes } = this.#sql.batchSize.get(row.seq)!
     this.#sql.join.run(at, row.seq)
-    this.#history.add(row, { at, move: 'absorb', state: row.state, reason: `event ${events} of at most ${gate.max}` })
+    this.#history.add(row, {
+      at,
+      move: 'absorb',
+      state: row.state,
+      reason: `event ${events} of at most ${gate.max}`,
+    })
     if (events >= gate.max || bytes + body_bytes > maxBatchBytes) this.#full(row, gate, at)
     return { outcome: 'batched', run_id: idText(row.id), run_seq: row.seq }
   }
@@ -290,10 +396,27 @@ export class Admission {
     const reason = 'a newer event with the same singleton key took its place'
     const common = { run_id, at, reason, error: reason }
     if (!isActive(row.state)) {
-      const { openDelta } = this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true }])
+      const { openDelta } = this.#moving.move([
+        {
+          ...common,
+          move: 'cancel',
+          from: ['pending', 'awaiting_approval', 'held'],
+          to: 'cancelled',
+          archive: true,
+        },
+      ])
       admitting.openDelta += openDelta
     } else if (row.cancel_requested === 0) {
-      this.#moving.move([{ ...common, move: 'request_cancel', from: [row.state], to: row.state, request_cancel: true, touch: 'noted' }])
+      this.#moving.move([
+        {
+          ...common,
+          move: 'request_cancel',
+          from: [row.state],
+          to: row.state,
+          request_cancel: true,
+          touch: 'noted',
+        },
+      ])
       admitting.cancel.push(run_id)
     }
   }
@@ -331,7 +454,16 @@ export class Admission {
       run.requested_by ?? null,
     )
     const seq = Number(lastInsertRowid)
-    const created = { ...run, seq, event_seq, id: idBytes(run.id), steps: 0, attempt: 0, result: null, state: null }
+    const created = {
+      ...run,
+      seq,
+      event_seq,
+      id: idBytes(run.id),
+      steps: 0,
+      attempt: 0,
+      result: null,
+      state: null,
+    }
     this.#history.add(created, {
       at,
       move: 'create',
@@ -349,7 +481,9 @@ export class Admission {
     if (depends_on === undefined || own.run_seq === undefined) return
     const found = depends_on.triggers.flatMap(id => made.get(id) ?? [])
     // One that was not made, or was ended by what it depends on itself, will never complete.
-    const failed = found.find(({ run_seq }) => run_seq === undefined || this.#sql.isOpen.get(run_seq) === undefined)
+    const failed = found.find(
+      ({ run_seq }) => run_seq === undefined || this.#sql.isOpen.get(run_seq) === undefined,
+    )
     for (const { run_seq = never } of found) this.#sql.depend.run(own.run_seq, run_seq)
     const row = this.#sql.bySeq.get(own.run_seq)!
     if (failed !== undefined) {
@@ -357,8 +491,12 @@ export class Admission {
       const common = { run_id: idText(row.id), at, reason, error: reason }
       const outcome =
         depends_on.on_failed === 'skip'
-          ? this.#moving.move([{ ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true }])
-          : this.#moving.move([{ ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' }])
+          ? this.#moving.move([
+              { ...common, move: 'cancel', from: ['pending', 'held'], to: 'cancelled', archive: true },
+            ])
+          : this.#moving.move([
+              { ...common, move: 'hold', from: ['pending', 'held'], to: 'held', held_by: 'dependency' },
+            ])
       admitting.openDelta += outcome.openDelta
       this.#counts.add('dependency')
     } else if (found.length > 0 && row.state === 'pending' && row.parked_on === null) {
@@ -374,7 +512,8 @@ function inOrder(runs: readonly NewRun[]): readonly NewRun[] {
   const ordered = new Set<NewRun>()
   const visit = (run: NewRun, way: readonly NewRun[]): void => {
     if (ordered.has(run) || way.includes(run)) return
-    for (const id of run.flow?.depends_on?.triggers ?? []) if (byTrigger.has(id)) visit(byTrigger.get(id)!, [...way, run])
+    for (const id of run.flow?.depends_on?.triggers ?? [])
+      if (byTrigger.has(id)) visit(byTrigger.get(id)!, [...way, run])
     ordered.add(run)
   }
   for (const run of runs) visit(run, [])
@@ -383,7 +522,9 @@ function inOrder(runs: readonly NewRun[]): readonly NewRun[] {
 
 /** How a run is assigned as long as no bot is chosen. */
 function unassigned({ need }: NewRun): Assignment | undefined {
-  return need === undefined ? undefined : { capabilities: need.capabilities, ...(need.owner === undefined ? {} : { owner: need.owner }) }
+  return need === undefined
+    ? undefined
+    : { capabilities: need.capabilities, ...(need.owner === undefined ? {} : { owner: need.owner }) }
 }
 
 function jsonOrNull(value: unknown): string | null {

@@ -53,8 +53,11 @@ export function scopeLanePrefix(scope: string): string {
 
 /** The budget of a lane; undefined for a lane without a stored budget: earlier versions named only the scope. */
 function gateOfLane(lane: string): BudgetGate | undefined {
-  const [, scope, figure, limit, period_ms] = /^budget:(.*):(runs|tokens|cost_usd)\/(\d+)\/(\d+)$/.exec(lane) ?? []
-  return scope === undefined ? undefined : { scope, figure: figure as BudgetGate['figure'], limit: Number(limit), period_ms: Number(period_ms) }
+  const [, scope, figure, limit, period_ms] =
+    /^budget:(.*):(runs|tokens|cost_usd)\/(\d+)\/(\d+)$/.exec(lane) ?? []
+  return scope === undefined
+    ? undefined
+    : { scope, figure: figure as BudgetGate['figure'], limit: Number(limit), period_ms: Number(period_ms) }
 }
 
 /** The budgets that a run carries, also in the form in which they were kept before there were several. */
@@ -75,7 +78,8 @@ function distinct(gates: readonly BudgetGate[]): BudgetGate[] {
 }
 
 function periodText(period_ms: number): string {
-  if (period_ms % (24 * hourMs) === 0) return period_ms === 24 * hourMs ? '24 hours' : `${period_ms / (24 * hourMs)} days`
+  if (period_ms % (24 * hourMs) === 0)
+    return period_ms === 24 * hourMs ? '24 hours' : `${period_ms / (24 * hourMs)} days`
   if (period_ms % 60_000 === 0) return `${period_ms / 60_000} minutes`
   return `${period_ms / 1000} s`
 }
@@ -105,7 +109,10 @@ function budgetsOf({ id, definition }: BotRow): BudgetGate[] | undefined {
   if (bot?.id !== id) return undefined
   try {
     const complete = completeBudgets(bot.budget, 'bot')
-    const isSound = complete.every(({ limit, period_ms }) => Number.isSafeInteger(limit) && Number.isSafeInteger(period_ms) && limit >= 0 && period_ms > 0)
+    const isSound = complete.every(
+      ({ limit, period_ms }) =>
+        Number.isSafeInteger(limit) && Number.isSafeInteger(period_ms) && limit >= 0 && period_ms > 0,
+    )
     return isSound ? complete.map(each => budgetGate(`bot:${id}`, each)) : undefined
   } catch (error) {
     if (error instanceof TypeError) return undefined
@@ -131,7 +138,9 @@ export class DefinedBudgets {
   constructor(db: Db, configured: readonly CompleteBudget[], damage: DamageLog) {
     this.#damage = damage
     this.#written = db.prepare<[], BotRow>(budgetedBots)
-    this.#router = distinct(configured.filter(each => each.per === 'router').map(each => budgetGate('router', each)))
+    this.#router = distinct(
+      configured.filter(each => each.per === 'router').map(each => budgetGate('router', each)),
+    )
     this.#everyBot = configured.filter(each => each.per === 'bot')
     this.reload()
   }
@@ -144,7 +153,10 @@ export class DefinedBudgets {
 
   /** A bot whose definition is found damaged is off: without its budgets its runs would all start at once. */
   #closed(id: string): BudgetGate[] {
-    const why = damageText('bot', id, { column: 'definition', why: 'it is not what was written; the bot is off until it is written again' })
+    const why = damageText('bot', id, {
+      column: 'definition',
+      why: 'it is not what was written; the bot is off until it is written again',
+    })
     this.#damage.add(why)
     const gate = closedGate(id)
     this.#off.set(gate.scope, why)
@@ -213,7 +225,8 @@ export class Budgets {
     let latest: OverBudget | undefined
     for (const each of gates) {
       const opens_at = this.opensAt(each, now)
-      if (opens_at > now && opens_at > (latest?.opens_at ?? 0)) latest = { lane: budgetLane(each), opens_at, reason: this.#reason(each, opens_at, now) }
+      if (opens_at > now && opens_at > (latest?.opens_at ?? 0))
+        latest = { lane: budgetLane(each), opens_at, reason: this.#reason(each, opens_at, now) }
     }
     return latest
   }
@@ -222,7 +235,9 @@ export class Budgets {
   ofLane(lane: string): BudgetGate | undefined {
     const each = gateOfLane(lane)
     // Those of triggers come with their runs.
-    return each === undefined || each.scope.startsWith('trigger:') || this.defined.has(each) ? each : undefined
+    return each === undefined || each.scope.startsWith('trigger:') || this.defined.has(each)
+      ? each
+      : undefined
   }
 
   /** When the budgets of a bot alone have room for a run; a time that is not after now: they have. */
@@ -246,7 +261,9 @@ export class Budgets {
     const { scope, figure, limit, period_ms } = each
     const off = this.defined.whyOff(scope)
     if (off !== undefined) return off
-    const used = isReported(each) ? `${amountText(figure, this.#spent(each, now))} were used` : `${limit} runs began`
+    const used = isReported(each)
+      ? `${amountText(figure, this.#spent(each, now))} were used`
+      : `${limit} runs began`
     return `the budget of ${holderText(scope)} is spent: ${used} within ${periodText(period_ms)}, the limit is ${amountText(figure, limit)}; there is room at ${new Date(opens_at).toISOString()}`
   }
 
@@ -256,7 +273,8 @@ export class Budgets {
     for (const each of oneOfScope(runs)) this.#begun.take(each, now)
     for (const each of runs) {
       const warned = Math.ceil(each.limit * warnedShare)
-      if (this.#begun.hasBegun(each, warned, now) && !this.#begun.hasBegun(each, warned + 1, now)) this.#warn(each, warned, now)
+      if (this.#begun.hasBegun(each, warned, now) && !this.#begun.hasBegun(each, warned + 1, now))
+        this.#warn(each, warned, now)
     }
   }
 
@@ -269,7 +287,13 @@ export class Budgets {
    * Takes a report, and warns where it makes a budget reach its share. Answers the last report where the new one is smaller: then
    * nothing was written.
    */
-  report(usage: Usage, row: Spender & { seq: number }, flow: RunFlow, given: UsageReport, now: number): UsageTotals | undefined {
+  report(
+    usage: Usage,
+    row: Spender & { seq: number },
+    flow: RunFlow,
+    given: UsageReport,
+    now: number,
+  ): UsageTotals | undefined {
     const gates = [...triggerBudgets(flow), ...this.defined.of(row.bot_id)].filter(isReported)
     const before = gates.map(each => this.#spent(each, now))
     const refused = usage.report(row, given, now)
@@ -286,12 +310,22 @@ export class Budgets {
     const [per = '', id = null] = scope.split(':')
     const shown = (amount: number): number => (figure === 'cost_usd' ? amount / microPerUsd : amount)
     const what = id === null ? {} : { [per]: id }
-    this.#history.emitLifecycle(`${per}.budget_warning`, id, { ...what, figure, [figure]: shown(used), budget: shown(limit), period_ms }, now)
+    this.#history.emitLifecycle(
+      `${per}.budget_warning`,
+      id,
+      { ...what, figure, [figure]: shown(used), budget: shown(limit), period_ms },
+      now,
+    )
   }
 }
 
 /** How much of a budget is used. begun: how many runs began in its period up to now. */
-export function budgetUse(each: BudgetGate, now: number, spending: Spending, begun: (each: BudgetGate, now: number) => number): number {
+export function budgetUse(
+  each: BudgetGate,
+  now: number,
+  spending: Spending,
+  begun: (each: BudgetGate, now: number) => number,
+): number {
   const { scope, figure, period_ms } = each
   return figure === 'runs' ? begun(each, now) : figureOf(spending.within(scope, period_ms, now), figure)
 }

@@ -26,7 +26,9 @@ export class Burial {
     this.#parts = parts
     const columns = runColumnNames.filter(column => column !== 'seq').map(column => `${column} = :${column}`)
     this.#bury = db.prepare(`UPDATE outbox SET ${columns.join(', ')} WHERE seq = :seq`)
-    this.#lastStep = db.prepare<[number], number | null>('SELECT max(step) FROM run_history WHERE run_seq = ?').pluck()
+    this.#lastStep = db
+      .prepare<[number], number | null>('SELECT max(step) FROM run_history WHERE run_seq = ?')
+      .pluck()
   }
 
   /** The last step that the history of a run has. */

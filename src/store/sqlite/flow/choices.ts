@@ -42,7 +42,8 @@ export class Choices {
   /** The bots of a need that may begin a run of a group, best first; where a queue is named, its room is the caller's. */
   open(group: Group): Choice[] | undefined {
     const isOpen = ({ bot_id }: Choice): boolean =>
-      this.#budgetOpensAt(bot_id) <= this.#now && (group.queue !== '' || this.#queues.room(bot_id, this.#now).room > 0)
+      this.#budgetOpensAt(bot_id) <= this.#now &&
+      (group.queue !== '' || this.#queues.room(bot_id, this.#now).room > 0)
     return this.#choices.get(group.bot_id)?.filter(isOpen)
   }
 

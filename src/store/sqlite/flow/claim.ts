@@ -6,7 +6,14 @@
 import type { Assignment } from '../../../contract/types.ts'
 import type { ToolRules } from '../../../tools.ts'
 import type { RunFlow } from '../../flow.ts'
-import { isNeed, type Choice, type ClaimAnswer, type ClaimedRun, type ClaimRequest, type StoredEvent } from '../../store.ts'
+import {
+  isNeed,
+  type Choice,
+  type ClaimAnswer,
+  type ClaimedRun,
+  type ClaimRequest,
+  type StoredEvent,
+} from '../../store.ts'
 import type { Burial } from './burial.ts'
 import { Choices, type Group } from './choices.ts'
 import { damageText, type DamageLog } from '../tables/damage.ts'
@@ -15,7 +22,17 @@ import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from '../db.ts'
 import type { Queues } from './queues.ts'
-import { eventColumns, idText, readRun, runColumns, runDamage, storedEvent, storedRun, type EventRow, type RunRow } from '../tables/rows.ts'
+import {
+  eventColumns,
+  idText,
+  readRun,
+  runColumns,
+  runDamage,
+  storedEvent,
+  storedRun,
+  type EventRow,
+  type RunRow,
+} from '../tables/rows.ts'
 
 /** Runs of the future that one claim may let fall due. */
 const dueAtOnce = 1000
@@ -48,12 +65,22 @@ function statements(db: Db) {
       `UPDATE outbox SET ready = 1 WHERE seq IN (SELECT seq FROM outbox WHERE state = 'pending' AND ready = 0 AND parked_on IS NULL AND not_before <= ? ORDER BY not_before LIMIT ?) RETURNING bot_id`,
     )
     .pluck()
-  const nextLater = db.prepare<[], number | null>("SELECT min(not_before) FROM outbox WHERE state = 'pending' AND ready = 0 AND parked_on IS NULL").pluck()
+  const nextLater = db
+    .prepare<[], number | null>(
+      "SELECT min(not_before) FROM outbox WHERE state = 'pending' AND ready = 0 AND parked_on IS NULL",
+    )
+    .pluck()
   const isDue = "state = 'pending' AND ready = 1 AND parked_on IS NULL"
   const nextQueue = db
-    .prepare<[string, string], string>(`SELECT queue FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue > ? AND ${isDue} ORDER BY queue LIMIT 1`)
+    .prepare<[string, string], string>(
+      `SELECT queue FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue > ? AND ${isDue} ORDER BY queue LIMIT 1`,
+    )
     .pluck()
-  const hasDue = db.prepare<[string, string]>(`SELECT 1 FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue = ? AND ${isDue} LIMIT 1`).pluck()
+  const hasDue = db
+    .prepare<[string, string]>(
+      `SELECT 1 FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue = ? AND ${isDue} LIMIT 1`,
+    )
+    .pluck()
   const due = db.prepare<[string, string, number], RunRow>(
     `SELECT ${runColumns} FROM outbox INDEXED BY outbox_due WHERE bot_id = ? AND queue = ? AND ${isDue} ORDER BY (not_before - priority * 60000), seq LIMIT ?`,
   )
@@ -72,9 +99,27 @@ function statements(db: Db) {
   const overdue = db.prepare<[number, number], RunRow>(
     `SELECT ${runColumns} FROM outbox INDEXED BY outbox_deadline WHERE deadline_at <= ? ORDER BY deadline_at LIMIT ?`,
   )
-  const nextDeadline = db.prepare<[], number | null>('SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at IS NOT NULL').pluck()
+  const nextDeadline = db
+    .prepare<[], number | null>(
+      'SELECT min(deadline_at) FROM outbox INDEXED BY outbox_deadline WHERE deadline_at IS NOT NULL',
+    )
+    .pluck()
   const eventId = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
-  return { fallDue, nextLater, nextQueue, hasDue, due, lease, ask, event, batch, batched, overdue, nextDeadline, eventId }
+  return {
+    fallDue,
+    nextLater,
+    nextQueue,
+    hasDue,
+    due,
+    lease,
+    ask,
+    event,
+    batch,
+    batched,
+    overdue,
+    nextDeadline,
+    eventId,
+  }
 }
 
 /** What one claim does. */
@@ -96,7 +141,12 @@ class Claim {
   readonly #choices: Choices
   #parked = 0
 
-  constructor(request: ClaimRequest, sql: ReturnType<typeof statements>, { lanes, queues, moving, history, burial, damage }: ClaimParts, tools: ToolRules) {
+  constructor(
+    request: ClaimRequest,
+    sql: ReturnType<typeof statements>,
+    { lanes, queues, moving, history, burial, damage }: ClaimParts,
+    tools: ToolRules,
+  ) {
     this.#request = request
     this.#sql = sql
     this.#lanes = lanes
@@ -118,7 +168,12 @@ class Claim {
   groups(): Group[] {
     return this.#request.bots.flatMap(({ bot_id }) => {
       const found: Group[] = this.#sql.hasDue.get(bot_id, '') === undefined ? [] : [{ bot_id, queue: '' }]
-      for (let queue = this.#sql.nextQueue.get(bot_id, ''); queue !== undefined; queue = this.#sql.nextQueue.get(bot_id, queue)) found.push({ bot_id, queue })
+      for (
+        let queue = this.#sql.nextQueue.get(bot_id, '');
+        queue !== undefined;
+        queue = this.#sql.nextQueue.get(bot_id, queue)
+      )
+        found.push({ bot_id, queue })
       return found
     })
   }
@@ -143,38 +198,58 @@ class Claim {
     const own = this.#room.get(group.bot_id)!
     if (own <= 0) return 0
     const open = this.#choices.open(group)
-    if (open === undefined || group.queue !== '') return Math.min(own, this.#queueRoom(group.queue), open?.length ?? Infinity)
+    if (open === undefined || group.queue !== '')
+      return Math.min(own, this.#queueRoom(group.queue), open?.length ?? Infinity)
     return open.length
   }
 
   /** Goes through the groups until nothing more can be taken. */
   run(groups: Group[]): void {
     let open = groups
-    while (this.#left > 0 && open.length > 0 && this.#parked < parkedAtOnce && this.asked.length < askedAtOnce) {
+    while (
+      this.#left > 0 &&
+      open.length > 0 &&
+      this.#parked < parkedAtOnce &&
+      this.asked.length < askedAtOnce
+    ) {
       const looked = open.flatMap(group => {
         const room = Math.min(this.#roomOf(group), this.#left)
-        return room <= 0 ? [] : this.#sql.due.all(group.bot_id, group.queue, room).map(row => ({ row, group }))
+        return room <= 0
+          ? []
+          : this.#sql.due.all(group.bot_id, group.queue, room).map(row => ({ row, group }))
       })
       looked.sort((a, b) => rank(a.row) - rank(b.row) || a.row.seq - b.row.seq)
       let progress = false
       for (const { row, group } of looked)
-        if (this.#left > 0 && this.asked.length < askedAtOnce && this.#roomOf(group) > 0) progress = this.#take(row, group) || progress
+        if (this.#left > 0 && this.asked.length < askedAtOnce && this.#roomOf(group) > 0)
+          progress = this.#take(row, group) || progress
       if (!progress) return
-      open = open.filter(group => this.#roomOf(group) > 0 && this.#sql.hasDue.get(group.bot_id, group.queue) !== undefined)
+      open = open.filter(
+        group => this.#roomOf(group) > 0 && this.#sql.hasDue.get(group.bot_id, group.queue) !== undefined,
+      )
     }
   }
 
   /** What a run is about; or why that cannot be delivered as it was. */
-  #what(row: RunRow, flow: RunFlow | undefined): { event: StoredEvent; events?: StoredEvent[] } | { lost: string } {
+  #what(
+    row: RunRow,
+    flow: RunFlow | undefined,
+  ): { event: StoredEvent; events?: StoredEvent[] } | { lost: string } {
     const found = this.#sql.event.get(row.event_seq)
-    if (found === undefined) return { lost: `its event (row ${row.event_seq} of the table event) is not stored` }
+    if (found === undefined)
+      return { lost: `its event (row ${row.event_seq} of the table event) is not stored` }
     const event = storedEvent(found, this.#damage)
-    const events = flow?.batch === undefined ? undefined : this.#sql.batch.all(row.seq).map(each => storedEvent(each, this.#damage))
+    const events =
+      flow?.batch === undefined
+        ? undefined
+        : this.#sql.batch.all(row.seq).map(each => storedEvent(each, this.#damage))
     const hurt = [event, ...(events ?? [])].find(isHurt)
     if (hurt !== undefined) return { lost: `event ${hurt.id} is damaged in ${hurt.damaged!.join(', ')}` }
     if (events === undefined) return { event }
     const count = this.#sql.batched.get(row.seq)!
-    return count === events.length && count > 0 ? { event, events } : { lost: `${count - events.length} of the ${count} events of its batch are not stored` }
+    return count === events.length && count > 0
+      ? { event, events }
+      : { lost: `${count - events.length} of the ${count} events of its batch are not stored` }
   }
 
   /** Takes a run, or parks it, asks about it, or buries it; true: it no longer blocks its group. */
@@ -188,7 +263,9 @@ class Claim {
     if (row.deadline_name === 'max_age_ms' && row.deadline_at! <= now) return this.#tooOld(row)
     const flow = row.flow === null ? undefined : (JSON.parse(row.flow) as RunFlow)
     const isBound = flow !== undefined || this.#lanes.budgets.defined.any || this.#lanes.pauses.any
-    const verdict = isBound ? this.#lanes.judge(row, flow ?? {}, this.#botOf(row, group), now) : ({ kind: 'go' } as const)
+    const verdict = isBound
+      ? this.#lanes.judge(row, flow ?? {}, this.#botOf(row, group), now)
+      : ({ kind: 'go' } as const)
     if (verdict.kind === 'park') {
       this.#parked++
       this.#lanes.park(row, verdict, now)
@@ -202,7 +279,11 @@ class Claim {
     } catch (error) {
       // The table refuses the row for something that was not looked for. Nothing of it was written: its own row comes first.
       if ((error as { code?: string }).code?.startsWith('SQLITE_CONSTRAINT') !== true) throw error
-      this.openDelta += this.#burial.bury(row, [{ column: 'seq', why: `its row cannot be changed: ${(error as Error).message}` }], now)
+      this.openDelta += this.#burial.bury(
+        row,
+        [{ column: 'seq', why: `its row cannot be changed: ${(error as Error).message}` }],
+        now,
+      )
     }
     return true
   }
@@ -211,7 +292,17 @@ class Claim {
   #fail(row: RunRow, reason: string): true {
     const { now } = this.#request
     this.#damage.add(damageText('outbox', row.seq, { column: 'event_seq', why: reason }))
-    const { openDelta } = this.#moving.move([{ run_id: idText(row.id), move: 'fail', from: ['pending'], to: 'failed', at: now, reason, error: reason }])
+    const { openDelta } = this.#moving.move([
+      {
+        run_id: idText(row.id),
+        move: 'fail',
+        from: ['pending'],
+        to: 'failed',
+        at: now,
+        reason,
+        error: reason,
+      },
+    ])
     this.openDelta += openDelta
     return true
   }
@@ -220,7 +311,16 @@ class Claim {
   #tooOld(row: RunRow): true {
     const reason = 'max_age_ms is over'
     const { openDelta } = this.#moving.move([
-      { run_id: idText(row.id), move: 'cancel', from: ['pending'], to: 'cancelled', archive: true, at: this.#request.now, reason, error: reason },
+      {
+        run_id: idText(row.id),
+        move: 'cancel',
+        from: ['pending'],
+        to: 'cancelled',
+        archive: true,
+        at: this.#request.now,
+        reason,
+        error: reason,
+      },
     ])
     this.openDelta += openDelta
     return true
@@ -231,21 +331,36 @@ class Claim {
     const answer_by = flow.approval!.timeout_ms === null ? null : now + flow.approval!.timeout_ms
     // The nearer of the two limits; the other is set again with the next move.
     const [deadline_at, deadline_name] =
-      answer_by !== null && answer_by < (row.deadline_at ?? Infinity) ? ([answer_by, 'approval'] as const) : ([row.deadline_at, row.deadline_name] as const)
+      answer_by !== null && answer_by < (row.deadline_at ?? Infinity)
+        ? ([answer_by, 'approval'] as const)
+        : ([row.deadline_at, row.deadline_name] as const)
     this.#sql.ask.run(now, deadline_at, deadline_name, row.seq)
     this.#history.add(row, { at: now, move: 'ask', state: 'awaiting_approval', reason: null })
     this.#lanes.asks(row, flow, now)
-    const asked: RunRow = { ...row, state: 'awaiting_approval', steps: row.steps + 1, deadline_at, deadline_name, updated_at: now }
+    const asked: RunRow = {
+      ...row,
+      state: 'awaiting_approval',
+      steps: row.steps + 1,
+      deadline_at,
+      deadline_name,
+      updated_at: now,
+    }
     this.asked.push({ ...readRun(asked, what.event.id, false), ...what })
     return true
   }
 
-  #lease(row: RunRow, group: Group, flow: RunFlow | undefined, what: Pick<ClaimedRun, 'event' | 'events'>): void {
+  #lease(
+    row: RunRow,
+    group: Group,
+    flow: RunFlow | undefined,
+    what: Pick<ClaimedRun, 'event' | 'events'>,
+  ): void {
     const { now, lease_until, lease_token, worker_tokens } = this.#request
     const queue = this.#queueOf(group)
     const choice = this.#choices.take(group)
     const bot_id = choice?.bot_id ?? row.bot_id
-    const assignment = choice === undefined ? row.assignment : JSON.stringify(weighed(choice.assignment, row.priority))
+    const assignment =
+      choice === undefined ? row.assignment : JSON.stringify(weighed(choice.assignment, row.priority))
     const allowed_tools = this.#permitted(row.allowed_tools, choice ?? { bot_id })
     const worker_token = worker_tokens?.[this.runs.length]
     // To a worker it is only assigned: it counts as an attempt when that begins.
@@ -253,16 +368,31 @@ class Claim {
       worker_token === undefined
         ? (['dispatch', 'running', row.attempt + 1, lease_token] as const)
         : (['claim', 'assigned', row.attempt, worker_token] as const)
-    const start_by = worker_token === undefined || flow?.start_timeout_ms === undefined ? null : now + flow.start_timeout_ms
+    const start_by =
+      worker_token === undefined || flow?.start_timeout_ms === undefined ? null : now + flow.start_timeout_ms
     const deadline_name = start_by === null ? null : 'start_timeout_ms'
-    this.#sql.lease.run(state, attempt, token, lease_until, now, bot_id, queue, assignment, allowed_tools, start_by, deadline_name, row.seq)
+    this.#sql.lease.run(
+      state,
+      attempt,
+      token,
+      lease_until,
+      now,
+      bot_id,
+      queue,
+      assignment,
+      allowed_tools,
+      start_by,
+      deadline_name,
+      row.seq,
+    )
     const reason = choice === undefined ? null : `assigned to ${bot_id}`
     this.#history.add(row, { at: now, move, state, attempt, bot_id, queue, reason })
     this.#queues.add(row.queue, 'pending', -1)
     this.#queues.add(queue, state, 1)
     this.#queues.began(queue, now)
     this.#room.set(group.bot_id, this.#room.get(group.bot_id)! - 1)
-    if (flow !== undefined || this.#lanes.budgets.defined.any) this.#lanes.leased(row.seq, flow ?? {}, bot_id, now)
+    if (flow !== undefined || this.#lanes.budgets.defined.any)
+      this.#lanes.leased(row.seq, flow ?? {}, bot_id, now)
     this.#choices.began()
     const leased: RunRow = {
       ...row,
@@ -283,7 +413,10 @@ class Claim {
   }
 
   /** What the bot of a run may use, as JSON: what was denied since the run was created counts too, and the list of a bot that was just chosen. */
-  #permitted(allowed_tools: string | null, { bot_id, tools }: Pick<Choice, 'bot_id' | 'tools'>): string | null {
+  #permitted(
+    allowed_tools: string | null,
+    { bot_id, tools }: Pick<Choice, 'bot_id' | 'tools'>,
+  ): string | null {
     if (allowed_tools === null && tools === undefined) return null
     const listed = allowed_tools === null ? undefined : (JSON.parse(allowed_tools) as string[])
     return JSON.stringify(this.#tools.permit(listed, { id: bot_id, tools }).allowed)
@@ -307,7 +440,9 @@ class Claim {
     const drained: string[] = []
     const blocked: string[] = []
     for (const { bot_id } of this.#request.bots) {
-      const open = groups.filter(group => group.bot_id === bot_id && this.#sql.hasDue.get(bot_id, group.queue) !== undefined)
+      const open = groups.filter(
+        group => group.bot_id === bot_id && this.#sql.hasDue.get(bot_id, group.queue) !== undefined,
+      )
       if (open.length === 0) drained.push(bot_id)
       else if (open.every(group => this.#isClosed(group))) blocked.push(bot_id)
     }
@@ -319,7 +454,11 @@ class Claim {
 function weighed({ candidates = [], ...assignment }: Assignment, priority: number): Assignment {
   const weight = (priority + 100) / 200
   const score = (each: number): number => Math.round(each * weight * 1e6) / 1e6
-  return { ...assignment, priority: weight, candidates: candidates.map(each => ({ ...each, score: score(each.score) })) }
+  return {
+    ...assignment,
+    priority: weight,
+    candidates: candidates.map(each => ({ ...each, score: score(each.score) })),
+  }
 }
 
 function rank({ not_before, priority }: RunRow): number {
@@ -339,7 +478,9 @@ export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming 
   function nextDueAt(toldAt = -Infinity): number | null {
     const deadline = sql.nextDeadline.get()
     const next = typeof deadline === 'number' && deadline <= toldAt ? toldAt + overdueAgainMs : deadline
-    const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), next].filter(time => typeof time === 'number')
+    const times = [sql.nextLater.get(), lanes.nextOpening(), queues.nextOpening(), next].filter(
+      time => typeof time === 'number',
+    )
     return times.length === 0 ? null : Math.min(...times)
   }
 
@@ -351,13 +492,22 @@ export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming 
       for (const bot_id of sql.fallDue.all(now, dueAtOnce)) lanes.due.add(bot_id)
       lanes.tick(now)
       queues.tick(now)
-      const overdue = sql.overdue.all(now, overdueAtOnce).map(row => storedRun(row, idText(sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), false))
+      const overdue = sql.overdue
+        .all(now, overdueAtOnce)
+        .map(row => storedRun(row, idText(sql.eventId.get(row.event_seq) ?? Buffer.alloc(16)), false))
       const claim = new Claim(request, sql, parts, tools)
       const groups = claim.groups()
       claim.run(groups)
       const became_due = [...lanes.due].filter(bot_id => !before.has(bot_id))
       for (const bot_id of became_due) lanes.due.delete(bot_id)
-      const answer = { runs: claim.runs, asked: claim.asked, overdue, ...claim.rest(groups), became_due, next_due_at: nextDueAt(now) }
+      const answer = {
+        runs: claim.runs,
+        asked: claim.asked,
+        overdue,
+        ...claim.rest(groups),
+        became_due,
+        next_due_at: nextDueAt(now),
+      }
       return { answer, openDelta: claim.openDelta }
     },
   }

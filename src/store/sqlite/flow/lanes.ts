@@ -27,11 +27,18 @@ const openedAtOnce = 500
  */
 const budgetAgainMs = 60_000
 
-export type Verdict = { kind: 'go' } | { kind: 'ask' } | { kind: 'park'; lane: string; reason: string; held?: true }
+export type Verdict =
+  | { kind: 'go' }
+  | { kind: 'ask' }
+  | { kind: 'park'; lane: string; reason: string; held?: true }
 
 /** A run that depends on others of its event stays until they are over. */
 export function waitsForRuns({ triggers }: NonNullable<RunFlow['depends_on']>): Verdict & { kind: 'park' } {
-  return { kind: 'park', lane: dependencyLane, reason: `waits for the runs of ${triggers.join(', ')} for the same event` }
+  return {
+    kind: 'park',
+    lane: dependencyLane,
+    reason: `waits for the runs of ${triggers.join(', ')} for the same event`,
+  }
 }
 
 interface LaneMember {
@@ -49,18 +56,32 @@ interface Parked {
 function statements(db: Db) {
   const rank = '(not_before - priority * 60000)'
   const enter = db.prepare('INSERT OR IGNORE INTO run_lane (lane, run_seq) VALUES (?, ?)')
-  const activate = db.prepare('INSERT INTO run_lane (lane, run_seq, active) VALUES (?, ?, 1) ON CONFLICT (lane, run_seq) DO UPDATE SET active = 1')
-  const deactivate = db.prepare('UPDATE run_lane SET active = 0 WHERE lane = ? AND run_seq = ? AND active = 1')
+  const activate = db.prepare(
+    'INSERT INTO run_lane (lane, run_seq, active) VALUES (?, ?, 1) ON CONFLICT (lane, run_seq) DO UPDATE SET active = 1',
+  )
+  const deactivate = db.prepare(
+    'UPDATE run_lane SET active = 0 WHERE lane = ? AND run_seq = ? AND active = 1',
+  )
   const leave = db.prepare('DELETE FROM run_lane WHERE lane = ? AND run_seq = ?')
   const active = db
-    .prepare<[string, number], number>('SELECT count(*) FROM (SELECT 1 FROM run_lane INDEXED BY run_lane_active WHERE lane = ? AND active = 1 LIMIT ?)')
+    .prepare<[string, number], number>(
+      'SELECT count(*) FROM (SELECT 1 FROM run_lane INDEXED BY run_lane_active WHERE lane = ? AND active = 1 LIMIT ?)',
+    )
     .pluck()
-  const head = db.prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq LIMIT 1').pluck()
-  const firstParked = db.prepare<[string], Parked>(`SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`)
+  const head = db
+    .prepare<[string], number>('SELECT run_seq FROM run_lane WHERE lane = ? ORDER BY run_seq LIMIT 1')
+    .pluck()
+  const firstParked = db.prepare<[string], Parked>(
+    `SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`,
+  )
   const nextParked = db.prepare<[string, string, string], Parked>(
     `SELECT seq, bot_id, queue FROM outbox WHERE parked_on = ? AND (bot_id, queue) > (?, ?) ORDER BY bot_id, queue, ${rank}, seq LIMIT 1`,
   )
-  const parkedOn = db.prepare<[string, number], number>(`SELECT seq FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT ?`).pluck()
+  const parkedOn = db
+    .prepare<[string, number], number>(
+      `SELECT seq FROM outbox WHERE parked_on = ? ORDER BY bot_id, queue, ${rank}, seq LIMIT ?`,
+    )
+    .pluck()
   const unpark = db.prepare<[number, number, number, string]>(
     `UPDATE outbox SET parked_on = NULL, held_by = NULL, ready = (not_before <= ?), updated_at = ?,
        steps = steps + (state = 'held'), error = CASE state WHEN 'held' THEN NULL ELSE error END, state = 'pending'
@@ -75,13 +96,21 @@ function statements(db: Db) {
   )
   // For a budget the last call counts: the time at which it has room is known exactly, and budgetAgainMs is only for lanes without one.
   const setBudgetOpening = db.prepare('INSERT OR REPLACE INTO lane_opening (lane, opens_at) VALUES (?, ?)')
-  const openings = db.prepare<[number, number], string>('SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?').pluck()
+  const openings = db
+    .prepare<[number, number], string>(
+      'SELECT lane FROM lane_opening WHERE opens_at <= ? ORDER BY opens_at LIMIT ?',
+    )
+    .pluck()
   const closeOpening = db.prepare('DELETE FROM lane_opening WHERE lane = ?')
   const nextOpening = db.prepare<[], number | null>('SELECT min(opens_at) FROM lane_opening').pluck()
   const relimit = db.prepare(
     `UPDATE outbox SET flow = json_set(flow, '$.concurrency.limit', ?) WHERE trigger_id = ? AND json_valid(flow) AND flow ->> '$.concurrency.limit' IS NOT NULL AND state NOT IN ('failed', 'timed_out')`,
   )
-  const waitedFor = db.prepare<[string, string], string>('SELECT DISTINCT parked_on FROM outbox WHERE parked_on >= ? AND parked_on < ?').pluck()
+  const waitedFor = db
+    .prepare<[string, string], string>(
+      'SELECT DISTINCT parked_on FROM outbox WHERE parked_on >= ? AND parked_on < ?',
+    )
+    .pluck()
   const members = db.prepare<[], LaneMember>('SELECT lane, run_seq, active FROM run_lane')
   const memberOf = db.prepare<[number], string>('SELECT lane FROM run_lane WHERE run_seq = ?').pluck()
   const dropOrphans = db.prepare('DELETE FROM run_lane WHERE run_seq NOT IN (SELECT seq FROM outbox)')
@@ -147,8 +176,10 @@ export class Lanes {
   /** At a start: budgets may be others now, so what waits for one is judged again. So is what waits for a trigger that is not paused. */
   restart(now: number): void {
     for (const lane of this.#sql.waitedFor.all(triggerLanePrefix, nextAfter(triggerLanePrefix)))
-      if (this.pauses.of(lane.slice(triggerLanePrefix.length)) === undefined) this.#sql.setOpening.run(lane, now)
-    for (const lane of this.#sql.waitedFor.all(budgetLanePrefix, nextAfter(budgetLanePrefix))) this.#sql.setOpening.run(lane, now)
+      if (this.pauses.of(lane.slice(triggerLanePrefix.length)) === undefined)
+        this.#sql.setOpening.run(lane, now)
+    for (const lane of this.#sql.waitedFor.all(budgetLanePrefix, nextAfter(budgetLanePrefix)))
+      this.#sql.setOpening.run(lane, now)
   }
 
   /** A bot was written: its budgets may be others now. */
@@ -159,7 +190,8 @@ export class Lanes {
 
   /** A run is open (again), or was released from the repeat limit. */
   enter(seq: number, flow: RunFlow): void {
-    for (const each of [flow.order, flow.singleton]) if (each !== undefined) this.#sql.enter.run(each.lane, seq)
+    for (const each of [flow.order, flow.singleton])
+      if (each !== undefined) this.#sql.enter.run(each.lane, seq)
   }
 
   /** A run still absorbs events. */
@@ -178,15 +210,24 @@ export class Lanes {
   }
 
   /** Whether a run that is due may go to its bot; the gates in their order. bot_id: the bot that it would go to. */
-  judge(row: Pick<RunRow, 'seq' | 'approved' | 'trigger_id'>, flow: RunFlow, bot_id: string, now: number): Verdict {
+  judge(
+    row: Pick<RunRow, 'seq' | 'approved' | 'trigger_id'>,
+    flow: RunFlow,
+    bot_id: string,
+    now: number,
+  ): Verdict {
     const { depends_on, approval, throttle, order } = flow
     const pause = this.pauses.of(row.trigger_id)
-    if (pause !== undefined) return { kind: 'park', lane: triggerLane(row.trigger_id), reason: pauseReason(pause) }
-    if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined) return waitsForRuns(depends_on)
+    if (pause !== undefined)
+      return { kind: 'park', lane: triggerLane(row.trigger_id), reason: pauseReason(pause) }
+    if (depends_on !== undefined && this.#sql.dependsOn.get(row.seq) !== undefined)
+      return waitsForRuns(depends_on)
     if (approval !== undefined && row.approved === 0) {
       const { lane } = approval
       const isBusy = lane !== undefined && this.#sql.active.get(lane, questionsAtOnce)! >= questionsAtOnce
-      return isBusy ? { kind: 'park', lane, reason: 'its approver is busy with other requests' } : { kind: 'ask' }
+      return isBusy
+        ? { kind: 'park', lane, reason: 'its approver is busy with other requests' }
+        : { kind: 'ask' }
     }
     const over = this.budgets.over(this.budgets.of(flow, bot_id), now)
     if (over !== undefined) {
@@ -197,19 +238,39 @@ export class Lanes {
       const opens_at = this.#throttleOpensAt(throttle, now)
       if (opens_at > now) {
         this.#sql.setOpening.run(throttle.lane, opens_at)
-        return { kind: 'park', lane: throttle.lane, reason: `throttled until ${new Date(opens_at).toISOString()}` }
+        return {
+          kind: 'park',
+          lane: throttle.lane,
+          reason: `throttled until ${new Date(opens_at).toISOString()}`,
+        }
       }
     }
-    if (order !== undefined && (this.#sql.head.get(order.lane) !== row.seq || this.#sql.active.get(order.lane, 1)! > 0))
+    if (
+      order !== undefined &&
+      (this.#sql.head.get(order.lane) !== row.seq || this.#sql.active.get(order.lane, 1)! > 0)
+    )
       return { kind: 'park', lane: order.lane, reason: 'waits for an earlier run with the same order_key' }
     for (const { lane, limit, what } of slots(flow))
-      if (this.#sql.active.get(lane, limit)! >= limit) return { kind: 'park', lane, reason: `${what}: ${limit} of ${limit} runs with this key are with bots` }
+      if (this.#sql.active.get(lane, limit)! >= limit)
+        return {
+          kind: 'park',
+          lane,
+          reason: `${what}: ${limit} of ${limit} runs with this key are with bots`,
+        }
     return { kind: 'go' }
   }
 
   park(row: RunRow, verdict: Verdict & { kind: 'park' }, now: number): void {
-    const [state, held_by, move] = verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
-    this.#sql.park.run(verdict.lane, state, held_by, verdict.held === true ? verdict.reason : null, now, row.seq)
+    const [state, held_by, move] =
+      verdict.held === true ? (['held', 'budget', 'hold'] as const) : (['pending', null, 'wait'] as const)
+    this.#sql.park.run(
+      verdict.lane,
+      state,
+      held_by,
+      verdict.held === true ? verdict.reason : null,
+      now,
+      row.seq,
+    )
     this.#history.add(row, { at: now, move, state, reason: verdict.reason })
     this.#counts.parked(verdict.lane)
     this.onParked(row, now, verdict.lane)
@@ -217,7 +278,8 @@ export class Lanes {
 
   /** A run that stood first for some limits waits for something else: those behind it may go. */
   onParked({ flow, bot_id }: Pick<RunRow, 'flow' | 'bot_id'>, now: number, except?: string): void {
-    if (flow !== null || this.budgets.defined.any) this.#offer(flow === null ? {} : (JSON.parse(flow) as RunFlow), bot_id, now, except)
+    if (flow !== null || this.budgets.defined.any)
+      this.#offer(flow === null ? {} : (JSON.parse(flow) as RunFlow), bot_id, now, except)
   }
 
   /** Its approver is asked. */
@@ -254,7 +316,8 @@ export class Lanes {
     const { singleton, concurrency, order, approval } = flow
     if (approval?.lane !== undefined && to.asked !== true) this.#sql.leave.run(approval.lane, seq)
     if (!to.active && concurrency !== undefined) this.#sql.leave.run(concurrency.lane, seq)
-    if (!to.active && singleton !== undefined) (to.open ? this.#sql.deactivate : this.#sql.leave).run(singleton.lane, seq)
+    if (!to.active && singleton !== undefined)
+      (to.open ? this.#sql.deactivate : this.#sql.leave).run(singleton.lane, seq)
     if (!to.open) this.closes(seq, flow)
     if (order !== undefined && !to.ordered) this.#sql.leave.run(order.lane, seq)
     else if (order !== undefined && !to.active) this.#sql.deactivate.run(order.lane, seq)
@@ -269,10 +332,17 @@ export class Lanes {
   #offer(flow: RunFlow, bot_id: string, now: number, except?: string): void {
     const { throttle, approval } = flow
     const asked = approval?.lane
-    if (asked !== undefined && asked !== except && this.#sql.active.get(asked, questionsAtOnce)! < questionsAtOnce) this.#open(asked, now)
-    for (const { lane, limit } of slots(flow)) if (lane !== except && this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
+    if (
+      asked !== undefined &&
+      asked !== except &&
+      this.#sql.active.get(asked, questionsAtOnce)! < questionsAtOnce
+    )
+      this.#open(asked, now)
+    for (const { lane, limit } of slots(flow))
+      if (lane !== except && this.#sql.active.get(lane, limit)! < limit) this.#open(lane, now)
     this.#offerBudgets(flow, bot_id, now, except)
-    if (throttle !== undefined && throttle.lane !== except) this.#openAt(throttle.lane, this.#throttleOpensAt(throttle, now), now)
+    if (throttle !== undefined && throttle.lane !== except)
+      this.#openAt(throttle.lane, this.#throttleOpensAt(throttle, now), now)
   }
 
   /** The next run of each budget that binds this one. */
@@ -329,7 +399,10 @@ export class Lanes {
   mend(row: RunRow, flow: RunFlow, members: ReadonlyMap<string, number>): boolean {
     const own = ownLanes(row, flow)
     const absorbing = new Set([flow.debounce?.lane, flow.batch?.lane])
-    const wrong = [...members].filter(([lane, active]) => own.get(lane) !== active && !(absorbing.has(lane) && active === 0 && !own.has(lane)))
+    const wrong = [...members].filter(
+      ([lane, active]) =>
+        own.get(lane) !== active && !(absorbing.has(lane) && active === 0 && !own.has(lane)),
+    )
     const missing = [...own].filter(([lane]) => !members.has(lane))
     for (const [lane] of wrong) this.#sql.leave.run(lane, row.seq)
     for (const [lane, active] of own) (active === 1 ? this.#sql.activate : this.#sql.enter).run(lane, row.seq)
@@ -378,17 +451,23 @@ export class Lanes {
   #openBudget(lane: string, now: number): void {
     const gate = this.budgets.ofLane(lane)
     // A run that begins offers the next one of budgets that bind it: of one that is gone all are judged again.
-    if (gate === undefined) for (const seq of this.#sql.parkedOn.all(lane, openedAtOnce)) this.#unpark(seq, lane, now, 'its budget was removed or changed')
+    if (gate === undefined)
+      for (const seq of this.#sql.parkedOn.all(lane, openedAtOnce))
+        this.#unpark(seq, lane, now, 'its budget was removed or changed')
     const opens_at = gate === undefined ? now : this.budgets.opensAt(gate, now)
     if (gate !== undefined && opens_at <= now) this.#open(lane, now)
     if (this.#sql.firstParked.get(lane) === undefined) return
-    this.#sql.setBudgetOpening.run(lane, gate !== undefined && opens_at <= now ? now + budgetAgainMs : opens_at)
+    this.#sql.setBudgetOpening.run(
+      lane,
+      gate !== undefined && opens_at <= now ? now + budgetAgainMs : opens_at,
+    )
   }
 
   /** A trigger's limit of concurrent runs was written again: it also counts for waiting runs. */
   relimit(trigger_id: string, limit: number, now: number): void {
     this.#sql.relimit.run(limit, trigger_id)
-    for (const lane of this.#sql.waitedFor.all(`concurrency:${trigger_id}:`, `concurrency:${trigger_id};`)) this.#open(lane, now)
+    for (const lane of this.#sql.waitedFor.all(`concurrency:${trigger_id}:`, `concurrency:${trigger_id};`))
+      this.#open(lane, now)
   }
 
   nextOpening(): number | null {

@@ -21,7 +21,15 @@ import type { Db } from '../db.ts'
 import { isActive, isOpen, type Queues } from './queues.ts'
 import { givesPassBack, repeatsAfter } from './repeats.ts'
 import type { Soon } from '../next-due.ts'
-import { idBytes, idText, runColumnNames, runColumns, runDamage, storedRun, type RunRow } from '../tables/rows.ts'
+import {
+  idBytes,
+  idText,
+  runColumnNames,
+  runColumns,
+  runDamage,
+  storedRun,
+  type RunRow,
+} from '../tables/rows.ts'
 import { RunOverrides } from '../tables/run-overrides.ts'
 import { tooOldAt } from './trigger-pauses.ts'
 import { Usage } from '../tables/usage.ts'
@@ -55,9 +63,17 @@ function limitsAfter(row: RunRow, flow: RunFlow, move: RunMove, began: boolean):
     case 'running':
       // What the router has itself it ends itself.
       if (!isWithWorker(row)) return noLimits
-      if (move.move === 'start') return running(flow, flow.timeout_ms === undefined ? null : move.at + flow.timeout_ms, move.at)
-      if (move.move === 'resume') return running(flow, row.timeout_at === null ? null : row.timeout_at + (move.at - row.updated_at), move.at)
-      return move.move === 'extend' || move.move === 'progress' ? running(flow, row.timeout_at, move.at) : kept
+      if (move.move === 'start')
+        return running(flow, flow.timeout_ms === undefined ? null : move.at + flow.timeout_ms, move.at)
+      if (move.move === 'resume')
+        return running(
+          flow,
+          row.timeout_at === null ? null : row.timeout_at + (move.at - row.updated_at),
+          move.at,
+        )
+      return move.move === 'extend' || move.move === 'progress'
+        ? running(flow, row.timeout_at, move.at)
+        : kept
     case 'paused':
       return { ...noLimits, timeout_at: row.timeout_at }
     case 'pending':
@@ -95,7 +111,9 @@ function withRepeats(flow: string | null, row: RunRow, move: RunMove): string | 
 
 /** Whether an attempt is over that counts: then a manual release has been used. */
 function attemptEnds(row: RunRow, move: RunMove): boolean {
-  return isActive(row.state) && row.state !== 'assigned' && !isActive(move.to) && move.uncount_attempt !== true
+  return (
+    isActive(row.state) && row.state !== 'assigned' && !isActive(move.to) && move.uncount_attempt !== true
+  )
 }
 
 function withoutRelease(row: RunRow, flow: RunFlow): Pick<RunRow, 'flow' | 'approved'> {
@@ -112,7 +130,10 @@ function withoutOrder(flow: string | null): string | null {
 /** A flow that says where the inputs or the files of a run are. */
 function withOverride(flow: string | null, { update }: RunMove): string | null {
   if (update?.inputs === undefined && update?.context_files === undefined) return flow
-  return JSON.stringify({ ...(flow === null ? {} : (JSON.parse(flow) as RunFlow)), overridden: true } satisfies RunFlow)
+  return JSON.stringify({
+    ...(flow === null ? {} : (JSON.parse(flow) as RunFlow)),
+    overridden: true,
+  } satisfies RunFlow)
 }
 
 /** What a move comes to where people have said something of the run that its mover did not know. */
@@ -120,9 +141,24 @@ function actualMove(asked: RunMove, row: RunRow): RunMove {
   const lost = asked.to === 'pending' || asked.to === 'failed' || asked.to === 'timed_out'
   if (row.cancel_requested === 1 && lost) {
     // A worker that gives back a run that was to be cancelled meanwhile, or fails at it, has thereby ended it.
-    const attempt = { started_at: 0, ended_at: asked.at, outcome: 'cancelled' as const, status: null, error: asked.reason ?? null, output: null }
-    const began = row.state !== 'assigned' && row.attempt > 0 && asked.attempt === undefined ? { attempt } : {}
-    return { ...asked, ...began, uncount_attempt: false, move: 'acknowledge_cancel', to: 'cancelled', archive: true }
+    const attempt = {
+      started_at: 0,
+      ended_at: asked.at,
+      outcome: 'cancelled' as const,
+      status: null,
+      error: asked.reason ?? null,
+      output: null,
+    }
+    const began =
+      row.state !== 'assigned' && row.attempt > 0 && asked.attempt === undefined ? { attempt } : {}
+    return {
+      ...asked,
+      ...began,
+      uncount_attempt: false,
+      move: 'acknowledge_cancel',
+      to: 'cancelled',
+      archive: true,
+    }
   }
   if (row.state === 'paused' && asked.move === 'recover') {
     // It does not continue by itself: a person paused it, and its process is gone.
@@ -136,12 +172,15 @@ function actualMove(asked: RunMove, row: RunRow): RunMove {
 function moved(row: RunRow, move: RunMove): RunRow {
   const keepsLease = isActive(move.to)
   const not_before = move.not_before ?? row.not_before
-  const counted = row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
+  const counted =
+    row.attempt - (move.uncount_attempt === true ? 1 : 0) + (move.count_attempt === true ? 1 : 0)
   const flow = row.flow === null ? null : (JSON.parse(row.flow) as RunFlow)
   const isUsed = flow?.budgets_released === true && attemptEnds(row, move)
   const released = move.move === 'release' ? withoutGate(row) : isUsed ? withoutRelease(row, flow) : row
   const need =
-    (move.to === 'pending' || move.to === 'held') && (isActive(row.state) || restingStates.has(row.state)) && row.need !== null
+    (move.to === 'pending' || move.to === 'held') &&
+    (isActive(row.state) || restingStates.has(row.state)) &&
+    row.need !== null
       ? (JSON.parse(row.need) as Need)
       : undefined
   const stays = move.to === row.state
@@ -152,7 +191,12 @@ function moved(row: RunRow, move: RunMove): RunRow {
     priority: move.update?.priority ?? row.priority,
     bot_id: need === undefined ? row.bot_id : needKey(need),
     queue: need === undefined ? row.queue : (need.queue ?? ''),
-    allowed_tools: need === undefined ? row.allowed_tools : need.allowed_tools === undefined ? null : JSON.stringify(need.allowed_tools),
+    allowed_tools:
+      need === undefined
+        ? row.allowed_tools
+        : need.allowed_tools === undefined
+          ? null
+          : JSON.stringify(need.allowed_tools),
     ready: not_before <= move.at ? 1 : 0,
     not_before,
     attempt: counted,
@@ -164,12 +208,24 @@ function moved(row: RunRow, move: RunMove): RunRow {
     error: move.error === undefined ? row.error : move.error,
     result: move.result === undefined ? row.result : move.result,
     updated_at: move.touch === undefined ? move.at : row.updated_at,
-    finished_at: move.archive === true ? (row.finished_at ?? move.at) : restingStates.has(move.to) ? (row.finished_at ?? move.at) : null,
+    finished_at:
+      move.archive === true
+        ? (row.finished_at ?? move.at)
+        : restingStates.has(move.to)
+          ? (row.finished_at ?? move.at)
+          : null,
     ...(flow === null ? noLimits : limitsAfter(row, flow, move, counted > 0)),
-    flow: withRepeats(move.skip_order === true ? withoutOrder(row.flow) : withOverride(released.flow, move), row, move),
+    flow: withRepeats(
+      move.skip_order === true ? withoutOrder(row.flow) : withOverride(released.flow, move),
+      row,
+      move,
+    ),
     approved: move.approve === true ? 1 : move.update === undefined ? released.approved : 0,
     denials: row.denials + (move.deny === true ? 1 : 0),
-    parked_on: stays && !(move.skip_order === true && row.parked_on?.startsWith('order:') === true) ? row.parked_on : null,
+    parked_on:
+      stays && !(move.skip_order === true && row.parked_on?.startsWith('order:') === true)
+        ? row.parked_on
+        : null,
     held_by: move.to === 'held' ? (move.held_by ?? (stays ? row.held_by : 'person')) : null,
     pause_requested: keepsLease ? Number(move.pause_requested ?? row.pause_requested === 1) : 0,
   }
@@ -199,14 +255,37 @@ function statements(db: Db) {
   const attempt = db.prepare(
     'INSERT OR REPLACE INTO attempt (run_seq, number, started_at, ended_at, outcome, status, error, output, request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   )
-  const leased = db.prepare<[], Buffer>("SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'").pluck()
-  const workers = db.prepare<[], RunRow>(`SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`)
+  const leased = db
+    .prepare<[], Buffer>(
+      "SELECT id FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token NOT LIKE 'w:%'",
+    )
+    .pluck()
+  const workers = db.prepare<[], RunRow>(
+    `SELECT ${runColumns} FROM outbox INDEXED BY outbox_leased WHERE lease_token IS NOT NULL AND lease_token LIKE 'w:%'`,
+  )
   const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const dependents = db.prepare<[number], number>('SELECT run_seq FROM run_dependency WHERE on_seq = ?').pluck()
+  const dependents = db
+    .prepare<[number], number>('SELECT run_seq FROM run_dependency WHERE on_seq = ?')
+    .pluck()
   const met = db.prepare('DELETE FROM run_dependency WHERE run_seq = ? AND on_seq = ?')
   const stillDepends = db.prepare('SELECT 1 FROM run_dependency WHERE run_seq = ? LIMIT 1').pluck()
   const forgetDependencies = db.prepare('DELETE FROM run_dependency WHERE run_seq = ?')
-  return { workers, live, archived, eventId, update, copy, remove, attempt, leased, liveBySeq, dependents, met, stillDepends, forgetDependencies }
+  return {
+    workers,
+    live,
+    archived,
+    eventId,
+    update,
+    copy,
+    remove,
+    attempt,
+    leased,
+    liveBySeq,
+    dependents,
+    met,
+    stillDepends,
+    forgetDependencies,
+  }
 }
 
 export interface MovingParts {
@@ -244,14 +323,25 @@ export class Moving {
   move(moves: RunMove[]): { outcomes: MoveOutcome[]; openDelta: number } {
     this.#followedDelta = 0
     const outcomes = moves.map(each => this.#one(each))
-    return { outcomes, openDelta: moves.reduce((sum, each, index) => sum + openDelta(each, outcomes[index]!), this.#followedDelta) }
+    return {
+      outcomes,
+      openDelta: moves.reduce(
+        (sum, each, index) => sum + openDelta(each, outcomes[index]!),
+        this.#followedDelta,
+      ),
+    }
   }
 
   /** What workers hold: it is theirs whatever becomes of the router. */
   workerLeases(): WorkerLease[] {
     return this.#sql.workers
       .all()
-      .map(({ id, bot_id, lease_token, lease_until }) => ({ run_id: idText(id), bot_id, lease_token: lease_token!, lease_until: lease_until! }))
+      .map(({ id, bot_id, lease_token, lease_until }) => ({
+        run_id: idText(id),
+        bot_id,
+        lease_token: lease_token!,
+        lease_until: lease_until!,
+      }))
   }
 
   /** Puts back everything that was running in a process that is gone; answers how many. */
@@ -262,8 +352,24 @@ export class Moving {
       const found = this.#sql.live.get(id)
       if (found === undefined) continue
       const { state, updated_at } = found
-      const attempt = { started_at: updated_at, ended_at: now, outcome: 'unknown' as const, status: null, error: reason, output: null }
-      this.#one({ run_id: idText(id), move: 'recover', from: [state], to: 'pending', at: now, reason, attempt, not_before: now })
+      const attempt = {
+        started_at: updated_at,
+        ended_at: now,
+        outcome: 'unknown' as const,
+        status: null,
+        error: reason,
+        output: null,
+      }
+      this.#one({
+        run_id: idText(id),
+        move: 'recover',
+        from: [state],
+        to: 'pending',
+        at: now,
+        reason,
+        attempt,
+        not_before: now,
+      })
     }
     return ids.length
   }
@@ -277,7 +383,9 @@ export class Moving {
       return this.#sql.update.run({ ...next, from: row.state, seen_token: row.lease_token }).changes === 1
     }
     if (this.#sql.remove.run(row.seq, row.state, row.lease_token).changes !== 1) return false
-    this.#damage.insert('run_archive', row.seq, or => this.#sql.copy[or].run({ ...next, cancel_requested: 0 }))
+    this.#damage.insert('run_archive', row.seq, or =>
+      this.#sql.copy[or].run({ ...next, cancel_requested: 0 }),
+    )
     return true
   }
 
@@ -295,17 +403,38 @@ export class Moving {
     const isSame = move.steps_seen === undefined || row.steps === move.steps_seen
     const isDue = move.deadline_seen === undefined || row.deadline_at === move.deadline_seen
     if (!tokenFits) this.#reportLate(row, move)
-    const isAllowed = move.from.includes(row.state) && (move.update === undefined || (row.attempt === 0 && runDamage(row).length === 0))
-    if (!isAllowed || !tokenFits || !isLate || !isDue || !isSame) return { kind: 'refused', run: this.#answer(row, false) }
+    const isAllowed =
+      move.from.includes(row.state) &&
+      (move.update === undefined || (row.attempt === 0 && runDamage(row).length === 0))
+    if (!isAllowed || !tokenFits || !isLate || !isDue || !isSame)
+      return { kind: 'refused', run: this.#answer(row, false) }
     const shrank = move.usage === undefined ? undefined : this.#report(row, move.usage, move.at)
     if (shrank !== undefined) return { kind: 'usage_shrank', reported: shrank }
     const next = this.#lanes.pauses.stopped(moved(row, move), move.at)
     if (!this.#write(row, next, move)) return { kind: 'refused', run: this.#answer(row, false) }
-    if (move.touch !== 'silent') this.#history.add(row, { ...next, at: move.at, move: move.move, reason: move.reason ?? null, progress: move.progress })
-    if (move.update?.inputs !== undefined || move.update?.context_files !== undefined) this.#overrides.put(row.seq, move.update)
+    if (move.touch !== 'silent')
+      this.#history.add(row, {
+        ...next,
+        at: move.at,
+        move: move.move,
+        reason: move.reason ?? null,
+        progress: move.progress,
+      })
+    if (move.update?.inputs !== undefined || move.update?.context_files !== undefined)
+      this.#overrides.put(row.seq, move.update)
     if (move.attempt !== undefined) {
       const { started_at, ended_at, outcome, status, error, output, request = null } = move.attempt
-      this.#sql.attempt.run(row.seq, row.attempt, started_at === 0 ? row.updated_at : started_at, ended_at, outcome, status, error, output, request)
+      this.#sql.attempt.run(
+        row.seq,
+        row.attempt,
+        started_at === 0 ? row.updated_at : started_at,
+        ended_at,
+        outcome,
+        status,
+        error,
+        output,
+        request,
+      )
     }
     if (next.deadline_at !== row.deadline_at) this.#soon.add(next.deadline_at)
     if (next.state === 'pending' && next.not_before > move.at) this.#soon.add(next.not_before)
@@ -336,7 +465,8 @@ export class Moving {
       if (!ended) this.#queues.add(next.queue, next.state, 1)
     }
     if (next.state === 'pending' && next.parked_on === null) this.#lanes.due.add(next.bot_id)
-    if ((row.flow !== null || this.#lanes.budgets.defined.any) && move.touch === undefined) this.#followLanes(row, next, move, ended)
+    if ((row.flow !== null || this.#lanes.budgets.defined.any) && move.touch === undefined)
+      this.#followLanes(row, next, move, ended)
     if (!ended) return
     if (move.archive === true) this.#sql.forgetDependencies.run(row.seq)
     this.endedBesides(next, move.at)
@@ -351,10 +481,17 @@ export class Moving {
     const flow = row.flow === null ? {} : (JSON.parse(row.flow) as RunFlow)
     const returns = restingStates.has(row.state) || (flow.repeat_held === true && next.state === 'pending')
     if (returns && !ended) this.#lanes.enter(row.seq, flow)
-    const ordered = move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
+    const ordered =
+      move.skip_order !== true && move.archive !== true && (!ended || flow.order?.on_dead === 'block')
     if (givesPassBack(row, flow, move)) this.#lanes.rings.giveBack(flow.repeat_limit!, row.created_at)
-    if (row.state === 'assigned' && next.state === 'pending') this.#lanes.unspent(flow, row.bot_id, row.updated_at)
-    this.#lanes.moved(row, flow, { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' }, move.at)
+    if (row.state === 'assigned' && next.state === 'pending')
+      this.#lanes.unspent(flow, row.bot_id, row.updated_at)
+    this.#lanes.moved(
+      row,
+      flow,
+      { active: isActive(next.state), open: !ended, ordered, asked: next.state === 'awaiting_approval' },
+      move.at,
+    )
     // Only a person releases a run from what it depends on.
     if (move.move === 'release' && row.held_by === 'dependency') this.#sql.forgetDependencies.run(row.seq)
   }
@@ -373,9 +510,26 @@ export class Moving {
       const { repeat_held } = JSON.parse(row.flow) as RunFlow
       if (row.state === 'held' && row.held_by === 'dependency' && repeat_held === true) {
         const reason = 'repeat limit: what it depends on has completed; release this run, or discard it'
-        this.#also({ run_id, move: 'hold', from: ['held'], to: 'held', held_by: 'repeat_limit', at, error: reason, reason })
+        this.#also({
+          run_id,
+          move: 'hold',
+          from: ['held'],
+          to: 'held',
+          held_by: 'repeat_limit',
+          at,
+          error: reason,
+          reason,
+        })
       } else if (row.state === 'held' && row.held_by === 'dependency')
-        this.#also({ run_id, move: 'release', from: ['held'], to: 'pending', at, error: null, reason: 'what it depends on has completed' })
+        this.#also({
+          run_id,
+          move: 'release',
+          from: ['held'],
+          to: 'pending',
+          at,
+          error: null,
+          reason: 'what it depends on has completed',
+        })
       else this.#lanes.release(seq, dependencyLane, at)
       return
     }
@@ -383,8 +537,21 @@ export class Moving {
     const reason = `run ${idText(ended.id)} of trigger ${ended.trigger_id}, which it depends on, ended ${ended.state}`
     const common = { run_id, at, reason, error: reason }
     if (depends_on?.on_failed === 'hold')
-      this.#also({ ...common, move: 'hold', from: ['pending', 'awaiting_approval', 'held'], to: 'held', held_by: 'dependency' })
-    else this.#also({ ...common, move: 'cancel', from: ['pending', 'awaiting_approval', 'held'], to: 'cancelled', archive: true })
+      this.#also({
+        ...common,
+        move: 'hold',
+        from: ['pending', 'awaiting_approval', 'held'],
+        to: 'held',
+        held_by: 'dependency',
+      })
+    else
+      this.#also({
+        ...common,
+        move: 'cancel',
+        from: ['pending', 'awaiting_approval', 'held'],
+        to: 'cancelled',
+        archive: true,
+      })
   }
 
   #also(move: RunMove): void {

@@ -55,7 +55,12 @@ export class Queues {
   #read({ id, definition }: { id: string; definition: string }): QueueInput {
     const found = parsed(definition) as QueueInput | null
     if (found?.id === id) return found
-    this.#damage.add(damageText('queue', id, { column: 'definition', why: 'it is not what was written; the queue is off until it is written again' }))
+    this.#damage.add(
+      damageText('queue', id, {
+        column: 'definition',
+        why: 'it is not what was written; the queue is off until it is written again',
+      }),
+    )
     return { id, paused: true, paused_reason: 'its definition is damaged; write it again' }
   }
 
@@ -92,7 +97,8 @@ export class Queues {
     const limits = this.#limits.get(queue)
     if (limits === undefined) return { room: Infinity, until: null }
     if (limits.paused === true) return { room: 0, until: null }
-    const opens_at = limits.rate === undefined ? 0 : this.#rings.opensAt({ key: `queue:${queue}`, ...limits.rate }, now)
+    const opens_at =
+      limits.rate === undefined ? 0 : this.#rings.opensAt({ key: `queue:${queue}`, ...limits.rate }, now)
     if (opens_at > now) return { room: 0, until: opens_at }
     const room = (limits.max_active ?? Infinity) - (this.#counts.get(queue)?.active ?? 0)
     // A rate lets one pass at a time: the ring is asked again for the next.

@@ -9,7 +9,11 @@ import type { RunRow } from '../tables/rows.ts'
 type Begun = Pick<RunRow, 'attempt'>
 
 /** Whether a run was denied, or ended by a person, before it began: that was no repeat. */
-export function givesPassBack({ attempt }: Begun, { repeat_limit, stopped_by_person }: RunFlow, move: RunMove): boolean {
+export function givesPassBack(
+  { attempt }: Begun,
+  { repeat_limit, stopped_by_person }: RunFlow,
+  move: RunMove,
+): boolean {
   if (repeat_limit === undefined || attempt > 0) return false
   const ended = move.archive === true && (move.by_person === true || stopped_by_person === true)
   return ended || (move.to === 'held' && move.held_by === 'approval')
@@ -32,7 +36,12 @@ export function repeatsAfter(flow: RunFlow, row: Begun, move: RunMove): RunFlow 
     return rest
   }
   // A worker that has it may begin it all the same: whether it did is known when it ends.
-  if (flow.repeat_limit !== undefined && row.attempt === 0 && move.request_cancel === true && move.by_person === true)
+  if (
+    flow.repeat_limit !== undefined &&
+    row.attempt === 0 &&
+    move.request_cancel === true &&
+    move.by_person === true
+  )
     return { ...flow, stopped_by_person: true }
   if (flow.repeat_held === true && move.to === 'pending') {
     const { repeat_held: _, ...rest } = flow

@@ -54,7 +54,9 @@ function eventStatements(db: Db) {
        SELECT seq, id, source_id, received_at, delivery_key, delivery_hash, body_hash, body_sha256, decisions, ? FROM event WHERE seq = ?`,
     )
   return {
-    oldest: db.prepare<[number, number], EventRow>(`SELECT ${columns} FROM event WHERE seq > ? ORDER BY seq LIMIT ?`),
+    oldest: db.prepare<[number, number], EventRow>(
+      `SELECT ${columns} FROM event WHERE seq > ? ORDER BY seq LIMIT ?`,
+    ),
     // An open run holds its event, and so does one that ended only lately (a dead one that was retried, say).
     held: db
       .prepare<[number, number, number, number, number, number, number]>(
@@ -72,13 +74,19 @@ function eventStatements(db: Db) {
          UNION ALL SELECT 1 FROM unrouted WHERE event_seq = ? LIMIT 1`,
       )
       .pluck(),
-    deadRuns: db.prepare<[number], DeadRow>(`SELECT seq, bot_id, flow FROM outbox WHERE event_seq = ? AND state IN ${dead}`),
+    deadRuns: db.prepare<[number], DeadRow>(
+      `SELECT seq, bot_id, flow FROM outbox WHERE event_seq = ? AND state IN ${dead}`,
+    ),
     inLane: db.prepare<[string, number]>('SELECT 1 FROM run_lane WHERE lane = ? AND run_seq = ?').pluck(),
     forgetBatch: db.prepare('DELETE FROM run_event WHERE event_seq = ?'),
-    endedRuns: db.prepare<[number, number], number>('SELECT seq FROM run_archive WHERE event_seq = ? LIMIT ?').pluck(),
+    endedRuns: db
+      .prepare<[number, number], number>('SELECT seq FROM run_archive WHERE event_seq = ? LIMIT ?')
+      .pluck(),
     deleteDecision: db.prepare('DELETE FROM decision WHERE trigger_id = ? AND event_seq = ?'),
     deleteDecisions: db.prepare('DELETE FROM decision WHERE event_seq = ?'),
-    files: db.prepare<[number], { name: string; sha256: Buffer }>('SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position'),
+    files: db.prepare<[number], { name: string; sha256: Buffer }>(
+      'SELECT name, sha256 FROM context_file WHERE event_seq = ? ORDER BY position',
+    ),
     deleteFiles: db.prepare('DELETE FROM context_file WHERE event_seq = ?'),
     deleteEvent: db.prepare('DELETE FROM event WHERE seq = ?'),
     keepKey: { fail: keepKey('INSERT'), replace: keepKey('INSERT OR REPLACE') },
@@ -119,7 +127,11 @@ export class Retaining {
   readonly #setMeta
 
   /** forget: an event's hashes lead nowhere any more. */
-  constructor(db: Db, { lanes, output, damage }: { lanes: Lanes; output: Output; damage: DamageLog }, forget: (hashes: Hashes) => void) {
+  constructor(
+    db: Db,
+    { lanes, output, damage }: { lanes: Lanes; output: Output; damage: DamageLog },
+    forget: (hashes: Hashes) => void,
+  ) {
     this.#db = db
     this.#lanes = lanes
     this.#output = output
@@ -140,7 +152,10 @@ export class Retaining {
     const { events, more } = this.#retainEvents(limits)
     const moreKeys = this.#expireKeys(limits)
     const moreOutput = this.#output.prune(limits.slice)
-    return { events, more: more || moreKeys || moreOutput || expired.length === limits.slice || this.#prune(limits) }
+    return {
+      events,
+      more: more || moreKeys || moreOutput || expired.length === limits.slice || this.#prune(limits),
+    }
   }
 
   #retainEvents(limits: RetentionLimits): { events: number; more: boolean } {
@@ -150,7 +165,10 @@ export class Retaining {
     const before = now - Math.max(event_ms, dedupe_ms)
     let excess = max_bytes === undefined ? 0 : usedBytes(this.#db) - max_bytes
     const budget: Budget = { rows: 2 * slice, bytes: sliceBytes }
-    const looked = this.#believable('event', this.#events.oldest.all(passed, slice + following), now).slice(0, slice)
+    const looked = this.#believable('event', this.#events.oldest.all(passed, slice + following), now).slice(
+      0,
+      slice,
+    )
     let last = passed
     let events = 0
     for (const row of looked) {
@@ -158,7 +176,8 @@ export class Retaining {
       // received_at never falls: behind the first young one, nothing is old.
       if (!isOld && excess <= 0) break
       if (!(excess > 0 ? this.#isHeldOpen(row.seq) : this.#isHeld(row.seq, before))) {
-        if (budget.rows <= 0 || budget.bytes <= 0 || !this.#removed(row, limits, budget)) return this.#passedTo(last, events)
+        if (budget.rows <= 0 || budget.bytes <= 0 || !this.#removed(row, limits, budget))
+          return this.#passedTo(last, events)
         excess -= numberOf(row.body_bytes) + leastEventBytes
         events++
       }
@@ -178,10 +197,16 @@ export class Retaining {
     let [next, second]: (number | undefined)[] = []
     const checked = rows.toReversed().map(row => {
       const at = row.received_at
-      const isPast = next !== undefined && second !== undefined && (at > Math.max(next, second) || !Number.isSafeInteger(at))
+      const isPast =
+        next !== undefined &&
+        second !== undefined &&
+        (at > Math.max(next, second) || !Number.isSafeInteger(at))
       const isAhead = next !== undefined && next <= latest && (at > latest || !Number.isSafeInteger(at))
       const believed = isPast || isAhead ? Math.max(next!, second ?? next!) : at
-      if (believed !== at) this.#damage.addRow(table, row.seq, [{ column: 'received_at', why: `it is later than what was received after it: ${at}` }])
+      if (believed !== at)
+        this.#damage.addRow(table, row.seq, [
+          { column: 'received_at', why: `it is later than what was received after it: ${at}` },
+        ])
       if (Number.isSafeInteger(believed)) [next, second] = [believed, next]
       return { ...row, received_at: believed }
     })
@@ -219,7 +244,8 @@ export class Retaining {
     for (const run of this.#events.deadRuns.all(row.seq)) this.#deleteDead(run, now)
     const decided = readableDecisions(row.decisions)
     // Which triggers had a part in it is not known any more: the table is looked through from end to end.
-    if (decided === null || decided.some(({ trigger_id }) => typeof trigger_id !== 'string')) this.#events.deleteDecisions.run(row.seq)
+    if (decided === null || decided.some(({ trigger_id }) => typeof trigger_id !== 'string'))
+      this.#events.deleteDecisions.run(row.seq)
     else for (const decision of decided) this.#events.deleteDecision.run(decision.trigger_id, row.seq)
     const isKnown = (of: number | null, ms: number): boolean => of !== null && row.received_at >= now - ms
     if (isKnown(row.delivery_hash, dedupe_ms) || isKnown(row.body_hash, signed_body_ms)) this.#keepKey(row)
@@ -238,7 +264,9 @@ export class Retaining {
       this.#damage.insert('removed_event', row.seq, or => this.#events.keepKey[or].run(files, row.seq))
     } catch (error) {
       if (!isConstraint(error)) throw error
-      this.#damage.add(`event: row ${row.seq} is damaged, and its delivery is not known any more: ${(error as Error).message}`)
+      this.#damage.add(
+        `event: row ${row.seq} is damaged, and its delivery is not known any more: ${(error as Error).message}`,
+      )
       this.#forget(row)
     }
   }
@@ -266,7 +294,11 @@ export class Retaining {
   #expireKeys(limits: RetentionLimits): boolean {
     const { now, dedupe_ms, signed_body_ms = 0 } = limits
     const before = now - Math.max(dedupe_ms, signed_body_ms)
-    const oldest = this.#believable('removed_event', this.#events.oldestKeys.all(limits.slice + following), now).slice(0, limits.slice)
+    const oldest = this.#believable(
+      'removed_event',
+      this.#events.oldestKeys.all(limits.slice + following),
+      now,
+    ).slice(0, limits.slice)
     const rows = oldest.filter(row => row.received_at < before)
     for (const row of rows) {
       this.#forget(row)

@@ -10,12 +10,17 @@ export function slots(flow: RunFlow): { lane: string; limit: number; what: strin
   const { singleton, concurrency } = flow
   return [
     ...(singleton === undefined ? [] : [{ lane: singleton.lane, limit: 1, what: 'singleton' }]),
-    ...(concurrency === undefined ? [] : [{ lane: concurrency.lane, limit: concurrency.limit, what: 'concurrency' }]),
+    ...(concurrency === undefined
+      ? []
+      : [{ lane: concurrency.lane, limit: concurrency.limit, what: 'concurrency' }]),
   ]
 }
 
 /** The lanes that a run is in whatever it waits for, and whether it counts in each as active. */
-export function ownLanes({ state }: RunRow, { order, singleton, concurrency, approval, repeat_held }: RunFlow): Map<string, 0 | 1> {
+export function ownLanes(
+  { state }: RunRow,
+  { order, singleton, concurrency, approval, repeat_held }: RunFlow,
+): Map<string, 0 | 1> {
   const active = isActive(state) ? 1 : 0
   const own = new Map<string, 0 | 1>()
   if (repeat_held === true) return own

@@ -13,10 +13,16 @@ export class RunReports {
 
   constructor(db: Db, damage: DamageLog) {
     this.#damage = damage
-    this.#usage = db.prepare<[number], UsageTotals & { reports: number; attempt_reported: number; ended: number }>(
+    this.#usage = db.prepare<
+      [number],
+      UsageTotals & { reports: number; attempt_reported: number; ended: number }
+    >(
       'SELECT *, (SELECT count(*) FROM attempt WHERE attempt.run_seq = run_usage.run_seq) AS ended FROM run_usage WHERE run_seq = ?',
     )
-    this.#progress = db.prepare<[number, number], { at: number; percent: number | null; message: string | null }>(
+    this.#progress = db.prepare<
+      [number, number],
+      { at: number; percent: number | null; message: string | null }
+    >(
       `SELECT at, percent, message FROM run_history WHERE run_seq = ? AND attempt = ? AND move = 'progress' ORDER BY step DESC LIMIT 1`,
     )
   }

@@ -19,13 +19,20 @@ export function triggerLane(trigger_id: string): string {
 }
 
 /** When a run that has not begun is too old; null: it has no such limit, or it is suspended. */
-export function tooOldAt({ max_age_ms, stopped_at, paused_ms = 0 }: RunFlow, created_at: number): number | null {
+export function tooOldAt(
+  { max_age_ms, stopped_at, paused_ms = 0 }: RunFlow,
+  created_at: number,
+): number | null {
   return max_age_ms === undefined || stopped_at !== undefined ? null : created_at + max_age_ms + paused_ms
 }
 
 /** The flow of a run that further events have changed: its time goes on where it was. */
 export function withTimeOf({ stopped_at, paused_ms }: RunFlow, flow: RunFlow): RunFlow {
-  return { ...flow, ...(stopped_at === undefined ? {} : { stopped_at }), ...(paused_ms === undefined ? {} : { paused_ms }) }
+  return {
+    ...flow,
+    ...(stopped_at === undefined ? {} : { stopped_at }),
+    ...(paused_ms === undefined ? {} : { paused_ms }),
+  }
 }
 
 type Limited = Pick<RunRow, 'trigger_id' | 'state' | 'flow' | 'created_at' | 'deadline_at' | 'deadline_name'>
@@ -40,9 +47,12 @@ function goesOn(
   const { stopped_at = now, answer_left_ms, ...rest } = row.flow
   const flow: RunFlow = { ...rest, paused_ms: (rest.paused_ms ?? 0) + Math.max(0, now - stopped_at) }
   const too_old = tooOldAt(flow, row.created_at)
-  const answer_by = row.state === 'awaiting_approval' && answer_left_ms !== undefined ? now + answer_left_ms : null
+  const answer_by =
+    row.state === 'awaiting_approval' && answer_left_ms !== undefined ? now + answer_left_ms : null
   const [deadline_at, deadline_name]: [number | null, DeadlineName | null] =
-    answer_by !== null && answer_by < (too_old ?? Infinity) ? [answer_by, 'approval'] : [too_old, too_old === null ? null : 'max_age_ms']
+    answer_by !== null && answer_by < (too_old ?? Infinity)
+      ? [answer_by, 'approval']
+      : [too_old, too_old === null ? null : 'max_age_ms']
   return { flow, deadline_at, deadline_name }
 }
 
@@ -57,7 +67,11 @@ function statements(db: Db) {
     exists: db.prepare<[string]>('SELECT 1 FROM "trigger" WHERE id = ?').pluck(),
     put: db.prepare('INSERT OR REPLACE INTO trigger_pause (trigger_id, reason, paused_at) VALUES (?, ?, ?)'),
     remove: db.prepare('DELETE FROM trigger_pause WHERE trigger_id = ?'),
-    parked: db.prepare<[string, number], number>('SELECT count(*) FROM (SELECT 1 FROM outbox WHERE parked_on = ? LIMIT ?)').pluck(),
+    parked: db
+      .prepare<[string, number], number>(
+        'SELECT count(*) FROM (SELECT 1 FROM outbox WHERE parked_on = ? LIMIT ?)',
+      )
+      .pluck(),
     unpark: db.prepare<[number, string], { bot_id: string; ready: number; not_before: number }>(
       `UPDATE outbox SET parked_on = NULL, ready = (not_before <= ?) WHERE parked_on = ? AND state = 'pending' RETURNING bot_id, ready, not_before`,
     ),
@@ -98,15 +112,24 @@ export class TriggerPauses {
   #read({ trigger_id, reason, paused_at }: TriggerPause): TriggerPause | undefined {
     if (name(trigger_id) !== undefined || !this.isDefined(trigger_id)) {
       this.#damage.add(
-        damageText('trigger_pause', textOf(trigger_id), { column: 'trigger_id', why: 'there is no such trigger; pause the trigger that was meant again' }),
+        damageText('trigger_pause', textOf(trigger_id), {
+          column: 'trigger_id',
+          why: 'there is no such trigger; pause the trigger that was meant again',
+        }),
       )
       return undefined
     }
     const isReason = reason === null || typeof reason === 'string'
     const wrong = time(paused_at)
-    if (!isReason) this.#damage.add(damageText('trigger_pause', trigger_id, { column: 'reason', why: 'it is no text' }))
-    if (wrong !== undefined) this.#damage.add(damageText('trigger_pause', trigger_id, { column: 'paused_at', why: wrong }))
-    return { trigger_id, reason: isReason ? reason : 'the stored reason is damaged', paused_at: wrong === undefined ? paused_at : 0 }
+    if (!isReason)
+      this.#damage.add(damageText('trigger_pause', trigger_id, { column: 'reason', why: 'it is no text' }))
+    if (wrong !== undefined)
+      this.#damage.add(damageText('trigger_pause', trigger_id, { column: 'paused_at', why: wrong }))
+    return {
+      trigger_id,
+      reason: isReason ? reason : 'the stored reason is damaged',
+      paused_at: wrong === undefined ? paused_at : 0,
+    }
   }
 
   get any(): boolean {
@@ -149,17 +172,38 @@ export class TriggerPauses {
   /** The row to write: the time limits of a run that waits for a paused trigger are suspended. */
   stopped<Row extends Limited>(row: Row, now: number): Row {
     const pause = this.#paused.get(row.trigger_id)
-    if (pause === undefined || row.deadline_at === null || row.flow === null || !waiting.includes(row.state)) return row
-    const answer = row.deadline_name === 'approval' ? { answer_left_ms: Math.max(0, row.deadline_at - now) } : {}
-    const flow: RunFlow = { ...(JSON.parse(row.flow) as RunFlow), stopped_at: Math.max(pause.paused_at, row.created_at), ...answer }
+    if (pause === undefined || row.deadline_at === null || row.flow === null || !waiting.includes(row.state))
+      return row
+    const answer =
+      row.deadline_name === 'approval' ? { answer_left_ms: Math.max(0, row.deadline_at - now) } : {}
+    const flow: RunFlow = {
+      ...(JSON.parse(row.flow) as RunFlow),
+      stopped_at: Math.max(pause.paused_at, row.created_at),
+      ...answer,
+    }
     return { ...row, flow: JSON.stringify(flow), deadline_at: null, deadline_name: null }
   }
 
   /** The gates of a new run as they are stored, and when it is too old. */
-  limits(given: RunFlow | undefined, trigger_id: string, created_at: number, now: number): Pick<Limited, 'flow' | 'deadline_at' | 'deadline_name'> {
+  limits(
+    given: RunFlow | undefined,
+    trigger_id: string,
+    created_at: number,
+    now: number,
+  ): Pick<Limited, 'flow' | 'deadline_at' | 'deadline_name'> {
     const flow = given === undefined ? null : JSON.stringify(given)
     const deadline_at = given === undefined ? null : tooOldAt(given, created_at)
-    return this.stopped({ trigger_id, state: 'pending', flow, created_at, deadline_at, deadline_name: deadline_at === null ? null : 'max_age_ms' }, now)
+    return this.stopped(
+      {
+        trigger_id,
+        state: 'pending',
+        flow,
+        created_at,
+        deadline_at,
+        deadline_name: deadline_at === null ? null : 'max_age_ms',
+      },
+      now,
+    )
   }
 
   /** Stops the time of all runs that wait for a trigger. */
@@ -176,7 +220,10 @@ export class TriggerPauses {
       .all(trigger_id)
       .filter(isReadable)
       .map(row => {
-        const { flow, deadline_at, deadline_name } = goesOn({ ...row, flow: JSON.parse(row.flow) as RunFlow }, now)
+        const { flow, deadline_at, deadline_name } = goesOn(
+          { ...row, flow: JSON.parse(row.flow) as RunFlow },
+          now,
+        )
         this.#sql.setLimits.run(JSON.stringify(flow), deadline_at, deadline_name, row.seq)
         return deadline_at ?? Infinity
       })

@@ -36,8 +36,14 @@ export class TriggerPausing {
     pauses.stopClocks(trigger_id, now)
     const lane = triggerLane(trigger_id)
     const park = { kind: 'park' as const, lane, reason: pauseReason(pause) }
-    for (const row of this.#waiting.all(trigger_id, lane, mostWaiting)) if (runDamage(row).length === 0) this.#lanes.park(row, park, now)
-    this.#history.emitLifecycle('trigger.paused', trigger_id, { trigger: trigger_id, ...(reason === null ? {} : { reason }) }, now)
+    for (const row of this.#waiting.all(trigger_id, lane, mostWaiting))
+      if (runDamage(row).length === 0) this.#lanes.park(row, park, now)
+    this.#history.emitLifecycle(
+      'trigger.paused',
+      trigger_id,
+      { trigger: trigger_id, ...(reason === null ? {} : { reason }) },
+      now,
+    )
     return pause
   }
 
@@ -47,7 +53,12 @@ export class TriggerPausing {
     if (pauses.of(trigger_id) === undefined) return false
     pauses.remove(trigger_id)
     this.#go(trigger_id, now)
-    this.#history.emitLifecycle('trigger.resumed', trigger_id, { trigger: trigger_id, ...(reason === null ? {} : { reason }) }, now)
+    this.#history.emitLifecycle(
+      'trigger.resumed',
+      trigger_id,
+      { trigger: trigger_id, ...(reason === null ? {} : { reason }) },
+      now,
+    )
     return true
   }
 

@@ -29,7 +29,8 @@ function varint(page: Buffer, at: number): [value: number, end: number] {
 
 function varintBytes(value: number): Buffer {
   const bytes = [value % 128]
-  for (let rest = Math.floor(value / 128); rest > 0; rest = Math.floor(rest / 128)) bytes.unshift((rest % 128) | 0x80)
+  for (let rest = Math.floor(value / 128); rest > 0; rest = Math.floor(rest / 128))
+    bytes.unshift((rest % 128) | 0x80)
   return Buffer.from(bytes)
 }
 
@@ -57,14 +58,19 @@ class Pages {
     for (let map = 2; map <= this.count; map += perMap) {
       const page = this.read(map)
       for (let index = 0; index < perMap - 1 && map + 1 + index <= this.count; index++)
-        yield { page: map + 1 + index, kind: page[index * mapEntryBytes]!, above: page.readUInt32BE(index * mapEntryBytes + 1) }
+        yield {
+          page: map + 1 + index,
+          kind: page[index * mapEntryBytes]!,
+          above: page.readUInt32BE(index * mapEntryBytes + 1),
+        }
     }
   }
 
   /** Pages of trees, by the page that is above them. */
   children(): Map<number, number[]> {
     const found = new Map<number, number[]>()
-    for (const { page, kind, above } of this.entries()) if (kind === innerOfTree) found.set(above, [...(found.get(above) ?? []), page])
+    for (const { page, kind, above } of this.entries())
+      if (kind === innerOfTree) found.set(above, [...(found.get(above) ?? []), page])
     return found
   }
 }

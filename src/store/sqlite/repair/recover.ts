@@ -9,7 +9,16 @@ import { damageText, isConstraint } from '../tables/damage.ts'
 import { goOnBehind, readMark, standing, type Mark } from '../file/high-water.ts'
 import { giveSchema, mended, rootsOf } from './pages.ts'
 import type { Db } from '../db.ts'
-import { createAt, databasePath, emptyOf, giveName, newestSchema, schemaOf, synced, takeLock } from '../file/open.ts'
+import {
+  createAt,
+  databasePath,
+  emptyOf,
+  giveName,
+  newestSchema,
+  schemaOf,
+  synced,
+  takeLock,
+} from '../file/open.ts'
 import {
   assertFile,
   atPath,
@@ -134,7 +143,8 @@ class Recovery {
           statement.run(columns.map(name => own[name]))
           return undefined
         } catch (error) {
-          if (isConstraint(error) || error instanceof TypeError) return `the table refuses it: ${(error as Error).message}`
+          if (isConstraint(error) || error instanceof TypeError)
+            return `the table refuses it: ${(error as Error).message}`
           throw error
         }
       }
@@ -149,7 +159,9 @@ class Recovery {
     for (const [table, column] of Object.entries(tables)) {
       if (!this.#children.has(table)) {
         const there = hasTable(this.#from, table)
-        const read = there ? readable(() => this.#from.prepare<[number], Row>(`SELECT * FROM ${table} WHERE ${column} = ?`)) : undefined
+        const read = there
+          ? readable(() => this.#from.prepare<[number], Row>(`SELECT * FROM ${table} WHERE ${column} = ?`))
+          : undefined
         this.#children.set(table, own => read?.all(own) ?? [])
       }
       const rows = readable(() => this.#children.get(table)!(key))
@@ -159,7 +171,11 @@ class Recovery {
       }
       for (const row of rows ?? []) {
         const refused = this.#insert(table, row)
-        if (refused !== undefined) this.#tell({ kind: childKind(table), message: `a row of ${table} of ${whose} is left out: ${refused}` })
+        if (refused !== undefined)
+          this.#tell({
+            kind: childKind(table),
+            message: `a row of ${table} of ${whose} is left out: ${refused}`,
+          })
       }
     }
     return whole
@@ -213,7 +229,8 @@ class Recovery {
         taken++
       }
     }
-    for (const table of ['run_archive', 'outbox'] as const) this.#missing(table, 'run', ['run_archive', 'outbox'])
+    for (const table of ['run_archive', 'outbox'] as const)
+      this.#missing(table, 'run', ['run_archive', 'outbox'])
     return taken
   }
 
@@ -222,11 +239,17 @@ class Recovery {
     const there = places.map(place => this.#into.prepare(`SELECT 1 FROM ${place} WHERE seq = ?`))
     const told = new Set<number>()
     const whole = readable(() => {
-      const index = this.#from.prepare<[], { id: unknown; seq: number }>(`SELECT id, seq FROM ${table} INDEXED BY ${table}_id`)
+      const index = this.#from.prepare<[], { id: unknown; seq: number }>(
+        `SELECT id, seq FROM ${table} INDEXED BY ${table}_id`,
+      )
       for (const { id, seq } of index.iterate()) {
         if (there.some(each => each.get(seq) !== undefined)) continue
         told.add(seq)
-        this.#tell({ kind, id: rowId({ id }), message: `${kind} ${seq} is left out: ${this.#why.get(`${table} ${seq}`) ?? 'it cannot be read'}` })
+        this.#tell({
+          kind,
+          id: rowId({ id }),
+          message: `${kind} ${seq} is left out: ${this.#why.get(`${table} ${seq}`) ?? 'it cannot be read'}`,
+        })
       }
       return true
     })
@@ -235,12 +258,17 @@ class Recovery {
       if (own === table && !told.has(Number(key)) && there.every(each => each.get(Number(key)) === undefined))
         this.#tell({ kind, message: `${kind} ${key} is left out: ${why}` })
     }
-    if (whole !== true) this.#tell({ kind, message: `the index of ${table} cannot be read: there may have been more ${kind}s than are listed` })
+    if (whole !== true)
+      this.#tell({
+        kind,
+        message: `the index of ${table} cannot be read: there may have been more ${kind}s than are listed`,
+      })
   }
 
   /** How many definitions were taken over. */
   definitions(): number {
-    const count = (table: string): number => this.#into.prepare<[], number>(`SELECT count(*) FROM "${table}"`).pluck().get()!
+    const count = (table: string): number =>
+      this.#into.prepare<[], number>(`SELECT count(*) FROM "${table}"`).pluck().get()!
     return ['source', 'trigger', 'bot', 'queue'].reduce((sum, table) => sum + count(table), 0)
   }
 
@@ -254,11 +282,15 @@ class Recovery {
       if (!hasTable(this.#from, table)) continue
       for (const row of otherRows(this.#from, table)) {
         if (row === 'lost') {
-          this.#tell({ kind: 'definition', message: `rows of the table ${table} are lost: it cannot be read from end to end` })
+          this.#tell({
+            kind: 'definition',
+            message: `rows of the table ${table} are lost: it cannot be read from end to end`,
+          })
           continue
         }
         const why = this.#fault(table, row) ?? this.#insert(table, row)
-        if (why !== undefined) this.#tell({ kind: 'definition', message: `${table} ${keyText(row)} is left out: ${why}` })
+        if (why !== undefined)
+          this.#tell({ kind: 'definition', message: `${table} ${keyText(row)} is left out: ${why}` })
       }
     }
     this.#into.exec(together)
@@ -266,7 +298,11 @@ class Recovery {
       `SELECT id FROM outbox WHERE seq IN (SELECT run_seq FROM run_dependency WHERE on_seq NOT IN (SELECT seq FROM outbox) AND on_seq NOT IN (SELECT seq FROM run_archive))`,
     )
     for (const id of waiting.pluck().all())
-      this.#tell({ kind: 'run', id: rowId({ id }), message: 'it waits for a run that is lost: cancel it, or let it go with signalbox runs skip' })
+      this.#tell({
+        kind: 'run',
+        id: rowId({ id }),
+        message: 'it waits for a run that is lost: cancel it, or let it go with signalbox runs skip',
+      })
   }
 }
 
@@ -300,7 +336,10 @@ function workingCopy(path: string, copy: string): string[] {
     )
   // The version is in the header, which may be damaged: the places of the roots also give it.
   const stated = asked(copy, db => db.pragma('user_version', { simple: true }) as number)
-  const version = [stated ?? 0, ...Array.from({ length: newestSchema() }, (_, index) => newestSchema() - index)].find(each => rootsOfEmpty(each) === roots)
+  const version = [
+    stated ?? 0,
+    ...Array.from({ length: newestSchema() }, (_, index) => newestSchema() - index),
+  ].find(each => rootsOfEmpty(each) === roots)
   if (version === undefined && stated !== undefined && stated > newestSchema())
     throw new ExitError(
       exitCodes.configuration,
@@ -315,7 +354,9 @@ function workingCopy(path: string, copy: string): string[] {
 /** Keeps routers away for as long as the answered lock is open. Throws ExitError 75 where one is at work. */
 function heldBack(path: string): Db | undefined {
   const stateDir = dirname(path)
-  return path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock')) ? takeLock(stateDir) : undefined
+  return path === databasePath(stateDir) && existsSync(join(stateDir, 'router.lock'))
+    ? takeLock(stateDir)
+    : undefined
 }
 
 /** The mark of the state directory that a database is of or is made for. */
@@ -327,9 +368,14 @@ function markOf(...paths: readonly string[]): Mark | undefined {
 /** Throws ExitError 74 where a file cannot be made without touching what is there: SQLite would read the log of another database into it. */
 function assertFree(into: string): void {
   atPath(() => assertDirectory(dirname(into)))
-  if (existsSync(into)) throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
+  if (existsSync(into))
+    throw new ExitError(exitCodes.ioError, `${into} is there already; recovering overwrites nothing`)
   const beside = ['-wal', '-shm', '-journal'].map(end => `${into}${end}`).find(path => existsSync(path))
-  if (beside !== undefined) throw new ExitError(exitCodes.ioError, `${beside} is left of another database; move it beside that, or give another name`)
+  if (beside !== undefined)
+    throw new ExitError(
+      exitCodes.ioError,
+      `${beside} is left of another database; move it beside that, or give another name`,
+    )
 }
 
 /** Where a database and its mark say that it had come, whichever is further. */
@@ -345,7 +391,12 @@ function furthest(from: Db, mark: Mark | undefined): Mark {
  * of what is not in it. Throws ExitError 65 where nothing can be read, 74 for files that cannot be read or written, 75 while
  * a router has the database open.
  */
-export function recover(path: string, into: string, tell: (finding: Finding) => void, refusal: Refusal): Recovered {
+export function recover(
+  path: string,
+  into: string,
+  tell: (finding: Finding) => void,
+  refusal: Refusal,
+): Recovered {
   assertFile(path)
   assertFree(into)
   let findings = 0
@@ -364,8 +415,15 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     const unfinished = join(work, 'unfinished.db')
     const mends = workingCopy(path, copy)
     for (const message of mends) counted({ kind: 'structure', message })
-    from = openDamaged(copy, message => `${path} was damaged too much to be mended (${message}); restore a backup`)
-    if (!hasTable(from, 'event')) throw new ExitError(exitCodes.dataDamaged, `${path} has no table of events that can be read; restore a copy of it`)
+    from = openDamaged(
+      copy,
+      message => `${path} was damaged too much to be mended (${message}); restore a backup`,
+    )
+    if (!hasTable(from, 'event'))
+      throw new ExitError(
+        exitCodes.dataDamaged,
+        `${path} has no table of events that can be read; restore a copy of it`,
+      )
     const mark = markOf(path, into)
     const gone = loss(from, path, mark)
     if (gone !== undefined) counted(gone)
@@ -376,7 +434,10 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     const runs = recovery.runs()
     recovery.rest()
     if (events + runs + recovery.definitions() === 0 && mends.length > 0)
-      throw new ExitError(exitCodes.dataDamaged, `there is nothing in ${path} that can be read; restore a backup`)
+      throw new ExitError(
+        exitCodes.dataDamaged,
+        `there is nothing in ${path} that can be read; restore a backup`,
+      )
     goOnBehind(target, furthest(from, mark))
     target.exec('COMMIT')
     target.close()
@@ -386,8 +447,13 @@ export function recover(path: string, into: string, tell: (finding: Finding) => 
     return { path: into, bytes: statSync(into).size, events, runs, findings }
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    if (isDamage(error)) throw new ExitError(exitCodes.dataDamaged, `${path} cannot be read far enough (${message}); restore a copy of it`)
-    if (/^(E[A-Z]+|SQLITE_FULL|SQLITE_CANTOPEN)$/.test(code ?? '')) throw new ExitError(exitCodes.ioError, `${message}; nothing was recovered`)
+    if (isDamage(error))
+      throw new ExitError(
+        exitCodes.dataDamaged,
+        `${path} cannot be read far enough (${message}); restore a copy of it`,
+      )
+    if (/^(E[A-Z]+|SQLITE_FULL|SQLITE_CANTOPEN)$/.test(code ?? ''))
+      throw new ExitError(exitCodes.ioError, `${message}; nothing was recovered`)
     throw error
   } finally {
     from?.close()

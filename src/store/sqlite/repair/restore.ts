@@ -8,13 +8,31 @@
 // The mark stays where it is: the copy goes on behind it (high-water.ts), so it fits the old database and the restored one. The
 // numbers of events are not given twice, because cursors of readers may be beyond those of the backup.
 import Database from 'better-sqlite3'
-import { closeSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { ExitError, exitCodes } from '../../../errors.ts'
 import { fileError } from '../../../plain-file.ts'
 import { markPath, goOnBehind, readMark } from '../file/high-water.ts'
 import { besideDatabase, databasePath, giveName, synced, takeLock } from '../file/open.ts'
-import { asideDirectory, freshStamp, interruptedStamp, unfinishedStamps, workDirectory } from '../file/restore-names.ts'
+import {
+  asideDirectory,
+  freshStamp,
+  interruptedStamp,
+  unfinishedStamps,
+  workDirectory,
+} from '../file/restore-names.ts'
 import { assertFile, isDamage, type Refusal } from './tolerant-reader.ts'
 import { storePaused } from '../tables/router-state.ts'
 import { removeLeft, verify, type Finding, type Verified } from './verify.ts'
@@ -55,12 +73,18 @@ function filesOf(path: string): string[] {
 function assertReplaceable(from: string, live: string): void {
   for (const path of filesOf(live)) {
     if (!lstatSync(path).isFile())
-      throw new ExitError(exitCodes.ioError, `${path} is not a regular file; a restore moves files only, and follows no links: move it away yourself`)
+      throw new ExitError(
+        exitCodes.ioError,
+        `${path} is not a regular file; a restore moves files only, and follows no links: move it away yourself`,
+      )
   }
   if (!existsSync(live)) return
   const [given, own] = [statSync(from), statSync(live)]
   if (given.dev === own.dev && given.ino === own.ino)
-    throw new ExitError(exitCodes.usage, `${from} is the database of this state directory; name the backup that is to take its place`)
+    throw new ExitError(
+      exitCodes.usage,
+      `${from} is the database of this state directory; name the backup that is to take its place`,
+    )
 }
 
 /** Throws ExitError 65 for a damaged file; each finding was told. */
@@ -83,7 +107,10 @@ function assertSpace(from: string, stateDir: string): void {
   const { bavail, bsize } = statfsSync(stateDir)
   const free = bavail * bsize
   if (free < needed)
-    throw new ExitError(exitCodes.ioError, `the copy needs ${needed} bytes in ${stateDir}, ${free} are free; free some space. Nothing was changed`)
+    throw new ExitError(
+      exitCodes.ioError,
+      `the copy needs ${needed} bytes in ${stateDir}, ${free} are free; free some space. Nothing was changed`,
+    )
 }
 
 /** Copies a database out of one snapshot, with what is in its write-ahead log. */
@@ -106,7 +133,11 @@ function prepared(copy: string, stateDir: string, paused: string): void {
   const db = new Database(copy)
   try {
     const check = db.pragma('quick_check(1)', { simple: true }) as string
-    if (check !== 'ok') throw new ExitError(exitCodes.dataDamaged, `the copy is damaged (${check}); nothing was changed. Look at the disk`)
+    if (check !== 'ok')
+      throw new ExitError(
+        exitCodes.dataDamaged,
+        `the copy is damaged (${check}); nothing was changed. Look at the disk`,
+      )
     const mark = readMark(stateDir)
     if (mark !== undefined) goOnBehind(db, mark)
     storePaused(db, paused)
@@ -125,10 +156,12 @@ function movedAside(live: string, stateDir: string, stamp: string): string | nul
   if (files.length === 0) return existsSync(aside) ? aside : null
   if (!existsSync(aside)) mkdirSync(aside, { mode: 0o700 })
   const mark = join(aside, basename(markPath(stateDir)))
-  if (existsSync(markPath(stateDir)) && !isThere(mark)) copyFileSync(markPath(stateDir), mark, constants.COPYFILE_EXCL)
+  if (existsSync(markPath(stateDir)) && !isThere(mark))
+    copyFileSync(markPath(stateDir), mark, constants.COPYFILE_EXCL)
   for (const file of files) {
     const to = join(aside, basename(file))
-    if (isThere(to)) throw new ExitError(exitCodes.ioError, `${to} exists; a restore overwrites nothing: move it away`)
+    if (isThere(to))
+      throw new ExitError(exitCodes.ioError, `${to} exists; a restore overwrites nothing: move it away`)
     renameSync(file, to)
   }
   synced(aside)
@@ -148,8 +181,14 @@ function installed(copy: string, stateDir: string, stamp: string): string | null
     synced(stateDir)
     return aside
   } catch (error) {
-    const why = error instanceof ExitError ? error.message : fileError(error, (error as NodeJS.ErrnoException).path ?? live, 'moved').message
-    throw new ExitError(exitCodes.ioError, `${why}. The restore is not finished: run it again. What was moved is in ${asideDirectory(stateDir, of)}`)
+    const why =
+      error instanceof ExitError
+        ? error.message
+        : fileError(error, (error as NodeJS.ErrnoException).path ?? live, 'moved').message
+    throw new ExitError(
+      exitCodes.ioError,
+      `${why}. The restore is not finished: run it again. What was moved is in ${asideDirectory(stateDir, of)}`,
+    )
   }
 }
 
@@ -157,9 +196,19 @@ function installed(copy: string, stateDir: string, stamp: string): string | null
 function unmade(error: unknown, stateDir: string): unknown {
   const { code, message } = error as NodeJS.ErrnoException
   if (error instanceof ExitError) return error
-  if (isDamage(error)) return new ExitError(exitCodes.dataDamaged, `it cannot be read far enough (${message}); nothing was changed`)
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC') return new ExitError(exitCodes.ioError, `there is no space for the copy in ${stateDir}; nothing was changed`)
-  return /^(E[A-Z]+|SQLITE_CANTOPEN)$/.test(code ?? '') ? new ExitError(exitCodes.ioError, `${message}; nothing was changed`) : error
+  if (isDamage(error))
+    return new ExitError(
+      exitCodes.dataDamaged,
+      `it cannot be read far enough (${message}); nothing was changed`,
+    )
+  if (code === 'SQLITE_FULL' || code === 'ENOSPC')
+    return new ExitError(
+      exitCodes.ioError,
+      `there is no space for the copy in ${stateDir}; nothing was changed`,
+    )
+  return /^(E[A-Z]+|SQLITE_CANTOPEN)$/.test(code ?? '')
+    ? new ExitError(exitCodes.ioError, `${message}; nothing was changed`)
+    : error
 }
 
 /**

@@ -88,13 +88,17 @@ export function openDamaged(path: string, complaint: (message: string) => string
     db?.close()
     const { code = 'bug', message } = error as { code?: string; message: string }
     if (isDamage(error)) throw new ExitError(exitCodes.dataDamaged, complaint(message))
-    if (code.startsWith('SQLITE_CANTOPEN')) throw new ExitError(exitCodes.ioError, `${path} cannot be opened; is it yours to read?`)
+    if (code.startsWith('SQLITE_CANTOPEN'))
+      throw new ExitError(exitCodes.ioError, `${path} cannot be opened; is it yours to read?`)
     throw error
   }
 }
 
 export function hasTable(db: Db, table: string): boolean {
-  return readable(() => db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(table)) !== undefined
+  return (
+    readable(() => db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(table)) !==
+    undefined
+  )
 }
 
 /** The id of an event or a run; undefined where it is damaged. */
@@ -120,7 +124,8 @@ export function* numberedRows(db: Db, table: Numbered): Generator<Read> {
     scan: db.prepare<[number], Row>(`SELECT * FROM ${table} WHERE seq > ? ORDER BY seq`),
     one: db.prepare<[number], Row>(`SELECT * FROM ${table} WHERE seq = ?`),
   }))
-  if (statements === undefined) return yield { from: 1, to: highest, why: `the schema has no table ${table} that can be read` }
+  if (statements === undefined)
+    return yield { from: 1, to: highest, why: `the schema has no table ${table} that can be read` }
   const { scan, one } = statements
   let at = 0
   let tried = 0
@@ -165,9 +170,16 @@ export function* numberedRows(db: Db, table: Numbered): Generator<Read> {
 
 /** The rows of a table without numbers, from its beginning and, behind an error, from its end; then "lost": some cannot be read. */
 export function* otherRows(db: Db, table: string): Generator<Row | 'lost'> {
-  const keys = readable(() => db.prepare<[], string>(`SELECT name FROM pragma_table_info('${table}') WHERE pk > 0 ORDER BY pk`).pluck().all()) ?? []
+  const keys =
+    readable(() =>
+      db
+        .prepare<[], string>(`SELECT name FROM pragma_table_info('${table}') WHERE pk > 0 ORDER BY pk`)
+        .pluck()
+        .all(),
+    ) ?? []
   for (const direction of ['ASC', 'DESC']) {
-    const order = keys.length === 0 ? `rowid ${direction}` : keys.map(key => `"${key}" ${direction}`).join(', ')
+    const order =
+      keys.length === 0 ? `rowid ${direction}` : keys.map(key => `"${key}" ${direction}`).join(', ')
     try {
       yield* db.prepare<[], Row>(`SELECT * FROM "${table}" ORDER BY ${order}`).iterate()
       if (direction === 'ASC') return
@@ -181,7 +193,15 @@ export function* otherRows(db: Db, table: string): Generator<Row | 'lost'> {
 const version: Checks = [
   ['trigger_id', name],
   ['version', positive],
-  ['definition', json(value => typeof value === 'object' && value !== null && typeof (value as { action?: unknown }).action === 'object')],
+  [
+    'definition',
+    json(
+      value =>
+        typeof value === 'object' &&
+        value !== null &&
+        typeof (value as { action?: unknown }).action === 'object',
+    ),
+  ],
   ['created_at', time],
 ]
 const checks: Record<string, Checks> = {

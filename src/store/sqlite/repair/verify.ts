@@ -7,7 +7,14 @@ import { ExitError } from '../../../errors.ts'
 import { damageText } from '../tables/damage.ts'
 import { lossOf, readMark, type Mark } from '../file/high-water.ts'
 import type { Db } from '../db.ts'
-import { databasePath, impossibleVersion, newestSchema, schemaFaults, schemaOf, takeLock } from '../file/open.ts'
+import {
+  databasePath,
+  impossibleVersion,
+  newestSchema,
+  schemaFaults,
+  schemaOf,
+  takeLock,
+} from '../file/open.ts'
 import { isWholeOverride } from '../tables/run-overrides.ts'
 import {
   assertFile,
@@ -54,37 +61,66 @@ export function eventFault(row: Row): string | undefined {
 }
 
 function* structure(db: Db): Generator<Finding> {
-  const found = readable(() => db.pragma(`integrity_check(${structureFaults})`) as { integrity_check: string }[])
+  const found = readable(
+    () => db.pragma(`integrity_check(${structureFaults})`) as { integrity_check: string }[],
+  )
   if (found === undefined) yield { kind: 'structure', message: 'it cannot be read at all' }
   const version = readable(() => db.pragma('user_version', { simple: true })) as number | undefined
   const schema = readable(() => schemaOf(db))
   const impossible = version === undefined ? undefined : impossibleVersion(version, schema)
   if (impossible !== undefined) yield { kind: 'structure', message: impossible }
   if (version !== undefined && impossible === undefined && version > newestSchema()) {
-    yield { kind: 'structure', message: `it has schema ${version}, this program knows up to ${newestSchema()}: use the newer program that wrote it` }
+    yield {
+      kind: 'structure',
+      message: `it has schema ${version}, this program knows up to ${newestSchema()}: use the newer program that wrote it`,
+    }
   } else if (schema?.length === 0) yield { kind: 'structure', message: 'there is nothing in it' }
   else if (schema !== undefined) {
     const of = impossible === undefined ? (version ?? 0) : newestSchema()
-    for (const fault of schemaFaults(schema, of)) yield { kind: 'structure', message: `the schema is not that of version ${of}: ${fault}` }
+    for (const fault of schemaFaults(schema, of))
+      yield { kind: 'structure', message: `the schema is not that of version ${of}: ${fault}` }
   }
-  for (const { integrity_check: message } of found ?? []) if (message !== 'ok') yield { kind: 'structure', message }
+  for (const { integrity_check: message } of found ?? [])
+    if (message !== 'ok') yield { kind: 'structure', message }
 }
 
-function* rowsOf(db: Db, table: Numbered, kind: 'event' | 'run', fault: (row: Row) => string | undefined, seen: () => void): Generator<Finding> {
+function* rowsOf(
+  db: Db,
+  table: Numbered,
+  kind: 'event' | 'run',
+  fault: (row: Row) => string | undefined,
+  seen: () => void,
+): Generator<Finding> {
   for (const read of numberedRows(db, table)) {
     if ('row' in read) {
       seen()
       const message = fault(read.row)
       if (message !== undefined) yield { kind, id: rowId(read.row), message }
-    } else yield { kind, message: `${kind}s ${read.from} to ${read.to}, as far as there were any, cannot be read from ${table} (${read.why})` }
+    } else
+      yield {
+        kind,
+        message: `${kind}s ${read.from} to ${read.to}, as far as there were any, cannot be read from ${table} (${read.why})`,
+      }
   }
 }
 
 /** Rows that hang on others that are not there; on a damaged table the question cannot be asked. */
 const orphans: readonly [kind: Finding['kind'], what: string, sql: string][] = [
-  ['run', 'runs without their event', 'SELECT seq FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)'],
-  ['run', 'ended runs without their event', 'SELECT seq FROM run_archive WHERE event_seq NOT IN (SELECT seq FROM event)'],
-  ['run', 'runs that are open and ended at once', 'SELECT seq FROM outbox WHERE id IN (SELECT id FROM run_archive)'],
+  [
+    'run',
+    'runs without their event',
+    'SELECT seq FROM outbox WHERE event_seq NOT IN (SELECT seq FROM event)',
+  ],
+  [
+    'run',
+    'ended runs without their event',
+    'SELECT seq FROM run_archive WHERE event_seq NOT IN (SELECT seq FROM event)',
+  ],
+  [
+    'run',
+    'runs that are open and ended at once',
+    'SELECT seq FROM outbox WHERE id IN (SELECT id FROM run_archive)',
+  ],
   [
     'run',
     'attempts with output whose run does not exist',
@@ -95,13 +131,21 @@ const orphans: readonly [kind: Finding['kind'], what: string, sql: string][] = [
     'parts of output whose attempt does not exist',
     'SELECT 1 FROM output_part WHERE (run_seq, attempt) NOT IN (SELECT run_seq, attempt FROM attempt_output)',
   ],
-  ['context_file', 'context files without their event', 'SELECT rowid FROM context_file WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  [
+    'context_file',
+    'context files without their event',
+    'SELECT rowid FROM context_file WHERE event_seq NOT IN (SELECT seq FROM event)',
+  ],
   [
     'run',
     'updates of runs that are not there',
     'SELECT 1 FROM run_override WHERE run_seq NOT IN (SELECT seq FROM outbox) AND run_seq NOT IN (SELECT seq FROM run_archive)',
   ],
-  ['event', 'decisions without their event', 'SELECT 1 FROM decision WHERE event_seq NOT IN (SELECT seq FROM event)'],
+  [
+    'event',
+    'decisions without their event',
+    'SELECT 1 FROM decision WHERE event_seq NOT IN (SELECT seq FROM event)',
+  ],
   [
     'run',
     'moves of runs that are not there',
@@ -120,7 +164,13 @@ function* contextFiles(db: Db): Generator<Finding> {
   if (!hasTable(db, 'context_file')) return
   for (const row of otherRows(db, 'context_file')) {
     if (row === 'lost') yield { kind: 'context_file', message: 'some context files cannot be read' }
-    else if (!(row.content instanceof Buffer && row.sha256 instanceof Buffer && hash('sha256', row.content, 'buffer').equals(row.sha256)))
+    else if (
+      !(
+        row.content instanceof Buffer &&
+        row.sha256 instanceof Buffer &&
+        hash('sha256', row.content, 'buffer').equals(row.sha256)
+      )
+    )
       yield {
         kind: 'context_file',
         message: `context file ${String(row.name)} of event ${String(row.event_seq)} does not have the hash that it was stored with`,
@@ -133,7 +183,10 @@ function* overrides(db: Db): Generator<Finding> {
   for (const row of otherRows(db, 'run_override')) {
     if (row === 'lost') yield { kind: 'run', message: 'some rows of run_override cannot be read' }
     else if (!isWholeOverride(row as { inputs: unknown; context_files: unknown; sha256: unknown }))
-      yield { kind: 'run', message: `what was changed of run ${String(row.run_seq)} (run_override) does not have the hash that it was stored with` }
+      yield {
+        kind: 'run',
+        message: `what was changed of run ${String(row.run_seq)} (run_override) does not have the hash that it was stored with`,
+      }
   }
 }
 
@@ -143,7 +196,10 @@ function* output(db: Db): Generator<Finding> {
       const damaged = row === 'lost' ? undefined : damagedValue(table, row)
       if (row === 'lost') yield { kind: 'run', message: `some rows of ${table} cannot be read` }
       else if (damaged !== undefined) {
-        const key = table === 'output_part' ? (row.seq as number) : `${String(row.run_seq)}, attempt ${String(row.attempt)}`
+        const key =
+          table === 'output_part'
+            ? (row.seq as number)
+            : `${String(row.run_seq)}, attempt ${String(row.attempt)}`
         yield { kind: 'run', message: damageText(table, key, damaged) }
       }
     }
@@ -151,14 +207,17 @@ function* output(db: Db): Generator<Finding> {
 }
 
 function* definitions(db: Db, refusal: Refusal): Generator<Finding> {
-  for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table => hasTable(db, table))) {
+  for (const noun of ['source', 'trigger', 'bot', 'queue', 'trigger_version'].filter(table =>
+    hasTable(db, table),
+  )) {
     for (const row of otherRows(db, noun)) {
       if (row === 'lost') {
         yield { kind: 'definition', message: `some of the ${noun} definitions cannot be read` }
         continue
       }
       const damaged = damagedValue(noun, row) ?? refusedDefinition(noun, row, refusal)
-      if (damaged !== undefined) yield { kind: 'definition', message: damageText(noun, keyText(row), damaged) }
+      if (damaged !== undefined)
+        yield { kind: 'definition', message: damageText(noun, keyText(row), damaged) }
     }
   }
 }
@@ -224,7 +283,8 @@ export function* verify(path: string, refusal: Refusal): Generator<Finding, Veri
   try {
     db = openDamaged(
       path,
-      message => `${path} cannot be read as a database (${message}); signalbox recover may copy what is undamaged in it, a backup has more`,
+      message =>
+        `${path} cannot be read as a database (${message}); signalbox recover may copy what is undamaged in it, a backup has more`,
     )
     yield* counted(found(db))
     return { path, bytes: statSync(path).size, ...count }

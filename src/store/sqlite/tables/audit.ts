@@ -1,7 +1,18 @@
 // The audit log: rows are added, read in pages, and removed when they are old.
 import type { AuditEntry } from '../../../contract/types.ts'
 import type { AuditPage, AuditRow } from '../../store.ts'
-import { damagedColumns, integer, json, name, oneOf, orNull, positive, text, time, type Checks } from './checks.ts'
+import {
+  damagedColumns,
+  integer,
+  json,
+  name,
+  oneOf,
+  orNull,
+  positive,
+  text,
+  time,
+  type Checks,
+} from './checks.ts'
 import type { DamageLog } from './damage.ts'
 import type { Db } from '../db.ts'
 
@@ -53,7 +64,9 @@ export class AuditTable {
 }
 
 function shown({ ids, name: called, address, method, code, ...row }: StoredRow): AuditEntry {
-  const optional = Object.entries({ name: called, address, method, code }).filter(([, value]) => value !== null)
+  const optional = Object.entries({ name: called, address, method, code }).filter(
+    ([, value]) => value !== null,
+  )
   return { ...row, ids: JSON.parse(ids) as string[], ...Object.fromEntries(optional) }
 }
 
@@ -71,10 +84,25 @@ export function auditReading(db: Db, damage: DamageLog): (page: AuditPage) => Au
       ),
     ]),
   )
-  return ({ principal = null, method = null, outcome = null, since = 0, until = Number.MAX_SAFE_INTEGER, limit, after }) => {
+  return ({
+    principal = null,
+    method = null,
+    outcome = null,
+    since = 0,
+    until = Number.MAX_SAFE_INTEGER,
+    limit,
+    after,
+  }) => {
     const way = principal !== null ? 'principal' : method !== null ? 'method' : 'all'
     const entries: AuditEntry[] = []
-    for (const row of prepared[way]!.iterate({ principal, method, outcome, since, until, below: after ?? Number.MAX_SAFE_INTEGER })) {
+    for (const row of prepared[way]!.iterate({
+      principal,
+      method,
+      outcome,
+      since,
+      until,
+      below: after ?? Number.MAX_SAFE_INTEGER,
+    })) {
       const damaged = damagedColumns(auditChecks, row)
       if (damaged.length > 0) damage.addRow('audit', row.seq, damaged)
       else if (entries.push(shown(row)) >= limit) break

@@ -28,7 +28,8 @@ export function begunWithin(db: Db): (each: BudgetGate, now: number) => number {
       `SELECT count(*) FROM rate_ring WHERE key = CASE WHEN EXISTS (SELECT 1 FROM rate_key WHERE key = ?) THEN ? ELSE ? END AND at > ?`,
     )
     .pluck()
-  return (each, now) => count.get(keyOf(each.scope), keyOf(each.scope), formerName(each), now - each.period_ms)!
+  return (each, now) =>
+    count.get(keyOf(each.scope), keyOf(each.scope), formerName(each), now - each.period_ms)!
 }
 
 export class BegunRuns {
@@ -42,7 +43,9 @@ export class BegunRuns {
   readonly #forget
 
   constructor(db: Db) {
-    this.#last = db.prepare<[string], number>('SELECT slot FROM rate_ring WHERE key = ? ORDER BY slot DESC LIMIT 1').pluck()
+    this.#last = db
+      .prepare<[string], number>('SELECT slot FROM rate_ring WHERE key = ? ORDER BY slot DESC LIMIT 1')
+      .pluck()
     this.#at = db.prepare<[string, number]>('SELECT at FROM rate_ring WHERE key = ? AND slot = ?').pluck()
     this.#write = db.prepare('INSERT OR REPLACE INTO rate_ring (key, slot, at) VALUES (?, ?, ?)')
     this.#keep = db.prepare('INSERT OR REPLACE INTO rate_key (key, next, keep_until) VALUES (?, ?, ?)')
@@ -60,7 +63,9 @@ export class BegunRuns {
   #takenOver(each: BudgetGate): number | undefined {
     if (!each.scope.startsWith('trigger:')) return undefined
     const name = formerName(each)
-    const times = this.#former.all(name).filter((at): at is number => Number.isSafeInteger(at) && (at as number) > 0)
+    const times = this.#former
+      .all(name)
+      .filter((at): at is number => Number.isSafeInteger(at) && (at as number) > 0)
     if (times.length === 0) return undefined
     const key = keyOf(each.scope)
     for (const [slot, at] of times.entries()) this.#write.run(key, slot, at)
@@ -107,7 +112,8 @@ export class BegunRuns {
       const at = this.#at.get(key, slot)
       if (at === undefined || (at as number) < began_at) return
       if (at !== began_at) continue
-      for (let moved = slot; moved < newest; moved++) this.#write.run(key, moved, this.#at.get(key, moved + 1))
+      for (let moved = slot; moved < newest; moved++)
+        this.#write.run(key, moved, this.#at.get(key, moved + 1))
       this.#removeSlot.run(key, newest)
       return
     }

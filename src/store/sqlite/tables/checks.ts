@@ -17,23 +17,39 @@ function shown(value: unknown): string {
   return value === undefined ? 'nothing' : JSON.stringify(value).slice(0, shownLength)
 }
 
-export const text: Check = value => (typeof value === 'string' ? undefined : `must be text; got ${shown(value)}`)
+export const text: Check = value =>
+  typeof value === 'string' ? undefined : `must be text; got ${shown(value)}`
 /** Names of objects are ASCII: the replacement character stands for bytes that are no UTF-8. */
 export const name: Check = value =>
-  typeof value === 'string' && value !== '' && !value.includes('�') ? undefined : `must be a name in UTF-8; got ${shown(value)}`
+  typeof value === 'string' && value !== '' && !value.includes('�')
+    ? undefined
+    : `must be a name in UTF-8; got ${shown(value)}`
 /** The queue of a run that no bot is chosen for has no name yet. */
 const queueName: Check = value => (value === '' ? undefined : name(value))
-export const integer: Check = value => (Number.isSafeInteger(value) ? undefined : `must be an integer; got ${shown(value)}`)
+export const integer: Check = value =>
+  Number.isSafeInteger(value) ? undefined : `must be an integer; got ${shown(value)}`
 const priority: Check = value =>
-  Number.isSafeInteger(value) && Math.abs(value as number) <= 100 ? undefined : `must be an integer from -100 to 100; got ${shown(value)}`
-export const count: Check = value => (Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : `must be an integer from 0; got ${shown(value)}`)
-export const positive: Check = value => integer(value) ?? ((value as number) > 0 ? undefined : `must be at least 1; got ${shown(value)}`)
+  Number.isSafeInteger(value) && Math.abs(value as number) <= 100
+    ? undefined
+    : `must be an integer from -100 to 100; got ${shown(value)}`
+export const count: Check = value =>
+  Number.isSafeInteger(value) && (value as number) >= 0
+    ? undefined
+    : `must be an integer from 0; got ${shown(value)}`
+export const positive: Check = value =>
+  integer(value) ?? ((value as number) > 0 ? undefined : `must be at least 1; got ${shown(value)}`)
 export const time: Check = value =>
-  Number.isSafeInteger(value) && Math.abs(value as number) <= latest ? undefined : `must be a time in milliseconds; got ${shown(value)}`
-export const flag: Check = value => (value === 0 || value === 1 ? undefined : `must be 0 or 1; got ${shown(value)}`)
-export const id: Check = value => (value instanceof Buffer && value.length === 16 ? undefined : `must be 16 bytes; got ${shown(value)}`)
-export const sha256: Check = value => (value instanceof Buffer && value.length === 32 ? undefined : `must be 32 bytes; got ${shown(value)}`)
-export const blob: Check = value => (value instanceof Buffer ? undefined : `must be bytes; got ${shown(value)}`)
+  Number.isSafeInteger(value) && Math.abs(value as number) <= latest
+    ? undefined
+    : `must be a time in milliseconds; got ${shown(value)}`
+export const flag: Check = value =>
+  value === 0 || value === 1 ? undefined : `must be 0 or 1; got ${shown(value)}`
+export const id: Check = value =>
+  value instanceof Buffer && value.length === 16 ? undefined : `must be 16 bytes; got ${shown(value)}`
+export const sha256: Check = value =>
+  value instanceof Buffer && value.length === 32 ? undefined : `must be 32 bytes; got ${shown(value)}`
+export const blob: Check = value =>
+  value instanceof Buffer ? undefined : `must be bytes; got ${shown(value)}`
 
 export function orNull(check: Check): Check {
   return value => (value === null ? undefined : check(value))
@@ -65,12 +81,18 @@ const isLimit: Shape = value => Number.isSafeInteger(value) && (value as number)
 
 /** An object with these members, those that end in ? optional, and no others. */
 function object(members: Record<string, Shape>): Shape {
-  const shapes = new Map(Object.entries(members).map(([key, shape]) => [key.replace('?', ''), { shape, optional: key.endsWith('?') }]))
+  const shapes = new Map(
+    Object.entries(members).map(([key, shape]) => [
+      key.replace('?', ''),
+      { shape, optional: key.endsWith('?') },
+    ]),
+  )
   const required = [...shapes].filter(([, { optional }]) => !optional).map(([key]) => key)
   return value => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
     for (const key of required) if (!(key in value)) return false
-    for (const [key, member] of Object.entries(value)) if (shapes.get(key)?.shape(member) !== true) return false
+    for (const [key, member] of Object.entries(value))
+      if (shapes.get(key)?.shape(member) !== true) return false
     return true
   }
 }
@@ -95,7 +117,14 @@ const gates: { [K in keyof Required<RunFlow>]: Shape } = {
   concurrency: object({ lane: isText, limit: isLimit }),
   throttle: object({ lane: isText, rates: value => list(rate)(value) && (value as unknown[]).length > 0 }),
   budget: object({ trigger_id: isText, 'lane?': isText, rate }),
-  budgets: list(object({ scope: isText, figure: among('runs', 'tokens', 'cost_usd'), limit: isLimit, period_ms: isLimit })),
+  budgets: list(
+    object({
+      scope: isText,
+      figure: among('runs', 'tokens', 'cost_usd'),
+      limit: isLimit,
+      period_ms: isLimit,
+    }),
+  ),
   budgets_released: among(true),
   order: object({ lane: isText, on_dead: among('block', 'continue') }),
   depends_on: object({ triggers: list(isText), on_failed: among('skip', 'hold') }),
@@ -112,10 +141,22 @@ const gates: { [K in keyof Required<RunFlow>]: Shape } = {
 /** A gate with a damaged name would never be checked: so an unknown member is damage too. */
 const isFlow = object(Object.fromEntries(Object.entries(gates).map(([key, shape]) => [`${key}?`, shape])))
 export const flowCheck: Check = orNull(json(isFlow))
-const isNeed = object({ capabilities: list(isText), 'owner?': isText, 'queue?': isText, 'allowed_tools?': list(isText) })
-const isAssignment: Shape = value => typeof value === 'object' && value !== null && list(isText)((value as { capabilities?: unknown }).capabilities)
+const isNeed = object({
+  capabilities: list(isText),
+  'owner?': isText,
+  'queue?': isText,
+  'allowed_tools?': list(isText),
+})
+const isAssignment: Shape = value =>
+  typeof value === 'object' &&
+  value !== null &&
+  list(isText)((value as { capabilities?: unknown }).capabilities)
 const isDecision: Shape = value =>
-  Array.isArray(value) && isText(value[0]) && isLimit(value[1]) && outcomes.has(value[2] as string) && (value[3] === undefined || isText(value[3]))
+  Array.isArray(value) &&
+  isText(value[0]) &&
+  isLimit(value[1]) &&
+  outcomes.has(value[2] as string) &&
+  (value[3] === undefined || isText(value[3]))
 const outcomes = new Set([
   'routed',
   'loop_held',
@@ -130,13 +171,16 @@ const outcomes = new Set([
   'repeat_limit',
   'trigger_paused',
 ])
-const isHeaders: Shape = value => typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isText)
+const isHeaders: Shape = value =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(isText)
 
 /** A bot's name, or what a run without one needs: "?" and [capabilities, owner or null]. */
 const botOrNeed: Check = value => {
   const wrong = name(value)
   if (wrong !== undefined || !(value as string).startsWith('?')) return wrong
-  return json(need => Array.isArray(need) && list(isText)(need[0]) && (need[1] === null || isText(need[1])))((value as string).slice(1))
+  return json(need => Array.isArray(need) && list(isText)(need[0]) && (need[1] === null || isText(need[1])))(
+    (value as string).slice(1),
+  )
 }
 
 export const lineChecks: Checks = [
@@ -158,7 +202,9 @@ export const lineChecks: Checks = [
 
 export const headersCheck: Check = orNull(json(isHeaders))
 export const formatCheck: Check = oneOf('json', 'form', 'cloudevent', 'text', 'binary', 'none')
-export const causationCheck: Check = orNull(json(object({ event_id: isText, run_id: isText, depth: isLimit })))
+export const causationCheck: Check = orNull(
+  json(object({ event_id: isText, run_id: isText, depth: isLimit })),
+)
 
 export const eventChecks: Checks = [
   ...lineChecks,
@@ -193,7 +239,16 @@ export const partChecks: Checks = [
   ['content', blob],
 ]
 
-const openStates = ['pending', 'awaiting_approval', 'held', 'assigned', 'running', 'paused', 'failed', 'timed_out'] as const
+const openStates = [
+  'pending',
+  'awaiting_approval',
+  'held',
+  'assigned',
+  'running',
+  'paused',
+  'failed',
+  'timed_out',
+] as const
 const endedStates = ['completed', 'cancelled', 'failed', 'timed_out'] as const
 
 function runChecks(states: readonly string[]): Checks {
@@ -229,7 +284,10 @@ function runChecks(states: readonly string[]): Checks {
     ['held_by', orNull(oneOf('person', 'dependency', 'budget', 'approval', 'repeat_limit'))],
     ['timeout_at', orNull(time)],
     ['deadline_at', orNull(time)],
-    ['deadline_name', orNull(oneOf('max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms', 'approval'))],
+    [
+      'deadline_name',
+      orNull(oneOf('max_age_ms', 'start_timeout_ms', 'timeout_ms', 'idle_timeout_ms', 'approval')),
+    ],
     ['pause_requested', flag],
     ['approved', flag],
     ['denials', count],
@@ -242,13 +300,18 @@ export const archiveChecks = runChecks(endedStates)
 
 /** More than all reports within the longest period of a budget, and few enough that their sum stays below 2^63. */
 export const mostSpent = 1e15
-const spent: Check = value => count(value) ?? ((value as number) <= mostSpent ? undefined : `must be at most ${mostSpent}; got ${shown(value)}`)
+const spent: Check = value =>
+  count(value) ??
+  ((value as number) <= mostSpent ? undefined : `must be at most ${mostSpent}; got ${shown(value)}`)
 export const spendingChecks: Checks = [
   ['input_tokens', spent],
   ['output_tokens', spent],
   ['cost_micro_usd', spent],
 ]
-const percent: Check = value => (typeof value === 'number' && value >= 0 && value <= 100 ? undefined : `must be a number from 0 to 100; got ${shown(value)}`)
+const percent: Check = value =>
+  typeof value === 'number' && value >= 0 && value <= 100
+    ? undefined
+    : `must be a number from 0 to 100; got ${shown(value)}`
 export const progressChecks: Checks = [
   ['at', time],
   ['percent', orNull(percent)],

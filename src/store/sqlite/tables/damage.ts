@@ -42,7 +42,8 @@ export class DamageLog {
     try {
       write('fail')
     } catch (error) {
-      if (!/^SQLITE_CONSTRAINT_(PRIMARYKEY|UNIQUE|ROWID)$/.test((error as { code?: string }).code ?? '')) throw error
+      if (!/^SQLITE_CONSTRAINT_(PRIMARYKEY|UNIQUE|ROWID)$/.test((error as { code?: string }).code ?? ''))
+        throw error
       this.add(`${table}: a row with a damaged key had that of row ${key}, which was written in its place`)
       write('replace')
     }

@@ -26,14 +26,26 @@ interface NounStatements {
 export const nouns: readonly Noun[] = ['source', 'trigger', 'bot', 'queue']
 
 /** What cannot be of the row of a definition; undefined: nothing. Whether the contract allows it is for its reader to see. */
-export function definitionDamage({ id, definition, version, created_at, updated_at }: DefinitionRow): DamagedColumn | undefined {
-  const of = (column: string, why: string | undefined): DamagedColumn | undefined => (why === undefined ? undefined : { column, why })
+export function definitionDamage({
+  id,
+  definition,
+  version,
+  created_at,
+  updated_at,
+}: DefinitionRow): DamagedColumn | undefined {
+  const of = (column: string, why: string | undefined): DamagedColumn | undefined =>
+    why === undefined ? undefined : { column, why }
   const object = parsed(definition) as { id?: unknown } | null
   const isObject = typeof object === 'object' && object !== null
   return (
     of('id', name(id)) ??
     of('definition', isObject ? undefined : 'it is not a JSON object') ??
-    of('definition', object?.id === id ? undefined : `its id is ${JSON.stringify(object?.id)}, that of its row is ${JSON.stringify(id)}`) ??
+    of(
+      'definition',
+      object?.id === id
+        ? undefined
+        : `its id is ${JSON.stringify(object?.id)}, that of its row is ${JSON.stringify(id)}`,
+    ) ??
     of('version', positive(version)) ??
     of('created_at', time(created_at)) ??
     of('updated_at', time(updated_at))
@@ -57,7 +69,10 @@ function stamped(noun: Noun, row: DefinitionRow): object & Stamp {
 }
 
 function versionText(id: string, version: number): string {
-  return damageText('trigger_version', `${id}, version ${version},`, { column: 'definition', why: 'it is not what was written' })
+  return damageText('trigger_version', `${id}, version ${version},`, {
+    column: 'definition',
+    why: 'it is not what was written',
+  })
 }
 
 export interface DefinitionTables {
@@ -98,8 +113,12 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
     nouns.map(noun => [
       noun,
       {
-        all: db.prepare<[], DefinitionRow>(`SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`),
-        one: db.prepare<[string], Stamp & { definition: string }>(`SELECT version, definition, created_at, updated_at FROM "${noun}" WHERE id = ?`),
+        all: db.prepare<[], DefinitionRow>(
+          `SELECT id, version, definition, created_at, updated_at FROM "${noun}" ORDER BY id`,
+        ),
+        one: db.prepare<[string], Stamp & { definition: string }>(
+          `SELECT version, definition, created_at, updated_at FROM "${noun}" WHERE id = ?`,
+        ),
         put: db.prepare(
           `INSERT INTO "${noun}" (id, version, definition, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (id) DO UPDATE SET version = excluded.version, definition = excluded.definition, updated_at = excluded.updated_at`,
@@ -113,7 +132,8 @@ function nounStatements(db: Db): Record<Noun, NounStatements> {
 /** A trigger at a version; null where it is damaged, which is noted. */
 function versionOf(id: string, version: number, text: string, damage: DamageLog): TriggerInput | null {
   const found = exactDefinition(text) as TriggerInput | null
-  if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object') return found
+  if (typeof found === 'object' && found !== null && found.id === id && typeof found.action === 'object')
+    return found
   damage.add(versionText(id, version))
   return null
 }
@@ -130,13 +150,26 @@ function loaded(perNoun: Record<Noun, NounStatements>): Definitions {
 
 export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
   const perNoun = nounStatements(db)
-  const putVersion = db.prepare('INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)')
-  const lastVersion = db.prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?').pluck()
-  const getVersion = db.prepare<[string, number], string>('SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?').pluck()
-  const versionsOf = db.prepare<[string, number, number], { version: number; created_at: number; definition: string }>(
+  const putVersion = db.prepare(
+    'INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)',
+  )
+  const lastVersion = db
+    .prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?')
+    .pluck()
+  const getVersion = db
+    .prepare<[string, number], string>(
+      'SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?',
+    )
+    .pluck()
+  const versionsOf = db.prepare<
+    [string, number, number],
+    { version: number; created_at: number; definition: string }
+  >(
     'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
   )
-  const noteDeleted = db.prepare('INSERT OR REPLACE INTO deleted_trigger (trigger_id, deleted_at) VALUES (?, ?)')
+  const noteDeleted = db.prepare(
+    'INSERT OR REPLACE INTO deleted_trigger (trigger_id, deleted_at) VALUES (?, ?)',
+  )
   const noteBack = db.prepare('DELETE FROM deleted_trigger WHERE trigger_id = ?')
   const forgetStatus = db.prepare('DELETE FROM bot_status WHERE bot_id = ?')
   const fileSets = db.prepare<[], FileSetRow>('SELECT noun, id, name FROM file_set ORDER BY noun, id')
@@ -144,7 +177,11 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
   const disown = db.prepare('DELETE FROM file_set WHERE noun = ? AND id = ?')
   const openRunsOf = {
     bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
-    queue: db.prepare<[string], number>("SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')").pluck(),
+    queue: db
+      .prepare<[string], number>(
+        "SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')",
+      )
+      .pluck(),
   }
 
   function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
@@ -170,8 +207,10 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
     write(changes, owned = []) {
       for (const { noun, id, version, definition } of changes) {
         const found = perNoun[noun].one.get(id)?.version ?? 0
-        if (version !== undefined && version !== found) return { kind: 'conflict', noun, id, expected: version, found }
-        const open_runs = (noun === 'bot' || noun === 'queue') && definition === null ? openRunsOf[noun].get(id)! : 0
+        if (version !== undefined && version !== found)
+          return { kind: 'conflict', noun, id, expected: version, found }
+        const open_runs =
+          (noun === 'bot' || noun === 'queue') && definition === null ? openRunsOf[noun].get(id)! : 0
         if (open_runs > 0) return { kind: 'in_use', noun, id, open_runs }
       }
       const objects = changes.map(change => {
@@ -182,7 +221,9 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
         if (change.noun === 'trigger' && present !== undefined) noteDeleted.run(change.id, change.at)
         if (change.noun === 'bot') forgetStatus.run(change.id)
         if (change.noun === 'source') sources.deleted(change.id)
-        return present === undefined ? null : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }
+        return present === undefined
+          ? null
+          : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }
       })
       for (const { noun, id, name } of owned) own.run(noun, id, name)
       return { kind: 'written', objects }
@@ -197,7 +238,10 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
     triggerVersions(id, before, limit, max_bytes) {
       const rows = versionsOf.iterate(id, before ?? Number.MAX_SAFE_INTEGER, limit)
       const bytesOf = ({ definition }: { definition: unknown }): number => columnBytes(definition)
-      return boundedPage(rows, max_bytes, bytesOf, row => ({ ...row, definition: versionOf(id, row.version, row.definition, damage) }))
+      return boundedPage(rows, max_bytes, bytesOf, row => ({
+        ...row,
+        definition: versionOf(id, row.version, row.definition, damage),
+      }))
     },
   }
 }

@@ -51,7 +51,9 @@ export class EventLog {
       `INSERT INTO event (id, source_id, type, subject, timestamp, received_at, matched, delivery_key, delivery_hash, body_hash, redelivery_of, causation, decisions, headers, body_format, body_bytes, body_sha256, body, actor, thread, emitted, requested_by)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#last = db.prepare<[], { seq: number; received_at: number }>('SELECT seq, received_at FROM event ORDER BY seq DESC LIMIT 2')
+    this.#last = db.prepare<[], { seq: number; received_at: number }>(
+      'SELECT seq, received_at FROM event ORDER BY seq DESC LIMIT 2',
+    )
     this.reload()
   }
 
@@ -70,7 +72,9 @@ export class EventLog {
    */
   received(at: number): number {
     if (this.#floor < this.#clock && this.#clock - at > longestSilenceMs) {
-      this.#damage.addRow('event', this.#lastSeq, [{ column: 'received_at', why: `it is a time to come: ${this.#clock}` }])
+      this.#damage.addRow('event', this.#lastSeq, [
+        { column: 'received_at', why: `it is a time to come: ${this.#clock}` },
+      ])
       this.#clock = this.#floor
     }
     this.#clock = Math.max(this.#clock, at)

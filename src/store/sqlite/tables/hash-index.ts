@@ -34,7 +34,9 @@ export class HashIndex {
   constructor(db: Db, table: 'delivery_index' | 'body_index', column: 'delivery_hash' | 'body_hash') {
     this.#metaKey = `${table}_seq`
     this.#sql = {
-      find: db.prepare<[number], number>(`SELECT event_seq FROM ${table} WHERE hash = ? ORDER BY event_seq`).pluck(),
+      find: db
+        .prepare<[number], number>(`SELECT event_seq FROM ${table} WHERE hash = ? ORDER BY event_seq`)
+        .pluck(),
       insert: db.prepare(`INSERT OR IGNORE INTO ${table} (hash, event_seq) VALUES (?, ?)`),
       remove: db.prepare(`DELETE FROM ${table} WHERE hash = ? AND event_seq = ?`),
       behind: db.prepare<[number, number], { seq: number; hash: number }>(

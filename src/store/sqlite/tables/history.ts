@@ -31,14 +31,30 @@ const outcomes: Record<string, string> = {
   retry: 'run.retried',
   discard: 'run.discarded',
 }
-const others: Record<string, string> = { create: 'run.created', dispatch: 'run.started', start: 'run.started', claim: 'run.assigned', update: 'run.updated' }
+const others: Record<string, string> = {
+  create: 'run.created',
+  dispatch: 'run.started',
+  start: 'run.started',
+  claim: 'run.assigned',
+  update: 'run.updated',
+}
 
 const ended: ReadonlySet<RunState> = new Set(['completed', 'failed', 'timed_out', 'cancelled'])
 
 /** A run before a step. */
 export type Before = Pick<
   RunRow,
-  'seq' | 'id' | 'event_seq' | 'trigger_id' | 'trigger_version' | 'bot_id' | 'queue' | 'workflow_id' | 'steps' | 'attempt' | 'result'
+  | 'seq'
+  | 'id'
+  | 'event_seq'
+  | 'trigger_id'
+  | 'trigger_version'
+  | 'bot_id'
+  | 'queue'
+  | 'workflow_id'
+  | 'steps'
+  | 'attempt'
+  | 'result'
 > & { state: RunState | null }
 
 /** What a step changes; what is left out stays. */
@@ -83,9 +99,12 @@ export class History {
     this.#damage = damage
     this.#mode = mode
     this.#log = log
-    const row = 'INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason, percent, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+    const row =
+      'INTO run_history (run_seq, step, at, move, from_state, to_state, attempt, reason, percent, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
     this.#insert = { fail: db.prepare(`INSERT ${row}`), replace: db.prepare(`INSERT OR REPLACE ${row}`) }
-    this.#cause = db.prepare<[number], Cause>('SELECT id, source_id, type, subject, causation FROM event WHERE seq = ?')
+    this.#cause = db.prepare<[number], Cause>(
+      'SELECT id, source_id, type, subject, causation FROM event WHERE seq = ?',
+    )
     this.#unrouted = db.prepare('INSERT OR IGNORE INTO unrouted (event_seq) VALUES (?)')
     this.#listeners = db
       .prepare<[string]>(
@@ -105,7 +124,18 @@ export class History {
     const { at, move, state, reason, progress, attempt = before.attempt } = step
     const next = before.steps + 1
     this.#damage.insert('run_history', `${before.seq}, step ${next}`, or =>
-      this.#insert[or].run(before.seq, next, at, move, before.state, state, attempt, reason, progress?.percent ?? null, progress?.message ?? null),
+      this.#insert[or].run(
+        before.seq,
+        next,
+        at,
+        move,
+        before.state,
+        state,
+        attempt,
+        reason,
+        progress?.percent ?? null,
+        progress?.message ?? null,
+      ),
     )
     this.#count(before, step)
     this.#changed.set(before.seq, before.id)
@@ -149,7 +179,10 @@ export class History {
     const cause = this.#cause.get(run.event_seq)
     const id = idText(run.id)
     const depth = (parsed(cause?.causation ?? null) as Causation | null)?.depth ?? 0
-    const causation = cause === undefined ? null : JSON.stringify({ event_id: idText(cause.id), run_id: id, depth: depth + 1 } satisfies Causation)
+    const causation =
+      cause === undefined
+        ? null
+        : JSON.stringify({ event_id: idText(cause.id), run_id: id, depth: depth + 1 } satisfies Causation)
     const told = {
       run: {
         id,
@@ -164,10 +197,22 @@ export class History {
       move: run.move,
       from,
       ...(run.reason === null ? {} : { reason: run.reason }),
-      ...(cause === undefined ? {} : { event: { id: idText(cause.id), source_id: cause.source_id, type: cause.type, subject: cause.subject } }),
+      ...(cause === undefined
+        ? {}
+        : {
+            event: {
+              id: idText(cause.id),
+              source_id: cause.source_id,
+              type: cause.type,
+              subject: cause.subject,
+            },
+          }),
     }
     // What a bot answered is JSON already.
-    const result = run.state === 'completed' && run.result !== null && run.result.length <= longestResult ? `,"result":${run.result}` : ''
+    const result =
+      run.state === 'completed' && run.result !== null && run.result.length <= longestResult
+        ? `,"result":${run.result}`
+        : ''
     this.#write(type, run.trigger_id, `${JSON.stringify(told).slice(0, -1)}${result}}`, causation, run.at)
   }
 

@@ -38,19 +38,33 @@ export class OutputReader {
       run: db.prepare<[Buffer, Buffer], RunOfOutput>(
         'SELECT seq, state, attempt FROM outbox WHERE id = ? UNION ALL SELECT seq, state, attempt FROM run_archive WHERE id = ?',
       ),
-      last: db.prepare<[number], number | null>('SELECT max(attempt) FROM attempt_output WHERE run_seq = ? AND gone = 0').pluck(),
-      totals: db.prepare<[number, number], Totals>('SELECT * FROM attempt_output WHERE run_seq = ? AND attempt = ? AND gone = 0'),
+      last: db
+        .prepare<[number], number | null>(
+          'SELECT max(attempt) FROM attempt_output WHERE run_seq = ? AND gone = 0',
+        )
+        .pluck(),
+      totals: db.prepare<[number, number], Totals>(
+        'SELECT * FROM attempt_output WHERE run_seq = ? AND attempt = ? AND gone = 0',
+      ),
       parts: db.prepare<[number, number, number], PartRow>(
         'SELECT seq, offset, at, stream, split, content FROM output_part WHERE run_seq = ? AND attempt = ? AND offset >= ? ORDER BY offset',
       ),
       backwards: db.prepare<[number, number], { offset: number; length: number }>(
         'SELECT offset, length(content) AS length FROM output_part WHERE run_seq = ? AND attempt = ? ORDER BY offset DESC',
       ),
-      tail: db.prepare<[number, number], { output: unknown; ended_at: unknown }>('SELECT output, ended_at FROM attempt WHERE run_seq = ? AND number = ?'),
+      tail: db.prepare<[number, number], { output: unknown; ended_at: unknown }>(
+        'SELECT output, ended_at FROM attempt WHERE run_seq = ? AND number = ?',
+      ),
     }
   }
 
-  page({ run_id, attempt: asked, after: given = 0, last_bytes, max_bytes }: OutputRequest): OutputPage | null {
+  page({
+    run_id,
+    attempt: asked,
+    after: given = 0,
+    last_bytes,
+    max_bytes,
+  }: OutputRequest): OutputPage | null {
     const id = idBytes(run_id)
     const run = this.#sql.run.get(id, id)
     if (run === undefined) return null
@@ -88,14 +102,31 @@ export class OutputReader {
     return begin
   }
 
-  #counted(run_seq: number, attempt: number, totals: Totals | undefined): Pick<OutputPage, 'total_bytes' | 'skipped_bytes' | 'removed'> {
+  #counted(
+    run_seq: number,
+    attempt: number,
+    totals: Totals | undefined,
+  ): Pick<OutputPage, 'total_bytes' | 'skipped_bytes' | 'removed'> {
     if (totals === undefined) return { total_bytes: 0, skipped_bytes: 0, removed: false }
-    this.#damage.addRow('attempt_output', `${run_seq}, attempt ${attempt}`, damagedColumns(outputChecks, totals))
-    const [total_bytes, kept, removed] = [numberOf(totals.total_bytes), numberOf(totals.kept_bytes), numberOf(totals.removed_bytes)]
+    this.#damage.addRow(
+      'attempt_output',
+      `${run_seq}, attempt ${attempt}`,
+      damagedColumns(outputChecks, totals),
+    )
+    const [total_bytes, kept, removed] = [
+      numberOf(totals.total_bytes),
+      numberOf(totals.kept_bytes),
+      numberOf(totals.removed_bytes),
+    ]
     return { total_bytes, skipped_bytes: Math.max(0, total_bytes - kept - removed), removed: removed > 0 }
   }
 
-  #parts(run_seq: number, attempt: number, after: number, max_bytes: number): Pick<OutputPage, 'parts' | 'next' | 'more'> {
+  #parts(
+    run_seq: number,
+    attempt: number,
+    after: number,
+    max_bytes: number,
+  ): Pick<OutputPage, 'parts' | 'next' | 'more'> {
     const parts: StoredPart[] = []
     let bytes = 0
     let next = after

@@ -51,9 +51,14 @@ interface Placed {
 
 function statements(db: Db) {
   const whose = 'run_seq = ? AND attempt = ?'
-  const row = (or: string): string => `INSERT ${or} INTO output_part (run_seq, attempt, offset, at, stream, split, content) VALUES (?, ?, ?, ?, ?, ?, ?)`
+  const row = (or: string): string =>
+    `INSERT ${or} INTO output_part (run_seq, attempt, offset, at, stream, split, content) VALUES (?, ?, ?, ?, ?, ?, ?)`
   return {
-    runSeq: db.prepare<[Buffer, Buffer], number>('SELECT seq FROM outbox WHERE id = ? UNION ALL SELECT seq FROM run_archive WHERE id = ?').pluck(),
+    runSeq: db
+      .prepare<[Buffer, Buffer], number>(
+        'SELECT seq FROM outbox WHERE id = ? UNION ALL SELECT seq FROM run_archive WHERE id = ?',
+      )
+      .pluck(),
     attempt: db.prepare<[number, number], AttemptRow>(`SELECT * FROM attempt_output WHERE ${whose}`),
     write: db.prepare(
       `INSERT OR REPLACE INTO attempt_output (run_seq, attempt, total_bytes, added_bytes, head_end, kept_bytes, parts, removed_bytes, gone)
@@ -63,7 +68,9 @@ function statements(db: Db) {
     oldest: db.prepare<[number, number, number], PartPlace>(
       `SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} AND offset >= ? ORDER BY offset LIMIT 1`,
     ),
-    some: db.prepare<[number, number, number], PartPlace>(`SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} ORDER BY offset LIMIT ?`),
+    some: db.prepare<[number, number, number], PartPlace>(
+      `SELECT seq, length(content) AS bytes FROM output_part WHERE ${whose} ORDER BY offset LIMIT ?`,
+    ),
     counted: db.prepare<[number, number], { kept_bytes: number; parts: number; end: number }>(
       `SELECT coalesce(sum(length(content)), 0) AS kept_bytes, count(*) AS parts, coalesce(max(offset + length(content)), 0) AS end FROM output_part WHERE ${whose}`,
     ),
@@ -72,17 +79,23 @@ function statements(db: Db) {
     kept: db.prepare<[number, number, number], AttemptRow>(
       `SELECT * FROM attempt_output INDEXED BY attempt_output_kept WHERE parts > 0 AND gone = 0 AND (run_seq, attempt) > (?, ?) ORDER BY run_seq, attempt LIMIT ?`,
     ),
-    live: db.prepare<[number], { state: string; attempt: number }>('SELECT state, attempt FROM outbox WHERE seq = ?'),
+    live: db.prepare<[number], { state: string; attempt: number }>(
+      'SELECT state, attempt FROM outbox WHERE seq = ?',
+    ),
     // A whole row: an UPDATE of one that is damaged in other columns would be refused.
     forget: db.prepare(
       `INSERT OR REPLACE INTO attempt_output (run_seq, attempt, total_bytes, added_bytes, head_end, kept_bytes, parts, removed_bytes, gone)
        SELECT run_seq, attempt, 0, 0, NULL, 0, 0, 0, 1 FROM attempt_output WHERE run_seq = ?`,
     ),
-    gone: db.prepare<[number], AttemptRow>('SELECT * FROM attempt_output INDEXED BY attempt_output_gone WHERE gone = 1 LIMIT ?'),
+    gone: db.prepare<[number], AttemptRow>(
+      'SELECT * FROM attempt_output INDEXED BY attempt_output_gone WHERE gone = 1 LIMIT ?',
+    ),
     removeRow: db.prepare(`DELETE FROM attempt_output WHERE ${whose}`),
     meta: db.prepare<[string]>('SELECT value FROM meta WHERE key = ?').pluck(),
     setMeta: db.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)'),
-    sum: db.prepare<[number], number>('SELECT coalesce(sum(kept_bytes + ? * parts), 0) FROM attempt_output').pluck(),
+    sum: db
+      .prepare<[number], number>('SELECT coalesce(sum(kept_bytes + ? * parts), 0) FROM attempt_output')
+      .pluck(),
   }
 }
 
@@ -96,7 +109,10 @@ function headCut(content: Buffer, room: number): number {
 
 /** Counts that do not go together: a head that never ends would never be cut behind. */
 function contradictions({ head_end, kept_bytes, total_bytes }: AttemptRow): DamagedColumn[] {
-  const above = (column: string, value: number): DamagedColumn => ({ column, why: `it must be at most total_bytes, ${total_bytes}; got ${value}` })
+  const above = (column: string, value: number): DamagedColumn => ({
+    column,
+    why: `it must be at most total_bytes, ${total_bytes}; got ${value}`,
+  })
   return [
     ...(head_end !== null && head_end > total_bytes ? [above('head_end', head_end)] : []),
     ...(kept_bytes > total_bytes ? [above('kept_bytes', kept_bytes)] : []),
@@ -153,19 +169,44 @@ export class Output {
     const run_seq = this.#sql.runSeq.get(id, id)
     if (run_seq === undefined) return null
     const found = this.#sql.attempt.get(run_seq, attempt)
-    if (found === undefined) return { run_seq, attempt, total_bytes: 0, added_bytes: 0, head_end: null, kept_bytes: 0, parts: 0, removed_bytes: 0 }
+    if (found === undefined)
+      return {
+        run_seq,
+        attempt,
+        total_bytes: 0,
+        added_bytes: 0,
+        head_end: null,
+        kept_bytes: 0,
+        parts: 0,
+        removed_bytes: 0,
+      }
     const damaged = [...damagedColumns(outputChecks, found), ...contradictions(found)]
     if (damaged.length === 0) return found
     this.#damage.addRow('attempt_output', `${run_seq}, attempt ${attempt}`, damaged)
     const { end, ...counted } = this.#sql.counted.get(run_seq, attempt)!
-    return { run_seq, attempt, ...counted, total_bytes: end, added_bytes: 0, head_end: Math.min(end, mostHeadBytes), removed_bytes: 0 }
+    return {
+      run_seq,
+      attempt,
+      ...counted,
+      total_bytes: end,
+      added_bytes: 0,
+      head_end: Math.min(end, mostHeadBytes),
+      removed_bytes: 0,
+    }
   }
 
   #place(row: AttemptRow, part: PackedPart, content: Buffer, output_bytes: number): void {
     const beganAgain = part.offset === 0 && row.total_bytes > row.added_bytes
     if (beganAgain) {
       this.#sql.removeAll.run(row.run_seq, row.attempt)
-      Object.assign(row, { total_bytes: 0, added_bytes: 0, head_end: null, kept_bytes: 0, parts: 0, removed_bytes: 0 })
+      Object.assign(row, {
+        total_bytes: 0,
+        added_bytes: 0,
+        head_end: null,
+        kept_bytes: 0,
+        parts: 0,
+        removed_bytes: 0,
+      })
     }
     const offset = part.offset === undefined ? row.total_bytes : part.offset + row.added_bytes
     // It is there already.
@@ -178,7 +219,12 @@ export class Output {
     if (row.head_end !== null || content.length <= room) this.#insert(row, placed)
     else {
       const cut = headCut(content, room)
-      if (cut > 0) this.#insert(row, { ...placed, split: content[cut - 1] !== newline, content: content.subarray(0, cut) })
+      if (cut > 0)
+        this.#insert(row, {
+          ...placed,
+          split: content[cut - 1] !== newline,
+          content: content.subarray(0, cut),
+        })
       row.head_end = offset + cut
       this.#insert(row, { ...placed, offset: offset + cut, content: content.subarray(cut) })
     }
@@ -234,12 +280,19 @@ export class Output {
     }
     const isOver = ({ run_seq, attempt }: AttemptRow): boolean => {
       const live = this.#sql.live.get(run_seq)
-      return live === undefined || live.attempt !== attempt || !['assigned', 'running', 'paused'].includes(live.state)
+      return (
+        live === undefined ||
+        live.attempt !== attempt ||
+        !['assigned', 'running', 'paused'].includes(live.state)
+      )
     }
     const { run_seq, attempt } = this.#searched
     const rows = this.#sql.kept.all(run_seq, attempt, mostLookedAt)
     const isLast = rows.length < mostLookedAt
-    const candidates = [...rows.filter(isEnded), ...(isLast && run_seq === 0 ? rows.filter(row => !isEnded(row) && isOver(row)) : [])]
+    const candidates = [
+      ...rows.filter(isEnded),
+      ...(isLast && run_seq === 0 ? rows.filter(row => !isEnded(row) && isOver(row)) : []),
+    ]
     for (const row of candidates) {
       if (left.cost <= 0 || left.parts <= 0 || left.bytes <= 0) break
       this.#removeParts(row, left)
@@ -258,7 +311,8 @@ export class Output {
       left.bytes -= part.bytes
       if (left.bytes <= 0) break
     }
-    if (this.#sql.some.get(row.run_seq, row.attempt, 1) === undefined) Object.assign(row, { kept_bytes: 0, parts: 0 })
+    if (this.#sql.some.get(row.run_seq, row.attempt, 1) === undefined)
+      Object.assign(row, { kept_bytes: 0, parts: 0 })
     row.removed_bytes += kept_bytes - row.kept_bytes
     left.cost -= before - costOf(row)
     this.#sql.write.run(row)

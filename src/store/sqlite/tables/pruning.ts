@@ -32,7 +32,9 @@ function forgetting(db: Db): (limits: RetentionLimits) => boolean {
  * retention period; of a present one the newest, and whatever was replaced within the period.
  */
 function versionPruning(db: Db): (before: number, most: number) => void {
-  const deleted = db.prepare<[number, number], string>('SELECT trigger_id FROM deleted_trigger WHERE deleted_at < ? LIMIT ?').pluck()
+  const deleted = db
+    .prepare<[number, number], string>('SELECT trigger_id FROM deleted_trigger WHERE deleted_at < ? LIMIT ?')
+    .pluck()
   const isNamed = db.prepare<[string, string, string]>(
     `SELECT 1 FROM decision WHERE trigger_id = ? UNION ALL SELECT 1 FROM run_archive WHERE trigger_id = ? UNION ALL SELECT 1 FROM outbox WHERE trigger_id = ? LIMIT 1`,
   )
@@ -91,8 +93,12 @@ export function pruning(db: Db, rings: Rings): (limits: RetentionLimits) => bool
   const pruneStats = statPruning(db)
   const forgetRefused = db.prepare('DELETE FROM refused_delivery WHERE last_at < ?')
   const forgetBots = db.prepare('DELETE FROM bot_status WHERE bot_id NOT IN (SELECT id FROM bot)')
-  const forgetAudit = db.prepare('DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ? ORDER BY seq LIMIT ?)')
-  const forgetTokens = db.prepare('DELETE FROM token WHERE min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) < ?')
+  const forgetAudit = db.prepare(
+    'DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE at < ? ORDER BY seq LIMIT ?)',
+  )
+  const forgetTokens = db.prepare(
+    'DELETE FROM token WHERE min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) < ?',
+  )
   return limits => {
     const { now, event_ms, audit_ms, slice } = limits
     const moreKeys = rings.prune(now, slice)

@@ -23,11 +23,17 @@ export class Rings {
 
   constructor(db: Db) {
     this.#next = db.prepare<[string], number>('SELECT next FROM rate_key WHERE key = ?').pluck()
-    this.#at = db.prepare<[string, number], number>('SELECT at FROM rate_ring WHERE key = ? AND slot = ?').pluck()
+    this.#at = db
+      .prepare<[string, number], number>('SELECT at FROM rate_ring WHERE key = ? AND slot = ?')
+      .pluck()
     this.#write = db.prepare('INSERT OR REPLACE INTO rate_ring (key, slot, at) VALUES (?, ?, ?)')
     this.#moveBack = db.prepare('UPDATE rate_key SET next = ? WHERE key = ?')
     this.#advance = db.prepare('INSERT OR REPLACE INTO rate_key (key, next, keep_until) VALUES (?, ?, ?)')
-    this.#old = db.prepare<[number, number], string>('SELECT key FROM rate_key WHERE keep_until < ? ORDER BY keep_until LIMIT ?').pluck()
+    this.#old = db
+      .prepare<[number, number], string>(
+        'SELECT key FROM rate_key WHERE keep_until < ? ORDER BY keep_until LIMIT ?',
+      )
+      .pluck()
     this.#forgetRing = db.prepare('DELETE FROM rate_ring WHERE key = ?')
     this.#forgetKey = db.prepare('DELETE FROM rate_key WHERE key = ?')
   }
@@ -71,7 +77,8 @@ export class Rings {
       const passed = this.#passedAt(name, slot(back))
       if (passed === undefined || passed < at) return
       if (passed !== at) continue
-      for (let newer = back - 1; newer >= 1; newer--) this.#write.run(name, slot(newer + 1), this.#passedAt(name, slot(newer)) ?? 0)
+      for (let newer = back - 1; newer >= 1; newer--)
+        this.#write.run(name, slot(newer + 1), this.#passedAt(name, slot(newer)) ?? 0)
       this.#write.run(name, slot(1), 0)
       // What passed after it counts for as long as before: the ring is kept until then.
       this.#moveBack.run(slot(1), name)

@@ -26,14 +26,18 @@ export class RefusedTable {
 
   constructor(db: Db, damage: DamageLog) {
     this.#damage = damage
-    this.#newest = db.prepare<[number], RefusedRow>('SELECT * FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?')
+    this.#newest = db.prepare<[number], RefusedRow>(
+      'SELECT * FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?',
+    )
     this.#put = db.prepare<RefusedRow>(
       `INSERT OR REPLACE INTO refused_delivery (seq, source_id, path, reason, status, address, bytes, first_at, last_at, count)
        VALUES (:seq, :source_id, :path, :reason, :status, :address, :bytes, :first_at, :last_at, :count)`,
     )
     this.#remove = db.prepare('DELETE FROM refused_delivery WHERE seq = ?')
     // Of more rows than are kept the router would know nothing: they would stay until they are old.
-    this.#removeOld = db.prepare('DELETE FROM refused_delivery WHERE seq NOT IN (SELECT seq FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?)')
+    this.#removeOld = db.prepare(
+      'DELETE FROM refused_delivery WHERE seq NOT IN (SELECT seq FROM refused_delivery ORDER BY last_at DESC, seq DESC LIMIT ?)',
+    )
   }
 
   /** The rows at a start, oldest first. A damaged row is reported and removed. */

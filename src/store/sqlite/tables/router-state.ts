@@ -25,18 +25,27 @@ export function storePaused(db: Db, reason: string): void {
 export function standing(db: Db): Standing {
   const get = db.prepare<[], string>("SELECT value FROM meta WHERE key = 'paused'").pluck()
   const clear = db.prepare("DELETE FROM meta WHERE key = 'paused'")
-  const all = db.prepare<[], Omit<BotStatus, 'drained'> & { drained: number }>('SELECT bot_id, availability, reason, drained, drained_reason FROM bot_status')
-  const put = db.prepare('INSERT OR REPLACE INTO bot_status (bot_id, availability, reason, drained, drained_reason, updated_at) VALUES (?, ?, ?, ?, ?, ?)')
+  const all = db.prepare<[], Omit<BotStatus, 'drained'> & { drained: number }>(
+    'SELECT bot_id, availability, reason, drained, drained_reason FROM bot_status',
+  )
+  const put = db.prepare(
+    'INSERT OR REPLACE INTO bot_status (bot_id, availability, reason, drained, drained_reason, updated_at) VALUES (?, ?, ?, ?, ?, ?)',
+  )
   return {
     paused: () => {
       const reason: unknown = get.get()
-      return reason === undefined ? null : typeof reason === 'string' ? reason : 'the stored reason is damaged'
+      return reason === undefined
+        ? null
+        : typeof reason === 'string'
+          ? reason
+          : 'the stored reason is damaged'
     },
     setPaused(reason) {
       if (reason === null) clear.run()
       else storePaused(db, reason)
     },
-    botStatus: () => all.all().map(row => ({ ...row, availability: known(row.availability), drained: row.drained === 1 })),
+    botStatus: () =>
+      all.all().map(row => ({ ...row, availability: known(row.availability), drained: row.drained === 1 })),
     setBotStatus({ bot_id, availability, reason, drained, drained_reason }, at) {
       put.run(bot_id, availability, reason, drained ? 1 : 0, drained_reason, at)
     },

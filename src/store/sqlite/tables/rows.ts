@@ -6,7 +6,16 @@ import { archiveChecks, damagedColumns, eventChecks, lineChecks, liveChecks } fr
 import { damageText, type DamagedColumn, type DamageLog } from './damage.ts'
 import { storedOrigin, type Origin } from '../../../forge.ts'
 import type { RunFlow } from '../../flow.ts'
-import { isNeed, type BodyFormat, type DeadlineName, type EventLine, type HeldBy, type Need, type StoredEvent, type StoredRun } from '../../store.ts'
+import {
+  isNeed,
+  type BodyFormat,
+  type DeadlineName,
+  type EventLine,
+  type HeldBy,
+  type Need,
+  type StoredEvent,
+  type StoredRun,
+} from '../../store.ts'
 
 export function idBytes(uuid: string): Buffer {
   return Buffer.from(uuid.replaceAll('-', ''), 'hex')
@@ -33,15 +42,25 @@ export interface Hashes {
 /** One hash of all context files of an event, by their names and hashes, in their order. */
 export function filesHash(files: readonly { name: string; sha256: Uint8Array }[]): Buffer {
   // One that is damaged is no file that is sent again.
-  const hex = (sha256: unknown): string | null => (sha256 instanceof Uint8Array ? Buffer.from(sha256).toString('hex') : null)
-  return hash('sha256', JSON.stringify(files.map(({ name, sha256 }) => [textOf(name), hex(sha256)])), 'buffer')
+  const hex = (sha256: unknown): string | null =>
+    sha256 instanceof Uint8Array ? Buffer.from(sha256).toString('hex') : null
+  return hash(
+    'sha256',
+    JSON.stringify(files.map(({ name, sha256 }) => [textOf(name), hex(sha256)])),
+    'buffer',
+  )
 }
 
 /** Decisions as a column: [trigger, version, outcome], and the run that took its part, without the names. */
 export function decisionsText(decisions: Decision[]): string | null {
   if (decisions.length === 0) return null
   return JSON.stringify(
-    decisions.map(({ trigger_id, trigger_version, outcome, run_id }) => [trigger_id, trigger_version, outcome, ...(run_id === undefined ? [] : [run_id])]),
+    decisions.map(({ trigger_id, trigger_version, outcome, run_id }) => [
+      trigger_id,
+      trigger_version,
+      outcome,
+      ...(run_id === undefined ? [] : [run_id]),
+    ]),
   )
 }
 
@@ -49,7 +68,12 @@ export function decisionsText(decisions: Decision[]): string | null {
 function decisionsOf(text: string | null): Decision[] {
   if (text === null) return []
   const rows = JSON.parse(text) as [string, number, Decision['outcome'], string?][]
-  return rows.map(([trigger_id, trigger_version, outcome, run_id]) => ({ trigger_id, trigger_version, outcome, ...(run_id === undefined ? {} : { run_id }) }))
+  return rows.map(([trigger_id, trigger_version, outcome, run_id]) => ({
+    trigger_id,
+    trigger_version,
+    outcome,
+    ...(run_id === undefined ? {} : { run_id }),
+  }))
 }
 
 /** The decisions of an event; null where they are damaged. */
@@ -121,7 +145,16 @@ function headersOf(text: string | null): Record<string, string> {
 }
 
 /** Who caused an event, and in which conversation. */
-export function originOfRow({ actor, thread, emitted, provider, type, headers, body_format, body }: OriginRow): Origin {
+export function originOfRow({
+  actor,
+  thread,
+  emitted,
+  provider,
+  type,
+  headers,
+  body_format,
+  body,
+}: OriginRow): Origin {
   if (emitted !== null || provider === null || body === null) return { actor, thread }
   try {
     return storedOrigin({ provider, type, headers: headersOf(headers), body_format, body })
@@ -155,8 +188,10 @@ function mended<R extends EventLineRow>(row: R, damaged: readonly DamagedColumn[
   for (const { column } of damaged) {
     if (column === 'id') next.id = idOf(row.id)
     else if (column === 'source_id' || column === 'type') next[column] = textOf(next[column])
-    else if (['timestamp', 'received_at', 'duplicates', 'body_bytes'].includes(column)) next[column] = numberOf(next[column])
-    else if (column === 'body' || column === 'body_sha256') next[column] = next[column] instanceof Buffer ? next[column] : Buffer.alloc(0)
+    else if (['timestamp', 'received_at', 'duplicates', 'body_bytes'].includes(column))
+      next[column] = numberOf(next[column])
+    else if (column === 'body' || column === 'body_sha256')
+      next[column] = next[column] instanceof Buffer ? next[column] : Buffer.alloc(0)
     else if (column === 'body_format') next.body_format = 'none'
     else next[column] = null
   }
@@ -164,10 +199,17 @@ function mended<R extends EventLineRow>(row: R, damaged: readonly DamagedColumn[
 }
 
 /** What callers know the columns of an event by. */
-const fieldNames: Record<string, string> = { delivery_key: 'delivery_id', body_format: 'payload', body: 'payload', body_sha256: 'payload' }
+const fieldNames: Record<string, string> = {
+  delivery_key: 'delivery_id',
+  body_format: 'payload',
+  body: 'payload',
+  body_sha256: 'payload',
+}
 
 function fieldsOf(damaged: readonly DamagedColumn[]): { damaged?: string[] } {
-  return damaged.length === 0 ? {} : { damaged: [...new Set(damaged.map(({ column }) => fieldNames[column] ?? column))] }
+  return damaged.length === 0
+    ? {}
+    : { damaged: [...new Set(damaged.map(({ column }) => fieldNames[column] ?? column))] }
 }
 
 function lineOf(row: EventLineRow): Omit<EventLine, 'matched_triggers'> {
@@ -193,7 +235,11 @@ export function eventLine(row: EventLineRow, log: DamageLog): EventLine {
   const damaged = damagedColumns(lineChecks, row)
   log.addRow('event', row.seq, damaged)
   const whole = damaged.length === 0 ? row : mended(row, damaged)
-  return { ...lineOf(whole), matched_triggers: decisionsOf(whole.decisions).map(decision => decision.trigger_id), ...fieldsOf(damaged) }
+  return {
+    ...lineOf(whole),
+    matched_triggers: decisionsOf(whole.decisions).map(decision => decision.trigger_id),
+    ...fieldsOf(damaged),
+  }
 }
 
 /** A row of the log as an event; what is damaged is noted. Whether the body has its hash is for the caller to see. */
@@ -217,8 +263,17 @@ export function storedEvent(row: EventRow, log: DamageLog): StoredEvent {
 
 /** An event whose body does not have the hash that it was stored with has no payload that anybody could rely on. */
 export function withPayloadChecked(event: StoredEvent, log: DamageLog): StoredEvent {
-  if (event.damaged?.includes('payload') !== true && hash('sha256', event.body, 'buffer').equals(event.body_sha256)) return event
-  log.add(damageText('event', event.seq, { column: 'body', why: 'it does not have the hash that it was stored with' }))
+  if (
+    event.damaged?.includes('payload') !== true &&
+    hash('sha256', event.body, 'buffer').equals(event.body_sha256)
+  )
+    return event
+  log.add(
+    damageText('event', event.seq, {
+      column: 'body',
+      why: 'it does not have the hash that it was stored with',
+    }),
+  )
   return { ...event, body_format: 'none', damaged: [...new Set([...(event.damaged ?? []), 'payload'])] }
 }
 
@@ -314,14 +369,30 @@ export function runDamage(row: RunRow, archived = false): readonly DamagedColumn
 function contradictions(row: RunRow): readonly DamagedColumn[] {
   const isHeld = row.state === 'assigned' || row.state === 'running' || row.state === 'paused'
   const isDead = row.state === 'failed' || row.state === 'timed_out'
-  if (isHeld !== (row.lease_token !== null)) return [{ column: 'lease_token', why: `a run that is ${row.state} has ${isHeld ? 'one' : 'none'}` }]
-  if (isDead !== (row.finished_at !== null)) return [{ column: 'finished_at', why: `a run that is ${row.state} has ${isDead ? 'one' : 'none'}` }]
-  if (row.attempt < row.attempt_base) return [{ column: 'attempt_base', why: `it must be at most attempt, ${row.attempt}; got ${row.attempt_base}` }]
-  if ((row.deadline_at === null) !== (row.deadline_name === null)) return [{ column: 'deadline_name', why: 'it goes with deadline_at, or both are NULL' }]
+  if (isHeld !== (row.lease_token !== null))
+    return [{ column: 'lease_token', why: `a run that is ${row.state} has ${isHeld ? 'one' : 'none'}` }]
+  if (isDead !== (row.finished_at !== null))
+    return [{ column: 'finished_at', why: `a run that is ${row.state} has ${isDead ? 'one' : 'none'}` }]
+  if (row.attempt < row.attempt_base)
+    return [
+      { column: 'attempt_base', why: `it must be at most attempt, ${row.attempt}; got ${row.attempt_base}` },
+    ]
+  if ((row.deadline_at === null) !== (row.deadline_name === null))
+    return [{ column: 'deadline_name', why: 'it goes with deadline_at, or both are NULL' }]
   return []
 }
 
-const counts = new Set(['steps', 'attempt', 'attempt_base', 'denials', 'priority', 'not_before', 'created_at', 'updated_at', 'event_seq'])
+const counts = new Set([
+  'steps',
+  'attempt',
+  'attempt_base',
+  'denials',
+  'priority',
+  'not_before',
+  'created_at',
+  'updated_at',
+  'event_seq',
+])
 const flags = new Set(['ready', 'replay', 'cancel_requested', 'pause_requested', 'approved'])
 
 /** A damaged row of a run with neutral values that every CHECK takes; damaged JSON stays, so that the run stays damaged. */
@@ -334,11 +405,15 @@ export function mendedRun(row: RunRow, damaged: readonly DamagedColumn[]): RunRo
     else if (flags.has(column)) next[column] = 0
     else if (column === 'trigger_version') next[column] = 1
     else if (column === 'state') next[column] = 'failed'
-    else if (['trigger_id', 'bot_id', 'queue', 'need', 'assignment', 'allowed_tools', 'flow'].includes(column)) next[column] = textOf(next[column])
+    else if (
+      ['trigger_id', 'bot_id', 'queue', 'need', 'assignment', 'allowed_tools', 'flow'].includes(column)
+    )
+      next[column] = textOf(next[column])
     else next[column] = null
   }
   // A flipped sign makes attempt less than any base.
-  if (!((next.attempt as number) >= (next.attempt_base as number))) Object.assign(next, { attempt_base: 0, attempt: Math.max(0, next.attempt as number) })
+  if (!((next.attempt as number) >= (next.attempt_base as number)))
+    Object.assign(next, { attempt_base: 0, attempt: Math.max(0, next.attempt as number) })
   return next as unknown as RunRow
 }
 
@@ -347,7 +422,8 @@ export function storedRun(row: RunRow, event_id: string, archived: boolean): Sto
   const damaged = runDamage(row, archived)
   if (damaged.length === 0) return readRun(row, event_id, archived)
   const mended = mendedRun(row, damaged)
-  for (const column of ['need', 'assignment', 'allowed_tools', 'flow'] as const) if (damaged.some(each => each.column === column)) mended[column] = null
+  for (const column of ['need', 'assignment', 'allowed_tools', 'flow'] as const)
+    if (damaged.some(each => each.column === column)) mended[column] = null
   return { ...readRun(mended, event_id, archived), damaged: damaged.map(({ column }) => column) }
 }
 

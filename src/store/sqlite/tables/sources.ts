@@ -17,7 +17,11 @@ function keyHash(key: string): Buffer {
 const dayMs = 86_400_000
 
 function statements(db: Db) {
-  const fired = db.prepare<[string, number], Buffer>("SELECT event_id FROM tick WHERE source_id = ? AND scheduled_at = ? AND outcome <> 'skipped'").pluck()
+  const fired = db
+    .prepare<[string, number], Buffer>(
+      "SELECT event_id FROM tick WHERE source_id = ? AND scheduled_at = ? AND outcome <> 'skipped'",
+    )
+    .pluck()
   const fire = db.prepare(
     `INSERT INTO tick (source_id, scheduled_at, outcome, at, event_id) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT (source_id, scheduled_at) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, event_id = excluded.event_id,
@@ -34,7 +38,9 @@ function statements(db: Db) {
   const dropValidators = db.prepare(
     "UPDATE source_state SET state = CASE WHEN json_valid(state) THEN json_remove(state, '$.validators') END WHERE source_id = ?",
   )
-  const seen = db.prepare<[string, Buffer], { event_id: Buffer | null }>('SELECT event_id FROM seen_item WHERE source_id = ? AND key_hash = ?')
+  const seen = db.prepare<[string, Buffer], { event_id: Buffer | null }>(
+    'SELECT event_id FROM seen_item WHERE source_id = ? AND key_hash = ?',
+  )
   const see = db.prepare('INSERT INTO seen_item (source_id, key_hash, event_id, seen_at) VALUES (?, ?, ?, ?)')
   const seeAgain = db.prepare(
     `INSERT INTO seen_item (source_id, key_hash, seen_at) VALUES (?, ?, ?)
@@ -48,7 +54,21 @@ function statements(db: Db) {
        (SELECT scheduled_at, last_scheduled_at FROM tick WHERE tick.source_id = source_state.source_id AND scheduled_at <= :until ORDER BY scheduled_at DESC LIMIT 1)) AS last_tick_at
      FROM source_state`,
   )
-  return { fired, fire, skip, changed, forgetState, setState, dropValidators, seen, see, seeAgain, unsee, unseeAll, states }
+  return {
+    fired,
+    fire,
+    skip,
+    changed,
+    forgetState,
+    setState,
+    dropValidators,
+    seen,
+    see,
+    seeAgain,
+    unsee,
+    unseeAll,
+    states,
+  }
 }
 
 export class Sources {
@@ -132,13 +152,17 @@ export class Sources {
     return this.#sql.states.all({ until: now + dayMs }).map(row => ({
       ...row,
       since: row.since > now + dayMs ? now : row.since,
-      state: row.state === null ? null : ((parsed(row.state) as SourceState['state'] | null) ?? { begun: true }),
+      state:
+        row.state === null ? null : ((parsed(row.state) as SourceState['state'] | null) ?? { begun: true }),
     }))
   }
 
   ticks({ source_id, outcome, since, until, before, limit }: TickPage): TickRow[] {
     const conditions = ['source_id = ?', 'scheduled_at < ?']
-    const params: (string | number)[] = [source_id, Math.min(before ?? Number.MAX_SAFE_INTEGER, until ?? Number.MAX_SAFE_INTEGER)]
+    const params: (string | number)[] = [
+      source_id,
+      Math.min(before ?? Number.MAX_SAFE_INTEGER, until ?? Number.MAX_SAFE_INTEGER),
+    ]
     const add = (condition: string, value: string | number | undefined): void => {
       if (value === undefined) return
       conditions.push(condition)

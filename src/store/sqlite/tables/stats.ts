@@ -19,16 +19,32 @@ interface Ended {
   unreported: number
 }
 
-type Groups = Record<'queues' | 'bots' | 'triggers', Map<string, RunCounts & { starts: number[]; finishes: number[] }>>
+type Groups = Record<
+  'queues' | 'bots' | 'triggers',
+  Map<string, RunCounts & { starts: number[]; finishes: number[] }>
+>
 
-function of(groups: Groups, row: { queue: string; bot_id: string; trigger_id: string }): (RunCounts & { starts: number[]; finishes: number[] })[] {
+function of(
+  groups: Groups,
+  row: { queue: string; bot_id: string; trigger_id: string },
+): (RunCounts & { starts: number[]; finishes: number[] })[] {
   const keys = { queues: row.queue, bots: row.bot_id, triggers: row.trigger_id }
   return (Object.keys(keys) as (keyof Groups)[]).map(name => {
     const key = keys[name]
     const id = isNeed(textOf(key)) ? '' : textOf(key)
     const known = groups[name].get(id)
     if (known !== undefined) return known
-    const fresh = { id, waiting: 0, active: 0, dead: 0, done: 0, failed: 0, unreported: 0, starts: [], finishes: [] }
+    const fresh = {
+      id,
+      waiting: 0,
+      active: 0,
+      dead: 0,
+      done: 0,
+      failed: 0,
+      unreported: 0,
+      starts: [],
+      finishes: [],
+    }
     groups[name].set(id, fresh)
     return fresh
   })
@@ -46,7 +62,11 @@ function times(values: number[]): RunTimes | undefined {
 function shown(group: Groups['queues']): RunCounts[] {
   return [...group.values()].map(({ starts, finishes, ...counts }) => {
     const [start, finish] = [times(starts), times(finishes)]
-    return { ...counts, ...(start === undefined ? {} : { start }), ...(finish === undefined ? {} : { finish }) }
+    return {
+      ...counts,
+      ...(start === undefined ? {} : { start }),
+      ...(finish === undefined ? {} : { finish }),
+    }
   })
 }
 
@@ -59,7 +79,10 @@ function firstId(time: number): Buffer {
 
 /** Ids of events begin with the time at which they were logged: the index of ids finds the first of them, that of sources counts. */
 function eventCounts(db: Db, since: number): RunStats['events'] {
-  const first = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1').pluck().get(firstId(since))
+  const first = db
+    .prepare<[Buffer], number>('SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1')
+    .pluck()
+    .get(firstId(since))
   if (first === undefined) return []
   return db
     .prepare<[number], { source_id: string; count: number }>(
@@ -74,7 +97,18 @@ function eventCounts(db: Db, since: number): RunStats['events'] {
 export function runStats(db: Db, since: number): RunStats {
   const groups: Groups = { queues: new Map(), bots: new Map(), triggers: new Map() }
   const live = db
-    .prepare<[number], { queue: string; bot_id: string; trigger_id: string; state: string; count: number; oldest: number; unreported: number }>(
+    .prepare<
+      [number],
+      {
+        queue: string
+        bot_id: string
+        trigger_id: string
+        state: string
+        count: number
+        oldest: number
+        unreported: number
+      }
+    >(
       `SELECT queue, bot_id, trigger_id, state, count(*) AS count, min(created_at) AS oldest,
          sum(state IN ('failed', 'timed_out') AND finished_at >= ? AND attempt > 0 AND NOT EXISTS (SELECT 1 FROM run_usage WHERE run_seq = seq)) AS unreported
        FROM outbox GROUP BY queue, bot_id, trigger_id, state`,
@@ -86,7 +120,8 @@ export function runStats(db: Db, since: number): RunStats {
     for (const counts of of(groups, row)) {
       counts.unreported += row.unreported
       if (row.state === 'failed' || row.state === 'timed_out') counts.dead += row.count
-      else if (row.state === 'assigned' || row.state === 'running' || row.state === 'paused') counts.active += row.count
+      else if (row.state === 'assigned' || row.state === 'running' || row.state === 'paused')
+        counts.active += row.count
       else {
         counts.waiting += row.count
         counts.oldest_waiting_at = Math.min(counts.oldest_waiting_at ?? Infinity, row.oldest)

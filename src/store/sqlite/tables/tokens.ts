@@ -12,7 +12,13 @@ export const tokenChecks: Checks = [
   ['name', name],
   ['hash', sha256],
   ['role', orNull(oneOf('viewer', 'operator', 'developer', 'admin', 'worker', 'agent'))],
-  ['scopes', json(value => Array.isArray(value) && value.length > 0 && value.every(each => scopes.includes(each as string)))],
+  [
+    'scopes',
+    json(
+      value =>
+        Array.isArray(value) && value.length > 0 && value.every(each => scopes.includes(each as string)),
+    ),
+  ],
   ['agent', flag],
   ['bot_id', orNull(name)],
   ['created_by', name],
@@ -52,7 +58,8 @@ export class TokenTable {
   load(): TokenRow[] {
     return this.#all.all().flatMap(row => {
       const damaged = damagedColumns(tokenChecks, row)
-      if (damaged.length === 0) return [{ ...row, scopes: JSON.parse(row.scopes) as TokenRow['scopes'], agent: row.agent === 1 }]
+      if (damaged.length === 0)
+        return [{ ...row, scopes: JSON.parse(row.scopes) as TokenRow['scopes'], agent: row.agent === 1 }]
       this.#damage.addRow('token', row.id, damaged)
       this.#remove.run(row.id)
       return []
@@ -68,6 +75,7 @@ export class TokenTable {
   }
 
   noteUses(uses: readonly TokenUse[]): void {
-    for (const { token_id, at, from } of uses) this.#damage.tolerate('token', token_id, () => this.#used.run(at, from, token_id))
+    for (const { token_id, at, from } of uses)
+      this.#damage.tolerate('token', token_id, () => this.#used.run(at, from, token_id))
   }
 }

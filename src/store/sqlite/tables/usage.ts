@@ -81,10 +81,14 @@ function statements(db: Db) {
   const minutes = db.prepare<[number], SpendingRow>(
     `SELECT ${columns} FROM spending INDEXED BY spending_minutes WHERE at < ? AND at % 3600000 <> 3599999 ORDER BY at LIMIT 200`,
   )
-  const ahead = db.prepare<[number], SpendingRow>(`SELECT ${columns} FROM spending INDEXED BY spending_at WHERE at > ? LIMIT 200`)
+  const ahead = db.prepare<[number], SpendingRow>(
+    `SELECT ${columns} FROM spending INDEXED BY spending_at WHERE at > ? LIMIT 200`,
+  )
   const remove = db.prepare('DELETE FROM spending WHERE scope = ? AND at = ?')
   const forgetUsage = db.prepare('DELETE FROM run_usage WHERE run_seq = ?')
-  const forget = db.prepare('DELETE FROM spending WHERE (scope, at) IN (SELECT scope, at FROM spending WHERE at < ? ORDER BY at LIMIT 200)')
+  const forget = db.prepare(
+    'DELETE FROM spending WHERE (scope, at) IN (SELECT scope, at FROM spending WHERE at < ? ORDER BY at LIMIT 200)',
+  )
   const lose = db.prepare(
     `INSERT OR REPLACE INTO lost_lease (lease_token, trigger_id, bot_id, input_tokens, output_tokens, cost_micro_usd, reported, lost_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   )
@@ -100,8 +104,26 @@ function statements(db: Db) {
      ON CONFLICT (run_seq) DO UPDATE SET input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
        cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd, reports = reports + 1 - :reported`,
   )
-  const forgetLost = db.prepare('DELETE FROM lost_lease WHERE lease_token IN (SELECT lease_token FROM lost_lease WHERE lost_at < ? LIMIT 200)')
-  return { lose, lost, reportedLate, addLate, forgetLost, find, keep, attemptOver, spend, seconds, minutes, ahead, remove, forget, forgetUsage }
+  const forgetLost = db.prepare(
+    'DELETE FROM lost_lease WHERE lease_token IN (SELECT lease_token FROM lost_lease WHERE lost_at < ? LIMIT 200)',
+  )
+  return {
+    lose,
+    lost,
+    reportedLate,
+    addLate,
+    forgetLost,
+    find,
+    keep,
+    attemptOver,
+    spend,
+    seconds,
+    minutes,
+    ahead,
+    remove,
+    forget,
+    forgetUsage,
+  }
 }
 
 export class Usage {
@@ -128,9 +150,17 @@ export class Usage {
    * Takes the report of a run's attempt. Answers the last report where the new one is smaller in some figure: then nothing was
    * written, otherwise undefined.
    */
-  report(row: Pick<RunRow, 'seq' | 'trigger_id' | 'bot_id'>, given: UsageReport, at: number): UsageTotals | undefined {
+  report(
+    row: Pick<RunRow, 'seq' | 'trigger_id' | 'bot_id'>,
+    given: UsageReport,
+    at: number,
+  ): UsageTotals | undefined {
     const found = this.#find(row.seq)
-    const before = { input_tokens: found.attempt_input_tokens, output_tokens: found.attempt_output_tokens, cost_micro_usd: found.attempt_cost_micro_usd }
+    const before = {
+      input_tokens: found.attempt_input_tokens,
+      output_tokens: found.attempt_output_tokens,
+      cost_micro_usd: found.attempt_cost_micro_usd,
+    }
     const now = { ...before, ...given }
     const more = {
       input_tokens: now.input_tokens - before.input_tokens,
@@ -153,15 +183,30 @@ export class Usage {
     return undefined
   }
 
-  #spendNow(row: Pick<RunRow, 'trigger_id' | 'bot_id'>, { input_tokens, output_tokens, cost_micro_usd }: UsageTotals, at: number): void {
+  #spendNow(
+    row: Pick<RunRow, 'trigger_id' | 'bot_id'>,
+    { input_tokens, output_tokens, cost_micro_usd }: UsageTotals,
+    at: number,
+  ): void {
     if (input_tokens + output_tokens + cost_micro_usd === 0) return
-    for (const scope of scopesOf(row)) this.#spend({ scope, at: endOf(at, secondMs), input_tokens, output_tokens, cost_micro_usd })
+    for (const scope of scopesOf(row))
+      this.#spend({ scope, at: endOf(at, secondMs), input_tokens, output_tokens, cost_micro_usd })
   }
 
   /** The router takes a run from its worker, which may report later. Before attemptOver(). */
   leaseLost({ seq, trigger_id, bot_id, lease_token }: RunRow, at: number): void {
-    const { attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported } = this.#find(seq)
-    this.#sql.lose.run(lease_token, trigger_id, bot_id, attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported, at)
+    const { attempt_input_tokens, attempt_output_tokens, attempt_cost_micro_usd, attempt_reported } =
+      this.#find(seq)
+    this.#sql.lose.run(
+      lease_token,
+      trigger_id,
+      bot_id,
+      attempt_input_tokens,
+      attempt_output_tokens,
+      attempt_cost_micro_usd,
+      attempt_reported,
+      at,
+    )
   }
 
   /** A report under a lease that was lost: what it adds to the last one was spent, and is the run's. */
@@ -170,13 +215,19 @@ export class Usage {
     if (before === undefined) return
     const { trigger_id, bot_id, reported } = before
     const most = (name: keyof UsageTotals): number => Math.max(before[name], given[name] ?? 0)
-    const now = { input_tokens: most('input_tokens'), output_tokens: most('output_tokens'), cost_micro_usd: most('cost_micro_usd') }
+    const now = {
+      input_tokens: most('input_tokens'),
+      output_tokens: most('output_tokens'),
+      cost_micro_usd: most('cost_micro_usd'),
+    }
     const more = {
       input_tokens: now.input_tokens - before.input_tokens,
       output_tokens: now.output_tokens - before.output_tokens,
       cost_micro_usd: now.cost_micro_usd - before.cost_micro_usd,
     }
-    this.#damage.tolerate('lost_lease', lease_token, () => this.#sql.reportedLate.run({ lease_token, ...now }))
+    this.#damage.tolerate('lost_lease', lease_token, () =>
+      this.#sql.reportedLate.run({ lease_token, ...now }),
+    )
     this.#find(run_seq)
     this.#sql.addLate.run({ run_seq, reported, ...more })
     this.#spendNow({ trigger_id, bot_id }, more, at)
@@ -194,7 +245,8 @@ export class Usage {
     const moved = this.#put(this.#sql.ahead.all(second), at => (at > now + keptMs ? undefined : second))
     const minutes = this.#put(this.#sql.seconds.all(now - secondsKeptMs), at => endOf(at, minuteMs))
     const hours = this.#put(this.#sql.minutes.all(now - minutesKeptMs), at => endOf(at, hourMs))
-    const forgotten = this.#sql.forget.run(now - keptMs).changes + this.#sql.forgetLost.run(now - lostKeptMs).changes
+    const forgotten =
+      this.#sql.forget.run(now - keptMs).changes + this.#sql.forgetLost.run(now - lostKeptMs).changes
     return moved + minutes + hours + forgotten > 0
   }
 
@@ -205,7 +257,9 @@ export class Usage {
       add()
     } catch (error) {
       if (!isConstraint(error)) throw error
-      this.#damage.add(`spending: the row ${scope} at ${at} is damaged and was replaced: ${(error as Error).message}`)
+      this.#damage.add(
+        `spending: the row ${scope} at ${at} is damaged and was replaced: ${(error as Error).message}`,
+      )
       this.#sql.remove.run(scope, at)
       add()
     }
@@ -218,7 +272,10 @@ export class Usage {
       this.#sql.remove.run(scope, at)
       const time = newTime(at)
       const damaged = damagedColumns(spendingChecks, row)
-      const all = time === undefined ? [{ column: 'at', why: 'it is further ahead than any period is long' }, ...damaged] : damaged
+      const all =
+        time === undefined
+          ? [{ column: 'at', why: 'it is further ahead than any period is long' }, ...damaged]
+          : damaged
       this.#damage.addRow('spending', `${textOf(scope)} at ${at}`, all)
       if (time !== undefined && damaged.length === 0) this.#spend({ ...row, at: time })
     }
@@ -245,7 +302,9 @@ export class Spending {
   readonly #rows
 
   constructor(db: Db) {
-    this.#since = db.prepare<[string, number, number], UsageTotals>(`SELECT ${spentSums} FROM spending WHERE scope = ? AND at > ? AND at <= ?`)
+    this.#since = db.prepare<[string, number, number], UsageTotals>(
+      `SELECT ${spentSums} FROM spending WHERE scope = ? AND at > ? AND at <= ?`,
+    )
     this.#rows = db.prepare<[string, number, number], SpendingRow>(
       'SELECT scope, at, input_tokens, output_tokens, cost_micro_usd FROM spending WHERE scope = ? AND at > ? AND at <= ? ORDER BY at',
     )
@@ -260,8 +319,16 @@ export class Spending {
    * When a figure of a period that is at or over its limit will be below it, if nothing more is spent. What was spent in the future,
    * before a clock stepped back, counts as spent now.
    */
-  roomAt(scope: string, figure: 'tokens' | 'cost_usd', limit: number, period_ms: number, now: number): number {
-    const rows = this.#rows.all(scope, now - period_ms, now + keptMs).filter(row => damagedColumns(spendingChecks, row).length === 0)
+  roomAt(
+    scope: string,
+    figure: 'tokens' | 'cost_usd',
+    limit: number,
+    period_ms: number,
+    now: number,
+  ): number {
+    const rows = this.#rows
+      .all(scope, now - period_ms, now + keptMs)
+      .filter(row => damagedColumns(spendingChecks, row).length === 0)
     let left = rows.reduce((sum, row) => sum + figureOf(row, figure), 0)
     for (const row of rows) {
       if (left < limit) break
@@ -272,6 +339,9 @@ export class Spending {
   }
 }
 
-export function figureOf({ input_tokens, output_tokens, cost_micro_usd }: UsageTotals, figure: 'tokens' | 'cost_usd'): number {
+export function figureOf(
+  { input_tokens, output_tokens, cost_micro_usd }: UsageTotals,
+  figure: 'tokens' | 'cost_usd',
+): number {
   return figure === 'tokens' ? input_tokens + output_tokens : cost_micro_usd
 }
