@@ -230,23 +230,17 @@ async function reloaded({ admin }: Faces, log: Log): Promise<void> {
   else log.warn('admin.tls_kept', { detail: `the certificate from before is still used: ${problem}` })
 }
 
-/** Starts a router. Throws ExitError with the exit code of what prevents it. */
-export async function startRouter(
+interface Opening extends Pick<Parts, 'now' | 'log' | 'measures'> {
+  toolLimits: ToolLimits
+  started_at: number
+  fatal: (message: string) => void
+}
+
+/** The store, opened and checked, with the watches over its disk and its damage. Throws ExitError. */
+async function openStore(
   config: Config,
-  { env, now: wall = Date.now, onFatal }: RouterOptions,
-): Promise<Router> {
-  assertNode()
-  const egress = egressOf(config)
-  prepareStateDir(config.state_dir)
-  const now = wall === Date.now ? steadyClock(wall, () => performance.now()) : wall
-  const started_at = now()
-  const measures = new Measures()
-  const log = measuredLog(openLog(config.log_level), measures)
-  const fatal = (message: string): void => {
-    log.flush()
-    onFatal(message)
-  }
-  const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
+  { toolLimits, started_at, now, log, measures, fatal }: Opening,
+): Promise<Pick<Parts, 'store' | 'disk' | 'damage' | 'contract'> & { opened: StartAnswer }> {
   const store = storeOf(config, toolLimits, fatal)
   measureStore(store, measures, now)
   const disk = new DiskWatch({
@@ -269,21 +263,30 @@ export async function startRouter(
   // The lock is held: what commands that were killed with their router left behind has no owner.
   rmSync(contextRoot(config.state_dir), { recursive: true, force: true })
   await disk.start()
+  return { store, disk, damage, contract, opened }
+}
+
+/** Starts a router. Throws ExitError with the exit code of what prevents it. */
+export async function startRouter(
+  config: Config,
+  { env, now: wall = Date.now, onFatal }: RouterOptions,
+): Promise<Router> {
+  assertNode()
+  const egress = egressOf(config)
+  prepareStateDir(config.state_dir)
+  const now = wall === Date.now ? steadyClock(wall, () => performance.now()) : wall
+  const started_at = now()
+  const measures = new Measures()
+  const log = measuredLog(openLog(config.log_level), measures)
+  const fatal = (message: string): void => {
+    log.flush()
+    onFatal(message)
+  }
+  const toolLimits = { denied_tools: config.denied_tools, allowed_denied_tools: config.allowed_denied_tools }
+  const { opened, ...stored } = await openStore(config, { toolLimits, started_at, now, log, measures, fatal })
+  const { store, disk } = stored
   const parts = assembled(
-    {
-      config,
-      env,
-      now,
-      wall,
-      log,
-      measures,
-      store,
-      disk,
-      damage,
-      egress,
-      contract,
-      tools: new ToolRules(toolLimits),
-    },
+    { config, env, now, wall, log, measures, egress, ...stored, tools: new ToolRules(toolLimits) },
     opened,
   )
   const delivered = delivery(

@@ -131,6 +131,47 @@ async function health(session: Session): Promise<Finding[]> {
     }))
 }
 
+function runFindings(status: RouterStatusResult): Finding[] {
+  const findings: Finding[] = []
+  if (status.runs.dead > 0)
+    findings.push({
+      check: 'runs',
+      verdict: 'warn',
+      detail: `${status.runs.dead} dead runs`,
+      mend: 'signalbox runs --dead, then runs retry or runs discard',
+    })
+  for (const warning of status.warnings) {
+    const check = /^(trigger|bot) /.exec(warning)?.[1] ?? 'source'
+    findings.push({
+      check,
+      verdict: check === 'source' && warning.includes('cannot') ? 'bad' : 'warn',
+      detail: warning,
+    })
+  }
+  return findings
+}
+
+function botFindings(status: RouterStatusResult): Finding[] {
+  const findings: Finding[] = []
+  for (const bot of status.bots) {
+    if (!bot.enabled)
+      findings.push({
+        check: 'bot',
+        verdict: 'warn',
+        detail: `${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`,
+        mend: 'write it again with signalbox bots put',
+      })
+    else if (bot.health?.state !== 'closed')
+      findings.push({
+        check: 'bot',
+        verdict: 'warn',
+        detail: `${bot.id} failed ${bot.health?.consecutive_failures} times in a row, its runs wait`,
+        mend: `signalbox runs --bot ${bot.id}`,
+      })
+  }
+  return findings
+}
+
 async function router(session: Session): Promise<Finding[]> {
   const { socket } = session.environment
   const found = looked('router', socket, () => lstatSync(socket, { throwIfNoEntry: false }))
@@ -174,37 +215,7 @@ async function router(session: Session): Promise<Finding[]> {
         detail: `${socket} has mode ${mode.toString(8)}`,
         mend: `chmod 600 ${socket}`,
       })
-    if (status.runs.dead > 0)
-      findings.push({
-        check: 'runs',
-        verdict: 'warn',
-        detail: `${status.runs.dead} dead runs`,
-        mend: 'signalbox runs --dead, then runs retry or runs discard',
-      })
-    for (const warning of status.warnings) {
-      const check = /^(trigger|bot) /.exec(warning)?.[1] ?? 'source'
-      findings.push({
-        check,
-        verdict: check === 'source' && warning.includes('cannot') ? 'bad' : 'warn',
-        detail: warning,
-      })
-    }
-    for (const bot of status.bots) {
-      if (!bot.enabled)
-        findings.push({
-          check: 'bot',
-          verdict: 'warn',
-          detail: `${bot.id} is disabled${bot.disabled_reason === undefined ? '' : `: ${bot.disabled_reason}`}`,
-          mend: 'write it again with signalbox bots put',
-        })
-      else if (bot.health?.state !== 'closed')
-        findings.push({
-          check: 'bot',
-          verdict: 'warn',
-          detail: `${bot.id} failed ${bot.health?.consecutive_failures} times in a row, its runs wait`,
-          mend: `signalbox runs --bot ${bot.id}`,
-        })
-    }
+    findings.push(...runFindings(status), ...botFindings(status))
     return findings
   } catch (error) {
     return [

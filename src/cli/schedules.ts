@@ -75,6 +75,10 @@ export function addSchedules(sources: Command, session: () => Session): void {
         )
       },
     )
+  addByHand(sources, session)
+}
+
+function addByHand(sources: Command, session: () => Session): void {
   sources
     .command('fire <source> [payload]')
     .description('make an event of a manual source or a schedule by hand; payload is JSON, @file or -')

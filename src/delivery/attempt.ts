@@ -257,6 +257,24 @@ function decide(
       run_move: { ...base, ...move('recover'), ...row('unknown'), not_before: at, reason },
     }
   }
+  return decideFailure({ run, trigger }, result, cancelled, { base, row, at, options })
+}
+
+/** The way in which decide writes a move. */
+interface Deciding {
+  base: Pick<RunMove, 'run_id' | 'lease_token' | 'at' | 'usage'>
+  row: (outcome: AttemptRow['outcome']) => { attempt: Omit<AttemptRow, 'number'> }
+  at: number
+  options: AttemptOptions
+}
+
+/** A failure: cancelled, tried again, or dead. */
+function decideFailure(
+  { run, trigger }: Pick<Composition, 'run'> & Partial<Pick<Composition, 'trigger'>>,
+  result: Extract<DeliveryResult, { outcome: 'failure' }>,
+  cancelled: boolean,
+  { base, row, at, options }: Deciding,
+): Attempted {
   const { kind, error, retry_after_ms, status } = result
   // Asked to stop, and stopped one way or the other.
   if (cancelled)

@@ -103,19 +103,14 @@ export function botKinds({
   }
 }
 
-export function deliveryParts(options: DeliveryOptions): DeliveryParts {
-  const { config, store, kinds, tools, bots, queues, now, log, logBug, makeToken } = options
-  const attempt: AttemptOptions = {
-    ...options,
-    bot: id => bots.get(id),
-    defaults: config,
-    public_url: config.public_url,
-    contextFiles: id => store.contextFiles(id),
-    override: id => store.override(id),
-  }
-  const emitLifecycle: EmitLifecycle = (type, subject, payload) =>
-    void store.emitLifecycle(type, subject, payload, now()).catch(logBug)
-  const common = { store, bots, queues, config, attempt, now, emitLifecycle, log, logBug }
+type Common = Pick<DeliveryOptions, 'store' | 'bots' | 'queues' | 'config' | 'now' | 'log' | 'logBug'> & {
+  attempt: AttemptOptions
+  emitLifecycle: EmitLifecycle
+}
+
+/** The dispatcher, the worker claims, availability, approvals and run control, each with what it asks of the others. */
+function cooperating(options: DeliveryOptions, common: Common) {
+  const { store, config, kinds, queues, makeToken } = options
   const supervisor = new Supervisor({
     ...common,
     pauseQueue: options.pauseQueue,
@@ -158,6 +153,23 @@ export function deliveryParts(options: DeliveryOptions): DeliveryParts {
     supervisor,
     signal,
   })
+  return { dispatcher, workers, availabilities, supervisor, runs }
+}
+
+export function deliveryParts(options: DeliveryOptions): DeliveryParts {
+  const { config, store, kinds, tools, bots, queues, now, log, logBug } = options
+  const attempt: AttemptOptions = {
+    ...options,
+    bot: id => bots.get(id),
+    defaults: config,
+    public_url: config.public_url,
+    contextFiles: id => store.contextFiles(id),
+    override: id => store.override(id),
+  }
+  const emitLifecycle: EmitLifecycle = (type, subject, payload) =>
+    void store.emitLifecycle(type, subject, payload, now()).catch(logBug)
+  const common = { store, bots, queues, config, attempt, now, emitLifecycle, log, logBug }
+  const { dispatcher, workers, availabilities, supervisor, runs } = cooperating(options, common)
   return {
     dispatcher,
     workers,

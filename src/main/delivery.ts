@@ -29,6 +29,38 @@ function triggerVersions(store: Store): AttemptOptions['trigger'] {
   }
 }
 
+/** Fills templates in; what is wrong with one is an answer, not an error. */
+function rendering(expressions: Parts['expressions']): AttemptOptions['render'] {
+  return async (template, name, scope) => {
+    try {
+      return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
+    } catch (error) {
+      if (error instanceof InputsError)
+        return { ok: false, reason: error.message, transient: error.transient }
+      throw error
+    }
+  }
+}
+
+/** Writes a definition as change makes it of what is there; undefined: there is nothing to change. */
+function rewriting({ store, registry, now }: Pick<Parts, 'store' | 'registry' | 'now'>) {
+  return async (
+    noun: 'bot' | 'queue',
+    id: string,
+    change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined,
+  ): Promise<void> => {
+    for (let tries = 0; tries < mostRewrites; tries++) {
+      const changed = change()
+      if (changed === undefined) return
+      const { version = 0, created_at: _c, updated_at: _u, ...definition } = changed
+      const changes: DefinitionChange[] = [{ noun, id, definition, version, at: now() }]
+      const outcome = await store.write(changes)
+      if (outcome.kind === 'written') return registry.apply(changes, outcome.objects)
+    }
+    throw new Error(`${noun} ${id} was changed by others again and again while the router changed it`)
+  }
+}
+
 /** Delivery with what it needs of the other rooms: templates, versions of triggers, and writing what it decides. */
 export function delivery(
   {
@@ -50,31 +82,8 @@ export function delivery(
   emit: Emit,
   openSocket: OpenSocket,
 ): DeliveryParts {
-  const render: AttemptOptions['render'] = async (template, name, scope) => {
-    try {
-      return { ok: true, value: await renderTemplate(template, name, scope, expressions) }
-    } catch (error) {
-      if (error instanceof InputsError)
-        return { ok: false, reason: error.message, transient: error.transient }
-      throw error
-    }
-  }
-  /** Writes a definition as change makes it of what is there; undefined: there is nothing to change. */
-  const rewrite = async (
-    noun: 'bot' | 'queue',
-    id: string,
-    change: () => ((BotInput | QueueInput) & Partial<Stamp>) | undefined,
-  ): Promise<void> => {
-    for (let tries = 0; tries < mostRewrites; tries++) {
-      const changed = change()
-      if (changed === undefined) return
-      const { version = 0, created_at: _c, updated_at: _u, ...definition } = changed
-      const changes: DefinitionChange[] = [{ noun, id, definition, version, at: now() }]
-      const outcome = await store.write(changes)
-      if (outcome.kind === 'written') return registry.apply(changes, outcome.objects)
-    }
-    throw new Error(`${noun} ${id} was changed by others again and again while the router changed it`)
-  }
+  const render = rendering(expressions)
+  const rewrite = rewriting({ store, registry, now })
   return deliveryParts({
     config,
     store,

@@ -233,13 +233,7 @@ async function pausing(
 }
 
 /** The principals of the admin listener, and the record of what they did. */
-function holders({
-  tokens: stored,
-  store,
-  now,
-  log,
-  measures,
-}: Parts): Pick<StreamOptions, 'isValid'> & {
+function holders({ tokens: stored, store, now, log, measures }: Parts): Pick<StreamOptions, 'isValid'> & {
   tokens: Tokens
   logins: Logins
   audit: Audit
@@ -346,7 +340,8 @@ export function faces(
   const addresses: Faces['addresses'] = { socket: config.socket, intake: config.intake_address }
   const report = (context: Context): ReportOptions =>
     reportOptions(parts, dispatcher, context, { started_at, addresses, poller })
-  const { tokens, logins, audit, tokenWatch, isValid } = holders(parts)
+  const held = holders(parts)
+  const { tokens, logins, audit } = held
   const environment: Faces['environment'] = {}
   const wakes = new Wakes()
   const context: Context = {
@@ -363,7 +358,7 @@ export function faces(
     logins,
     loginLinks: code => loginLinks(code, addresses.admin, config.public_url),
     audit,
-    startAdmin: () => adminProblem(admin, addresses),
+    startAdmin: () => adminProblem(served.admin, addresses),
     clock,
     poller,
     refused,
@@ -381,6 +376,42 @@ export function faces(
     status: () => routerStatus(report(context)),
     health: () => routerHealth(report(context)),
   }
+  const served: Faces = listeners(parts, dispatcher, context, {
+    ...held,
+    environment,
+    wakes,
+    addresses,
+    acceptor,
+    isClosing,
+  })
+  return served
+}
+
+interface Listening extends ReturnType<typeof holders>, Pick<Faces, 'environment' | 'addresses'> {
+  wakes: Wakes
+  acceptor: Acceptor
+  isClosing: () => boolean
+}
+
+/** The listeners over the methods: the control socket, those of commands, the intake and the admin listener. */
+function listeners(
+  parts: Parts,
+  dispatcher: DeliveryParts['dispatcher'],
+  context: Context,
+  {
+    tokens,
+    logins,
+    audit,
+    tokenWatch,
+    isValid,
+    environment,
+    wakes,
+    addresses,
+    acceptor,
+    isClosing,
+  }: Listening,
+): Faces {
+  const { config, log, now, store } = parts
   const jsonrpc = new Jsonrpc({
     contract: parts.contract,
     handlers: allMethods(context),

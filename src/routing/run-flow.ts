@@ -44,29 +44,10 @@ function asked({ bot_id, timeout_ms }: NonNullable<Policy['approval']>): NonNull
   return { lane: `approver:${bot_id}`, timeout_ms: timeout_ms ?? defaultApprovalMs }
 }
 
-/** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
-function flowOf(
-  { id, policy }: Trigger,
-  queue: string,
-  scope: Scope,
-  repeat_limit: RateGate | undefined,
-): RunFlow | undefined {
-  const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
-  const {
-    rate_limit,
-    debounce,
-    batch,
-    singleton,
-    concurrency,
-    throttle,
-    order_key,
-    budget,
-    approval,
-    depends_on,
-  } = policy
-  const throttleLane = throttle === undefined ? '' : lane('throttle', throttle.key)
-  const flow: RunFlow = {
-    ...(repeat_limit === undefined ? {} : { repeat_limit }),
+/** The gates over time: a rate limit and a debounce. */
+function timesOf(policy: Policy, lane: (kind: string, key: string | undefined) => string): Partial<RunFlow> {
+  const { rate_limit, debounce } = policy
+  return {
     ...(rate_limit === undefined
       ? {}
       : {
@@ -86,18 +67,13 @@ function flowOf(
             delay_ms: leastWait(policy),
           },
         }),
-    ...(batch === undefined
-      ? {}
-      : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
-    ...(singleton === undefined
-      ? {}
-      : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
-    ...(concurrency === undefined
-      ? {}
-      : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
-    ...(throttle === undefined
-      ? {}
-      : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
+  }
+}
+
+/** What a run waits for among other runs: its order, its budgets, the runs that it depends on. */
+function orderOf(policy: Policy, id: string, queue: string, scope: Scope): Partial<RunFlow> {
+  const { order_key, budget, depends_on } = policy
+  return {
     ...(order_key === undefined
       ? {}
       : {
@@ -117,6 +93,35 @@ function flowOf(
             on_failed: policy.on_failed_dependency ?? defaults.Policy.on_failed_dependency,
           },
         }),
+  }
+}
+
+/** The gates of a run; undefined where the policy has none, so that the store looks for nothing. */
+function flowOf(
+  { id, policy }: Trigger,
+  queue: string,
+  scope: Scope,
+  repeat_limit: RateGate | undefined,
+): RunFlow | undefined {
+  const lane = (kind: string, key: string | undefined): string => `${kind}:${id}:${keyText(key, scope)}`
+  const { batch, singleton, concurrency, throttle, approval } = policy
+  const throttleLane = throttle === undefined ? '' : lane('throttle', throttle.key)
+  const flow: RunFlow = {
+    ...(repeat_limit === undefined ? {} : { repeat_limit }),
+    ...timesOf(policy, lane),
+    ...(batch === undefined
+      ? {}
+      : { batch: { lane: lane('batch', batch.key), max: batch.max, timeout_ms: batch.timeout_ms } }),
+    ...(singleton === undefined
+      ? {}
+      : { singleton: { lane: lane('singleton', singleton.key), on_conflict: singleton.on_conflict } }),
+    ...(concurrency === undefined
+      ? {}
+      : { concurrency: { lane: lane('concurrency', concurrency.key), limit: concurrency.limit } }),
+    ...(throttle === undefined
+      ? {}
+      : { throttle: { lane: throttleLane, rates: throttleRates(throttleLane, throttle) } }),
+    ...orderOf(policy, id, queue, scope),
     ...(approval === undefined || approval.questions?.includes('start') === false
       ? {}
       : { approval: asked(approval) }),

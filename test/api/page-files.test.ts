@@ -13,9 +13,7 @@ import { ask, bearer, callOf, listening, type Answer } from '../support/admin.ts
 const script = 'console.log(1)\n'
 
 /** A small built page behind a server of its own. */
-async function served(
-  ancestors: string[] = [],
-): Promise<{
+async function served(ancestors: string[] = []): Promise<{
   get: (path: string, headers?: Record<string, string>, method?: string) => Promise<Answer>
   directory: string
 }> {

@@ -80,9 +80,7 @@ const own = {
 const sent = { n: 7, text: 'a < b & c', p: 5, url: 'https://ci.example.org/7?a=1&b=2' }
 
 describe('what a service is sent', () => {
-  async function first(
-    preset: string,
-  ): Promise<{
+  async function first(preset: string): Promise<{
     run_id: string
     request: BotServer['received'][number]
     body: Record<string, unknown>

@@ -91,9 +91,7 @@ class World {
     return rows.map(row => (JSON.parse(row.body.toString()) as { scheduled_at: number }).scheduled_at)
   }
 
-  ledger(
-    outcome: string,
-  ): {
+  ledger(outcome: string): {
     scheduled_at: number
     last_scheduled_at: number | null
     count: number | null

@@ -6,6 +6,7 @@ import type {
   PlannedChange,
   QueueInput,
   RouterApplyParams,
+  RouterExportResult,
   SourceInput,
   Trigger,
   TriggerInput,
@@ -333,8 +334,30 @@ function assertExpected(context: Context, expected: RouterApplyParams['expected'
   }
 }
 
-export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 'router.export'> {
+/** Every definition, or those of a file set, as a file of definitions has them. */
+async function exportedAll(context: Context, file_set: string | undefined): Promise<RouterExportResult> {
   const { registry, store } = context
+  const owned =
+    file_set === undefined
+      ? undefined
+      : new Set(
+          (await store.fileSets()).filter(row => row.name === file_set).map(row => `${row.noun} ${row.id}`),
+        )
+  const all = <T>(noun: Noun, ids: Iterable<string>): T[] =>
+    [...ids]
+      .filter(id => owned === undefined || owned.has(`${noun} ${id}`))
+      .toSorted()
+      .map(id => exported(present(context, noun, id)!) as T)
+  return {
+    bots: all<BotInput>('bot', registry.bots.keys()),
+    queues: all<QueueInput>('queue', registry.queues.keys()),
+    sources: all<SourceInput>('source', registry.sources.keys()),
+    triggers: all<TriggerInput>('trigger', registry.triggers.keys()),
+  }
+}
+
+export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 'router.export'> {
+  const { store } = context
 
   return {
     async 'router.apply'(
@@ -394,26 +417,6 @@ export function applyMethods(context: Context): Pick<Handlers, 'router.apply' | 
         ...warnings,
       }
     },
-    async 'router.export'({ file_set }) {
-      const owned =
-        file_set === undefined
-          ? undefined
-          : new Set(
-              (await store.fileSets())
-                .filter(row => row.name === file_set)
-                .map(row => `${row.noun} ${row.id}`),
-            )
-      const all = <T>(noun: Noun, ids: Iterable<string>): T[] =>
-        [...ids]
-          .filter(id => owned === undefined || owned.has(`${noun} ${id}`))
-          .toSorted()
-          .map(id => exported(present(context, noun, id)!) as T)
-      return {
-        bots: all<BotInput>('bot', registry.bots.keys()),
-        queues: all<QueueInput>('queue', registry.queues.keys()),
-        sources: all<SourceInput>('source', registry.sources.keys()),
-        triggers: all<TriggerInput>('trigger', registry.triggers.keys()),
-      }
-    },
+    'router.export': ({ file_set }) => exportedAll(context, file_set),
   }
 }

@@ -1,6 +1,12 @@
 // trigger.backtest: a draft against the log; trigger.put with dry_run asks for the same.
 import { defaults } from '../../contract/defaults.ts'
-import type { Action, BacktestReport, BacktestSample, Trigger } from '../../contract/types.ts'
+import type {
+  Action,
+  BacktestReport,
+  BacktestSample,
+  Trigger,
+  TriggerBacktestParams,
+} from '../../contract/types.ts'
 import type { BacktestSide } from '../../routing/backtest.ts'
 import { InputsError, renderTemplate } from '../../routing/inputs.ts'
 import { readableView } from '../../routing/log-filter.ts'
@@ -97,6 +103,38 @@ export async function backtested(
   }
 }
 
+/** Throws Fault invalid_params unless one trigger or filter is given, over a range of time that exists. */
+function assertOne(
+  {
+    filter,
+    trigger,
+    trigger_id,
+    version,
+  }: Pick<TriggerBacktestParams, 'filter' | 'trigger' | 'trigger_id' | 'version'>,
+  since: number,
+  end: number,
+): void {
+  const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
+  if (given.length !== 1)
+    throw invalid({
+      path: 'filter',
+      expected: 'or trigger or trigger_id must be given, exactly one of them',
+      found: String(given.length),
+    })
+  if (version !== undefined && trigger_id === undefined)
+    throw invalid({
+      path: 'version',
+      expected: 'must be given with trigger_id only',
+      found: 'no trigger_id',
+    })
+  if (since > end)
+    throw invalid({
+      path: 'since',
+      expected: `must not be after until (${new Date(end).toISOString()})`,
+      found: new Date(since).toISOString(),
+    })
+}
+
 export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backtest'> {
   const { registry, expressions, now } = context
 
@@ -115,26 +153,8 @@ export function backtestMethods(context: Context): Pick<Handlers, 'trigger.backt
       },
       call,
     ) {
-      const given = [filter, trigger, trigger_id].filter(each => each !== undefined)
-      if (given.length !== 1)
-        throw invalid({
-          path: 'filter',
-          expected: 'or trigger or trigger_id must be given, exactly one of them',
-          found: String(given.length),
-        })
-      if (version !== undefined && trigger_id === undefined)
-        throw invalid({
-          path: 'version',
-          expected: 'must be given with trigger_id only',
-          found: 'no trigger_id',
-        })
       const end = until ?? now() + 1
-      if (since > end)
-        throw invalid({
-          path: 'since',
-          expected: `must not be after until (${new Date(end).toISOString()})`,
-          found: new Date(since).toISOString(),
-        })
+      assertOne({ filter, trigger, trigger_id, version }, since, end)
       const range = { since, until: end, limit: limit ?? Number.MAX_SAFE_INTEGER, samples, progress }
       if (trigger_id !== undefined) {
         const stored =

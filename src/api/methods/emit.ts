@@ -1,12 +1,19 @@
 // event.emit and event.register: what services call.
 import { isDeepStrictEqual } from 'node:util'
-import type { Source, SourceInput, Trigger, TriggerInput } from '../../contract/types.ts'
+import type {
+  EventRegisterParams,
+  EventRegisterResult,
+  Source,
+  SourceInput,
+  Trigger,
+  TriggerInput,
+} from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
 import { elementTexts, valueText } from '../../json-text.ts'
 import { completeSource, completeTrigger } from '../../routing/registry.ts'
 import type { DefinitionChange } from '../../store/store.ts'
 import { rest } from '../../turns.ts'
-import type { Handlers } from '../jsonrpc.ts'
+import type { Call, Handlers } from '../jsonrpc.ts'
 import { givenContext } from './given-context.ts'
 import type { Context } from './context.ts'
 import { writeDefinitions } from './definition-writes.ts'
@@ -54,9 +61,46 @@ async function registered(
   }
 }
 
-export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
+/** Writes a source with its triggers, all or none. */
+async function register(
+  context: Context,
+  { source, triggers = [] }: EventRegisterParams,
+  call: Call,
+): Promise<EventRegisterResult> {
   const { registry, store } = context
+  await assertSource(context, source)
+  const twice = triggers.find(
+    (trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index,
+  )
+  if (twice !== undefined)
+    throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
+  // Without `enabled` the stored value stays: registering again at every start must not undo a disable.
+  const kept = { ...source, enabled: source.enabled ?? registry.sources.get(source.id)?.enabled ?? true }
+  const inputs = triggers.map(trigger => ({
+    ...trigger,
+    event_source_id: trigger.event_source_id === undefined ? source.id : trigger.event_source_id,
+    enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.enabled ?? true,
+  }))
+  const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
+  for (const [index, trigger] of inputs.entries()) {
+    await rest()
+    await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, {
+      source_id: source.id,
+      triggers: inputs,
+    })
+  }
+  const answer = await registered(context, kept, inputs)
+  const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
+  const shown = shownSource(context, answer.source, counted)
+  return {
+    ...answer,
+    source: shown,
+    ...(shown.webhook_path === undefined ? {} : { webhook_path: shown.webhook_path }),
+    ...warningsOf(context, { triggers: inputs }, registry.bots),
+  }
+}
 
+export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'event.register'> {
   return {
     async 'event.emit'(
       {
@@ -99,37 +143,6 @@ export function emitMethods(context: Context): Pick<Handlers, 'event.emit' | 'ev
         ...(decisions === undefined ? {} : { decisions }),
       }
     },
-    async 'event.register'({ source, triggers = [] }, call) {
-      await assertSource(context, source)
-      const twice = triggers.find(
-        (trigger, index) => triggers.findIndex(other => other.id === trigger.id) !== index,
-      )
-      if (twice !== undefined)
-        throw new Fault('invalid_params', `triggers names ${twice.id} twice`, { data: { path: 'triggers' } })
-      // Without `enabled` the stored value stays: registering again at every start must not undo a disable.
-      const kept = { ...source, enabled: source.enabled ?? registry.sources.get(source.id)?.enabled ?? true }
-      const inputs = triggers.map(trigger => ({
-        ...trigger,
-        event_source_id: trigger.event_source_id === undefined ? source.id : trigger.event_source_id,
-        enabled: trigger.enabled ?? registry.triggers.get(trigger.id)?.enabled ?? true,
-      }))
-      const texts = elementTexts(call.text('triggers') ?? new Uint8Array(0))
-      for (const [index, trigger] of inputs.entries()) {
-        await rest()
-        await assertTrigger(context, trigger, valueText(texts[index]!, ['filter']), `triggers.${index}`, {
-          source_id: source.id,
-          triggers: inputs,
-        })
-      }
-      const answer = await registered(context, kept, inputs)
-      const counted = new Map((await store.sourceStats()).map(row => [row.source_id, row]))
-      const shown = shownSource(context, answer.source, counted)
-      return {
-        ...answer,
-        source: shown,
-        ...(shown.webhook_path === undefined ? {} : { webhook_path: shown.webhook_path }),
-        ...warningsOf(context, { triggers: inputs }, registry.bots),
-      }
-    },
+    'event.register': (params, call) => register(context, params, call),
   }
 }

@@ -23,19 +23,52 @@ function stillPaused(queue: QueueInput, present: QueueInput | undefined): QueueI
   }
 }
 
+type Counts = Map<string, { waiting: number; active: number }>
+
+/** Throws Fault conflict for a queue that triggers use. */
+function assertUnused({ registry }: Pick<Context, 'registry'>, queue_id: string): void {
+  const users = [...registry.triggers.values()]
+    .filter(trigger => trigger.policy.queue === queue_id)
+    .map(trigger => trigger.id)
+  if (users.length === 0) return
+  const some = users.slice(0, 5).join(', ')
+  throw new Fault(
+    'conflict',
+    `${users.length} triggers use queue ${queue_id} (${some}); change or delete them first`,
+  )
+}
+
+function shown(queue: QueueInput & Stamp, counted: Counts): Queue {
+  return { ...queue, paused: queue.paused ?? false, waiting: 0, active: 0, ...counted.get(queue.id) }
+}
+
+function inputOf({ version: _v, created_at: _c, updated_at: _u, ...input }: QueueInput & Stamp): QueueInput {
+  return input
+}
+
+async function countsOf({ store }: Pick<Context, 'store'>): Promise<Counts> {
+  return new Map((await store.queueCounts()).map(({ queue, ...count }) => [queue, count]))
+}
+
+/** The run at the head of an order that is stuck. Throws Fault not_found. */
+async function stuckRun(
+  { store }: Pick<Context, 'store'>,
+  queue_id: string,
+  order_key: string,
+): Promise<string> {
+  const all = await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)
+  const stuck = all.find(each => each.order_key === order_key)
+  if (stuck !== undefined) return stuck.run_id
+  throw new Fault(
+    'not_found',
+    `queue ${queue_id} has no stuck order key ${JSON.stringify(order_key)}; queue.get lists those that are`,
+  )
+}
+
 export function queueMethods(context: Context): Pick<Handlers, `queue.${string}` & keyof Handlers> {
   const { registry, store, now, runs } = context
 
-  async function counts(): Promise<Map<string, { waiting: number; active: number }>> {
-    return new Map((await store.queueCounts()).map(({ queue, ...count }) => [queue, count]))
-  }
-
-  function shown(
-    queue: QueueInput & Stamp,
-    counted: Map<string, { waiting: number; active: number }>,
-  ): Queue {
-    return { ...queue, paused: queue.paused ?? false, waiting: 0, active: 0, ...counted.get(queue.id) }
-  }
+  const counts = (): Promise<Counts> => countsOf(context)
 
   /** A queue that was written, or that a bot or runs have by its name. Throws Fault not_found. */
   async function found(id: string): Promise<QueueInput & Stamp> {
@@ -48,15 +81,6 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
   async function write(queue: QueueInput, version: number | undefined): Promise<{ queue: Queue }> {
     await writeDefinitions(context, [{ noun: 'queue', id: queue.id, definition: queue, version, at: now() }])
     return { queue: shown(registry.queues.get(queue.id)!, await counts()) }
-  }
-
-  function inputOf({
-    version: _v,
-    created_at: _c,
-    updated_at: _u,
-    ...input
-  }: QueueInput & Stamp): QueueInput {
-    return input
   }
 
   /** Changes what is there, and looks again where others were faster. change answers undefined where there is nothing to do. */
@@ -99,14 +123,7 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     async 'queue.delete'({ queue_id, version }) {
       const queue = registry.queues.get(queue_id)
       if (queue === undefined) throw notFound('queue', queue_id, 'queue.list', registry.queues.keys())
-      const users = [...registry.triggers.values()]
-        .filter(trigger => trigger.policy.queue === queue_id)
-        .map(trigger => trigger.id)
-      if (users.length > 0)
-        throw new Fault(
-          'conflict',
-          `${users.length} triggers use queue ${queue_id} (${users.slice(0, 5).join(', ')}); change or delete them first`,
-        )
+      assertUnused(context, queue_id)
       await writeDefinitions(context, [
         { noun: 'queue', id: queue_id, definition: null, version: version ?? queue.version, at: now() },
       ])
@@ -121,15 +138,7 @@ export function queueMethods(context: Context): Pick<Handlers, `queue.${string}`
     'queue.resume': ({ queue_id }) =>
       changed(queue_id, ({ paused_reason: _, paused, ...queue }) => (paused === true ? queue : undefined)),
     async 'queue.skip'({ queue_id, order_key }) {
-      const stuck = (await store.stuck(queue_id, Number.MAX_SAFE_INTEGER)).find(
-        each => each.order_key === order_key,
-      )
-      if (stuck === undefined)
-        throw new Fault(
-          'not_found',
-          `queue ${queue_id} has no stuck order key ${JSON.stringify(order_key)}; queue.get lists those that are`,
-        )
-      return { run: shownRun(context, await runs.skip(stuck.run_id)) }
+      return { run: shownRun(context, await runs.skip(await stuckRun(context, queue_id, order_key))) }
     },
   }
 }

@@ -68,6 +68,19 @@ function fired(
   })
 }
 
+/** Throws a Fault for a source that cannot be fired by hand now. */
+function assertFires({ id, source_type, enabled }: Source): void {
+  if (source_type !== 'manual' && source_type !== 'cron') {
+    const instead = source_type === 'webhook' ? 'post to its webhook_path' : 'use event.emit'
+    throw new Fault(
+      'invalid_params',
+      `source ${id} is of type ${source_type}; only manual and cron are fired by hand, ${instead}`,
+      { data: { path: 'source_id' } },
+    )
+  }
+  if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
+}
+
 export function scheduleMethods(
   context: Context,
 ): Pick<Handlers, 'source.preview' | 'source.ticks' | 'source.fire' | 'source.forget'> {
@@ -117,18 +130,7 @@ export function scheduleMethods(
     },
     async 'source.fire'(params, { principal }) {
       const source = found(params.source_id)
-      const { id, source_type, enabled } = source
-      if (source_type !== 'manual' && source_type !== 'cron') {
-        const instead = source_type === 'webhook' ? 'post to its webhook_path' : 'use event.emit'
-        throw new Fault(
-          'invalid_params',
-          `source ${id} is of type ${source_type}; only manual and cron are fired by hand, ${instead}`,
-          {
-            data: { path: 'source_id' },
-          },
-        )
-      }
-      if (!enabled) throw new Fault('disabled', `the source ${id} is disabled; enable it with source.enable`)
+      assertFires(source)
       const { event_id, duplicate, matched_triggers, runs } = await fire({
         ...fired(source, params, now()),
         requested_by: principal.id,

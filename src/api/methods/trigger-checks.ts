@@ -111,6 +111,30 @@ function assertAction(
 
 const keyed = ['rate_limit', 'debounce', 'batch', 'singleton', 'concurrency', 'throttle'] as const
 
+/** The times and amounts of a policy that exclude each other. */
+function assertTimes(policy: Policy, at: string): void {
+  const { max_wait_ms, period_ms = 0 } = policy.debounce ?? {}
+  if (max_wait_ms !== undefined && max_wait_ms < period_ms)
+    throw invalid({
+      path: `${at}.policy.debounce.max_wait_ms`,
+      expected: `must be at least period_ms (${period_ms})`,
+      found: shown(max_wait_ms),
+    })
+  const { delay_ms = 0, max_age_ms = Infinity, throttle } = policy
+  if (delay_ms >= max_age_ms)
+    throw invalid({
+      path: `${at}.policy.max_age_ms`,
+      expected: `must be more than delay_ms (${delay_ms}): every run would be too old`,
+      found: shown(max_age_ms),
+    })
+  if (throttle?.burst !== undefined && throttle.burst > throttle.limit)
+    throw invalid({
+      path: `${at}.policy.throttle.burst`,
+      expected: `must be at most limit (${throttle.limit})`,
+      found: shown(throttle.burst),
+    })
+}
+
 /** Everything about a policy that its schema cannot say. */
 function assertPolicy(
   { id, policy = {} }: TriggerInput,
@@ -126,13 +150,7 @@ function assertPolicy(
       expected: 'must not be given with debounce: either the last event counts or all do',
       found: 'both',
     })
-  const { max_wait_ms, period_ms = 0 } = policy.debounce ?? {}
-  if (max_wait_ms !== undefined && max_wait_ms < period_ms)
-    throw invalid({
-      path: `${at}.policy.debounce.max_wait_ms`,
-      expected: `must be at least period_ms (${period_ms})`,
-      found: shown(max_wait_ms),
-    })
+  assertTimes(policy, at)
   const others = (other: string): Pick<TriggerInput, 'policy'> | undefined =>
     triggers.find(each => each.id === other) ?? registry.triggers.get(other)
   if (
@@ -145,19 +163,6 @@ function assertPolicy(
       expected:
         'must not be given with order_key and batch or debounce: a run that takes in events would wait for runs behind it',
       found: 'all of them',
-    })
-  const { delay_ms = 0, max_age_ms = Infinity, throttle } = policy
-  if (delay_ms >= max_age_ms)
-    throw invalid({
-      path: `${at}.policy.max_age_ms`,
-      expected: `must be more than delay_ms (${delay_ms}): every run would be too old`,
-      found: shown(max_age_ms),
-    })
-  if (throttle?.burst !== undefined && throttle.burst > throttle.limit)
-    throw invalid({
-      path: `${at}.policy.throttle.burst`,
-      expected: `must be at most limit (${throttle.limit})`,
-      found: shown(throttle.burst),
     })
   if (policy.on_dead !== undefined && policy.order_key === undefined)
     throw invalid({

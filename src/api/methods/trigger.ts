@@ -74,6 +74,69 @@ function assertNoDependents({ registry }: Pick<Context, 'registry'>, trigger_id:
   )
 }
 
+/** What a put says to write. */
+async function written(
+  context: Context,
+  trigger: TriggerInput | undefined,
+  trigger_id: string | undefined,
+  from_version: number | undefined,
+): Promise<TriggerInput> {
+  if ((trigger === undefined) === (trigger_id === undefined))
+    throw invalid({
+      path: 'trigger',
+      expected: 'or trigger_id with from_version must be given, not both',
+      found: trigger === undefined ? 'neither' : 'both',
+    })
+  if ((trigger_id === undefined) !== (from_version === undefined))
+    throw invalid({
+      path: 'from_version',
+      expected: 'and trigger_id must be given together',
+      found: trigger_id === undefined ? 'from_version alone' : 'trigger_id alone',
+    })
+  if (trigger !== undefined) return trigger
+  const then = await triggerAt(context, trigger_id!, from_version!)
+  const present = context.registry.triggers.get(trigger_id!)
+  return present === undefined ? then : { ...then, enabled: present.enabled }
+}
+
+/** What a put would have done to the events of the last days. */
+async function tried(
+  context: Context,
+  definition: TriggerInput,
+  version: number | undefined,
+  call: Call,
+): Promise<{ trigger: Trigger; backtest: BacktestReport }> {
+  const live = context.registry.triggers.get(definition.id)
+  const found = live?.version ?? 0
+  if (version !== undefined && version !== found)
+    throw new Fault(
+      'conflict',
+      `trigger ${definition.id} is at version ${found}, the call expected ${version}`,
+      { data: { found } },
+    )
+  const at = context.now()
+  await assertFits(context, [{ noun: 'trigger', id: definition.id, definition, at }])
+  const trigger = completeTrigger(definition, {
+    version: found + 1,
+    created_at: live?.created_at ?? at,
+    updated_at: at,
+  })
+  const draft = {
+    source_id: trigger.event_source_id,
+    filter: trigger.filter,
+    enabled: trigger.enabled,
+    action: trigger.action,
+  }
+  const range = {
+    since: at - dryRunMs,
+    until: at + 1,
+    limit: Number.MAX_SAFE_INTEGER,
+    samples: dryRunSamples,
+    progress: false,
+  }
+  return { trigger, backtest: await backtested(context, { draft, live, ...range }, call) }
+}
+
 export function triggerMethods(
   context: Context,
 ): Omit<
@@ -98,70 +161,9 @@ export function triggerMethods(
     return { trigger: shownTrigger(context, storedTrigger(context, id)) }
   }
 
-  /** What a put says to write. */
-  async function written(
-    trigger: TriggerInput | undefined,
-    trigger_id: string | undefined,
-    from_version: number | undefined,
-  ): Promise<TriggerInput> {
-    if ((trigger === undefined) === (trigger_id === undefined))
-      throw invalid({
-        path: 'trigger',
-        expected: 'or trigger_id with from_version must be given, not both',
-        found: trigger === undefined ? 'neither' : 'both',
-      })
-    if ((trigger_id === undefined) !== (from_version === undefined))
-      throw invalid({
-        path: 'from_version',
-        expected: 'and trigger_id must be given together',
-        found: trigger_id === undefined ? 'from_version alone' : 'trigger_id alone',
-      })
-    if (trigger !== undefined) return trigger
-    const then = await triggerAt(context, trigger_id!, from_version!)
-    const present = registry.triggers.get(trigger_id!)
-    return present === undefined ? then : { ...then, enabled: present.enabled }
-  }
-
-  /** What a put would have done to the events of the last days. */
-  async function tried(
-    definition: TriggerInput,
-    version: number | undefined,
-    call: Call,
-  ): Promise<{ trigger: Trigger; backtest: BacktestReport }> {
-    const live = registry.triggers.get(definition.id)
-    const found = live?.version ?? 0
-    if (version !== undefined && version !== found)
-      throw new Fault(
-        'conflict',
-        `trigger ${definition.id} is at version ${found}, the call expected ${version}`,
-        { data: { found } },
-      )
-    const at = now()
-    await assertFits(context, [{ noun: 'trigger', id: definition.id, definition, at }])
-    const trigger = completeTrigger(definition, {
-      version: found + 1,
-      created_at: live?.created_at ?? at,
-      updated_at: at,
-    })
-    const draft = {
-      source_id: trigger.event_source_id,
-      filter: trigger.filter,
-      enabled: trigger.enabled,
-      action: trigger.action,
-    }
-    const range = {
-      since: at - dryRunMs,
-      until: at + 1,
-      limit: Number.MAX_SAFE_INTEGER,
-      samples: dryRunSamples,
-      progress: false,
-    }
-    return { trigger, backtest: await backtested(context, { draft, live, ...range }, call) }
-  }
-
   return {
     async 'trigger.put'({ trigger, version, trigger_id, from_version, dry_run = false }, call) {
-      const definition = await written(trigger, trigger_id, from_version)
+      const definition = await written(context, trigger, trigger_id, from_version)
       const { id } = definition
       await assertTrigger(
         context,
@@ -170,7 +172,7 @@ export function triggerMethods(
         'trigger',
       )
       const warnings = warningsOf(context, { triggers: [definition] }, registry.bots)
-      if (dry_run) return { ...(await tried(definition, version, call)), ...warnings }
+      if (dry_run) return { ...(await tried(context, definition, version, call)), ...warnings }
       const [stamp] = await writeDefinitions(context, [
         { noun: 'trigger', id, definition, version, at: now() },
       ])

@@ -1,6 +1,6 @@
 // One bot: how it is reached, how it is, and what it has.
 import type { JSX } from 'preact'
-import type { Bot, BudgetUse } from '../../contract/types.ts'
+import type { Bot, BudgetUse, RouterStatsResult } from '../../contract/types.ts'
 import { useCall } from '../load.ts'
 import { Ago, Button, Card, CopyCommand, Facts, Head, Lamp, Problem } from '../parts/basic.tsx'
 import { confirm } from '../parts/dialog.tsx'
@@ -36,6 +36,60 @@ function Budgets({ budgets }: { budgets: readonly BudgetUse[] }): JSX.Element {
   )
 }
 
+type Stat = RouterStatsResult['bots'][number]
+
+/** What the bot does now, and what it has done. */
+function State({ bot, stat }: { bot: Bot; stat: Stat | undefined }): JSX.Element {
+  const { health, usage } = { ...bot, usage: stat?.usage }
+  return (
+    <Card title="State">
+      <Facts
+        of={[
+          ['running', `${bot.active ?? 0} of ${bot.max_active}`],
+          ['waiting', stat === undefined ? undefined : count(stat.waiting)],
+          ['completed', stat === undefined ? undefined : `${count(stat.done)} in 24 h`],
+          [
+            'dead letters',
+            stat === undefined || stat.dead === 0 ? undefined : (
+              <a href={href('dead-letters')}>{count(stat.dead)}</a>
+            ),
+          ],
+          [
+            'breaker',
+            health === undefined
+              ? undefined
+              : `${health.state.replaceAll('_', ' ')}, ${count(health.consecutive_failures)} failures in a row`,
+          ],
+          ['tries again', health?.open_until === undefined ? undefined : <Ago at={health.open_until} />],
+          [
+            'available',
+            bot.availability === undefined
+              ? undefined
+              : `${bot.availability}${bot.availability_reason === undefined ? '' : `: ${oneLine(bot.availability_reason)}`}`,
+          ],
+          ['drained', bot.drained_reason === undefined ? undefined : oneLine(bot.drained_reason)],
+          ['disabled', bot.disabled_reason === undefined ? undefined : oneLine(bot.disabled_reason)],
+          ['last heard', bot.last_heard_at === undefined ? undefined : <Ago at={bot.last_heard_at} />],
+          [
+            'takes',
+            stat?.finish === undefined
+              ? undefined
+              : `${duration(stat.finish.average_ms)} on average, 95 % at most ${duration(stat.finish.p95_ms)}`,
+          ],
+          [
+            'used',
+            usage === undefined
+              ? undefined
+              : `${count(usage.input_tokens + usage.output_tokens)} tokens, ${usage.cost_usd.toFixed(2)} USD in 24 h`,
+          ],
+          ['capabilities', bot.capabilities?.join(', ')],
+          ['tools', bot.tools?.join(', ')],
+        ]}
+      />
+    </Card>
+  )
+}
+
 export function BotScreen({ id }: { id: string }): JSX.Element {
   const options = { on: ({ kind }: { kind: string }) => kind === 'run', every: 15_000 }
   const read = useCall('bot.get', { bot_id: id }, options)
@@ -60,7 +114,7 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
       reason =>
         act('drained', () => call('bot.drain', { bot_id: id, ...(reason === undefined ? {} : { reason }) })),
     )
-  const { health, endpoint, drained, usage } = { ...bot, usage: stat?.usage }
+  const { endpoint, drained } = bot
   return (
     <>
       <Head
@@ -99,54 +153,7 @@ export function BotScreen({ id }: { id: string }): JSX.Element {
       {bot.description === undefined ? null : <p class="muted">{oneLine(bot.description, 500)}</p>}
       <div class="split">
         <div class="stack">
-          <Card title="State">
-            <Facts
-              of={[
-                ['running', `${bot.active ?? 0} of ${bot.max_active}`],
-                ['waiting', stat === undefined ? undefined : count(stat.waiting)],
-                ['completed', stat === undefined ? undefined : `${count(stat.done)} in 24 h`],
-                [
-                  'dead letters',
-                  stat === undefined || stat.dead === 0 ? undefined : (
-                    <a href={href('dead-letters')}>{count(stat.dead)}</a>
-                  ),
-                ],
-                [
-                  'breaker',
-                  health === undefined
-                    ? undefined
-                    : `${health.state.replaceAll('_', ' ')}, ${count(health.consecutive_failures)} failures in a row`,
-                ],
-                [
-                  'tries again',
-                  health?.open_until === undefined ? undefined : <Ago at={health.open_until} />,
-                ],
-                [
-                  'available',
-                  bot.availability === undefined
-                    ? undefined
-                    : `${bot.availability}${bot.availability_reason === undefined ? '' : `: ${oneLine(bot.availability_reason)}`}`,
-                ],
-                ['drained', bot.drained_reason === undefined ? undefined : oneLine(bot.drained_reason)],
-                ['disabled', bot.disabled_reason === undefined ? undefined : oneLine(bot.disabled_reason)],
-                ['last heard', bot.last_heard_at === undefined ? undefined : <Ago at={bot.last_heard_at} />],
-                [
-                  'takes',
-                  stat?.finish === undefined
-                    ? undefined
-                    : `${duration(stat.finish.average_ms)} on average, 95 % at most ${duration(stat.finish.p95_ms)}`,
-                ],
-                [
-                  'used',
-                  usage === undefined
-                    ? undefined
-                    : `${count(usage.input_tokens + usage.output_tokens)} tokens, ${usage.cost_usd.toFixed(2)} USD in 24 h`,
-                ],
-                ['capabilities', bot.capabilities?.join(', ')],
-                ['tools', bot.tools?.join(', ')],
-              ]}
-            />
-          </Card>
+          <State bot={bot} stat={stat} />
           {stat?.budgets === undefined ? null : <Budgets budgets={stat.budgets} />}
           <Card title="Endpoint">
             <Tree value={endpoint} label="Endpoint" />

@@ -21,15 +21,13 @@ export function concernsOf(
   runs: readonly Run[],
 ): Concern[] {
   const waiting = runs.filter(({ state }) => state === 'awaiting_approval')
-  const approvals = waiting
-    .slice(0, mostEach)
-    .map(({ id, trigger_id, created_at }): Concern => ({
-      kind: 'held',
-      word: 'approval',
-      text: trigger_id,
-      to: ['approvals', id],
-      at: created_at,
-    }))
+  const approvals = waiting.slice(0, mostEach).map(({ id, trigger_id, created_at }): Concern => ({
+    kind: 'held',
+    word: 'approval',
+    text: trigger_id,
+    to: ['approvals', id],
+    at: created_at,
+  }))
   const more = standing.approvals - approvals.length
   if (more > 0)
     approvals.push({

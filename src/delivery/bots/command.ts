@@ -152,13 +152,44 @@ function orderOf(
   }
 }
 
+interface Running extends Pick<CommandBotOptions, 'controlSocket' | 'openSocket'> {
+  run: (endpoint: CommandEndpoint, delivery: Delivery, given: Given) => Promise<DeliveryResult>
+}
+
+/** The socket lasts as long as the attempt. Questions and wake calls act on no run: they have none. */
+async function runWithSocket(
+  endpoint: CommandEndpoint,
+  delivery: Delivery,
+  context: string | undefined,
+  { run, controlSocket, openSocket }: Running,
+): Promise<DeliveryResult> {
+  if (endpoint.control === true) return run(endpoint, delivery, { socket: controlSocket(), context })
+  if (delivery.own === null) return run(endpoint, delivery, { socket: undefined, context })
+  let socket: Awaited<ReturnType<OpenSocket>>
+  try {
+    socket = await openSocket(delivery.own)
+  } catch (error) {
+    return failure(
+      'unreachable',
+      `the socket of the command could not be opened: ${(error as Error).message}`,
+      { status: 'E_SOCKET' },
+    )
+  }
+  try {
+    return await run(endpoint, delivery, { socket: socket.path, context })
+  } finally {
+    await socket.close()
+  }
+}
+
 export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint> {
-  const { commands, killGraceMs, contextRoot, controlSocket, openSocket } = options
+  const { commands, killGraceMs, contextRoot } = options
+  const running: Running = { ...options, run }
   const allowances = new Map<string, Allowance>()
 
   async function deliver(endpoint: CommandEndpoint, delivery: Delivery): Promise<DeliveryResult> {
     if (delivery.signal.aborted) return { outcome: 'aborted' }
-    if (delivery.context.length === 0) return runWithSocket(endpoint, delivery, undefined)
+    if (delivery.context.length === 0) return runWithSocket(endpoint, delivery, undefined, running)
     let directory: ContextDirectory
     try {
       directory = await contextDirectory(contextRoot, delivery.context)
@@ -168,34 +199,9 @@ export function commandBot(options: CommandBotOptions): BotKind<CommandEndpoint>
       })
     }
     try {
-      return await runWithSocket(endpoint, delivery, directory.path)
+      return await runWithSocket(endpoint, delivery, directory.path, running)
     } finally {
       await directory.remove()
-    }
-  }
-
-  /** The socket lasts as long as the attempt. Questions and wake calls act on no run: they have none. */
-  async function runWithSocket(
-    endpoint: CommandEndpoint,
-    delivery: Delivery,
-    context: string | undefined,
-  ): Promise<DeliveryResult> {
-    if (endpoint.control === true) return run(endpoint, delivery, { socket: controlSocket(), context })
-    if (delivery.own === null) return run(endpoint, delivery, { socket: undefined, context })
-    let socket: Awaited<ReturnType<OpenSocket>>
-    try {
-      socket = await openSocket(delivery.own)
-    } catch (error) {
-      return failure(
-        'unreachable',
-        `the socket of the command could not be opened: ${(error as Error).message}`,
-        { status: 'E_SOCKET' },
-      )
-    }
-    try {
-      return await run(endpoint, delivery, { socket: socket.path, context })
-    } finally {
-      await socket.close()
     }
   }
 

@@ -70,79 +70,59 @@ function batchEvents(db: Db) {
 }
 
 function statements(db: Db) {
-  const eventById = db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`)
-  const eventSeq = db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck()
-  const nextSeq = db
-    .prepare<[number], number>('SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT 1')
-    .pluck()
-  const eventIdBySeq = db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck()
-  const runById = db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
-    `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
-  )
-  const eventsOf = db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck()
-  const historyOf = db.prepare<[number], HistoryRow>(
-    'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
-  )
-  const attemptsOf = db.prepare<[number], AttemptRow>(
-    'SELECT number, started_at, ended_at, outcome, status, error, output, request FROM attempt WHERE run_seq = ? ORDER BY number',
-  )
-  const seqBounds = db.prepare<[], { low: number | null; high: number | null }>(
-    'SELECT min(seq) AS low, max(seq) AS high FROM event',
-  )
-  const nextReceived = db.prepare<[number], { seq: number; received_at: number }>(
-    'SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
-  )
-  const unrouted = db.prepare<[number], EventRow>(
-    `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
-  )
-  // Read through spending_at: what is asked for is recent.
-  const usedSince = db.prepare<[number], UsageTotals & { scope: string }>(
-    `SELECT scope, ${spentSums}
-     FROM spending INDEXED BY spending_at WHERE at >= ? GROUP BY scope ORDER BY scope`,
-  )
-  const liveBySeq = db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`)
-  const contextFiles = db.prepare<[Buffer], FileRow>(
-    'SELECT event_seq, position, name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
-  )
-  const runBounds = db.prepare<[], { low: number | null; high: number | null }>(
-    'SELECT min(low) AS low, max(high) AS high FROM (SELECT min(seq) AS low, max(seq) AS high FROM outbox UNION ALL SELECT min(seq), max(seq) FROM run_archive)',
-  )
-  const nextCreated = db.prepare<[number, number], { seq: number; created_at: number }>(
-    `SELECT seq, created_at FROM (SELECT * FROM (SELECT seq, created_at FROM outbox WHERE seq >= ? ORDER BY seq LIMIT 1)
-       UNION ALL SELECT * FROM (SELECT seq, created_at FROM run_archive WHERE seq >= ? ORDER BY seq LIMIT 1)) ORDER BY seq LIMIT 1`,
-  )
-  const originKnown = db.prepare<[number], { seq: number; received_at: number; known: number }>(
-    'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
-  )
-  const cause = db.prepare<
-    [Buffer, Buffer],
-    { bot_id: string; assignment: string | null; event_id: Buffer; causation: string | null }
-  >(
-    `SELECT run.bot_id, run.assignment, event.id AS event_id, event.causation
-     FROM (SELECT bot_id, assignment, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, assignment, event_seq FROM run_archive WHERE id = ?) AS run
-     JOIN event ON event.seq = run.event_seq`,
-  )
   return {
-    cause,
-    originKnown,
-    runBounds,
-    nextCreated,
-    usedSince,
-    contextFiles,
+    eventById: db.prepare<[Buffer], EventRow>(`SELECT ${eventColumns} FROM event WHERE id = ?`),
+    eventSeq: db.prepare<[Buffer], number>('SELECT seq FROM event WHERE id = ?').pluck(),
+    nextSeq: db.prepare<[number], number>('SELECT seq FROM event WHERE seq > ? ORDER BY seq LIMIT 1').pluck(),
+    eventIdBySeq: db.prepare<[number], Buffer>('SELECT id FROM event WHERE seq = ?').pluck(),
+    runById: db.prepare<[Buffer, Buffer], RunRow & { archived: number }>(
+      `SELECT ${runColumns}, 0 AS archived FROM outbox WHERE id = ? UNION ALL SELECT ${runColumns}, 1 FROM run_archive WHERE id = ?`,
+    ),
+    eventsOf: db.prepare<[number], number>('SELECT count(*) FROM run_event WHERE run_seq = ?').pluck(),
+    historyOf: db.prepare<[number], HistoryRow>(
+      'SELECT at, move, from_state AS "from", to_state AS "to", attempt, reason FROM run_history WHERE run_seq = ? ORDER BY step',
+    ),
+    attemptsOf: db.prepare<[number], AttemptRow>(
+      'SELECT number, started_at, ended_at, outcome, status, error, output, request FROM attempt WHERE run_seq = ? ORDER BY number',
+    ),
+    seqBounds: db.prepare<[], { low: number | null; high: number | null }>(
+      'SELECT min(seq) AS low, max(seq) AS high FROM event',
+    ),
+    nextReceived: db.prepare<[number], { seq: number; received_at: number }>(
+      'SELECT seq, received_at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
+    ),
+    unrouted: db.prepare<[number], EventRow>(
+      `SELECT ${eventColumns} FROM unrouted JOIN event ON event.seq = unrouted.event_seq ORDER BY event_seq LIMIT ?`,
+    ),
+    // Read through spending_at: what is asked for is recent.
+    usedSince: db.prepare<[number], UsageTotals & { scope: string }>(
+      `SELECT scope, ${spentSums}
+       FROM spending INDEXED BY spending_at WHERE at >= ? GROUP BY scope ORDER BY scope`,
+    ),
+    liveBySeq: db.prepare<[number], RunRow>(`SELECT ${runColumns} FROM outbox WHERE seq = ?`),
+    contextFiles: db.prepare<[Buffer], FileRow>(
+      'SELECT event_seq, position, name, is_text, sha256, content FROM context_file WHERE event_seq = (SELECT seq FROM event WHERE id = ?) ORDER BY position',
+    ),
+    runBounds: db.prepare<[], { low: number | null; high: number | null }>(
+      'SELECT min(low) AS low, max(high) AS high FROM (SELECT min(seq) AS low, max(seq) AS high FROM outbox UNION ALL SELECT min(seq), max(seq) FROM run_archive)',
+    ),
+    nextCreated: db.prepare<[number, number], { seq: number; created_at: number }>(
+      `SELECT seq, created_at FROM (SELECT * FROM (SELECT seq, created_at FROM outbox WHERE seq >= ? ORDER BY seq LIMIT 1)
+         UNION ALL SELECT * FROM (SELECT seq, created_at FROM run_archive WHERE seq >= ? ORDER BY seq LIMIT 1)) ORDER BY seq LIMIT 1`,
+    ),
+    originKnown: db.prepare<[number], { seq: number; received_at: number; known: number }>(
+      'SELECT seq, received_at, emitted IS NOT NULL AS known FROM event WHERE seq >= ? ORDER BY seq LIMIT 1',
+    ),
+    cause: db.prepare<
+      [Buffer, Buffer],
+      { bot_id: string; assignment: string | null; event_id: Buffer; causation: string | null }
+    >(
+      `SELECT run.bot_id, run.assignment, event.id AS event_id, event.causation
+       FROM (SELECT bot_id, assignment, event_seq FROM outbox WHERE id = ? UNION ALL SELECT bot_id, assignment, event_seq FROM run_archive WHERE id = ?) AS run
+       JOIN event ON event.seq = run.event_seq`,
+    ),
     begun: begunWithin(db),
-    unrouted,
-    eventsOf,
     batch: batchEvents(db),
-    liveBySeq,
-    eventById,
-    eventSeq,
-    eventIdBySeq,
-    nextSeq,
-    runById,
-    historyOf,
-    attemptsOf,
-    seqBounds,
-    nextReceived,
   }
 }
 

@@ -334,14 +334,12 @@ export class Moving {
 
   /** What workers hold: it is theirs whatever becomes of the router. */
   workerLeases(): WorkerLease[] {
-    return this.#sql.workers
-      .all()
-      .map(({ id, bot_id, lease_token, lease_until }) => ({
-        run_id: idText(id),
-        bot_id,
-        lease_token: lease_token!,
-        lease_until: lease_until!,
-      }))
+    return this.#sql.workers.all().map(({ id, bot_id, lease_token, lease_until }) => ({
+      run_id: idText(id),
+      bot_id,
+      lease_token: lease_token!,
+      lease_until: lease_until!,
+    }))
   }
 
   /** Puts back everything that was running in a process that is gone; answers how many. */

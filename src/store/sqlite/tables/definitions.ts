@@ -148,8 +148,7 @@ function loaded(perNoun: Record<Noun, NounStatements>): Definitions {
   }
 }
 
-export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
-  const perNoun = nounStatements(db)
+function statements(db: Db) {
   const putVersion = db.prepare(
     'INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)',
   )
@@ -183,6 +182,36 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
       )
       .pluck(),
   }
+  return {
+    putVersion,
+    lastVersion,
+    getVersion,
+    versionsOf,
+    noteDeleted,
+    noteBack,
+    forgetStatus,
+    fileSets,
+    own,
+    disown,
+    openRunsOf,
+  }
+}
+
+export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
+  const perNoun = nounStatements(db)
+  const {
+    putVersion,
+    lastVersion,
+    getVersion,
+    versionsOf,
+    noteDeleted,
+    noteBack,
+    forgetStatus,
+    fileSets,
+    own,
+    disown,
+    openRunsOf,
+  } = statements(db)
 
   function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
     // A trigger that was deleted and comes again goes on counting: a version never means two things.
