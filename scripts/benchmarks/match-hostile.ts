@@ -1,6 +1,7 @@
 // Hostile sets of triggers, as many as the limits let through (src/routing/index/cost-limits.ts), with hostile events: what an
 // event costs at worst.
-import { Matcher, type Attributes } from '../../src/routing/matcher.ts'
+import { Matcher } from '../../src/routing/matcher.ts'
+import type { Attributes } from '../../src/routing/match-event.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 import { hostileLists, hostileObjects, hostiles, type Hostile } from './hostile-sets.ts'
 import { ms, table } from './measure.ts'

@@ -1,6 +1,7 @@
 // Matching: from the bytes of an event to the triggers that it matches, on one thread, beside JSON.parse of the same
 // bytes in the same run. Medians of five rounds in which both take turns.
-import { Matcher, type Attributes, type MatchTrigger } from '../../src/routing/matcher.ts'
+import { Matcher } from '../../src/routing/matcher.ts'
+import type { Attributes, MatchTrigger } from '../../src/routing/match-event.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 import { Forge } from './forge-events.ts'
 import { benchHostile } from './match-hostile.ts'

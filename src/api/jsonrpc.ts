@@ -3,7 +3,6 @@
 import {
   createJSONRPCErrorResponse,
   JSONRPCServer,
-  type JSONRPCID,
   type JSONRPCParams,
   type JSONRPCRequest,
   type JSONRPCResponse,
@@ -11,14 +10,14 @@ import {
 import { isUtf8 } from 'node:buffer'
 import type { Methods } from '../contract/types.ts'
 import type { MethodContract } from '../contract/validators.ts'
-import { asFault, errorTable, Fault, type ErrorName } from '../errors.ts'
+import { asFault, errorTable, Fault } from '../errors.ts'
 import { bothJson } from '../exact-json.ts'
 import { exceededLimit, valueText, type JsonLimits } from '../json-text.ts'
 import { rest, Slots } from '../turns.ts'
-import type { Implied } from './access.ts'
 import { idsOf, isRecorded, type Audit } from './audit.ts'
 import type { Caller, Running, Stream } from './caller.ts'
 import type { Principal } from './principal.ts'
+import { errorResponse, isId, envelopeFault, createdIn, completed, byName } from './envelope.ts'
 
 /** Calls of one batch. */
 export const maxBatchCalls = 50
@@ -94,10 +93,6 @@ interface ServerCall extends Place {
   running: Running
 }
 
-function errorResponse(id: JSONRPCID, name: ErrorName, message: string): JSONRPCResponse {
-  return createJSONRPCErrorResponse(id, errorTable[name].code, message)
-}
-
 const unreadMessage =
   'answers on this socket that are not read hold as many bytes as they may (a quarter of max_inflight_body_bytes), some of them of this connection; read them, then ask again'
 
@@ -123,22 +118,6 @@ const largeAtOnce = 4
 
 /** What such an answer is taken to have before it is known: a page of a list ends there, most events are smaller. */
 const largeAnswer = 1_048_576
-
-function isId(value: unknown): value is JSONRPCID {
-  return value === null || typeof value === 'string' || typeof value === 'number'
-}
-
-/** Why a value is no request object, or undefined when it is one. */
-function envelopeFault(value: unknown): string | undefined {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'a request is a JSON object'
-  const { jsonrpc, method, params, id } = value as Record<string, unknown>
-  if (jsonrpc !== '2.0') return 'jsonrpc must be "2.0"'
-  if (typeof method !== 'string') return 'method must be a string'
-  if (params !== undefined && (typeof params !== 'object' || params === null))
-    return 'params must be an object or an array, or be left out'
-  if (id !== undefined && !isId(id)) return 'id must be a string, a number or null'
-  return undefined
-}
 
 export interface JsonrpcOptions {
   contract: ReadonlyMap<string, MethodContract>
@@ -383,30 +362,4 @@ export class Jsonrpc {
     const { id: _, ...rest } = response
     return `${JSON.stringify(rest).slice(0, -1)},"id":${raw}}`
   }
-}
-
-/** What a call created, whose id its params do not have. */
-function createdIn(result: unknown): unknown {
-  return { created: (Object(result) as { created?: unknown }).created }
-}
-
-/** Params with what is implied, which takes precedence over what the caller gave. */
-function completed(params: Record<string, unknown>, implied: Implied | undefined): Record<string, unknown> {
-  if (implied === undefined) return params
-  return Object.fromEntries(
-    Object.entries({ ...params, ...implied }).filter(([, value]) => value !== undefined),
-  )
-}
-
-/** Params by name, whichever way they came. */
-function byName(given: object | undefined, names: string[]): Record<string, unknown> {
-  if (given === undefined) return {}
-  if (!Array.isArray(given)) return given as Record<string, unknown>
-  if (given.length > names.length) {
-    throw new Fault(
-      'invalid_params',
-      `at most ${names.length} params by position (${names.join(', ')}); found ${given.length}`,
-    )
-  }
-  return Object.fromEntries((given as unknown[]).map((value, index) => [names[index]!, value]))
 }

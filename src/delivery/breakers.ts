@@ -1,6 +1,6 @@
 // The breakers of all bots: what attempts taught of each, how many runs it lets through, and which callers are told.
 import type { Bot, BotHealth, Config } from '../contract/types.ts'
-import type { Attempted } from './attempt.ts'
+import type { Attempted } from './outcome-moves.ts'
 import { breakerState, closedBreaker, disableAfter, recorded, type Breaker } from './breaker.ts'
 import type { EmitLifecycle } from './bot-availability.ts'
 

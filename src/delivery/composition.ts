@@ -12,7 +12,7 @@ import { DamagedError, damagedCode } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import type { Bot, TriggerInput } from '../contract/types.ts'
 import { chosenBot, type ClaimedRun, type RunOverride, type StoredEvent } from '../store/store.ts'
-import type { AttemptOptions } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import type { EventView } from './bot.ts'
 import type { ToolRules } from '../tools.ts'
 

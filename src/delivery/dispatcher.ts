@@ -16,7 +16,9 @@ import {
   type RunMove,
   type Store,
 } from '../store/store.ts'
-import { attemptedFields, makeAttempt, type Attempted, type AttemptOptions } from './attempt.ts'
+import { attemptedFields, makeAttempt } from './attempt.ts'
+import type { Attempted } from './outcome-moves.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import { Breakers, type BreakersOptions } from './breakers.ts'
 import type { BotAvailability, Load } from './bot-availability.ts'
 import { handedOver } from './lease-terms.ts'

@@ -2,7 +2,7 @@
 // event to fill them in.
 import { randomUUID } from 'node:crypto'
 import type { BotNotifyTestResult, Config, NotifyEndpoint } from '../contract/types.ts'
-import type { AttemptOptions } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import { cut, visible } from './bots/notify-text.ts'
 
 /** What is shown of an answer. */

@@ -9,7 +9,8 @@ import {
   type StoredEvent,
   type StoredRun,
 } from '../store/store.ts'
-import { prepareQuestion, type AttemptOptions } from './attempt.ts'
+import { prepareQuestion } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import { noteProgress } from './command-progress.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { WorkerClaims } from './worker-claims.ts'

@@ -9,13 +9,9 @@ import { Fault } from '../errors.ts'
 import { exactJson } from '../exact-json.ts'
 import type { ClaimAnswer, ClaimedRun, MoveOutcome, RunMove, Store, StoredRun } from '../store/store.ts'
 import { answerValue } from './answer-json.ts'
-import {
-  nextTry,
-  prepareQuestion,
-  readableTrigger,
-  type AttemptOptions,
-  type PushedEndpoint,
-} from './attempt.ts'
+import { prepareQuestion, readableTrigger } from './attempt.ts'
+import { nextTry } from './outcome-moves.ts'
+import type { AttemptOptions, PushedEndpoint } from './attempt-options.ts'
 import type { BotKind, DeliveryResult } from './bot.ts'
 import { move } from './run-state.ts'
 

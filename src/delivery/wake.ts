@@ -1,7 +1,7 @@
 // Waking a sleeper: a call of any kind that the router makes itself, answered with success once the bot is awake.
 import { randomUUID } from 'node:crypto'
 import type { Bot, Config } from '../contract/types.ts'
-import type { AttemptOptions } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import type { BotKind } from './bot.ts'
 
 /** Calls a bot's wake; undefined: it is awake, else why not. */

@@ -17,13 +17,8 @@ import {
   type WorkerLease,
 } from '../store/store.ts'
 import { offers } from './assignment.ts'
-import {
-  failedByWorker,
-  prepareForWorker,
-  readableTrigger,
-  type AttemptOptions,
-  type SaidFailure,
-} from './attempt.ts'
+import { failedByWorker, prepareForWorker, readableTrigger, type SaidFailure } from './attempt.ts'
+import type { AttemptOptions } from './attempt-options.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { BotAvailability, Load } from './bot-availability.ts'
 import { leaseMs, tokenMark } from './lease-terms.ts'

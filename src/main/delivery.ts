@@ -1,7 +1,7 @@
 // Delivery as the router has it: with versions of triggers, templates, and writing what it decides.
 import { randomBytes } from 'node:crypto'
 import type { BotInput, QueueInput } from '../contract/types.ts'
-import type { AttemptOptions } from '../delivery/attempt.ts'
+import type { AttemptOptions } from '../delivery/attempt-options.ts'
 import type { OpenSocket } from '../delivery/bots/command.ts'
 import type { Emit } from '../delivery/bots/emit.ts'
 import { Capture } from '../delivery/capture.ts'

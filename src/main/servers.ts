@@ -1,8 +1,6 @@
 // Everything of the router that answers: the methods, the control socket, the intake.
-import type { Config } from '../contract/types.ts'
 import type { DeliveryParts } from '../delivery/delivery.ts'
-import { urlRefusal, type Egress } from '../outbound/egress.ts'
-import { ExitError, Fault } from '../errors.ts'
+import { ExitError } from '../errors.ts'
 import { Audit } from '../api/audit.ts'
 import { handedSocket, listenHanded, listenTcp } from '../http/listening.ts'
 import { Jsonrpc } from '../api/jsonrpc.ts'
@@ -10,74 +8,31 @@ import { emitTargetWarnings } from '../definitions/emit-targets.ts'
 import { schemaWarnings } from '../definitions/payload-schemas.ts'
 import { allMethods } from '../api/methods/all.ts'
 import type { Context } from '../api/methods/context.ts'
-import { assertConstant } from '../api/methods/definition-writes.ts'
 import { liveBot } from '../api/methods/shown-run.ts'
 import { standingWarnings } from '../api/methods/cut-tools.ts'
 import { CommandSockets } from '../api/command-sockets.ts'
 import { controlLimits, RpcServer, type RpcServerOptions } from '../api/rpc-server.ts'
-import { emitEvent } from '../intake/emitting.ts'
-import { providers } from '../intake/webhooks/providers/all.ts'
-import { RunChanges } from '../api/run-changes.ts'
-import { RunWatch } from '../api/run-watch.ts'
-import { Subscriptions } from '../api/subscriptions.ts'
 import { Scrape, type ScrapeOptions } from '../observe/scrape.ts'
 import { Streams, Wakes, type StreamOptions } from '../api/stream.ts'
 import { Logins } from '../api/logins.ts'
 import { TokenWatch } from '../api/token-watch.ts'
 import { Tokens } from '../api/tokens.ts'
 import { listenUnix } from '../api/unix-socket.ts'
-import { sourceWarnings, WebhookServer } from '../intake/webhooks/server.ts'
+import { WebhookServer } from '../intake/webhooks/server.ts'
+import { sourceWarnings } from '../intake/webhooks/deliveries.ts'
 import { routerHealth, routerStatus, type ReportOptions } from '../observe/report.ts'
 import { commandSocketRoot } from '../paths.ts'
 import type { Acceptor } from '../routing/accept.ts'
 import type { AdminServerOptions } from '../api/admin-server.ts'
 import { AdminListener, loginLinks } from './admin-listener.ts'
-import { callbackRuns, callsBack, listenFor } from './callbacks.ts'
+import { callbackRuns, callsBack } from './callbacks.ts'
 import { adminToken } from './admin-token.ts'
 import type { Clockwork } from './internal-sources.ts'
 import type { Parts } from './parts.ts'
+import { waits, waysIn, backedUp, pausing, checks, changes } from './context-parts.ts'
 
 /** How long answers that are on their way may take to leave at the end. */
 const lastAnswersMs = 1000
-
-function urlCheck(egress: Egress): Context['assertUrl'] {
-  return (url, at) => {
-    const refusal = urlRefusal(url, egress)
-    if (refusal !== undefined)
-      throw new Fault('egress_blocked', `${at} ${refusal}`, {
-        reason: 'E_EGRESS_BLOCKED',
-        data: { path: at },
-      })
-  }
-}
-
-/** The host of a mail server is bound by the rules for hosts of URLs. */
-function hostCheck(egress: Egress): Context['assertUrl'] {
-  return (host, at) => urlCheck(egress)(`http://${host.includes(':') ? `[${host}]` : host}/`, at)
-}
-
-function endpointCheck(egress: Egress, { public_url }: Config): Context['assertEndpoint'] {
-  return (endpoint, at) => {
-    if ((endpoint.kind === 'http' || endpoint.kind === 'notify') && endpoint.url !== undefined)
-      urlCheck(egress)(endpoint.url, `${at}.url`)
-    if (endpoint.kind === 'notify' && endpoint.host !== undefined)
-      hostCheck(egress)(endpoint.host, `${at}.host`)
-    if (endpoint.kind === 'http' && endpoint.callback === true && public_url === undefined)
-      throw new Fault(
-        'invalid_params',
-        `${at}.callback needs public_url in the configuration: the URL under which the bot reaches the admin listener`,
-        {
-          data: { path: `${at}.callback` },
-        },
-      )
-    if (endpoint.kind === 'unix_rpc' && endpoint.preset === undefined && endpoint.method === undefined) {
-      throw new Fault('invalid_params', `${at}.method is required where there is no preset`, {
-        data: { path: `${at}.method` },
-      })
-    }
-    if (endpoint.kind === 'command') assertConstant(endpoint.argv, `${at}.argv`)
-  }
-}
 
 /** Listens on the configured address, or on a socket that was passed in. Returns the bound address. */
 function listenIntake(
@@ -109,45 +64,6 @@ export interface Faces {
   /** whether there are stored tokens or logins that are valid */
   hasTokens: () => boolean
   addresses: { socket: string; intake: string; admin?: string }
-}
-
-/** The calls that wait for the log to grow, and for runs to change. */
-function waits(
-  store: Parts['store'],
-  log: Parts['log'],
-  wakes: Wakes,
-): Pick<Context, 'subscriptions' | 'runSubscriptions' | 'changes' | 'watch'> {
-  const [subscriptions, runSubscriptions] = [
-    new Subscriptions('subscription', log.bug),
-    new Subscriptions('run-subscription', log.bug),
-  ]
-  store.onLogged = () => {
-    subscriptions.wake()
-    wakes.wake()
-  }
-  const [watch, changes] = [new RunWatch(), new RunChanges()]
-  store.onRunChange = ids => {
-    watch.changed(ids)
-    changes.add(ids)
-    runSubscriptions.wake()
-    wakes.wake()
-  }
-  return { subscriptions, runSubscriptions, changes, watch }
-}
-
-/** What methods ask of the ways in, which they do not import. */
-function waysIn(
-  { config, store, registry, now, measures }: Parts,
-  acceptor: Acceptor,
-): Pick<Context, 'emit' | 'fire' | 'needsSecret'> {
-  return {
-    emit: event =>
-      measures.timed('rpc', () =>
-        emitEvent(event, { registry, store, acceptor, max_body_bytes: config.max_body_bytes, now }),
-      ),
-    fire: event => measures.timed('rpc', () => acceptor.acceptOne(event)),
-    needsSecret: provider => providers[provider].needs_secret,
-  }
 }
 
 /** What the router reports of itself. */
@@ -216,22 +132,6 @@ function measured(measures: Parts['measures']): Pick<AdminServerOptions, 'answer
   }
 }
 
-async function backedUp<T>({ measures, now }: Parts, backup: Promise<T>): Promise<T> {
-  const made = await backup
-  measures.lastBackup = now() / 1000
-  return made
-}
-
-async function pausing(
-  store: Parts['store'],
-  dispatcher: DeliveryParts['dispatcher'],
-  reason: string | null,
-  at: number,
-): Promise<void> {
-  await store.setPaused(reason, at)
-  dispatcher.setPaused(reason)
-}
-
 /** The principals of the admin listener, and the record of what they did. */
 function holders({ tokens: stored, store, now, log, measures }: Parts): Pick<StreamOptions, 'isValid'> & {
   tokens: Tokens
@@ -258,7 +158,7 @@ function holders({ tokens: stored, store, now, log, measures }: Parts): Pick<Str
 }
 
 /** Throws ExitError. */
-async function startAdmin(admin: AdminListener, addresses: Faces['addresses']): Promise<void> {
+export async function startAdmin(admin: AdminListener, addresses: Faces['addresses']): Promise<void> {
   await admin.start()
   if (admin.address !== undefined) addresses.admin = admin.address
 }
@@ -274,27 +174,6 @@ async function adminProblem(
   } catch (error) {
     if (error instanceof ExitError) return `the admin listener does not start: ${error.message}`
     throw error
-  }
-}
-
-function checks({ egress, config }: Parts): Pick<Context, 'assertEndpoint' | 'assertUrl'> {
-  return { assertEndpoint: endpointCheck(egress, config), assertUrl: urlCheck(egress) }
-}
-
-/** What bots and queues that are written mean for delivery. */
-function changes(
-  { registry, log }: Parts,
-  dispatcher: DeliveryParts['dispatcher'],
-  availabilities: DeliveryParts['availabilities'],
-  startAdmin: Context['startAdmin'],
-): Pick<Context, 'botChanged' | 'botDeleted' | 'queuesChanged'> {
-  return {
-    botChanged: id => {
-      dispatcher.forget(id)
-      listenFor(registry.bots.get(id)!, startAdmin, log)
-    },
-    botDeleted: id => availabilities.forget(id),
-    queuesChanged: () => dispatcher.wake([]),
   }
 }
 

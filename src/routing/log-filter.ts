@@ -1,6 +1,7 @@
 // Filters held against the log: stored events, whose bodies are read without being parsed where that is possible.
 import { routerSource, type StoredEvent } from '../store/store.ts'
-import { Matcher, type Attributes, type MatchEvent, type MatchTrigger } from './matcher.ts'
+import { Matcher } from './matcher.ts'
+import type { Attributes, MatchEvent, MatchTrigger } from './match-event.ts'
 import { payloadOf } from './payload.ts'
 
 export type Logged = Pick<

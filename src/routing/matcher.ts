@@ -39,37 +39,13 @@ import type { JsonLimits } from '../json-text.ts'
 import { root } from './index/leaf.ts'
 import { Gathering } from './index/leaves.ts'
 import { PathNode } from './index/path-trie.ts'
-import { withSource, type Branch, type CompiledPattern, type Field } from './pattern.ts'
+import { withSource, type Branch, type Field } from './pattern.ts'
 import { Scanner } from './index/scan.ts'
 import { likelihood } from './index/likelihood.ts'
 import { Slot, type SharedField } from './index/slots.ts'
 import type { Visitor } from './index/text-index.ts'
 import { walk } from './index/walk.ts'
-
-/** An event as filters see it, but for its payload. */
-export interface Attributes {
-  id: string
-  source_id: string
-  type: string
-  subject: string | null
-  actor: string | null
-  thread: string | null
-  timestamp: number
-  headers: Record<string, string>
-}
-
-/** What is matched: the event as filters see it. */
-export interface MatchEvent extends Attributes {
-  payload: unknown
-}
-
-export interface MatchTrigger<T> {
-  /** null: listens to every source */
-  source_id: string | null
-  pattern: CompiledPattern
-  /** answered when it matches */
-  target: T
-}
+import { type Attributes, type MatchEvent, type MatchTrigger, attributeNames } from './match-event.ts'
 
 interface Entry<T> {
   branches: Attached<T>[]
@@ -437,17 +413,6 @@ export class Matcher<T> {
     return shared.holds
   }
 }
-
-const attributeNames = [
-  'id',
-  'source_id',
-  'type',
-  'subject',
-  'actor',
-  'thread',
-  'timestamp',
-  'headers',
-] as const
 
 const unlimited: JsonLimits = { json_depth: 512, json_tokens: Infinity }
 const nowhere = new PathNode<never>('payload')

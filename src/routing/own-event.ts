@@ -1,7 +1,7 @@
 // Events that the router makes itself: ticks, items of polls, and what people fire.
 import { defaults } from '../contract/defaults.ts'
 import type { CronConfig } from '../contract/types.ts'
-import type { Incoming } from './accept.ts'
+import type { Incoming } from './incoming.ts'
 import { Payload } from './payload.ts'
 import type { JsonLimits } from '../json-text.ts'
 

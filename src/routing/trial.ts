@@ -4,7 +4,7 @@ import { explainInTurns, Sheet } from './explain.ts'
 import type { Expressions } from './expressions.ts'
 import { checkTemplate, InputsError, renderTemplate } from './inputs.ts'
 import { listensTo } from './log-filter.ts'
-import type { MatchEvent } from './matcher.ts'
+import type { MatchEvent } from './match-event.ts'
 import type { CompiledPattern } from './pattern.ts'
 
 /** An invented event, as filters see it. */

@@ -25,27 +25,25 @@ import type {
   HistoryRow,
   NewEvent,
   NewRun,
-  QueueCount,
-  RunCount,
   RunOverride,
-  RunStats,
   SkippedTicks,
   SourceNote,
   SourceState,
   Stamp,
   StoredEvent,
   StoredRun,
-  StuckOrder,
   TickRow,
   TriggerPause,
   UsageTotals,
   WorkerLease,
 } from './records.ts'
+import type { QueueCount, RunCount, RunStats, StuckOrder } from './counts.ts'
 
 export type { GateCounts } from './flow.ts'
 export * from './claims.ts'
 export * from './output.ts'
 export * from './pages.ts'
+export * from './counts.ts'
 export * from './records.ts'
 export * from './refused.ts'
 export * from './space.ts'

@@ -16,7 +16,7 @@ import {
 } from '../../src/intake/webhooks/refused-deliveries.ts'
 import { pathOf, safePath } from '../../src/intake/webhooks/refused-request.ts'
 import type { RefusedBatch, RefusedRow } from '../../src/store/store.ts'
-import { newestSchema } from '../../src/store/sqlite/file/open.ts'
+import { newestSchema } from '../../src/store/sqlite/file/schema.ts'
 import { faultyRouter } from '../faults/shim.ts'
 import { signalbox } from '../support/command-line.ts'
 import { post, raw } from '../support/raw-http.ts'

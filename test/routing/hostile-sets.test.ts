@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { hostileMatcher } from '../../scripts/benchmarks/match-hostile.ts'
 import { hostileLists, hostileObjects, hostiles } from '../../scripts/benchmarks/hostile-sets.ts'
 import { Sheet, verdictOn } from '../../src/routing/explain.ts'
-import type { Attributes } from '../../src/routing/matcher.ts'
+import type { Attributes } from '../../src/routing/match-event.ts'
 import { compilePattern } from '../../src/routing/pattern.ts'
 
 const attributes: Attributes = {

@@ -16,7 +16,8 @@ import type {
   SourceHealth,
   WebhookConfig,
 } from '../../contract/types.ts'
-import type { Accepted, Acceptor, Emitted, Incoming } from '../../routing/accept.ts'
+import type { Acceptor } from '../../routing/accept.ts'
+import type { Accepted, Emitted, Incoming } from '../../routing/incoming.ts'
 import type { BacktestCounts, BacktestJob } from '../../routing/backtest.ts'
 import type { Expressions } from '../../routing/expressions.ts'
 import type { Registry } from '../../routing/registry.ts'

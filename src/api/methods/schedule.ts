@@ -2,7 +2,7 @@
 import { defaults } from '../../contract/defaults.ts'
 import type { CronConfig, ManualConfig, Source, SourceFireParams, Tick } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { Incoming } from '../../routing/accept.ts'
+import type { Incoming } from '../../routing/incoming.ts'
 import type { TickRow } from '../../store/store.ts'
 import type { Handlers } from '../jsonrpc.ts'
 import { ownEvent, tickEvent } from '../../routing/own-event.ts'

@@ -1,7 +1,7 @@
 // trigger.test: a filter or a trigger on one event, before it is enabled.
 import type { DraftEvent, DraftTrigger } from '../../contract/types.ts'
 import { readableView } from '../../routing/log-filter.ts'
-import type { MatchEvent } from '../../routing/matcher.ts'
+import type { MatchEvent } from '../../routing/match-event.ts'
 import { draftView, tryTrigger } from '../../routing/trial.ts'
 import { rest } from '../../turns.ts'
 import type { Handlers } from '../jsonrpc.ts'

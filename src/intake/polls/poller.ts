@@ -6,19 +6,19 @@
 import { isDeepStrictEqual } from 'node:util'
 import { defaults } from '../../contract/defaults.ts'
 import type { ContextFileBytes } from '../../context-files.ts'
-import type { Config, PollConfig, Source, SourceHealth, WatchConfig } from '../../contract/types.ts'
+import type { PollConfig, Source, SourceHealth } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { Accepted, Incoming } from '../../routing/accept.ts'
-import type { Expressions } from '../../routing/expressions.ts'
-import type { SourceState, Store } from '../../store/store.ts'
+import type { Accepted, Incoming } from '../../routing/incoming.ts'
+import type { SourceState } from '../../store/store.ts'
 import { judged } from './crossing.ts'
 import { ReadingError, type Item } from './items.ts'
 import { ItemsThread } from './items-thread.ts'
 import { ownEvent } from '../../routing/own-event.ts'
 import { addItems, type Pages } from './pages.ts'
-import { read, readCommand, type ReadingOptions } from './reading.ts'
+import { read, readCommand } from './reading.ts'
 import { healthOf, warningOf, type Memory } from './source-memory.ts'
-import { Timetable, type Later } from '../timetable.ts'
+import { Timetable } from '../timetable.ts'
+import { type Entry, type PollerOptions, type Outcome, NotTaken } from './poll-entry.ts'
 
 const longestPauseMs = 15 * 60_000
 const longestRetryAfterMs = 24 * 3_600_000
@@ -26,50 +26,6 @@ const longestUnchangedMs = 24 * 3_600_000
 /** Events that go to the store together. */
 const together = 100
 const maxErrorLength = 500
-
-interface Entry {
-  id: string
-  source_type: 'poll' | 'watch'
-  config: PollConfig & WatchConfig
-  memory: Memory
-  abort: AbortController
-  /** items that were forgotten since the last reading was noted: what was found of them before is not so any more */
-  forgotten: Set<string>
-}
-
-export interface PollerOptions {
-  sources: ReadonlyMap<string, Source>
-  store: Pick<Store, 'unseen' | 'noteSource' | 'forgetItem' | 'emitLifecycle'>
-  accept: (incoming: Incoming[]) => Promise<(Accepted | Fault)[]>
-  expressions: Expressions
-  reading: ReadingOptions
-  config: Config
-  now: () => number
-  later: Later
-  log: (event: string, fields: Record<string, unknown>) => void
-  logBug: (error: unknown) => void
-}
-
-/** What a reading came to. */
-interface Outcome {
-  memory: Memory
-  /** why it failed; undefined: it did not */
-  failure?: { error: string; retry_after_ms?: number }
-  /** what could not be used of it, though it did not fail */
-  problem?: string
-  seen: string[]
-  events: number
-}
-
-/** What is new could not be made events of, or not all of it. */
-class NotTaken extends Error {
-  readonly events: number
-
-  constructor(message: string, events = 0) {
-    super(message)
-    this.events = events
-  }
-}
 
 export class Poller {
   readonly #options: PollerOptions

@@ -6,7 +6,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { CronConfig, Source } from '../../contract/types.ts'
 import { Fault } from '../../errors.ts'
-import type { Accepted, Incoming } from '../../routing/accept.ts'
+import type { Accepted, Incoming } from '../../routing/incoming.ts'
 import type { SkippedTicks, SourceState } from '../../store/store.ts'
 import { tickEvent } from '../../routing/own-event.ts'
 import { decide, following, onTimeMs, schedule, type Decided, type DueTick, type Schedule } from './ticks.ts'

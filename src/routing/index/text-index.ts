@@ -1,7 +1,8 @@
 // The indexes of the operators over texts: beginnings and endings in tries, folded ones apart, addresses as ranges. F is
 // what they lead to, a field; never an array.
 import { CharTrie } from './char-trie.ts'
-import { addressOf, folded, type OnlyText } from '../conditions.ts'
+import { folded, type OnlyText } from '../conditions.ts'
+import { addressOf } from '../addresses.ts'
 import { Ranges } from './ranges.ts'
 
 /** Called with fields that an index leads to. */

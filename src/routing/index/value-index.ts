@@ -4,7 +4,6 @@
 //
 // 5,000 numbers in an array of 10 KB and 8,000 triggers with a range each cost 260 ms while each looked at each.
 import {
-  addressOf,
   folded,
   holds,
   wildcardHolds,
@@ -13,6 +12,7 @@ import {
   type TextTest,
   type WildcardTest,
 } from '../conditions.ts'
+import { addressOf } from '../addresses.ts'
 import { compareNumbers, ExactNumber } from '../exact-number.ts'
 import type { RangeTest } from '../numeric.ts'
 import { ElementSet, setBit } from './element-set.ts'

@@ -7,7 +7,7 @@ import type { Lanes } from './lanes.ts'
 import type { Moving } from './moves.ts'
 import type { Db } from '../db.ts'
 import { isOpen, type Queues } from './queues.ts'
-import { mendedRun, runColumnNames, type RunRow } from '../tables/rows.ts'
+import { mendedRun, runColumnNames, type RunRow } from '../tables/run-rows.ts'
 
 export interface BurialParts {
   lanes: Lanes

@@ -8,7 +8,7 @@ import type { Lanes } from './lanes.ts'
 import type { Db } from '../db.ts'
 import { isOpen } from './queues.ts'
 import { mayWaitFor } from './run-lanes.ts'
-import { runColumns, runDamage, type RunRow } from '../tables/rows.ts'
+import { runColumns, runDamage, type RunRow } from '../tables/run-rows.ts'
 
 const pageSize = 500
 /** Runs that one examination looks at: at a start nothing else is done meanwhile. */

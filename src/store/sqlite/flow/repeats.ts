@@ -4,7 +4,7 @@
 // that never had one because the limit was reached, carries no gate: so nothing is given back twice, or for another run.
 import type { RunFlow } from '../../flow.ts'
 import type { RunMove } from '../../store.ts'
-import type { RunRow } from '../tables/rows.ts'
+import type { RunRow } from '../tables/run-rows.ts'
 
 type Begun = Pick<RunRow, 'attempt'>
 

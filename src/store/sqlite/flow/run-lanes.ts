@@ -2,7 +2,7 @@
 import { dependencyLane, type RunFlow } from '../../flow.ts'
 import { budgetLanePrefix } from './budgets.ts'
 import { isActive, isOpen } from './queues.ts'
-import type { RunRow } from '../tables/rows.ts'
+import type { RunRow } from '../tables/run-rows.ts'
 import { triggerLane } from './trigger-pauses.ts'
 
 /** The lanes of a run in which active runs count, with their limits. */

@@ -4,7 +4,7 @@ import { damagedColumns, progressChecks, usageChecks } from '../tables/checks.ts
 import type { DamageLog } from '../tables/damage.ts'
 import type { Db } from '../db.ts'
 import { isActive } from './queues.ts'
-import type { RunRow } from '../tables/rows.ts'
+import type { RunRow } from '../tables/run-rows.ts'
 
 export class RunReports {
   readonly #damage: DamageLog

@@ -8,7 +8,8 @@ import type { DeadlineName, TriggerPause } from '../../store.ts'
 import { flowCheck, name, time } from '../tables/checks.ts'
 import { damageText, type DamageLog } from '../tables/damage.ts'
 import type { Db } from '../db.ts'
-import { textOf, type RunRow } from '../tables/rows.ts'
+import { textOf } from '../tables/rows.ts'
+import type { RunRow } from '../tables/run-rows.ts'
 
 export const triggerLanePrefix = 'trigger:'
 /** Runs that may wait for one paused trigger: further events make none. */

@@ -3,7 +3,7 @@ import { pauseReason, type TriggerPause } from '../../store.ts'
 import type { History } from '../tables/history.ts'
 import type { Lanes } from './lanes.ts'
 import type { Db } from '../db.ts'
-import { runColumns, runDamage, type RunRow } from '../tables/rows.ts'
+import { runColumns, runDamage, type RunRow } from '../tables/run-rows.ts'
 import type { Soon } from '../next-due.ts'
 import { mostWaiting, triggerLane } from './trigger-pauses.ts'
 

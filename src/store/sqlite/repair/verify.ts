@@ -7,14 +7,8 @@ import { ExitError } from '../../../errors.ts'
 import { damageText } from '../tables/damage.ts'
 import { lossOf, readMark, type Mark } from '../file/high-water.ts'
 import type { Db } from '../db.ts'
-import {
-  databasePath,
-  impossibleVersion,
-  newestSchema,
-  schemaFaults,
-  schemaOf,
-  takeLock,
-} from '../file/open.ts'
+import { databasePath, takeLock } from '../file/open.ts'
+import { impossibleVersion, newestSchema, schemaFaults, schemaOf } from '../file/schema.ts'
 import { isWholeOverride } from '../tables/run-overrides.ts'
 import {
   assertFile,

@@ -7,7 +7,8 @@ import { chosenBot, routerSource, type LifecycleEvents, type RunCount } from '..
 import type { DamageLog } from './damage.ts'
 import type { EventLog } from './event-log.ts'
 import type { Db } from '../db.ts'
-import { idBytes, idText, parsed, type RunRow } from './rows.ts'
+import { idBytes, idText, parsed } from './rows.ts'
+import type { RunRow } from './run-rows.ts'
 
 /** A result that is longer is left out of the event; run.get has it. */
 const longestResult = 8192

@@ -1,6 +1,7 @@
 // Pages of the log and of runs as SQL; a test shows the plan of every shape.
 import { routerSource, type EventPage, type RunPage } from '../../store.ts'
-import { eventColumns, eventLineColumns, runColumns } from './rows.ts'
+import { eventColumns, eventLineColumns } from './rows.ts'
+import { runColumns } from './run-rows.ts'
 
 type Params = (string | number | Buffer)[]
 

@@ -5,7 +5,8 @@ import type { UsageReport, UsageTotals } from '../../store.ts'
 import { damagedColumns, mostSpent, spendingChecks, usageChecks } from './checks.ts'
 import { isConstraint, type DamageLog } from './damage.ts'
 import type { Db } from '../db.ts'
-import { textOf, type RunRow } from './rows.ts'
+import { textOf } from './rows.ts'
+import type { RunRow } from './run-rows.ts'
 
 const secondMs = 1000
 const minuteMs = 60_000
