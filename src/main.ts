@@ -1,7 +1,6 @@
 // The composition root, with main/ the only place that knows everyone. startRouter puts the parts together and starts them in the
 // order in which they need each other; stopping goes the other way.
-import { lstatSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { Backtests } from './backtest/backtests.ts'
 import { readConfig } from './config.ts'
 import type { Config } from './contract/types.ts'
@@ -23,12 +22,11 @@ import { openLog, type Log } from './observe/log.ts'
 import { measuredLog, measureRefused, measureStore, Measures } from './observe/measures.ts'
 import { Commands } from './outbound/commands.ts'
 import { egressRule, type Egress } from './outbound/egress.ts'
-import { contextRoot, makeDirectory, type Environment } from './paths.ts'
+import { contextRoot, type Environment } from './paths.ts'
 import type { Acceptor } from './routing/accept.ts'
 import { ExpressionProcess } from './routing/expressions.ts'
 import { LifecycleRouter } from './routing/lifecycle-router.ts'
 import { Registry } from './routing/registry.ts'
-import { assertDirectory, assertPlainFile, fileError } from './plain-file.ts'
 import { secretsOf } from './secrets.ts'
 import { steadyClock } from './steady-clock.ts'
 import { plain } from './terminal-text.ts'
@@ -37,6 +35,7 @@ import { Backups } from './store/sqlite/file/backups.ts'
 import { SqliteStore } from './store/sqlite/engine/sqlite-store.ts'
 import type { StartAnswer } from './store/store.ts'
 import { ToolRules, type ToolLimits } from './tools.ts'
+import { prepareStateDir } from './main/state-directory.ts'
 
 export interface Router {
   config: Config
@@ -67,47 +66,6 @@ function assertNode(): void {
       exitCodes.configuration,
       `Node ${oldestNode} or newer is needed, this is ${process.versions.node}; scripts/start brings the right one`,
     )
-}
-
-/** The state directory holds payloads: it is ours alone. */
-function prepareStateDir(path: string): void {
-  try {
-    makeDirectory(path)
-  } catch (error) {
-    throw new ExitError(
-      exitCodes.permissions,
-      `the state directory ${path} cannot be made (${(error as NodeJS.ErrnoException).code}); set SIGNALBOX_STATE_DIR to one that can`,
-    )
-  }
-  const { mode, uid } = atPath(() => statSync(path), path)
-  atPath(() => assertDirectory(path), path)
-  if (uid !== process.getuid!()) throw new ExitError(exitCodes.permissions, `${path} belongs to another user`)
-  if ((mode & 0o077) !== 0)
-    throw new ExitError(exitCodes.permissions, `${path} is open to others; chmod 700 it`)
-  // Reading a FIFO in the place of one of them would block the start.
-  for (const name of ownFiles) {
-    const file = join(path, name)
-    if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) atPath(() => assertPlainFile(file), file)
-  }
-}
-
-/** Files that the store reads at a start, where they exist. */
-const ownFiles = [
-  'signalbox.db',
-  'signalbox.db-wal',
-  'signalbox.db-shm',
-  'signalbox.db-journal',
-  'signalbox.high',
-  'router.lock',
-]
-
-/** An answer of the file system. Throws ExitError 74 with a sentence that names the path. */
-function atPath<T>(ask: () => T, path: string): T {
-  try {
-    return ask()
-  } catch (error) {
-    throw new ExitError(exitCodes.ioError, fileError(error, path).message)
-  }
 }
 
 function egressOf({ egress_allow }: Config): Egress {
@@ -266,6 +224,39 @@ async function openStore(
   return { store, disk, damage, contract, opened }
 }
 
+interface Running {
+  served: Faces
+  retention: Retention
+  ownSources: ReturnType<typeof clockwork>
+  delivered: ReturnType<typeof delivery>
+  lifecycle: LifecycleRouter
+}
+
+/** Ends everything in order: the sources, the runs, the listeners, the store. */
+async function stopAll(
+  parts: Parts,
+  { served, retention, ownSources, delivered, lifecycle }: Running,
+): Promise<void> {
+  const { disk, store, log } = parts
+  retention.stop()
+  await ownSources.stop()
+  await delivered.stop()
+  await lifecycle.stop()
+  await Promise.all([
+    unlisten(served),
+    parts.backtests.stop(),
+    parts.backups.stop(),
+    parts.expressions.stop(),
+    parts.commands.stop(),
+  ])
+  served.commandSockets.stop()
+  await parts.refused.stop()
+  disk.stop()
+  await store.stop()
+  log.event('router.stopped', {})
+  log.flush()
+}
+
 /** Starts a router. Throws ExitError with the exit code of what prevents it. */
 export async function startRouter(
   config: Config,
@@ -319,25 +310,9 @@ export async function startRouter(
     start_ms: now() - started_at,
   })
   let stopped: Promise<void> | undefined
-  const stop = async (): Promise<void> => {
+  const stop = (): Promise<void> => {
     closing = true
-    retention.stop()
-    await ownSources.stop()
-    await delivered.stop()
-    await lifecycle.stop()
-    await Promise.all([
-      unlisten(served),
-      parts.backtests.stop(),
-      parts.backups.stop(),
-      parts.expressions.stop(),
-      parts.commands.stop(),
-    ])
-    served.commandSockets.stop()
-    await parts.refused.stop()
-    disk.stop()
-    await store.stop()
-    log.event('router.stopped', {})
-    log.flush()
+    return stopAll(parts, { served, retention, ownSources, delivered, lifecycle })
   }
   return {
     config,

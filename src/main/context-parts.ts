@@ -14,7 +14,6 @@ import { Wakes } from '../api/stream.ts'
 import type { Acceptor } from '../routing/accept.ts'
 import { listenFor } from './callbacks.ts'
 import type { Parts } from './parts.ts'
-import { startAdmin } from './servers.ts'
 
 function urlCheck(egress: Egress): Context['assertUrl'] {
   return (url, at) => {

@@ -46,31 +46,7 @@ import { Slot, type SharedField } from './index/slots.ts'
 import type { Visitor } from './index/text-index.ts'
 import { walk } from './index/walk.ts'
 import { type Attributes, type MatchEvent, type MatchTrigger, attributeNames } from './match-event.ts'
-
-interface Entry<T> {
-  branches: Attached<T>[]
-  /** what it adds to the totals that are limited */
-  fields: number
-  searched: number
-  /** the last event that it matched */
-  matched: number
-}
-
-/** A way to match, as it hangs in the index. */
-interface Attached<T> {
-  entry: Entry<T>
-  target: T
-  /** whether its trigger has no other way */
-  alone: boolean
-  /** sorted by path */
-  fields: Known<T>[]
-  access: Known<T>
-  /** its place among those attached to its access field */
-  place: number
-  weight: number
-}
-
-type Known<T> = SharedField<Attached<T>>
+import type { Entry, Attached, Known } from './attached.ts'
 
 export class Matcher<T> {
   readonly #root = new PathNode<Slot<Attached<T>>>('')

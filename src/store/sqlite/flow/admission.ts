@@ -1,6 +1,6 @@
 // Admission: what becomes of an event for one trigger that it matched. The gates before the outbox in their order
 // (rate limit, debounce, batch, singleton, room in the queue), then the run's row, and what it depends on.
-import type { Assignment, Decision } from '../../../contract/types.ts'
+import type { Decision } from '../../../contract/types.ts'
 import type { RunFlow } from '../../flow.ts'
 import type { Burial } from './burial.ts'
 import type { DamageLog } from '../tables/damage.ts'
@@ -18,6 +18,7 @@ import { withTimeOf } from './trigger-pauses.ts'
 import { decisionsText, idBytes, idText, readableDecisions } from '../tables/rows.ts'
 import { runDamage, type RunRow } from '../tables/run-rows.ts'
 import { statements } from './admission-statements.ts'
+import { inOrder, unassigned, jsonOrNull } from './new-runs.ts'
 
 /** A batch is closed when its bodies are larger than this together: its bot gets them in one piece. */
 const maxBatchBytes = 4_194_304
@@ -450,30 +451,4 @@ export class Admission {
       this.#lanes.park(row, waitsForRuns(depends_on), at)
     }
   }
-}
-
-/** Runs of one event so that each comes after those that it depends on. */
-function inOrder(runs: readonly NewRun[]): readonly NewRun[] {
-  if (!runs.some(run => run.flow?.depends_on !== undefined)) return runs
-  const byTrigger = new Map(runs.map(run => [run.trigger_id, run]))
-  const ordered = new Set<NewRun>()
-  const visit = (run: NewRun, way: readonly NewRun[]): void => {
-    if (ordered.has(run) || way.includes(run)) return
-    for (const id of run.flow?.depends_on?.triggers ?? [])
-      if (byTrigger.has(id)) visit(byTrigger.get(id)!, [...way, run])
-    ordered.add(run)
-  }
-  for (const run of runs) visit(run, [])
-  return [...ordered]
-}
-
-/** How a run is assigned as long as no bot is chosen. */
-function unassigned({ need }: NewRun): Assignment | undefined {
-  return need === undefined
-    ? undefined
-    : { capabilities: need.capabilities, ...(need.owner === undefined ? {} : { owner: need.owner }) }
-}
-
-function jsonOrNull(value: unknown): string | null {
-  return value === undefined ? null : JSON.stringify(value)
 }

@@ -3,7 +3,6 @@
 //
 // Due runs are in one index by bot, queue and rank (due time, less a minute a level of priority): the best of each
 // queue is one step away however many wait. A run that a gate refuses is parked (lanes.ts) and the next is looked at.
-import type { Assignment } from '../../../contract/types.ts'
 import type { ToolRules } from '../../../tools.ts'
 import type { RunFlow } from '../../flow.ts'
 import {
@@ -25,6 +24,7 @@ import type { Queues } from './queues.ts'
 import { idText, storedEvent } from '../tables/rows.ts'
 import { readRun, runDamage, storedRun, type RunRow } from '../tables/run-rows.ts'
 import { statements } from './claim-statements.ts'
+import { type ClaimParts, type Claiming, weighed, rank, isHurt } from './claim-request.ts'
 
 /** Runs of the future that one claim may let fall due. */
 const dueAtOnce = 1000
@@ -34,21 +34,6 @@ const overdueAtOnce = 100
 const overdueAgainMs = 250
 /** Questions that one claim may ask: each is a call to an approver. */
 const askedAtOnce = 50
-
-export interface ClaimParts {
-  lanes: Lanes
-  queues: Queues
-  moving: Moving
-  history: History
-  burial: Burial
-  damage: DamageLog
-}
-
-export interface Claiming {
-  /** also answers by how much the count of open runs changed */
-  claim(request: ClaimRequest): { answer: ClaimAnswer; openDelta: number }
-  nextDueAt(toldAt?: number): number | null
-}
 
 /** What one claim does. */
 class Claim {
@@ -376,26 +361,6 @@ class Claim {
     }
     return { drained, blocked, spent: this.#choices.spent() }
   }
-}
-
-/** The choice with the weight of the run's priority, from 0 at -100 to 1 at 100, in the scores: it is the same for all candidates. */
-function weighed({ candidates = [], ...assignment }: Assignment, priority: number): Assignment {
-  const weight = (priority + 100) / 200
-  const score = (each: number): number => Math.round(each * weight * 1e6) / 1e6
-  return {
-    ...assignment,
-    priority: weight,
-    candidates: candidates.map(each => ({ ...each, score: score(each.score) })),
-  }
-}
-
-function rank({ not_before, priority }: RunRow): number {
-  return not_before - priority * 60_000
-}
-
-/** Whether anything of an event is damaged that its bot would be sent: what was decided about it is not. */
-function isHurt({ damaged = [] }: StoredEvent): boolean {
-  return damaged.some(field => field !== 'decisions' && field !== 'duplicates')
 }
 
 export function claiming(db: Db, parts: ClaimParts, tools: ToolRules): Claiming {

@@ -197,6 +197,23 @@ function statements(db: Db) {
   }
 }
 
+/** Why changes cannot be written: another version, or runs that have not ended. */
+function refusalOf(
+  changes: readonly DefinitionChange[],
+  perNoun: ReturnType<typeof nounStatements>,
+  openRunsOf: ReturnType<typeof statements>['openRunsOf'],
+): Exclude<WriteOutcome, { kind: 'written' }> | undefined {
+  for (const { noun, id, version, definition } of changes) {
+    const found = perNoun[noun].one.get(id)?.version ?? 0
+    if (version !== undefined && version !== found)
+      return { kind: 'conflict', noun, id, expected: version, found }
+    const open_runs =
+      (noun === 'bot' || noun === 'queue') && definition === null ? openRunsOf[noun].get(id)! : 0
+    if (open_runs > 0) return { kind: 'in_use', noun, id, open_runs }
+  }
+  return undefined
+}
+
 export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
   const perNoun = nounStatements(db)
   const {
@@ -234,14 +251,8 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
     load: () => loaded(perNoun),
     fileSets: () => fileSets.all().filter(({ noun }) => nouns.includes(noun)),
     write(changes, owned = []) {
-      for (const { noun, id, version, definition } of changes) {
-        const found = perNoun[noun].one.get(id)?.version ?? 0
-        if (version !== undefined && version !== found)
-          return { kind: 'conflict', noun, id, expected: version, found }
-        const open_runs =
-          (noun === 'bot' || noun === 'queue') && definition === null ? openRunsOf[noun].get(id)! : 0
-        if (open_runs > 0) return { kind: 'in_use', noun, id, open_runs }
-      }
+      const refused = refusalOf(changes, perNoun, openRunsOf)
+      if (refused !== undefined) return refused
       const objects = changes.map(change => {
         const present = perNoun[change.noun].one.get(change.id)
         if (change.definition !== null) return put(change, present)

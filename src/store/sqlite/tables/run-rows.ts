@@ -4,7 +4,7 @@ import { archiveChecks, damagedColumns, liveChecks } from './checks.ts'
 import type { DamagedColumn } from './damage.ts'
 import type { RunFlow } from '../../flow.ts'
 import { isNeed, type DeadlineName, type HeldBy, type Need, type StoredRun } from '../../store.ts'
-import { idText, textOf, numberOf, idOf, mended } from './rows.ts'
+import { idText, textOf, numberOf, idOf } from './rows.ts'
 
 /** Columns of outbox and run_archive, in the order in which both have them. */
 export const runColumnNames = [
