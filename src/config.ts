@@ -5,17 +5,11 @@ import type { Config } from './contract/types.ts'
 import { configSchema } from './contract/document.ts'
 import { validateConfig } from './contract/validators.ts'
 import { ExitError, exitCodes } from './errors.ts'
+import { durationOf, withDurations } from './durations.ts'
 import { doubledKey } from './json-text.ts'
+import { edits } from './nearest-id.ts'
 import { FileError, readPlainFile } from './plain-file.ts'
 import { defaultSocket, defaultStateDir, type Environment } from './paths.ts'
-
-const fromEnvironment: Record<string, keyof Config> = {
-  SIGNALBOX_STATE_DIR: 'state_dir',
-  SIGNALBOX_SOCKET: 'socket',
-  SIGNALBOX_INTAKE_ADDRESS: 'intake_address',
-  SIGNALBOX_ADMIN_ADDRESS: 'admin_address',
-  SIGNALBOX_LOG_LEVEL: 'log_level',
-}
 
 const mostConfigBytes = 1_048_576
 
@@ -82,6 +76,46 @@ function assertFrameAncestors(given: unknown): void {
   )
 }
 
+/** The variable that sets a key. */
+function variableOf(key: string): string {
+  return `SIGNALBOX_${key.toUpperCase()}`
+}
+
+/** A variable as a value of its key's type; a text that is none stays, and is refused with the key. */
+function valueOf(text: string, key: string, type: unknown): unknown {
+  if (type === 'integer') {
+    if (/^-?\d{1,15}$/.test(text)) return Number(text)
+    return (key.endsWith('_ms') ? durationOf(text) : undefined) ?? text
+  }
+  if (type === 'boolean') return { true: true, 1: true, false: false, 0: false }[text] ?? text
+  return text
+}
+
+/** Keys of the configuration that a variable sets: texts, numbers, and true or false. Throws ExitError for a misspelt variable. */
+function fromEnvironment(env: Environment): Record<string, unknown> {
+  const properties = configSchema().properties as Record<string, { type?: unknown }>
+  const keys = Object.keys(properties).filter(
+    key => !['object', 'array', undefined].includes(properties[key]!.type as string),
+  )
+  const variables = keys.map(variableOf)
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith('SIGNALBOX_') || variables.includes(name) || otherVariables.has(name)) continue
+    const meant = variables.find(each => edits(each, name) <= mostTypos)
+    if (meant !== undefined)
+      throw new ExitError(
+        exitCodes.configuration,
+        `the environment: ${name} must be a known variable; found ${JSON.stringify(name)}; did you mean ${meant}?`,
+      )
+  }
+  const set = keys.filter(key => (env[variableOf(key)] ?? '') !== '')
+  return Object.fromEntries(set.map(key => [key, valueOf(env[variableOf(key)]!, key, properties[key]!.type)]))
+}
+
+/** Variables of the program that are no keys of the configuration. */
+const otherVariables = new Set(['SIGNALBOX_CONFIG', 'SIGNALBOX_ADMIN_TOKEN', 'SIGNALBOX_ADMIN_TOKEN_FILE'])
+/** Letters by which a misspelt variable differs at most. */
+const mostTypos = 2
+
 /**
  * The whole configuration. flags are keys of the schema, as strings or values; config names the file.
  * Throws ExitError 78 with the key, what was expected and what was found.
@@ -94,15 +128,26 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
     )
   }
   const { config: file = env.SIGNALBOX_CONFIG || undefined, ...own } = flags
-  const merged: Record<string, unknown> = typeof file === 'string' ? readFile(file) : {}
-  for (const [name, key] of Object.entries(fromEnvironment)) if (env[name]) merged[key] = env[name]
-  for (const [key, value] of Object.entries(own)) if (value !== undefined) merged[key] = value
+  const written = typeof file === 'string' ? (withDurations(readFile(file)) as Record<string, unknown>) : {}
+  const variables = fromEnvironment(env)
+  const flagged = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
+  const merged: Record<string, unknown> = { ...written, ...variables, ...flagged }
+  /** Where a key was written, for an error. */
+  const placeOf = (path: string): string => {
+    const key = path.split('.')[0]!
+    if (Object.hasOwn(flagged, key)) return 'configuration'
+    if (Object.hasOwn(variables, key)) return `configuration (${variableOf(key)})`
+    return Object.hasOwn(written, key) ? `the configuration file ${file as string}` : 'configuration'
+  }
   const state_dir = typeof merged.state_dir === 'string' ? resolve(merged.state_dir) : defaultStateDir(env)
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   assertFrameAncestors(merged.frame_ancestors)
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok)
-    throw new ExitError(exitCodes.configuration, `configuration: ${checked.path} ${checked.message}`)
+    throw new ExitError(
+      exitCodes.configuration,
+      `${placeOf(checked.path)}: ${checked.path} ${checked.message}`,
+    )
   const refusal = budgetRefusal(checked.value.budget, ['router', 'bot'])
   if (refusal !== undefined)
     throw new ExitError(exitCodes.configuration, `configuration: budget${refusal.path} ${refusal.message}`)

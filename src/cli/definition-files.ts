@@ -15,6 +15,7 @@ import {
 } from 'yaml'
 import type { BotInput, QueueInput, SourceInput, TriggerInput } from '../client/client.ts'
 import { exactNumber, isNumber } from '../exact-json.ts'
+import { withDurations } from '../durations.ts'
 import { fileError } from '../plain-file.ts'
 import { shown, unknownKey } from '../validation-error.ts'
 import { namedFile, standardInput, UsageError } from './session.ts'
@@ -176,7 +177,7 @@ export function readDefinitions(paths: readonly string[]): DefinitionFiles {
               isNode(item) ? item : value,
               `each of ${kind} must be an object; found ${shown(isNode(item) ? item.toJSON() : item)}`,
             )
-          definitions[kind].push(item.toJS(document, { maxAliasCount: 100 }) as never)
+          definitions[kind].push(withDurations(item.toJS(document, { maxAliasCount: 100 })) as never)
           origins[kind].push({ file, lines, node: item })
         }
       }

@@ -54,6 +54,18 @@ async function files(): Promise<Files> {
 }
 
 describe('apply', () => {
+  test('takes durations, which the router stores and exports in milliseconds', async () => {
+    const { router, directory, write, run } = await files()
+    write('routes.yml', routes.replace('policy: {', 'policy: {delay_ms: 3s, retry: [1s, 2m], '))
+    expect((await run('apply', '-f', directory)).code).toBe(0)
+    const { trigger } = await router.call('trigger.get', { trigger_id: 'deploy-site' })
+    expect(trigger.policy).toMatchObject({ delay_ms: 3000, retry: [1000, 120_000] })
+    expect((await run('apply', '-f', directory)).out).toBe('0 created, 0 changed, 0 deleted, 4 unchanged\n')
+    expect((await run('export')).out).toContain('delay_ms: 3000')
+    write('routes.yml', routes.replace('policy: {', 'policy: {delay_ms: soon, '))
+    expect((await run('apply', '-f', directory)).err).toContain('delay_ms must be an integer; found "soon"')
+  })
+
   test('creates, changes field by field, says what the log would have seen, and then changes nothing', async () => {
     const { router, directory, write, run } = await files()
     const planned = await run('apply', '-f', directory, '--dry-run')
