@@ -81,7 +81,7 @@ function variableOf(key: string): string {
   return `SIGNALBOX_${key.toUpperCase()}`
 }
 
-/** A variable as a value of its key's type; a text that is none stays, and is refused with the key. */
+/** A variable as a value of its key's type; a text of another type stays, and is refused with its key. */
 function valueOf(text: string, key: string, type: unknown): unknown {
   if (type === 'integer') {
     if (/^-?\d{1,15}$/.test(text)) return Number(text)
