@@ -4,7 +4,7 @@ import { lstatSync, statfsSync, statSync } from 'node:fs'
 import { isOlder, oldestNode, usualReserve } from '../machine.ts'
 import { FileError, fileError, readPlainFile } from '../plain-file.ts'
 import { paint, plain } from './output.ts'
-import type { RouterStatusResult } from '../client/client.ts'
+import { RpcError, type RouterStatusResult } from '../client/client.ts'
 import { refusedFindings } from './doctor-refused.ts'
 import { NoError, type Session } from './session.ts'
 
@@ -218,14 +218,36 @@ async function router(session: Session): Promise<Finding[]> {
     findings.push(...runFindings(status), ...botFindings(status))
     return findings
   } catch (error) {
-    return [
-      {
-        check: 'router',
-        verdict: 'bad',
-        detail: `${socket} is stale: ${(error as Error).message}`,
-        mend: 'start the router; it replaces a stale socket by itself',
-      },
-    ]
+    return [unreached(socket, error)]
+  }
+}
+
+/** Why the router did not answer: no process listens, no permission, or an answer of its own. */
+function unreached(socket: string, error: unknown): Finding {
+  const common = { check: 'router', verdict: 'bad' } as const
+  const { message } = error as Error
+  if (error instanceof RpcError)
+    return {
+      ...common,
+      detail: `the router at ${socket} refused router.status: ${message}`,
+      mend: 'signalbox and the router must be of the same version; the log of the router has more',
+    }
+  if (/ECONNREFUSED/.test(message))
+    return {
+      ...common,
+      detail: `${socket} is stale, no router listens there: ${message}`,
+      mend: 'start the router; it replaces a stale socket by itself',
+    }
+  if (/EACCES|EPERM/.test(message))
+    return {
+      ...common,
+      detail: `${socket} must be open to this user: ${message}`,
+      mend: 'run signalbox as the user of the router',
+    }
+  return {
+    ...common,
+    detail: `the router at ${socket} did not answer: ${message}`,
+    mend: 'see whether its process runs, and its log',
   }
 }
 

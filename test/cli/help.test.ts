@@ -1,6 +1,6 @@
 // Help, completion and the manual: made from the commands, complete, and usable by the programs that they are for.
 import { execFile } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { buildProgram } from '../../src/cli/program.ts'
@@ -139,5 +139,50 @@ describe('the manual', () => {
         .filter(line => line !== '' && !/can't (break|adjust) line|cannot (break|adjust) line/.test(line)),
     ).toEqual([])
     expect(text).toContain('signalbox runs logs <run>')
+  })
+})
+
+describe('commands that texts name', () => {
+  const known = new Set(commands.map(wordsOf))
+  const groups = new Set(commands.filter(command => command.commands.length > 0).map(wordsOf))
+  /** Words of a sentence that follow the name of a group. */
+  const prose = new Set(['and', 'does', 'has', 'in', 'is', 'or', 'shows', 'to', 'with'])
+
+  /** The example of a typing error in docs/command-line.md. */
+  const misspelt = 'lisst'
+
+  /** Such as signalbox runs skip, where runs has no command skip. */
+  function unknownCommands(text: string): string[] {
+    return [...text.matchAll(/\bsignalbox ([a-z]+) ([a-z][a-z-]*)(?![\w.:/@*]|-[a-z])/g)]
+      .filter(
+        ([, first, second]) =>
+          second !== misspelt &&
+          groups.has(first!) &&
+          !known.has(`${first} ${second}`) &&
+          !prose.has(second!),
+      )
+      .map(([all]) => all)
+  }
+
+  test('exist', () => {
+    const files = globSync([
+      'src/**/*.{ts,tsx,md}',
+      'docs/**/*.md',
+      'README.md',
+      'schemas/**/*.json',
+      'scripts/*',
+    ])
+    const texts = files
+      .filter(file => statSync(file).isFile())
+      .map(file => [file, readFileSync(file, 'utf8')] as const)
+    expect(texts.flatMap(([file, text]) => unknownCommands(text).map(found => `${file}: ${found}`))).toEqual(
+      [],
+    )
+  })
+
+  test('control: one that does not exist is found', () => {
+    expect(unknownCommands('run signalbox runs skip, then signalbox runs list')).toEqual([
+      'signalbox runs skip',
+    ])
   })
 })

@@ -290,7 +290,7 @@ class Recovery {
       this.#tell({
         kind: 'run',
         id: rowId({ id }),
-        message: 'it waits for a run that is lost: cancel it, or let it go with signalbox runs skip',
+        message: 'it waits for a run that is lost: signalbox runs cancel ends it',
       })
   }
 }
