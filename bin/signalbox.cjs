@@ -6,7 +6,14 @@ var least = wanted.split('.').map(Number)
 var own = process.versions.node.split('.').map(Number)
 var difference = own[0] - least[0] || own[1] - least[1] || own[2] - least[2]
 if (difference < 0) {
-  console.error('signalbox: Node ' + wanted + ' or newer is needed; found ' + process.versions.node + ' at ' + process.execPath)
+  console.error(
+    'signalbox: Node ' +
+      wanted +
+      ' or newer is needed; found ' +
+      process.versions.node +
+      ' at ' +
+      process.execPath,
+  )
   process.exit(78)
 }
 void import('../dist/signalbox.js')

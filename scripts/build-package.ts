@@ -1,6 +1,16 @@
 // Compiles src/ into dist/ and puts the files beside it that the program reads while it runs. The page is there already (scripts/setup).
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -13,10 +23,20 @@ const leftOver = /(\bnew URL\('|\bfrom '|\bimport\(['"])(\.{1,2}\/[^'"]+)\.ts(?=
 
 function compile(): void {
   rmSync(compiled, { recursive: true, force: true })
-  execFileSync(process.execPath, [join(project, 'node_modules/typescript/bin/tsc'), '-p', join(project, 'tsconfig.build.json'), '--outDir', compiled], {
-    cwd: project,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  execFileSync(
+    process.execPath,
+    [
+      join(project, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      join(project, 'tsconfig.build.json'),
+      '--outDir',
+      compiled,
+    ],
+    {
+      cwd: project,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
   for (const name of globSync('**/*.{js,d.ts}', { cwd: compiled })) {
     const file = join(compiled, name)
     const text = readFileSync(file, 'utf8')
@@ -35,7 +55,9 @@ function copyOthers(): void {
 }
 
 if (!existsSync(join(dist, 'page/index.html'))) {
-  console.error('build: the page is not in dist/page; node scripts/build-page.ts shows why it cannot be built')
+  console.error(
+    'build: the page is not in dist/page; node scripts/build-page.ts shows why it cannot be built',
+  )
   process.exit(1)
 }
 compile()

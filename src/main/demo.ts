@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, delimiter, dirname, join, relative } from 'node:path'
 import { SignalboxClient } from '../client/client.ts'
+import type { Methods } from '../contract/types.ts'
 import type { Router } from '../main.ts'
 import { defaultSocket, defaultStateDir, type Environment } from '../paths.ts'
 
@@ -46,6 +47,53 @@ function writeFiles(stateDir: string): DemoFiles {
   return { directory, secret: readFileSync(secretFile, 'utf8').trim(), secretFile, pushFile, body }
 }
 
+const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
+
+const triggers: Methods['event.register']['params']['triggers'] = [
+  {
+    id: 'demo-1-hello',
+    description: 'every push: a first round trip',
+    filter: { type: ['push'] },
+    action: { bot_id: 'demo-greeter', workflow_id: 'hello' },
+  },
+  {
+    id: 'demo-2-inputs',
+    description: 'the payload as inputs',
+    filter: toMain,
+    action: {
+      bot_id: 'demo-echo',
+      workflow_id: 'announce',
+      inputs: {
+        repo: '{{ payload.repository.full_name }}',
+        commits: '{{ $count(payload.commits) }}',
+        text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}',
+      },
+    },
+  },
+  {
+    id: 'demo-3-file',
+    description: 'a bot that writes a file',
+    filter: toMain,
+    action: { bot_id: 'demo-scribe', workflow_id: 'write' },
+  },
+  {
+    id: 'demo-4-release',
+    description: 'does not match a push',
+    filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
+    action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
+  },
+  {
+    id: 'demo-5-tools',
+    description: 'lists a shell, which is denied: the bot is not given it',
+    filter: toMain,
+    action: {
+      bot_id: 'demo-echo',
+      workflow_id: 'review',
+      allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'],
+    },
+  },
+]
+
 async function register(client: SignalboxClient, { directory, secretFile }: DemoFiles): Promise<void> {
   const command = (id: string, description: string, script: string): Promise<unknown> =>
     client.call('bot.put', {
@@ -66,7 +114,6 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
     'writes what it was given into a file',
     'cat > "written/$SIGNALBOX_RUN_ID.json"',
   )
-  const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
   await client.call('event.register', {
     source: {
       id: 'demo-forge',
@@ -74,50 +121,7 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
       description: 'a Forgejo that signs its deliveries',
       config: { provider: 'forgejo', secrets: [{ file: secretFile }] },
     },
-    triggers: [
-      {
-        id: 'demo-1-hello',
-        description: 'every push: a first round trip',
-        filter: { type: ['push'] },
-        action: { bot_id: 'demo-greeter', workflow_id: 'hello' },
-      },
-      {
-        id: 'demo-2-inputs',
-        description: 'the payload as inputs',
-        filter: toMain,
-        action: {
-          bot_id: 'demo-echo',
-          workflow_id: 'announce',
-          inputs: {
-            repo: '{{ payload.repository.full_name }}',
-            commits: '{{ $count(payload.commits) }}',
-            text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}',
-          },
-        },
-      },
-      {
-        id: 'demo-3-file',
-        description: 'a bot that writes a file',
-        filter: toMain,
-        action: { bot_id: 'demo-scribe', workflow_id: 'write' },
-      },
-      {
-        id: 'demo-4-release',
-        description: 'does not match a push',
-        filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
-        action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
-      },
-      {
-        id: 'demo-5-tools',
-        description: 'lists a shell, which is denied: the bot is not given it',
-        filter: toMain,
-        action: {
-          bot_id: 'demo-echo',
-          workflow_id: 'review',
-          allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'],
-        },
-      },
-    ],
+    triggers,
   })
 }
 
@@ -138,7 +142,11 @@ function commandPrefix(router: Router, { program, env }: DemoOptions): string {
   return router.socket === usual ? typed : `${typed} --socket ${router.socket}`
 }
 
-function printLines(router: Router, { body, secret, pushFile, directory }: DemoFiles, options: DemoOptions): void {
+function printLines(
+  router: Router,
+  { body, secret, pushFile, directory }: DemoFiles,
+  options: DemoOptions,
+): void {
   const signature = createHmac('sha256', secret).update(body).digest('hex')
   const signalbox = commandPrefix(router, options)
   console.log(`
