@@ -1,5 +1,5 @@
 // Compiles src/ into dist/ and puts the files beside it that the program reads while it runs. The page is there already (scripts/setup).
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import {
   cpSync,
   existsSync,
@@ -21,22 +21,14 @@ const compiled = join(dist, 'compiled')
 /** Paths of threads, processes and declarations, which the compiler leaves as they are in the sources. */
 const leftOver = /(\bnew URL\('|\bfrom '|\bimport\(['"])(\.{1,2}\/[^'"]+)\.ts(?=['"])/g
 
+/** The whole program as JavaScript, and the declarations of what other programs import. What is wrong goes to standard error. */
 function compile(): void {
   rmSync(compiled, { recursive: true, force: true })
-  execFileSync(
-    process.execPath,
-    [
-      join(project, 'node_modules/typescript/bin/tsc'),
-      '-p',
-      join(project, 'tsconfig.build.json'),
-      '--outDir',
-      compiled,
-    ],
-    {
-      cwd: project,
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  )
+  for (const config of ['tsconfig.build.json', 'tsconfig.declarations.json']) {
+    const args = ['node_modules/typescript/bin/tsc', '-p', config, '--outDir', compiled]
+    const { status } = spawnSync(process.execPath, args, { cwd: project, stdio: ['ignore', 2, 2] })
+    if (status !== 0) process.exit(1)
+  }
   for (const name of globSync('**/*.{js,d.ts}', { cwd: compiled })) {
     const file = join(compiled, name)
     const text = readFileSync(file, 'utf8')
