@@ -23,15 +23,31 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
-async function serve(flags: Record<string, unknown>): Promise<never> {
+/** What a person types to run this: the script of a clone, or the command of the package. */
+const program = import.meta.filename.endsWith('.ts')
+  ? join(import.meta.dirname, '../scripts/signalbox')
+  : process.argv[1]!
+
+async function serve({ demo, ...flags }: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
-  return router.serve(process.env, flags, ({ socket, intake, admin, paused }) => {
+  const { registerDemo } = await import('./main/demo.ts')
+  return router.serve(process.env, flags, started => {
+    const { socket, intake, admin, paused, config } = started
     const more = [
       ...(admin === undefined ? [] : [`admin           ${admin}`]),
       ...(paused === null ? [] : [`paused          ${plain(paused)}`]),
     ]
-    const lines = [`control socket  ${socket}`, `intake          ${intake}`, ...more]
+    const lines = [
+      `control socket  ${socket}`,
+      `intake          ${intake}`,
+      `state           ${config.state_dir}`,
+      ...more,
+    ]
     console.log([`signalbox ${manifest.version} is ready`, ...lines].join('\n  '))
+    if (demo !== true) return
+    registerDemo(started, { program, env: process.env }).catch((error: unknown) => {
+      console.error(`signalbox: the demo could not be registered: ${plain((error as Error).message, true)}`)
+    })
   })
 }
 

@@ -48,6 +48,7 @@ const serveFlags: [string, string][] = [
   ],
   ['--log-level <level>', 'trace, debug, info, warn, error or silent'],
   ['--paused', 'start with dispatching paused: events are taken, runs wait for signalbox resume'],
+  ['--demo', 'register a source, three bots and five triggers to try, and print what to paste'],
   [
     '--accept-loss',
     'start although the database lacks what was once written to it (exit code 65 says so); for one start',

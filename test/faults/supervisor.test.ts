@@ -60,6 +60,59 @@ describe.skipIf(!hasAnalyze)('the units', () => {
   })
 })
 
+describe('the unit of a person', () => {
+  const user = readFileSync(join(units, 'signalbox-user.service'), 'utf8')
+  const setting = (unit: string, name: string): string | undefined =>
+    new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1]
+
+  test.skipIf(!hasAnalyze)('is what systemd understands', () => {
+    const directory = freshDirectory()
+    const verified = (text: string): { status: number | null; stderr: string } => {
+      writeFileSync(join(directory, 'signalbox.service'), text)
+      return spawnSync(
+        'systemd-analyze',
+        ['verify', '--user', '--man=no', join(directory, 'signalbox.service')],
+        {
+          encoding: 'utf8',
+          env: { ...process.env, XDG_RUNTIME_DIR: directory },
+        },
+      )
+    }
+    const here = user.replace(
+      '%h/.local/lib/signalbox/node_modules/.bin/signalbox',
+      join(process.cwd(), 'scripts/signalbox'),
+    )
+    expect(verified(here)).toMatchObject({ status: 0, stderr: '' })
+    // Control: what systemd does not understand is noticed.
+    expect(verified(here.replace('KillMode=mixed', 'KillMode=some')).stderr).toContain('kill mode')
+  })
+
+  test('starts on again, stays and ends as the unit of the machine, and keeps the home directory open', () => {
+    for (const name of [
+      'Restart',
+      'RestartSec',
+      'RestartPreventExitStatus',
+      'TimeoutStopSec',
+      'KillMode',
+      'StartLimitBurst',
+      'NoNewPrivileges',
+    ])
+      expect([name, setting(user, name)]).toEqual([name, setting(service, name)])
+    for (const name of [
+      'User',
+      'DynamicUser',
+      'ProtectHome',
+      'ProtectSystem',
+      'PrivateTmp',
+      'StateDirectory',
+    ])
+      expect(setting(user, name)).toBeUndefined()
+    expect(setting(user, 'WantedBy')).toBe('default.target')
+    // Where the command line of the person looks, too.
+    expect(user).not.toMatch(/^Environment=.*SIGNALBOX_(STATE_DIR|SOCKET)/m)
+  })
+})
+
 describe('exit codes: what a restart mends, and what a person has to look at', () => {
   const ways: [
     name: string,

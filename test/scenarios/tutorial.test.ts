@@ -1,13 +1,13 @@
 // The tutorial of serve --demo: what it registers, and what its lines show.
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { registerDemo } from '../../scripts/demo.ts'
+import { registerDemo } from '../../src/main/demo.ts'
 import { ended, freshRouter } from '../support/router.ts'
 
 test('the tutorial shows a denied tool', async () => {
   const printed = vi.spyOn(console, 'log').mockImplementation(() => undefined)
   onTestFinished(() => printed.mockRestore())
   const router = await freshRouter()
-  await registerDemo(router.router)
+  await registerDemo(router.router, { program: 'scripts/signalbox', env: {} })
   expect(printed.mock.calls.flat().join('\n')).toContain('explain last demo-5-tools')
   const emitted = await router.call('event.emit', {
     source_id: 'demo-forge',

@@ -1,10 +1,11 @@
 // The tutorial: a webhook source, bots and triggers that show one idea each, and the lines that try them.
 import { createHmac, randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import { SignalboxClient } from '../src/client/client.ts'
-import type { Router } from '../src/main.ts'
-import { defaultSocket, defaultStateDir } from '../src/paths.ts'
+import { basename, delimiter, dirname, join, relative } from 'node:path'
+import { SignalboxClient } from '../client/client.ts'
+import type { Methods } from '../contract/types.ts'
+import type { Router } from '../main.ts'
+import { defaultSocket, defaultStateDir, type Environment } from '../paths.ts'
 
 const push = {
   ref: 'refs/heads/main',
@@ -17,6 +18,12 @@ const push = {
       author: { username: 'ada' },
     },
   ],
+}
+
+export interface DemoOptions {
+  /** path of the command line that the lines to paste call */
+  program: string
+  env: Environment
 }
 
 interface DemoFiles {
@@ -40,6 +47,53 @@ function writeFiles(stateDir: string): DemoFiles {
   return { directory, secret: readFileSync(secretFile, 'utf8').trim(), secretFile, pushFile, body }
 }
 
+const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
+
+const triggers: Methods['event.register']['params']['triggers'] = [
+  {
+    id: 'demo-1-hello',
+    description: 'every push: a first round trip',
+    filter: { type: ['push'] },
+    action: { bot_id: 'demo-greeter', workflow_id: 'hello' },
+  },
+  {
+    id: 'demo-2-inputs',
+    description: 'the payload as inputs',
+    filter: toMain,
+    action: {
+      bot_id: 'demo-echo',
+      workflow_id: 'announce',
+      inputs: {
+        repo: '{{ payload.repository.full_name }}',
+        commits: '{{ $count(payload.commits) }}',
+        text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}',
+      },
+    },
+  },
+  {
+    id: 'demo-3-file',
+    description: 'a bot that writes a file',
+    filter: toMain,
+    action: { bot_id: 'demo-scribe', workflow_id: 'write' },
+  },
+  {
+    id: 'demo-4-release',
+    description: 'does not match a push',
+    filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
+    action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
+  },
+  {
+    id: 'demo-5-tools',
+    description: 'lists a shell, which is denied: the bot is not given it',
+    filter: toMain,
+    action: {
+      bot_id: 'demo-echo',
+      workflow_id: 'review',
+      allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'],
+    },
+  },
+]
+
 async function register(client: SignalboxClient, { directory, secretFile }: DemoFiles): Promise<void> {
   const command = (id: string, description: string, script: string): Promise<unknown> =>
     client.call('bot.put', {
@@ -60,7 +114,6 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
     'writes what it was given into a file',
     'cat > "written/$SIGNALBOX_RUN_ID.json"',
   )
-  const toMain = { type: ['push'], payload: { ref: ['refs/heads/main'] } }
   await client.call('event.register', {
     source: {
       id: 'demo-forge',
@@ -68,68 +121,37 @@ async function register(client: SignalboxClient, { directory, secretFile }: Demo
       description: 'a Forgejo that signs its deliveries',
       config: { provider: 'forgejo', secrets: [{ file: secretFile }] },
     },
-    triggers: [
-      {
-        id: 'demo-1-hello',
-        description: 'every push: a first round trip',
-        filter: { type: ['push'] },
-        action: { bot_id: 'demo-greeter', workflow_id: 'hello' },
-      },
-      {
-        id: 'demo-2-inputs',
-        description: 'the payload as inputs',
-        filter: toMain,
-        action: {
-          bot_id: 'demo-echo',
-          workflow_id: 'announce',
-          inputs: {
-            repo: '{{ payload.repository.full_name }}',
-            commits: '{{ $count(payload.commits) }}',
-            text: '{{ payload.pusher.login }} pushed to {{ payload.ref }}',
-          },
-        },
-      },
-      {
-        id: 'demo-3-file',
-        description: 'a bot that writes a file',
-        filter: toMain,
-        action: { bot_id: 'demo-scribe', workflow_id: 'write' },
-      },
-      {
-        id: 'demo-4-release',
-        description: 'does not match a push',
-        filter: { type: ['release'], payload: { ref: [{ prefix: 'refs/tags/' }] } },
-        action: { bot_id: 'demo-scribe', workflow_id: 'publish' },
-      },
-      {
-        id: 'demo-5-tools',
-        description: 'lists a shell, which is denied: the bot is not given it',
-        filter: toMain,
-        action: {
-          bot_id: 'demo-echo',
-          workflow_id: 'review',
-          allowed_tools: ['Read', 'mcp__forgejo__list_issues', 'Bash(git:*)'],
-        },
-      },
-    ],
+    triggers,
   })
 }
 
-function commandPrefix(router: Router): string {
-  const script = relative(process.cwd(), new URL('./signalbox', import.meta.url).pathname)
-  const usual = defaultSocket(
-    { ...process.env, SIGNALBOX_SOCKET: undefined, SIGNALBOX_STATE_DIR: undefined },
-    defaultStateDir({ ...process.env, SIGNALBOX_STATE_DIR: undefined }),
-  )
-  return router.socket === usual ? script : `${script} --socket ${router.socket}`
+/** A program as it is typed here: by its name where PATH finds it, else by the shorter of its paths. */
+function asTyped(program: string, { PATH = '' }: Environment): string {
+  if (PATH.split(delimiter).includes(dirname(program))) return basename(program)
+  const near = relative(process.cwd(), program)
+  if (near.length >= program.length) return program
+  return near.includes('/') ? near : `./${near}`
 }
 
-function printLines(router: Router, { body, secret, pushFile, directory }: DemoFiles): void {
+function commandPrefix(router: Router, { program, env }: DemoOptions): string {
+  const typed = asTyped(program, env)
+  const usual = defaultSocket(
+    { ...env, SIGNALBOX_SOCKET: undefined, SIGNALBOX_STATE_DIR: undefined },
+    defaultStateDir({ ...env, SIGNALBOX_STATE_DIR: undefined }),
+  )
+  return router.socket === usual ? typed : `${typed} --socket ${router.socket}`
+}
+
+function printLines(
+  router: Router,
+  { body, secret, pushFile, directory }: DemoFiles,
+  options: DemoOptions,
+): void {
   const signature = createHmac('sha256', secret).update(body).digest('hex')
-  const signalbox = commandPrefix(router)
+  const signalbox = commandPrefix(router, options)
   console.log(`
-The tutorial is registered: source demo-forge, three bots, five triggers. Paste these into another terminal, in the
-directory of the project.
+The tutorial is registered: source demo-forge, three bots, five triggers. Paste these into another terminal, in this
+directory.
 
 1. Deliver a signed Forgejo push. It answers with the event, the triggers that matched and their runs (pasted again, it is
 a new delivery of the same signed body, which the answer calls redelivery_of):
@@ -169,7 +191,7 @@ ${signalbox} ui
 }
 
 /** Registers the tutorial with a running router (again, if it is there) and prints what to try. */
-export async function registerDemo(router: Router): Promise<void> {
+export async function registerDemo(router: Router, options: DemoOptions): Promise<void> {
   const files = writeFiles(router.config.state_dir)
   const client = await SignalboxClient.connect(router.socket)
   try {
@@ -177,5 +199,5 @@ export async function registerDemo(router: Router): Promise<void> {
   } finally {
     client.close()
   }
-  printLines(router, files)
+  printLines(router, files, options)
 }

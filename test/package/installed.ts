@@ -1,0 +1,85 @@
+// The package as a person gets it: packed, and installed into an empty directory.
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+
+export interface Installed {
+  /** where it was installed */
+  directory: string
+  /** the command */
+  program: string
+  /** paths in the package */
+  files: string[]
+  remove: () => void
+}
+
+interface Finished {
+  code: number
+  out: string
+  err: string
+}
+
+/** Runs a program to its end. */
+export function finished(
+  command: readonly string[],
+  cwd: string,
+  env: Record<string, string | undefined>,
+): Promise<Finished> {
+  const { promise, resolve } = Promise.withResolvers<Finished>()
+  execFile(command[0]!, command.slice(1), { cwd, env, maxBuffer: 64 * 1024 * 1024 }, (error, out, err) =>
+    resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+  )
+  return promise
+}
+
+/** npm of this machine, run by the Node of this process. */
+async function npm(args: readonly string[], cwd: string): Promise<Finished> {
+  const PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
+  const { out } = await finished(['/bin/sh', '-c', 'command -v npm'], cwd, process.env)
+  if (out === '') throw new Error('npm is not in PATH; scripts/setup needs it too')
+  return finished([process.execPath, realpathSync(out.trim()), ...args], cwd, { ...process.env, PATH })
+}
+
+/** Answers why not, where the registry that npm is configured for cannot be reached. Throws Error for every other failure. */
+export async function installed(): Promise<Installed | string> {
+  const root = mkdtempSync(join(tmpdir(), 'sb-package-'))
+  const remove = (): void => rmSync(root, { recursive: true, force: true })
+  const directory = join(root, 'here')
+  mkdirSync(directory)
+  const packed = await npm(['pack', '--json', '--silent', '--pack-destination', root], process.cwd())
+  if (packed.code !== 0) throw new Error(`npm pack failed: ${packed.err}`)
+  // What prepack prints goes before it.
+  const [{ filename, files }] = JSON.parse(packed.out.slice(packed.out.indexOf('[\n'))) as [
+    { filename: string; files: { path: string }[] },
+  ]
+  writeFileSync(
+    join(directory, 'package.json'),
+    JSON.stringify({ name: 'here', private: true, type: 'module' }),
+  )
+  const done = await npm(
+    [
+      'install',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--prefer-offline',
+      '--fetch-retries=1',
+      '--fetch-timeout=20000',
+      join(root, filename),
+    ],
+    directory,
+  )
+  if (done.code !== 0) {
+    remove()
+    if (/\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT|ENOTCACHED)\b/.test(done.err))
+      return `npm cannot reach its registry: ${done.err.slice(0, 300)}`
+    throw new Error(`npm install failed: ${done.err}`)
+  }
+  return {
+    directory,
+    program: join(directory, 'node_modules/.bin/signalbox'),
+    files: files.map(({ path }) => path),
+    remove,
+  }
+}
