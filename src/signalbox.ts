@@ -30,7 +30,6 @@ const program = import.meta.filename.endsWith('.ts')
 
 async function serve({ demo, ...flags }: Record<string, unknown>): Promise<never> {
   const router = await import('./main.ts')
-  const { registerDemo } = await import('./main/demo.ts')
   return router.serve(process.env, flags, started => {
     const { socket, intake, admin, paused, config } = started
     const more = [
@@ -45,7 +44,10 @@ async function serve({ demo, ...flags }: Record<string, unknown>): Promise<never
     ]
     console.log([`signalbox ${manifest.version} is ready`, ...lines].join('\n  '))
     if (demo !== true) return
-    registerDemo(started, { program, env: process.env }).catch((error: unknown) => {
+    const registered = import('./main/demo.ts').then(({ registerDemo }) =>
+      registerDemo(started, { program, env: process.env }),
+    )
+    registered.catch((error: unknown) => {
       console.error(`signalbox: the demo could not be registered: ${plain((error as Error).message, true)}`)
     })
   })
