@@ -19,16 +19,14 @@ await worker({
   max: 2,
   async handler({ delivery, signal, progress, log, checkpoint }) {
     const { text } = delivery.inputs as { text?: unknown }
-    if (typeof text !== 'string')
-      throw new Error(`inputs.text must be a string; found ${JSON.stringify(text)}`)
+    if (typeof text !== 'string') throw new Error(`inputs.text must be a string; found ${JSON.stringify(text)}`)
     if (text === '') throw new TryAgain('there is nothing yet', 60_000)
     const words = text.split(/\s+/).filter(word => word !== '')
     for (const [index] of words.entries()) {
       if (signal.aborted) return undefined
       await checkpoint()
       await pause(100)
-      if (index % 10 === 0)
-        await progress(Math.round((100 * index) / words.length), `${index} of ${words.length} words`)
+      if (index % 10 === 0) await progress(Math.round((100 * index) / words.length), `${index} of ${words.length} words`)
     }
     await log(`counted ${words.length} words`)
     return { words: words.length }

@@ -15,9 +15,7 @@ function signalbox(...args) {
 
 /** Runs that await approval and may be decided about in the chat, by the last 8 characters of their ids. */
 function waiting(short) {
-  const lines = signalbox('--json', 'runs', 'list', '--state', 'awaiting_approval', '--limit', '500').split(
-    '\n',
-  )
+  const lines = signalbox('--json', 'runs', 'list', '--state', 'awaiting_approval', '--limit', '500').split('\n')
   const runs = lines.filter(line => line !== '').map(line => JSON.parse(line))
   return runs.filter(({ id, trigger_id }) => id.endsWith(short) && triggers.includes(trigger_id))
 }

@@ -46,6 +46,8 @@ function parts(text: string, path: string): Part[] {
 
 const plainPath = /^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/
 const headerPath = /^(event\.)?headers\.[a-z0-9-]+$/
+/** A header in capitals: to JSONata a subtraction. */
+const badHeader = /^headers\.[A-Za-z0-9-]*[A-Z][A-Za-z0-9-]*$/
 const words = new Set(['true', 'false', 'null', 'and', 'or', 'in', 'function'])
 
 function isPlain(source: string): boolean {
@@ -85,6 +87,16 @@ function expressionsOf(template: unknown, path: string): Found[] {
     return template.flatMap((item, index) => expressionsOf(item, `${path}[${index}]`))
   if (typeof template !== 'object' || template === null || isRaw(template)) return []
   return Object.entries(template).flatMap(([key, value]) => expressionsOf(value, `${path}.${key}`))
+}
+
+/** The plain paths of a template that could be parsed, with where each is in it. */
+export function plainPaths(template: unknown, path: string): Found[] {
+  try {
+    return expressionsOf(template, path).filter(({ source }) => isPlain(source) || badHeader.test(source))
+  } catch (error) {
+    if (error instanceof InputsError) return []
+    throw error
+  }
 }
 
 /** Checks a template when it is written. Throws InputsError with the path of what is wrong. */

@@ -281,7 +281,7 @@ describe('a warning says what is removed', () => {
     await call('bot.put', { bot: { id: 'many', endpoint: echo, tools: many } })
     const { warnings } = await call('router.status', {})
     expect(warnings).toHaveLength(21)
-    expect(warnings.at(-1)).toBe('6 more tools are removed from runs; run.get shows them as cut_tools')
+    expect(warnings.at(-1)).toBe('6 more warnings; run.get shows removed tools as cut_tools')
   })
 
   test('on standard error of the command line', async () => {

@@ -65,6 +65,8 @@ export async function installed(): Promise<Installed | string> {
       '--no-fund',
       '--prefer-offline',
       '--fetch-retries=1',
+      '--fetch-retry-mintimeout=200',
+      '--fetch-retry-maxtimeout=1000',
       '--fetch-timeout=20000',
       join(root, filename),
     ],

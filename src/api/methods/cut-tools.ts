@@ -1,6 +1,7 @@
-// What the tool limits remove: as warnings for definitions that are written, and as facts about runs.
+// Warnings for definitions that are written, and what the tool limits remove from runs.
 import type { BotInput, TriggerInput } from '../../contract/types.ts'
 import { chosenBot, type StoredRun } from '../../store/store.ts'
+import { dubious } from '../../routing/dubious.ts'
 import { shownTool, type CutTool } from '../../tools.ts'
 import type { Context } from './context.ts'
 
@@ -14,6 +15,11 @@ type Action = TriggerInput['action']
 /** Tools that the runs of an action are without, as far as its bot is known. */
 export function cutOfAction({ tools }: Judging, { bot_id, allowed_tools }: Action, bots: Bots): CutTool[] {
   return tools.permit(allowed_tools, bots.get(bot_id ?? '')).cut
+}
+
+/** A sentence for each part of a trigger that can never have an effect. */
+function dubiousWarnings(trigger: TriggerInput): string[] {
+  return dubious(trigger).map(sentence => `trigger ${trigger.id}: ${sentence}`)
 }
 
 /** A sentence for each tool that a trigger lists and its runs are without. */
@@ -41,12 +47,15 @@ export function warningsOf(
 ): { warnings?: string[] } {
   const warnings = [
     ...(given.bots ?? []).flatMap(bot => botWarnings(judging, bot)),
-    ...(given.triggers ?? []).flatMap(trigger => triggerWarnings(judging, trigger, bots)),
+    ...(given.triggers ?? []).flatMap(trigger => [
+      ...dubiousWarnings(trigger),
+      ...triggerWarnings(judging, trigger, bots),
+    ]),
   ]
   return warnings.length === 0 ? {} : { warnings }
 }
 
-/** Warnings for router.status: the tools that are removed from runs of stored definitions, for example because the configuration changed. */
+/** Warnings for router.status: parts of stored definitions without an effect, and tools that are removed from their runs. */
 export function standingWarnings({ tools, registry }: Pick<Context, 'tools' | 'registry'>): string[] {
   const triggers = [...registry.triggers.values()].filter(({ enabled }) => enabled)
   const { warnings = [] } = warningsOf(
@@ -57,7 +66,7 @@ export function standingWarnings({ tools, registry }: Pick<Context, 'tools' | 'r
   if (warnings.length <= mostStanding) return warnings
   return [
     ...warnings.slice(0, mostStanding),
-    `${warnings.length - mostStanding} more tools are removed from runs; run.get shows them as cut_tools`,
+    `${warnings.length - mostStanding} more warnings; run.get shows removed tools as cut_tools`,
   ]
 }
 
