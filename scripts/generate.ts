@@ -1,7 +1,8 @@
-// Writes openrpc.json from schemas/, and src/contract/types.ts and defaults.ts from it. With --check it writes nothing and fails where a file is not what
+// Writes openrpc.json from schemas/, and src/contract/types.ts, defaults.ts and the reference documents from it. With --check it writes nothing and fails where a file is not what
 // schemas/ says.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { compile, type JSONSchema } from 'json-schema-to-typescript'
+import { commandReference, rpcReference } from './reference.ts'
 import { assembled } from '../src/contract/assemble.ts'
 import { configSchema, paramsSchema, type Json, type OpenrpcDocument } from '../src/contract/document.ts'
 
@@ -104,6 +105,8 @@ const files = {
   'openrpc.json': `${JSON.stringify(document, null, 2)}\n`,
   'src/contract/types.ts': await generatedTypes(document),
   'src/contract/defaults.ts': generatedDefaults(document),
+  'docs/rpc.md': rpcReference(document),
+  'docs/commands.md': commandReference(),
 }
 for (const [name, text] of Object.entries(files)) {
   const file = new URL(`../${name}`, import.meta.url)
