@@ -19,6 +19,7 @@ const phrases: readonly [RegExp, string][] = [
   [/\b(nobody|somebody)\b/i, 'the sender, a person, no bot, …'],
   [/\bgoes before\b/i, 'takes precedence over'],
   [/\b(has|have|had) in hand\b/i, 'running'],
+  [/\bholds? .{0,60}\bagainst\b/i, 'run against, compare with'],
   [/\bnor must\b/i, 'a main clause'],
   [/\b(is|are) absolute; (got|found)/i, 'must be absolute; got …'],
 ]

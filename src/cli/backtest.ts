@@ -123,7 +123,7 @@ export function addBacktest(program: Command, session: () => Session): void {
   program
     .command('backtest [trigger]')
     .description(
-      'hold a stored trigger, a filter or a draft against the log: what it would have matched; starts nothing',
+      'run a stored trigger, a filter or a draft against the log: what it would have matched; starts nothing',
     )
     .option('-f, --filter <json>', 'a filter; @file for a file')
     .option('-d, --draft <json>', 'a whole trigger, compared with the stored one of its id; @file for a file')

@@ -20,7 +20,7 @@ export function addTest(program: Command, session: () => Session): void {
   program
     .command('test')
     .description(
-      'hold the triggers of files against the cases beside them (*.test.yaml), without a router; or, with --event, try one trigger on an event: matched or not, why, and the inputs. Exit code 1 when it does not',
+      'run the test cases (*.test.yaml) against the triggers in the same files, without a router; or, with --event, try one trigger on an event: matched or not, why, and the inputs. Exit code 1 when it does not',
     )
     .option(
       '-f, --file <path>',

@@ -2,7 +2,7 @@
 //
 // In a gap of the local clock a fixed time comes once, at the first instant after the gap; in an overlap once, at its
 // first occurrence. What has a wildcard or a step in its hours, minutes or seconds follows real time: nothing in a gap,
-// both times in an overlap. test/intake/schedule.test.ts holds that against an enumeration of every minute.
+// both times in an overlap. test/intake/schedule.test.ts compares that with an enumeration of every minute.
 import { Cron } from 'croner'
 
 /** An expression or a time zone that cannot be used; the message says why. */

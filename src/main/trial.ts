@@ -1,4 +1,4 @@
-// Triggers tried without a router: what signalbox test holds cases against.
+// Triggers that are tried without a router, for the cases of signalbox test.
 import type { RouterApplyParams } from '../contract/types.ts'
 import type { Trial } from '../cli/session.ts'
 import { compileContract } from '../contract/validators.ts'

@@ -1,7 +1,9 @@
 // README and docs: short, without dead links, and the README's example does what it says.
-import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { existsSync, globSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { signalbox } from '../support/command-line.ts'
 import { freshRouter } from '../support/router.ts'
 import { until } from '../support/router.ts'
@@ -102,4 +104,54 @@ describe('the README', () => {
     const shown = read('README.md').match(/explain last review-pull-requests\n([\s\S]*?)```/)![1]!
     for (const line of shown.trim().split('\n')) expect(out).toContain(line)
   })
+})
+
+const hasPython = spawnSync('python3', ['--version']).status === 0
+
+test.skipIf(!hasPython)('the worker in Python of docs/bots.md does runs', async () => {
+  const router = await freshRouter()
+  const file = join(router.directory, 'worker.py')
+  writeFileSync(file, /^```python\n([\s\S]*?)^```/m.exec(read('docs/bots.md'))![1]!)
+  await router.call('bot.put', { bot: { id: 'counter', endpoint: { kind: 'pull' } } })
+  await router.call('source.put', { source: { id: 'jobs', source_type: 'service' } })
+  await router.call('trigger.put', {
+    trigger: {
+      id: 't',
+      filter: { type: ['job'] },
+      action: { bot_id: 'counter', inputs: { n: '{{ payload.n }}' } },
+    },
+  })
+  const child = spawn('python3', [file, router.router.socket, 'counter'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const { runs } = await router.call('event.emit', { source_id: 'jobs', type: 'job', payload: { n: 7 } })
+  await until(async () => (await router.call('run.get', { run_id: runs[0]! })).run.state === 'completed')
+  expect((await router.call('run.get', { run_id: runs[0]! })).run.result).toEqual({ done: { n: 7 } })
+})
+
+test('the commands of docs/getting-started.md work one after the other', async () => {
+  const router = await freshRouter()
+  const directory = join(router.directory, 'work')
+  mkdirSync(directory)
+  symlinkSync(resolve('scripts/signalbox'), join(directory, 'signalbox'))
+  const text = read('docs/getting-started.md').replaceAll(/<!-- not run: [^>]*-->\n```sh[\s\S]*?```/g, '')
+  const commands = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block]) => block!)
+  const env = {
+    PATH: `${directory}:${process.env.PATH}`,
+    SIGNALBOX_SOCKET: router.router.socket,
+    HOME: directory,
+  }
+  const outputs: string[] = []
+  for (const command of commands) {
+    const { stdout } = await promisify(execFile)('/bin/sh', ['-ec', command], { cwd: directory, env })
+    outputs.push(stdout)
+  }
+  expect(outputs).toHaveLength(6)
+  expect(outputs[0]).toContain('3 created')
+  expect(outputs[1]).toMatch(/greet-urgent[\s\S]*hello from [0-9a-f-]{36}/)
+  expect(outputs[2]).toMatch(/did not match: .*payload\.urgent/)
+  expect(outputs[3]).toContain('matched: every condition holds')
+  expect(outputs[4]).toContain('2')
+  expect(outputs[5]).toContain('router')
 })

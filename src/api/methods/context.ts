@@ -89,7 +89,7 @@ export interface RunControl {
   botActive(bot_id: string): number
 }
 
-/** Holds filters against the log in one pass, newest events first, beside everything else. Throws Fault overloaded and not_ready. */
+/** Runs filters against the log in one pass, newest events first, beside everything else. Throws Fault overloaded and not_ready. */
 export type RunBacktest = (
   jobs: BacktestJob[],
   range: { since: number; until: number; limit: number },
