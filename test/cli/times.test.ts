@@ -25,6 +25,31 @@ describe('as they are written', () => {
     )
   })
 
+  test.each([
+    ['2026-01-31', new Date(2026, 0, 31)],
+    ['2026-01-31T12:00', new Date(2026, 0, 31, 12)],
+    ['2026-01-31 12:00:05.5', new Date(2026, 0, 31, 12, 0, 5, 500)],
+    ['2026-01-31Z', new Date(Date.UTC(2026, 0, 31))],
+    ['2026-01-31T12:00+02:00', new Date(Date.UTC(2026, 0, 31, 10))],
+    ['2026-01-31T12:00-0530', new Date(Date.UTC(2026, 0, 31, 17, 30))],
+    ['2028-02-29', new Date(2028, 1, 29)],
+  ])('%s is one instant, local without a zone', (text, date) => {
+    expect(timeArgument(text)).toBe(date.getTime())
+    expect(comingTime(text)).toBe(date.getTime())
+  })
+
+  test.each([
+    '2026-02-30',
+    '2026-02-29T12:00Z',
+    '2026-13-01',
+    '2026-00-10',
+    '2026-01-31T24:01',
+    '2026-01-31T12:60',
+    '2026-01-31T12',
+  ])('%s does not exist', text => {
+    expect(() => timeArgument(text)).toThrow(`found ${JSON.stringify(text)}`)
+  })
+
   test('a time is a date, milliseconds, or a length before or after now', () => {
     const near = (time: number, length: number): boolean => Math.abs(time - Date.now() - length) < hour / 2
     expect(near(timeArgument('2h'), -2 * hour)).toBe(true)
