@@ -176,6 +176,15 @@ function assertExecutable(program: string, env: Record<string, string>): void {
   throw Object.assign(new Error(`${program} is not there or not executable`), { code: 'ENOENT' })
 }
 
+/** spawn would name the program for a directory that is missing. */
+function assertCwd(cwd: string | null): void {
+  if (cwd === null) return
+  const found = statSync(cwd, { throwIfNoEntry: false })
+  if (found?.isDirectory() === true) return
+  const what = found === undefined ? 'does not exist' : 'is not a directory'
+  throw Object.assign(new Error(`the working directory ${cwd} of the command ${what}`), { code: 'E_CWD' })
+}
+
 function start(order: SpawnOrder): void {
   let child: ChildProcess
   const failed = (error: unknown): void => {
@@ -183,6 +192,7 @@ function start(order: SpawnOrder): void {
     say(reportOf(order.id, { error: { code, message } }))
   }
   try {
+    assertCwd(order.cwd)
     assertExecutable(order.argv[0]!, order.env)
     const [program = '', ...args] = [...wrapper, ...order.argv]
     child = spawn(program, args, {

@@ -119,6 +119,21 @@ describe('how it ends', () => {
   })
 
   test.each([
+    ['/no/such/directory', 'does not exist'],
+    ['/etc/hostname', 'is not a directory'],
+  ])('in the working directory %s it fails at once, with that sentence', async (cwd, what) => {
+    const { router, emit } = await withCommand(['/bin/true'], { bot: { cwd } })
+    const run_id = await emit({})
+    const run = await ended(router, run_id)
+    expect(run).toMatchObject({
+      state: 'failed',
+      error: `the working directory ${cwd} of the command ${what}`,
+    })
+    const { attempts } = await router.call('run.history', { run_id })
+    expect(attempts).toMatchObject([{ outcome: 'permanent', status: 'E_CWD' }])
+  })
+
+  test.each([
     [
       'the last line',
       'echo one; echo "cannot reach the host" >&2; echo; exit 3',

@@ -32,6 +32,7 @@ export interface CommandBotOptions {
 const tryAgain = 75
 /** Errors that another try would meet again; E_LOST: it began, and what became of it is not known. */
 const startErrors: Record<string, 'refused' | 'run'> = {
+  E_CWD: 'refused',
   E2BIG: 'refused',
   ERR_INVALID_ARG_VALUE: 'refused',
   E_LOST: 'run',
