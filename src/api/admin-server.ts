@@ -55,7 +55,7 @@ const takes: Record<string, readonly string[]> = {
   '/stream': ['GET'],
   '/metrics': ['GET'],
   '/openrpc.json': ['GET'],
-  '/health': ['GET'],
+  '/health': ['GET', 'HEAD'],
   '/session': ['GET', 'POST', 'DELETE'],
 }
 

@@ -326,7 +326,7 @@ export class RpcServer {
         'not_found',
         'there is nothing here; POST /rpc, GET /openrpc.json, /health, /metrics and /.well-known/heroservice.json are',
       )
-    if (request.method !== method)
+    if (request.method !== method && !(path === '/health' && request.method === 'HEAD'))
       throw new Fault('method_not_allowed', `${path} takes ${method}; found ${request.method}`, {
         allow: method,
       })

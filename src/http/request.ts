@@ -46,7 +46,15 @@ export function targetOf(request: IncomingMessage): [path: string, query: string
   return at < 0 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)]
 }
 
-/** What HTTP allows and this server does not: other framings, requests without a host, upgrades. */
+/** A path without doubled slashes and without one at its end. */
+export function plainPath(path: string): string {
+  return path.replaceAll(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '')
+}
+
+/**
+ * What HTTP allows and this server does not: other framings, requests without a host, WebSockets. Other upgrades are offers that a
+ * server may ignore (RFC 9110 7.8): Java's HttpClient and curl --http2 send h2c with every first request.
+ */
 export function assertPlainRequest(request: IncomingMessage, headers: ReadonlyMap<string, string>): void {
   const encoding = headers.get('transfer-encoding')
   const wrong =
@@ -54,8 +62,8 @@ export function assertPlainRequest(request: IncomingMessage, headers: ReadonlyMa
       ? 'only chunked transfer encoding is taken'
       : headers.get('host') === undefined
         ? 'a Host header is required'
-        : headers.has('upgrade')
-          ? 'there is nothing to upgrade to'
+        : /(^|,)\s*websocket\s*(,|\/|$)/i.test(headers.get('upgrade') ?? '')
+          ? 'there are no WebSockets here; send a plain request'
           : undefined
   if (wrong !== undefined) throw new Fault('bad_request', wrong, { reason: 'E_HTTP' })
 }

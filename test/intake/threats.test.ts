@@ -119,7 +119,28 @@ const rows: Row[] = [
     400,
     'E_HTTP',
   ],
-  ['T15 an upgrade', signed('{}', ['Connection: upgrade', 'Upgrade: websocket']), 400, 'E_HTTP'],
+  ...['websocket', 'WebSocket', 'h2c, websocket', 'websocket/13'].map((upgrade): Row => [
+    `T15 an upgrade to ${upgrade}`,
+    signed('{}', ['Connection: upgrade', `Upgrade: ${upgrade}`]),
+    400,
+    'E_HTTP',
+  ]),
+  ...['h2c', 'TLS/1.2', 'HTTP/3.0', 'my-websocket-like'].map((upgrade, index): Row => [
+    `an upgrade to ${upgrade} is ignored`,
+    signed(`{"n":${index}}`, [
+      'Connection: Upgrade, HTTP2-Settings',
+      `Upgrade: ${upgrade}`,
+      'HTTP2-Settings: AAM',
+    ]),
+    202,
+    null,
+  ]),
+  ...[`${hook}/`, `/${hook}`, `/${hook}//`].map((path): Row => [
+    `${path} is the same path`,
+    signed(JSON.stringify({ path }), [], path),
+    202,
+    null,
+  ]),
   [
     'T16 more than 100 headers',
     signed(
@@ -184,7 +205,7 @@ const rows: Row[] = [
   ['T22 dots', post('/webhook/../webhook/forge', '{}'), 404, 'E_NOT_FOUND'],
   ['T22 encoded dots', post('/webhook/%2e%2e', '{}'), 404, 'E_NOT_FOUND'],
   ['T22 an encoded NUL', post('/webhook/%00', '{}'), 404, 'E_NOT_FOUND'],
-  ['T22 two slashes', post('//webhook/forge', '{}'), 404, 'E_NOT_FOUND'],
+  ['T22 two slashes', post('//webhook/forge', '{}'), 401, 'E_SIGNATURE'],
   ['T22 an encoded slash', post('/webhook/a%2Fb', '{}'), 404, 'E_NOT_FOUND'],
   ['T22 a bad encoding', post('/webhook/%zz', '{}'), 400, 'E_PATH'],
   ['T22 half an encoding', post('/webhook/%e2%82', '{}'), 400, 'E_PATH'],
@@ -586,4 +607,12 @@ test('T13 who is slow with headers is answered 408, with a body 503, and both ar
   expect(slow).toMatchObject({ status: 503, closed: true })
   expect((await send('open', '{}')).status).toBe(202)
   for (const answer of await Promise.all(silent)) expect(answer).toMatchObject({ status: 408, closed: true })
+})
+
+test('HEAD /health is answered as GET is, without a body', async () => {
+  const router = await freshRouter()
+  for (const method of ['GET', 'HEAD']) {
+    const answer = await fetch(`${router.router.intake}/health`, { method })
+    expect([method, answer.status, (await answer.text()) === '']).toEqual([method, 200, method === 'HEAD'])
+  }
 })

@@ -17,6 +17,7 @@ import {
   headersOnce,
   httpServerOptions,
   limitServer,
+  plainPath,
   readBody,
   targetOf,
 } from '../../http/request.ts'
@@ -191,10 +192,12 @@ export class WebhookServer {
     trace: TracedRequest,
     expectsContinue: boolean,
   ): Promise<void> {
-    const [path, query] = targetOf(request)
-    if (path.length > maxPathLength)
+    const [given, query] = targetOf(request)
+    if (given.length > maxPathLength)
       throw new Fault('uri_too_long', `a path of at most ${maxPathLength} characters is taken`)
-    if (path === '/health' && request.method === 'GET') return sendJson(response, 200, { status: 'ok' })
+    const path = plainPath(given)
+    if (path === '/health' && ['GET', 'HEAD'].includes(request.method!))
+      return sendJson(response, 200, { status: 'ok' })
     const target = this.#target(path)
     const headers = headersOnce(request, singleHeaders.get(target.provider)!)
     assertPlainRequest(request, headers)
