@@ -76,6 +76,13 @@ function assertFrameAncestors(given: unknown): void {
   )
 }
 
+/** What is wrong with an address that is a URL: it would be taken for the path of a socket. */
+function addressRefusal(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return undefined
+  const meant = URL.canParse(value) ? `; did you mean ${JSON.stringify(new URL(value).host)}?` : ''
+  return `must be host:port or the path of a socket; found ${JSON.stringify(value)}${meant}`
+}
+
 /** The variable that sets a key. */
 function variableOf(key: string): string {
   return `SIGNALBOX_${key.toUpperCase()}`
@@ -142,6 +149,10 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   const state_dir = typeof merged.state_dir === 'string' ? resolve(merged.state_dir) : defaultStateDir(env)
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   assertFrameAncestors(merged.frame_ancestors)
+  for (const key of ['intake_address', 'admin_address', 'socket']) {
+    const wrong = addressRefusal(merged[key])
+    if (wrong !== undefined) throw new ExitError(exitCodes.configuration, `${placeOf(key)}: ${key} ${wrong}`)
+  }
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok)
     throw new ExitError(
