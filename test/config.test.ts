@@ -53,6 +53,11 @@ describe('a variable', () => {
       'configuration (SIGNALBOX_MAX_ACTIVE): max_active must be an integer; found "3s"',
     ],
     [
+      'SIGNALBOX_INTAKE_ADDRESS',
+      'http://127.0.0.1:18799',
+      'configuration (SIGNALBOX_INTAKE_ADDRESS): intake_address must be host:port or the path of a socket; found "http://127.0.0.1:18799"; did you mean "127.0.0.1:18799"?',
+    ],
+    [
       'SIGNALBOX_PAUSED',
       'yes',
       'configuration (SIGNALBOX_PAUSED): paused must be true or false; found "yes"',
