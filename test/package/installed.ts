@@ -1,8 +1,8 @@
 // The package as a person gets it: packed, and installed into an empty directory.
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { join } from 'node:path'
 
 export interface Installed {
   /** where it was installed */
@@ -33,12 +33,12 @@ export function finished(
   return promise
 }
 
-/** npm of this machine, run by the Node of this process. */
-async function npm(args: readonly string[], cwd: string): Promise<Finished> {
-  const PATH = [dirname(process.execPath), process.env.PATH].join(delimiter)
-  const { out } = await finished(['/bin/sh', '-c', 'command -v npm'], cwd, process.env)
-  if (out === '') throw new Error('npm is not in PATH; scripts/setup needs it too')
-  return finished([process.execPath, realpathSync(out.trim()), ...args], cwd, { ...process.env, PATH })
+/**
+ * npm of this machine as scripts/setup runs it, so that it finds the same configuration (run by another Node it would look for the
+ * global one elsewhere). Nothing that it installs runs a script, so its Node may be an old one.
+ */
+function npm(args: readonly string[], cwd: string): Promise<Finished> {
+  return finished(['npm', ...args], cwd, process.env)
 }
 
 /** Answers why not, where the registry that npm is configured for cannot be reached. Throws Error for every other failure. */
@@ -74,7 +74,11 @@ export async function installed(): Promise<Installed | string> {
   )
   if (done.code !== 0) {
     remove()
-    if (/\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT|ENOTCACHED)\b/.test(done.err))
+    if (
+      /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT|ENOTCACHED|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT_LOCALLY)\b/.test(
+        done.err,
+      )
+    )
       return `npm cannot reach its registry: ${done.err.slice(0, 300)}`
     throw new Error(`npm install failed: ${done.err}`)
   }
