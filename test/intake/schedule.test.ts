@@ -85,7 +85,7 @@ function walked(expression: string, timezone: string, [start, end]: [number, num
   return found
 }
 
-describe.each(zones)('%s', timezone => {
+describe.each(zones)('instants of %s', timezone => {
   const zone = new ZoneTable(timezone, from, until)
   test.each(expressions)('%s', expression => {
     let known = 0

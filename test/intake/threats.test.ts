@@ -70,6 +70,12 @@ const rows: Row[] = [
     'E_SIGNATURE',
   ],
   [
+    'T9 the secret of another source',
+    post(hook, '{}', [`X-Forgejo-Signature: ${createHmac('sha256', 'tok').update('{}').digest('hex')}`]),
+    401,
+    'E_SIGNATURE',
+  ],
+  [
     'T9 an id that shifts',
     post('/webhook/std', '{}', [
       'webhook-id: a.b',
