@@ -36,7 +36,8 @@ function table(rows: readonly Row[], document: OpenrpcDocument): string {
   if (rows.length === 0) return 'none'
   const lines = rows.map(({ name, required, schema, description }) => {
     const full = resolved(schema, document)
-    const given = full.default === undefined ? '' : `Default: \`${JSON.stringify(full.default)}\`. `
+    const usual = schema.default ?? full.default
+    const given = usual === undefined ? '' : `Default: \`${JSON.stringify(usual)}\`. `
     const text = (description ?? schema.description ?? full.description ?? '') as string
     return `| \`${name}\` | ${cell(typeOf(schema))} | ${required ? 'yes' : ''} | ${cell(given + text)} |`
   })

@@ -9,6 +9,7 @@ import { durationOf, withDurations } from './durations.ts'
 import { doubledKey } from './json-text.ts'
 import { edits } from './nearest-id.ts'
 import { FileError, readPlainFile } from './plain-file.ts'
+import { validationError, type ValidationErrorParts } from './validation-error.ts'
 import { defaultSocket, defaultStateDir, type Environment } from './paths.ts'
 
 const mostConfigBytes = 1_048_576
@@ -37,6 +38,12 @@ function readFile(path: string): Record<string, unknown> {
   throw complain('must hold a JSON object')
 }
 
+/** The error of a wrong value. place: where it was written. */
+function refused(place: string, parts: ValidationErrorParts): ExitError {
+  const { path, message } = validationError(parts)
+  return new ExitError(exitCodes.configuration, `${place}: ${path} ${message}`)
+}
+
 /** The tools that are denied before the configuration adds any. */
 export function defaultDeniedTools(): string[] {
   return (configSchema().properties as unknown as { denied_tools: { default: string[] } }).denied_tools
@@ -49,10 +56,11 @@ function deniedTools(given: readonly string[]): string[] {
   if (wrong >= 0) {
     const expected =
       'must be a word (shell), a name (TaskOutput) or a pattern with * (mcp__git__*), in ASCII and without arguments'
-    throw new ExitError(
-      exitCodes.configuration,
-      `configuration: denied_tools.${wrong} ${expected}; found ${JSON.stringify(given[wrong])}`,
-    )
+    throw refused('configuration', {
+      path: `denied_tools.${wrong}`,
+      expected,
+      found: JSON.stringify(given[wrong]),
+    })
   }
   return [...new Set([...defaultDeniedTools(), ...given])]
 }
@@ -68,19 +76,20 @@ function assertFrameAncestors(given: unknown): void {
   const wrong = given.findIndex(entry => typeof entry === 'string' && !isOrigin(entry))
   if (wrong < 0) return
   const expected =
-    "must be 'self' or an http or https origin in lower case, such as https://term.example.org or http://127.0.0.1:7681"
-  const found = `without a path, a wildcard, spaces, ; or ,; found ${JSON.stringify(given[wrong])}`
-  throw new ExitError(
-    exitCodes.configuration,
-    `configuration: frame_ancestors.${wrong} ${expected}, ${found}`,
-  )
+    "must be 'self' or an http or https origin in lower case, such as https://term.example.org or http://127.0.0.1:7681, without a path, a wildcard, spaces, ; or ,"
+  throw refused('configuration', {
+    path: `frame_ancestors.${wrong}`,
+    expected,
+    found: JSON.stringify(given[wrong]),
+  })
 }
 
-/** What is wrong with an address that is a URL: it would be taken for the path of a socket. */
-function addressRefusal(value: unknown): string | undefined {
-  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return undefined
-  const meant = URL.canParse(value) ? `; did you mean ${JSON.stringify(new URL(value).host)}?` : ''
-  return `must be host:port or the path of a socket; found ${JSON.stringify(value)}${meant}`
+/** Throws ExitError for an address that is a URL: it would be taken for the path of a socket. */
+function assertAddress(value: unknown, key: string, place: string): void {
+  if (typeof value !== 'string' || !/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return
+  const suggestion = URL.canParse(value) ? `did you mean ${JSON.stringify(new URL(value).host)}?` : undefined
+  const expected = 'must be host:port or the path of a socket'
+  throw refused(place, { path: key, expected, found: JSON.stringify(value), suggestion })
 }
 
 /** The variable that sets a key. */
@@ -109,10 +118,12 @@ function fromEnvironment(env: Environment): Record<string, unknown> {
     if (!name.startsWith('SIGNALBOX_') || variables.includes(name) || otherVariables.has(name)) continue
     const meant = variables.find(each => edits(each, name) <= mostTypos)
     if (meant !== undefined)
-      throw new ExitError(
-        exitCodes.configuration,
-        `the environment: ${name} must be a known variable; found ${JSON.stringify(name)}; did you mean ${meant}?`,
-      )
+      throw refused('the environment', {
+        path: name,
+        expected: 'must be a known variable',
+        found: JSON.stringify(name),
+        suggestion: `did you mean ${meant}?`,
+      })
   }
   const set = keys.filter(key => (env[variableOf(key)] ?? '') !== '')
   return Object.fromEntries(set.map(key => [key, valueOf(env[variableOf(key)]!, key, properties[key]!.type)]))
@@ -149,10 +160,8 @@ export function readConfig(env: Environment, flags: Record<string, unknown>): Co
   const state_dir = typeof merged.state_dir === 'string' ? resolve(merged.state_dir) : defaultStateDir(env)
   const socket = merged.socket ?? defaultSocket(env, state_dir)
   assertFrameAncestors(merged.frame_ancestors)
-  for (const key of ['intake_address', 'admin_address', 'socket']) {
-    const wrong = addressRefusal(merged[key])
-    if (wrong !== undefined) throw new ExitError(exitCodes.configuration, `${placeOf(key)}: ${key} ${wrong}`)
-  }
+  for (const key of ['intake_address', 'admin_address', 'socket'])
+    assertAddress(merged[key], key, placeOf(key))
   const checked = validateConfig({ ...merged, state_dir, socket })
   if (!checked.ok)
     throw new ExitError(

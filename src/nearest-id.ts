@@ -40,9 +40,14 @@ export function nearestId(wanted: string, ids: Iterable<string>): string | undef
   return nearest
 }
 
+/** A suggestion for a misspelt name, or undefined. */
+export function didYouMean(name: unknown, known: Iterable<string>): string | undefined {
+  const nearest = typeof name === 'string' ? nearestId(name, known) : undefined
+  return nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`
+}
+
 /** The text of a not_found error, with the nearest existing id where there is one. */
 export function noSuch(noun: string, id: string, list: string, known: Iterable<string> = []): string {
-  const nearest = nearestId(id, known)
-  const meant = nearest === undefined ? ';' : `; did you mean ${JSON.stringify(nearest)}?`
-  return `there is no ${noun} ${id}${meant} ${list} shows what there is`
+  const meant = didYouMean(id, known)
+  return `there is no ${noun} ${id};${meant === undefined ? '' : ` ${meant}`} ${list} shows what there is`
 }

@@ -1,5 +1,5 @@
 // What is wrong with a value, in the one form of all validation errors: where, what was expected, what was found, what to do. Pure.
-import { nearestId } from './nearest-id.ts'
+import { didYouMean } from './nearest-id.ts'
 
 /** What is wrong with a value. */
 export interface ValidationError {
@@ -22,21 +22,15 @@ export interface ValidationErrorParts {
 /** Keys or values that a message lists; of more only the nearest is named. */
 const mostListed = 16
 
-/** A value in an error, as JSON of at most 80 characters. */
-export function shown(value: unknown): string {
+/** A value in an error, as JSON of at most so many characters. */
+export function shown(value: unknown, most = 80): string {
   const text = JSON.stringify(value) ?? String(value)
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text
 }
 
 /** "a or b", "a, b or c" */
 export function anyOf(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`
-}
-
-/** A suggestion for a misspelt name, or undefined. */
-export function didYouMean(name: unknown, known: Iterable<string>): string | undefined {
-  const nearest = typeof name === 'string' ? nearestId(name, known) : undefined
-  return nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`
 }
 
 export function validationError({

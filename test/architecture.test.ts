@@ -33,7 +33,7 @@ const leaves = [
   'validation-error',
 ]
 const allowed: Record<string, string[]> = {
-  contract: ['exact-json', 'validation-error'],
+  contract: ['exact-json', 'nearest-id', 'validation-error'],
   'body-text': [],
   characters: [],
   'context-files': [],

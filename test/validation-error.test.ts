@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { compileContract } from '../src/contract/validators.ts'
 import type { Methods } from '../src/contract/types.ts'
-import { anyOf, didYouMean, shown, unknownKey, validationError } from '../src/validation-error.ts'
+import { didYouMean } from '../src/nearest-id.ts'
+import { anyOf, shown, unknownKey, validationError } from '../src/validation-error.ts'
 
 function refusalOf(method: keyof Methods, params: unknown): string {
   const checked = compileContract().get(method)!.validateParams(params)

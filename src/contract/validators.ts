@@ -2,14 +2,8 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import { configSchema, contractDocument, paramsSchema, type MethodDescriptor } from './document.ts'
 import { typing } from './typing.ts'
-import {
-  didYouMean,
-  missingKey,
-  shown,
-  unknownKey,
-  validationError,
-  type ValidationError,
-} from '../validation-error.ts'
+import { missingKey, shown, unknownKey, validationError, type ValidationError } from '../validation-error.ts'
+import { didYouMean } from '../nearest-id.ts'
 import { withoutPayload } from './payload.ts'
 import type { Config, Methods, Scope } from './types.ts'
 

@@ -10,7 +10,7 @@ export interface Entry<T> {
   matched: number
 }
 
-/** A way to match, as it hangs in the index. */
+/** A way to match, attached to one of its fields in the index. */
 export interface Attached<T> {
   entry: Entry<T>
   target: T

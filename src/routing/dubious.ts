@@ -1,11 +1,11 @@
 // What a trigger says that can never have an effect: keys of a filter that no event has, and templates of values that do not
 // exist. It stays storable, because stored triggers must load; the answer to a write and doctor warn of it. Pure.
-import { didYouMean } from '../validation-error.ts'
+import { didYouMean } from '../nearest-id.ts'
 import { plainPaths } from './inputs.ts'
 import { attributeNames } from './match-event.ts'
 
 const known: readonly string[] = [...attributeNames, 'payload']
-/** Members of a payload that people write beside payload: more than an attribute is like them. */
+/** What a template may begin with: events is the list of a batch. */
 const roots = [...known, 'events']
 
 interface Dubious {

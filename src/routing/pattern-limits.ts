@@ -1,4 +1,5 @@
 // The limits of the pattern language, and how a filter that is refused says so.
+import { shown as shownWithin } from '../validation-error.ts'
 
 /** A filter that cannot be compiled: where, what was expected, what was found. */
 export class PatternError extends Error {
@@ -25,6 +26,5 @@ export const patternLimits = {
 
 /** What was found, for an error. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text
+  return shownWithin(value, 60)
 }

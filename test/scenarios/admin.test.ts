@@ -5,11 +5,11 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
+import { blocksOf } from '../support/documents.ts'
 import { freshDirectory, freshRouter } from '../support/router.ts'
 
 const page = readFileSync('docs/admin.md', 'utf8')
-const blocks = (language: string): string[] =>
-  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm'))].map(match => match[1]!)
+const blocks = (language: string): string[] => blocksOf(page, language)
 
 /** A directory with the command signalbox. */
 function withSignalbox(directory: string): string {

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { signalbox } from '../support/command-line.ts'
+import { blocksOf } from '../support/documents.ts'
 import { freshRouter } from '../support/router.ts'
 import { until } from '../support/router.ts'
 
@@ -56,10 +57,7 @@ describe('links', () => {
 })
 
 describe('the README', () => {
-  const blocks = (language: string): string[] =>
-    [...read('README.md').matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(
-      ([, block]) => block!,
-    )
+  const blocks = (language: string): string[] => blocksOf(read('README.md'), language)
 
   test('has at most 9 KB', () => {
     expect(Buffer.byteLength(read('README.md'))).toBeLessThanOrEqual(9216)
@@ -111,7 +109,7 @@ const hasPython = spawnSync('python3', ['--version']).status === 0
 test.skipIf(!hasPython)('the worker in Python of docs/bots.md does runs', async () => {
   const router = await freshRouter()
   const file = join(router.directory, 'worker.py')
-  writeFileSync(file, /^```python\n([\s\S]*?)^```/m.exec(read('docs/bots.md'))![1]!)
+  writeFileSync(file, blocksOf(read('docs/bots.md'), 'python')[0]!)
   await router.call('bot.put', { bot: { id: 'counter', endpoint: { kind: 'pull' } } })
   await router.call('source.put', { source: { id: 'jobs', source_type: 'service' } })
   await router.call('trigger.put', {
@@ -136,7 +134,7 @@ test('the commands of docs/getting-started.md work one after the other', async (
   mkdirSync(directory)
   symlinkSync(resolve('scripts/signalbox'), join(directory, 'signalbox'))
   const text = read('docs/getting-started.md').replaceAll(/<!-- not run: [^>]*-->\n```sh[\s\S]*?```/g, '')
-  const commands = [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, block]) => block!)
+  const commands = blocksOf(text, 'sh')
   const env = {
     PATH: `${directory}:${process.env.PATH}`,
     SIGNALBOX_SOCKET: router.router.socket,

@@ -2,12 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { blocksOf } from '../support/documents.ts'
 import { botServer, type BotServer } from '../support/bot-server.ts'
 import { signalbox } from '../support/command-line.ts'
 import { ended, freshRouter, type TestRouter } from '../support/router.ts'
 
 const page = readFileSync('docs/notifications.md', 'utf8')
-const block = (language: string): string => new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(page)![1]!
+const block = (language: string): string => blocksOf(page, language)[0]!
 const commands = block('sh').trim().split('\n')
 
 async function example(status = 200): Promise<{ router: TestRouter; server: BotServer; file: string }> {

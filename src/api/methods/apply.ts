@@ -21,7 +21,7 @@ import type { Call, Handlers } from '../jsonrpc.ts'
 import { assertBot } from './bot.ts'
 import type { Context, Known } from './context.ts'
 import { assertFits, writeDefinitions } from './definition-writes.ts'
-import { warningsOf } from './cut-tools.ts'
+import { warningsOf } from './warnings.ts'
 import { assertSource } from './source.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 import {

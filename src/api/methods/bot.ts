@@ -10,7 +10,7 @@ import { writeDefinitions } from './definition-writes.ts'
 import { notFound } from './lookups.ts'
 import { pageById } from './pages.ts'
 import { liveBot } from './shown-run.ts'
-import { warningsOf } from './cut-tools.ts'
+import { warningsOf } from './warnings.ts'
 import { assertBudgets, assertTemplate } from './trigger-checks.ts'
 
 /** What of an endpoint is a template, by name. */

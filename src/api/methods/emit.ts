@@ -17,7 +17,7 @@ import type { Call, Handlers } from '../jsonrpc.ts'
 import { givenContext } from './given-context.ts'
 import type { Context } from './context.ts'
 import { writeDefinitions } from './definition-writes.ts'
-import { warningsOf } from './cut-tools.ts'
+import { warningsOf } from './warnings.ts'
 import { assertSource, shownSource } from './source.ts'
 import { assertTrigger } from './trigger-checks.ts'
 

@@ -7,7 +7,8 @@ import { doubledKey } from '../../json-text.ts'
 import { PatternError } from '../../routing/pattern-limits.ts'
 import { compilePattern, type CompiledPattern } from '../../routing/pattern.ts'
 import { routerSource } from '../../store/store.ts'
-import { didYouMean, shown, validationError, type ValidationErrorParts } from '../../validation-error.ts'
+import { didYouMean } from '../../nearest-id.ts'
+import { shown, validationError, type ValidationErrorParts } from '../../validation-error.ts'
 import type { Checking, Context, Known } from './context.ts'
 
 /** The Fault of a param that its schema allows and that cannot work. */

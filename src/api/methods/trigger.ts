@@ -14,7 +14,7 @@ import type { Context } from './context.ts'
 import { assertFits, writeDefinitions } from './definition-writes.ts'
 import { notFound, storedTrigger, triggerAt } from './lookups.ts'
 import { decodeSeq, encodeCursor, pageById, pageBytes, pageOf } from './pages.ts'
-import { warningsOf } from './cut-tools.ts'
+import { warningsOf } from './warnings.ts'
 import { shownTrigger } from './trigger-pause.ts'
 import { assertTrigger, invalid } from './trigger-checks.ts'
 

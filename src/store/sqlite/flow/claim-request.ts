@@ -1,4 +1,4 @@
-// What a claim is made with, and what it answers.
+// What a claim is made with and what it answers, and how it ranks runs and bots.
 import type { Assignment } from '../../../contract/types.ts'
 import type { ClaimAnswer, ClaimRequest, StoredEvent } from '../../store.ts'
 import type { Burial } from './burial.ts'

@@ -149,51 +149,38 @@ function loaded(perNoun: Record<Noun, NounStatements>): Definitions {
 }
 
 function statements(db: Db) {
-  const putVersion = db.prepare(
-    'INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)',
-  )
-  const lastVersion = db
-    .prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?')
-    .pluck()
-  const getVersion = db
-    .prepare<[string, number], string>(
-      'SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?',
-    )
-    .pluck()
-  const versionsOf = db.prepare<
-    [string, number, number],
-    { version: number; created_at: number; definition: string }
-  >(
-    'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
-  )
-  const noteDeleted = db.prepare(
-    'INSERT OR REPLACE INTO deleted_trigger (trigger_id, deleted_at) VALUES (?, ?)',
-  )
-  const noteBack = db.prepare('DELETE FROM deleted_trigger WHERE trigger_id = ?')
-  const forgetStatus = db.prepare('DELETE FROM bot_status WHERE bot_id = ?')
-  const fileSets = db.prepare<[], FileSetRow>('SELECT noun, id, name FROM file_set ORDER BY noun, id')
-  const own = db.prepare('INSERT OR REPLACE INTO file_set (noun, id, name) VALUES (?, ?, ?)')
-  const disown = db.prepare('DELETE FROM file_set WHERE noun = ? AND id = ?')
-  const openRunsOf = {
-    bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
-    queue: db
-      .prepare<[string], number>(
-        "SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')",
+  return {
+    putVersion: db.prepare(
+      'INSERT OR REPLACE INTO trigger_version (trigger_id, version, definition, created_at) VALUES (?, ?, ?, ?)',
+    ),
+    lastVersion: db
+      .prepare<[string], number | null>('SELECT max(version) FROM trigger_version WHERE trigger_id = ?')
+      .pluck(),
+    getVersion: db
+      .prepare<[string, number], string>(
+        'SELECT definition FROM trigger_version WHERE trigger_id = ? AND version = ?',
       )
       .pluck(),
-  }
-  return {
-    putVersion,
-    lastVersion,
-    getVersion,
-    versionsOf,
-    noteDeleted,
-    noteBack,
-    forgetStatus,
-    fileSets,
-    own,
-    disown,
-    openRunsOf,
+    versionsOf: db.prepare<
+      [string, number, number],
+      { version: number; created_at: number; definition: string }
+    >(
+      'SELECT version, created_at, definition FROM trigger_version WHERE trigger_id = ? AND version < ? ORDER BY version DESC LIMIT ?',
+    ),
+    noteDeleted: db.prepare('INSERT OR REPLACE INTO deleted_trigger (trigger_id, deleted_at) VALUES (?, ?)'),
+    noteBack: db.prepare('DELETE FROM deleted_trigger WHERE trigger_id = ?'),
+    forgetStatus: db.prepare('DELETE FROM bot_status WHERE bot_id = ?'),
+    fileSets: db.prepare<[], FileSetRow>('SELECT noun, id, name FROM file_set ORDER BY noun, id'),
+    own: db.prepare('INSERT OR REPLACE INTO file_set (noun, id, name) VALUES (?, ?, ?)'),
+    disown: db.prepare('DELETE FROM file_set WHERE noun = ? AND id = ?'),
+    openRunsOf: {
+      bot: db.prepare<[string], number>('SELECT count(*) FROM outbox WHERE bot_id = ?').pluck(),
+      queue: db
+        .prepare<[string], number>(
+          "SELECT count(*) FROM outbox WHERE queue = ? AND state NOT IN ('failed', 'timed_out')",
+        )
+        .pluck(),
+    },
   }
 }
 
@@ -216,23 +203,11 @@ function refusalOf(
 
 export function definitionTables(db: Db, sources: Sources, damage = new DamageLog()): DefinitionTables {
   const perNoun = nounStatements(db)
-  const {
-    putVersion,
-    lastVersion,
-    getVersion,
-    versionsOf,
-    noteDeleted,
-    noteBack,
-    forgetStatus,
-    fileSets,
-    own,
-    disown,
-    openRunsOf,
-  } = statements(db)
+  const sql = statements(db)
 
   function put(change: DefinitionChange, present: (Stamp & { definition: string }) | undefined): Stamp {
     // A trigger that was deleted and comes again goes on counting: a version never means two things.
-    const before = present?.version ?? (change.noun === 'trigger' ? (lastVersion.get(change.id) ?? 0) : 0)
+    const before = present?.version ?? (change.noun === 'trigger' ? (sql.lastVersion.get(change.id) ?? 0) : 0)
     const stamp = { version: before + 1, created_at: present?.created_at ?? change.at, updated_at: change.at }
     const text = JSON.stringify(change.definition)
     perNoun[change.noun].put.run(change.id, stamp.version, text, stamp.created_at, stamp.updated_at)
@@ -241,42 +216,42 @@ export function definitionTables(db: Db, sources: Sources, damage = new DamageLo
       sources.written(change.id, before !== working(change.definition as SourceInput), change.at)
     }
     if (change.noun === 'trigger') {
-      putVersion.run(change.id, stamp.version, text, change.at)
-      noteBack.run(change.id)
+      sql.putVersion.run(change.id, stamp.version, text, change.at)
+      sql.noteBack.run(change.id)
     }
     return stamp
   }
 
   return {
     load: () => loaded(perNoun),
-    fileSets: () => fileSets.all().filter(({ noun }) => nouns.includes(noun)),
+    fileSets: () => sql.fileSets.all().filter(({ noun }) => nouns.includes(noun)),
     write(changes, owned = []) {
-      const refused = refusalOf(changes, perNoun, openRunsOf)
+      const refused = refusalOf(changes, perNoun, sql.openRunsOf)
       if (refused !== undefined) return refused
       const objects = changes.map(change => {
         const present = perNoun[change.noun].one.get(change.id)
         if (change.definition !== null) return put(change, present)
         perNoun[change.noun].remove.run(change.id)
-        disown.run(change.noun, change.id)
-        if (change.noun === 'trigger' && present !== undefined) noteDeleted.run(change.id, change.at)
-        if (change.noun === 'bot') forgetStatus.run(change.id)
+        sql.disown.run(change.noun, change.id)
+        if (change.noun === 'trigger' && present !== undefined) sql.noteDeleted.run(change.id, change.at)
+        if (change.noun === 'bot') sql.forgetStatus.run(change.id)
         if (change.noun === 'source') sources.deleted(change.id)
         return present === undefined
           ? null
           : { version: present.version, created_at: present.created_at, updated_at: present.updated_at }
       })
-      for (const { noun, id, name } of owned) own.run(noun, id, name)
+      for (const { noun, id, name } of owned) sql.own.run(noun, id, name)
       return { kind: 'written', objects }
     },
     triggerVersion(id, version) {
-      const text = getVersion.get(id, version)
+      const text = sql.getVersion.get(id, version)
       if (text === undefined) return null
       const found = versionOf(id, version, text, damage)
       if (found === null) throw new DamagedError(versionText(id, version))
       return found
     },
     triggerVersions(id, before, limit, max_bytes) {
-      const rows = versionsOf.iterate(id, before ?? Number.MAX_SAFE_INTEGER, limit)
+      const rows = sql.versionsOf.iterate(id, before ?? Number.MAX_SAFE_INTEGER, limit)
       const bytesOf = ({ definition }: { definition: unknown }): number => columnBytes(definition)
       return boundedPage(rows, max_bytes, bytesOf, row => ({
         ...row,
