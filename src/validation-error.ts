@@ -23,9 +23,14 @@ export interface ValidationErrorParts {
 const mostListed = 16
 
 /** A value in an error, as JSON of at most so many characters. */
-export function shown(value: unknown, most = 80): string {
+export function shownWithin(value: unknown, most: number): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > most ? `${text.slice(0, most - 3)}...` : text
+}
+
+/** The same of at most 80 characters. It takes the value alone, so that lists of values can be mapped with it. */
+export function shown(value: unknown): string {
+  return shownWithin(value, 80)
 }
 
 /** "a or b", "a, b or c" */

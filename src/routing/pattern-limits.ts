@@ -1,5 +1,5 @@
 // The limits of the pattern language, and how a filter that is refused says so.
-import { shown as shownWithin } from '../validation-error.ts'
+import { shownWithin } from '../validation-error.ts'
 
 /** A filter that cannot be compiled: where, what was expected, what was found. */
 export class PatternError extends Error {
